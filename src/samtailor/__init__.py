@@ -1,0 +1,1 @@
+"""SamTailor: fit Segment Anything models to your own classes."""

@@ -1,0 +1,71 @@
+"""Intensity scaling: file values to [0, 1], chosen in the config and saved with the segmenter."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Window:
+    """A CT window: level minus half the width becomes 0, level plus half the width becomes 1 (HU)."""
+
+    level: float = 40.0
+    width: float = 400.0
+
+    def limits(self, image: NDArray[Any]) -> tuple[float, float]:
+        """Intensities that become 0 and 1."""
+        return self.level - self.width / 2, self.level + self.width / 2
+
+
+@dataclass(frozen=True)
+class Range:
+    """A fixed range of intensities."""
+
+    low: float = 0.0
+    high: float = 255.0
+
+    def limits(self, image: NDArray[Any]) -> tuple[float, float]:
+        """Intensities that become 0 and 1."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Percentile:
+    """Percentiles of each case; 0 and 100 is min-max scaling."""
+
+    low: float = 0.5
+    high: float = 99.5
+
+    def limits(self, image: NDArray[Any]) -> tuple[float, float]:
+        """Intensities that become 0 and 1."""
+        low, high = np.percentile(image, (self.low, self.high))
+        return float(low), float(high)
+
+
+Intensity = Window | Range | Percentile
+
+
+def scale(image: NDArray[Any], intensity: Intensity) -> NDArray[np.float16]:
+    """Intensities in [0, 1], clipped.
+
+    Half precision holds 11 bits, finer than any display window, and is what the slice cache stores; prediction
+    uses this same function, so both see the same values.
+    """
+    low, high = intensity.limits(image)
+    scaled = (image.astype(np.float32) - low) / max(high - low, 1e-6)
+    return np.clip(scaled, 0.0, 1.0).astype(np.float16)
+
+
+def to_json(intensity: Intensity) -> dict[str, Any]:
+    """Plain dictionary, the inverse of `from_json`."""
+    return {"kind": type(intensity).__name__.lower(), **asdict(intensity)}
+
+
+def from_json(content: dict[str, Any]) -> Intensity:
+    """Intensity scaling of a plain dictionary."""
+    kinds = {kind.__name__.lower(): kind for kind in (Window, Range, Percentile)}
+    return kinds[content["kind"]](**{k: v for k, v in content.items() if k != "kind"})  # type: ignore[no-any-return]

@@ -1,0 +1,96 @@
+"""The label space: ordered class names, their ids in the files, colours, and the ignore id."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.errors import DataError
+
+IGNORE = -1
+"""Class index of pixels that count nowhere: not in the loss, not in the metrics."""
+
+# Okabe and Ito's colour-blind safe palette first, then evenly spread hues (see `default_palette`).
+_OKABE_ITO = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+
+
+def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
+    """Black for the background, then distinct colours, as (R, G, B) in 0..255."""
+    import colorsys
+
+    extra = max(0, classes - 1 - len(_OKABE_ITO))
+    hues = ((0.61803 * i) % 1.0 for i in range(extra))
+    spread = [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(h, 0.75, 0.9)) for h in hues]
+    return ((0, 0, 0), *_OKABE_ITO, *spread)[:classes]  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Ordered classes of a task.
+
+    Attributes:
+        names: Class names; the first is the background.
+        ids: The id of each class in label files, in the order of `names`.
+        palette: (R, G, B) of each class, 0..255.
+        ignore_id: Id in label files of pixels that count nowhere, if any.
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[int, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    ignore_id: int | None = None
+
+    @classmethod
+    def from_names(cls, names: tuple[str, ...], ignore_id: int | None = None) -> Self:
+        """Classes with ids 0, 1, 2, ... and default colours."""
+        return cls(names, tuple(range(len(names))), default_palette(len(names)), ignore_id)
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.names) == len(self.ids) == len(self.palette):
+            raise DataError(
+                f"label space: expected at least two classes with one id and one colour each, found "
+                f"{len(self.names)} names, {len(self.ids)} ids, {len(self.palette)} colours"
+            )
+        for what, values in (("name", self.names), ("id", self.ids)):
+            if len(set(values)) != len(values):
+                raise DataError(f"label space: a class {what} occurs twice in {values}; make them distinct")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_indices(self, ids: NDArray[Any]) -> NDArray[np.int16]:
+        """Class indices of an array of file ids; the ignore id becomes `IGNORE`.
+
+        Raises:
+            DataError: If an id is in no class; names the ids.
+        """
+        values, inverse = np.unique(ids, return_inverse=True)
+        table = {identifier: index for index, identifier in enumerate(self.ids)}
+        if self.ignore_id is not None:
+            table[self.ignore_id] = IGNORE
+        unknown = [v.item() for v in values if v.item() not in table]
+        if unknown:
+            raise DataError(f"expected label ids {sorted(table)}, found {unknown[:10]}")
+        return np.array([table[v.item()] for v in values], dtype=np.int16)[inverse].reshape(ids.shape)
+
+    def to_ids(self, indices: NDArray[Any]) -> NDArray[Any]:
+        """File ids of an array of class indices, in the smallest unsigned type that holds them."""
+        ids = np.array(self.ids)
+        return ids.astype(np.min_scalar_type(ids.max()))[indices]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary, the inverse of `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Label space of a plain dictionary."""
+        return cls(
+            names=tuple(content["names"]),
+            ids=tuple(content["ids"]),
+            palette=tuple((int(r), int(g), int(b)) for r, g, b in content["palette"]),
+            ignore_id=content["ignore_id"],
+        )

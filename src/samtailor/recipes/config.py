@@ -1,0 +1,48 @@
+"""Recipes: which parameters of a base model are adapted, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """Low-rank updates of the query and value projections of encoder and decoder (Eq. 3 and 4 of the report).
+
+    Prompt encoder and segmentation head are fully trained, the rest is frozen.
+
+    Attributes:
+        rank: Rank r of the update B A.
+    """
+
+    rank: int = 4
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Bottleneck adapters in every transformer block of encoder and decoder (Eq. 5 of the report).
+
+    Prompt encoder and segmentation head are fully trained, the rest is frozen.
+
+    Attributes:
+        reduction: Width of the block over width of the bottleneck.
+        scale: Factor s of the adapter parallel to the MLP.
+    """
+
+    reduction: int = 4
+    scale: float = 0.5
+
+
+@dataclass(frozen=True)
+class HeadOnly:
+    """Image encoder frozen and its embeddings cached; prompt encoder and the whole mask decoder trained."""
+
+
+@dataclass(frozen=True)
+class Full:
+    """Every parameter trained (batch normalisation keeps its pretrained statistics)."""
+
+
+Recipe = LoRA | Adapter | HeadOnly | Full
+RecipeName = Literal["lora", "adapter", "head-only", "full"]
