@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,16 @@ class Full:
 
 Recipe = LoRA | Adapter | HeadOnly | Full
 RecipeName = Literal["lora", "adapter", "head-only", "full"]
+
+_KINDS: dict[RecipeName, type[Recipe]] = {"lora": LoRA, "adapter": Adapter, "head-only": HeadOnly, "full": Full}
+
+
+def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
+    """Plain dictionary, the inverse of `recipe_from_json`."""
+    name = next(name for name, kind in _KINDS.items() if isinstance(recipe, kind))
+    return {"name": name, **asdict(recipe)}
+
+
+def recipe_from_json(content: dict[str, Any]) -> Recipe:
+    """Recipe of a plain dictionary: its name and its own settings."""
+    return _KINDS[content["name"]](**{k: v for k, v in content.items() if k != "name"})

@@ -1,0 +1,117 @@
+"""From slices to the network's input: the same windows, sizes and channels in training and prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samtailor.data import intensity as intensities
+from samtailor.data.intensity import Intensity
+from samtailor.data.labels import IGNORE
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of a slice that the network sees at once; it may reach over the slice's border.
+
+    Attributes:
+        y: First row.
+        x: First column.
+        side: Rows and columns.
+    """
+
+    y: int
+    x: int
+    side: int
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Everything between a case's file values and the network's input; saved with the segmenter.
+
+    Attributes:
+        intensity: How file values become [0, 1].
+        image_size: Side of the network's input, in pixels.
+        field: Side of the window of the slice that becomes one input; None is the whole slice.
+        channels: Channels of the images, 1 (repeated for the network) or 3.
+    """
+
+    intensity: Intensity
+    image_size: int
+    field: int | None
+    channels: int
+
+    def windows(self, height: int, width: int, overlap: float = 0.25) -> list[Window]:
+        """Windows that cover a slice, neighbours sharing at least the given fraction of their side."""
+        side = self.field or max(height, width)
+        rows, columns = (_starts(length, side, overlap) for length in (height, width))
+        return [Window(y, x, side) for y in rows for x in columns]
+
+    def input_of(self, image: NDArray[Any], window: Window) -> Tensor:
+        """Network input of a window: zeros beyond the border, resized, three channels.
+
+        Args:
+            image: Slice in [0, 1], (C, H, W).
+            window: Window of the slice.
+
+        Returns:
+            (3, image_size, image_size), float32.
+        """
+        cut = torch.from_numpy(_cut(image, window, 0).astype(np.float32))
+        resized = F.interpolate(cut[None], (self.image_size, self.image_size), mode="bilinear", antialias=True)[0]
+        return resized.expand(3, -1, -1)
+
+    def target_of(self, label: NDArray[Any], window: Window) -> Tensor:
+        """Training target of a window: `IGNORE` beyond the border, nearest neighbour.
+
+        Args:
+            label: Class indices of a slice, (H, W).
+            window: Window of the slice.
+
+        Returns:
+            (image_size, image_size), int64.
+        """
+        cut = torch.from_numpy(_cut(label[None], window, IGNORE).astype(np.float32))
+        resized = F.interpolate(cut[None], (self.image_size, self.image_size), mode="nearest-exact")
+        return resized[0, 0].long()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary, the inverse of `from_json`."""
+        return {
+            "intensity": intensities.to_json(self.intensity),
+            "image_size": self.image_size,
+            "field": self.field,
+            "channels": self.channels,
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Preprocessing of a plain dictionary."""
+        return cls(**{**content, "intensity": intensities.from_json(content["intensity"])})
+
+
+def _starts(length: int, side: int, overlap: float) -> list[int]:
+    """Evenly spread first positions of windows over a length."""
+    if length <= side:
+        return [0]
+    count = 1 + int(np.ceil((length - side) / (side * (1 - overlap))))
+    return [round(start) for start in np.linspace(0, length - side, count)]
+
+
+def _cut(image: NDArray[Any], window: Window, fill: int) -> NDArray[Any]:
+    """Square of (C, H, W), (C, side, side); `fill` beyond the border."""
+    height, width = image.shape[1:]
+    top, left = max(window.y, 0), max(window.x, 0)
+    inside = image[:, top : window.y + window.side, left : window.x + window.side]
+    if inside.shape[1:] == (window.side, window.side):
+        return inside
+    square = np.full((len(image), window.side, window.side), fill, image.dtype)
+    y, x = top - window.y, left - window.x
+    square[:, y : y + inside.shape[1], x : x + inside.shape[2]] = inside
+    return square

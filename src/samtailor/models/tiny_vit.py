@@ -1,0 +1,262 @@
+"""TinyViT image encoder of LiteMedSAM.
+
+Wu et al., "TinyViT: Fast Pretraining Distillation for Small Vision Transformers", ECCV 2022, in the variant of
+LiteMedSAM (MedSAM challenge, CVPR 2024): a patch embedding without stride and two strides of 2 after it, so that
+an image of 256 x 256 gives embeddings of 64 x 64. Fully convolutional and windowed: any multiple of 4 is a valid
+image side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_outputs import BaseModelOutput
+
+
+@dataclass(frozen=True)
+class TinyViTConfig:
+    """Shape of a TinyViT; the defaults are LiteMedSAM's.
+
+    Attributes:
+        widths: Embedding width of each stage; the first stage is convolutional.
+        depths: Blocks of each stage.
+        heads: Attention heads of each stage; that of the first is unused.
+        windows: Window side of each stage, in tokens; that of the first is unused.
+        strides: Stride between a stage and the next.
+        expansion: Width of a block's hidden layer over its own.
+        output_channels: Channels of the image embedding.
+    """
+
+    widths: tuple[int, int, int, int] = (64, 128, 160, 320)
+    depths: tuple[int, int, int, int] = (2, 2, 6, 2)
+    heads: tuple[int, int, int, int] = (2, 4, 5, 10)
+    windows: tuple[int, int, int, int] = (7, 7, 14, 7)
+    strides: tuple[int, int, int] = (2, 2, 1)
+    expansion: int = 4
+    output_channels: int = 256
+
+
+class FrozenBatchNorm(nn.Module):
+    """Scale and shift of a batch normalisation whose statistics stay those of the pretraining.
+
+    Fine-tuning batches are too small for statistics of their own, and masks must not depend on what else is in
+    the batch.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Factor and summand of each channel, both (C,)."""
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        return scale, self.bias - self.running_mean * scale
+
+
+class ConvNorm(nn.Module):
+    """Convolution and frozen batch normalisation, computed as one convolution."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.norm = FrozenBatchNorm(outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
+        scale, shift = self.norm.scale_and_shift()
+        weight = self.conv.weight * scale[:, None, None, None]
+        return F.conv2d(images, weight, shift, self.conv.stride, self.conv.padding, groups=self.conv.groups)
+
+
+class MBConv(nn.Module):
+    """Inverted bottleneck with a depth-wise convolution and a skip connection."""
+
+    def __init__(self, width: int, expansion: int) -> None:
+        super().__init__()
+        hidden = width * expansion
+        self.conv1 = ConvNorm(width, hidden)
+        self.conv2 = ConvNorm(hidden, hidden, kernel=3, groups=hidden)
+        self.conv3 = ConvNorm(hidden, width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        hidden = F.gelu(self.conv2(F.gelu(self.conv1(images))))
+        return F.gelu(images + self.conv3(hidden))
+
+
+class PatchMerging(nn.Module):
+    """Change of width, and of resolution where the stride is 2, between two stages."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(inputs, outputs)
+        self.conv2 = ConvNorm(outputs, outputs, kernel=3, stride=stride, groups=outputs)
+        self.conv3 = ConvNorm(outputs, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
+        hidden: Tensor = self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(images)))))
+        return hidden
+
+
+class WindowAttention(nn.Module):
+    """Multi-head self attention inside windows, with a learned bias for each distance of two tokens.
+
+    Eq. 4 of the report: softmax(Q K^T / sqrt(d) + B) V.
+    """
+
+    bias_index: Tensor
+
+    def __init__(self, width: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+        # LeViT's biases: one for each pair of absolute vertical and horizontal distance, in order of appearance.
+        points = list(product(range(window), range(window)))
+        distances: dict[tuple[int, int], int] = {}
+        index = [
+            distances.setdefault((abs(y1 - y2), abs(x1 - x2)), len(distances))
+            for (y1, x1), (y2, x2) in product(points, points)
+        ]
+        self.attention_biases = nn.Parameter(torch.zeros(heads, len(distances)))
+        self.register_buffer("bias_index", torch.tensor(index).view(len(points), -1), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Windows of tokens (B, N, C) to the same."""
+        query, key, value = (
+            proj(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        bias = self.attention_biases[:, self.bias_index].to(query.dtype)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
+        output: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
+        return output
+
+
+class MLP(nn.Module):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, width: int, expansion: int) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(width, width * expansion)
+        self.lin2 = nn.Linear(width * expansion, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., C) to the same."""
+        output: Tensor = self.lin2(F.gelu(self.lin1(tokens)))
+        return output
+
+
+class TinyViTBlock(nn.Module):
+    """Window attention, depth-wise convolution and MLP, the first and the last with skip connections."""
+
+    def __init__(self, width: int, heads: int, window: int, expansion: int) -> None:
+        super().__init__()
+        self.window = window
+        self.layer_norm1 = nn.LayerNorm(width)
+        self.attn = WindowAttention(width, heads, window)
+        self.local_conv = ConvNorm(width, width, kernel=3, groups=width)
+        self.layer_norm2 = nn.LayerNorm(width)
+        self.mlp = MLP(width, expansion)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        images = images + self._attend(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        images = self.local_conv(images)
+        tokens = images.permute(0, 2, 3, 1)
+        return (tokens + self.mlp(self.layer_norm2(tokens))).permute(0, 3, 1, 2)
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        """Attention inside windows of (B, H, W, C); sides are padded with zeros before the layer norm."""
+        batch, height, width, channels = tokens.shape
+        w = self.window
+        padded = F.pad(tokens, (0, 0, 0, -width % w, 0, -height % w))
+        rows, columns = padded.shape[1] // w, padded.shape[2] // w
+        windows = padded.view(batch, rows, w, columns, w, channels).transpose(2, 3).reshape(-1, w * w, channels)
+        windows = self.attn(self.layer_norm1(windows))
+        merged = windows.view(batch, rows, columns, w, w, channels).transpose(2, 3)
+        return merged.reshape(batch, rows * w, columns * w, channels)[:, :height, :width]
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of (B, C, H, W)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        return super().forward(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Stage(nn.Module):
+    """Blocks of one width, then the change to the next stage's width."""
+
+    def __init__(self, blocks: list[nn.Module], merging: PatchMerging | None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.downsample = merging
+
+
+class TinyViT(nn.Module):
+    """Image encoder: (B, 3, H, W) in [0, 1] to an image embedding (B, 256, H / 4, W / 4)."""
+
+    def __init__(self, config: TinyViTConfig | None = None) -> None:
+        super().__init__()
+        config = config or TinyViTConfig()
+        self.gradient_checkpointing = False
+        widths = config.widths
+        self.patch_embed = nn.Sequential(ConvNorm(3, widths[0] // 2), nn.GELU(), ConvNorm(widths[0] // 2, widths[0]))
+        self.stages = nn.ModuleList()
+        for i, (width, depth) in enumerate(zip(widths, config.depths, strict=True)):
+            blocks: list[nn.Module] = [
+                TinyViTBlock(width, config.heads[i], config.windows[i], config.expansion)
+                if i
+                else MBConv(width, config.expansion)
+                for _ in range(depth)
+            ]
+            merging = PatchMerging(width, widths[i + 1], config.strides[i]) if i < 3 else None
+            self.stages.append(Stage(blocks, merging))
+        self.neck = nn.Sequential(
+            nn.Conv2d(widths[-1], config.output_channels, 1, bias=False),
+            ChannelNorm(config.output_channels, eps=1e-6),
+            nn.Conv2d(config.output_channels, config.output_channels, 3, padding=1, bias=False),
+            ChannelNorm(config.output_channels, eps=1e-6),
+        )
+
+    def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutput:
+        """Encode a batch of images.
+
+        Args:
+            pixel_values: Images in [0, 1], shape (B, 3, H, W), H and W multiples of 4.
+            **_: What `SamModel` passes to every encoder (output flags); this one has nothing else to give.
+
+        Returns:
+            Output whose `last_hidden_state` is the image embedding, (B, 256, H / 4, W / 4).
+        """
+        # Channels last, so that a 1 x 1 convolution is a matrix product and attention needs no copies.
+        hidden = self.patch_embed(pixel_values.contiguous(memory_format=torch.channels_last))
+        for stage in self.stages:
+            assert isinstance(stage, Stage)
+            for block in stage.blocks:
+                if self.gradient_checkpointing and self.training:
+                    hidden = checkpoint(block, hidden, use_reentrant=False)
+                else:
+                    hidden = block(hidden)
+            if stage.downsample is not None:
+                hidden = stage.downsample(hidden)
+        return BaseModelOutput(last_hidden_state=self.neck(hidden))

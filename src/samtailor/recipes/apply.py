@@ -1,0 +1,55 @@
+"""Applying a recipe to a class-aware SAM: what is added, what is trained, what stays frozen."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from samtailor.models.class_aware import ClassAwareSam
+from samtailor.recipes.adapter import insert_adapters
+from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
+from samtailor.recipes.lora import inject_lora
+
+
+def apply_recipe(network: ClassAwareSam, recipe: Recipe) -> None:
+    """Insert the recipe's modules and mark what is trained.
+
+    The network's output does not change. Prompt encoder and segmentation head (mask tokens, hypernetworks,
+    upscaling, IoU head) are trained under every recipe; the Fourier features of positions under none, as they
+    are a constant of SAM.
+    """
+    match recipe:
+        case LoRA():
+            inject_lora(network, recipe)
+        case Adapter():
+            insert_adapters(network.image_encoder, network.mask_decoder.transformer, recipe)
+        case HeadOnly() | Full():
+            pass
+        case _:
+            assert_never(recipe)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad = _is_trained(name, recipe)
+
+
+def _is_trained(name: str, recipe: Recipe) -> bool:
+    """Whether the recipe trains the parameter of that name."""
+    if name.startswith("prompt_encoder.shared_embedding."):
+        return False
+    if isinstance(recipe, Full):
+        return True
+    if name.startswith("image_encoder."):
+        return _is_added(name, recipe)
+    if name.startswith("mask_decoder.transformer."):
+        return isinstance(recipe, HeadOnly) or _is_added(name, recipe)
+    return True
+
+
+def _is_added(name: str, recipe: Recipe) -> bool:
+    """Whether the recipe itself brought the parameter of that name."""
+    parts = name.split(".")
+    match recipe:
+        case LoRA():
+            return "lora_A" in parts or "lora_B" in parts
+        case Adapter():
+            return "adapter" in parts
+        case _:
+            return False

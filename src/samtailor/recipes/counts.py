@@ -1,0 +1,41 @@
+"""Parameter counts of base models under a recipe, without weights and without memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from samtailor.models.class_aware import ClassAwareSam
+from samtailor.models.zoo import BASES, Base
+from samtailor.recipes.apply import apply_recipe
+from samtailor.recipes.config import Recipe
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Parameters of one base with class-aware head and recipe.
+
+    Attributes:
+        base: Name of the base.
+        total: All parameters, those of the recipe included.
+        trainable: Parameters that are trained.
+    """
+
+    base: str
+    total: int
+    trainable: int
+
+
+def count_parameters(base: Base, recipe: Recipe, classes: int) -> ParameterCount:
+    """Build the network on the meta device and count."""
+    with torch.device("meta"):
+        network = ClassAwareSam(base.build(), classes)
+        apply_recipe(network, recipe)
+    sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
+    return ParameterCount(base.name, sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
+
+
+def parameter_table(recipe: Recipe, classes: int) -> list[ParameterCount]:
+    """Counts of every base in the zoo."""
+    return [count_parameters(base, recipe, classes) for base in BASES.values()]
