@@ -1,1 +1,1 @@
-"""."""
+"""Data: cases, label spaces, folder layouts, file formats, checks, the slice cache and the phantom."""

@@ -1,0 +1,170 @@
+"""The slice cache: scaled slices on disk, memory-mapped, keyed by content and preprocessing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.file_error import FileError
+from samtailor.data.formats import read_case
+from samtailor.data.intensity import Intensity, scale, to_json
+from samtailor.data.labels import LabelSpace
+
+_VERSION = 1
+_ATTEMPTS = 3
+
+
+def cache_home() -> Path:
+    """Folder for everything that can be made again: the variable SAMTAILOR_HOME, or ~/.cache/samtailor."""
+    return Path(os.environ.get("SAMTAILOR_HOME") or Path.home() / ".cache" / "samtailor")
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    """A case as the network's input needs it, memory-mapped.
+
+    Attributes:
+        name: Name of the case.
+        key: Hash of the files' content and the preprocessing.
+        image: Scaled to [0, 1], shape (S, C, H, W).
+        label: Class indices, shape (S, H, W); None without label file.
+        spacing: Distance in mm of slices, rows, columns; None for pictures.
+        counts: Pixels of each class in each slice, shape (S, K); zeros without label.
+    """
+
+    name: str
+    key: str
+    image: NDArray[np.float16]
+    label: NDArray[np.int16] | None
+    spacing: tuple[float, float, float] | None
+    counts: NDArray[np.int64]
+
+
+class SliceCache:
+    """Builds each case once and verifies it at every load; what is broken is built again.
+
+    Args:
+        labels: Label space of the label files.
+        intensity: How file intensities become [0, 1].
+        directory: Where the cache lies; the folder 'slices' of `cache_home` if None.
+        channels: Channels of every image (gray pictures are repeated to three); the file's own if None.
+    """
+
+    def __init__(
+        self,
+        labels: LabelSpace,
+        intensity: Intensity,
+        directory: Path | None = None,
+        channels: int | None = None,
+    ) -> None:
+        self.labels = labels
+        self.intensity = intensity
+        self.directory = directory or cache_home() / "slices"
+        self.channels = channels
+
+    def load(self, files: CaseFiles) -> CachedCase:
+        """The cached case, built first if it is missing or broken.
+
+        Raises:
+            DataError: If the case's files cannot be read, or the cache cannot be written.
+        """
+        key = self._key(files)
+        entry = self.directory / key
+        for _ in range(_ATTEMPTS):  # another process may take a broken entry away while this one opens it
+            if cached := _open(entry, files.name, key):
+                return cached
+            try:
+                self._build(files, entry)
+            except OSError as error:
+                mend = "free some space, or set SAMTAILOR_HOME to a folder that can be written"
+                raise FileError(self.directory, "a folder for the slice cache", str(error), mend) from error
+        raise FileError(entry, "a sound cache entry", "a broken one after writing it", "check the disk")
+
+    def _key(self, files: CaseFiles) -> str:
+        """Hash of everything that determines the entry."""
+        settings = [
+            _VERSION,
+            self.channels,
+            to_json(self.intensity),
+            self.labels.to_json(),
+            len(files.images),
+        ]
+        digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=20)
+        for path in (*files.images, *([files.label] if files.label else [])):
+            if not path.is_file():
+                raise FileError(
+                    path, "a file", "nothing", "restore the file, or take the case out of the data set"
+                )
+            digest.update(str(path.stat().st_size).encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
+
+    def _build(self, files: CaseFiles, entry: Path) -> None:
+        """Write the entry under a temporary name and move it to its place."""
+        case = read_case(files, self.labels, self.channels)
+        image = np.ascontiguousarray(scale(case.image, self.intensity).swapaxes(0, 1))
+        counts = np.zeros((len(image), len(self.labels)), dtype=np.int64)
+        arrays: dict[str, NDArray[Any]] = {"image": image, "counts": counts}
+        if case.label is not None:
+            arrays["label"] = case.label
+            for index, plane in enumerate(case.label):
+                counts[index] = np.bincount(plane[plane >= 0], minlength=len(self.labels))
+        self.directory.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=self.directory))
+        try:
+            meta: dict[str, Any] = {"spacing": case.geometry.spacing, "arrays": {}}
+            for name, array in arrays.items():
+                np.save(temporary / f"{name}.npy", array)
+                meta["arrays"][name] = _signature(np.ascontiguousarray(array))
+            (temporary / "meta.json").write_text(json.dumps(meta))
+            _publish(temporary, entry, files.name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _publish(temporary: Path, entry: Path, name: str) -> None:
+    """Move a finished entry to its place, unless another process has put a sound one there meanwhile."""
+    if entry.exists():
+        if _open(entry, name, entry.name):
+            return
+        broken = Path(tempfile.mkdtemp(prefix=".broken-", dir=entry.parent))
+        with suppress(FileNotFoundError):  # another process has taken it away
+            os.replace(entry, broken / entry.name)
+        shutil.rmtree(broken, ignore_errors=True)
+    try:
+        os.replace(temporary, entry)
+    except OSError:
+        if not entry.exists():  # otherwise another process was faster, and this one's entry is discarded
+            raise
+
+
+def _open(entry: Path, name: str, key: str) -> CachedCase | None:
+    """The entry memory-mapped, or None if anything about it is missing or altered."""
+    try:
+        meta = json.loads((entry / "meta.json").read_text())
+        arrays = {array: np.load(entry / f"{array}.npy", mmap_mode="r") for array in meta["arrays"]}
+        if any(_signature(arrays[array]) != signature for array, signature in meta["arrays"].items()):
+            return None
+        spacing = tuple(meta["spacing"]) if meta["spacing"] else None
+        return CachedCase(name, key, arrays["image"], arrays.get("label"), spacing, arrays["counts"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError):  # ValueError: bad JSON or npy header
+        return None
+
+
+def _signature(array: NDArray[Any]) -> list[Any]:
+    """Type, shape and checksum of an array."""
+    return [str(array.dtype), list(array.shape), zlib.crc32(array.reshape(-1).view(np.uint8).data)]

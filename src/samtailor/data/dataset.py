@@ -1,0 +1,153 @@
+"""A labelled data set: its cases, classes and splits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.file_error import FileError
+from samtailor.data.labels import LabelSpace
+from samtailor.data.layouts import images, nnunet
+from samtailor.errors import DataError
+
+Split = Literal["train", "val", "test"]
+Layout = Literal["nnunet", "images"]
+
+_SHARES: dict[Split, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A labelled folder, looked at but not read.
+
+    Attributes:
+        root: The folder.
+        layout: How it is laid out.
+        labels: Label space.
+        cases: Sorted by name.
+        splits: Case names of each split; empty if the folder names none.
+        channels: Name of each image channel: ('CT',), ('R', 'G', 'B'), ('gray',), ...
+        bits: Bits per channel of pictures, the most of any; None for volumes.
+        orphans: Label or channel files that belong to no case.
+    """
+
+    root: Path
+    layout: Layout
+    labels: LabelSpace
+    cases: tuple[CaseFiles, ...]
+    splits: Mapping[str, tuple[str, ...]]
+    channels: tuple[str, ...]
+    bits: int | None = None
+    orphans: tuple[Path, ...] = ()
+
+    def split(self, name: Split) -> tuple[CaseFiles, ...]:
+        """Cases of a split.
+
+        Raises:
+            DataError: If the split is absent or empty, or names a case that does not exist.
+        """
+        if not self.splits.get(name):
+            present = ", ".join(f"{split} ({len(names)})" for split, names in self.splits.items()) or "none"
+            raise DataError(
+                f"{self.root}: expected a split '{name}', found {present}; name its cases in the split file"
+            )
+        cases = {case.name: case for case in self.cases}
+        unknown = [case for case in self.splits[name] if case not in cases]
+        if unknown:
+            raise DataError(
+                f"{self.root}: split '{name}' names cases without image: {', '.join(unknown[:5])}; "
+                "add the images or mend the split file"
+            )
+        return tuple(cases[case] for case in self.splits[name])
+
+    def with_seeded_split(self, seed: int) -> Dataset:
+        """The data set with every case in a split: train 70 %, val 10 %, test 20 %, at least one case each.
+
+        A folder that names its training cases keeps its splits; one that names test cases only keeps those.
+
+        Raises:
+            DataError: If there are too few cases.
+        """
+        if "train" in self.splits:
+            return self
+        kept = dict(self.splits)
+        taken = {case for names in kept.values() for case in names}
+        names = [case.name for case in self.cases if case.name not in taken]
+        missing = [split for split in _SHARES if split not in kept]
+        if len(names) < len(missing):
+            raise DataError(
+                f"{self.root}: expected at least {len(missing)} cases to split into {', '.join(missing)}, "
+                f"found {len(names)}; add cases"
+            )
+        order = np.random.default_rng(seed).permutation(names).tolist()
+        total = sum(_SHARES[split] for split in missing)
+        for split in [split for split in missing if split != "train"]:
+            count = max(1, round(len(names) * _SHARES[split] / total))
+            kept[split], order = tuple(sorted(order[:count])), order[count:]
+        kept["train"] = tuple(sorted(order))
+        return replace(self, splits={split: kept[split] for split in _SHARES})
+
+    def fingerprint(self) -> str:
+        """Hash of label space, case names and splits: equal if the same task on the same cases."""
+        content = [self.labels.to_json(), [case.name for case in self.cases], dict(self.splits)]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def open_dataset(root: Path, fold: int = 0) -> Dataset:
+    """Look at a labelled folder and recognise its layout.
+
+    Args:
+        root: nnU-Net folder (imagesTr, labelsTr, dataset.json) or image folder (images, masks, dataset.json).
+        fold: Entry of splits_final.json (nnU-Net).
+
+    Raises:
+        DataError: If the folder is neither, or its dataset.json or splits are not as expected.
+    """
+    dataset = open_cases(root)
+    return replace(dataset, splits=read_splits(dataset, fold))
+
+
+def open_cases(root: Path) -> Dataset:
+    """The data set without its splits.
+
+    Raises:
+        DataError: If the folder is of no known layout, or its dataset.json is not as expected.
+    """
+    if not root.is_dir():
+        raise FileError(root, "a folder with a data set", "no such folder", "give the path of the data set")
+    layout: Layout
+    if nnunet.recognises(root):
+        layout, contents = "nnunet", nnunet.read_contents(root)
+    elif images.recognises(root):
+        layout, contents = "images", images.read_contents(root)
+    else:
+        names = sorted(path.name for path in root.iterdir())
+        raise FileError(
+            root,
+            "imagesTr and labelsTr (nnU-Net) or images and masks, next to dataset.json",
+            ", ".join(names[:8]) or "an empty folder",
+            "rename or move the folders",
+        )
+    return Dataset(
+        root, layout, contents.labels, contents.cases, {}, contents.channels, contents.bits, contents.orphans
+    )
+
+
+def read_splits(dataset: Dataset, fold: int = 0) -> Mapping[str, tuple[str, ...]]:
+    """Case names of each split that the folder names; empty if it names none.
+
+    Raises:
+        DataError: If the split file is not as expected.
+    """
+    match dataset.layout:
+        case "nnunet":
+            return nnunet.read_splits(dataset.root, fold, dataset.cases)
+        case "images":
+            return images.read_splits(dataset.root)

@@ -1,0 +1,239 @@
+"""Pictures: PNG, JPEG and TIFF, 8 and 16 bit, gray and colour; masks as class ids or palette colours."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from samtailor.data.file_error import FileError
+from samtailor.data.formats.atomic import atomic
+from samtailor.data.labels import LabelSpace
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_READ_ERRORS = (OSError, EOFError, ValueError, SyntaxError, UnidentifiedImageError, tifffile.TiffFileError)
+_GRAY_MODES = ("L", "LA", "I", "F", "I;16", "I;16L", "I;16B")
+_DEEP = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}  # Pillow's names of the high and the low bytes
+
+
+@dataclass(frozen=True)
+class PictureGeometry:
+    """Size of a picture: the canonical array is the file's, with one slice.
+
+    Attributes:
+        shape: 1, rows, columns.
+        spacing: None, pictures have no millimetres.
+    """
+
+    shape: tuple[int, int, int]
+    spacing: None = None
+
+
+def read_header(path: Path) -> tuple[int, int]:
+    """Number of channels (1 or 3) and bits per channel that `read_picture` will give, without reading pixels.
+
+    Raises:
+        FileError: If the file cannot be read or is of a kind that is not supported.
+    """
+    if deep := _deep_tiff(path):
+        return deep
+    with _open(path) as image:
+        channels = 1 if image.mode in ("1", *_GRAY_MODES) or _has_gray_palette(image) else 3
+        if image.mode in ("I", "F"):
+            return channels, 32
+        return channels, 16 if image.mode.startswith("I;16") or _raw_mode(image) in _DEEP else 8
+
+
+def read_picture(path: Path) -> tuple[NDArray[Any], PictureGeometry]:
+    """Intensities, shape (C, 1, H, W) with C 1 or 3 (alpha is dropped), and geometry.
+
+    Raises:
+        FileError: If the file cannot be read or is of a kind that is not supported.
+    """
+    if _deep_tiff(path):
+        array = _read_deep_tiff(path)
+    else:
+        with _open(path) as image:
+            array = _decode(path, image)
+    array = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
+    return array[:, None], PictureGeometry((1, *array.shape[1:]))
+
+
+def read_ids(path: Path, labels: LabelSpace) -> tuple[NDArray[Any], PictureGeometry]:
+    """Label ids, shape (1, H, W), of a mask of ids (gray or palette indices) or of palette colours.
+
+    Raises:
+        FileError: If the file cannot be read, or a colour is not in the palette.
+    """
+    with _open(path) as image:
+        mode = image.mode
+        pixels = _pixels(path, image if mode in ("1", "P", "RGB", *_GRAY_MODES) else image.convert("RGB"))
+    if mode == "LA":
+        pixels = pixels[..., 0]
+    if mode == "F":
+        raise FileError(
+            path, "integer ids or palette colours", "floating-point numbers", "store the mask as integers"
+        )
+    ids = _colours_to_ids(path, pixels, labels) if pixels.ndim == 3 else pixels.astype(np.int32)
+    return ids[None], PictureGeometry((1, *ids.shape))
+
+
+def write_label(path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
+    """Write class indices, shape (1, H, W), as a palette PNG of ids (16-bit gray if an id is over 255).
+
+    The class names go into a text chunk named 'labels' (JSON).
+    """
+    ids = labels.to_ids(label[0])
+    image = Image.fromarray(ids)
+    if ids.dtype == np.uint8:
+        palette = np.zeros((256, 3), dtype=np.uint8)
+        palette[list(labels.ids)] = labels.palette
+        image.putpalette(palette.tobytes())
+    names = PngImagePlugin.PngInfo()
+    names.add_text("labels", json.dumps(dict(zip(map(str, labels.ids), labels.names, strict=True))))
+    with atomic(path) as temporary:
+        image.save(temporary, format="PNG", pnginfo=names)
+
+
+def write_probabilities(path: Path, probabilities: NDArray[Any]) -> None:
+    """Write probabilities, shape (K, 1, H, W), as a float32 TIFF with one page per class."""
+    with atomic(path) as temporary:
+        tifffile.imwrite(
+            temporary, probabilities[:, 0].astype(np.float32), compression="zlib", photometric="minisblack"
+        )
+
+
+def _open(path: Path) -> Image.Image:
+    """The picture with its header read.
+
+    Raises:
+        FileError: If there is none.
+    """
+    if not path.is_file():
+        raise FileError(
+            path, "a picture", "nothing", "restore the file, or take the case out of the data set"
+        )
+    try:
+        return Image.open(path)
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from error
+
+
+def _pixels(path: Path, image: Image.Image) -> NDArray[Any]:
+    """Decoded pixels, (H, W) or (H, W, C), in native byte order.
+
+    Raises:
+        FileError: If the file is truncated or damaged.
+    """
+    try:
+        array = np.array(image)
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from error
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _decode(path: Path, image: Image.Image) -> NDArray[Any]:
+    """Intensities of shape (H, W) or (H, W, 3)."""
+    raw = _raw_mode(image)
+    if raw in _DEEP:
+        return _decode_deep_png(path, image)
+    if raw == "LA;16B":
+        raise FileError(
+            path, "gray, or colour", "16-bit gray with transparency", "save it without alpha channel"
+        )
+    if image.mode == "LA":
+        return _pixels(path, image)[..., 0]
+    if image.mode in _GRAY_MODES or image.mode == "RGB":
+        return _pixels(path, image)
+    try:
+        converted = image.convert("L" if image.mode == "1" or _has_gray_palette(image) else "RGB")
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from error
+    return _pixels(path, converted)
+
+
+def _decode_deep_png(path: Path, image: Image.Image) -> NDArray[np.uint16]:
+    """16-bit colour PNG, shape (H, W, 3).
+
+    Pillow keeps the high byte of such files only; told that they were little-endian it keeps the low one.
+    """
+    high = _pixels(path, image)[..., :3].astype(np.uint16)
+    with _open(path) as again:
+        again.tile = [tile._replace(args=_DEEP[_raw_mode(again)]) for tile in again.tile]  # type: ignore[attr-defined]
+        low = _pixels(path, again)[..., :3]
+    deep: NDArray[np.uint16] = high << 8 | low
+    return deep
+
+
+def _deep_tiff(path: Path) -> tuple[int, int] | None:
+    """Channels (3) and bits of a TIFF with several samples of more than 8 bits, which Pillow cannot read.
+
+    Raises:
+        FileError: If it is a TIFF that is damaged, or a stack, or has neither 1 nor 3 nor 4 samples.
+    """
+    if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
+        return None
+    try:
+        with tifffile.TiffFile(path) as file:
+            series, page = file.series[0], file.pages.first
+            axes, samples, dtype = series.axes, page.samplesperpixel, series.dtype
+            pages = series.size // (page.imagelength * page.imagewidth * samples)
+    except (*_READ_ERRORS, IndexError) as error:
+        raise _unreadable(path, error) from error
+    if pages > 1 or samples not in (1, 2, 3, 4):
+        found = f"axes {axes}, {pages} pages of {samples} channels"
+        raise FileError(path, "one gray or RGB picture", found, "split the stack, or keep three channels")
+    return (3, dtype.itemsize * 8) if samples >= 3 and dtype.itemsize > 1 else None
+
+
+def _read_deep_tiff(path: Path) -> NDArray[Any]:
+    """Pixels of shape (H, W, 3), in native byte order."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            array = series.asarray()
+    except (*_READ_ERRORS, IndexError) as error:
+        raise _unreadable(path, error) from error
+    array = np.moveaxis(array, series.axes.index("S"), -1)[..., :3]
+    native: NDArray[Any] = array.astype(array.dtype.newbyteorder("="))
+    return native
+
+
+def _colours_to_ids(path: Path, pixels: NDArray[np.uint8], labels: LabelSpace) -> NDArray[np.int32]:
+    """Ids of palette colours, (H, W, 3) to (H, W); gray of the ignore id's value is the ignore id."""
+    ids_of = {colour: i for i, colour in zip(labels.ids, labels.palette, strict=True)}
+    if labels.ignore_id is not None and 0 <= labels.ignore_id <= 255:
+        ids_of.setdefault((labels.ignore_id,) * 3, labels.ignore_id)
+    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+    values, inverse = np.unique(codes, return_inverse=True)
+    colours = [(v >> 16, v >> 8 & 255, v & 255) for v in values.tolist()]
+    unknown = [colour for colour in colours if colour not in ids_of]
+    if unknown:
+        mend = "add the colours to the palette in dataset.json, or store the mask as class ids"
+        raise FileError(path, f"the palette's colours {sorted(ids_of)}", f"also {unknown[:5]}", mend)
+    return np.array([ids_of[colour] for colour in colours], dtype=np.int32)[inverse].reshape(codes.shape)
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Pillow's name of the layout of the bytes in the file, e.g. 'RGB;16B'."""
+    args = image.tile[0].args if image.tile else ""  # type: ignore[attr-defined]
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def _has_gray_palette(image: Image.Image) -> bool:
+    """Whether all colours of a palette image are gray."""
+    if image.mode != "P":
+        return False
+    palette = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+    return bool((palette == palette[:, :1]).all())
+
+
+def _unreadable(path: Path, error: Exception) -> FileError:
+    mend = "the file is damaged or of an unknown kind: copy or convert it again"
+    return FileError(path, "a readable picture", f"{type(error).__name__}: {error}", mend)

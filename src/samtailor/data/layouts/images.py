@@ -1,0 +1,115 @@
+"""The image folder: `images/`, `masks/` (files of the same stem) and `dataset.json`.
+
+dataset.json holds `classes` (background first) and optionally `palette` ((R, G, B) of each class), `ids` (in the
+masks; 0, 1, 2, ... by default), `ignore_index` and `splits` (train, val, test: lists of stems).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.file_error import FileError
+from samtailor.data.formats.picture import SUFFIXES, read_header
+from samtailor.data.labels import LabelSpace, default_palette
+from samtailor.data.layouts.contents import Contents, read_json, read_split, visible_files
+
+_MEND = 'write {"classes": ["background", ...]} and, if wanted, palette, ids, ignore_index, splits'
+
+
+def recognises(root: Path) -> bool:
+    """Whether the folder looks like an image folder."""
+    return (root / "images").is_dir()
+
+
+def read_contents(root: Path) -> Contents:
+    """Classes and cases of the folder.
+
+    Raises:
+        FileError: If dataset.json is missing or not as described, or there is no image, or two of one name.
+    """
+    path = root / "dataset.json"
+    labels = _labels(path, read_json(path, dict, _MEND))
+    images, masks = _by_stem(root / "images"), _by_stem(root / "masks")
+    if not images:
+        raise FileError(root / "images", f"pictures ({', '.join(SUFFIXES)})", "none", "put the images there")
+    cases = tuple(CaseFiles(name, (file,), masks.get(name)) for name, file in images.items())
+    orphans = tuple(file for name, file in masks.items() if name not in images)
+    channels, bits = _channels_and_bits(cases)
+    return Contents(labels, cases, channels, bits, orphans)
+
+
+def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
+    """Case names of each split that dataset.json names; empty if it names none.
+
+    Raises:
+        FileError: If the splits are not as described.
+    """
+    path = root / "dataset.json"
+    splits = read_json(path, dict, _MEND).get("splits", {})
+    if not isinstance(splits, dict) or not splits.keys() <= {"train", "val", "test"}:
+        mend = 'write "splits": {"train": [...], "val": [...], "test": [...]}'
+        raise FileError(path, "splits train, val and test", f"{splits!r:.80}", mend)
+    return {name: read_split(path, names, name) for name, names in splits.items()}
+
+
+def _labels(path: Path, content: dict[str, Any]) -> LabelSpace:
+    names = content.get("classes")
+    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
+        raise FileError(path, "classes: at least two names, the background first", f"{names!r:.80}", _MEND)
+    ids = content.get("ids", list(range(len(names))))
+    if not isinstance(ids, list) or len(ids) != len(names) or not all(type(i) is int and i >= 0 for i in ids):
+        raise FileError(path, f"ids: {len(names)} integers, one per class", f"{ids!r:.80}", _MEND)
+    palette = content.get("palette", [list(colour) for colour in default_palette(len(names))])
+    if not isinstance(palette, list) or len(palette) != len(names) or not all(map(_is_colour, palette)):
+        raise FileError(path, f"palette: {len(names)} times [R, G, B] in 0..255", f"{palette!r:.80}", _MEND)
+    ignore = content.get("ignore_index")
+    if not (ignore is None or type(ignore) is int) or ignore in ids:
+        raise FileError(path, "ignore_index: an integer that is no class's id", f"{ignore!r}", _MEND)
+    colours = tuple((r, g, b) for r, g, b in palette)
+    if len(set(colours)) < len(colours):
+        raise FileError(
+            path, "palette: a colour of its own for each class", "a colour twice", "make them distinct"
+        )
+    return LabelSpace(tuple(names), tuple(ids), colours, ignore)
+
+
+def _is_colour(value: Any) -> bool:
+    return (
+        isinstance(value, list) and len(value) == 3 and all(type(c) is int and 0 <= c <= 255 for c in value)
+    )
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder by stem, sorted.
+
+    Raises:
+        FileError: If two have the same stem.
+    """
+    files = defaultdict(list)
+    for file in visible_files(folder):
+        if file.suffix.lower() in SUFFIXES:
+            files[file.stem].append(file)
+    for stem, found in files.items():
+        if len(found) > 1:
+            names = " and ".join(file.name for file in found)
+            raise FileError(folder, f"one file named '{stem}'", names, "rename or remove one of them")
+    return {stem: files[stem][0] for stem in sorted(files)}
+
+
+def _channels_and_bits(cases: tuple[CaseFiles, ...]) -> tuple[tuple[str, ...], int]:
+    """Colour if any picture is (gray ones are then repeated), and the most bits of any; by the headers only.
+
+    Pictures that cannot be opened do not count here; reading or checking them says so.
+    """
+    channels, bits = 1, 8
+    for case in cases:
+        try:
+            file_channels, file_bits = read_header(case.images[0])
+        except FileError:
+            continue
+        channels, bits = max(channels, file_channels), max(bits, file_bits)
+    return (("R", "G", "B") if channels == 3 else ("gray",)), bits

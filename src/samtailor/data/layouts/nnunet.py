@@ -1,0 +1,145 @@
+"""The nnU-Net layout, and the Medical Segmentation Decathlon's, which it descends from.
+
+`imagesTr/<case>_0000.nii.gz` (one file per channel), `labelsTr/<case>.nii.gz`, `dataset.json`,
+`splits_final.json`; cases of `imagesTs` that have a label in `labelsTs` are the test split. The Decathlon's
+dataset.json maps ids to names, lists its files, and has all channels in one 4-D file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.file_error import FileError
+from samtailor.data.labels import LabelSpace, default_palette
+from samtailor.data.layouts.contents import Contents, read_json, read_split, visible_files
+
+_FOLDERS = ("imagesTr", "labelsTr", "labelsTs")
+
+
+def recognises(root: Path) -> bool:
+    """Whether the folder looks like nnU-Net's."""
+    return (root / "imagesTr").is_dir()
+
+
+def read_contents(root: Path) -> Contents:
+    """Classes and cases of the folder.
+
+    Raises:
+        FileError: If dataset.json is missing or not as described, or there is no image.
+    """
+    path = root / "dataset.json"
+    content = read_json(path, dict, "write nnU-Net's dataset.json with labels, channel_names and file_ending")
+    channels = _channels(path, content)
+    ending = content.get("file_ending", ".nii.gz")
+    if ending not in (".nii.gz", ".nii"):
+        raise FileError(path, "file_ending '.nii.gz' or '.nii'", f"{ending!r}", "convert the files to NIfTI")
+    if isinstance(content.get("training"), list):
+        training = _listed_cases(root, path, content["training"], len(channels), ending)
+    else:
+        training = _scanned_cases(root, "Tr", len(channels), ending)
+    test = [case for case in _scanned_cases(root, "Ts", len(channels), ending) if case.label]
+    if not training:
+        mend = f"put the images there as <case>_0000{ending}"
+        raise FileError(root / "imagesTr", f"images with the ending {ending}", "none", mend)
+    cases = tuple(sorted((*training, *test), key=lambda case: case.name))
+    used = {file for case in cases for file in (*case.images, case.label)}
+    files = chain.from_iterable(visible_files(root / folder) for folder in _FOLDERS)
+    orphans = tuple(file for file in files if file.name.endswith(ending) and file not in used)
+    return Contents(_labels(path, content), cases, channels, None, orphans)
+
+
+def read_splits(root: Path, fold: int, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:
+    """Case names of train and val of one fold, and of test where there are labelled test cases.
+
+    Raises:
+        FileError: If splits_final.json is not as described or has no such fold.
+    """
+    test = tuple(case.name for case in cases if case.images[0].parent.name == "imagesTs")
+    splits = {"test": test} if test else {}
+    path = root / "splits_final.json"
+    if not path.exists():
+        return splits
+    folds = read_json(path, list, 'write a list with one {"train": [...], "val": [...]} per fold')
+    if not 0 <= fold < len(folds):
+        raise FileError(
+            path, f"a fold {fold}", f"{len(folds)} folds", "choose another fold (they count from 0)"
+        )
+    if not isinstance(folds[fold], dict) or not {"train", "val"} <= folds[fold].keys():
+        raise FileError(path, "train and val in each fold", f"{folds[fold]!r:.80}", "name the cases of both")
+    return {name: read_split(path, folds[fold][name], name) for name in ("train", "val")} | splits
+
+
+def _channels(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
+    names = content.get("channel_names", content.get("modality"))
+    if not isinstance(names, dict) or not names or sorted(names) != sorted(map(str, range(len(names)))):
+        raise FileError(
+            path, 'channel_names like {"0": "CT"}', f"{names!r:.80}", "number the channels from 0"
+        )
+    return tuple(str(names[str(channel)]) for channel in range(len(names)))
+
+
+def _labels(path: Path, content: dict[str, Any]) -> LabelSpace:
+    """Label space of either form of dataset.json; a label named 'ignore' is the ignore id."""
+    mend = 'write labels like {"background": 0, "liver": 1}'
+    entries = content.get("labels")
+    if not isinstance(entries, dict) or not entries:
+        raise FileError(path, "labels", f"{entries!r:.80}", mend)
+    if any(isinstance(value, list) for value in entries.values()):
+        raise FileError(
+            path,
+            "one id per label",
+            "region-based labels (lists of ids)",
+            "give each class one id of its own",
+        )
+    if all(str(key).isdigit() and isinstance(value, str) for key, value in entries.items()):
+        entries = {name: int(identifier) for identifier, name in entries.items()}
+    if not all(type(identifier) is int for identifier in entries.values()):
+        raise FileError(path, "integer ids of labels", f"{entries!r:.80}", mend)
+    ignore = entries.get("ignore")
+    classes = sorted((identifier, name) for name, identifier in entries.items() if name != "ignore")
+    if len(classes) < 2 or classes[0][0] != 0:
+        raise FileError(
+            path, "a background with id 0 and at least one class", f"ids {[i for i, _ in classes]}", mend
+        )
+    ids, names = zip(*classes, strict=True)
+    return LabelSpace(names, ids, default_palette(len(names)), ignore)
+
+
+def _scanned_cases(root: Path, part: str, channels: int, ending: str) -> list[CaseFiles]:
+    """Cases of `images<part>`, by the names of the files; all channels are named, present or not."""
+    stems = [
+        f.name.removesuffix(ending) for f in visible_files(root / f"images{part}") if f.name.endswith(ending)
+    ]
+    names = sorted({stem[:-5] for stem in stems if _has_channel(stem)})
+    return [_numbered_case(root, part, name, channels, ending) for name in names]
+
+
+def _numbered_case(root: Path, part: str, name: str, channels: int, ending: str) -> CaseFiles:
+    images = tuple(root / f"images{part}" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
+    label = root / f"labels{part}" / f"{name}{ending}"
+    return CaseFiles(name, images, label if label.is_file() else None)
+
+
+def _listed_cases(root: Path, path: Path, entries: list[Any], channels: int, ending: str) -> list[CaseFiles]:
+    """Cases of the Decathlon's list; nnU-Net's first version listed 'x.nii.gz' for 'x_0000.nii.gz', ..."""
+    cases = []
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+            mend = 'list {"image": "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}'
+            raise FileError(path, "training cases with image and label", f"{entry!r:.80}", mend)
+        image = root / entry["image"]
+        name = image.name.removesuffix(ending)
+        if not image.is_file() and (image.parent / f"{name}_0000{ending}").is_file():
+            cases.append(_numbered_case(root, "Tr", name, channels, ending))
+            continue
+        label = root / str(entry.get("label", f"labelsTr/{image.name}"))
+        cases.append(CaseFiles(name, (image,), label if label.is_file() else None))
+    return cases
+
+
+def _has_channel(stem: str) -> bool:
+    return len(stem) > 5 and stem[-5] == "_" and stem[-4:].isdigit()
