@@ -115,8 +115,8 @@ def grid_difference(image: VolumeGeometry, label: VolumeGeometry) -> tuple[str, 
     """What spacing, direction or origin should be and what it is, if two grids differ.
 
     Compared in canonical axes, so that files with different axis orders can share a grid. Spacings may differ
-    by 0.1 %, direction cosines by 0.001, origins by a tenth of a voxel: more than rounding in headers does, less
-    than anybody sees.
+    by 0.1 %, direction cosines by 0.001, origins by a tenth of a voxel: more than rounding in headers does,
+    less than anybody sees.
     """
     first, second = image.canonical_affine, label.canonical_affine
     spacings = np.array([image.spacing, label.spacing])

@@ -10,6 +10,7 @@ from typing import Any
 from samtailor.data.case import CaseFiles
 from samtailor.data.file_error import FileError
 from samtailor.data.labels import LabelSpace
+from samtailor.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,26 @@ def read_json(path: Path, expected: type[dict[str, Any]] | type[list[Any]], mend
     if not isinstance(content, expected):
         raise FileError(path, f"a JSON file with {kind}", type(content).__name__, mend)
     return content
+
+
+def label_space(
+    path: Path,
+    names: tuple[str, ...],
+    ids: tuple[int, ...],
+    palette: tuple[tuple[int, int, int], ...],
+    ignore_id: int | None,
+) -> LabelSpace:
+    """Label space that a dataset.json describes.
+
+    Raises:
+        FileError: If a name or id occurs twice.
+    """
+    try:
+        return LabelSpace(names, ids, palette, ignore_id)
+    except DataError as error:
+        raise FileError(
+            path, "distinct names and ids of classes", str(error), "rename or renumber them"
+        ) from error
 
 
 def read_split(path: Path, content: Any, name: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The image folder: `images/`, `masks/` (files of the same stem) and `dataset.json`.
 
-dataset.json holds `classes` (background first) and optionally `palette` ((R, G, B) of each class), `ids` (in the
-masks; 0, 1, 2, ... by default), `ignore_index` and `splits` (train, val, test: lists of stems).
+dataset.json holds `classes` (background first) and optionally `palette` ((R, G, B) of each class), `ids`
+(in the masks; 0, 1, 2, ... by default), `ignore_index` and `splits` (train, val, test: lists of stems).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.file_error import FileError
 from samtailor.data.formats.picture import SUFFIXES, read_header
 from samtailor.data.labels import LabelSpace, default_palette
-from samtailor.data.layouts.contents import Contents, read_json, read_split, visible_files
+from samtailor.data.layouts.contents import Contents, label_space, read_json, read_split, visible_files
 
 _MEND = 'write {"classes": ["background", ...]} and, if wanted, palette, ids, ignore_index, splits'
 
@@ -74,7 +74,7 @@ def _labels(path: Path, content: dict[str, Any]) -> LabelSpace:
         raise FileError(
             path, "palette: a colour of its own for each class", "a colour twice", "make them distinct"
         )
-    return LabelSpace(tuple(names), tuple(ids), colours, ignore)
+    return label_space(path, tuple(names), tuple(ids), colours, ignore)
 
 
 def _is_colour(value: Any) -> bool:

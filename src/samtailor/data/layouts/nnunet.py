@@ -15,7 +15,7 @@ from typing import Any
 from samtailor.data.case import CaseFiles
 from samtailor.data.file_error import FileError
 from samtailor.data.labels import LabelSpace, default_palette
-from samtailor.data.layouts.contents import Contents, read_json, read_split, visible_files
+from samtailor.data.layouts.contents import Contents, label_space, read_json, read_split, visible_files
 
 _FOLDERS = ("imagesTr", "labelsTr", "labelsTs")
 
@@ -106,7 +106,7 @@ def _labels(path: Path, content: dict[str, Any]) -> LabelSpace:
             path, "a background with id 0 and at least one class", f"ids {[i for i, _ in classes]}", mend
         )
     ids, names = zip(*classes, strict=True)
-    return LabelSpace(names, ids, default_palette(len(names)), ignore)
+    return label_space(path, names, ids, default_palette(len(names)), ignore)
 
 
 def _scanned_cases(root: Path, part: str, channels: int, ending: str) -> list[CaseFiles]:

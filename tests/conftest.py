@@ -1,0 +1,52 @@
+"""Fixtures for all tests: small generated folders, and a cache that no other program sees."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from samtailor.data.cache import cache_home
+from samtailor.data.labels import LabelSpace
+from tests import generate
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Slices are cached in a folder of the test session; the weights stay where they are, downloaded once."""
+    weights = cache_home() / "weights"
+    weights.mkdir(parents=True, exist_ok=True)
+    home = tmp_path_factory.mktemp("home")
+    (home / "weights").symlink_to(weights.resolve())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAMTAILOR_HOME", str(home))
+        yield
+
+
+@pytest.fixture
+def label_space() -> LabelSpace:
+    """Background, liver and spleen."""
+    return generate.LABELS
+
+
+@pytest.fixture
+def nnunet_folder(tmp_path: Path) -> Path:
+    """Four training cases, one for validation, one for testing; CT with two organs."""
+    return generate.nnunet_folder(tmp_path / "nnunet")
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Ten RGB pictures with three classes, without a split."""
+    return generate.image_folder(tmp_path / "images")
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Folder with the development data; tests that use it carry the mark `shared_data`."""
+    root = os.environ.get("SAMTAILOR_SHARED_DATA")
+    if not root or not Path(root).is_dir():
+        pytest.skip("SAMTAILOR_SHARED_DATA names no folder with the development data")
+    return Path(root)

@@ -1,0 +1,202 @@
+"""Opening labelled folders: both layouts, their variants, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samtailor.data.dataset import open_dataset
+from samtailor.errors import DataError
+from tests import generate
+
+
+def rewrite(root: Path, **changes: Any) -> None:
+    """Change entries of dataset.json; None removes one."""
+    content = json.loads((root / "dataset.json").read_text()) | changes
+    generate.write_json(root / "dataset.json", {k: v for k, v in content.items() if v is not None})
+
+
+def test_nnunet_folder_gives_classes_channels_cases_and_splits(nnunet_folder: Path) -> None:
+    dataset = open_dataset(nnunet_folder)
+    assert dataset.layout == "nnunet"
+    assert dataset.labels == generate.LABELS
+    assert dataset.channels == ("CT",)
+    assert dataset.bits is None
+    assert dataset.orphans == ()
+    assert [case.name for case in dataset.split("train")] == [f"case_{i}" for i in range(4)]
+    assert [case.name for case in dataset.split("val")] == ["case_4"]
+    test = dataset.split("test")[0]
+    assert test.images == (nnunet_folder / "imagesTs" / "case_5_0000.nii.gz",)
+    assert test.label == nnunet_folder / "labelsTs" / "case_5.nii.gz"
+
+
+def test_image_folder_gives_classes_palette_channels_and_bits(image_folder: Path) -> None:
+    dataset = open_dataset(image_folder)
+    assert dataset.layout == "images"
+    assert dataset.labels.palette == generate.PICTURE_PALETTE
+    assert dataset.channels == ("R", "G", "B")
+    assert dataset.bits == 8
+    assert dataset.splits == {}
+    assert len(dataset.cases) == 10
+
+
+def test_decathlon_json_lists_files_and_maps_ids_to_names(nnunet_folder: Path) -> None:
+    (nnunet_folder / "splits_final.json").unlink()
+    for folder in ("imagesTs", "labelsTs"):
+        shutil.rmtree(nnunet_folder / folder)
+    for image in (nnunet_folder / "imagesTr").iterdir():
+        image.rename(image.with_name(image.name.replace("_0000", "")))
+    names = [f"case_{index}" for index in range(5)]
+    entries = [{"image": f"./imagesTr/{n}.nii.gz", "label": f"./labelsTr/{n}.nii.gz"} for n in names]
+    labels = {"0": "background", "1": "liver", "2": "spleen"}
+    content = {"modality": {"0": "CT"}, "labels": labels, "training": entries}
+    generate.write_json(nnunet_folder / "dataset.json", content)
+    dataset = open_dataset(nnunet_folder)
+    assert dataset.labels == generate.LABELS
+    assert [case.name for case in dataset.cases] == names
+    assert all(case.label and case.images[0].is_file() for case in dataset.cases)
+    assert dataset.orphans == ()
+
+
+def test_nnunets_first_version_lists_names_without_channel(nnunet_folder: Path) -> None:
+    entries = [
+        {"image": f"./imagesTr/case_{i}.nii.gz", "label": f"./labelsTr/case_{i}.nii.gz"} for i in range(5)
+    ]
+    rewrite(nnunet_folder, training=entries, modality={"0": "CT"}, channel_names=None)
+    assert open_dataset(nnunet_folder).cases[0].images[0].name == "case_0_0000.nii.gz"
+
+
+def test_label_named_ignore_is_the_ignore_id(nnunet_folder: Path) -> None:
+    rewrite(nnunet_folder, labels={"background": 0, "liver": 1, "spleen": 2, "ignore": 3})
+    labels = open_dataset(nnunet_folder).labels
+    assert labels.names == ("background", "liver", "spleen")
+    assert labels.ignore_id == 3
+
+
+def test_files_that_belong_to_no_case_are_named(nnunet_folder: Path) -> None:
+    stray = nnunet_folder / "labelsTr" / "nobody.nii.gz"
+    shutil.copy(nnunet_folder / "labelsTr" / "case_0.nii.gz", stray)
+    second = nnunet_folder / "imagesTr" / "case_0_0001.nii.gz"
+    shutil.copy(nnunet_folder / "imagesTr" / "case_0_0000.nii.gz", second)
+    (nnunet_folder / "imagesTr" / "._case_0_0000.nii.gz").touch()
+    assert set(open_dataset(nnunet_folder).orphans) == {stray, second}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": {"background": 0, "organs": [1, 2]}}, "region-based"),
+        ({"labels": {"background": 0, "liver": "one"}}, "integer ids"),
+        ({"labels": {"liver": 1, "spleen": 2}}, "background with id 0"),
+        ({"labels": None}, "labels"),
+        ({"channel_names": None}, "channel_names"),
+        ({"channel_names": {"1": "CT"}}, "number the channels from 0"),
+        ({"file_ending": ".mha"}, "convert the files"),
+        ({"training": ["x"]}, "image and label"),
+    ],
+)
+def test_nnunet_json_is_refused_with_the_reason(
+    nnunet_folder: Path, changes: dict[str, Any], words: str
+) -> None:
+    rewrite(nnunet_folder, **changes)
+    with pytest.raises(DataError, match=words) as error:
+        open_dataset(nnunet_folder)
+    assert "dataset.json" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": ["background"]}, "at least two names"),
+        ({"classes": None}, "at least two names"),
+        ({"palette": [[0, 0, 0]]}, "palette: 3 times"),
+        ({"palette": [[0, 0, 0], [9, 9, 9], [9, 9, 9]]}, "make them distinct"),
+        ({"palette": [[0, 0, 0], [9, 9, 9], [9, 9, 300]]}, "in 0..255"),
+        ({"ids": [0, 1]}, "3 integers"),
+        ({"ids": [0, 1, 1]}, "distinct"),
+        ({"ignore_index": 1}, "no class's id"),
+        ({"splits": {"training": []}}, "train, val and test"),
+        ({"splits": {"train": "tile_0"}}, "list of case names"),
+    ],
+)
+def test_image_folder_json_is_refused_with_the_reason(
+    image_folder: Path, changes: dict[str, Any], words: str
+) -> None:
+    rewrite(image_folder, **changes)
+    with pytest.raises(DataError, match=words):
+        open_dataset(image_folder)
+
+
+def test_two_pictures_of_one_name_are_refused(image_folder: Path) -> None:
+    shutil.copy(image_folder / "images" / "tile_0.png", image_folder / "images" / "tile_0.jpg")
+    with pytest.raises(DataError, match=r"tile_0\.jpg and tile_0\.png"):
+        open_dataset(image_folder)
+
+
+def test_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError, match=r"imagesTr.*found photos"):
+        open_dataset(tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        open_dataset(tmp_path / "nowhere")
+
+
+def test_json_with_a_syntax_error_is_refused(image_folder: Path) -> None:
+    (image_folder / "dataset.json").write_text('{"classes": [')
+    with pytest.raises(DataError, match=r"dataset\.json.*mend the syntax"):
+        open_dataset(image_folder)
+
+
+def test_fold_that_does_not_exist_is_refused(nnunet_folder: Path) -> None:
+    with pytest.raises(DataError, match="found 1 folds"):
+        open_dataset(nnunet_folder, fold=5)
+
+
+def test_missing_split_names_the_splits_there_are(nnunet_folder: Path) -> None:
+    shutil.rmtree(nnunet_folder / "labelsTs")
+    with pytest.raises(DataError, match=r"'test', found train \(4\), val \(1\)"):
+        open_dataset(nnunet_folder).split("test")
+
+
+def test_split_with_an_unknown_case_is_refused(image_folder: Path) -> None:
+    rewrite(image_folder, splits={"train": ["tile_0", "tile_77"]})
+    with pytest.raises(DataError, match="tile_77"):
+        open_dataset(image_folder).split("train")
+
+
+def test_seeded_split_is_the_same_for_the_same_seed(image_folder: Path) -> None:
+    dataset = open_dataset(image_folder)
+    splits = [dataset.with_seeded_split(seed).splits for seed in (0, 0, 1)]
+    assert splits[0] == splits[1] != splits[2]
+    assert {name: len(cases) for name, cases in splits[0].items()} == {"train": 7, "val": 1, "test": 2}
+    assert sorted(sum(splits[0].values(), ())) == [f"tile_{i}" for i in range(10)]
+
+
+def test_seeded_split_leaves_the_folders_own_splits_alone(nnunet_folder: Path) -> None:
+    dataset = open_dataset(nnunet_folder)
+    assert dataset.with_seeded_split(3) is dataset
+    (nnunet_folder / "splits_final.json").unlink()
+    splits = open_dataset(nnunet_folder).with_seeded_split(3).splits
+    assert splits["test"] == ("case_5",)
+    assert (len(splits["train"]), len(splits["val"])) == (4, 1)
+
+
+def test_seeded_split_needs_a_case_for_each_part(tmp_path: Path) -> None:
+    root = generate.image_folder(tmp_path, cases=2)
+    with pytest.raises(DataError, match="at least 3 cases"):
+        open_dataset(root).with_seeded_split(0)
+
+
+def test_fingerprint_changes_with_classes_cases_and_splits(image_folder: Path) -> None:
+    dataset = open_dataset(image_folder)
+    prints = {dataset.fingerprint(), dataset.with_seeded_split(0).fingerprint()}
+    assert open_dataset(image_folder).fingerprint() in prints
+    rewrite(image_folder, classes=["background", "field", "lake"])
+    prints.add(open_dataset(image_folder).fingerprint())
+    (image_folder / "images" / "tile_9.png").unlink()
+    prints.add(open_dataset(image_folder).fingerprint())
+    assert len(prints) == 4
