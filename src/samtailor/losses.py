@@ -73,4 +73,4 @@ class ClassAwareLoss(nn.Module):
         per_class: Tensor = self._dice(logits.softmax(dim=1) * mask, truth.to(logits.dtype))
         occurs = truth.any(dim=0, keepdim=True) if self.batch_dice else truth
         occurs = occurs.flatten(2).any(dim=2)
-        return per_class.flatten(-2 if self.batch_dice else 1).reshape(occurs.shape)[occurs].mean()
+        return per_class.reshape(occurs.shape)[occurs].mean()

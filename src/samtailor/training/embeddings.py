@@ -1,0 +1,148 @@
+"""Image embeddings computed once: recipes that leave the image encoder as it is train on them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from samtailor.data.cache import CachedCase
+from samtailor.data.formats.atomic import atomic
+from samtailor.inference.predictor import Piece, Predictor
+from samtailor.models.segmenter import Segmenter
+from samtailor.training.samples import Drawn, SliceReference, label_of
+
+
+def windows_of(case: CachedCase, segmenter: Segmenter, slices: Sequence[int] | None = None) -> list[Piece]:
+    """Every window of a case, or of some of its slices, in the order in which prediction visits them."""
+    windows = segmenter.preprocessing.windows(*case.image.shape[2:])
+    return [Piece(s, window) for s in (range(len(case.image)) if slices is None else slices) for window in windows]
+
+
+class EmbeddingCache:
+    """Image embeddings on disk in half precision, keyed by slices, windows and base weights."""
+
+    def __init__(self, predictor: Predictor, directory: Path) -> None:
+        """Use a predictor whose image encoder stays as it is.
+
+        Args:
+            predictor: Computes what is missing.
+            directory: Where the cache lies.
+        """
+        self.predictor = predictor
+        self.directory = directory
+
+    def load(self, case: CachedCase, pieces: Sequence[Piece]) -> NDArray[np.float16]:
+        """Embeddings of windows of a case, memory-mapped, computed first if they are missing or broken.
+
+        Returns:
+            (windows, C, h, w).
+        """
+        path = self.directory / f"{self._key(case, pieces)}.npy"
+        known = _open(path)
+        if known is None:
+            self._compute(case, pieces, path)
+            known = _open(path)
+        if known is None:
+            raise OSError(f"{path}: cannot be read back after writing it; check the disk")
+        return known
+
+    def _key(self, case: CachedCase, pieces: Sequence[Piece]) -> str:
+        segmenter = self.predictor.segmenter
+        windows = [(piece.slice, piece.window.y, piece.window.x, piece.window.side) for piece in pieces]
+        settings = [case.key, segmenter.base.sha256, segmenter.preprocessing.to_json(), windows]
+        return hashlib.blake2b(json.dumps(settings).encode(), digest_size=20).hexdigest()
+
+    def _compute(self, case: CachedCase, pieces: Sequence[Piece], path: Path) -> None:
+        embeddings: NDArray[np.float16] | None = None
+        done = 0
+        with atomic(path) as scratch:
+            for batch in self.predictor.embeddings(case.image, list(pieces)):
+                if embeddings is None:
+                    shape = (len(pieces), *batch.shape[1:])
+                    embeddings = np.lib.format.open_memmap(scratch, "w+", np.float16, shape)
+                embeddings[done : done + len(batch)] = batch
+                done += len(batch)
+            assert embeddings is not None
+            embeddings.flush()
+            with atomic(_checksum_file(path)) as checksum:
+                checksum.write_text(str(_checksum(embeddings)))
+
+
+def _checksum_file(path: Path) -> Path:
+    return path.with_suffix(".crc32")
+
+
+def _checksum(embeddings: NDArray[np.float16]) -> int:
+    return zlib.crc32(embeddings.reshape(-1).view(np.uint8).data)
+
+
+def _open(path: Path) -> NDArray[np.float16] | None:
+    """The embeddings memory-mapped, or None if they are missing or altered."""
+    try:
+        embeddings = np.load(path, mmap_mode="r")
+        sound = _checksum(embeddings) == int(_checksum_file(path).read_text())
+    except (OSError, ValueError, EOFError):  # ValueError: a damaged header or a truncated file
+        return None
+    return embeddings if sound else None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Where one sample lies."""
+
+    embeddings: NDArray[np.float16]
+    index: int
+    case: CachedCase
+    piece: Piece
+
+
+class EmbeddingSamples(Dataset[tuple[Tensor, Tensor]]):
+    """Image embeddings and targets of the windows of slices; the same in every epoch."""
+
+    def __init__(
+        self,
+        slices: Sequence[SliceReference],
+        segmenter: Segmenter,
+        cache: EmbeddingCache,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Compute, or find, the embeddings of all windows.
+
+        Args:
+            slices: Slices to train on.
+            segmenter: Its preprocessing cuts the windows.
+            cache: Where embeddings come from.
+            progress: Called with the number of finished cases and of all cases.
+        """
+        self.preprocessing = segmenter.preprocessing
+        self.rows: list[_Row] = []
+        chosen: dict[str, list[SliceReference]] = {}
+        for reference in slices:
+            chosen.setdefault(reference.case.name, []).append(reference)
+        for done, references in enumerate(chosen.values()):
+            progress(done, len(chosen))
+            case = references[0].case
+            pieces = windows_of(case, segmenter, [reference.index for reference in references])
+            embeddings = cache.load(case, pieces)
+            self.rows.extend(_Row(embeddings, i, case, piece) for i, piece in enumerate(pieces))
+        progress(len(chosen), len(chosen))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, drawn: Drawn) -> tuple[Tensor, Tensor]:
+        """Embedding (C, h, w) and target (N, N) of a drawn sample."""
+        row = self.rows[drawn[0]]
+        embedding = torch.from_numpy(row.embeddings[row.index].astype(np.float32))
+        label = np.asarray(label_of(row.case)[row.piece.slice])
+        return embedding, self.preprocessing.target_of(label, row.piece.window)

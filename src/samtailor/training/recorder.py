@@ -1,0 +1,120 @@
+"""What a run leaves behind after every epoch: metrics, curves, the best segmenter, warnings."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from samtailor.data.formats.atomic import atomic
+from samtailor.training.run import Run
+from samtailor.training.task import SegmentationTask
+
+RARE_SHARE = 0.001
+"""Share of pixels under which a class may drown in the background."""
+
+
+class Recorder(lightning.Callback):
+    """Writes `metrics.csv`, `curves.png` and, at each best validation, the segmenter.
+
+    The rows live in the checkpoint, so a resumed run continues the table of the epochs it kept.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.rows: list[dict[str, float]] = []
+        self._start = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows, for the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Rows of the checkpoint."""
+        self.rows = state_dict["rows"]
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        """Add the epoch's row and write everything."""
+        assert isinstance(task, SegmentationTask)
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        row = {"epoch": trainer.current_epoch + 1, "loss": metrics["loss_epoch"]}
+        row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
+        row["seconds"] = time.monotonic() - self._start
+        if validated:
+            row |= {name: value for name, value in metrics.items() if name.split("/")[0] == "dsc"}
+            if row["dsc"] > max((r["dsc"] for r in self.rows if "dsc" in r), default=-1.0):
+                task.segmenter.save(self.run.segmenter_directory)
+        self.rows.append(row)
+        _write_csv(self.rows, self.run.directory / "metrics.csv")
+        plot_curves(self.rows, self.run.directory / "curves.png")
+
+
+class VanishingClassWarning(lightning.Callback):
+    """Warns, once per class, when a rare class of the validation cases is nowhere predicted."""
+
+    def __init__(self, names: tuple[str, ...], shares: NDArray[np.float64]) -> None:
+        """Remember which classes are rare.
+
+        Args:
+            names: Class names.
+            shares: Share of each class among the training pixels, (K,).
+        """
+        self.rare = {i: name for i, name in enumerate(names) if 0 < shares[i] < RARE_SHARE}
+        self.shares = shares
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        """Compare what was predicted with what is there."""
+        assert isinstance(task, SegmentationTask)
+        for index in [i for i in self.rare if task.truth_voxels[i] and not task.predicted_voxels[i]]:
+            name = self.rare.pop(index)
+            warnings.warn(
+                f"class '{name}' has {self.shares[index]:.3%} of the training pixels, and no pixel of the validation "
+                "cases is predicted as it. If that stays so: --loss.class_weights auto, --loss.batch_dice true, "
+                "crops around it with --sampling.field SMALLER and --sampling.rare 0.9, or a longer --optim.warmup",
+                stacklevel=2,
+            )
+
+
+def _write_csv(rows: list[dict[str, float]], path: Path) -> None:
+    """All rows, under all names that occur in any."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with atomic(path) as scratch, scratch.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def plot_curves(rows: list[dict[str, float]], path: Path) -> None:
+    """Loss and DSC over the epochs, as a PNG."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    left.plot([r["epoch"] for r in rows], [r["loss"] for r in rows], color="tab:blue")
+    left.set(xlabel="epoch", ylabel="training loss", title="Loss")
+    validated = [r for r in rows if "dsc" in r]
+    classes = [name for name in (validated[0] if validated else {}) if name.startswith("dsc/")]
+    for name in classes[1:] if len(classes) <= 21 else []:
+        scores = [r.get(name, math.nan) for r in validated]
+        right.plot([r["epoch"] for r in validated], scores, lw=0.8, alpha=0.7, label=name.removeprefix("dsc/"))
+    right.plot([r["epoch"] for r in validated], [r["dsc"] for r in validated], color="black", lw=2, label="mean")
+    right.set(xlabel="epoch", ylabel="DSC", ylim=(0, 1), title="Validation, whole cases")
+    right.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    with atomic(path) as scratch:
+        figure.savefig(scratch, dpi=120)

@@ -1,0 +1,103 @@
+"""From what the user set to what is done: 'auto' settings decided by the data and the base."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from samtailor.data.dataset import Dataset
+from samtailor.data.intensity import Intensity, Percentile, Range, Window
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import ConfigError
+from samtailor.models.zoo import find_base
+from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
+from samtailor.training.config import IntensityConfig, TrainConfig
+
+
+def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The same config with every 'auto' and None that the data decides filled in.
+
+    Raises:
+        ConfigError: If a setting does not fit the base or the data.
+    """
+    base = find_base(config.base)
+    image_size = config.sampling.image_size or base.image_size
+    if image_size < 8 * base.stride or image_size % base.stride:
+        raise ConfigError(
+            f"sampling.image_size: expected a multiple of {base.stride}, at least {8 * base.stride}, for {base.name}; "
+            f"found {image_size}"
+        )
+    for name, value, least in (
+        ("epochs", config.epochs, 1),
+        ("batch_size", config.batch_size, 1),
+        ("rank", config.rank, 1),
+        ("validate_every", config.validate_every, 1),
+        ("sampling.field", config.sampling.field or 8, 8),
+    ):
+        if value < least:
+            raise ConfigError(f"{name}: expected at least {least}, found {value}")
+    weights = config.loss.class_weights
+    if isinstance(weights, list) and len(weights) != len(dataset.labels):
+        raise ConfigError(
+            f"loss.class_weights: expected one weight for each of the {len(dataset.labels)} classes "
+            f"({', '.join(dataset.labels.names)}), found {len(weights)}"
+        )
+    flip = config.augment.flip
+    if flip == "auto":
+        flip = "columns" if dataset.layout == "images" else "none"
+    return replace(
+        config,
+        data=str(Path(config.data).resolve()),
+        validate_every=min(config.validate_every, config.epochs),
+        sampling=replace(config.sampling, image_size=image_size),
+        intensity=_resolve_intensity(config.intensity, dataset),
+        augment=replace(config.augment, flip=flip),
+    )
+
+
+def _resolve_intensity(config: IntensityConfig, dataset: Dataset) -> IntensityConfig:
+    """The kind the data suggest, and the kind's own values."""
+    kind = config.kind
+    if kind == "auto":
+        if dataset.bits == 8:
+            kind = "range"
+        elif {channel.upper() for channel in dataset.channels} == {"CT"}:
+            kind = "window"
+        else:
+            kind = "percentile"
+    defaults = {"window": Window(), "range": Range(), "percentile": Percentile()}
+    values = config.values or tuple(vars(defaults[kind]).values())
+    if kind != "window" and values[0] >= values[1]:
+        raise ConfigError(f"intensity.values: expected low < high, found {list(values)}")
+    return IntensityConfig(kind, values)
+
+
+def intensity_of(config: IntensityConfig) -> Intensity:
+    """Intensity scaling of a resolved config."""
+    assert config.values is not None
+    match config.kind:
+        case "window":
+            return Window(*config.values)
+        case "range":
+            return Range(*config.values)
+        case _:
+            return Percentile(*config.values)
+
+
+def preprocessing_of(config: TrainConfig, channels: int) -> Preprocessing:
+    """Preprocessing of a resolved config."""
+    assert config.sampling.image_size is not None
+    return Preprocessing(intensity_of(config.intensity), config.sampling.image_size, config.sampling.field, channels)
+
+
+def recipe_of(config: TrainConfig) -> Recipe:
+    """Recipe of a config."""
+    match config.recipe:
+        case "lora":
+            return LoRA(config.rank)
+        case "adapter":
+            return Adapter(config.reduction, config.scale)
+        case "head-only":
+            return HeadOnly()
+        case "full":
+            return Full()

@@ -1,0 +1,150 @@
+"""Training samples: which slices, which window of a slice, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from samtailor.data.cache import CachedCase
+from samtailor.data.preprocessing import Preprocessing, Window
+from samtailor.training.augment import Augmentation
+
+Drawn = tuple[int, int]
+"""A sample's index and the seed that decides everything random about it."""
+
+
+@dataclass(frozen=True)
+class SliceReference:
+    """One slice of one case."""
+
+    case: CachedCase
+    index: int
+
+
+def choose_slices(cases: Sequence[CachedCase], empty: float, seed: int) -> list[SliceReference]:
+    """All slices with foreground, and as many without as `empty` allows, drawn at random.
+
+    Args:
+        cases: Training cases.
+        empty: Slices without foreground as a fraction of those with.
+        seed: Decides which empty slices are kept.
+    """
+    with_foreground: list[SliceReference] = []
+    without: list[SliceReference] = []
+    for case in cases:
+        foreground = case.counts[:, 1:].sum(axis=1) > 0
+        for index, present in enumerate(foreground):
+            (with_foreground if present else without).append(SliceReference(case, index))
+    kept = min(len(without), round(empty * len(with_foreground)))
+    chosen = np.random.default_rng(seed).choice(len(without), kept, replace=False)
+    return with_foreground + [without[i] for i in sorted(chosen)]
+
+
+class EpochSampler(Sampler[Drawn]):
+    """Draws samples in an order, and with seeds, that depend on nothing but the run's seed and the epoch.
+
+    So an epoch is the same whether the run was resumed before it or not, and whatever the number of workers.
+    """
+
+    def __init__(self, samples: int, per_epoch: int | None, seed: int) -> None:
+        self.samples = samples
+        self.per_epoch = per_epoch or samples
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the trainer calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.per_epoch
+
+    def __iter__(self) -> Iterator[Drawn]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        rounds = -(-self.per_epoch // self.samples)
+        order = np.concatenate([random.permutation(self.samples) for _ in range(rounds)])[: self.per_epoch]
+        seeds = random.integers(2**31, size=self.per_epoch)
+        return iter(zip(order.tolist(), seeds.tolist(), strict=True))
+
+
+class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
+    """Augmented network inputs and targets of slices."""
+
+    def __init__(
+        self, slices: Sequence[SliceReference], preprocessing: Preprocessing, augment: Augmentation, rare: float
+    ) -> None:
+        """Keep what samples are made of.
+
+        Args:
+            slices: Slices to train on.
+            preprocessing: Size and field of the network's input.
+            augment: Random changes.
+            rare: Probability that a crop is centred on a pixel of a foreground class.
+        """
+        self.slices = slices
+        self.preprocessing = preprocessing
+        self.augment = augment
+        self.rare = rare
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def __getitem__(self, drawn: Drawn) -> tuple[Tensor, Tensor]:
+        """Image (3, N, N) and target (N, N) of a drawn sample."""
+        index, seed = drawn
+        reference = self.slices[index]
+        label = np.asarray(label_of(reference.case)[reference.index])
+        window = self._window(reference, label, np.random.default_rng(seed))
+        image = self.preprocessing.input_of(reference.case.image[reference.index], window)
+        return self.augment(image, self.preprocessing.target_of(label, window), seed)
+
+    def _window(self, reference: SliceReference, label: NDArray[np.int16], random: np.random.Generator) -> Window:
+        """Window of the slice: all of it, or a random crop that likes foreground."""
+        height, width = label.shape
+        side = self.preprocessing.field
+        if side is None:
+            return Window(0, 0, max(height, width))
+        present = 1 + np.flatnonzero(reference.case.counts[reference.index, 1:])
+        if len(present) and random.random() < self.rare:
+            pixels = np.argwhere(label == random.choice(present))
+            centre = pixels[random.integers(len(pixels))] + random.integers(-side // 4, side // 4 + 1, size=2)
+        else:
+            centre = random.integers((0, 0), (height, width))
+        y, x = (
+            int(np.clip(c - side // 2, 0, max(length - side, 0)))
+            for c, length in zip(centre, (height, width), strict=True)
+        )
+        return Window(y, x, side)
+
+
+def label_of(case: CachedCase) -> NDArray[np.int16]:
+    """Label of a case that is known to have one, (S, H, W)."""
+    if case.label is None:
+        raise ValueError(f"case {case.name} has no label")
+    return case.label
+
+
+def class_shares(slices: Sequence[SliceReference]) -> NDArray[np.float64]:
+    """Share of each class among the labelled pixels of slices, (K,)."""
+    counts = np.sum([s.case.counts[s.index] for s in slices], axis=0)
+    return counts / max(counts.sum(), 1)  # type: ignore[no-any-return]
+
+
+def balancing_weights(shares: NDArray[np.float64], largest: float = 50.0) -> Tensor:
+    """Class weights for the cross entropy: square root of the inverse share, 1 for the commonest class.
+
+    Args:
+        shares: Share of each class, (K,).
+        largest: Bound of the weights; also that of a class that never occurs.
+
+    Returns:
+        (K,), float32.
+    """
+    weights = np.sqrt(shares.max() / np.maximum(shares, 1e-12))
+    return torch.tensor(np.minimum(weights, largest), dtype=torch.float32)

@@ -1,0 +1,130 @@
+"""The Lightning task: loss of a batch, DSC of whole validation cases, optimiser and schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samtailor.data.cache import CachedCase
+from samtailor.inference.predictor import Predictor
+from samtailor.losses import ClassAwareLoss
+from samtailor.metrics.overlap import dsc, overlap
+from samtailor.models.segmenter import Segmenter
+from samtailor.training.config import OptimConfig
+from samtailor.training.samples import label_of
+
+
+class SegmentationTask(lightning.LightningModule):
+    """Fits a segmenter.
+
+    Attributes:
+        segmenter: What is fitted.
+        embedded: Whether batches hold image embeddings rather than images.
+        truth_voxels: Voxels of each class in the validation cases, (K,); known after a validation.
+        predicted_voxels: Voxels predicted as each class in the last validation, (K,).
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        loss: ClassAwareLoss,
+        optim: OptimConfig,
+        validation: Sequence[CachedCase],
+        validation_embeddings: Sequence[NDArray[np.float16]] | None,
+        batch_size: int,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            segmenter: What is fitted.
+            loss: Loss of the logits.
+            optim: Optimiser and schedule.
+            validation: Cases to validate on.
+            validation_embeddings: Their image embeddings, for recipes that leave the image encoder as it is.
+            batch_size: Windows per batch in validation.
+        """
+        super().__init__()
+        self.segmenter = segmenter
+        self.loss = loss
+        self.optim = optim
+        self.embedded = validation_embeddings is not None
+        self.truth_voxels = np.zeros(len(segmenter.labels), np.int64)
+        self.predicted_voxels = np.zeros(len(segmenter.labels), np.int64)
+        self._validation = validation
+        self._validation_embeddings = validation_embeddings
+        self._batch_size = batch_size
+        self._scores: list[NDArray[np.float64]] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """Loss of one batch of images (B, 3, N, N), or of image embeddings, and targets (B, N, N)."""
+        inputs, target = batch
+        logits = self.segmenter.decode(inputs) if self.embedded else self.segmenter(inputs)
+        loss: Tensor = self.loss(logits, target)
+        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(target))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last validation."""
+        self._scores.clear()
+        self.truth_voxels[:] = 0
+        self.predicted_voxels[:] = 0
+
+    def validation_step(self, index: int) -> None:
+        """Predict one whole case on its own grid and score it."""
+        case = self._validation[index]
+        embeddings = self._validation_embeddings[index] if self._validation_embeddings is not None else None
+        predictor = Predictor(self.segmenter, self._batch_size, str(self.device))
+        counts = overlap(label_of(case), predictor.label(case.image, embeddings=embeddings), len(self.segmenter.labels))
+        self.truth_voxels += counts.tp + counts.fn
+        self.predicted_voxels += counts.tp + counts.fp
+        self._scores.append(dsc(counts, "nnunet"))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the DSC of each class, mean over the cases, and the mean of the foreground classes."""
+        scores = np.stack(self._scores)
+        known = ~np.isnan(scores)
+        per_class = np.where(known.any(0), np.nansum(scores, 0) / np.maximum(known.sum(0), 1), np.nan)
+        for name, score in zip(self.segmenter.labels.names, per_class, strict=True):
+            self.log(f"dsc/{name}", float(score))
+        foreground = per_class[1:][~np.isnan(per_class[1:])]
+        self.log("dsc", float(foreground.mean()) if len(foreground) else 0.0, prog_bar=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW; weight decay on matrices only; linear warm-up, polynomial decay to zero."""
+        trained = [p for p in self.segmenter.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.optim.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.optim.lr)
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        warmup = max(1, round(self.optim.warmup * steps))
+
+        def factor(step: int) -> float:
+            decay: float = max(0.0, 1 - step / steps) ** self.optim.power
+            return min((step + 1) / warmup, 1.0) * decay
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Only what is trained: checkpoints stay small, the base's weights are never copied."""
+        return self.segmenter.trained_state()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> None:
+        """Inverse of `state_dict`, always strict."""
+        self.segmenter.load_trained_state(dict(state_dict), "checkpoint")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the random state to a checkpoint."""
+        checkpoint["random_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the random state."""
+        torch.set_rng_state(checkpoint["random_state"])

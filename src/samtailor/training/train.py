@@ -1,0 +1,248 @@
+"""Fitting a segmenter to a labelled folder: a new run, or the rest of an interrupted one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from samtailor.data.cache import CachedCase, SliceCache, cache_home
+from samtailor.data.dataset import Dataset as LabelledFolder
+from samtailor.data.dataset import open_dataset
+from samtailor.errors import ConfigError, DataError
+from samtailor.inference.predictor import Predictor, choose_device
+from samtailor.losses import ClassAwareLoss
+from samtailor.models.segmenter import Segmenter
+from samtailor.recipes.config import HeadOnly
+from samtailor.training.augment import Augmentation
+from samtailor.training.checkpoint import AtomicCheckpointIO
+from samtailor.training.config import TrainConfig
+from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
+from samtailor.training.recorder import Recorder, VanishingClassWarning
+from samtailor.training.resolve import preprocessing_of, recipe_of, resolve
+from samtailor.training.run import Run
+from samtailor.training.samples import (
+    EpochSampler,
+    SliceSamples,
+    balancing_weights,
+    choose_slices,
+    class_shares,
+)
+from samtailor.training.task import SegmentationTask
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being prepared, how many are done, and how many there are."""
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def train(config: TrainConfig, progress: Progress = _silent) -> Run:
+    """Fit a segmenter and write a run.
+
+    Args:
+        config: What to do.
+        progress: Reports the preparation of slices and embeddings.
+
+    Returns:
+        The run, whose segmenter is that of the best validation.
+
+    Raises:
+        SamTailorError: If the data, the base or a setting is not as expected; nothing is written then.
+    """
+    run = Run(Path(config.out))
+    if run.directory.exists() and any(run.directory.iterdir()):
+        raise ConfigError(
+            f"out: expected a new or empty directory, found files in {run.directory}; name another one, or continue "
+            f"the run with --resume {run.directory}"
+        )
+    folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+    config = resolve(config, folder)
+    cases = _load_cases(config, folder, progress)
+    run.directory.mkdir(parents=True, exist_ok=True)
+    run.write_dataset(
+        {
+            "root": config.data,
+            "labels": folder.labels.to_json(),
+            "splits": {split: list(names) for split, names in folder.splits.items()},
+            "fingerprint": _fingerprint(folder, cases),
+        }
+    )
+    run.write_config(config)
+    _fit(run, config, folder, cases, progress)
+    return run
+
+
+def resume(directory: Path, progress: Progress = _silent) -> Run:
+    """Continue an interrupted run after its last finished epoch.
+
+    Args:
+        directory: The run.
+        progress: Reports the preparation of slices and embeddings.
+
+    Returns:
+        The finished run, with the numbers it would have had without the interruption.
+
+    Raises:
+        ConfigError: If the directory is not a run.
+        DataError: If data, splits or classes are others than when the run began.
+    """
+    run = Run(directory)
+    config = run.read_config()
+    folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+    cases = _load_cases(config, folder, progress)
+    if _fingerprint(folder, cases) != run.read_dataset()["fingerprint"]:
+        raise DataError(
+            f"{config.data}: expected the data the run {directory} began with, found other images, labels, splits or "
+            "classes; restore them, or start a new run"
+        )
+    _fit(run, config, folder, cases, progress)
+    return run
+
+
+class _Cases:
+    """Cached cases of the two splits that training sees."""
+
+    def __init__(self, train: list[CachedCase], validation: list[CachedCase]) -> None:
+        self.train = train
+        self.validation = validation
+
+
+def _load_cases(config: TrainConfig, folder: LabelledFolder, progress: Progress) -> _Cases:
+    """Build, or find, the slice cache of training and validation cases."""
+    channels = len(folder.channels)
+    cache = SliceCache(folder.labels, preprocessing_of(config, channels).intensity, channels=channels)
+    loaded: list[list[CachedCase]] = []
+    for split in ("train", "val"):
+        files = folder.split(split)
+        loaded.append([])
+        for done, file in enumerate(files):
+            progress(f"slices ({split})", done, len(files))
+            loaded[-1].append(cache.load(file))
+        progress(f"slices ({split})", len(files), len(files))
+    return _Cases(*loaded)
+
+
+def _fingerprint(folder: LabelledFolder, cases: _Cases) -> str:
+    """Hash of classes, splits, and the content of every training and validation file."""
+    parts = [folder.fingerprint(), *(case.key for case in cases.train + cases.validation)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _fit(run: Run, config: TrainConfig, folder: LabelledFolder, cases: _Cases, progress: Progress) -> None:
+    """Fit from scratch or from the run's last checkpoint."""
+    lightning.seed_everything(config.seed, verbose=False)
+    device = choose_device(config.device)
+    segmenter = Segmenter.create(
+        config.base,
+        recipe_of(config),
+        folder.labels,
+        preprocessing_of(config, len(folder.channels)),
+        Path(config.weights) if config.weights else None,
+    )
+    segmenter.network.image_encoder.gradient_checkpointing = config.checkpointing
+    slices = choose_slices(cases.train, config.sampling.empty, config.seed)
+    shares = class_shares(slices)
+    samples: Dataset[Any]
+    embeddings: list[NDArray[np.float16]] | None = None
+    if isinstance(segmenter.recipe, HeadOnly):
+        cache = EmbeddingCache(Predictor(segmenter, config.batch_size, config.device), cache_home() / "embeddings")
+        samples = EmbeddingSamples(slices, segmenter, cache, lambda n, m: progress("embeddings (train)", n, m))
+        embeddings = []
+        for done, case in enumerate(cases.validation):
+            progress("embeddings (val)", done, len(cases.validation))
+            embeddings.append(cache.load(case, windows_of(case, segmenter)))
+        progress("embeddings (val)", len(cases.validation), len(cases.validation))
+    else:
+        assert config.sampling.image_size is not None
+        augmentation = Augmentation(config.augment, config.sampling.image_size)
+        samples = SliceSamples(slices, segmenter.preprocessing, augmentation, config.sampling.rare)
+    task = SegmentationTask(
+        segmenter, _loss(config, shares), config.optim, cases.validation, embeddings, config.batch_size
+    )
+    sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed)  # type: ignore[arg-type]
+    loader = DataLoader(
+        samples,
+        config.batch_size,
+        sampler=sampler,
+        num_workers=config.workers,
+        persistent_workers=config.workers > 0,
+        pin_memory=device.type == "cuda",
+    )
+    trainer = _trainer(run, config, device, VanishingClassWarning(folder.labels.names, shares))
+    checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
+    trainer.fit(task, loader, _indices(cases.validation), ckpt_path=checkpoint, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _indices(cases: Sequence[CachedCase]) -> DataLoader[int]:
+    """Loader of whole cases: their positions, one at a time."""
+    return DataLoader(range(len(cases)), batch_size=None)  # type: ignore[arg-type]
+
+
+def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
+    """Loss with the class weights of the config."""
+    weights = config.loss.class_weights
+    if weights == "auto":
+        tensor = balancing_weights(shares)
+    else:
+        tensor = None if weights is None else torch.tensor(weights)
+    return ClassAwareLoss(config.loss.ce, config.loss.dice, tensor, config.loss.batch_dice)
+
+
+def _precision(config: TrainConfig, device: torch.device) -> Any:
+    """Lightning's name of the precision; 'auto' is bfloat16 where the GPU computes in it."""
+    names = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+    if config.precision != "auto":
+        return names[config.precision]
+    return names["bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"]
+
+
+def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: VanishingClassWarning) -> lightning.Trainer:
+    """Lightning trainer that writes into the run."""
+    # Lightning's advice on workers and checkpoint folders is about choices made here on purpose.
+    warnings.filterwarnings("ignore", module="lightning")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    checkpoints = run.last_checkpoint.parent
+    callbacks: list[lightning.Callback] = [
+        warning,
+        Recorder(run),
+        RichProgressBar(),
+        ModelCheckpoint(
+            checkpoints, "best", monitor="dsc", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
+        ),
+        ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+    ]
+    if config.patience is not None:
+        patience = max(1, config.patience // config.validate_every)
+        callbacks.append(EarlyStopping("dsc", mode="max", patience=patience, check_on_train_epoch_end=False))
+    return lightning.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        precision=_precision(config, device),
+        max_epochs=config.epochs,
+        accumulate_grad_batches=config.optim.accumulate,
+        gradient_clip_val=config.optim.clip,
+        check_val_every_n_epoch=config.validate_every,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        logger=TensorBoardLogger(run.directory, name="tensorboard", version=""),
+        log_every_n_steps=10,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=run.directory,
+    )
