@@ -1,1 +1,1 @@
-"""."""
+"""Metrics: voxel overlap of label maps and the named rules for absent classes."""
