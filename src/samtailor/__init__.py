@@ -1,1 +1,98 @@
-"""SamTailor: fit Segment Anything models to your own classes."""
+"""SamTailor: fit Segment Anything models to your own classes.
+
+A labelled folder in, a class-aware segmenter of a few megabytes out, masks written in the geometry of the input.
+
+    import samtailor
+
+    run = samtailor.train("data/btcv", out="runs/btcv", recipe=samtailor.LoRA(rank=4))
+    segmenter = samtailor.load("runs/btcv")
+    segmenter.predict("case.nii.gz").save("case_seg.nii.gz")
+
+Importing the package is light: the verbs import what they need when they are called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samtailor.errors import SamTailorError
+from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
+
+if TYPE_CHECKING:
+    from transformers import SamModel
+
+    from samtailor.models.segmenter import Segmenter
+    from samtailor.training.run import Run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Adapter",
+    "Full",
+    "HeadOnly",
+    "LoRA",
+    "Recipe",
+    "SamTailorError",
+    "load",
+    "load_base",
+    "resume",
+    "train",
+]
+
+
+def train(data: str | Path, *, out: str | Path, recipe: Recipe | None = None, **settings: Any) -> Run:
+    """Fit a segmenter to a labelled folder.
+
+    Args:
+        data: nnU-Net folder or image folder.
+        out: Directory of the run, new or empty.
+        recipe: What is adapted, and how; `LoRA()` if None.
+        **settings: Any other field of `samtailor.training.config.TrainConfig`.
+
+    Returns:
+        The run; `samtailor.load` takes its directory.
+
+    Raises:
+        SamTailorError: If the data, the base or a setting is not as expected.
+    """
+    from samtailor.recipes.config import recipe_to_json
+    from samtailor.training.config import TrainConfig
+    from samtailor.training.train import train as fit
+
+    described = recipe_to_json(recipe or LoRA())
+    name = described.pop("name")
+    return fit(TrainConfig(data=str(data), out=str(out), recipe=name, **described, **settings))
+
+
+def resume(run: str | Path) -> Run:
+    """Continue an interrupted run after its last finished epoch."""
+    from samtailor.training.train import resume as resume_run
+
+    return resume_run(Path(run))
+
+
+def load(directory: str | Path, weights: str | Path | None = None) -> Segmenter:
+    """Load a fitted segmenter.
+
+    Args:
+        directory: A run, or the directory of a segmenter.
+        weights: Weights file of the base, if it is not where it was when the segmenter was fitted.
+
+    Raises:
+        SamTailorError: If something is missing, damaged, or does not fit.
+    """
+    from samtailor.models.segmenter import CONFIG_NAME, Segmenter
+    from samtailor.training.run import Run
+
+    path = Path(directory)
+    if not (path / CONFIG_NAME).is_file():
+        path = Run(path).segmenter_directory
+    return Segmenter.load(path, Path(weights) if weights else None)
+
+
+def load_base(name: str, weights: str | Path | None = None) -> SamModel:
+    """A pretrained base network by its name in the zoo, callable as transformers' `SamModel` is."""
+    from samtailor.models.zoo import load_base as load_network
+
+    return load_network(name, Path(weights) if weights else None)

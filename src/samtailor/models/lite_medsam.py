@@ -25,7 +25,10 @@ _RENAMES = (
     (r"^(vision_encoder\..*)\.c\.weight$", r"\1.conv.weight"),
     (r"^(vision_encoder\..*)\.bn\.", r"\1.norm."),
     # Prompt encoder
-    (r"^prompt_encoder\.pe_layer\.positional_encoding_gaussian_matrix$", r"shared_image_embedding.positional_embedding"),
+    (
+        r"^prompt_encoder\.pe_layer\.positional_encoding_gaussian_matrix$",
+        r"shared_image_embedding.positional_embedding",
+    ),
     (r"^prompt_encoder\.point_embeddings\.", r"prompt_encoder.point_embed."),
     (r"^prompt_encoder\.mask_downscaling\.0\.", r"prompt_encoder.mask_embed.conv1."),
     (r"^prompt_encoder\.mask_downscaling\.1\.", r"prompt_encoder.mask_embed.layer_norm1."),
@@ -79,7 +82,7 @@ def convert_published(state: Mapping[str, Tensor], heads: tuple[int, ...]) -> di
             converted[key] = value
             continue
         prefix, stage, kind = match.groups()
-        per_head = value.unflatten(0, (heads[int(stage)], 3, -1))
+        per_head = value.reshape(heads[int(stage)], 3, -1, *value.shape[1:])
         for i, name in enumerate("qkv"):
             converted[f"{prefix}.{name}_proj.{kind}"] = per_head[:, i].flatten(0, 1).contiguous()
     # The Fourier features are one tensor with two names in transformers.

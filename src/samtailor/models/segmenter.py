@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +23,9 @@ from samtailor.models.zoo import find_base, load_base, weights_file
 from samtailor.recipes.apply import apply_recipe
 from samtailor.recipes.config import Recipe, recipe_from_json, recipe_to_json
 from samtailor.recipes.lora import merge_lora
+
+if TYPE_CHECKING:
+    from samtailor.inference.result import Result
 
 FORMAT = 1
 """Version of the layout of `segmenter.json`; raised when an older library could not read a newer file."""
@@ -85,7 +88,12 @@ class Segmenter(nn.Module):
 
     @classmethod
     def create(
-        cls, base: str, recipe: Recipe, labels: LabelSpace, preprocessing: Preprocessing, weights: Path | None = None
+        cls,
+        base: str,
+        recipe: Recipe,
+        labels: LabelSpace,
+        preprocessing: Preprocessing,
+        weights: Path | None = None,
     ) -> Self:
         """Untrained segmenter of a base in the zoo.
 
@@ -116,6 +124,30 @@ class Segmenter(nn.Module):
         """Where the segmenter computes."""
         return self.mean.device
 
+    def predict(
+        self, path: str | Path, probabilities: bool = False, batch_size: int = 8, device: str = "auto"
+    ) -> Result:
+        """Segment one file.
+
+        Args:
+            path: Volume or picture.
+            probabilities: Whether to keep the softmax over classes as well.
+            batch_size: Windows per batch.
+            device: 'auto', 'cpu' or 'cuda'.
+
+        Returns:
+            The label in canonical axes; `save` writes it in the geometry of the input.
+
+        Raises:
+            DataError: If the file cannot be read or does not fit the segmenter.
+        """
+        # Inference stands above the models; only this convenience looks up, when it is called.
+        from samtailor.data.formats import read_image
+        from samtailor.inference.predictor import Predictor
+        from samtailor.inference.result import segment
+
+        return segment(Predictor(self, batch_size, device), read_image(Path(path)), probabilities)
+
     def merge(self) -> Self:
         """Add LoRA's updates to the weights, for faster inference; a merged segmenter cannot be saved."""
         merge_lora(self.network)
@@ -137,7 +169,8 @@ class Segmenter(nn.Module):
         """
         own = self.trained_state()
         wrong = sorted(
-            name for name in own.keys() | state.keys()
+            name
+            for name in own.keys() | state.keys()
             if name not in own or name not in state or own[name].shape != state[name].shape
         )
         if wrong:

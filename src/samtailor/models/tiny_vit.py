@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -181,7 +182,8 @@ class TinyViTBlock(nn.Module):
         images = images + self._attend(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         images = self.local_conv(images)
         tokens = images.permute(0, 2, 3, 1)
-        return (tokens + self.mlp(self.layer_norm2(tokens))).permute(0, 3, 1, 2)
+        tokens = tokens + cast(Tensor, self.mlp(self.layer_norm2(tokens)))
+        return tokens.permute(0, 3, 1, 2)
 
     def _attend(self, tokens: Tensor) -> Tensor:
         """Attention inside windows of (B, H, W, C); sides are padded with zeros before the layer norm."""
@@ -191,7 +193,7 @@ class TinyViTBlock(nn.Module):
         rows, columns = padded.shape[1] // w, padded.shape[2] // w
         windows = padded.view(batch, rows, w, columns, w, channels).transpose(2, 3).reshape(-1, w * w, channels)
         windows = self.attn(self.layer_norm1(windows))
-        merged = windows.view(batch, rows, columns, w, w, channels).transpose(2, 3)
+        merged: Tensor = windows.view(batch, rows, columns, w, w, channels).transpose(2, 3)
         return merged.reshape(batch, rows * w, columns * w, channels)[:, :height, :width]
 
 

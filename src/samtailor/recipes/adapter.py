@@ -34,8 +34,9 @@ class AdaptedOutput(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """What the layer takes and gives."""
-        output: Tensor = self.layer(tokens)
-        return output + self.adapter(output)
+        output = self.layer(tokens)
+        adapted: Tensor = output + self.adapter(output)
+        return adapted
 
 
 class AdaptedInput(nn.Module):
@@ -63,8 +64,8 @@ class ParallelAdapter(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """What the layer takes and gives."""
-        output: Tensor = self.layer(tokens)
-        return output + self.scale * self.adapter(tokens)
+        output: Tensor = self.layer(tokens) + self.scale * self.adapter(tokens)
+        return output
 
 
 def insert_adapters(image_encoder: nn.Module, transformer: nn.Module, recipe: Adapter) -> None:
@@ -80,10 +81,18 @@ def insert_adapters(image_encoder: nn.Module, transformer: nn.Module, recipe: Ad
     """
     for block in list(image_encoder.modules()):
         if hasattr(block, "attn") and hasattr(block, "mlp"):
-            width = block.layer_norm2.normalized_shape[0]
-            block.attn = AdaptedOutput(block.attn, Bottleneck(width, recipe.reduction))
-            block.mlp = ParallelAdapter(block.mlp, Bottleneck(width, recipe.reduction), recipe.scale)
-    for layer in transformer.layers:  # type: ignore[union-attr]
-        width = layer.layer_norm4.normalized_shape[0]
-        layer.mlp = ParallelAdapter(layer.mlp, Bottleneck(width, recipe.reduction), recipe.scale)
-        layer.layer_norm4 = AdaptedInput(layer.layer_norm4, Bottleneck(width, recipe.reduction))
+            width = _width(block.get_submodule("layer_norm2"))
+            block.attn = AdaptedOutput(block.get_submodule("attn"), Bottleneck(width, recipe.reduction))
+            mlp = block.get_submodule("mlp")
+            block.mlp = ParallelAdapter(mlp, Bottleneck(width, recipe.reduction), recipe.scale)
+    for layer in transformer.get_submodule("layers").children():
+        norm, mlp = layer.get_submodule("layer_norm4"), layer.get_submodule("mlp")
+        width = _width(norm)
+        layer.mlp = ParallelAdapter(mlp, Bottleneck(width, recipe.reduction), recipe.scale)
+        layer.layer_norm4 = AdaptedInput(norm, Bottleneck(width, recipe.reduction))
+
+
+def _width(norm: nn.Module) -> int:
+    """Width of the tokens that a layer norm takes."""
+    assert isinstance(norm, nn.LayerNorm)
+    return norm.normalized_shape[0]

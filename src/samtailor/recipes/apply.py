@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from samtailor.models.class_aware import ClassAwareSam
+from torch import nn
+
 from samtailor.recipes.adapter import insert_adapters
 from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
 from samtailor.recipes.lora import inject_lora
 
 
-def apply_recipe(network: ClassAwareSam, recipe: Recipe) -> None:
+def apply_recipe(network: nn.Module, recipe: Recipe) -> None:
     """Insert the recipe's modules and mark what is trained.
 
     The network's output does not change. Prompt encoder and segmentation head (mask tokens, hypernetworks,
     upscaling, IoU head) are trained under every recipe; the Fourier features of positions under none, as they
     are a constant of SAM.
+
+    Args:
+        network: Class-aware SAM, with `image_encoder`, `prompt_encoder` and `mask_decoder`.
+        recipe: What is adapted, and how.
     """
     match recipe:
         case LoRA():
             inject_lora(network, recipe)
         case Adapter():
-            insert_adapters(network.image_encoder, network.mask_decoder.transformer, recipe)
+            insert_adapters(
+                network.get_submodule("image_encoder"),
+                network.get_submodule("mask_decoder.transformer"),
+                recipe,
+            )
         case HeadOnly() | Full():
             pass
         case _:

@@ -47,7 +47,12 @@ class Full:
 Recipe = LoRA | Adapter | HeadOnly | Full
 RecipeName = Literal["lora", "adapter", "head-only", "full"]
 
-_KINDS: dict[RecipeName, type[Recipe]] = {"lora": LoRA, "adapter": Adapter, "head-only": HeadOnly, "full": Full}
+_KINDS: dict[RecipeName, type[Recipe]] = {
+    "lora": LoRA,
+    "adapter": Adapter,
+    "head-only": HeadOnly,
+    "full": Full,
+}
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:

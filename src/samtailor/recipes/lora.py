@@ -24,6 +24,6 @@ def merge_lora(network: nn.Module) -> None:
     """Add every update B A to the weights it stands beside and remove it."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, LoraLayer) and isinstance(child, nn.Module):
-                child.merge()  # type: ignore[operator]
+            if isinstance(child, LoraLayer):
+                child.merge()
                 setattr(parent, name, child.get_base_layer())

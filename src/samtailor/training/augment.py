@@ -19,7 +19,11 @@ from torch import Tensor
 
 from samtailor.training.config import AugmentConfig
 
-_AXES: dict[Literal["none", "columns", "both"], tuple[int, ...]] = {"none": (), "columns": (1,), "both": (0, 1)}
+_AXES: dict[Literal["none", "columns", "both"], tuple[int, ...]] = {
+    "none": (),
+    "columns": (1,),
+    "both": (0, 1),
+}
 
 
 class Augmentation:

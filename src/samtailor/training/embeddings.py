@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ class EmbeddingCache:
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=20).hexdigest()
 
     def _compute(self, case: CachedCase, pieces: Sequence[Piece], path: Path) -> None:
-        embeddings: NDArray[np.float16] | None = None
+        embeddings: np.memmap[Any, np.dtype[np.float16]] | None = None
         done = 0
         with atomic(path) as scratch:
             for batch in self.predictor.embeddings(case.image, list(pieces)):

@@ -62,7 +62,9 @@ class Run:
             ConfigError: If there is none: the directory is not a run.
         """
         if not self.config_file.is_file():
-            raise ConfigError(f"{self.directory}: expected a run with {self.config_file.name}, found none; check the path")
+            raise ConfigError(
+                f"{self.directory}: expected a run with {self.config_file.name}, found none; check the path"
+            )
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(TrainConfig, "run")
         content = {"run": yaml.safe_load(self.config_file.read_text())}

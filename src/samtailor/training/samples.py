@@ -77,7 +77,11 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
     """Augmented network inputs and targets of slices."""
 
     def __init__(
-        self, slices: Sequence[SliceReference], preprocessing: Preprocessing, augment: Augmentation, rare: float
+        self,
+        slices: Sequence[SliceReference],
+        preprocessing: Preprocessing,
+        augment: Augmentation,
+        rare: float,
     ) -> None:
         """Keep what samples are made of.
 

@@ -81,8 +81,8 @@ class SegmentationTask(lightning.LightningModule):
         embeddings = self._validation_embeddings[index] if self._validation_embeddings is not None else None
         predictor = Predictor(self.segmenter, self._batch_size, str(self.device))
         counts = overlap(label_of(case), predictor.label(case.image, embeddings=embeddings), len(self.segmenter.labels))
-        self.truth_voxels += counts.tp + counts.fn
-        self.predicted_voxels += counts.tp + counts.fp
+        self.truth_voxels += counts.truth
+        self.predicted_voxels += counts.prediction
         self._scores.append(dsc(counts, "nnunet"))
 
     def on_validation_epoch_end(self) -> None:

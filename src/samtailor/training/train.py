@@ -172,7 +172,7 @@ def _fit(run: Run, config: TrainConfig, folder: LabelledFolder, cases: _Cases, p
     task = SegmentationTask(
         segmenter, _loss(config, shares), config.optim, cases.validation, embeddings, config.batch_size
     )
-    sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed)  # type: ignore[arg-type]
+    sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed)
     loader = DataLoader(
         samples,
         config.batch_size,
@@ -196,10 +196,13 @@ def _indices(cases: Sequence[CachedCase]) -> DataLoader[int]:
 def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
     """Loss with the class weights of the config."""
     weights = config.loss.class_weights
-    if weights == "auto":
-        tensor = balancing_weights(shares)
-    else:
-        tensor = None if weights is None else torch.tensor(weights)
+    match weights:
+        case None:
+            tensor = None
+        case "auto":
+            tensor = balancing_weights(shares)
+        case _:
+            tensor = torch.tensor(weights)
     return ClassAwareLoss(config.loss.ce, config.loss.dice, tensor, config.loss.batch_dice)
 
 
@@ -222,7 +225,12 @@ def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: Vanis
         Recorder(run),
         RichProgressBar(),
         ModelCheckpoint(
-            checkpoints, "best", monitor="dsc", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
+            checkpoints,
+            "best",
+            monitor="dsc",
+            mode="max",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
         ),
         ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]

@@ -1,0 +1,84 @@
+"""Segmenting one case that has been read: scaled as in training, predicted, ready to be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.data.case import Case
+from samtailor.data.formats import write_label, write_probabilities
+from samtailor.data.intensity import scale
+from samtailor.data.labels import LabelSpace
+from samtailor.errors import DataError
+from samtailor.inference.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a segmenter found in a case.
+
+    Attributes:
+        case: The case, without label.
+        scaled: Its slices as the network saw them, in [0, 1], (S, C, H, W).
+        label: Class indices, (S, H, W).
+        labels: The classes.
+        probabilities: Softmax over classes, (K, S, H, W), if asked for.
+    """
+
+    case: Case
+    scaled: NDArray[np.float16]
+    label: NDArray[np.int16]
+    labels: LabelSpace
+    probabilities: NDArray[np.float16] | None = None
+
+    def save(self, path: str | Path) -> None:
+        """Write the label in the input's geometry: NIfTI for volumes, palette PNG for pictures."""
+        write_label(Path(path), self.label, self.case.geometry, self.labels)
+
+    def save_probabilities(self, path: str | Path) -> None:
+        """Write the probabilities in the input's geometry.
+
+        Raises:
+            ValueError: If they were not asked for.
+        """
+        if self.probabilities is None:
+            raise ValueError("predict with probabilities=True first")
+        write_probabilities(Path(path), self.probabilities, self.case.geometry)
+
+
+def segment(
+    predictor: Predictor,
+    case: Case,
+    probabilities: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Result:
+    """Segment a case.
+
+    Args:
+        predictor: Applies the segmenter.
+        case: Image as read from its file.
+        probabilities: Whether to keep the softmax over classes as well.
+        progress: Called with the number of finished slices after each.
+
+    Raises:
+        DataError: If the image has other channels than the segmenter was fitted on.
+    """
+    segmenter = predictor.segmenter
+    expected = segmenter.preprocessing.channels
+    image = case.image
+    if len(image) == 1 < expected == 3:
+        image = np.repeat(image, 3, axis=0)
+    if len(image) != expected:
+        raise DataError(
+            f"{case.name}: expected an image of {expected} channels, as the segmenter was fitted on, "
+            f"found {len(image)}; convert it"
+        )
+    scaled = np.ascontiguousarray(scale(image, segmenter.preprocessing.intensity).swapaxes(0, 1))
+    if not probabilities:
+        return Result(case, scaled, predictor.label(scaled, progress), segmenter.labels)
+    softmax = predictor.probabilities(scaled, progress)
+    return Result(case, scaled, softmax.argmax(axis=0).astype(np.int16), segmenter.labels, softmax)
