@@ -15,7 +15,6 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.file_error import FileError
 from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts import images, nnunet
-from samtailor.errors import DataError
 
 Split = Literal["train", "val", "test"]
 Layout = Literal["nnunet", "images"]
@@ -55,16 +54,12 @@ class Dataset:
         """
         if not self.splits.get(name):
             present = ", ".join(f"{split} ({len(names)})" for split, names in self.splits.items()) or "none"
-            raise DataError(
-                f"{self.root}: expected a split '{name}', found {present}; name its cases in the split file"
-            )
+            raise FileError(self.root, f"a split '{name}'", present, "name its cases in the split file")
         cases = {case.name: case for case in self.cases}
         unknown = [case for case in self.splits[name] if case not in cases]
         if unknown:
-            raise DataError(
-                f"{self.root}: split '{name}' names cases without image: {', '.join(unknown[:5])}; "
-                "add the images or mend the split file"
-            )
+            mend = "add the images or mend the split file"
+            raise FileError(self.root, f"an image for each case of split '{name}'", f"none of {unknown[:5]}", mend)
         return tuple(cases[case] for case in self.splits[name])
 
     def with_seeded_split(self, seed: int) -> Dataset:
@@ -82,10 +77,8 @@ class Dataset:
         names = [case.name for case in self.cases if case.name not in taken]
         missing = [split for split in _SHARES if split not in kept]
         if len(names) < len(missing):
-            raise DataError(
-                f"{self.root}: expected at least {len(missing)} cases to split into {', '.join(missing)}, "
-                f"found {len(names)}; add cases"
-            )
+            expected = f"at least {len(missing)} cases to split into {', '.join(missing)}"
+            raise FileError(self.root, expected, str(len(names)), "add cases")
         order = np.random.default_rng(seed).permutation(names).tolist()
         total = sum(_SHARES[split] for split in missing)
         for split in [split for split in missing if split != "train"]:
