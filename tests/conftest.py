@@ -10,7 +10,9 @@ import pytest
 
 from samtailor.data.cache import cache_home
 from samtailor.data.labels import LabelSpace
+from samtailor.models.zoo import BASES, Base
 from tests import generate
+from tests.tiny_base import tiny_base as make_tiny_base
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +25,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAMTAILOR_HOME", str(home))
         yield
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
+    """The base `tiny-sam`, in the zoo while it is used: a real network, small, with random weights."""
+    base = make_tiny_base(tmp_path_factory.mktemp("weights") / "tiny_sam.pth")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BASES, base.name, base)
+        yield base
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -95,7 +96,7 @@ class SegmentationTask(lightning.LightningModule):
         foreground = per_class[1:][~np.isnan(per_class[1:])]
         self.log("dsc", float(foreground.mean()) if len(foreground) else 0.0, prog_bar=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; weight decay on matrices only; linear warm-up, polynomial decay to zero."""
         trained = [p for p in self.segmenter.parameters() if p.requires_grad]
         groups = [
@@ -113,7 +114,7 @@ class SegmentationTask(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Only what is trained: checkpoints stay small, the base's weights are never copied."""
         return self.segmenter.trained_state()
 

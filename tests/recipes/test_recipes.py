@@ -1,0 +1,125 @@
+"""Promises every recipe keeps: identity at the start, the named parameters and no others, save and load, merge."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from samtailor.data.intensity import Range
+from samtailor.data.labels import LabelSpace
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.models.class_aware import ClassAwareSam
+from samtailor.models.segmenter import Segmenter
+from samtailor.models.zoo import Base, load_base
+from samtailor.recipes.apply import apply_recipe
+from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe, recipe_from_json, recipe_to_json
+
+RECIPES: list[Recipe] = [LoRA(rank=2), Adapter(), HeadOnly(), Full()]
+
+HEAD = r"prompt_encoder\.(?!shared_embedding).*|mask_decoder\.(?!transformer\.).*"
+TRAINED = {
+    "LoRA": rf"{HEAD}|(image_encoder|mask_decoder\.transformer)\..*\.[qv]_proj\.lora_[AB]\..*",
+    "Adapter": rf"{HEAD}|(image_encoder|mask_decoder\.transformer)\..*\.adapter\..*",
+    "HeadOnly": rf"{HEAD}|mask_decoder\.transformer\..*",
+    "Full": r"(?!prompt_encoder\.shared_embedding).*",
+}
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def network_of(base: Base, classes: int = 3) -> ClassAwareSam:
+    return ClassAwareSam(load_base(base.name), classes).eval()
+
+
+def segmenter_of(base: Base, recipe: Recipe) -> Segmenter:
+    labels = LabelSpace.from_names(("background", "liver", "spleen"))
+    return Segmenter.create(base.name, recipe, labels, Preprocessing(Range(), 32, None, 1)).eval()
+
+
+def train_a_little(segmenter: Segmenter, images: Tensor) -> None:
+    """Move every trained parameter that has a gradient."""
+    optimizer = torch.optim.SGD([p for p in segmenter.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(2):
+        segmenter(images).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: type(r).__name__)
+class TestEveryRecipe:
+    def test_the_output_is_the_base_s_at_the_start(self, recipe: Recipe, tiny_base: Base, images: Tensor) -> None:
+        network = network_of(tiny_base)
+        before = network(images)
+        apply_recipe(network, recipe)
+        torch.testing.assert_close(network.eval()(images), before, rtol=1e-5, atol=1e-6)
+
+    def test_the_named_parameters_are_trained_and_no_others(self, recipe: Recipe, tiny_base: Base) -> None:
+        network = network_of(tiny_base)
+        apply_recipe(network, recipe)
+        for name, parameter in network.named_parameters():
+            assert parameter.requires_grad == bool(re.fullmatch(TRAINED[type(recipe).__name__], name)), name
+
+    def test_gradients_reach_encoder_and_decoder_as_named(
+        self, recipe: Recipe, tiny_base: Base, images: Tensor
+    ) -> None:
+        segmenter = segmenter_of(tiny_base, recipe)
+        train_a_little(segmenter, images)
+        segmenter(images).square().mean().backward()
+        moved = {n for n, p in segmenter.network.named_parameters() if p.grad is not None and p.grad.any()}
+        assert moved <= set(segmenter.trained_state())
+        assert "mask_decoder.mask_tokens.weight" in moved
+        assert "prompt_encoder.no_mask_embed.weight" in moved
+        assert any(n.startswith("image_encoder") for n in moved) != isinstance(recipe, HeadOnly)
+
+    def test_keys_are_untouched(self, recipe: Recipe, tiny_base: Base, images: Tensor) -> None:
+        segmenter = segmenter_of(tiny_base, recipe)
+        before = {n: p.clone() for n, p in segmenter.network.named_parameters() if not p.requires_grad}
+        train_a_little(segmenter, images)
+        after = dict(segmenter.network.named_parameters())
+        assert all(torch.equal(after[name], value) for name, value in before.items())
+        assert isinstance(recipe, HeadOnly | Full) or any("k_proj" in name for name in before)
+
+    def test_save_and_load_give_the_same_output(
+        self, recipe: Recipe, tiny_base: Base, images: Tensor, tmp_path: Path
+    ) -> None:
+        segmenter = segmenter_of(tiny_base, recipe)
+        train_a_little(segmenter, images)
+        segmenter.save(tmp_path)
+        torch.testing.assert_close(Segmenter.load(tmp_path)(images), segmenter(images), rtol=0, atol=0)
+
+    def test_its_settings_survive_json(self, recipe: Recipe) -> None:
+        assert recipe_from_json(recipe_to_json(recipe)) == recipe
+
+
+def test_lora_merges_into_the_weights_with_the_same_output(tiny_base: Base, images: Tensor) -> None:
+    segmenter = segmenter_of(tiny_base, LoRA(rank=2))
+    untrained = segmenter(images)
+    for name, parameter in segmenter.trained_state().items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    bypassed = segmenter(images)
+    size = bypassed.abs().max()
+    merged = segmenter.merge()
+    assert not any("lora" in name for name, _ in merged.named_parameters())
+    assert (bypassed - untrained).abs().max() > 0.1 * size
+    assert (merged(images) - bypassed).abs().max() < 1e-4 * size
+
+
+def test_lora_is_b_a_without_further_scaling(tiny_base: Base) -> None:
+    network = network_of(tiny_base)
+    apply_recipe(network, LoRA(rank=3))
+    query = network.get_submodule("mask_decoder.transformer.final_attn_token_to_image.q_proj")
+    a, b = query.lora_A["default"], query.lora_B["default"]  # type: ignore[index,union-attr]
+    torch.nn.init.normal_(b.weight)
+    tokens = torch.randn(1, 5, 256)
+    expected = query.base_layer(tokens) + tokens @ a.weight.T @ b.weight.T  # type: ignore[operator]
+    assert a.weight.shape == (3, 256)
+    assert b.weight.shape == (128, 3)
+    torch.testing.assert_close(query(tokens), expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,87 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from samtailor.data.labels import IGNORE
+from samtailor.losses import ClassAwareLoss
+
+
+def logits_of(target: torch.Tensor, classes: int, confidence: float = 50.0) -> torch.Tensor:
+    """Logits that say exactly the target."""
+    return confidence * F.one_hot(target, classes).permute(0, 3, 1, 2).float()
+
+
+@pytest.fixture
+def target() -> torch.Tensor:
+    target = torch.zeros(2, 8, 8, dtype=torch.long)
+    target[0, :4] = 1
+    target[1, 2:4, 2:4] = 2
+    return target
+
+
+@pytest.mark.parametrize("batch_dice", [True, False])
+def test_a_perfect_prediction_costs_nothing(target: torch.Tensor, batch_dice: bool) -> None:
+    assert ClassAwareLoss(batch_dice=batch_dice)(logits_of(target, 3), target) < 1e-4
+
+
+def test_it_is_the_weighted_sum_of_its_terms(target: torch.Tensor) -> None:
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    both = ClassAwareLoss(0.3, 0.7)(logits, target)
+    cross_entropy, dice = ClassAwareLoss(1, 0)(logits, target), ClassAwareLoss(0, 1)(logits, target)
+    assert torch.isclose(both, 0.3 * cross_entropy + 0.7 * dice)
+    assert torch.isclose(cross_entropy, F.cross_entropy(logits, target))
+    probabilities, truth = logits.softmax(1), F.one_hot(target, 3).permute(0, 3, 1, 2)
+    overlap = (probabilities * truth).sum((0, 2, 3))
+    expected = 1 - 2 * overlap / (probabilities.sum((0, 2, 3)) + truth.sum((0, 2, 3)))
+    assert torch.isclose(dice, expected.mean(), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_dice", [True, False])
+def test_ignored_pixels_change_neither_term(target: torch.Tensor, batch_dice: bool) -> None:
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    target[:, 6:] = IGNORE
+    other = logits.clone()
+    other[:, :, 6:] = 7.0
+    loss = ClassAwareLoss(batch_dice=batch_dice)
+    assert torch.isclose(loss(logits, target), loss(other, target))
+
+
+def test_a_batch_of_ignored_pixels_costs_nothing_and_has_a_gradient() -> None:
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    loss = ClassAwareLoss()(logits, torch.full((1, 4, 4), IGNORE))
+    loss.backward()
+    assert loss == 0
+    assert logits.grad is not None
+
+
+def test_classes_absent_from_the_batch_are_left_out_of_the_dice_term(target: torch.Tensor) -> None:
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with_absent = torch.cat([logits, torch.full((2, 1, 8, 8), -1e4)], dim=1)
+    dice = ClassAwareLoss(ce=0, dice=1)
+    assert torch.isclose(dice(logits, target), dice(with_absent, target))
+
+
+def test_a_tiny_target_weighs_as_much_as_a_large_one_in_the_dice_term() -> None:
+    target = torch.zeros(1, 64, 64, dtype=torch.long)
+    target[0, 30, 30] = 1
+    background_only = logits_of(torch.zeros_like(target), 2)
+    assert ClassAwareLoss(ce=0, dice=1)(background_only, target) > 0.49
+
+
+def test_class_weights_weigh_the_cross_entropy(target: torch.Tensor) -> None:
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    weights = torch.tensor([1.0, 2.0, 50.0])
+    loss = ClassAwareLoss(1, 0, weights)(logits, target)
+    assert torch.isclose(loss, F.cross_entropy(logits, target, weights))
+
+
+def test_targets_come_to_the_resolution_of_the_logits(target: torch.Tensor) -> None:
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    enlarged = target.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    loss = ClassAwareLoss()
+    assert torch.isclose(loss(logits, target), loss(logits, enlarged))
+
+
+def test_an_index_that_is_no_class_is_refused(target: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="expected indices in"):
+        ClassAwareLoss()(torch.zeros(2, 2, 8, 8), target)
