@@ -63,9 +63,7 @@ def test_decathlon_json_lists_files_and_maps_ids_to_names(nnunet_folder: Path) -
 
 
 def test_nnunets_first_version_lists_names_without_channel(nnunet_folder: Path) -> None:
-    entries = [
-        {"image": f"./imagesTr/case_{i}.nii.gz", "label": f"./labelsTr/case_{i}.nii.gz"} for i in range(5)
-    ]
+    entries = [{"image": f"./imagesTr/case_{i}.nii.gz", "label": f"./labelsTr/case_{i}.nii.gz"} for i in range(5)]
     rewrite(nnunet_folder, training=entries, modality={"0": "CT"}, channel_names=None)
     assert open_dataset(nnunet_folder).cases[0].images[0].name == "case_0_0000.nii.gz"
 
@@ -99,9 +97,7 @@ def test_files_that_belong_to_no_case_are_named(nnunet_folder: Path) -> None:
         ({"training": ["x"]}, "image and label"),
     ],
 )
-def test_nnunet_json_is_refused_with_the_reason(
-    nnunet_folder: Path, changes: dict[str, Any], words: str
-) -> None:
+def test_nnunet_json_is_refused_with_the_reason(nnunet_folder: Path, changes: dict[str, Any], words: str) -> None:
     rewrite(nnunet_folder, **changes)
     with pytest.raises(DataError, match=words) as error:
         open_dataset(nnunet_folder)
@@ -123,9 +119,7 @@ def test_nnunet_json_is_refused_with_the_reason(
         ({"splits": {"train": "tile_0"}}, "list of case names"),
     ],
 )
-def test_image_folder_json_is_refused_with_the_reason(
-    image_folder: Path, changes: dict[str, Any], words: str
-) -> None:
+def test_image_folder_json_is_refused_with_the_reason(image_folder: Path, changes: dict[str, Any], words: str) -> None:
     rewrite(image_folder, **changes)
     with pytest.raises(DataError, match=words):
         open_dataset(image_folder)

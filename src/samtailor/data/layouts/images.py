@@ -61,8 +61,8 @@ def _labels(path: Path, content: dict[str, Any]) -> LabelSpace:
     if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
         raise FileError(path, "classes: at least two names, the background first", f"{names!r:.80}", _MEND)
     ids = content.get("ids", list(range(len(names))))
-    if not isinstance(ids, list) or len(ids) != len(names) or not all(type(i) is int and i >= 0 for i in ids):
-        raise FileError(path, f"ids: {len(names)} integers, one per class", f"{ids!r:.80}", _MEND)
+    if not isinstance(ids, list) or len(ids) != len(names) or not all(type(i) is int and 0 <= i <= 65535 for i in ids):
+        raise FileError(path, f"ids: {len(names)} integers up to 65535, one per class", f"{ids!r:.80}", _MEND)
     palette = content.get("palette", [list(colour) for colour in default_palette(len(names))])
     if not isinstance(palette, list) or len(palette) != len(names) or not all(map(_is_colour, palette)):
         raise FileError(path, f"palette: {len(names)} times [R, G, B] in 0..255", f"{palette!r:.80}", _MEND)

@@ -1,0 +1,214 @@
+"""The check finds each kind of damage, all of it at once, and says how to mend it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from samtailor.data.check import CheckReport, check_dataset
+from samtailor.data.check_report import render
+from tests import generate
+
+
+def change(path: Path, function: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Rewrite a NIfTI file with its array changed."""
+    image = nib.load(path)
+    array = function(np.asarray(image.dataobj).copy())
+    image = nib.Nifti1Image(array, image.affine)
+    path.unlink()
+    nib.save(image, path)
+
+
+def move(path: Path, affine: np.ndarray) -> None:
+    """Rewrite a NIfTI file with another affine."""
+    array = np.asarray(nib.load(path).dataobj).copy()
+    path.unlink()
+    generate.write_volume(path, array, affine)
+
+
+def put(value: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Change the first voxel."""
+
+    def function(array: np.ndarray) -> np.ndarray:
+        array = array.astype(np.float32)
+        array[0, 0, 0] = value
+        return array
+
+    return function
+
+
+def found(report: CheckReport, severity: str, file: str, words: str) -> bool:
+    """Whether there is a finding of this severity, for this file, with these words."""
+    findings = [f for f in report.findings if f.severity == severity and Path(f.file).name == file]
+    return any(words in str(finding) and finding.mend for finding in findings)
+
+
+def test_sound_folders_have_no_findings(nnunet_folder: Path, image_folder: Path) -> None:
+    for folder in (nnunet_folder, image_folder):
+        assert check_dataset(folder).findings == ()
+
+
+def test_table_has_sizes_spacings_and_voxels_of_every_case(nnunet_folder: Path) -> None:
+    report = check_dataset(nnunet_folder)
+    assert [row.name for row in report.table] == [f"case_{i}" for i in range(6)]
+    row = report.table[4]
+    assert row.split == "val"
+    assert row.shape == (6, 24, 32)
+    assert row.spacing == pytest.approx((5, 2, 2))
+    ids = np.asarray(nib.load(nnunet_folder / "labelsTr" / "case_4.nii.gz").dataobj)
+    assert list(row.voxels.values()) == np.bincount(ids.ravel(), minlength=3).tolist()
+    assert report.voxels("val") == row.voxels
+
+
+@pytest.mark.parametrize(
+    ("damage", "severity", "file", "words"),
+    [
+        (lambda r: truncate(r / "imagesTr/case_1_0000.nii.gz"), "error", "case_1_0000.nii.gz", "readable"),
+        (lambda r: truncate(r / "labelsTr/case_1.nii.gz"), "error", "case_1.nii.gz", "readable"),
+        (lambda r: (r / "labelsTr/case_1.nii.gz").unlink(), "error", "case_1_0000.nii.gz", "a label"),
+        (lambda r: (r / "imagesTr/case_1_0000.nii.gz").unlink(), "error", "case_1.nii.gz", "an image"),
+        (
+            lambda r: change(r / "labelsTr/case_1.nii.gz", lambda a: a[:-1]),
+            "error",
+            "case_1.nii.gz",
+            "expected 6 x 24 x 32 slices x rows x columns like the image, found 6 x 24 x 31",
+        ),
+        (
+            lambda r: move(r / "labelsTr/case_1.nii.gz", generate.affine((2, 2, 4))),
+            "error",
+            "case_1.nii.gz",
+            "spacing 5 x 2 x 2 mm like the image, found 4 x 2 x 2 mm",
+        ),
+        (
+            lambda r: move(r / "labelsTr/case_1.nii.gz", generate.affine() + np.eye(4, k=3) * 3),
+            "error",
+            "case_1.nii.gz",
+            "first voxel",
+        ),
+        (lambda r: move(r / "labelsTr/case_1.nii.gz", tilted()), "error", "case_1.nii.gz", "direction cosines"),
+        (
+            lambda r: change(r / "labelsTr/case_1.nii.gz", put(7)),
+            "error",
+            "case_1.nii.gz",
+            "expected label ids [0, 1, 2], found 7 (1 voxels)",
+        ),
+        (lambda r: change(r / "labelsTr/case_1.nii.gz", put(0.5)), "error", "case_1.nii.gz", "integer label ids"),
+        (
+            lambda r: change(r / "imagesTr/case_1_0000.nii.gz", put(np.nan)),
+            "error",
+            "case_1_0000.nii.gz",
+            "1 NaN or infinite",
+        ),
+        (
+            lambda r: change(r / "imagesTr/case_1_0000.nii.gz", np.zeros_like),
+            "warning",
+            "case_1_0000.nii.gz",
+            "0 everywhere",
+        ),
+        (
+            lambda r: change(r / "labelsTr/case_4.nii.gz", np.zeros_like),
+            "warning",
+            "nnunet",
+            "class 'liver' in split val, found no voxel",
+        ),
+        (lambda r: splits(r, ["case_0", "case_4"], ["case_4"]), "error", "nnunet", "found train and val"),
+        (lambda r: splits(r, ["case_0", "case_9"], ["case_4"]), "error", "nnunet", "an image of case 'case_9'"),
+        (lambda r: splits(r, ["case_0"], ["case_4"]), "warning", "nnunet", "3 in none: case_1, case_2, case_3"),
+        (lambda r: splits(r, ["case_0"], []), "warning", "nnunet", "cases in split val, found none"),
+        (
+            lambda r: generate.write_json(r / "splits_final.json", {"train": []}),
+            "error",
+            "splits_final.json",
+            "a list",
+        ),
+        (lambda r: (r / "dataset.json").unlink(), "error", "dataset.json", "found nothing"),
+    ],
+)
+def test_damage_is_found(
+    nnunet_folder: Path, damage: Callable[[Path], object], severity: str, file: str, words: str
+) -> None:
+    damage(nnunet_folder)
+    report = check_dataset(nnunet_folder)
+    assert found(report, severity, file, words), "\n".join(map(str, report.findings))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def tilted() -> np.ndarray:
+    """The generated volumes' affine, rotated by three degrees."""
+    angle = np.radians(3)
+    rotation = np.eye(4)
+    rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return generate.affine() @ rotation
+
+
+def splits(root: Path, train: list[str], val: list[str]) -> None:
+    generate.write_json(root / "splits_final.json", [{"train": train, "val": val}])
+
+
+def test_all_findings_come_at_once_errors_first(nnunet_folder: Path) -> None:
+    change(nnunet_folder / "imagesTr/case_0_0000.nii.gz", np.zeros_like)
+    change(nnunet_folder / "labelsTr/case_1.nii.gz", put(7))
+    (nnunet_folder / "labelsTr/case_2.nii.gz").unlink()
+    splits(nnunet_folder, ["case_0", "case_1", "case_2", "case_3", "case_9"], ["case_4"])
+    report = check_dataset(nnunet_folder)
+    assert [finding.severity for finding in report.findings] == ["error"] * 3 + ["warning"]
+    assert (len(report.errors), len(report.warnings)) == (3, 1)
+
+
+def test_broken_splits_do_not_hide_broken_cases(nnunet_folder: Path) -> None:
+    (nnunet_folder / "splits_final.json").write_text("[")
+    truncate(nnunet_folder / "imagesTr/case_1_0000.nii.gz")
+    files = {Path(finding.file).name for finding in check_dataset(nnunet_folder).errors}
+    assert files == {"splits_final.json", "case_1_0000.nii.gz"}
+
+
+def test_masks_with_unknown_colours_and_ids_are_found(image_folder: Path) -> None:
+    mask = image_folder / "masks" / "tile_3.png"
+    pixels = np.zeros((40, 48, 3), dtype=np.uint8)
+    pixels[0, 0] = (1, 2, 3)
+    Image.fromarray(pixels).save(mask)
+    Image.fromarray(np.full((40, 48), 255, dtype=np.uint8)).save(image_folder / "masks" / "tile_4.png")
+    Image.fromarray(np.zeros((40, 40), dtype=np.uint8)).save(image_folder / "masks" / "tile_5.png")
+    report = check_dataset(image_folder)
+    assert found(report, "error", "tile_3.png", "(1, 2, 3)")
+    assert found(report, "error", "tile_4.png", "255 (1920 voxels)")
+    assert found(report, "error", "tile_5.png", "1 x 40 x 48 slices x rows x columns like the image, found 1 x 40 x 40")
+
+
+def test_a_folder_that_is_no_data_set_is_one_finding(tmp_path: Path) -> None:
+    report = check_dataset(tmp_path / "nowhere")
+    assert len(report.errors) == 1
+    assert report.table == ()
+    assert report.layout == ""
+
+
+def test_report_can_be_written_as_json_and_shown(nnunet_folder: Path) -> None:
+    truncate(nnunet_folder / "imagesTr/case_1_0000.nii.gz")
+    report = check_dataset(nnunet_folder)
+    content = json.loads(json.dumps(report.to_json()))
+    assert content["errors"][0].keys() == {"severity", "file", "expected", "found", "mend"}
+    assert content["cases"][0]["shape"] == [6, 24, 32]
+    assert content["splits"]["val"]["liver"] > 0
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(render(report))
+    text = console.export_text()
+    assert "case_1_0000.nii.gz" in text
+    assert "6 cases, 1 errors, 0 warnings" in text
+    assert "unreadable" in text
+
+
+def test_progress_counts_the_cases(image_folder: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    check_dataset(image_folder, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(done, 10) for done in range(1, 11)]
