@@ -1,0 +1,151 @@
+"""Evaluating a run on a split of a labelled folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from samtailor.data.cache import SliceCache
+from samtailor.data.case import CaseFiles
+from samtailor.data.dataset import Dataset, Split, open_dataset
+from samtailor.data.labels import LabelSpace
+from samtailor.errors import ConfigError, DataError
+from samtailor.evaluation.predictions import PredictedCase, score_and_write
+from samtailor.evaluation.scores import Scores
+from samtailor.inference.predictor import Predictor
+from samtailor.metrics.empty import EmptyRule
+from samtailor.training.run import Run
+
+Progress = Callable[[float, int], None]
+"""Called with the number of cases done, that of the current one as a fraction, and the number of cases."""
+
+
+def evaluate(
+    run: Path,
+    data: Path,
+    split: Split = "test",
+    out: Path | None = None,
+    empty: EmptyRule = "nnunet",
+    batch_size: int = 8,
+    device: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score the segmenter of a run on a split of a labelled folder, and write tables and figures.
+
+    Args:
+        run: Directory of the run.
+        data: nnU-Net folder or image folder with labels.
+        split: 'train', 'val' or 'test'. A folder that names no such split, but is the run's data, is split as in
+            the run.
+        out: Where metrics.json, metrics.csv, metrics.md and the figures are written; evaluation/<split> of the run
+            if None.
+        empty: What an absent class scores (see `samtailor.metrics.empty`).
+        batch_size: Slices or windows predicted at once.
+        device: 'auto', 'cpu' or 'cuda'.
+        bootstrap: Resamples of the 95 % intervals.
+        seed: Seed of the bootstrap.
+        progress: Reports finished cases.
+
+    Returns:
+        The scores, as written.
+
+    Raises:
+        SamTailorError: If run, data, classes or split are not as expected, or a case has no label.
+    """
+    if bootstrap < 1:
+        raise ConfigError(f"bootstrap: expected at least one resample, found {bootstrap}; 1000 is usual")
+    directory = Run(run)
+    dataset = open_dataset(data, directory.read_config().fold)
+    files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
+    segmenter = directory.segmenter()
+    check_classes(dataset, segmenter.labels)
+    predictor = Predictor(segmenter, batch_size, device)
+    cases = predict_cases(predictor, files, dataset.labels, progress)
+    return score_and_write(cases, dataset.labels, empty, out or run / "evaluation" / split, bootstrap, seed)
+
+
+def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[str]]) -> tuple[CaseFiles, ...]:
+    """Cases to evaluate: the folder's own split, or that of the run if the folder is the run's data.
+
+    Args:
+        dataset: The folder.
+        split: Name of the split.
+        run_splits: Case names of the run's splits.
+
+    Raises:
+        DataError: If there is no such split, one of its cases has no label, or the run was trained on one.
+    """
+    cases = {case.name: case for case in dataset.cases}
+    is_own = {name for names in run_splits.values() for name in names} == set(cases)
+    if not dataset.splits.get(split) and is_own:
+        files = tuple(cases[name] for name in run_splits.get(split, ()))
+    else:
+        files = dataset.split(split)
+    if not files:
+        raise DataError(f"{dataset.root}: expected cases in the split '{split}' of the run, found none; name another")
+    names = {file.name for file in files}
+    trained = sorted(names.intersection(run_splits.get("train", ())))
+    if split != "train" and is_own and trained:
+        raise DataError(
+            f"{dataset.root}: expected a split '{split}' that the run was not trained on, found {_listed(trained)} "
+            "among its training cases: the splits were changed since; restore them, or train again"
+        )
+    unlabelled = [file.name for file in files if file.label is None]
+    if unlabelled:
+        raise DataError(
+            f"{dataset.root}: expected a label for each case of split '{split}', found none for {_listed(unlabelled)}; "
+            "add the label files, or take the cases out of the split"
+        )
+    return files
+
+
+def check_classes(dataset: Dataset, labels: LabelSpace) -> None:
+    """Refuse data of other classes than the segmenter's.
+
+    Raises:
+        DataError: If the names differ, or their order.
+    """
+    if dataset.labels.names != labels.names:
+        raise DataError(
+            f"{dataset.root}: expected the segmenter's classes {', '.join(labels.names)}; found "
+            f"{', '.join(dataset.labels.names)}; name and order the classes in dataset.json alike"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
+
+
+def predict_cases(
+    predictor: Predictor, files: tuple[CaseFiles, ...], labels: LabelSpace, progress: Progress | None = None
+) -> Iterator[PredictedCase]:
+    """Predict cases one after the other.
+
+    Args:
+        predictor: The segmenter.
+        files: Cases with labels.
+        labels: Label space of the label files.
+        progress: Reports finished cases.
+
+    Yields:
+        Each case, its arrays memory-mapped from the slice cache where it can be.
+    """
+    preprocessing = predictor.segmenter.preprocessing
+    cache = SliceCache(labels, preprocessing.intensity, channels=preprocessing.channels)
+    report = progress or (lambda done, total: None)
+
+    def within(index: int, slices: int) -> Callable[[int], None]:
+        return lambda done: report(index + done / slices, len(files))
+
+    for index, file in enumerate(files):
+        report(index, len(files))
+        case = cache.load(file)
+        if case.label is None:
+            raise DataError(f"{file.name}: expected a label file, found none; add it")
+        prediction = predictor.label(case.image, within(index, len(case.image)))
+        yield PredictedCase(case.name, case.image, case.label, prediction, case.spacing)
+    report(len(files), len(files))

@@ -1,0 +1,92 @@
+"""The one slice of a case that a figure shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class View:
+    """The most telling slice of a case; for pictures, the picture.
+
+    Attributes:
+        image: In [0, 1], (C, H, W).
+        prediction: Class indices, (H, W).
+        truth: Class indices, (H, W); None if it is not known.
+        aspect: Height of a pixel over its width.
+        number: Index of the slice.
+        slices: Slices of the case.
+    """
+
+    image: NDArray[Any]
+    prediction: NDArray[np.int16]
+    truth: NDArray[np.int16] | None = None
+    aspect: float = 1.0
+    number: int = 0
+    slices: int = 1
+
+    @classmethod
+    def of(
+        cls,
+        image: NDArray[Any],
+        prediction: NDArray[np.int16],
+        truth: NDArray[np.int16] | None = None,
+        spacing: tuple[float, float, float] | None = None,
+    ) -> Self:
+        """The slice with the most true classes and, of those, the most true foreground pixels.
+
+        Without truth, or if it has no foreground, the prediction decides.
+
+        Args:
+            image: Slices in [0, 1], (S, C, H, W).
+            prediction: Class indices, (S, H, W).
+            truth: Class indices, (S, H, W); None if it is not known.
+            spacing: Distance in mm of slices, rows, columns; None for pictures.
+        """
+        number = telling_slice(prediction if truth is None or not (truth > 0).any() else truth)
+        return cls(
+            image=np.asarray(image[number]),
+            prediction=prediction[number],
+            truth=None if truth is None else np.asarray(truth[number]),
+            aspect=1.0 if spacing is None else spacing[1] / spacing[2],
+            number=number,
+            slices=len(prediction),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write to a compressed file (.npz)."""
+        np.savez_compressed(
+            path,
+            image=self.image,
+            prediction=self.prediction,
+            truth=np.empty(0, np.int16) if self.truth is None else self.truth,
+            place=np.array([self.aspect, self.number, self.slices]),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            aspect, number, slices = arrays["place"].tolist()
+            truth = arrays["truth"] if arrays["truth"].size else None
+            return cls(arrays["image"], arrays["prediction"], truth, aspect, int(number), int(slices))
+
+
+def telling_slice(label: NDArray[np.int16]) -> int:
+    """Index of the slice with the most foreground classes and, of those, the most foreground pixels.
+
+    Args:
+        label: Class indices, (S, H, W).
+
+    Returns:
+        The slice; the middle one if there is no foreground.
+    """
+    foreground = [plane[plane > 0] for plane in label]
+    classes = [len(np.unique(values)) for values in foreground]
+    best = max(range(len(label)), key=lambda index: (classes[index], foreground[index].size))
+    return best if classes[best] else len(label) // 2
