@@ -96,9 +96,7 @@ def read_ids(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
     """
     array, geometry = _read(path)
     if array.shape[0] != 1:
-        raise FileError(
-            path, "one label volume", f"{array.shape[0]} volumes", "merge them into one volume of ids"
-        )
+        raise FileError(path, "one label volume", f"{array.shape[0]} volumes", "merge them into one volume of ids")
     ids = array[0]
     if not np.issubdtype(ids.dtype, np.integer):
         whole = np.rint(ids)
@@ -149,9 +147,7 @@ def write_probabilities(path: Path, probabilities: NDArray[Any], geometry: Volum
 def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
     """Array in canonical axes, shape (volumes, S, H, W), and geometry of one file."""
     if not path.is_file():
-        raise FileError(
-            path, "a NIfTI file", "nothing", "restore the file, or take the case out of the data set"
-        )
+        raise FileError(path, "a NIfTI file", "nothing", "restore the file, or take the case out of the data set")
     try:
         image = nib.load(path)
         array = np.asanyarray(image.dataobj)
@@ -163,16 +159,12 @@ def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
     file_shape = array.shape if array.ndim == 4 and array.shape[3] == 1 else array.shape[:3]
     if array.ndim not in (3, 4) or array.size == 0:
         shape = " x ".join(map(str, array.shape))
-        raise FileError(
-            path, "a 3-D volume, or 4-D with channels last", f"shape {shape}", "store one volume per file"
-        )
+        raise FileError(path, "a 3-D volume, or 4-D with channels last", f"shape {shape}", "store one volume per file")
     if array.dtype.kind not in "iufb":
         raise FileError(path, "one number per voxel", f"{array.dtype}", "convert the file to a scalar type")
     linear = image.affine[:3, :3]
     if not np.isfinite(image.affine).all() or abs(np.linalg.det(linear)) < 1e-9:
-        raise FileError(
-            path, "an affine with three independent axes", f"{linear.tolist()}", "mend sform and qform"
-        )
+        raise FileError(path, "an affine with three independent axes", f"{linear.tolist()}", "mend sform and qform")
     geometry = VolumeGeometry(image.header, image.affine, file_shape)
     volumes = apply_orientation(array.reshape(*array.shape[:3], -1), geometry.to_canonical)
     return np.moveaxis(volumes, 3, 0), geometry

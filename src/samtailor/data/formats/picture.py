@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
 from samtailor.data.file_error import FileError
 from samtailor.data.formats.atomic import atomic
 from samtailor.data.labels import LabelSpace
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-_READ_ERRORS = (OSError, EOFError, ValueError, SyntaxError, UnidentifiedImageError, tifffile.TiffFileError)
+_READ_ERRORS = (OSError, EOFError, ValueError, SyntaxError, Image.DecompressionBombError, tifffile.TiffFileError)
 _GRAY_MODES = ("L", "LA", "I", "F", "I;16", "I;16L", "I;16B")
 _DEEP = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}  # Pillow's names of the high and the low bytes
 
@@ -77,9 +77,7 @@ def read_ids(path: Path, labels: LabelSpace) -> tuple[NDArray[Any], PictureGeome
     if mode == "LA":
         pixels = pixels[..., 0]
     if mode == "F":
-        raise FileError(
-            path, "integer ids or palette colours", "floating-point numbers", "store the mask as integers"
-        )
+        raise FileError(path, "integer ids or palette colours", "floating-point numbers", "store the mask as integers")
     ids = _colours_to_ids(path, pixels, labels) if pixels.ndim == 3 else pixels.astype(np.int32)
     return ids[None], PictureGeometry((1, *ids.shape))
 
@@ -116,9 +114,7 @@ def _open(path: Path) -> Image.Image:
         FileError: If there is none.
     """
     if not path.is_file():
-        raise FileError(
-            path, "a picture", "nothing", "restore the file, or take the case out of the data set"
-        )
+        raise FileError(path, "a picture", "nothing", "restore the file, or take the case out of the data set")
     try:
         return Image.open(path)
     except _READ_ERRORS as error:
@@ -144,9 +140,7 @@ def _decode(path: Path, image: Image.Image) -> NDArray[Any]:
     if raw in _DEEP:
         return _decode_deep_png(path, image)
     if raw == "LA;16B":
-        raise FileError(
-            path, "gray, or colour", "16-bit gray with transparency", "save it without alpha channel"
-        )
+        raise FileError(path, "gray, or colour", "16-bit gray with transparency", "save it without alpha channel")
     if image.mode == "LA":
         return _pixels(path, image)[..., 0]
     if image.mode in _GRAY_MODES or image.mode == "RGB":
@@ -165,7 +159,7 @@ def _decode_deep_png(path: Path, image: Image.Image) -> NDArray[np.uint16]:
     """
     high = _pixels(path, image)[..., :3].astype(np.uint16)
     with _open(path) as again:
-        again.tile = [tile._replace(args=_DEEP[_raw_mode(again)]) for tile in again.tile]  # type: ignore[attr-defined]
+        again.tile = [(*tile[:3], _DEEP[_raw_mode(again)]) for tile in again.tile]  # type: ignore[attr-defined]
         low = _pixels(path, again)[..., :3]
     deep: NDArray[np.uint16] = high << 8 | low
     return deep
@@ -222,7 +216,7 @@ def _colours_to_ids(path: Path, pixels: NDArray[np.uint8], labels: LabelSpace) -
 
 def _raw_mode(image: Image.Image) -> str:
     """Pillow's name of the layout of the bytes in the file, e.g. 'RGB;16B'."""
-    args = image.tile[0].args if image.tile else ""  # type: ignore[attr-defined]
+    args = image.tile[0][3] if image.tile else ""  # type: ignore[attr-defined]
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 

@@ -70,9 +70,7 @@ def label_space(
     try:
         return LabelSpace(names, ids, palette, ignore_id)
     except DataError as error:
-        raise FileError(
-            path, "distinct names and ids of classes", str(error), "rename or renumber them"
-        ) from error
+        raise FileError(path, "distinct names and ids of classes", str(error), "rename or renumber them") from error
 
 
 def read_split(path: Path, content: Any, name: str) -> tuple[str, ...]:
@@ -82,9 +80,7 @@ def read_split(path: Path, content: Any, name: str) -> tuple[str, ...]:
         FileError: If they are no list of strings.
     """
     if not isinstance(content, list) or not all(isinstance(case, str) for case in content):
-        raise FileError(
-            path, f"a list of case names for split '{name}'", f"{content!r:.80}", "write a list of strings"
-        )
+        raise FileError(path, f"a list of case names for split '{name}'", f"{content!r:.80}", "write a list of strings")
     return tuple(sorted(content))
 
 

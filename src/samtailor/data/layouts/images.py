@@ -61,7 +61,7 @@ def _labels(path: Path, content: dict[str, Any]) -> LabelSpace:
     if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
         raise FileError(path, "classes: at least two names, the background first", f"{names!r:.80}", _MEND)
     ids = content.get("ids", list(range(len(names))))
-    if not isinstance(ids, list) or len(ids) != len(names) or not all(type(i) is int and 0 <= i <= 65535 for i in ids):
+    if not isinstance(ids, list) or len(ids) != len(names) or not all(map(_is_id, ids)):
         raise FileError(path, f"ids: {len(names)} integers up to 65535, one per class", f"{ids!r:.80}", _MEND)
     palette = content.get("palette", [list(colour) for colour in default_palette(len(names))])
     if not isinstance(palette, list) or len(palette) != len(names) or not all(map(_is_colour, palette)):
@@ -71,16 +71,16 @@ def _labels(path: Path, content: dict[str, Any]) -> LabelSpace:
         raise FileError(path, "ignore_index: an integer that is no class's id", f"{ignore!r}", _MEND)
     colours = tuple((r, g, b) for r, g, b in palette)
     if len(set(colours)) < len(colours):
-        raise FileError(
-            path, "palette: a colour of its own for each class", "a colour twice", "make them distinct"
-        )
+        raise FileError(path, "palette: a colour of its own for each class", "a colour twice", "make them distinct")
     return label_space(path, tuple(names), tuple(ids), colours, ignore)
 
 
+def _is_id(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 65535  # what a gray PNG holds
+
+
 def _is_colour(value: Any) -> bool:
-    return (
-        isinstance(value, list) and len(value) == 3 and all(type(c) is int and 0 <= c <= 255 for c in value)
-    )
+    return isinstance(value, list) and len(value) == 3 and all(type(c) is int and 0 <= c <= 255 for c in value)
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

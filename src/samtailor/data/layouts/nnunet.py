@@ -65,9 +65,7 @@ def read_splits(root: Path, fold: int, cases: tuple[CaseFiles, ...]) -> Mapping[
         return splits
     folds = read_json(path, list, 'write a list with one {"train": [...], "val": [...]} per fold')
     if not 0 <= fold < len(folds):
-        raise FileError(
-            path, f"a fold {fold}", f"{len(folds)} folds", "choose another fold (they count from 0)"
-        )
+        raise FileError(path, f"a fold {fold}", f"{len(folds)} folds", "choose another fold (they count from 0)")
     if not isinstance(folds[fold], dict) or not {"train", "val"} <= folds[fold].keys():
         raise FileError(path, "train and val in each fold", f"{folds[fold]!r:.80}", "name the cases of both")
     return {name: read_split(path, folds[fold][name], name) for name in ("train", "val")} | splits
@@ -76,9 +74,7 @@ def read_splits(root: Path, fold: int, cases: tuple[CaseFiles, ...]) -> Mapping[
 def _channels(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
     names = content.get("channel_names", content.get("modality"))
     if not isinstance(names, dict) or not names or sorted(names) != sorted(map(str, range(len(names)))):
-        raise FileError(
-            path, 'channel_names like {"0": "CT"}', f"{names!r:.80}", "number the channels from 0"
-        )
+        raise FileError(path, 'channel_names like {"0": "CT"}', f"{names!r:.80}", "number the channels from 0")
     return tuple(str(names[str(channel)]) for channel in range(len(names)))
 
 
@@ -102,18 +98,14 @@ def _labels(path: Path, content: dict[str, Any]) -> LabelSpace:
     ignore = entries.get("ignore")
     classes = sorted((identifier, name) for name, identifier in entries.items() if name != "ignore")
     if len(classes) < 2 or classes[0][0] != 0:
-        raise FileError(
-            path, "a background with id 0 and at least one class", f"ids {[i for i, _ in classes]}", mend
-        )
+        raise FileError(path, "a background with id 0 and at least one class", f"ids {[i for i, _ in classes]}", mend)
     ids, names = zip(*classes, strict=True)
     return label_space(path, names, ids, default_palette(len(names)), ignore)
 
 
 def _scanned_cases(root: Path, part: str, channels: int, ending: str) -> list[CaseFiles]:
     """Cases of `images<part>`, by the names of the files; all channels are named, present or not."""
-    stems = [
-        f.name.removesuffix(ending) for f in visible_files(root / f"images{part}") if f.name.endswith(ending)
-    ]
+    stems = [f.name.removesuffix(ending) for f in visible_files(root / f"images{part}") if f.name.endswith(ending)]
     names = sorted({stem[:-5] for stem in stems if _has_channel(stem)})
     return [_numbered_case(root, part, name, channels, ending) for name in names]
 

@@ -1,0 +1,170 @@
+"""The slice cache gives what the files hold, notices every change and damage, and survives company."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from samtailor.data.cache import SliceCache
+from samtailor.data.case import CaseFiles
+from samtailor.data.dataset import open_dataset
+from samtailor.data.formats import read_case
+from samtailor.data.intensity import Percentile, Window, scale
+from samtailor.data.labels import LabelSpace
+from samtailor.errors import DataError
+from tests import generate
+
+
+@pytest.fixture
+def case(nnunet_folder: Path) -> CaseFiles:
+    return open_dataset(nnunet_folder).cases[0]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> SliceCache:
+    return SliceCache(generate.LABELS, Window(), tmp_path / "cache")
+
+
+def entry(cache: SliceCache) -> Path:
+    """The only entry of the cache."""
+    (found,) = cache.directory.iterdir()
+    return found
+
+
+def test_cached_slices_are_the_scaled_image_and_the_label(cache: SliceCache, case: CaseFiles) -> None:
+    read = read_case(case, generate.LABELS)
+    cached = cache.load(case)
+    assert cached.name == "case_0"
+    assert isinstance(cached.image, np.memmap)
+    assert cached.image.shape == (6, 1, 24, 32)
+    assert np.array_equal(cached.image.swapaxes(0, 1), scale(read.image, Window()))
+    assert read.label is not None
+    assert cached.label is not None
+    assert np.array_equal(cached.label, read.label)
+    assert cached.spacing == read.geometry.spacing
+    assert cached.counts.tolist() == [np.bincount(p.ravel(), minlength=3).tolist() for p in read.label]
+
+
+def test_case_without_label_has_no_counts(cache: SliceCache, case: CaseFiles) -> None:
+    cached = cache.load(CaseFiles(case.name, case.images))
+    assert cached.label is None
+    assert not cached.counts.any()
+
+
+def test_ignored_pixels_are_not_counted(cache: SliceCache, case: CaseFiles) -> None:
+    labels = LabelSpace.from_names(("background", "liver"), ignore_id=2)
+    cached = SliceCache(labels, Window(), cache.directory).load(case)
+    assert cached.label is not None
+    assert cached.counts.sum() == (cached.label >= 0).sum() < cached.label.size
+
+
+def test_second_load_takes_the_entry_as_it_is(cache: SliceCache, case: CaseFiles) -> None:
+    cache.load(case)
+    before = (entry(cache) / "image.npy").stat().st_ino
+    cache.load(case)
+    assert (entry(cache) / "image.npy").stat().st_ino == before
+
+
+def test_content_and_settings_make_the_key(cache: SliceCache, case: CaseFiles) -> None:
+    assert case.label is not None
+    others = [
+        SliceCache(generate.LABELS, Percentile(), cache.directory),
+        SliceCache(LabelSpace.from_names(("background", "liver", "tumour")), Window(), cache.directory),
+        SliceCache(generate.LABELS, Window(), cache.directory, channels=3),
+    ]
+    keys = {cache.load(case).key, *(other.load(case).key for other in others)}
+    keys.add(cache.load(CaseFiles(case.name, case.images)).key)
+    hu, ids = generate.volume((32, 24, 6), seed=99)
+    generate.write_volume(case.label, ids)
+    keys.add(cache.load(case).key)
+    generate.write_volume(case.images[0], hu)
+    keys.add(cache.load(case).key)
+    assert len(keys) == 7
+
+
+def test_gray_is_repeated_to_the_wanted_channels(cache: SliceCache, case: CaseFiles) -> None:
+    cached = SliceCache(generate.LABELS, Window(), cache.directory, channels=3).load(case)
+    assert cached.image.shape == (6, 3, 24, 32)
+    with pytest.raises(DataError, match="expected 2 channels, found 1"):
+        SliceCache(generate.LABELS, Window(), cache.directory, channels=2).load(case)
+
+
+def flip_last_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def alter_meta(path: Path) -> None:
+    meta = json.loads(path.read_text())
+    meta["arrays"]["image"][1] = [1, 2, 3]
+    path.write_text(json.dumps(meta))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("image.npy", flip_last_byte),
+        ("label.npy", flip_last_byte),
+        ("counts.npy", flip_last_byte),
+        ("image.npy", cut),
+        ("label.npy", Path.unlink),
+        ("image.npy", lambda path: path.write_bytes(b"")),
+        ("meta.json", Path.unlink),
+        ("meta.json", cut),
+        ("meta.json", lambda path: path.write_text("[]")),
+        ("meta.json", lambda path: path.write_text("{}")),
+        ("meta.json", alter_meta),
+    ],
+)
+def test_damaged_entry_is_built_again(
+    cache: SliceCache, case: CaseFiles, name: str, damage: Callable[[Path], object]
+) -> None:
+    sound = cache.load(case)
+    image, key = np.array(sound.image), sound.key
+    damage(entry(cache) / name)
+    mended = cache.load(case)
+    assert mended.key == key
+    assert np.array_equal(mended.image, image)
+    assert mended.label is not None
+    assert {file.name for file in entry(cache).iterdir()} == {"counts.npy", "image.npy", "label.npy", "meta.json"}
+
+
+def test_many_can_build_the_same_entry_at_once(cache: SliceCache, case: CaseFiles) -> None:
+    for _ in range(5):
+        with ThreadPoolExecutor(8) as pool:
+            loaded = list(pool.map(lambda _: cache.load(case), range(8)))
+        assert all(np.array_equal(one.image, loaded[0].image) for one in loaded)
+        assert entry(cache).name == loaded[0].key
+        cut(entry(cache) / "image.npy")  # the next round finds it broken
+    shutil.rmtree(cache.directory)
+
+
+def test_missing_file_is_named(cache: SliceCache, case: CaseFiles) -> None:
+    case.images[0].unlink()
+    with pytest.raises(DataError, match="case_0_0000"):
+        cache.load(case)
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path, case: CaseFiles) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="SAMTAILOR_HOME"):
+        SliceCache(generate.LABELS, Window(), tmp_path / "file").load(case)
+
+
+def test_the_default_folder_lies_in_samtailors_home(
+    tmp_path: Path, case: CaseFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path / "home"))
+    SliceCache(generate.LABELS, Window()).load(case)
+    assert len(list((tmp_path / "home" / "slices").iterdir())) == 1

@@ -1,0 +1,268 @@
+"""Pictures of every common kind are read as they are, and masks as class ids or colours."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.dataset import open_dataset
+from samtailor.data.formats import (
+    mask_suffix,
+    probabilities_suffix,
+    read_case,
+    read_image,
+    write_label,
+    write_probabilities,
+)
+from samtailor.data.formats.picture import read_header
+from samtailor.data.labels import IGNORE, LabelSpace
+from samtailor.errors import DataError
+from tests import generate
+
+RNG = np.random.default_rng(0)
+GRAY = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
+COLOUR = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+DEEP_GRAY = RNG.integers(0, 65536, (5, 7), dtype=np.uint16)
+DEEP_COLOUR = RNG.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+LABELS = LabelSpace(generate.PICTURE_CLASSES, (0, 1, 2), generate.PICTURE_PALETTE, ignore_id=255)
+
+
+def channels_first(array: NDArray[Any]) -> NDArray[Any]:
+    """What `read_image` gives for an array as pictures hold it: (C, 1, H, W)."""
+    return (array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0))[:, None]
+
+
+def write_deep_png(path: Path, array: NDArray[np.uint16]) -> None:
+    """16-bit PNG with 3 (RGB) or 4 (RGBA) channels, or 2 (gray and alpha), which Pillow cannot write."""
+    height, width, channels = array.shape
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+    rows = array.astype(">u2").reshape(height, -1).view(np.uint8).astype(int)
+    left = np.pad(rows, ((0, 0), (2 * channels, 0)))[:, : rows.shape[1]]
+    filtered = np.concatenate([np.ones((height, 1), dtype=int), rows - left], axis=1)  # filter 1: left neighbour
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    content = zlib.compress((filtered % 256).astype(np.uint8).tobytes())
+    chunks = ((b"IHDR", header), (b"IDAT", content), (b"IEND", b""))
+    parts = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+def alpha(array: NDArray[Any]) -> NDArray[Any]:
+    """The array with an alpha channel."""
+    array = array[..., None] if array.ndim == 2 else array
+    return np.concatenate([array, np.full_like(array[..., :1], 9)], axis=-1)
+
+
+def palette_image(gray: bool) -> Image.Image:
+    """Palette picture whose pixel i has the colour of row i of the palette."""
+    image = Image.fromarray(GRAY)
+    colours = np.repeat(np.arange(256, dtype=np.uint8)[::-1, None], 3, axis=1)
+    if not gray:
+        colours[:, 1] = 7
+    image.putpalette(colours.tobytes())
+    return image
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "bits"),
+    [
+        ("x.png", GRAY, 8),
+        ("x.png", COLOUR, 8),
+        ("x.tif", GRAY, 8),
+        ("x.tiff", COLOUR, 8),
+        ("x.png", DEEP_GRAY, 16),
+        ("x.tif", DEEP_GRAY, 16),
+    ],
+)
+def test_pixels_come_as_they_are(tmp_path: Path, name: str, array: NDArray[Any], bits: int) -> None:
+    Image.fromarray(array).save(tmp_path / name)
+    image = read_image(tmp_path / name).image
+    assert image.dtype == array.dtype
+    assert np.array_equal(image, channels_first(array))
+    assert read_header(tmp_path / name) == (image.shape[0], bits)
+
+
+def test_jpeg_is_read(tmp_path: Path) -> None:
+    for array in (GRAY, COLOUR):
+        Image.fromarray(array).save(tmp_path / "x.JPG", format="JPEG")
+        assert read_image(tmp_path / "x.JPG").image.shape == channels_first(array).shape
+
+
+@pytest.mark.parametrize("array", [DEEP_COLOUR, alpha(DEEP_COLOUR)])
+def test_deep_colour_keeps_all_its_bits(tmp_path: Path, array: NDArray[np.uint16]) -> None:
+    write_deep_png(tmp_path / "x.png", array)
+    tifffile.imwrite(tmp_path / "x.tif", array, photometric="rgb")
+    tifffile.imwrite(tmp_path / "p.tif", np.moveaxis(array, -1, 0), photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(tmp_path / "b.tif", array, photometric="rgb", byteorder=">", compression="zlib")
+    for name in ("x.png", "x.tif", "p.tif", "b.tif"):
+        image = read_image(tmp_path / name).image
+        assert image.dtype == np.uint16, name
+        assert np.array_equal(image, channels_first(DEEP_COLOUR)), name
+        assert read_header(tmp_path / name) == (3, 16)
+
+
+def test_alpha_is_dropped(tmp_path: Path) -> None:
+    for array in (GRAY, COLOUR):
+        Image.fromarray(alpha(array)).save(tmp_path / "x.png")
+        assert np.array_equal(read_image(tmp_path / "x.png").image, channels_first(array))
+
+
+def test_palettes_are_read_as_what_they_show(tmp_path: Path) -> None:
+    palette_image(gray=True).save(tmp_path / "gray.png")
+    palette_image(gray=False).save(tmp_path / "colour.png")
+    assert np.array_equal(read_image(tmp_path / "gray.png").image, channels_first(255 - GRAY))
+    shown = np.stack([255 - GRAY, np.full_like(GRAY, 7), 255 - GRAY], axis=-1)
+    assert np.array_equal(read_image(tmp_path / "colour.png").image, channels_first(shown))
+    assert (read_header(tmp_path / "gray.png"), read_header(tmp_path / "colour.png")) == ((1, 8), (3, 8))
+
+
+def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
+    Image.fromarray(GRAY > 127).save(tmp_path / "x.png")
+    assert np.array_equal(read_image(tmp_path / "x.png").image[0, 0], np.where(GRAY > 127, 255, 0))
+
+
+def test_floats_are_read(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", GRAY.astype(np.float32) / 3)
+    assert np.array_equal(read_image(tmp_path / "x.tif").image[0, 0], GRAY.astype(np.float32) / 3)
+    assert read_header(tmp_path / "x.tif") == (1, 32)
+
+
+def test_stacks_and_odd_channels_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((4, 5, 7), dtype=np.uint16), photometric="minisblack")
+    tifffile.imwrite(
+        tmp_path / "bands.tif", np.zeros((5, 7, 6), dtype=np.uint16), photometric="minisblack", planarconfig="contig"
+    )
+    write_deep_png(tmp_path / "alpha.png", alpha(DEEP_GRAY))
+    for name, words in (("stack", "4 pages"), ("bands", "6 channels")):
+        with pytest.raises(DataError, match=words):
+            read_image(tmp_path / f"{name}.tif")
+    with pytest.raises(DataError, match="16-bit gray with transparency"):
+        read_image(tmp_path / "alpha.png")
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif", "deep.tif"])
+@pytest.mark.parametrize("kept", [0, 0.3, 0.9])
+def test_truncated_pictures_are_refused(tmp_path: Path, name: str, kept: float) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    path = tmp_path / name
+    if name == "deep.tif":
+        tifffile.imwrite(path, noise.astype(np.uint16), photometric="rgb")
+    else:
+        Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    with pytest.raises(DataError, match=f"{name}: expected a readable picture"):
+        read_image(path)
+
+
+def test_gray_and_colour_pictures_come_with_one_number_of_channels(tmp_path: Path) -> None:
+    root = generate.image_folder(tmp_path, cases=3)
+    Image.open(root / "images" / "tile_1.png").convert("L").save(root / "images" / "tile_1.png")
+    dataset = open_dataset(root)
+    assert dataset.channels == ("R", "G", "B")
+    image = read_case(dataset.cases[1], dataset.labels, channels=3).image
+    assert image.shape == (3, 1, 40, 48)
+    assert (image == image[:1]).all()
+    for name in ("tile_0", "tile_2"):
+        Image.open(root / "images" / f"{name}.png").convert("L").save(root / "images" / f"{name}.png")
+    assert open_dataset(root).channels == ("gray",)
+
+
+def test_colours_become_gray_only_if_they_are(tmp_path: Path) -> None:
+    Image.fromarray(np.repeat(GRAY[..., None], 3, axis=-1)).save(tmp_path / "gray.png")
+    Image.fromarray(COLOUR).save(tmp_path / "colour.png")
+    assert np.array_equal(read_image(tmp_path / "gray.png", channels=1).image, channels_first(GRAY))
+    with pytest.raises(DataError, match=r"colour\.png: expected 1 channel, found 3"):
+        read_image(tmp_path / "colour.png", channels=1)
+
+
+def label_of(path: Path) -> NDArray[np.int16] | None:
+    """Class indices of a mask, read as the label of itself."""
+    return read_case(CaseFiles("x", (path,), path), LABELS).label
+
+
+def test_masks_hold_ids_or_palette_colours(tmp_path: Path) -> None:
+    ids = RNG.integers(0, 3, (5, 7), dtype=np.uint8)
+    colours = np.array(generate.PICTURE_PALETTE, dtype=np.uint8)
+    palette = Image.fromarray(ids)
+    palette.putpalette(colours.tobytes())
+    masks = {
+        "gray.png": Image.fromarray(ids),
+        "palette.png": palette,
+        "deep.png": Image.fromarray(ids.astype(np.uint16)),
+        "gray.tif": Image.fromarray(ids),
+        "colour.png": Image.fromarray(colours[ids]),
+        "alpha.png": Image.fromarray(alpha(colours[ids])),
+    }
+    for name, image in masks.items():
+        image.save(tmp_path / name)
+        label = label_of(tmp_path / name)
+        assert label is not None
+        assert np.array_equal(label, ids[None]), name
+
+
+def test_one_bit_masks_are_classes_zero_and_one(tmp_path: Path) -> None:
+    Image.fromarray(GRAY > 127).save(tmp_path / "x.png")
+    label = label_of(tmp_path / "x.png")
+    assert label is not None
+    assert np.array_equal(label[0], GRAY > 127)
+
+
+def test_the_ignore_id_counts_nowhere_in_ids_and_colours(tmp_path: Path) -> None:
+    ids = np.array([[0, 1], [255, 2]], dtype=np.uint8)
+    Image.fromarray(ids).save(tmp_path / "ids.png")
+    colours = np.array([(0, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], dtype=np.uint8)
+    Image.fromarray(colours[[[0, 1], [3, 2]]]).save(tmp_path / "colours.png")
+    for name in ("ids.png", "colours.png"):
+        label = label_of(tmp_path / name)
+        assert label is not None
+        assert label.tolist() == [[[0, 1], [IGNORE, 2]]]
+
+
+def test_unknown_ids_and_colours_are_named_with_the_file(tmp_path: Path) -> None:
+    Image.fromarray(np.full((2, 2), 9, dtype=np.uint8)).save(tmp_path / "ids.png")
+    Image.fromarray(np.full((2, 2, 3), 9, dtype=np.uint8)).save(tmp_path / "colours.png")
+    tifffile.imwrite(tmp_path / "floats.tif", np.zeros((2, 2), dtype=np.float32))
+    for name, words in (("ids.png", r"found \[9\]"), ("colours.png", r"\(9, 9, 9\)"), ("floats.tif", "integer")):
+        with pytest.raises(DataError, match=rf"{name}: .*{words}"):
+            label_of(tmp_path / name)
+
+
+def test_label_is_written_as_palette_png_with_the_names(tmp_path: Path) -> None:
+    Image.fromarray(COLOUR).save(tmp_path / "x.png")
+    geometry = read_image(tmp_path / "x.png").geometry
+    assert (geometry.shape, geometry.spacing, mask_suffix(geometry)) == ((1, 5, 7), None, ".png")
+    label = RNG.integers(0, 3, (1, 5, 7)).astype(np.int16)
+    write_label(tmp_path / "y.png", label, geometry, LABELS)
+    assert np.array_equal(label_of(tmp_path / "y.png"), label)  # type: ignore[arg-type]
+    with Image.open(tmp_path / "y.png") as image:
+        assert image.mode == "P"
+        assert json.loads(image.text["labels"]) == {"0": "background", "1": "field", "2": "water"}
+        shown = np.asarray(image.convert("RGB"))
+    assert np.array_equal(shown, np.array(generate.PICTURE_PALETTE)[label[0]])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.png", "y.png"]
+
+
+def test_large_ids_are_written_with_sixteen_bits(tmp_path: Path) -> None:
+    labels = LabelSpace(("background", "city"), (0, 1000), ((0, 0, 0), (9, 9, 9)))
+    Image.fromarray(GRAY).save(tmp_path / "x.png")
+    geometry = read_image(tmp_path / "x.png").geometry
+    write_label(tmp_path / "y.png", np.ones((1, 5, 7), dtype=np.int16), geometry, labels)
+    assert np.unique(read_image(tmp_path / "y.png").image).tolist() == [1000]
+
+
+def test_probabilities_are_pages_of_a_tiff(tmp_path: Path) -> None:
+    Image.fromarray(GRAY).save(tmp_path / "x.png")
+    geometry = read_image(tmp_path / "x.png").geometry
+    probabilities = RNG.random((3, 1, 5, 7)).astype(np.float16)
+    path = tmp_path / f"p{probabilities_suffix(geometry)}"
+    write_probabilities(path, probabilities, geometry)
+    assert np.array_equal(tifffile.imread(path), probabilities[:, 0].astype(np.float32))
