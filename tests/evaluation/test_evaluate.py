@@ -1,0 +1,108 @@
+"""A run is evaluated on a split of its data or of another folder with the same classes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from samtailor.data.dataset import open_dataset
+from samtailor.data.intensity import Range, Window
+from samtailor.data.labels import LabelSpace
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import ConfigError, DataError, SamTailorError
+from samtailor.evaluation.evaluate import cases_of_split, evaluate
+from samtailor.models.segmenter import Segmenter
+from samtailor.models.zoo import Base
+from samtailor.recipes.config import HeadOnly
+from samtailor.training.config import TrainConfig
+from samtailor.training.run import Run
+from tests.generate import write_json
+
+
+def make_run(directory: Path, base: Base, data: Path, labels: LabelSpace | None = None) -> Path:
+    """An untrained run on a folder; a folder without split is split by seed."""
+    dataset = open_dataset(data).with_seeded_split(0)
+    labels = labels or dataset.labels
+    run = Run(directory)
+    channels = len(dataset.channels)
+    preprocessing = Preprocessing(Window() if channels == 1 else Range(), 32, None, channels)
+    Segmenter.create(base.name, HeadOnly(), labels, preprocessing).save(run.segmenter_directory)
+    run.write_config(TrainConfig(data=str(data), out=str(directory), base=base.name))
+    splits = {split: list(names) for split, names in dataset.splits.items()}
+    run.write_dataset({"root": str(data), "labels": labels.to_json(), "splits": splits, "fingerprint": ""})
+    return directory
+
+
+def test_volumes_are_scored_whole_on_their_own_grid(tmp_path: Path, tiny_base: Base, nnunet_folder: Path) -> None:
+    run = make_run(tmp_path / "run", tiny_base, nnunet_folder)
+    reports: list[tuple[float, int]] = []
+    scores = evaluate(run, nnunet_folder, progress=lambda done, total: reports.append((done, total)))
+    content = json.loads((run / "evaluation" / "test" / "metrics.json").read_text())
+    assert list(content["cases"]) == ["case_5"]
+    assert scores.counts.truth.sum() == 32 * 24 * 6
+    assert (run / "evaluation" / "test" / "overlay_best.png").is_file()
+    assert reports[0] == (0, 1)
+    assert reports[-1] == (1, 1)
+    assert [done for done, _ in reports] == sorted(done for done, _ in reports)
+    assert len(reports) == 1 + 6 + 1
+
+
+def test_a_folder_without_split_is_split_as_in_the_run(tmp_path: Path, tiny_base: Base, image_folder: Path) -> None:
+    run = make_run(tmp_path / "run", tiny_base, image_folder)
+    scores = evaluate(run, image_folder, "test", out=tmp_path / "out", empty="flare22", bootstrap=50, seed=3)
+    assert [case.name for case in scores.cases] == Run(run).read_dataset()["splits"]["test"]
+    assert (scores.rule, scores.resamples, scores.seed) == ("flare22", 50, 3)
+    assert (tmp_path / "out" / "metrics.md").is_file()
+    assert not (run / "evaluation").exists()
+
+
+def test_the_same_evaluation_gives_the_same_numbers(tmp_path: Path, tiny_base: Base, image_folder: Path) -> None:
+    run = make_run(tmp_path / "run", tiny_base, image_folder)
+    first, again = (evaluate(run, image_folder, "test", out=tmp_path / name) for name in ("a", "b"))
+    np.testing.assert_array_equal(first.counts.tp, again.counts.tp)
+    assert (tmp_path / "a" / "metrics.json").read_bytes() == (tmp_path / "b" / "metrics.json").read_bytes()
+
+
+def test_the_folder_s_own_split_comes_before_the_run_s(image_folder: Path) -> None:
+    dataset = replace(open_dataset(image_folder), splits={"test": ("tile_4",)})
+    run_splits = {"train": [f"tile_{i}" for i in range(8)], "val": ["tile_8"], "test": ["tile_9"]}
+    assert [files.name for files in cases_of_split(dataset, "test", run_splits)] == ["tile_4"]
+    assert [files.name for files in cases_of_split(dataset, "val", run_splits)] == ["tile_8"]
+
+
+def test_other_data_without_split_is_refused(tmp_path: Path, tiny_base: Base, image_folder: Path) -> None:
+    run = make_run(tmp_path / "run", tiny_base, image_folder)
+    (image_folder / "images" / "tile_0.png").rename(image_folder / "images" / "other.png")
+    (image_folder / "masks" / "tile_0.png").rename(image_folder / "masks" / "other.png")
+    with pytest.raises(DataError, match="expected a split 'test', found none"):
+        evaluate(run, image_folder)
+
+
+def test_other_classes_are_refused_by_name(tmp_path: Path, tiny_base: Base, image_folder: Path) -> None:
+    labels = LabelSpace.from_names(("background", "field", "forest"))
+    run = make_run(tmp_path / "run", tiny_base, image_folder, labels)
+    with pytest.raises(SamTailorError, match="classes background, field, forest; found background, field, water"):
+        evaluate(run, image_folder)
+
+
+def test_cases_without_label_are_refused_by_name(tmp_path: Path, tiny_base: Base, nnunet_folder: Path) -> None:
+    run = make_run(tmp_path / "run", tiny_base, nnunet_folder)
+    splits = {"train": ["case_0"], "val": ["case_1"]}
+    write_json(nnunet_folder / "splits_final.json", [splits])
+    (nnunet_folder / "labelsTr" / "case_1.nii.gz").unlink()
+    with pytest.raises(DataError, match="found none for case_1"):
+        evaluate(run, nnunet_folder, "val")
+
+
+def test_a_directory_that_is_no_run_is_refused(tmp_path: Path, nnunet_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a run"):
+        evaluate(tmp_path, nnunet_folder)
+
+
+def test_a_bootstrap_without_resamples_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least one resample, found 0"):
+        evaluate(tmp_path, tmp_path, bootstrap=0)

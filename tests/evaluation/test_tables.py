@@ -1,0 +1,87 @@
+"""Tables say what they hold, and by which rule."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from samtailor.evaluation.tables import Table, case_table, class_table, to_csv
+from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
+from tests.evaluation.examples import FIRST, scores
+
+
+def test_the_class_table_has_a_row_for_each_class_and_both_means() -> None:
+    table = class_table(scores())
+    assert [row[0] for row in table.rows] == [
+        "background",
+        "liver",
+        "spleen",
+        "mean without background",
+        "mean with background",
+    ]
+    assert table.rows[1] == (
+        "liver",
+        "0.6000",
+        "0.400 to 0.800",
+        "0.4583",
+        "0.250 to 0.667",
+        "0.6667",
+        "0.5000",
+        "2",
+        "18",
+    )
+    assert table.rows[2] == ("spleen", "1.0000", "-", "1.0000", "-", "1.0000", "1.0000", "1", "3")
+
+
+@pytest.mark.parametrize("rule", EMPTY_RULES)
+def test_every_table_is_printed_with_its_rule(rule: EmptyRule) -> None:
+    for table in (class_table(scores(rule)), case_table(scores(rule))):
+        assert f"'{rule}': {EMPTY_RULES[rule].description}" in table.to_markdown()
+
+
+def test_the_class_table_says_which_numbers_are_pooled() -> None:
+    text = class_table(scores()).to_markdown()
+    assert "DSC, IoU: each class averaged over the cases" in text
+    assert "Pooled: voxels of all cases added up" in text
+    assert "2 cases" in text
+
+
+def test_a_single_case_has_dashes_for_intervals() -> None:
+    table = class_table(scores(cases=(FIRST,)))
+    assert {row[2] for row in table.rows} == {row[4] for row in table.rows} == {"-"}
+    assert "1 case," in table.to_markdown()
+
+
+def test_the_case_table_has_the_dsc_of_each_case() -> None:
+    table = case_table(scores())
+    assert table.header == ("case", "liver", "spleen", "mean")
+    assert table.rows == (("first", "0.8000", "1.0000", "0.9000"), ("second", "0.4000", "-", "0.4000"))
+
+
+def test_csv_has_a_row_for_each_case_and_class() -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(scores()))))
+    assert len(rows) == 6
+    assert rows[1] == {
+        "case": "first",
+        "class": "liver",
+        "dsc": "0.800000",
+        "iou": "0.666667",
+        "truth_voxels": "10",
+        "predicted_voxels": "10",
+        "overlap_voxels": "8",
+    }
+    assert rows[5]["dsc"] == ""
+
+
+def test_markdown_is_aligned_and_its_cells_hold_no_bars() -> None:
+    table = Table(("name", "value"), (("a|b", "1"), ("long name", "0.25")), ("Read this.",))
+    assert table.to_markdown() == (
+        "| name      | value |\n| --------- | ----: |\n| a\\|b      |     1 |\n| long name |  0.25 |\n\nRead this.\n"
+    )
+
+
+def test_a_row_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected 2 cells"):
+        Table(("name", "value"), (("only a name",),))
