@@ -131,6 +131,13 @@ def test_two_pictures_of_one_name_are_refused(image_folder: Path) -> None:
         open_dataset(image_folder)
 
 
+def test_case_that_is_both_training_and_test_is_refused(nnunet_folder: Path) -> None:
+    for folder, name in (("images", "case_0_0000.nii.gz"), ("labels", "case_0.nii.gz")):
+        shutil.copy(nnunet_folder / f"{folder}Tr" / name, nnunet_folder / f"{folder}Ts" / name)
+    with pytest.raises(DataError, match="one case named 'case_0'"):
+        open_dataset(nnunet_folder)
+
+
 def test_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(DataError, match=r"imagesTr.*found photos"):

@@ -57,7 +57,8 @@ def scale(image: NDArray[Any], intensity: Intensity) -> NDArray[np.float16]:
     """
     low, high = intensity.limits(image)
     scaled = (image.astype(np.float32) - low) / max(high - low, 1e-6)
-    return np.clip(scaled, 0.0, 1.0).astype(np.float16)
+    clipped: NDArray[np.float16] = np.clip(scaled, 0.0, 1.0).astype(np.float16)
+    return clipped
 
 
 def to_json(intensity: Intensity) -> dict[str, Any]:
@@ -68,4 +69,4 @@ def to_json(intensity: Intensity) -> dict[str, Any]:
 def from_json(content: dict[str, Any]) -> Intensity:
     """Intensity scaling of a plain dictionary."""
     kinds = {kind.__name__.lower(): kind for kind in (Window, Range, Percentile)}
-    return kinds[content["kind"]](**{k: v for k, v in content.items() if k != "kind"})  # type: ignore[no-any-return]
+    return kinds[content["kind"]](**{k: v for k, v in content.items() if k != "kind"})

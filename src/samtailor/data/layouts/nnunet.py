@@ -8,7 +8,7 @@ dataset.json maps ids to names, lists its files, and has all channels in one 4-D
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,10 @@ def read_contents(root: Path) -> Contents:
         mend = f"put the images there as <case>_0000{ending}"
         raise FileError(root / "imagesTr", f"images with the ending {ending}", "none", mend)
     cases = tuple(sorted((*training, *test), key=lambda case: case.name))
+    for first, second in pairwise(cases):
+        if first.name == second.name:
+            found = f"{first.images[0]} and {second.images[0]}"
+            raise FileError(root, f"one case named '{first.name}'", found, "rename or remove one of them")
     used = {file for case in cases for file in (*case.images, case.label)}
     files = chain.from_iterable(visible_files(root / folder) for folder in _FOLDERS)
     orphans = tuple(file for file in files if file.name.endswith(ending) and file not in used)
