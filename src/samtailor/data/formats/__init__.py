@@ -96,8 +96,22 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
     return Case(files.name, image, geometry, label)
 
 
+def image_files(path: Path) -> CaseFiles:
+    """The case that a user means by one file: `x_0000.nii.gz` brings its channels `x_0001.nii.gz`, ... along.
+
+    Pictures hold all their channels; numbers at the end of their names are names.
+    """
+    name = stem_of(path)
+    if not (name.endswith("_0000") and suffix_of(path) in nifti.SUFFIXES):
+        return CaseFiles(name, (path,))
+    name = name.removesuffix("_0000")
+    digits = "[0-9]" * 4
+    siblings = path.parent.glob(f"{_literal(name)}_{digits}{path.name[len(name) + 5 :]}")
+    return CaseFiles(name, tuple(sorted(siblings)) or (path,))
+
+
 def read_image(path: Path, channels: int | None = None) -> Case:
-    """Read one image without label; `x_0000.nii.gz` brings its further channels `x_0001.nii.gz`, ... along.
+    """Read one image without label, and its further channels (see `image_files`).
 
     Args:
         path: Image file.
@@ -106,13 +120,7 @@ def read_image(path: Path, channels: int | None = None) -> Case:
     Raises:
         DataError: If the file is missing or cannot be read.
     """
-    name, paths = stem_of(path), [path]
-    if name.endswith("_0000"):
-        name = name.removesuffix("_0000")
-        digits = "[0-9]" * 4
-        siblings = path.parent.glob(f"{_literal(name)}_{digits}{path.name[len(name) + 5 :]}")
-        paths = sorted(siblings) or paths
-    return read_case(CaseFiles(name, tuple(paths)), None, channels)
+    return read_case(image_files(path), None, channels)
 
 
 def match_channels(image: NDArray[Any], channels: int | None, path: Path) -> NDArray[Any]:

@@ -1,0 +1,125 @@
+"""The command line: one verb per task; parse, call, print.
+
+Nothing heavy is imported before a verb runs, so that help and mistakes are answered at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import samtailor
+from samtailor.cli import verbs
+from samtailor.cli.settings import CheckConfig, DemoConfig, EvaluateConfig, ModelsConfig, ResumeConfig
+from samtailor.errors import SamTailorError
+from samtailor.inference.config import PredictConfig
+from samtailor.training.config import TrainConfig
+
+FAILED = 2
+"""Exit code where the user has to mend something and nothing was done."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells use it."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A task of the command line.
+
+    Attributes:
+        summary: What it does.
+        settings: Dataclass of its settings.
+        words: Settings that are given by position.
+        run: Does it and returns the exit code.
+        note: Further help.
+    """
+
+    summary: str
+    settings: type[Any]
+    words: tuple[str, ...]
+    run: Callable[[Any], int]
+    note: str = ""
+
+
+VERBS: dict[str, Verb] = {
+    "check": Verb(
+        "Find everything in a labelled folder that would spoil a training.", CheckConfig, ("data",), verbs.check
+    ),
+    "train": Verb(
+        "Fit a segmenter to a labelled folder.",
+        TrainConfig,
+        ("data",),
+        verbs.train,
+        "An interrupted training is continued with: samtailor train --resume RUN",
+    ),
+    "evaluate": Verb("Score a run on a split of a labelled folder.", EvaluateConfig, ("run", "data"), verbs.evaluate),
+    "predict": Verb("Segment volumes and pictures.", PredictConfig, ("run", "inputs"), verbs.predict),
+    "models": Verb("List the base models.", ModelsConfig, (), verbs.models),
+    "demo": Verb("Try everything on a synthetic abdominal CT.", DemoConfig, (), verbs.demo),
+}
+
+_RESUME = Verb("Continue an interrupted training.", ResumeConfig, (), verbs.resume)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        arguments: What follows 'samtailor'; that of the process if None.
+
+    Returns:
+        0: done. 1: done, but for the inputs that are listed. 2: something has to be mended, nothing was done.
+        130: interrupted.
+    """
+    match list(sys.argv[1:] if arguments is None else arguments):
+        case [] | ["-h" | "--help", *_]:
+            print(_overview())
+        case ["--version", *_]:
+            print(f"samtailor {samtailor.__version__}")
+        case [name, *rest] if name in VERBS:
+            return _run(name, rest)
+        case [name, *_]:
+            print(f"samtailor: error: expected one of {', '.join(VERBS)}; found '{name}'", file=sys.stderr)
+            return FAILED
+    return 0
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    """Run a verb and translate its errors into messages and exit codes."""
+    from samtailor.cli.parsing import parse
+
+    resumes = name == "train" and any(argument.split("=")[0] == "--resume" for argument in arguments)
+    verb = _RESUME if resumes else VERBS[name]
+    try:
+        return verb.run(parse(parser_of(name, verb), verb.settings, arguments))
+    except SamTailorError as error:
+        print(f"samtailor {name}: error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt as interrupt:
+        hint = f": {interrupt}" if interrupt.args else ""
+        print(f"\nsamtailor {name}: interrupted{hint}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def parser_of(name: str, verb: Verb) -> Any:
+    """Parser of a verb (`jsonargparse.ArgumentParser`)."""
+    from samtailor.cli.parsing import make_parser
+
+    return make_parser(name, verb.summary, verb.settings, verb.words, verb.note)
+
+
+def _overview() -> str:
+    """Help of the command line as a whole."""
+    lines = [f"  {name:<10}{verb.summary}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: samtailor VERB [options]",
+            "",
+            "Fit Segment Anything models to your own classes: a labelled folder in, a segmenter and masks out.",
+            "",
+            *lines,
+            "",
+            "samtailor VERB --help tells more; samtailor --version tells the version.",
+        ]
+    )

@@ -1,0 +1,94 @@
+"""Settings of the verbs that have none of their own elsewhere: each dataclass is a command line and a YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from samtailor.metrics.empty import EmptyRule
+from samtailor.recipes.config import RecipeName
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Look for everything in a data set that would spoil a training.
+
+    Attributes:
+        data: Labelled folder (nnU-Net layout or image folder).
+        fold: Entry of splits_final.json (nnU-Net layout).
+        seed: Seed of the split, if the folder names none.
+        json: Print everything as JSON.
+    """
+
+    data: str
+    fold: int = 0
+    seed: int = 0
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class ResumeConfig:
+    """Continue an interrupted training after its last finished epoch.
+
+    Attributes:
+        resume: Directory of the run.
+    """
+
+    resume: str
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Score a run on a split of a labelled folder.
+
+    Attributes:
+        run: Directory of the run.
+        data: Labelled folder with the run's classes.
+        split: Cases to score.
+        out: Where tables and figures are written; evaluation/SPLIT in the run if None.
+        empty: What a class counts that a case does not have.
+        batch_size: Images computed at once.
+        device: 'auto' takes a GPU if there is one.
+        bootstrap: Resamples of the 95 % intervals.
+        seed: Seed of the resamples.
+    """
+
+    run: str
+    data: str
+    split: Literal["train", "val", "test"] = "test"
+    out: str | None = None
+    empty: EmptyRule = "nnunet"
+    batch_size: int = 8
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    bootstrap: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ModelsConfig:
+    """List the base models and what a recipe adds to them.
+
+    Attributes:
+        recipe: Which parameters are adapted, and how.
+        rank: Rank of LoRA.
+        reduction: Width of a block over the width of its adapter's bottleneck.
+        classes: Classes, background included.
+    """
+
+    recipe: RecipeName = "lora"
+    rank: int = 4
+    reduction: int = 4
+    classes: int = 14
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Try everything on a synthetic abdominal CT: make it, fit, evaluate, predict, report.
+
+    Attributes:
+        out: New directory for everything.
+        miniature: Only a few small patients and epochs, to see that everything works; its scores mean nothing.
+    """
+
+    out: str = "demo"
+    miniature: bool = False

@@ -1,0 +1,210 @@
+"""What each verb does: call the library, print what came out, return the exit code."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samtailor.errors import ConfigError
+
+if TYPE_CHECKING:
+    from samtailor.cli.settings import CheckConfig, DemoConfig, EvaluateConfig, ModelsConfig, ResumeConfig
+    from samtailor.data.check import CheckReport
+    from samtailor.inference.config import PredictConfig
+    from samtailor.models.zoo import Base
+    from samtailor.recipes.config import Recipe, RecipeName
+    from samtailor.training.config import TrainConfig
+    from samtailor.training.run import Run
+
+
+def check(config: CheckConfig) -> int:
+    """Print what is in a data set and what is wrong with it; 2 if that forbids training."""
+    report = _check(config.data, config.fold, config.seed)
+    if config.json:
+        print(json.dumps(report.to_json(), indent=1))
+    else:
+        _print_check(report)
+    return 2 if report.errors else 0
+
+
+def train(config: TrainConfig) -> int:
+    """Check the data, fit, and say where everything is."""
+    from samtailor.cli.progress import Bars
+    from samtailor.training.train import train as fit
+
+    report = _check(config.data, config.fold, config.seed)
+    _print_check(report)
+    if report.errors:
+        raise ConfigError(
+            f"{config.data}: the errors above forbid training; mend them, then check with samtailor check"
+        )
+    try:
+        with Bars() as bars:
+            run = fit(config, bars)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(_how_to_go_on(Path(config.out))) from interrupt
+    _print_run(run, config.data)
+    return 0
+
+
+def resume(config: ResumeConfig) -> int:
+    """Continue a run, and say where everything is."""
+    from samtailor.cli.progress import Bars
+    from samtailor.training.train import resume as fit
+
+    try:
+        with Bars() as bars:
+            run = fit(Path(config.resume), bars)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(_how_to_go_on(Path(config.resume))) from interrupt
+    _print_run(run, run.read_config().data)
+    return 0
+
+
+def evaluate(config: EvaluateConfig) -> int:
+    """Score a run and print the table."""
+    from samtailor.cli.progress import Bars
+    from samtailor.evaluation.evaluate import evaluate as score
+    from samtailor.evaluation.tables import class_table
+
+    out = Path(config.out) if config.out else Path(config.run) / "evaluation" / config.split
+    with Bars() as bars:
+        scores = score(
+            Path(config.run),
+            Path(config.data),
+            config.split,
+            out,
+            config.empty,
+            config.batch_size,
+            config.device,
+            config.bootstrap,
+            config.seed,
+            lambda done, total: bars("cases", done, total),
+        )
+    print(class_table(scores).to_markdown())
+    print(f"tables and figures   {out}")
+    return 0
+
+
+def predict(config: PredictConfig) -> int:
+    """Segment inputs; 1 if some could not be."""
+    from samtailor.cli.progress import Bars
+    from samtailor.inference.predict import predict as segment
+
+    with Bars() as bars:
+        report = segment(
+            config.run,
+            config.inputs,
+            config.out,
+            config.probabilities,
+            config.overlays,
+            config.batch_size,
+            config.device,
+            lambda done, total: bars("inputs", done, total),
+        )
+    print(f"{len(report.written)} written to {config.out}")
+    if report.failures:
+        print(f"{len(report.failures)} failed:", file=sys.stderr)
+        for failure in report.failures:
+            print(f"  {failure.file}: {failure.reason}", file=sys.stderr)
+    return 1 if report.failures else 0
+
+
+def models(config: ModelsConfig) -> int:
+    """Print the zoo, with parameter counts under a recipe."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from samtailor.models.counts import parameter_table
+    from samtailor.models.zoo import BASES
+    from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA
+
+    for name, value, least in (("classes", config.classes, 2), ("rank", config.rank, 1)):
+        if value < least:
+            raise ConfigError(f"{name}: expected at least {least}, found {value}")
+    recipes: dict[RecipeName, Recipe] = {
+        "lora": LoRA(config.rank),
+        "adapter": Adapter(config.reduction),
+        "head-only": HeadOnly(),
+        "full": Full(),
+    }
+    recipe = recipes[config.recipe]
+    table = Table(title=f"Base models, parameters with {recipe} and {config.classes} classes")
+    for column in ("name", "total", "trainable", "input", "normalisation", "licence", "source", "cached"):
+        table.add_column(column, justify="right" if column in ("total", "trainable") else "left")
+    for count in parameter_table(recipe, config.classes):
+        base = BASES[count.base]
+        size = f"{base.image_size} x {base.image_size}"
+        cached = "yes" if base.cached().is_file() else "no"
+        row = (
+            f"{count.total:,}",
+            f"{count.trainable:,}",
+            size,
+            _normalisation(base),
+            base.licence,
+            base.source,
+            cached,
+        )
+        table.add_row(base.name, *row)
+    Console(highlight=False, markup=False).print(table)
+    return 0
+
+
+def demo(config: DemoConfig) -> int:
+    """Run the demo and say where its report is."""
+    from samtailor.cli.progress import Bars
+    from samtailor.demo import run_demo
+
+    with Bars() as bars:
+        result = run_demo(Path(config.out), config.miniature, bars)
+    print(f"mean DSC on {result.patients} unseen synthetic patients, without background: {result.dsc:.3f}")
+    print("The data is synthetic: this shows that everything works, and nothing about real patients.")
+    print(f"report   {result.report}")
+    return 0
+
+
+def _check(data: str, fold: int, seed: int) -> CheckReport:
+    """Check a data set with a bar on the screen."""
+    from samtailor.cli.progress import Bars
+    from samtailor.data.check import check_dataset
+
+    with Bars() as bars:
+        return check_dataset(Path(data), fold, seed, lambda done, total: bars("checking cases", done, total))
+
+
+def _print_check(report: CheckReport) -> None:
+    from rich.console import Console
+
+    from samtailor.data.check_report import render
+
+    Console(highlight=False, markup=False).print(render(report))
+
+
+def _print_run(run: Run, data: str) -> None:
+    """Where everything of a finished run is, and what to do next."""
+    with (run.directory / "metrics.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["dsc"]]
+    best = max(rows, key=lambda row: float(row["dsc"]))
+    print(f"best validation   mean DSC {float(best['dsc']):.4f} in epoch {best['epoch']}")
+    print(f"segmenter         {run.segmenter_directory}")
+    print(f"curves            {run.directory / 'curves.png'}")
+    print(f"next              samtailor evaluate {run.directory} {data} --split test")
+    print(f"                  samtailor predict {run.directory} INPUT --out OUT")
+
+
+def _how_to_go_on(run: Path) -> str:
+    """What to do after an interruption."""
+    if (run / "config.yaml").is_file():
+        return f"continue with samtailor train --resume {run}"
+    return "nothing has been written; start again"
+
+
+def _normalisation(base: Base) -> str:
+    """How a base wants its images, in words."""
+    if set(base.mean) == {0.0} and set(base.std) == {1.0}:
+        return "[0, 1]"
+    mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (base.mean, base.std))
+    return f"[0, 1], mean {mean}, std {std}"

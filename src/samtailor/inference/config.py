@@ -1,0 +1,29 @@
+"""Settings of a prediction: the command line and the YAML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Segment files, each result named after its input and on its grid.
+
+    Attributes:
+        run: Directory of a run, or of a segmenter.
+        inputs: Volumes and pictures: files, folders, or glob patterns.
+        out: Folder of the results.
+        probabilities: Also write the probability of every class, into the folder 'probabilities'.
+        overlays: Also draw the result over its image, into the folder 'overlays'.
+        batch_size: Images computed at once.
+        device: 'auto' takes a GPU if there is one.
+    """
+
+    run: str
+    inputs: list[str]
+    out: str
+    probabilities: bool = False
+    overlays: bool = False
+    batch_size: int = 8
+    device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -1,0 +1,104 @@
+"""What is to be segmented, and where each result goes: files, folders and glob patterns become images."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from samtailor.data.case import Case, CaseFiles
+from samtailor.data.file_error import FileError
+from samtailor.data.formats import image_files, nifti, read_case, suffix_of
+from samtailor.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image and its result.
+
+    Attributes:
+        files: The image.
+        target: Label file to write.
+    """
+
+    files: CaseFiles
+    target: Path
+
+    @property
+    def file(self) -> Path:
+        """The image's first file."""
+        return self.files.images[0]
+
+
+def plan(inputs: Sequence[str | Path], out: Path) -> list[Job]:
+    """Find the images and name their results.
+
+    Args:
+        inputs: Files; folders, of which every image is taken; glob patterns. Channels of a volume
+            (`x_0000.nii.gz`, `x_0001.nii.gz`) are one image. What does not exist is kept, and fails when it is read.
+        out: Folder of the results; each has the name of its image.
+
+    Raises:
+        ConfigError: If there is nothing to do, or a result would overwrite an input or another result.
+    """
+    if suffix_of(out):
+        raise ConfigError(f"out: expected a folder, found the file name {out}; results are named after their inputs")
+    jobs = [Job(files, out / f"{files.name}{_mask_suffix(files)}") for files in _find_images(inputs)]
+    if not jobs:
+        raise ConfigError("inputs: expected files, folders or glob patterns, found none")
+    sources = {path.resolve() for job in jobs for path in job.files.images}
+    inputs_of: dict[Path, Path] = {}
+    for job in jobs:
+        if job.target.resolve() in sources:
+            raise ConfigError(
+                f"out: the result of {job.file} would overwrite the input {job.target}; name another folder"
+            )
+        if other := inputs_of.get(job.target):
+            raise ConfigError(
+                f"out: the results of {other} and {job.file} would both be {job.target}; predict them into two folders"
+            )
+        inputs_of[job.target] = job.file
+    return jobs
+
+
+def read(job: Job, channels: int) -> Case:
+    """The image of a job, with the number of channels wanted.
+
+    Raises:
+        DataError: If there is none, or it cannot be read.
+    """
+    if job.file.is_dir():
+        raise FileError(job.file, "images in the folder", "none", "name the folder that holds them")
+    if not job.file.exists():
+        raise FileError(job.file, "a file, a folder or a glob pattern", "nothing there", "check the path")
+    return read_case(job.files, None, channels)
+
+
+def _find_images(inputs: Iterable[str | Path]) -> list[CaseFiles]:
+    """Images in the order of the inputs, each once."""
+    found: dict[Path, CaseFiles] = {}
+    for path in (path for text in inputs for path in _expand(str(text))):
+        found.setdefault(path.resolve(), image_files(path))
+    further_channels = {path.resolve() for files in found.values() for path in files.images[1:]}
+    return [files for path, files in found.items() if path not in further_channels]
+
+
+def _expand(text: str) -> list[Path]:
+    """Image files that a path or pattern stands for; the path itself if it stands for none."""
+    path = Path(text)
+    if path.is_file():
+        return [path]
+    matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(text, recursive=True))]
+    return [image for match in matches for image in _images_at(match)] or [path]
+
+
+def _images_at(path: Path) -> list[Path]:
+    """Image files in a folder, or the file itself if it can be an image."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [file for file in files if suffix_of(file) and file.is_file() and not file.name.startswith(".")]
+
+
+def _mask_suffix(files: CaseFiles) -> str:
+    """Suffix of the label file of an image that has not been read yet."""
+    return ".nii.gz" if suffix_of(files.images[0]) in nifti.SUFFIXES else ".png"
