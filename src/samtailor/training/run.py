@@ -68,7 +68,7 @@ class Run:
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(TrainConfig, "run")
         content = {"run": yaml.safe_load(self.config_file.read_text())}
-        config: TrainConfig = parser.instantiate_classes(parser.parse_object(content)).run
+        config: TrainConfig = parser.instantiate(parser.parse_object(content)).run
         return config
 
     def write_dataset(self, content: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,6 +71,7 @@ def train(config: TrainConfig, progress: Progress = _silent) -> Run:
         )
     folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
     config = resolve(config, folder)
+    segmenter = _new_segmenter(config, folder)
     cases = _load_cases(config, folder, progress)
     run.directory.mkdir(parents=True, exist_ok=True)
     run.write_dataset(
@@ -81,7 +83,7 @@ def train(config: TrainConfig, progress: Progress = _silent) -> Run:
         }
     )
     run.write_config(config)
-    _fit(run, config, folder, cases, progress)
+    _fit(run, config, segmenter, cases, progress)
     return run
 
 
@@ -108,7 +110,7 @@ def resume(directory: Path, progress: Progress = _silent) -> Run:
             f"{config.data}: expected the data the run {directory} began with, found other images, labels, splits or "
             "classes; restore them, or start a new run"
         )
-    _fit(run, config, folder, cases, progress)
+    _fit(run, config, _new_segmenter(config, folder), cases, progress)
     return run
 
 
@@ -141,10 +143,9 @@ def _fingerprint(folder: LabelledFolder, cases: _Cases) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _fit(run: Run, config: TrainConfig, folder: LabelledFolder, cases: _Cases, progress: Progress) -> None:
-    """Fit from scratch or from the run's last checkpoint."""
+def _new_segmenter(config: TrainConfig, folder: LabelledFolder) -> Segmenter:
+    """Segmenter before its training, the same for the same seed."""
     lightning.seed_everything(config.seed, verbose=False)
-    device = choose_device(config.device)
     segmenter = Segmenter.create(
         config.base,
         recipe_of(config),
@@ -153,6 +154,12 @@ def _fit(run: Run, config: TrainConfig, folder: LabelledFolder, cases: _Cases, p
         Path(config.weights) if config.weights else None,
     )
     segmenter.network.image_encoder.gradient_checkpointing = config.checkpointing
+    return segmenter
+
+
+def _fit(run: Run, config: TrainConfig, segmenter: Segmenter, cases: _Cases, progress: Progress) -> None:
+    """Fit from scratch or from the run's last checkpoint."""
+    device = choose_device(config.device)
     slices = choose_slices(cases.train, config.sampling.empty, config.seed)
     shares = class_shares(slices)
     samples: Dataset[Any]
@@ -181,11 +188,16 @@ def _fit(run: Run, config: TrainConfig, folder: LabelledFolder, cases: _Cases, p
         persistent_workers=config.workers > 0,
         pin_memory=device.type == "cuda",
     )
-    trainer = _trainer(run, config, device, VanishingClassWarning(folder.labels.names, shares))
+    trainer = _trainer(run, config, device, VanishingClassWarning(segmenter.labels.names, shares))
     checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
-    trainer.fit(task, loader, _indices(cases.validation), ckpt_path=checkpoint, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(task, loader, _indices(cases.validation), ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as stop:
+        if not trainer.interrupted:
+            raise
+        # Lightning answers Ctrl-C by ignoring further ones and ending the process; that is for the caller to decide.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from stop
 
 
 def _indices(cases: Sequence[CachedCase]) -> DataLoader[int]:
