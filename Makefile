@@ -1,0 +1,30 @@
+# Everything on a fresh machine: `make demo`, `make test`. Needs Python 3.11 or newer and its venv module.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The environment is made once, and again when what it is made of has changed.
+INSTALLED := $(VENV)/.installed
+
+.PHONY: install demo test lint
+
+install: $(INSTALLED)
+
+# torch comes first and alone, in the pinned CPU build; else other packages could bring one with CUDA along.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(INSTALLED)
+	rm -rf demo
+	$(BIN)/samtailor demo --out demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
