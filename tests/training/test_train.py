@@ -1,0 +1,195 @@
+"""What a run promises: the same numbers twice, nothing lost by a kill, refusal of other data, a usable segmenter."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import samtailor
+from samtailor.errors import ConfigError, DataError
+from samtailor.models.zoo import Base
+from samtailor.recipes.config import RecipeName
+from samtailor.training.config import OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.run import Run
+from samtailor.training.train import resume, train
+from tests import generate
+
+
+def config_of(data: Path, out: Path, recipe: RecipeName = "lora", epochs: int = 2) -> TrainConfig:
+    return TrainConfig(
+        data=str(data),
+        out=str(out),
+        base="tiny-sam",
+        recipe=recipe,
+        epochs=epochs,
+        batch_size=4,
+        sampling=SamplingConfig(image_size=32),
+        optim=OptimConfig(lr=1e-3),
+        device="cpu",
+    )
+
+
+def rows_of(run: Run) -> list[dict[str, str]]:
+    """Rows of metrics.csv, but for the clock."""
+    with (run.directory / "metrics.csv").open(newline="") as stream:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(stream)]
+
+
+@pytest.mark.parametrize("recipe", ["lora", "adapter", "head-only", "full"])
+def test_a_run_leaves_what_a_user_needs(
+    recipe: RecipeName, tiny_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    run = train(config_of(nnunet_folder, tmp_path / "run", recipe, epochs=1))
+    names = {p.relative_to(run.directory).as_posix() for p in run.directory.rglob("*") if p.is_file()}
+    assert {
+        "config.yaml",
+        "dataset.json",
+        "metrics.csv",
+        "curves.png",
+        "checkpoints/last.ckpt",
+        "checkpoints/best.ckpt",
+        "segmenter/segmenter.json",
+        "segmenter/weights.safetensors",
+    } <= names
+    (row,) = rows_of(run)
+    assert {"epoch", "loss", "lr", "dsc", "dsc/liver", "dsc/spleen"} <= row.keys()
+    assert not [p for p in run.directory.rglob(".*")]
+
+
+def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    run = train(config_of(nnunet_folder, tmp_path / "run", epochs=1))
+    checkpoint = torch.load(run.last_checkpoint, weights_only=True)
+    assert checkpoint["state_dict"].keys() == run.segmenter().trained_state().keys()
+
+
+def test_the_same_command_twice_gives_the_same_numbers(tiny_base: Base, image_folder: Path, tmp_path: Path) -> None:
+    first, second = (train(config_of(image_folder, tmp_path / name)) for name in ("a", "b"))
+    assert rows_of(first) == rows_of(second)
+
+
+def test_the_resolved_config_repeats_the_run(tiny_base: Base, image_folder: Path, tmp_path: Path) -> None:
+    first = train(config_of(image_folder, tmp_path / "a", epochs=1))
+    content = yaml.safe_load(first.config_file.read_text())
+    assert content["intensity"] == {"kind": "range", "values": [0.0, 255.0]}
+    second = train(TrainConfig(**{**vars(first.read_config()), "out": str(tmp_path / "b")}))
+    assert rows_of(first) == rows_of(second)
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    whole = train(config_of(nnunet_folder, tmp_path / "whole", epochs=3))
+    part = tmp_path / "part"
+    process = start_training(config_of(nnunet_folder, part, epochs=3), tiny_base.fetch())
+    wait_for(part / "checkpoints" / "last.ckpt", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = resume(part)
+    assert rows_of(resumed) == rows_of(whole)
+    state, expected = resumed.segmenter().trained_state(), whole.segmenter().trained_state()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def start_training(config: TrainConfig, weights: Path) -> subprocess.Popen[bytes]:
+    """Train in a process of its own, slowly enough to be killed between two epochs."""
+    program = f"""
+import time
+from pathlib import Path
+from samtailor.models.zoo import BASES
+from samtailor.training.config import *
+from samtailor.training.recorder import Recorder
+from samtailor.training.train import train
+from tests.tiny_base import tiny_base
+
+BASES["tiny-sam"] = tiny_base(Path({str(weights)!r}))
+begin = Recorder.on_train_epoch_start
+
+def slowly(self, trainer, task):
+    time.sleep(2 if trainer.current_epoch else 0)
+    begin(self, trainer, task)
+
+Recorder.on_train_epoch_start = slowly
+train({config!r})
+"""
+    root = Path(__file__).parents[2]
+    return subprocess.Popen([sys.executable, "-c", program], cwd=root, env=os.environ.copy())
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """Until the file is there."""
+    for _ in range(1200):
+        if path.is_file():
+            return
+        assert process.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.05)
+    raise AssertionError(f"{path} did not appear")
+
+
+def test_a_run_killed_before_its_first_checkpoint_can_be_resumed(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    whole = train(config_of(nnunet_folder, tmp_path / "whole", epochs=1))
+    shutil.copytree(whole.directory, tmp_path / "part", ignore=lambda *_: ["checkpoints", "segmenter", "metrics.csv"])
+    assert rows_of(resume(tmp_path / "part")) == rows_of(whole)
+
+
+def test_resume_refuses_other_data(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    run = train(config_of(nnunet_folder, tmp_path / "run", epochs=1))
+    hu, ids = generate.volume((32, 24, 6), seed=99)
+    generate.write_volume(nnunet_folder / "labelsTr" / "case_0.nii.gz", ids)
+    with pytest.raises(DataError, match="expected the data the run .* began with"):
+        resume(run.directory)
+
+
+def test_resume_refuses_a_directory_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a run"):
+        resume(tmp_path)
+
+
+def test_a_directory_with_files_is_not_overwritten(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").write_text("thesis")
+    with pytest.raises(ConfigError, match=r"expected a new or empty directory.*--resume"):
+        train(config_of(nnunet_folder, tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"base": "sam-vit-x"}, "base: expected one of .*lite-medsam"),
+        ({"sampling": SamplingConfig(image_size=30)}, "image_size: expected a multiple of 4"),
+        ({"epochs": 0}, "epochs: expected at least 1"),
+        ({"weights": "/no/such/file"}, "expected a file, found nothing"),
+    ],
+)
+def test_a_bad_setting_is_refused_before_anything_is_written(
+    change: dict[str, object], message: str, tiny_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    config = TrainConfig(**{**vars(config_of(nnunet_folder, tmp_path / "run")), **change})  # type: ignore[arg-type]
+    with pytest.raises(samtailor.SamTailorError, match=message):
+        train(config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_lines_of_python_fit_and_two_predict(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    run = samtailor.train(
+        nnunet_folder,
+        base="tiny-sam",
+        recipe=samtailor.LoRA(rank=2),
+        out=tmp_path / "run",
+        epochs=1,
+        sampling=SamplingConfig(image_size=32),
+    )
+    segmenter = samtailor.load(run.directory)
+    source = nnunet_folder / "imagesTs" / "case_5_0000.nii.gz"
+    segmenter.predict(source).save(tmp_path / "out.nii.gz")
+    assert (tmp_path / "out.nii.gz").is_file()
+    assert segmenter.recipe == samtailor.LoRA(rank=2)
