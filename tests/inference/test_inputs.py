@@ -1,0 +1,97 @@
+"""Files, folders and patterns become images, and every result gets a place of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from samtailor.errors import ConfigError, DataError
+from samtailor.inference.inputs import plan, read
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two volumes, one of them with two channels, two numbered pictures, and what is no image."""
+    root = tmp_path / "in"
+    names = ("a_0000.nii.gz", "a_0001.nii.gz", "b.nii", "frame_0000.png", "frame_0001.png")
+    for name in (*names, "dataset.json", ".hidden.png", "sub/c.jpg"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def targets(inputs: list[str | Path], out: Path) -> list[str]:
+    return [job.target.name for job in plan(inputs, out)]
+
+
+def test_a_folder_stands_for_its_images(folder: Path, tmp_path: Path) -> None:
+    jobs = plan([folder], tmp_path / "out")
+    assert [job.target.name for job in jobs] == ["a.nii.gz", "b.nii.gz", "frame_0000.png", "frame_0001.png"]
+    assert [path.name for path in jobs[0].files.images] == ["a_0000.nii.gz", "a_0001.nii.gz"]
+    assert {job.target.parent for job in jobs} == {tmp_path / "out"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("a_*", ["a.nii.gz"]),
+        ("*.png", ["frame_0000.png", "frame_0001.png"]),
+        ("*", ["a.nii.gz", "b.nii.gz", "frame_0000.png", "frame_0001.png", "c.png"]),
+        ("**/*.jpg", ["c.png"]),
+    ],
+)
+def test_a_pattern_the_shell_left_alone_stands_for_its_images(
+    folder: Path, tmp_path: Path, pattern: str, expected: list[str]
+) -> None:
+    assert targets([f"{folder}/{pattern}"], tmp_path / "out") == expected
+
+
+def test_an_image_named_twice_is_taken_once(folder: Path, tmp_path: Path) -> None:
+    inputs: list[str | Path] = [folder / "b.nii", f"{folder}/*.nii", folder / "a_0001.nii.gz", folder / "a_0000.nii.gz"]
+    assert targets(inputs, tmp_path / "out") == ["b.nii.gz", "a.nii.gz"]
+
+
+def test_a_file_with_the_signs_of_a_pattern_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x[1].png").touch()
+    assert targets([tmp_path / "x[1].png"], tmp_path / "out") == ["x[1].png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere", "found nothing there"),
+        ("*.tif", "found nothing there"),
+        ("empty", "images in the folder"),
+        ("in/dataset.json", r"one of \.nii"),
+    ],
+)
+def test_what_is_no_image_fails_when_it_is_read(folder: Path, tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (job,) = plan([tmp_path / name], tmp_path / "out")
+    with pytest.raises(DataError, match=message):
+        read(job, 1)
+
+
+def test_nothing_to_do_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="found none"):
+        plan([], tmp_path)
+
+
+def test_a_result_never_overwrites_an_input(folder: Path, tmp_path: Path) -> None:
+    (folder / "a.nii.gz").touch()
+    with pytest.raises(ConfigError, match="overwrite the input"):
+        plan([folder / "frame_0000.png"], folder)
+    with pytest.raises(ConfigError, match="overwrite the input"):
+        plan([folder / "a_0000.nii.gz", folder / "a.nii.gz"], folder / "sub" / "..")
+
+
+def test_two_results_never_share_a_place(folder: Path, tmp_path: Path) -> None:
+    (folder / "sub" / "b.nii.gz").touch()
+    with pytest.raises(ConfigError, match=r"b\.nii and .*sub/b\.nii\.gz would both be"):
+        plan([folder / "b.nii", folder / "sub" / "b.nii.gz"], tmp_path / "out")
+
+
+def test_a_file_name_is_no_folder(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a folder"):
+        plan([folder / "b.nii"], tmp_path / "seg.nii.gz")

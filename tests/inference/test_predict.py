@@ -1,0 +1,109 @@
+"""Many files are segmented, each on its own grid; a bad one does not stop the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+import samtailor
+from samtailor.data.intensity import Range, Window
+from samtailor.data.labels import LabelSpace
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import ConfigError
+from samtailor.inference.predict import predict
+from samtailor.models.segmenter import Segmenter
+from samtailor.models.zoo import Base
+from samtailor.recipes.config import LoRA
+from tests.generate import LABELS, affine, picture, volume, write_volume
+
+
+def make_segmenter(directory: Path, base: Base, channels: int, labels: LabelSpace = LABELS) -> Path:
+    """An untrained segmenter."""
+    preprocessing = Preprocessing(Window() if channels == 1 else Range(), 32, None, channels)
+    Segmenter.create(base.name, LoRA(rank=2), labels, preprocessing).save(directory)
+    return directory
+
+
+def write_inputs(folder: Path) -> Path:
+    """Three volumes, the second one cut off in the middle."""
+    for index, codes in enumerate(("LAS", "RPS", "PIR")):
+        write_volume(folder / f"case_{index}_0000.nii.gz", volume((20, 16, 5), index)[0], affine(codes=codes))
+    bad = folder / "case_1_0000.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:200])
+    return folder
+
+
+def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    folder, reports = write_inputs(tmp_path / "in"), []
+    report = predict(segmenter, [folder], tmp_path / "out", progress=lambda done, total: reports.append((done, total)))
+    assert [path.name for path in report.written] == ["case_0.nii.gz", "case_2.nii.gz"]
+    assert [failure.file for failure in report.failures] == [folder / "case_1_0000.nii.gz"]
+    assert "expected" in report.failures[0].reason
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["case_0.nii.gz", "case_2.nii.gz"]
+    assert reports[-1] == (3, 3)
+    assert reports == sorted(reports)
+
+
+def test_results_lie_on_the_grid_of_their_inputs(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    folder = write_inputs(tmp_path / "in")
+    for path in predict(segmenter, [f"{folder}/case_[02]*"], tmp_path / "out").written:
+        source, result = nib.load(folder / path.name.replace(".nii", "_0000.nii")), nib.load(path)
+        assert result.shape == source.shape
+        np.testing.assert_array_equal(result.affine, source.affine)
+        assert set(np.unique(np.asanyarray(result.dataobj))) <= set(LABELS.ids)
+
+
+def test_the_driver_and_the_segmenter_agree(tmp_path: Path, tiny_base: Base) -> None:
+    directory = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    file = write_inputs(tmp_path / "in") / "case_2_0000.nii.gz"
+    (driven,) = predict(directory, [file], tmp_path / "out", batch_size=3).written
+    samtailor.load(directory).predict(file).save(tmp_path / "single.nii.gz")
+    np.testing.assert_array_equal(
+        np.asanyarray(nib.load(driven).dataobj), np.asanyarray(nib.load(tmp_path / "single.nii.gz").dataobj)
+    )
+
+
+def test_probabilities_and_overlays_are_written_beside(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    file = write_inputs(tmp_path / "in") / "case_0_0000.nii.gz"
+    (label,) = predict(segmenter, [file], tmp_path / "out", probabilities=True, overlays=True).written
+    probabilities = np.asanyarray(nib.load(tmp_path / "out" / "probabilities" / "case_0.nii.gz").dataobj)
+    assert probabilities.shape == (20, 16, 5, 3)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=2e-3)
+    np.testing.assert_array_equal(probabilities.argmax(-1), np.asanyarray(nib.load(label).dataobj))
+    assert Image.open(tmp_path / "out" / "overlays" / "case_0.png").size[0] > 500
+
+
+def test_pictures_come_back_as_palette_png_of_their_size(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 3)
+    Image.fromarray(picture((30, 44), 0)[0]).save(tmp_path / "colour.jpg")
+    Image.fromarray(picture((21, 50), 1)[0][..., 0]).save(tmp_path / "gray.png")
+    report = predict(segmenter, [tmp_path / "colour.jpg", tmp_path / "gray.png"], tmp_path / "out")
+    assert not report.failures
+    for path, size in zip(report.written, ((44, 30), (50, 21)), strict=True):
+        with Image.open(path) as mask:
+            assert (mask.format, mask.mode, mask.size) == ("PNG", "P", size)
+
+
+def test_an_image_with_other_channels_fails_alone(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    Image.fromarray(picture((30, 44), 0)[0]).save(tmp_path / "colour.png")
+    Image.fromarray(picture((30, 44), 0)[0][..., 0]).save(tmp_path / "gray.png")
+    report = predict(segmenter, [tmp_path / "colour.png", tmp_path / "gray.png"], tmp_path / "out")
+    assert [path.name for path in report.written] == ["gray.png"]
+    assert "1 channel" in report.failures[0].reason
+
+
+def test_nothing_is_written_if_a_result_would_overwrite_an_input(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    write_volume(tmp_path / "in" / "x.nii.gz", volume((20, 16, 5), 0)[0])
+    before = (tmp_path / "in" / "x.nii.gz").read_bytes()
+    with pytest.raises(ConfigError, match="overwrite the input"):
+        predict(segmenter, [tmp_path / "in"], tmp_path / "in")
+    assert (tmp_path / "in" / "x.nii.gz").read_bytes() == before
