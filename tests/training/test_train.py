@@ -63,7 +63,7 @@ def test_a_run_leaves_what_a_user_needs(
     } <= names
     (row,) = rows_of(run)
     assert {"epoch", "loss", "lr", "dsc", "dsc/liver", "dsc/spleen"} <= row.keys()
-    assert not [p for p in run.directory.rglob(".*")]
+    assert not list(run.directory.rglob(".*"))
 
 
 def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
@@ -143,9 +143,9 @@ def test_a_run_killed_before_its_first_checkpoint_can_be_resumed(
 
 def test_resume_refuses_other_data(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     run = train(config_of(nnunet_folder, tmp_path / "run", epochs=1))
-    hu, ids = generate.volume((32, 24, 6), seed=99)
+    _, ids = generate.volume((32, 24, 6), seed=99)
     generate.write_volume(nnunet_folder / "labelsTr" / "case_0.nii.gz", ids)
-    with pytest.raises(DataError, match="expected the data the run .* began with"):
+    with pytest.raises(DataError, match=r"expected the data the run .* began with"):
         resume(run.directory)
 
 

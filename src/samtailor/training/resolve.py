@@ -67,6 +67,8 @@ def _resolve_intensity(config: IntensityConfig, dataset: Dataset) -> IntensityCo
             kind = "percentile"
     defaults = {"window": Window(), "range": Range(), "percentile": Percentile()}
     values = config.values or tuple(vars(defaults[kind]).values())
+    if kind == "window" and values[1] <= 0:
+        raise ConfigError(f"intensity.values: expected a width above 0, found {values[1]}")
     if kind != "window" and values[0] >= values[1]:
         raise ConfigError(f"intensity.values: expected low < high, found {list(values)}")
     return IntensityConfig(kind, values)

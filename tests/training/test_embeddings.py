@@ -1,0 +1,73 @@
+"""Cached embeddings: computed once, the encoder's own, rebuilt when broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from samtailor.data.intensity import Range
+from samtailor.data.labels import LabelSpace
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.inference.predictor import Predictor
+from samtailor.models.segmenter import Segmenter
+from samtailor.models.zoo import Base
+from samtailor.recipes.config import HeadOnly
+from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
+from samtailor.training.samples import choose_slices
+from tests.training.cases import cached_case
+
+LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
+
+
+@pytest.fixture
+def cache(tiny_base: Base, tmp_path: Path) -> EmbeddingCache:
+    segmenter = Segmenter.create(tiny_base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, 24, 1))
+    return EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path)
+
+
+def test_embeddings_are_computed_once(cache: EmbeddingCache) -> None:
+    case = cached_case(LABELS)
+    pieces = windows_of(case, cache.predictor.segmenter)
+    first = np.array(cache.load(case, pieces))
+    (file,) = cache.directory.glob("*.npy")
+    written = file.stat().st_mtime_ns
+    np.testing.assert_array_equal(cache.load(case, pieces), first)
+    assert file.stat().st_mtime_ns == written
+    assert len(first) == len(pieces)
+
+
+@pytest.mark.parametrize("damage", ["truncate", "alter", "no checksum"])
+def test_a_broken_file_is_rebuilt_and_never_used(cache: EmbeddingCache, damage: str) -> None:
+    case = cached_case(LABELS)
+    pieces = windows_of(case, cache.predictor.segmenter)
+    first = np.array(cache.load(case, pieces))
+    (file,) = cache.directory.glob("*.npy")
+    content = bytearray(file.read_bytes())
+    match damage:
+        case "truncate":
+            file.write_bytes(content[: len(content) // 2])
+        case "alter":
+            content[-100] ^= 0xFF
+            file.write_bytes(content)
+        case _:
+            file.with_suffix(".crc32").unlink()
+    np.testing.assert_array_equal(cache.load(case, pieces), first)
+
+
+def test_samples_pair_each_window_with_its_target(cache: EmbeddingCache) -> None:
+    segmenter = cache.predictor.segmenter
+    case = cached_case(LABELS)
+    samples = EmbeddingSamples(choose_slices([case], 0, 0), segmenter, cache, lambda done, total: None)
+    windows = segmenter.preprocessing.windows(40, 40)
+    assert len(samples) == 3 * len(windows)
+    assert case.label is not None
+    for index, window in enumerate(windows):
+        embedding, target = samples[index, 0]
+        image = segmenter.preprocessing.input_of(case.image[0], window)
+        with torch.inference_mode():
+            expected = segmenter.encode(image[None])[0]
+        torch.testing.assert_close(embedding, expected, rtol=2e-3, atol=2e-3)
+        assert torch.equal(target, segmenter.preprocessing.target_of(case.label[0], window))

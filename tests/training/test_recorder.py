@@ -1,0 +1,56 @@
+"""What a run says of itself: the table of epochs, the curves, the warning about a class that drowns."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from samtailor.data.labels import LabelSpace
+from samtailor.losses import ClassAwareLoss
+from samtailor.models.segmenter import Segmenter
+from samtailor.training.config import OptimConfig
+from samtailor.training.recorder import VanishingClassWarning, plot_curves
+from samtailor.training.task import SegmentationTask
+
+NAMES = ("background", "liver", "target")
+
+
+def task_that_saw(truth: list[int], predicted: list[int]) -> SegmentationTask:
+    segmenter = cast(Segmenter, SimpleNamespace(labels=LabelSpace.from_names(NAMES)))
+    task = SegmentationTask(segmenter, ClassAwareLoss(), OptimConfig(), [], None, 1)
+    task.truth_voxels[:] = truth
+    task.predicted_voxels[:] = predicted
+    return task
+
+
+def test_a_rare_class_that_is_nowhere_predicted_is_warned_of_once() -> None:
+    callback = VanishingClassWarning(NAMES, np.array([0.9, 0.0995, 0.0005]))
+    drowned = task_that_saw([1000, 90, 9], [1099, 0, 0])
+    with pytest.warns(UserWarning, match=r"class 'target' has 0\.050% of the training pixels.*class_weights auto"):
+        callback.on_validation_epoch_end(cast(Any, None), drowned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        callback.on_validation_epoch_end(cast(Any, None), drowned)
+
+
+def test_a_rare_class_that_is_found_or_absent_is_not_warned_of() -> None:
+    callback = VanishingClassWarning(NAMES, np.array([0.9, 0.0995, 0.0005]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        callback.on_validation_epoch_end(cast(Any, None), task_that_saw([1000, 90, 9], [1090, 0, 9]))
+        callback.on_validation_epoch_end(cast(Any, None), task_that_saw([1009, 90, 0], [1099, 0, 0]))
+
+
+def test_curves_are_drawn_even_where_not_every_epoch_was_validated(tmp_path: Path) -> None:
+    rows: list[dict[str, float]] = [
+        {"epoch": 1, "loss": 1.0},
+        {"epoch": 2, "loss": 0.5, "dsc/background": 0.9, "dsc/liver": 0.4, "dsc": 0.4},
+    ]
+    plot_curves(rows, tmp_path / "curves.png")
+    assert len(np.unique(np.asarray(Image.open(tmp_path / "curves.png")).reshape(-1, 4), axis=0)) > 10

@@ -1,0 +1,68 @@
+"""What 'auto' becomes, and which settings are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from samtailor.data.dataset import Dataset, open_dataset
+from samtailor.errors import ConfigError
+from samtailor.training.config import IntensityConfig, LossConfig, SamplingConfig, TrainConfig
+from samtailor.training.resolve import resolve
+
+CONFIG = TrainConfig(data="data", out="out")
+
+
+@pytest.fixture
+def volumes(nnunet_folder: Path) -> Dataset:
+    return open_dataset(nnunet_folder)
+
+
+@pytest.fixture
+def pictures(image_folder: Path) -> Dataset:
+    return open_dataset(image_folder)
+
+
+def test_ct_gets_the_ct_window(volumes: Dataset) -> None:
+    assert resolve(CONFIG, volumes).intensity == IntensityConfig("window", (40.0, 400.0))
+
+
+def test_other_volumes_get_percentiles(volumes: Dataset) -> None:
+    assert resolve(CONFIG, replace(volumes, channels=("MR",))).intensity == IntensityConfig("percentile", (0.5, 99.5))
+
+
+def test_pictures_of_8_bit_get_their_range_and_of_16_bit_percentiles(pictures: Dataset) -> None:
+    assert resolve(CONFIG, pictures).intensity == IntensityConfig("range", (0.0, 255.0))
+    assert resolve(CONFIG, replace(pictures, bits=16)).intensity.kind == "percentile"
+
+
+def test_what_the_user_set_stays(volumes: Dataset) -> None:
+    config = replace(CONFIG, intensity=IntensityConfig("window", (50, 350)))
+    assert resolve(config, volumes).intensity == IntensityConfig("window", (50, 350))
+
+
+def test_volumes_are_never_flipped_unasked(volumes: Dataset, pictures: Dataset) -> None:
+    assert resolve(CONFIG, volumes).augment.flip == "none"
+    assert resolve(CONFIG, pictures).augment.flip == "columns"
+
+
+def test_the_image_size_is_the_base_s_own_unless_set(volumes: Dataset) -> None:
+    assert resolve(CONFIG, volumes).sampling.image_size == 256
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (replace(CONFIG, sampling=SamplingConfig(image_size=130)), "multiple of 4"),
+        (replace(CONFIG, sampling=SamplingConfig(field=2)), "field: expected at least 8, found 2"),
+        (replace(CONFIG, rank=0), "rank: expected at least 1, found 0"),
+        (replace(CONFIG, loss=LossConfig(class_weights=[1, 2])), "one weight for each of the 3 classes"),
+        (replace(CONFIG, intensity=IntensityConfig("range", (9, 1))), "expected low < high"),
+        (replace(CONFIG, intensity=IntensityConfig("window", (40, 0))), "expected a width above 0"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused(config: TrainConfig, message: str, volumes: Dataset) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve(config, volumes)

@@ -1,0 +1,106 @@
+"""Samples: drawn by seed alone, crops find rare classes, image and target move together."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from samtailor.data.intensity import Range
+from samtailor.data.labels import IGNORE, LabelSpace
+from samtailor.data.preprocessing import Preprocessing, Window
+from samtailor.training.augment import Augmentation
+from samtailor.training.config import AugmentConfig
+from samtailor.training.samples import EpochSampler, SliceSamples, balancing_weights, choose_slices, class_shares
+from tests.training.cases import cached_case
+
+LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
+STILL = Augmentation(AugmentConfig(flip="none", affine=0, intensity=0), 32)
+LIVELY = Augmentation(AugmentConfig(flip="both", affine=1, intensity=1), 32)
+
+
+def samples(field: int | None, augment: Augmentation = STILL, rare: float = 1.0) -> SliceSamples:
+    slices = choose_slices([cached_case(LABELS)], empty=0, seed=0)
+    return SliceSamples(slices, Preprocessing(Range(), 32, field, 1), augment, rare)
+
+
+def test_slices_without_foreground_are_dropped_to_the_set_fraction() -> None:
+    cases = [cached_case(LABELS, seed=s) for s in range(4)]
+    assert len(choose_slices(cases, empty=0, seed=0)) == 12
+    assert len(choose_slices(cases, empty=0.5, seed=0)) == 18
+    assert len(choose_slices(cases, empty=9, seed=0)) == 24
+
+
+def test_an_epoch_depends_on_nothing_but_seed_and_epoch() -> None:
+    first, again, other = EpochSampler(10, None, 1), EpochSampler(10, None, 1), EpochSampler(10, None, 2)
+    for sampler in (first, again, other):
+        sampler.set_epoch(3)
+    assert list(first) == list(again) != list(other)
+    again.set_epoch(4)
+    assert list(first) != list(again)
+
+
+def test_an_epoch_of_another_length_repeats_or_cuts() -> None:
+    for length in (4, 10, 25):
+        drawn = [index for index, _ in EpochSampler(10, length, 0)]
+        assert len(drawn) == length
+        assert max(np.bincount(drawn)) == -(-length // 10)
+
+
+def test_crops_around_rare_classes_contain_them() -> None:
+    dataset = samples(field=16)
+    assert all(dataset[i % 3, seed][1].eq(2).any() for i, seed in enumerate(range(40)))
+
+
+def test_a_small_field_enlarges() -> None:
+    whole, enlarged = samples(field=None), samples(field=16)
+    assert enlarged[0, 3][1].eq(2).sum() > 2 * whole[0, 3][1].eq(2).sum()
+
+
+def test_the_same_draw_gives_the_same_sample() -> None:
+    first, second = (samples(field=16, augment=LIVELY)[1, 42] for _ in range(2))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+
+
+def test_image_and_target_move_together() -> None:
+    # The label itself as the image: wherever it moves, it must still be the target.
+    target = torch.zeros(32, 32, dtype=torch.long)
+    target[4:14, 6:20] = 1
+    for seed in range(20):
+        moving = Augmentation(AugmentConfig(flip="both", affine=1, intensity=0), 32)
+        image, moved = moving(target.float().expand(3, -1, -1), target, seed)
+        assert (image[0].round().long() == moved).float().mean() > 0.95
+
+
+def test_augmented_images_stay_in_range() -> None:
+    image, _ = LIVELY(torch.rand(3, 32, 32), torch.zeros(32, 32, dtype=torch.long), 0)
+    assert image.min() >= 0
+    assert image.max() <= 1
+
+
+def test_windows_cover_every_pixel() -> None:
+    preprocessing = Preprocessing(Range(), 32, 24, 1)
+    for height, width in ((24, 24), (20, 70), (25, 24), (100, 37)):
+        covered = np.zeros((height, width), bool)
+        for window in preprocessing.windows(height, width):
+            covered[window.y : window.y + window.side, window.x : window.x + window.side] = True
+        assert covered.all()
+
+
+def test_beyond_the_border_there_is_black_and_nothing_to_learn() -> None:
+    preprocessing = Preprocessing(Range(), 16, None, 1)
+    image = preprocessing.input_of(np.ones((1, 8, 16), np.float16), Window(0, 0, 16))
+    target = preprocessing.target_of(np.ones((8, 16), np.int16), Window(0, 0, 16))
+    assert image[:, 8:].abs().max() == 0
+    assert (target[8:] == IGNORE).all()
+    assert (target[:8] == 1).all()
+
+
+def test_rare_classes_weigh_more_but_not_without_bound() -> None:
+    weights = balancing_weights(np.array([0.9, 0.1, 1e-6, 0.0]))
+    np.testing.assert_allclose(weights, [1, 3, 50, 50], rtol=1e-4)
+
+
+def test_shares_count_the_chosen_slices() -> None:
+    shares = class_shares(choose_slices([cached_case(LABELS)], empty=0, seed=0))
+    np.testing.assert_allclose(shares, [1 - 36 / 1600, 0, 36 / 1600])
