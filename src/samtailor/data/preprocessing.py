@@ -106,7 +106,6 @@ def _starts(length: int, side: int, overlap: float) -> list[int]:
 
 def _cut(image: NDArray[Any], window: Window, fill: int) -> NDArray[Any]:
     """Square of (C, H, W), (C, side, side); `fill` beyond the border."""
-    height, width = image.shape[1:]
     top, left = max(window.y, 0), max(window.x, 0)
     inside = image[:, top : window.y + window.side, left : window.x + window.side]
     if inside.shape[1:] == (window.side, window.side):
