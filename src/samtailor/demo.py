@@ -55,8 +55,8 @@ def settings_of(out: Path, miniature: bool) -> DemoSettings:
     """Settings of the demo in a directory, or of its miniature for continuous integration."""
     training = TrainConfig(data=str(out / "data"), out=str(out / "run"), recipe="lora", rank=4)
     if miniature:
-        tiny = replace(training, epochs=2, batch_size=8, sampling=SamplingConfig(image_size=64))
-        return DemoSettings(4, (8, 64, 64), tiny)
+        tiny = replace(training, epochs=12, validate_every=4, sampling=SamplingConfig(image_size=64))
+        return DemoSettings(6, (8, 64, 64), tiny)
     full = replace(training, epochs=20, batch_size=4, validate_every=2, sampling=SamplingConfig(image_size=128))
     return DemoSettings(12, (24, 128, 128), full)
 
