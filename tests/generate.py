@@ -19,9 +19,7 @@ PICTURE_PALETTE = ((0, 0, 0), (0, 255, 0), (0, 0, 255))
 
 def affine(spacing: tuple[float, float, float] = (2.0, 2.0, 5.0), codes: str = "LAS") -> NDArray[np.float64]:
     """Affine of a file whose axes point to `codes`, e.g. 'LAS', with an origin that is not zero."""
-    directions = dict(
-        zip("RLAPSI", np.repeat(np.eye(3), 2, axis=0) * np.tile([[1], [-1]], (3, 1)), strict=True)
-    )
+    directions = dict(zip("RLAPSI", np.repeat(np.eye(3), 2, axis=0) * np.tile([[1], [-1]], (3, 1)), strict=True))
     matrix = np.eye(4)
     for axis, code in enumerate(codes):
         matrix[:3, axis] = directions[code] * spacing[axis]
@@ -52,9 +50,7 @@ def write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content))
 
 
-def nnunet_folder(
-    root: Path, cases: int = 6, shape: tuple[int, int, int] = (32, 24, 6), seed: int = 0
-) -> Path:
+def nnunet_folder(root: Path, cases: int = 6, shape: tuple[int, int, int] = (32, 24, 6), seed: int = 0) -> Path:
     """nnU-Net folder of CT cases `case_0`, `case_1`, ...; the last is test, the one before val."""
     names = [f"case_{index}" for index in range(cases)]
     for index, name in enumerate(names):

@@ -104,9 +104,7 @@ class SliceCache:
         digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=20)
         for path in (*files.images, *([files.label] if files.label else [])):
             if not path.is_file():
-                raise FileError(
-                    path, "a file", "nothing", "restore the file, or take the case out of the data set"
-                )
+                raise FileError(path, "a file", "nothing", "restore the file, or take the case out of the data set")
             digest.update(str(path.stat().st_size).encode())
             with path.open("rb") as file:
                 while block := file.read(1 << 20):

@@ -30,9 +30,7 @@ from samtailor.errors import ConfigError
 DESCRIPTION = "Synthetic phantom: abdominal CT made by samtailor, no real patient"
 
 
-def make_phantom(
-    root: Path, patients: int = 10, shape: tuple[int, int, int] = (24, 128, 128), seed: int = 0
-) -> Path:
+def make_phantom(root: Path, patients: int = 10, shape: tuple[int, int, int] = (24, 128, 128), seed: int = 0) -> Path:
     """Write a phantom data set in the nnU-Net layout.
 
     A fifth of the patients, at least two, lie in imagesTs and labelsTs as unseen test patients;
@@ -74,9 +72,7 @@ def make_phantom(
     return root
 
 
-def _write_patient(
-    root: Path, name: str, part: str, patient: tuple[NDArray[np.int16], NDArray[np.int16]]
-) -> None:
+def _write_patient(root: Path, name: str, part: str, patient: tuple[NDArray[np.int16], NDArray[np.int16]]) -> None:
     """Image and label files with axes to the left, the front and the head, as converters of DICOM do."""
     hu, ids = patient
     slices, rows, columns = (field / n for field, n in zip(FIELD, hu.shape, strict=True))

@@ -19,9 +19,7 @@ Volume = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-def make_patient(
-    shape: tuple[int, int, int], seed: tuple[int, ...]
-) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+def make_patient(shape: tuple[int, int, int], seed: tuple[int, ...]) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """One patient: HU and organ ids, both in canonical axes, shape (S, H, W)."""
     rng = np.random.default_rng(seed)
     body = _bent_coordinates(shape, rng)
@@ -122,9 +120,7 @@ def _bowel_loops(rng: np.random.Generator) -> list[Tissue]:
     for _ in range(14):
         start = rng.uniform((-80, -80, -110), (85, -10, -55))
         end = start + rng.normal(0, 25, size=3)
-        tube = Tube(
-            tuple((x, y, z, float(rng.uniform(11, 15))) for x, y, z in (start.tolist(), end.tolist()))
-        )
+        tube = Tube(tuple((x, y, z, float(rng.uniform(11, 15))) for x, y, z in (start.tolist(), end.tolist())))
         loops.append(Tissue("small bowel", float(rng.uniform(15, 85)), (tube,)))
         if rng.random() < 0.25:
             gas = Ellipsoid((start[0], start[1] - 3, start[2]), (8, 5, 8))
