@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from samtailor.data.dataset import Split
     from samtailor.evaluation.scores import Scores
     from samtailor.inference.predict import PredictReport
+    from samtailor.metrics.empty import EmptyRule
     from samtailor.models.segmenter import Segmenter
     from samtailor.training.run import Run
 
@@ -87,7 +88,14 @@ def resume(run: str | Path) -> Run:
     return resume_run(Path(run))
 
 
-def evaluate(run: str | Path, data: str | Path, split: Split = "test", out: str | Path | None = None) -> Scores:
+def evaluate(
+    run: str | Path,
+    data: str | Path,
+    split: Split = "test",
+    out: str | Path | None = None,
+    empty: EmptyRule = "nnunet",
+    device: str = "auto",
+) -> Scores:
     """Score a run on a split of a labelled folder, and write tables and figures.
 
     Args:
@@ -95,29 +103,41 @@ def evaluate(run: str | Path, data: str | Path, split: Split = "test", out: str 
         data: Labelled folder with the run's classes.
         split: 'train', 'val' or 'test'.
         out: Where tables and figures are written; evaluation/<split> of the run if None.
+        empty: What an absent class scores (see `samtailor.metrics.empty`).
+        device: 'auto', 'cpu' or 'cuda'.
 
     Raises:
         SamTailorError: If run, data, classes or split are not as expected.
     """
     from samtailor.evaluation.evaluate import evaluate as score
 
-    return score(Path(run), Path(data), split, Path(out) if out else None)
+    return score(Path(run), Path(data), split, Path(out) if out else None, empty, device=device)
 
 
-def predict(run: str | Path, inputs: Sequence[str | Path], out: str | Path) -> PredictReport:
+def predict(
+    run: str | Path,
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    probabilities: bool = False,
+    overlays: bool = False,
+    device: str = "auto",
+) -> PredictReport:
     """Segment files, folders and globs; a bad file does not stop the others.
 
     Args:
         run: A run, or the directory of a segmenter.
         inputs: Files, folders, globs.
         out: Directory of the results.
+        probabilities: Whether to write the softmax over classes as well.
+        overlays: Whether to draw the most telling slice with its result as well.
+        device: 'auto', 'cpu' or 'cuda'.
 
     Returns:
         What was written, and what failed and why.
     """
     from samtailor.inference.predict import predict as segment
 
-    return segment(str(run), [str(i) for i in inputs], str(out))
+    return segment(run, inputs, out, probabilities, overlays, device=device)
 
 
 def load(directory: str | Path, weights: str | Path | None = None) -> Segmenter:

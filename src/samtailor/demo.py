@@ -22,7 +22,7 @@ from samtailor.evaluation.tables import Table, case_table, class_table
 from samtailor.inference.predict import predict
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
-from samtailor.training.config import SamplingConfig, TrainConfig
+from samtailor.training.config import AugmentConfig, SamplingConfig, TrainConfig
 from samtailor.training.resolve import recipe_of
 from samtailor.training.run import Run
 from samtailor.training.train import train
@@ -57,7 +57,15 @@ def settings_of(out: Path, miniature: bool) -> DemoSettings:
     if miniature:
         tiny = replace(training, epochs=12, validate_every=4, sampling=SamplingConfig(image_size=64))
         return DemoSettings(6, (8, 64, 64), tiny)
-    full = replace(training, epochs=20, batch_size=4, validate_every=2, sampling=SamplingConfig(image_size=128))
+    # Small batches: what counts in so short a training is the number of steps.
+    full = replace(
+        training,
+        epochs=6,
+        batch_size=2,
+        validate_every=2,
+        sampling=SamplingConfig(image_size=96, empty=0.1),
+        augment=AugmentConfig(affine=0.3, intensity=0.05),
+    )
     return DemoSettings(12, (24, 128, 128), full)
 
 

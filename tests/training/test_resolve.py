@@ -9,7 +9,8 @@ import pytest
 
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError
-from samtailor.training.config import IntensityConfig, LossConfig, SamplingConfig, TrainConfig
+from samtailor.recipes.config import RecipeName
+from samtailor.training.config import IntensityConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.resolve import resolve
 
 CONFIG = TrainConfig(data="data", out="out")
@@ -46,6 +47,12 @@ def test_what_the_user_set_stays(volumes: Dataset) -> None:
 def test_volumes_are_never_flipped_unasked(volumes: Dataset, pictures: Dataset) -> None:
     assert resolve(CONFIG, volumes).augment.flip == "none"
     assert resolve(CONFIG, pictures).augment.flip == "columns"
+
+
+@pytest.mark.parametrize(("recipe", "lr"), [("lora", 1e-3), ("adapter", 1e-3), ("head-only", 3e-4), ("full", 1e-4)])
+def test_each_recipe_has_its_own_learning_rate_unless_set(recipe: RecipeName, lr: float, volumes: Dataset) -> None:
+    assert resolve(replace(CONFIG, recipe=recipe), volumes).optim.lr == lr
+    assert resolve(replace(CONFIG, recipe=recipe, optim=OptimConfig(lr=5e-5)), volumes).optim.lr == 5e-5
 
 
 def test_the_image_size_is_the_base_s_own_unless_set(volumes: Dataset) -> None:

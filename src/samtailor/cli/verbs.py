@@ -33,8 +33,13 @@ def check(config: CheckConfig) -> int:
 def train(config: TrainConfig) -> int:
     """Check the data, fit, and say where everything is."""
     from samtailor.cli.progress import Bars
+    from samtailor.models.zoo import find_base
+    from samtailor.training.run import Run
     from samtailor.training.train import train as fit
 
+    # What needs no look at the data is refused before the data is read.
+    Run(Path(config.out)).require_new()
+    find_base(config.base)
     report = _check(config.data, config.fold, config.seed)
     _print_check(report)
     if report.errors:

@@ -13,7 +13,6 @@ from samtailor.data.case import Case
 from samtailor.data.formats import write_label, write_probabilities
 from samtailor.data.intensity import scale
 from samtailor.data.labels import LabelSpace
-from samtailor.errors import DataError
 from samtailor.inference.predictor import Predictor
 
 
@@ -60,24 +59,12 @@ def segment(
 
     Args:
         predictor: Applies the segmenter.
-        case: Image as read from its file.
+        case: Image as read from its file, with the segmenter's number of channels (see `read_image`).
         probabilities: Whether to keep the softmax over classes as well.
         progress: Called with the number of finished slices after each.
-
-    Raises:
-        DataError: If the image has other channels than the segmenter was fitted on.
     """
     segmenter = predictor.segmenter
-    expected = segmenter.preprocessing.channels
-    image = case.image
-    if len(image) == 1 < expected == 3:
-        image = np.repeat(image, 3, axis=0)
-    if len(image) != expected:
-        raise DataError(
-            f"{case.name}: expected an image of {expected} channels, as the segmenter was fitted on, "
-            f"found {len(image)}; convert it"
-        )
-    scaled = np.ascontiguousarray(scale(image, segmenter.preprocessing.intensity).swapaxes(0, 1))
+    scaled = np.ascontiguousarray(scale(case.image, segmenter.preprocessing.intensity).swapaxes(0, 1))
     if not probabilities:
         return Result(case, scaled, predictor.label(scaled, progress), segmenter.labels)
     softmax = predictor.probabilities(scaled, progress)

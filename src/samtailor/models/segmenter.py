@@ -146,7 +146,8 @@ class Segmenter(nn.Module):
         from samtailor.inference.predictor import Predictor
         from samtailor.inference.result import segment
 
-        return segment(Predictor(self, batch_size, device), read_image(Path(path)), probabilities)
+        case = read_image(Path(path), self.preprocessing.channels)
+        return segment(Predictor(self, batch_size, device), case, probabilities)
 
     def merge(self) -> Self:
         """Add LoRA's updates to the weights, for faster inference; a merged segmenter cannot be saved."""

@@ -89,7 +89,7 @@ class OptimConfig:
     """AdamW with linear warm-up and polynomial decay.
 
     Attributes:
-        lr: Peak learning rate.
+        lr: Peak learning rate; if None, 1e-3 for LoRA and adapters, 3e-4 for the head alone, 1e-4 for everything.
         weight_decay: Decoupled weight decay.
         warmup: Fraction of all steps during which the rate rises linearly.
         power: Exponent of the polynomial decay to zero.
@@ -97,7 +97,7 @@ class OptimConfig:
         accumulate: Batches per optimiser step.
     """
 
-    lr: float = 1e-3
+    lr: float | None = None
     weight_decay: float = 0.01
     warmup: float = 0.05
     power: float = 0.9

@@ -46,6 +46,18 @@ class Run:
         """The segmenter of the best validation."""
         return self.directory / "segmenter"
 
+    def require_new(self) -> None:
+        """Refuse a directory that holds something.
+
+        Raises:
+            ConfigError: If there are files in it.
+        """
+        if self.directory.exists() and any(self.directory.iterdir()):
+            raise ConfigError(
+                f"out: expected a new or empty directory, found files in {self.directory}; name another one, or "
+                f"continue the run with --resume {self.directory}"
+            )
+
     def segmenter(self) -> Segmenter:
         """The fitted segmenter, in evaluation mode."""
         return Segmenter.load(self.segmenter_directory)

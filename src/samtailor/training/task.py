@@ -103,6 +103,7 @@ class SegmentationTask(lightning.LightningModule):
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.optim.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
+        assert self.optim.lr is not None, "the learning rate must be resolved before training"
         optimizer = torch.optim.AdamW(groups, lr=self.optim.lr)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         warmup = max(1, round(self.optim.warmup * steps))

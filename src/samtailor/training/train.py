@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from samtailor.data.cache import CachedCase, SliceCache, cache_home
 from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.data.dataset import open_dataset
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import DataError
 from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter import Segmenter
@@ -64,11 +64,7 @@ def train(config: TrainConfig, progress: Progress = _silent) -> Run:
         SamTailorError: If the data, the base or a setting is not as expected; nothing is written then.
     """
     run = Run(Path(config.out))
-    if run.directory.exists() and any(run.directory.iterdir()):
-        raise ConfigError(
-            f"out: expected a new or empty directory, found files in {run.directory}; name another one, or continue "
-            f"the run with --resume {run.directory}"
-        )
+    run.require_new()
     folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
     config = resolve(config, folder)
     segmenter = _new_segmenter(config, folder)
