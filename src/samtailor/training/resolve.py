@@ -13,8 +13,8 @@ from samtailor.models.zoo import find_base
 from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe, RecipeName
 from samtailor.training.config import IntensityConfig, TrainConfig
 
-
-# Post-norm decoders diverge early: with its transformer trained, 1e-3 was far worse than 3e-4 (GID-5, 260 steps).
+# The decoder's transformer normalises after its residuals and does not bear large steps: where it is trained itself,
+# 1e-3 learned far slower than 3e-4.
 _LEARNING_RATES: dict[RecipeName, float] = {"lora": 1e-3, "adapter": 1e-3, "head-only": 3e-4, "full": 1e-4}
 
 
@@ -41,6 +41,9 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     ):
         if value < least:
             raise ConfigError(f"{name}: expected at least {least}, found {value}")
+    lr = _LEARNING_RATES[config.recipe] if config.optim.lr is None else config.optim.lr
+    if lr <= 0:
+        raise ConfigError(f"optim.lr: expected a rate above 0, found {lr}")
     weights = config.loss.class_weights
     if isinstance(weights, list) and len(weights) != len(dataset.labels):
         raise ConfigError(
@@ -57,7 +60,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         sampling=replace(config.sampling, image_size=image_size),
         intensity=_resolve_intensity(config.intensity, dataset),
         augment=replace(config.augment, flip=flip),
-        optim=replace(config.optim, lr=config.optim.lr or _LEARNING_RATES[config.recipe]),
+        optim=replace(config.optim, lr=lr),
     )
 
 
