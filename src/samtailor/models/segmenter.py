@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from samtailor.data.formats.atomic import atomic
 from samtailor.data.labels import LabelSpace
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import WeightsError
@@ -185,7 +186,6 @@ class Segmenter(nn.Module):
 
     def save(self, directory: Path) -> None:
         """Write `segmenter.json` and the trained parameters, a few megabytes, into a directory."""
-        directory.mkdir(parents=True, exist_ok=True)
         content = {
             "format": FORMAT,
             "base": asdict(self.base),
@@ -194,12 +194,11 @@ class Segmenter(nn.Module):
             "preprocessing": self.preprocessing.to_json(),
             "libraries": {name: version(name) for name in ("samtailor", "torch", "transformers", "peft")},
         }
-        scratch = directory / f".{WEIGHTS_NAME}.{os.getpid()}"
-        save_file({k: v.cpu().contiguous() for k, v in self.trained_state().items()}, scratch)
-        os.replace(scratch, directory / WEIGHTS_NAME)
-        scratch = directory / f".{CONFIG_NAME}.{os.getpid()}"
-        scratch.write_text(json.dumps(content, indent=1))
-        os.replace(scratch, directory / CONFIG_NAME)
+        state = {name: value.cpu().contiguous() for name, value in self.trained_state().items()}
+        with atomic(directory / WEIGHTS_NAME) as scratch:
+            scratch.write_bytes(serialise(state))
+        with atomic(directory / CONFIG_NAME) as scratch:
+            scratch.write_text(json.dumps(content, indent=1))
 
     @classmethod
     def load(cls, directory: Path, weights: Path | None = None) -> Self:
