@@ -14,8 +14,8 @@ IGNORE = -1
 """Class index of pixels that count nowhere: not in the loss, not in the metrics."""
 
 _UNKNOWN = -2
-# Okabe and Ito's colour-blind safe palette first, then evenly spread hues (see `default_palette`).
-_OKABE_ITO = (
+# Okabe and Ito's colour-blind safe palette, then colours that stay apart from it and from each other.
+_DISTINCT = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -23,6 +23,14 @@ _OKABE_ITO = (
     (0, 114, 178),
     (213, 94, 0),
     (204, 121, 167),
+    (230, 25, 75),
+    (70, 240, 240),
+    (145, 30, 180),
+    (170, 255, 130),
+    (128, 70, 20),
+    (255, 190, 210),
+    (128, 128, 0),
+    (190, 190, 255),
 )
 
 
@@ -30,10 +38,10 @@ def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
     """Black for the background, then distinct colours, as (R, G, B) in 0..255."""
     import colorsys
 
-    extra = max(0, classes - 1 - len(_OKABE_ITO))
-    hues = ((0.61803 * i) % 1.0 for i in range(extra))
+    extra = max(0, classes - 1 - len(_DISTINCT))
+    hues = ((0.61803 * i) % 1.0 for i in range(extra))  # the golden ratio spreads any number of hues
     spread = [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(h, 0.75, 0.9)) for h in hues]
-    return ((0, 0, 0), *_OKABE_ITO, *spread)[:classes]  # type: ignore[return-value]
+    return ((0, 0, 0), *_DISTINCT, *spread)[:classes]  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
