@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from samtailor.data.check import CheckReport
     from samtailor.inference.config import PredictConfig
     from samtailor.models.zoo import Base
-    from samtailor.recipes.config import Recipe, RecipeName
     from samtailor.training.config import TrainConfig
     from samtailor.training.run import Run
 
@@ -125,18 +124,12 @@ def models(config: ModelsConfig) -> int:
 
     from samtailor.models.counts import parameter_table
     from samtailor.models.zoo import BASES
-    from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA
+    from samtailor.recipes.config import Adapter, make_recipe
 
     for name, value, least in (("classes", config.classes, 2), ("rank", config.rank, 1)):
         if value < least:
             raise ConfigError(f"{name}: expected at least {least}, found {value}")
-    recipes: dict[RecipeName, Recipe] = {
-        "lora": LoRA(config.rank),
-        "adapter": Adapter(config.reduction),
-        "head-only": HeadOnly(),
-        "full": Full(),
-    }
-    recipe = recipes[config.recipe]
+    recipe = make_recipe(config.recipe, config.rank, config.reduction, Adapter.scale)
     table = Table(title=f"Base models, parameters with {recipe} and {config.classes} classes")
     for column in ("name", "total", "trainable", "input", "normalisation", "licence", "source", "cached"):
         table.add_column(column, justify="right" if column in ("total", "trainable") else "left")

@@ -55,6 +55,26 @@ _KINDS: dict[RecipeName, type[Recipe]] = {
 }
 
 
+def make_recipe(name: RecipeName, rank: int, reduction: int, scale: float) -> Recipe:
+    """Recipe of that name; it takes the settings that are its own.
+
+    Args:
+        name: Name of the recipe.
+        rank: Rank of LoRA.
+        reduction: Width of a block over the width of its adapter's bottleneck.
+        scale: Factor of the adapter parallel to the MLP.
+    """
+    match name:
+        case "lora":
+            return LoRA(rank)
+        case "adapter":
+            return Adapter(reduction, scale)
+        case "head-only":
+            return HeadOnly()
+        case "full":
+            return Full()
+
+
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     """Plain dictionary, the inverse of `recipe_from_json`."""
     name = next(name for name, kind in _KINDS.items() if isinstance(recipe, kind))

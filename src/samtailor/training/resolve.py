@@ -10,7 +10,7 @@ from samtailor.data.intensity import Intensity, Percentile, Range, Window
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import find_base
-from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe, RecipeName
+from samtailor.recipes.config import Recipe, RecipeName, make_recipe
 from samtailor.training.config import IntensityConfig, TrainConfig
 
 # The decoder's transformer normalises after its residuals and does not bear large steps: where it is trained itself,
@@ -103,12 +103,4 @@ def preprocessing_of(config: TrainConfig, channels: int) -> Preprocessing:
 
 def recipe_of(config: TrainConfig) -> Recipe:
     """Recipe of a config."""
-    match config.recipe:
-        case "lora":
-            return LoRA(config.rank)
-        case "adapter":
-            return Adapter(config.reduction, config.scale)
-        case "head-only":
-            return HeadOnly()
-        case "full":
-            return Full()
+    return make_recipe(config.recipe, config.rank, config.reduction, config.scale)
