@@ -1,0 +1,77 @@
+"""Folders that appear complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+
+from samtailor.errors import ConfigError
+
+CARD_NAME = "README.md"
+"""The model card; a folder that holds one of ours was written by us."""
+
+CARD_MARK = "\n- samtailor\n"
+"""The tag of every card of ours."""
+
+
+@contextmanager
+def whole_folder(folder: Path, names: Set[str]) -> Iterator[Path]:
+    """A temporary folder next to `folder`, renamed to `folder` when the block succeeds.
+
+    Args:
+        folder: New, empty, or what an earlier call has written, which is replaced.
+        names: The files that may be written.
+
+    Raises:
+        ConfigError: If the folder holds anything else; nothing is written then.
+    """
+    folder = folder.resolve()
+    _require_ours(folder, names)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{os.getpid()}-{folder.name}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        _replace(folder, temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _require_ours(folder: Path, names: Set[str]) -> None:
+    """Refuse to replace anything but an earlier share."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: expected a folder to write to, found a file; name another one")
+    found = {path.name for path in folder.iterdir()}
+    card = folder / CARD_NAME
+    is_ours = found <= names and card.is_file() and CARD_MARK in card.read_text(encoding="utf-8")
+    if found and not is_ours:
+        raise ConfigError(
+            f"{folder}: expected a new or empty folder, or an earlier share, found {_listed(found - names or found)}; "
+            "name another one, or empty it"
+        )
+
+
+def _listed(found: Set[str]) -> str:
+    """The first names of a set, and how many more there are."""
+    more = len(found) - 3
+    return ", ".join(sorted(found)[:3]) + (f" and {more} more" if more > 0 else "")
+
+
+def _replace(folder: Path, complete: Path) -> None:
+    """Put a complete folder in the place of an earlier one."""
+    if not folder.exists():
+        os.replace(complete, folder)
+        return
+    earlier = folder.with_name(f"{complete.name}-earlier")
+    os.replace(folder, earlier)
+    try:
+        os.replace(complete, folder)
+    except OSError:
+        os.replace(earlier, folder)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)

@@ -1,0 +1,142 @@
+"""What a run knows about its segmenter: data, training, scores, picture; nothing that names the user's machine."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file
+
+from samtailor.data.labels import LabelSpace
+from samtailor.errors import ConfigError, DataError
+from samtailor.evaluation.tables import Table, decimal
+from samtailor.metrics.empty import EMPTY_RULES
+from samtailor.models.segmenter import WEIGHTS_NAME, Segmenter
+from samtailor.training.run import Run
+
+_PICTURES = ("overlay_median.png", "overlay_worst.png", "overlay_best.png")
+"""The picture of a card, the most honest first; evaluation writes one of few cases only as 'best' or 'worst'."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a segmenter is, as far as its run knows.
+
+    Attributes:
+        split: Where it was measured.
+        dsc: Mean DSC without background; None where no class counts.
+        table: Scores of each class, Markdown.
+        picture: Overlay of one case of the split, if there is one.
+    """
+
+    split: Literal["test", "val"]
+    dsc: float | None
+    table: str
+    picture: Path | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run knows about its segmenter.
+
+    Attributes:
+        data: Name of the data set's folder.
+        cases: Number of cases of each split.
+        training: How it was trained, in one sentence.
+        quality: None if it was never validated.
+    """
+
+    data: str
+    cases: dict[str, int]
+    training: str
+    quality: Quality | None
+
+
+def read_record(directory: Path, segmenter: Segmenter, picture: bool) -> Record:
+    """What a run knows about a segmenter.
+
+    Args:
+        directory: The run.
+        segmenter: The one the run has fitted, unchanged.
+        picture: Whether to look for a picture of one case.
+
+    Raises:
+        ConfigError: If the directory is no run, or the segmenter not the run's: its scores would be another's.
+    """
+    run = Run(directory)
+    config = run.read_config()
+    _require_same(run, segmenter)
+    dataset = run.read_dataset()
+    epochs = _validated_epochs(directory / "metrics.csv")
+    best = max(epochs, key=lambda row: float(row["dsc"]), default=None)
+    return Record(
+        data=Path(dataset["root"]).name,
+        cases={split: len(names) for split, names in dataset["splits"].items()},
+        training=(
+            f"up to {config.epochs} epochs, {_chosen(best)}batches of {config.batch_size}, peak learning rate "
+            f"{config.optim.lr:g}, {config.loss.ce:g} cross entropy + {config.loss.dice:g} Dice, seed {config.seed}"
+        ),
+        quality=(
+            _evaluated(directory, "test", picture)
+            or _evaluated(directory, "val", picture)
+            or _validated(best, segmenter.labels)
+        ),
+    )
+
+
+def _chosen(best: dict[str, str] | None) -> str:
+    """Which epoch this is."""
+    return "" if best is None else f"of which epoch {best['epoch']} validated best and is this segmenter; "
+
+
+def _require_same(run: Run, segmenter: Segmenter) -> None:
+    """Refuse the record of another segmenter."""
+    own = segmenter.trained_state()
+    file = run.segmenter_directory / WEIGHTS_NAME
+    stored = load_file(file) if file.is_file() else {}
+    if own.keys() != stored.keys() or not all(torch.equal(own[name].cpu(), stored[name]) for name in own):
+        raise ConfigError(
+            f"run: expected the run that fitted this segmenter, found another segmenter in {run.segmenter_directory}; "
+            "name its own run, or share it without one"
+        )
+
+
+def _evaluated(directory: Path, split: Literal["test", "val"], picture: bool) -> Quality | None:
+    """What `samtailor evaluate` has written into the run, if it has."""
+    folder = directory / "evaluation" / split
+    metrics, table = folder / "metrics.json", folder / "metrics.md"
+    if not metrics.is_file() or not table.is_file():
+        return None
+    try:
+        dsc = json.loads(metrics.read_text(encoding="utf-8"))["mean_without_background"]["dsc"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{metrics}: expected the scores of an evaluation, found {error!r}; evaluate again") from error
+    pictures = [folder / name for name in _PICTURES if (folder / name).is_file()] if picture else []
+    return Quality(split, dsc, table.read_text(encoding="utf-8"), pictures[0] if pictures else None)
+
+
+def _validated(best: dict[str, str] | None, labels: LabelSpace) -> Quality | None:
+    """Scores of the validation during training."""
+    if best is None:
+        return None
+    rows = [(name, decimal(float(best.get(f"dsc/{name}") or math.nan))) for name in labels.names]
+    rows.append(("mean without background", decimal(float(best["dsc"]))))
+    notes = (
+        f"DSC of whole cases of the validation split in epoch {best['epoch']}, which was chosen for its score: "
+        "expect less on other cases. The segmenter was not evaluated on a test split.",
+        f"Absent classes, rule 'nnunet': {EMPTY_RULES['nnunet'].description}",
+    )
+    return Quality("val", float(best["dsc"]), Table(("class", "DSC"), tuple(rows), notes).to_markdown(), None)
+
+
+def _validated_epochs(path: Path) -> list[dict[str, str]]:
+    """Rows of a run's metrics.csv of epochs that ended with a validation."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as stream:
+        return [row for row in csv.DictReader(stream) if row.get("dsc")]

@@ -1,0 +1,57 @@
+"""A fitted and evaluated run, and a hub, for the tests of sharing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from samtailor.evaluation.evaluate import evaluate
+from samtailor.models.zoo import Base
+from samtailor.training.config import OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.train import train
+from tests import generate
+from tests.sharing.hub_imitation import TOKEN, Hub, serve
+
+
+@pytest.fixture(scope="session")
+def evaluated_run(tiny_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA run on pictures, evaluated on its test split; not to be changed."""
+    root = tmp_path_factory.mktemp("private_home_of_the_user")
+    data = generate.image_folder(root / "fields")
+    config = TrainConfig(
+        data=str(data),
+        out=str(root / "run"),
+        base=tiny_base.name,
+        rank=2,
+        epochs=1,
+        batch_size=4,
+        sampling=SamplingConfig(image_size=32),
+        optim=OptimConfig(lr=1e-3),
+        device="cpu",
+    )
+    run = train(config).directory
+    evaluate(run, data, "test", device="cpu")
+    return run
+
+
+@pytest.fixture
+def run(evaluated_run: Path, tmp_path: Path) -> Path:
+    """A copy of the run that a test may change."""
+    return Path(shutil.copytree(evaluated_run, tmp_path / "private_home_of_the_user" / "run"))
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """An empty hub that huggingface_hub talks to, logged in; a cache that holds nothing of it."""
+    with serve() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.address)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path / "home"))
+        yield server

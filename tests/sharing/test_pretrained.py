@@ -1,0 +1,223 @@
+"""A shared segmenter is complete, says what it is, and tells nothing about the machine it comes from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from peft import LoraConfig
+
+from samtailor.data.intensity import Window
+from samtailor.data.labels import LabelSpace
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import ConfigError, SamTailorError, WeightsError
+from samtailor.models.segmenter import Segmenter
+from samtailor.models.sources import fetch
+from samtailor.models.zoo import Base
+from samtailor.recipes.config import Adapter, HeadOnly, LoRA, Recipe
+from samtailor.sharing.pretrained import load_pretrained, push_to_hub, save_pretrained
+from samtailor.training.run import Run
+from tests.sharing.hub_imitation import Hub
+
+LABELS = LabelSpace(
+    ("background", "liver", "left|right"), (0, 7, 9), ((0, 0, 0), (1, 2, 255), (9, 9, 9)), ignore_id=255
+)
+IMAGES = torch.linspace(0, 1, 3 * 32 * 32).view(1, 3, 32, 32)
+
+
+def new_segmenter(base: Base, recipe: Recipe, weights: Path | None = None) -> Segmenter:
+    preprocessing = Preprocessing(Window(40, 400), 32, 48, 1)
+    segmenter = Segmenter.create(base.name, recipe, LABELS, preprocessing, weights).eval()
+    with torch.no_grad():
+        for value in segmenter.trained_state().values():
+            value += 0.01 * torch.randn(value.shape)
+    return segmenter
+
+
+def metadata(card: str) -> dict[str, object]:
+    content: dict[str, object] = yaml.safe_load(card.split("---\n")[1])
+    return content
+
+
+def assert_same(one: Segmenter, other: Segmenter) -> None:
+    assert (one.labels, one.preprocessing, one.recipe) == (other.labels, other.preprocessing, other.recipe)
+    with torch.no_grad():
+        assert torch.equal(one(IMAGES), other(IMAGES))
+
+
+@pytest.mark.parametrize("recipe", [LoRA(rank=2), Adapter(), HeadOnly()], ids=str)
+def test_what_is_loaded_is_what_was_shared(recipe: Recipe, tiny_base: Base, tmp_path: Path) -> None:
+    segmenter = new_segmenter(tiny_base, recipe)
+    save_pretrained(segmenter, tmp_path / "share")
+    assert_same(load_pretrained(str(tmp_path / "share")), segmenter)
+
+
+def test_peft_reads_the_description_of_lora(tiny_base: Base, tmp_path: Path) -> None:
+    segmenter = new_segmenter(tiny_base, LoRA(rank=2))
+    save_pretrained(segmenter, tmp_path / "share")
+    config = LoraConfig.from_pretrained(str(tmp_path / "share"))
+    assert (config.r, config.lora_alpha, config.base_model_name_or_path) == (2, 2, "tiny-sam")
+    assert config.target_modules == segmenter.network.peft_config["default"].target_modules
+    assert segmenter.network.peft_config["default"].base_model_name_or_path is None
+
+
+def test_only_lora_has_a_description_of_peft(tiny_base: Base, tmp_path: Path) -> None:
+    save_pretrained(new_segmenter(tiny_base, HeadOnly()), tmp_path / "share")
+    assert {path.name for path in (tmp_path / "share").iterdir()} == {
+        "README.md",
+        "segmenter.json",
+        "weights.safetensors",
+    }
+
+
+def test_the_card_of_an_evaluated_run_tells_everything(run: Path, tmp_path: Path) -> None:
+    save_pretrained(Run(run).segmenter(), tmp_path / "field-finder", run)
+    card = (tmp_path / "field-finder" / "README.md").read_text()
+    head = metadata(card)
+    assert head["library_name"] == "samtailor"
+    assert head["base_model"] == "tiny-sam"
+    assert {"segment-anything", "image-segmentation", "lora"} <= set(head["tags"])  # type: ignore[call-overload]
+    dsc = json.loads((run / "evaluation" / "test" / "metrics.json").read_text())["mean_without_background"]["dsc"]
+    result = head["model-index"][0]["results"][0]  # type: ignore[index]
+    assert result["dataset"] == {"name": "fields", "type": "fields", "split": "test"}
+    assert result["metrics"][0]["value"] == pytest.approx(dsc, abs=1e-4)
+    assert (run / "evaluation" / "test" / "metrics.md").read_text().strip() in card
+    assert "![" in card
+    assert (tmp_path / "field-finder" / "overlay.png").read_bytes().startswith(b"\x89PNG")
+    for line in (
+        "# field-finder",
+        'samtailor.load("field-finder")',
+        "samtailor predict field-finder case.png --out masks",
+        "#00ff00",
+        "Data set `fields`: 7 training, 1 validation, 2 test cases.",
+        "LoRA(rank=2",
+        "0 to 255 become 0 to 1",
+        "resized to 32 x 32",
+        "For research.",
+    ):
+        assert line in card
+
+
+def test_no_file_names_a_path_of_the_user(run: Path, tmp_path: Path) -> None:
+    save_pretrained(Run(run).segmenter(), tmp_path / "share", run)
+    for file in (tmp_path / "share").iterdir():
+        content = file.read_bytes()
+        assert b"private_home_of_the_user" not in content
+        assert str(tmp_path).encode() not in content
+
+
+def test_a_picture_can_be_left_out(run: Path, tmp_path: Path) -> None:
+    save_pretrained(Run(run).segmenter(), tmp_path / "share", run, picture=False)
+    assert not (tmp_path / "share" / "overlay.png").exists()
+    assert "overlay" not in (tmp_path / "share" / "README.md").read_text()
+
+
+def test_an_evaluation_on_the_validation_split_is_second_best(run: Path, tmp_path: Path) -> None:
+    (run / "evaluation" / "test").rename(run / "evaluation" / "val")
+    save_pretrained(Run(run).segmenter(), tmp_path / "share", run)
+    assert "On the validation split:" in (tmp_path / "share" / "README.md").read_text()
+
+
+def test_without_an_evaluation_the_validation_stands_in_and_says_so(run: Path, tmp_path: Path) -> None:
+    shutil.rmtree(run / "evaluation")
+    save_pretrained(Run(run).segmenter(), tmp_path / "share", run)
+    card = (tmp_path / "share" / "README.md").read_text()
+    assert "not evaluated on a test split" in card
+    assert "| water " in card
+    assert "in epoch 1" in card
+
+
+def test_without_a_run_nothing_is_invented(tiny_base: Base, tmp_path: Path) -> None:
+    save_pretrained(new_segmenter(tiny_base, LoRA()), tmp_path / "share")
+    card = (tmp_path / "share" / "README.md").read_text()
+    assert "Not evaluated." in card
+    assert "Not recorded." in card
+    assert "model-index" not in metadata(card)
+    assert "window of level 40 and width 400: -160 to 240 become 0 to 1" in card
+    assert "left\\|right" in card
+    assert "#0102ff" in card
+    assert "Pixels of id 255 counted nowhere." in card
+
+
+def test_the_scores_of_another_segmenter_are_refused(run: Path, tiny_base: Base, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="run: expected the run that fitted this segmenter"):
+        save_pretrained(new_segmenter(tiny_base, LoRA(rank=2)), tmp_path / "share", run)
+    assert not (tmp_path / "share").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(tiny_base: Base, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a run"):
+        save_pretrained(new_segmenter(tiny_base, LoRA()), tmp_path / "share", tmp_path)
+
+
+def test_a_merged_segmenter_is_refused(tiny_base: Base, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"found a merged one.*merge_and_export"):
+        save_pretrained(new_segmenter(tiny_base, LoRA()).merge(), tmp_path / "share")
+    assert not (tmp_path / "share").exists()
+
+
+def test_weights_of_the_user_are_named_but_not_their_path(tiny_base: Base, tmp_path: Path) -> None:
+    weights = tmp_path / "private_home_of_the_user" / "own.pth"
+    weights.parent.mkdir()
+    other = new_segmenter(tiny_base, HeadOnly())
+    state = torch.load(fetch(tiny_base.weights()), weights_only=True)
+    state["prompt_encoder.no_mask_embed.weight"] += 1
+    torch.save(state, weights)
+    segmenter = new_segmenter(tiny_base, LoRA(rank=2), weights)
+    save_pretrained(segmenter, tmp_path / "share")
+    assert json.loads((tmp_path / "share" / "segmenter.json").read_text())["base"]["file"] == "own.pth"
+    card = (tmp_path / "share" / "README.md").read_text()
+    assert segmenter.base.sha256 in card
+    assert other.base.sha256 not in card
+    assert 'weights="FILE"' in card
+    assert metadata(card)["license"] == "unknown"
+    with pytest.raises(WeightsError, match=r"own\.pth"):
+        load_pretrained(tmp_path / "share")
+    assert_same(load_pretrained(tmp_path / "share", weights), segmenter)
+
+
+def test_a_copy_of_the_published_weights_is_as_good(tiny_base: Base, tmp_path: Path) -> None:
+    copy = Path(shutil.copy(fetch(tiny_base.weights()), tmp_path / "copy.pth"))
+    segmenter = new_segmenter(tiny_base, LoRA(rank=2), copy)
+    save_pretrained(segmenter, tmp_path / "share")
+    copy.unlink()
+    assert_same(load_pretrained(tmp_path / "share"), segmenter)
+
+
+def test_a_run_and_its_segmenter_are_found(run: Path) -> None:
+    assert_same(load_pretrained(run), load_pretrained(run / "segmenter"))
+
+
+def test_a_folder_without_a_segmenter_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SamTailorError, match=r"segmenter\.json"):
+        load_pretrained(tmp_path)
+
+
+def test_what_is_pushed_can_be_loaded_by_name(run: Path, hub: Hub) -> None:
+    segmenter = Run(run).segmenter()
+    address = push_to_hub(segmenter, "anna/fields", run, private=True, message="First")
+    assert address == f"{hub.address}/anna/fields"
+    assert hub.repositories["anna/fields"].keys() == {
+        "README.md",
+        "adapter_config.json",
+        "overlay.png",
+        "segmenter.json",
+        "weights.safetensors",
+    }
+    assert hub.private == {"anna/fields"}
+    assert hub.messages == ["First"]
+    assert 'samtailor.load("anna/fields")' in hub.repositories["anna/fields"]["README.md"].decode()
+    assert_same(load_pretrained("anna/fields"), segmenter)
+
+
+def test_pushing_again_replaces_what_was_pushed(run: Path, hub: Hub) -> None:
+    hub.repositories["anna/fields"] = {"notes.txt": b"hers"}
+    push_to_hub(Run(run).segmenter(), "anna/fields", run)
+    push_to_hub(Run(run).segmenter(), "anna/fields", run, picture=False)
+    files = hub.repositories["anna/fields"]
+    assert "overlay.png" not in files
+    assert files["notes.txt"] == b"hers"
