@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import struct
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,6 +84,11 @@ class FileServer(ThreadingHTTPServer):
             return Answer(status=404)
         content = self.files[asked.path]
         return Answer(content, {"ETag": f'"{hashlib.md5(content).hexdigest()}"'} if self.etags else {})
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a connection that is gone: breaking off is what these servers are for."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
