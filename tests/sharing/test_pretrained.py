@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,20 @@ def test_a_copy_of_the_published_weights_is_as_good(tiny_base: Base, tmp_path: P
     save_pretrained(segmenter, tmp_path / "share")
     copy.unlink()
     assert_same(load_pretrained(tmp_path / "share"), segmenter)
+
+
+@pytest.mark.parametrize(
+    ("named", "shared"),
+    [("/home/me/own.pth", "own.pth"), ("weights/own.pth", "own.pth"), ("/srv/sam", "sam"), ("anna/sam", "anna/sam")],
+)
+def test_only_names_of_the_hub_keep_their_folder(named: str, shared: str, tiny_base: Base, tmp_path: Path) -> None:
+    segmenter = new_segmenter(tiny_base, HeadOnly())
+    segmenter.base = replace(segmenter.base, sha256="0" * 64, file=named)
+    save_pretrained(segmenter, tmp_path / "share")
+    assert json.loads((tmp_path / "share" / "segmenter.json").read_text())["base"]["file"] == shared
+    card = (tmp_path / "share" / "README.md").read_text()
+    assert f"`{shared}`" in card
+    assert ('weights="FILE"' in card) == (shared != "anna/sam")
 
 
 def test_a_run_and_its_segmenter_are_found(run: Path) -> None:

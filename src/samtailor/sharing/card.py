@@ -86,9 +86,7 @@ def how_to_load(segmenter: Segmenter, name: str) -> str:
         ]
     else:
         lines += ["```shell", f"samtailor predict {name} case.{kind} --out masks", "```"]
-    return "\n".join(
-        [*lines, "", "What stands under Preprocessing is done by itself; the mask has the image's own grid."]
-    )
+    return "\n".join([*lines, "", "This does what stands under Preprocessing; the mask has the image's own grid."])
 
 
 def base_model(base: Base) -> str:
