@@ -12,6 +12,7 @@ from samtailor.data.cache import cache_home
 from samtailor.data.labels import LabelSpace
 from samtailor.models.zoo import BASES, Base
 from tests import generate
+from tests.tiny_base import NAMES
 from tests.tiny_base import tiny_base as make_tiny_base
 
 
@@ -31,6 +32,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
     """The base `tiny-sam`, in the zoo while it is used: a real network, small, with random weights."""
     base = make_tiny_base(tmp_path_factory.mktemp("weights") / "tiny_sam.pth")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BASES, base.name, base)
+        yield base
+
+
+@pytest.fixture(scope="session", params=list(NAMES), ids=list(NAMES.values()))
+def any_base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
+    """A base of each family in turn, in the zoo while it is used."""
+    base = make_tiny_base(tmp_path_factory.mktemp("weights") / "tiny.pth", request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BASES, base.name, base)
         yield base

@@ -1,4 +1,4 @@
-"""A small real network for tests: LiteMedSAM with a thin image encoder and random weights."""
+"""Small real networks for tests, one of each family, with random weights."""
 
 from __future__ import annotations
 
@@ -6,28 +6,47 @@ from pathlib import Path
 
 import torch
 
-from samtailor.models.lite_medsam import LiteMedSam
+from samtailor.models.sam import AnySizeSam, VitSize, vit_sam
+from samtailor.models.sam2 import HieraSam, HieraSize, hiera_sam
+from samtailor.models.tiny_sam import tiny_sam
 from samtailor.models.tiny_vit import TinyViTConfig
-from samtailor.models.zoo import Base
+from samtailor.models.zoo import Base, Family
 
 ENCODER = TinyViTConfig(widths=(8, 16, 16, 16), depths=(1, 1, 1, 1), heads=(1, 2, 2, 2))
+NAMES: dict[Family, str] = {"tiny-vit": "tiny-sam", "sam": "tiny-vit-sam", "sam2": "tiny-sam2"}
+STRIDES: dict[Family, int] = {"tiny-vit": 4, "sam": 16, "sam2": 32}
 
 
-def tiny_base(weights: Path) -> Base:
+def build(family: Family) -> AnySizeSam | HieraSam:
+    """The network of a family, with random weights."""
+    match family:
+        case "tiny-vit":
+            return tiny_sam(ENCODER, 32)
+        case "sam":
+            return vit_sam(VitSize(16, 3, 2, (1,), window=3, image_size=64, output_channels=32))
+        case "sam2":
+            return hiera_sam(HieraSize(8, 1, (1, 2, 2, 1), (4,), (4, 2, 4, 2), image_size=64, output_channels=32))
+
+
+def tiny_base(weights: Path, family: Family = "tiny-vit") -> Base:
     """A base for the zoo, and its weights file, which is written if it does not exist."""
     if not weights.exists():
         torch.manual_seed(0)
-        torch.save(LiteMedSam(ENCODER).state_dict(), weights)
+        network = build(family)
+        for name, parameter in network.named_parameters():
+            if "pos" in name or name == "no_memory_embedding":  # zero in a new network, not in a pretrained one
+                torch.nn.init.normal_(parameter, std=0.2)
+        torch.save(network.state_dict(), weights)
     return Base(
-        name="tiny-sam",
-        image_size=32,
-        stride=4,
+        name=NAMES[family],
+        family=family,
+        image_size=32 if family == "tiny-vit" else 64,
+        stride=STRIDES[family],
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
         licence="none",
         source="random weights",
-        build=lambda: LiteMedSam(ENCODER),
+        weights=lambda: weights,
+        build=lambda: build(family),
         convert=dict,
-        cached=lambda: weights,
-        fetch=lambda: weights,
     )

@@ -21,13 +21,13 @@ from samtailor.errors import SamTailorError
 from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
 
 if TYPE_CHECKING:
-    from transformers import SamModel
-
     from samtailor.data.check import CheckReport
     from samtailor.data.dataset import Split
     from samtailor.evaluation.scores import Scores
     from samtailor.inference.predict import PredictReport
     from samtailor.metrics.empty import EmptyRule
+    from samtailor.models.sam import AnySizeSam
+    from samtailor.models.sam2 import HieraSam
     from samtailor.models.segmenter import Segmenter
     from samtailor.training.run import Run
 
@@ -140,27 +140,32 @@ def predict(
     return segment(run, inputs, out, probabilities, overlays, device=device)
 
 
-def load(directory: str | Path, weights: str | Path | None = None) -> Segmenter:
+def load(source: str | Path, weights: str | Path | None = None) -> Segmenter:
     """Load a fitted segmenter.
 
     Args:
-        directory: A run, or the directory of a segmenter.
-        weights: Weights file of the base, if it is not where it was when the segmenter was fitted.
+        source: A run, the directory of a segmenter, or a name on the model hub ('owner/name').
+        weights: Weights of the base, if they are not where they were when the segmenter was fitted.
 
     Raises:
         SamTailorError: If something is missing, damaged, or does not fit.
     """
-    from samtailor.models.segmenter import CONFIG_NAME, Segmenter
-    from samtailor.training.run import Run
+    from samtailor.sharing.pretrained import load_pretrained
 
-    path = Path(directory)
-    if not (path / CONFIG_NAME).is_file():
-        path = Run(path).segmenter_directory
-    return Segmenter.load(path, Path(weights) if weights else None)
+    return load_pretrained(source, weights)
 
 
-def load_base(name: str, weights: str | Path | None = None) -> SamModel:
-    """A pretrained base network by its name in the zoo, callable as transformers' `SamModel` is."""
+def load_base(name: str, weights: str | Path | None = None) -> AnySizeSam | HieraSam:
+    """A pretrained base network by its name in the zoo, callable as transformers' `SamModel` or `Sam2Model` is.
+
+    Args:
+        name: Name in the zoo (`samtailor models` lists them).
+        weights: A file, the authors' or safetensors; a folder in transformers' format; or a hub name. None is the
+            published file, fetched into the cache if need be.
+
+    Raises:
+        SamTailorError: If there is no such base, or the weights are missing, damaged, or of another network.
+    """
     from samtailor.models.zoo import load_base as load_network
 
-    return load_network(name, Path(weights) if weights else None)
+    return load_network(name, weights)

@@ -13,11 +13,10 @@ from samtailor.data.intensity import Percentile, Window
 from samtailor.data.labels import LabelSpace
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import SamTailorError, WeightsError
-from samtailor.models.lite_medsam import LiteMedSam
 from samtailor.models.segmenter import Segmenter
 from samtailor.models.zoo import Base
 from samtailor.recipes.config import LoRA
-from tests.tiny_base import ENCODER
+from tests.tiny_base import build
 
 LABELS = LabelSpace(("background", "liver"), (0, 7), ((0, 0, 0), (1, 2, 3)), ignore_id=255)
 PREPROCESSING = Preprocessing(Window(40, 400), 32, 48, 1)
@@ -81,13 +80,13 @@ def test_an_unknown_version_is_refused(saved: Path) -> None:
 def test_other_base_weights_are_refused(saved: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.pth"
     torch.manual_seed(5)
-    torch.save(LiteMedSam(ENCODER).state_dict(), other)
+    torch.save(build("tiny-vit").state_dict(), other)
     with pytest.raises(WeightsError, match="expected the weights of tiny-sam with sha256"):
         Segmenter.load(saved, weights=other)
 
 
 def test_a_missing_base_is_refused(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="expected a file, found nothing"):
+    with pytest.raises(WeightsError, match=r"expected a weights file .*found nothing"):
         Segmenter.load(saved, weights=tmp_path / "none.pth")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -18,20 +19,36 @@ from samtailor.models.zoo import Base, load_base
 from samtailor.recipes.apply import apply_recipe
 from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe, recipe_from_json, recipe_to_json
 
-RECIPES: list[Recipe] = [LoRA(rank=2), Adapter(), HeadOnly(), Full()]
+RECIPES: list[Recipe] = [
+    LoRA(rank=2),
+    LoRA(rank=2, dora=True),
+    LoRA(rank=2, rslora=True, last_blocks=1),
+    Adapter(),
+    Adapter(depth=True),
+    Adapter(last_blocks=1),
+    HeadOnly(),
+    Full(),
+]
 
-HEAD = r"prompt_encoder\.(?!shared_embedding).*|mask_decoder\.(?!transformer\.).*"
+HEAD = r"prompt_encoder\.(?!shared_embedding).*|mask_decoder\.(?!transformer\.|conv_s|pred_obj).*"
+HIGH_RESOLUTION = r"mask_decoder\.conv_s.*"
 TRAINED = {
-    "LoRA": rf"{HEAD}|(image_encoder|mask_decoder\.transformer)\..*\.[qv]_proj\.lora_[AB]\..*",
-    "Adapter": rf"{HEAD}|(image_encoder|mask_decoder\.transformer)\..*\.adapter\..*",
+    "LoRA": rf"{HEAD}|{HIGH_RESOLUTION}|(image_encoder|mask_decoder\.transformer)\..*\.[qv]_proj\.lora_.*",
+    "Adapter": rf"{HEAD}|{HIGH_RESOLUTION}|(image_encoder|mask_decoder\.transformer)\..*\.adapter\..*",
     "HeadOnly": rf"{HEAD}|mask_decoder\.transformer\..*",
-    "Full": r"(?!prompt_encoder\.shared_embedding).*",
+    "Full": r"(?!prompt_encoder\.shared_embedding|mask_decoder\.pred_obj).*",
 }
+
+
+def described(recipe: Recipe) -> str:
+    """Name of a recipe with its options, for the names of the tests."""
+    changed = [f.name for f in fields(recipe) if getattr(recipe, f.name) != f.default]
+    return "-".join([type(recipe).__name__, *changed])
 
 
 @pytest.fixture
 def images() -> Tensor:
-    return torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
 def network_of(base: Base, classes: int = 3) -> ClassAwareSam:
@@ -40,7 +57,7 @@ def network_of(base: Base, classes: int = 3) -> ClassAwareSam:
 
 def segmenter_of(base: Base, recipe: Recipe) -> Segmenter:
     labels = LabelSpace.from_names(("background", "liver", "spleen"))
-    return Segmenter.create(base.name, recipe, labels, Preprocessing(Range(), 32, None, 1)).eval()
+    return Segmenter.create(base.name, recipe, labels, Preprocessing(Range(), 64, None, 1)).eval()
 
 
 def train_a_little(segmenter: Segmenter, images: Tensor) -> None:
@@ -52,24 +69,22 @@ def train_a_little(segmenter: Segmenter, images: Tensor) -> None:
         optimizer.zero_grad()
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("recipe", RECIPES, ids=described)
 class TestEveryRecipe:
-    def test_the_output_is_the_base_s_at_the_start(self, recipe: Recipe, tiny_base: Base, images: Tensor) -> None:
-        network = network_of(tiny_base)
+    def test_the_output_is_the_base_s_at_the_start(self, recipe: Recipe, any_base: Base, images: Tensor) -> None:
+        network = network_of(any_base)
         before = network(images)
         apply_recipe(network, recipe)
         torch.testing.assert_close(network.eval()(images), before, rtol=1e-5, atol=1e-6)
 
-    def test_the_named_parameters_are_trained_and_no_others(self, recipe: Recipe, tiny_base: Base) -> None:
-        network = network_of(tiny_base)
+    def test_the_named_parameters_are_trained_and_no_others(self, recipe: Recipe, any_base: Base) -> None:
+        network = network_of(any_base)
         apply_recipe(network, recipe)
         for name, parameter in network.named_parameters():
             assert parameter.requires_grad == bool(re.fullmatch(TRAINED[type(recipe).__name__], name)), name
 
-    def test_gradients_reach_encoder_and_decoder_as_named(
-        self, recipe: Recipe, tiny_base: Base, images: Tensor
-    ) -> None:
-        segmenter = segmenter_of(tiny_base, recipe)
+    def test_gradients_reach_encoder_and_decoder_as_named(self, recipe: Recipe, any_base: Base, images: Tensor) -> None:
+        segmenter = segmenter_of(any_base, recipe)
         train_a_little(segmenter, images)
         segmenter(images).square().mean().backward()
         moved = {n for n, p in segmenter.network.named_parameters() if p.grad is not None and p.grad.any()}
@@ -78,8 +93,8 @@ class TestEveryRecipe:
         assert "prompt_encoder.no_mask_embed.weight" in moved
         assert any(n.startswith("image_encoder") for n in moved) != isinstance(recipe, HeadOnly)
 
-    def test_keys_are_untouched(self, recipe: Recipe, tiny_base: Base, images: Tensor) -> None:
-        segmenter = segmenter_of(tiny_base, recipe)
+    def test_keys_are_untouched(self, recipe: Recipe, any_base: Base, images: Tensor) -> None:
+        segmenter = segmenter_of(any_base, recipe)
         before = {n: p.clone() for n, p in segmenter.network.named_parameters() if not p.requires_grad}
         train_a_little(segmenter, images)
         after = dict(segmenter.network.named_parameters())
@@ -87,9 +102,9 @@ class TestEveryRecipe:
         assert isinstance(recipe, HeadOnly | Full) or any("k_proj" in name for name in before)
 
     def test_save_and_load_give_the_same_output(
-        self, recipe: Recipe, tiny_base: Base, images: Tensor, tmp_path: Path
+        self, recipe: Recipe, any_base: Base, images: Tensor, tmp_path: Path
     ) -> None:
-        segmenter = segmenter_of(tiny_base, recipe)
+        segmenter = segmenter_of(any_base, recipe)
         train_a_little(segmenter, images)
         segmenter.save(tmp_path)
         torch.testing.assert_close(Segmenter.load(tmp_path)(images), segmenter(images), rtol=0, atol=0)
@@ -98,8 +113,9 @@ class TestEveryRecipe:
         assert recipe_from_json(recipe_to_json(recipe)) == recipe
 
 
-def test_lora_merges_into_the_weights_with_the_same_output(tiny_base: Base, images: Tensor) -> None:
-    segmenter = segmenter_of(tiny_base, LoRA(rank=2))
+@pytest.mark.parametrize("recipe", [r for r in RECIPES if isinstance(r, LoRA)], ids=described)
+def test_lora_merges_into_the_weights_with_the_same_output(recipe: LoRA, any_base: Base, images: Tensor) -> None:
+    segmenter = segmenter_of(any_base, recipe)
     untrained = segmenter(images)
     for name, parameter in segmenter.trained_state().items():
         if "lora_B" in name:

@@ -65,9 +65,9 @@ def test_samples_pair_each_window_with_its_target(cache: EmbeddingCache) -> None
     assert len(samples) == 3 * len(windows)
     assert case.label is not None
     for index, window in enumerate(windows):
-        embedding, target = samples[index, 0]
+        (embedding,), target = samples[index, 0]
         image = segmenter.preprocessing.input_of(case.image[0], window)
         with torch.inference_mode():
-            expected = segmenter.encode(image[None])[0]
+            expected = segmenter.encode(image[None])[0][0]
         torch.testing.assert_close(embedding, expected, rtol=2e-3, atol=2e-3)
         assert torch.equal(target, segmenter.preprocessing.target_of(case.label[0], window))

@@ -17,6 +17,7 @@ import yaml
 
 import samtailor
 from samtailor.errors import ConfigError, DataError
+from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.recipes.config import RecipeName
 from samtailor.training.config import OptimConfig, SamplingConfig, TrainConfig
@@ -88,7 +89,7 @@ def test_the_resolved_config_repeats_the_run(tiny_base: Base, image_folder: Path
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     whole = train(config_of(nnunet_folder, tmp_path / "whole", epochs=3))
     part = tmp_path / "part"
-    process = start_training(config_of(nnunet_folder, part, epochs=3), tiny_base.fetch())
+    process = start_training(config_of(nnunet_folder, part, epochs=3), fetch(tiny_base.weights()))
     wait_for(part / "checkpoints" / "last.ckpt", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -167,7 +168,7 @@ def test_a_directory_with_files_is_not_overwritten(tiny_base: Base, nnunet_folde
         ({"base": "sam-vit-x"}, "base: expected one of .*lite-medsam"),
         ({"sampling": SamplingConfig(image_size=30)}, "image_size: expected a multiple of 4"),
         ({"epochs": 0}, "epochs: expected at least 1"),
-        ({"weights": "/no/such/file"}, "expected a file, found nothing"),
+        ({"weights": "/no/such/file"}, "expected a weights file .*found nothing"),
     ],
 )
 def test_a_bad_setting_is_refused_before_anything_is_written(

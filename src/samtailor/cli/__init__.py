@@ -12,7 +12,15 @@ from typing import Any
 
 import samtailor
 from samtailor.cli import verbs
-from samtailor.cli.settings import CheckConfig, DemoConfig, EvaluateConfig, ModelsConfig, ResumeConfig
+from samtailor.cli.settings import (
+    CheckConfig,
+    DemoConfig,
+    EvaluateConfig,
+    ModelsConfig,
+    ReproduceConfig,
+    ResumeConfig,
+    ShareConfig,
+)
 from samtailor.errors import SamTailorError
 from samtailor.inference.config import PredictConfig
 from samtailor.training.config import TrainConfig
@@ -56,6 +64,8 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("Score a run on a split of a labelled folder.", EvaluateConfig, ("run", "data"), verbs.evaluate),
     "predict": Verb("Segment volumes and pictures.", PredictConfig, ("run", "inputs"), verbs.predict),
     "models": Verb("List the base models.", ModelsConfig, (), verbs.models),
+    "share": Verb("Write a segmenter for others, with a model card.", ShareConfig, ("run",), verbs.share),
+    "reproduce": Verb("Measure a table of the report again.", ReproduceConfig, ("what",), verbs.reproduce),
     "demo": Verb("Try everything on a synthetic abdominal CT.", DemoConfig, (), verbs.demo),
 }
 

@@ -71,14 +71,56 @@ class ModelsConfig:
     Attributes:
         recipe: Which parameters are adapted, and how.
         rank: Rank of LoRA.
+        dora: LoRA also trains the length of every weight vector (DoRA).
+        rslora: LoRA's update is scaled by the square root of its rank (rsLoRA).
         reduction: Width of a block over the width of its adapter's bottleneck.
+        scale: Factor of the adapter parallel to the MLP.
+        depth: Adapters also attend across neighbouring slices of a volume.
+        last_blocks: Attention blocks of the image encoder that LoRA or adapters change, from its end; all if None.
         classes: Classes, background included.
     """
 
     recipe: RecipeName = "lora"
     rank: int = 4
+    dora: bool = False
+    rslora: bool = False
     reduction: int = 4
+    scale: float = 0.5
+    depth: bool = False
+    last_blocks: int | None = None
     classes: int = 14
+
+
+@dataclass(frozen=True)
+class ShareConfig:
+    """Write a fitted segmenter for others: a folder with a model card, or a repository on the model hub.
+
+    Attributes:
+        run: Directory of the run.
+        out: Folder to write: new, empty, or an earlier share.
+        push: Repository on the hub to write, 'owner/name', instead of a folder.
+        private: Make the repository visible to its owner only.
+        merged: Write one self-contained network in transformers' format instead of what was trained alone.
+        picture: Show one case of the run's evaluation on the card; it is then seen by everyone who opens it.
+    """
+
+    run: str
+    out: str | None = None
+    push: str | None = None
+    private: bool = False
+    merged: bool = False
+    picture: bool = False
+
+
+@dataclass(frozen=True)
+class ReproduceConfig:
+    """Measure a table of the report again and print it beside the published one.
+
+    Attributes:
+        what: table3 counts the parameters of LoRA and adapters on SAM ViT-B; it needs neither weights nor data.
+    """
+
+    what: Literal["table3"]
 
 
 @dataclass(frozen=True)

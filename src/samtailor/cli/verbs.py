@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 from samtailor.errors import ConfigError
 
 if TYPE_CHECKING:
-    from samtailor.cli.settings import CheckConfig, DemoConfig, EvaluateConfig, ModelsConfig, ResumeConfig
+    from samtailor.cli.settings import (
+        CheckConfig,
+        DemoConfig,
+        EvaluateConfig,
+        ModelsConfig,
+        ReproduceConfig,
+        ResumeConfig,
+        ShareConfig,
+    )
     from samtailor.data.check import CheckReport
     from samtailor.inference.config import PredictConfig
     from samtailor.models.zoo import Base
@@ -123,20 +131,21 @@ def models(config: ModelsConfig) -> int:
     from rich.table import Table
 
     from samtailor.models.counts import parameter_table
+    from samtailor.models.sources import cached_path
     from samtailor.models.zoo import BASES
-    from samtailor.recipes.config import Adapter, make_recipe
+    from samtailor.recipes.config import make_recipe
 
     for name, value, least in (("classes", config.classes, 2), ("rank", config.rank, 1)):
         if value < least:
             raise ConfigError(f"{name}: expected at least {least}, found {value}")
-    recipe = make_recipe(config.recipe, config.rank, config.reduction, Adapter.scale)
+    recipe = make_recipe(config.recipe, vars(config))
     table = Table(title=f"Base models, parameters with {recipe} and {config.classes} classes")
     for column in ("name", "total", "trainable", "input", "normalisation", "licence", "source", "cached"):
         table.add_column(column, justify="right" if column in ("total", "trainable") else "left")
     for count in parameter_table(recipe, config.classes):
         base = BASES[count.base]
         size = f"{base.image_size} x {base.image_size}"
-        cached = "yes" if base.cached().is_file() else "no"
+        cached = "yes" if cached_path(base.weights()) else "no"
         row = (
             f"{count.total:,}",
             f"{count.trainable:,}",
@@ -148,6 +157,38 @@ def models(config: ModelsConfig) -> int:
         )
         table.add_row(base.name, *row)
     Console(highlight=False, markup=False).print(table)
+    return 0
+
+
+def share(config: ShareConfig) -> int:
+    """Write a segmenter for others, and say where."""
+    import samtailor
+    from samtailor.training.run import Run
+
+    if (config.out is None) == (config.push is None):
+        raise ConfigError("share: expected either --out FOLDER or --push OWNER/NAME; give one of them")
+    if config.merged and config.push is not None:
+        raise ConfigError("share: expected --merged with --out FOLDER, found --push; push what was trained alone")
+    run = config.run if Run(Path(config.run)).config_file.is_file() else None
+    segmenter = samtailor.load(config.run)
+    if config.push is not None:
+        print(f"shared   {segmenter.push_to_hub(config.push, run, config.private, config.picture)}")
+        return 0
+    assert config.out is not None
+    write = segmenter.merge_and_export if config.merged else segmenter.save_pretrained
+    write(config.out, run, config.picture)
+    print(f"shared   {config.out}")
+    print(f"card     {Path(config.out) / 'README.md'}")
+    return 0
+
+
+def reproduce(config: ReproduceConfig) -> int:
+    """Print a table of the report beside ours."""
+    from samtailor.experiments import table3
+
+    match config.what:
+        case "table3":
+            print(table3.render())
     return 0
 
 

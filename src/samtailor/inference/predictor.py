@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from math import prod
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samtailor.data.preprocessing import Window
+from samtailor.models.class_aware import Features
 from samtailor.models.segmenter import Segmenter
 
 
@@ -29,10 +30,12 @@ class Piece:
 
     slice: int
     window: Window
+    repeated: bool = False
+    """Whether it only fills up a group of slices."""
 
 
 class Predictor:
-    """Applies a segmenter to whole images and volumes; memory is bounded by one batch and one slice."""
+    """Applies a segmenter to whole images and volumes; memory is bounded by one batch and the slices it touches."""
 
     def __init__(self, segmenter: Segmenter, batch_size: int = 8, device: str = "auto") -> None:
         """Move the segmenter to the device and into evaluation mode.
@@ -56,7 +59,7 @@ class Predictor:
         Args:
             image: Slices in [0, 1], (S, C, H, W).
             progress: Called with the number of finished slices after each.
-            embeddings: Image embeddings of all windows in order, if they are known; (windows, C, h, w).
+            embeddings: Packed feature maps of all windows in order, if they are known; (windows, N).
 
         Returns:
             Class indices, (S, H, W).
@@ -94,37 +97,32 @@ class Predictor:
         """Class logits (K, H, W) of each slice in turn, windows blended with weights that fall to their rims."""
         height, width = image.shape[2:]
         windows = self.segmenter.preprocessing.windows(height, width)
-        for index, group in groupby(self._window_logits(image, windows, embeddings), key=lambda item: item[0].slice):
-            pieces = list(group)
-            if len(pieces) == 1:
-                yield index, pieces[0][1][:, :height, :width]
-                continue
-            total = torch.zeros(len(self.segmenter.labels), height, width, device=self.segmenter.device)
-            weights = torch.zeros(height, width, device=self.segmenter.device)
-            weight = _gaussian(windows[0].side).to(self.segmenter.device)
-            for piece, logits in pieces:
-                y, x, side = piece.window.y, piece.window.x, piece.window.side
-                rows, columns = min(side, height - y), min(side, width - x)
-                total[:, y : y + rows, x : x + columns] += (logits * weight)[:, :rows, :columns]
-                weights[y : y + rows, x : x + columns] += weight[:rows, :columns]
-            yield index, total / weights
+        open_slices: dict[int, _Blend] = {}
+        for piece, logits in self._window_logits(image, windows, embeddings):
+            blend = open_slices.setdefault(piece.slice, _Blend(len(windows), height, width))
+            blend.add(piece.window, logits)
+            if not blend.missing:
+                yield piece.slice, open_slices.pop(piece.slice).logits()
 
     @torch.inference_mode()
     def _window_logits(
         self, image: NDArray[np.float16], windows: list[Window], embeddings: NDArray[np.float16] | None
     ) -> Iterator[tuple[Piece, Tensor]]:
-        """Class logits of every window at the window's own size, (K, side, side), slice by slice."""
-        pieces = [Piece(s, window) for s in range(len(image)) for window in windows]
-        for start in range(0, len(pieces), self.batch_size):
-            batch = pieces[start : start + self.batch_size]
+        """Class logits of every window at the window's own size, (K, side, side), slices in order."""
+        group = self.segmenter.group
+        pieces = _in_groups(len(image), windows, group)
+        size = max(1, self.batch_size // group) * group
+        shapes = self.segmenter.network.feature_shapes(self.segmenter.preprocessing.image_size)
+        for start in range(0, len(pieces), size):
+            batch = pieces[start : start + size]
             if embeddings is None:
                 logits = self.segmenter(self._inputs(image, batch))
             else:
                 known = torch.from_numpy(embeddings[start : start + len(batch)].astype(np.float32))
-                logits = self.segmenter.decode(known.to(self.segmenter.device))
+                logits = self.segmenter.decode(unpack(known.to(self.segmenter.device), shapes))
             side = windows[0].side
             resized = F.interpolate(logits.float(), (side, side), mode="bilinear", antialias=True)
-            yield from zip(batch, resized, strict=True)
+            yield from ((p, x) for p, x in zip(batch, resized, strict=True) if not p.repeated)
 
     def _inputs(self, image: NDArray[np.float16], pieces: list[Piece]) -> Tensor:
         """Network inputs of windows, (B, 3, N, N)."""
@@ -134,10 +132,71 @@ class Predictor:
 
     @torch.inference_mode()
     def embeddings(self, image: NDArray[np.float16], pieces: list[Piece]) -> Iterator[NDArray[np.float16]]:
-        """Image embeddings of windows, batch by batch, (B, C, h, w)."""
+        """Feature maps of windows, batch by batch, each window's packed into one row, (B, N)."""
         for start in range(0, len(pieces), self.batch_size):
             inputs = self._inputs(image, pieces[start : start + self.batch_size])
-            yield self.segmenter.encode(inputs).half().cpu().numpy()
+            yield pack(self.segmenter.encode(inputs)).half().cpu().numpy()
+
+
+class _Blend:
+    """Weighted mean of the windows of one slice, as they come."""
+
+    def __init__(self, windows: int, height: int, width: int) -> None:
+        self.missing = windows
+        self._single = windows == 1
+        self._shape = (height, width)
+        self._total: Tensor | None = None
+        self._weights: Tensor | None = None
+
+    def add(self, window: Window, logits: Tensor) -> None:
+        """Take in the logits of one window, (K, side, side)."""
+        self.missing -= 1
+        height, width = self._shape
+        if self._single:
+            self._total = logits[:, :height, :width]
+            return
+        if self._total is None or self._weights is None:
+            self._total = logits.new_zeros(len(logits), height, width)
+            self._weights = logits.new_zeros(height, width)
+        weight = _gaussian(window.side).to(logits.device)
+        rows, columns = min(window.side, height - window.y), min(window.side, width - window.x)
+        place = (slice(window.y, window.y + rows), slice(window.x, window.x + columns))
+        self._total[:, *place] += (logits * weight)[:, :rows, :columns]
+        self._weights[place] += weight[:rows, :columns]
+
+    def logits(self) -> Tensor:
+        """(K, H, W)."""
+        assert self._total is not None
+        return self._total if self._weights is None else self._total / self._weights
+
+
+def _in_groups(slices: int, windows: list[Window], group: int) -> list[Piece]:
+    """All windows of all slices: group by group of neighbouring slices, in it window by window.
+
+    The last group is filled up with its last slice, so that every group is complete.
+    """
+    return [
+        Piece(min(first + i, slices - 1), window, repeated=first + i >= slices)
+        for first in range(0, slices, group)
+        for window in windows
+        for i in range(group)
+    ]
+
+
+def pack(features: Features) -> Tensor:
+    """Feature maps of each image in one row, (B, N)."""
+    return torch.cat([feature.flatten(1) for feature in features], dim=1)
+
+
+def unpack(rows: Tensor, shapes: list[tuple[int, int, int]]) -> Features:
+    """Inverse of `pack`.
+
+    Args:
+        rows: (B, N).
+        shapes: Shape (C, h, w) of each map.
+    """
+    parts = torch.split(rows, [prod(shape) for shape in shapes], dim=1)
+    return tuple(part.reshape(-1, *shape) for part, shape in zip(parts, shapes, strict=True))
 
 
 def _gaussian(side: int) -> Tensor:

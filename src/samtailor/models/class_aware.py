@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import SamModel
 from transformers.models.sam.modeling_sam import SamFeedForward, SamMaskDecoder
+from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MaskDecoder
+
+from samtailor.models.sam import AnySizeSam, VitEncoder, grid_positions
+from samtailor.models.sam2 import STRIDE, Hiera, HieraSam
+from samtailor.models.tiny_vit import TinyViT
+
+Features = tuple[Tensor, ...]
+"""Feature maps of images: the image embedding, (B, C, h, w); for SAM 2 also those of higher resolution."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts for one object in each image of a batch, in pixels of the network's input.
+
+    Attributes:
+        points: x and y of points, (B, P, 2).
+        labels: 1 for a point on the object, 0 for one beside it, -1 for none, (B, P).
+        boxes: Left, top, right, bottom, (B, 4).
+        masks: Logits of a mask, (B, 4h, 4w) for an image embedding of (h, w).
+    """
+
+    points: Tensor | None = None
+    labels: Tensor | None = None
+    boxes: Tensor | None = None
+    masks: Tensor | None = None
 
 
 def source_tokens(classes: int, pretrained: int) -> list[int]:
@@ -27,7 +53,7 @@ class StackedHypernetworks(nn.Module):
     Parameters hold one slice per token: weights (T, C_in, C_out), biases (T, C_out).
     """
 
-    def __init__(self, networks: list[SamFeedForward]) -> None:
+    def __init__(self, networks: list[SamFeedForward | Sam2FeedForward]) -> None:
         super().__init__()
         layers = [[n.proj_in, *n.layers, n.proj_out] for n in networks]
         self.weights = nn.ParameterList(
@@ -51,10 +77,12 @@ class ClassAwareMaskDecoder(nn.Module):
     """SAM's mask decoder for K classes: K + 1 mask tokens, of which token 0 is SAM's single-mask token.
 
     Transformer and upscaling are the base's own modules; tokens, hypernetworks and IoU outputs are new and start
-    from pretrained ones (`source_tokens`). Source: Eq. 1 of the report, after SAMed (arXiv 2304.13785).
+    from pretrained ones (`source_tokens`). SAM 2's high-resolution features join the upscaling as in the base; its
+    object token attends with the others, but its score touches no mask. Source: Eq. 1 of the report, after SAMed
+    (arXiv 2304.13785).
     """
 
-    def __init__(self, decoder: SamMaskDecoder, classes: int) -> None:
+    def __init__(self, decoder: SamMaskDecoder | Sam2MaskDecoder, classes: int) -> None:
         super().__init__()
         sources = source_tokens(classes, decoder.num_mask_tokens)
         self.iou_token = decoder.iou_token
@@ -71,21 +99,32 @@ class ClassAwareMaskDecoder(nn.Module):
             self.mask_tokens.weight.copy_(decoder.mask_tokens.weight[sources])
             self.iou_prediction_head.proj_out.weight.copy_(iou.weight[sources])
             self.iou_prediction_head.proj_out.bias.copy_(iou.bias[sources])
+        self.high_resolution = isinstance(decoder, Sam2MaskDecoder)
+        if isinstance(decoder, Sam2MaskDecoder):
+            self.conv_s0 = decoder.conv_s0
+            self.conv_s1 = decoder.conv_s1
+            self.obj_score_token = decoder.obj_score_token
+            self.pred_obj_score_head = decoder.pred_obj_score_head
 
-    def forward(self, embeddings: Tensor, positions: Tensor, sparse: Tensor | None, dense: Tensor) -> Tensor:
+    def forward(self, features: Features, positions: Tensor, sparse: Tensor | None, dense: Tensor) -> Tensor:
         """Masks of all tokens.
 
         Args:
-            embeddings: Image embeddings, (B, C, h, w).
+            features: Image embedding, (B, C, h, w), and SAM 2's features at four and two times its resolution,
+                (B, C / 8, 4h, 4w) and (B, C / 4, 2h, 2w).
             positions: Positional encoding of the embedding's grid, (1, C, h, w).
-            sparse: Point and box prompts, (B, 1, P, C); None is the default prompt.
+            sparse: Point and box prompts, (B, 1, P, C), if there are any.
             dense: Mask prompt or the "no mask" embedding, broadcastable to (B, C, h, w).
 
         Returns:
             Mask logits, (B, K + 1, 4h, 4w): SAM's single mask, then the classes.
         """
+        embeddings = features[0]
         batch, channels, height, width = embeddings.shape
-        output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        first = (
+            [self.obj_score_token.weight, self.iou_token.weight] if self.high_resolution else [self.iou_token.weight]
+        )
+        output = torch.cat([*first, self.mask_tokens.weight])
         tokens = output.expand(batch, 1, -1, -1)
         if sparse is not None:
             tokens = torch.cat([tokens, sparse], dim=2)
@@ -96,50 +135,114 @@ class ClassAwareMaskDecoder(nn.Module):
             attention_similarity=None,
         )
         image = image.transpose(2, 3).reshape(batch, channels, height, width)
-        image = F.gelu(self.upscale_layer_norm(self.upscale_conv1(image)))
-        image = F.gelu(self.upscale_conv2(image))
-        hyper = self.hypernetworks(attended[:, 0, 1 : len(output)])
+        fine, finer = (features[2], features[1]) if self.high_resolution else (0, 0)
+        image = F.gelu(self.upscale_layer_norm(self.upscale_conv1(image) + fine))
+        image = F.gelu(self.upscale_conv2(image) + finer)
+        hyper = self.hypernetworks(attended[:, 0, len(first) : len(output)])
         masks: Tensor = (hyper @ image.flatten(2)).view(batch, -1, *image.shape[2:])
         return masks
 
 
 class ClassAwareSam(nn.Module):
-    """A SAM that segments K classes without a prompt: images in, K logits per pixel out."""
+    """A SAM or SAM 2 that segments K classes without a prompt: images in, K logits per pixel out.
 
-    def __init__(self, base: SamModel, classes: int) -> None:
+    Prompted for one object, it still gives SAM's single mask.
+    """
+
+    def __init__(self, base: AnySizeSam | HieraSam, classes: int) -> None:
         """Take over the base's modules; the base must not be used afterwards.
 
         Args:
-            base: Pretrained SAM.
+            base: Pretrained SAM or SAM 2.
             classes: Number of classes K, background included.
         """
         super().__init__()
-        self.image_encoder = base.vision_encoder
+        self.image_encoder = HieraImageEncoder(base) if isinstance(base, HieraSam) else base.vision_encoder
         self.prompt_encoder = base.prompt_encoder
         self.mask_decoder = ClassAwareMaskDecoder(base.mask_decoder, classes)
+        self.stride = STRIDE if isinstance(base, HieraSam) else base.stride
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 3, H, W) to image embeddings (B, C, h, w)."""
-        embeddings: Tensor = self.image_encoder(images).last_hidden_state
-        return embeddings
+    def encode(self, images: Tensor) -> Features:
+        """Normalised images (B, 3, H, W) to feature maps.
 
-    def decode(self, embeddings: Tensor) -> Tensor:
-        """Image embeddings (B, C, h, w) to class logits under the default prompt, (B, K, 4h, 4w)."""
-        dense = self.prompt_encoder.no_mask_embed.weight[:, :, None, None]
-        positions = self._positions(embeddings.shape[2], embeddings.shape[3])
-        masks: Tensor = self.mask_decoder(embeddings, positions, None, dense)
-        return masks[:, 1:]
+        Returns:
+            Image embedding (B, C, h, w); for SAM 2 also its high-resolution features, (B, C / 8, 4h, 4w) and
+            (B, C / 4, 2h, 2w).
+        """
+        if not isinstance(self.image_encoder, HieraImageEncoder):
+            return (self.image_encoder(images).last_hidden_state,)
+        embedding, finer, fine = self.image_encoder(images)
+        return embedding, self.mask_decoder.conv_s0(finer), self.mask_decoder.conv_s1(fine)
+
+    def feature_shapes(self, image_size: int) -> list[tuple[int, int, int]]:
+        """Shapes (C, h, w) of the feature maps of one square image of that side."""
+        channels, side = self.mask_decoder.mask_tokens.embedding_dim, image_size // self.stride
+        shapes = [(channels, side, side)]
+        if self.mask_decoder.high_resolution:
+            shapes += [(channels // 8, 4 * side, 4 * side), (channels // 4, 2 * side, 2 * side)]
+        return shapes
+
+    def decode(self, features: Features) -> Tensor:
+        """Feature maps to class logits under the default prompt, (B, K, 4h, 4w)."""
+        return self._masks(features, self._default_sparse(len(features[0])), self._no_mask())[:, 1:]
+
+    def decode_prompted(self, features: Features, prompts: Prompts) -> Tensor:
+        """Feature maps to the logits of the one object that is prompted for, (B, 4h, 4w).
+
+        Args:
+            features: What `encode` gives.
+            prompts: One object for each image, in pixels of the network's input.
+        """
+        height, width = features[0].shape[2:]
+        self.prompt_encoder.input_image_size = height * self.stride
+        self.prompt_encoder.image_embedding_size = (height, width)
+        if prompts.points is None and prompts.boxes is None:
+            sparse = self._default_sparse(len(features[0]))
+        else:
+            points = None if prompts.points is None else prompts.points[:, None]
+            labels = None if prompts.labels is None else prompts.labels[:, None]
+            boxes = None if prompts.boxes is None else prompts.boxes[:, None]
+            sparse, _ = self.prompt_encoder(points, labels, boxes, None)
+        dense = self._no_mask() if prompts.masks is None else self.prompt_encoder.mask_embed(prompts.masks[:, None])
+        return self._masks(features, sparse, dense)[:, 0]
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to class logits (B, K, 4h, 4w)."""
         return self.decode(self.encode(images))
 
-    def _positions(self, height: int, width: int) -> Tensor:
-        """Positional encoding of the centres of an embedding's cells, (1, C, h, w)."""
-        encoding = self.prompt_encoder.shared_embedding
-        like = encoding.positional_embedding
-        y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
-        x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
-        grid = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
-        positions: Tensor = encoding(grid).permute(2, 0, 1)[None]
-        return positions
+    def recompute_activations(self, on: bool) -> None:
+        """Whether training recomputes the image encoder's activations block by block instead of keeping them."""
+        for module in self.image_encoder.modules():
+            if isinstance(module, VitEncoder | Hiera | TinyViT):
+                module.gradient_checkpointing = on
+
+    def _masks(self, features: Features, sparse: Tensor | None, dense: Tensor) -> Tensor:
+        positions = grid_positions(self.prompt_encoder.shared_embedding, *features[0].shape[2:])
+        masks: Tensor = self.mask_decoder(features, positions, sparse, dense)
+        return masks
+
+    def _default_sparse(self, batch: int) -> Tensor | None:
+        """What the base's prompt encoder gives without a prompt: nothing, or two empty points in SAM 2."""
+        if not self.mask_decoder.high_resolution:
+            return None
+        empty: Tensor = self.prompt_encoder.not_a_point_embed.weight
+        return empty.expand(batch, 1, 2, -1)
+
+    def _no_mask(self) -> Tensor:
+        dense: Tensor = self.prompt_encoder.no_mask_embed.weight[:, :, None, None]
+        return dense
+
+
+class HieraImageEncoder(nn.Module):
+    """SAM 2's image encoder: (B, 3, H, W) to the image embedding and the maps of four and two times its resolution."""
+
+    def __init__(self, base: HieraSam) -> None:
+        super().__init__()
+        self.trunk = base.vision_encoder
+        self.no_memory_embedding = base.no_memory_embedding
+
+    def forward(self, images: Tensor) -> Features:
+        """Normalised images (B, 3, H, W) to (B, C, h, w), (B, C, 4h, 4w), (B, C, 2h, 2w)."""
+        finer, fine, embedding = self.trunk(images).fpn_hidden_states
+        # An image is a video without memory.
+        return embedding + self.no_memory_embedding.view(1, -1, 1, 1), finer, fine

@@ -18,14 +18,18 @@ from samtailor.data.formats.atomic import atomic
 from samtailor.data.labels import LabelSpace
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import WeightsError
-from samtailor.models.checkpoints import sha256
-from samtailor.models.class_aware import ClassAwareSam
-from samtailor.models.zoo import find_base, load_base, weights_file
+from samtailor.models.checkpoints import checksum
+from samtailor.models.class_aware import ClassAwareSam, Features
+from samtailor.models.zoo import find_base, load_base, weights_files
+from samtailor.recipes.adapter import DEPTH_SLICES
 from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.config import Recipe, recipe_from_json, recipe_to_json
+from samtailor.recipes.config import Adapter, Recipe, recipe_from_json, recipe_to_json
 from samtailor.recipes.lora import merge_lora
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from samtailor.inference.refine import Prompt
     from samtailor.inference.result import Result
 
 FORMAT = 1
@@ -42,7 +46,7 @@ class BaseWeights:
     Attributes:
         base: Name in the zoo.
         sha256: Checksum of the weights file.
-        file: The file, if the user named one; None is the published one.
+        file: The file, folder or hub name, if the user named one; None is the published file.
     """
 
     base: str
@@ -71,18 +75,19 @@ class Segmenter(nn.Module):
             WeightsError: If the base's weights are missing or others than `base` names.
         """
         super().__init__()
-        file = weights_file(base.base, Path(base.file) if base.file else None)
-        if sha256(file) != base.sha256:
+        files = weights_files(base.base, base.file)
+        found = checksum(files)
+        if found != base.sha256:
             raise WeightsError(
-                f"{file}: expected the weights of {base.base} with sha256 {base.sha256}, found {sha256(file)}; "
-                "give the file the segmenter was fitted on"
+                f"{files[0]}: expected the weights of {base.base} with sha256 {base.sha256}, found {found}; "
+                "give the file the segmenter was fitted on, with --weights FILE"
             )
         spec = find_base(base.base)
         self.base = base
         self.recipe = recipe
         self.labels = labels
         self.preprocessing = preprocessing
-        self.network = ClassAwareSam(load_base(base.base, file), len(labels))
+        self.network = ClassAwareSam(load_base(base.base, base.file), len(labels))
         apply_recipe(self.network, recipe)
         self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
@@ -94,7 +99,7 @@ class Segmenter(nn.Module):
         recipe: Recipe,
         labels: LabelSpace,
         preprocessing: Preprocessing,
-        weights: Path | None = None,
+        weights: str | Path | None = None,
     ) -> Self:
         """Untrained segmenter of a base in the zoo.
 
@@ -103,18 +108,24 @@ class Segmenter(nn.Module):
             recipe: What is adapted, and how.
             labels: Classes.
             preprocessing: What is done to an image before the network.
-            weights: Weights file of the base; None is the published one.
+            weights: Weights of the base: a file, a folder in transformers' format, a hub name; None is the published
+                file.
         """
-        checksum = sha256(weights_file(base, weights))
-        return cls(BaseWeights(base, checksum, str(weights) if weights else None), recipe, labels, preprocessing)
+        found = checksum(weights_files(base, weights))
+        return cls(BaseWeights(base, found, str(weights) if weights else None), recipe, labels, preprocessing)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], (B, 3, N, N), to image embeddings (B, C, h, w)."""
+    def encode(self, images: Tensor) -> Features:
+        """Images in [0, 1], (B, 3, N, N), to feature maps (see `ClassAwareSam.encode`)."""
         return self.network.encode((images - self.mean) / self.std)
 
-    def decode(self, embeddings: Tensor) -> Tensor:
-        """Image embeddings (B, C, h, w) to class logits (B, K, 4h, 4w)."""
-        return self.network.decode(embeddings)
+    def decode(self, features: Features) -> Tensor:
+        """Feature maps to class logits (B, K, 4h, 4w)."""
+        return self.network.decode(features)
+
+    @property
+    def group(self) -> int:
+        """Neighbouring slices that must be computed together; 1 where slices know nothing of each other."""
+        return DEPTH_SLICES if isinstance(self.recipe, Adapter) and self.recipe.depth else 1
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1], (B, 3, N, N), to class logits (B, K, 4h, 4w)."""
@@ -149,6 +160,70 @@ class Segmenter(nn.Module):
 
         case = read_image(Path(path), self.preprocessing.channels)
         return segment(Predictor(self, batch_size, device), case, probabilities)
+
+    def save_pretrained(self, directory: str | Path, run: str | Path | None = None, picture: bool = True) -> None:
+        """Write the segmenter for others: its files, a model card and, for LoRA, peft's `adapter_config.json`.
+
+        Args:
+            directory: New, empty, or an earlier share, which is replaced as a whole.
+            run: The run that fitted it, for the card's data, scores and picture.
+            picture: Whether the card shows one case of the run's evaluation.
+        """
+        from samtailor.sharing.pretrained import save_pretrained
+
+        save_pretrained(self, Path(directory), Path(run) if run else None, picture)
+
+    def push_to_hub(self, repo: str, run: str | Path | None = None, private: bool = False, picture: bool = True) -> str:
+        """Write what `save_pretrained` writes to a repository on the model hub.
+
+        Args:
+            repo: Name on the hub, 'owner/name'; made if there is none.
+            run: The run that fitted it, for the card's data, scores and picture.
+            private: Whether a repository that is made is visible to its owner only.
+            picture: Whether the card shows one case of the run's evaluation.
+
+        Returns:
+            Address of the commit.
+        """
+        from samtailor.sharing.pretrained import push_to_hub
+
+        return push_to_hub(self, repo, Path(run) if run else None, private, picture)
+
+    def merge_and_export(self, directory: str | Path, run: str | Path | None = None, picture: bool = True) -> None:
+        """Write one self-contained network in transformers' format, LoRA merged; the segmenter is not changed.
+
+        Args:
+            directory: New, empty, or an earlier share, which is replaced as a whole.
+            run: The run that fitted it, for the card's data, scores and picture.
+            picture: Whether the card shows one case of the run's evaluation.
+
+        Raises:
+            ConfigError: If the recipe is the adapter, which cannot be merged.
+        """
+        from samtailor.sharing.export import merge_and_export
+
+        merge_and_export(self, Path(directory), Path(run) if run else None, picture)
+
+    def refine(self, case: str | Path | Result, prompts: Sequence[Prompt], device: str = "auto") -> Result:
+        """Segment a file and correct single classes by what prompted masks say.
+
+        Args:
+            case: Volume or picture, or what `predict` gave for it.
+            prompts: Points, boxes and masks, each for one class in one slice.
+            device: 'auto', 'cpu' or 'cuda'.
+
+        Returns:
+            The corrected result (see `samtailor.inference.refine`).
+
+        Raises:
+            DataError: If the file cannot be read or does not fit the segmenter, or a prompt does not fit the case.
+        """
+        from samtailor.inference.predictor import Predictor
+        from samtailor.inference.refine import refine
+        from samtailor.inference.result import Result
+
+        result = case if isinstance(case, Result) else self.predict(case, device=device)
+        return refine(Predictor(self, device=device), result, prompts)
 
     def merge(self) -> Self:
         """Add LoRA's updates to the weights, for faster inference; a merged segmenter cannot be saved."""
@@ -201,12 +276,12 @@ class Segmenter(nn.Module):
             scratch.write_text(json.dumps(content, indent=1))
 
     @classmethod
-    def load(cls, directory: Path, weights: Path | None = None) -> Self:
+    def load(cls, directory: Path, weights: str | Path | None = None) -> Self:
         """Read a segmenter, in evaluation mode, on the CPU.
 
         Args:
             directory: Where `save` wrote.
-            weights: Weights file of the base, if it is not where it was when the segmenter was fitted.
+            weights: Weights of the base, if they are not where they were when the segmenter was fitted.
 
         Raises:
             WeightsError: If a file is missing, damaged, of an unknown version, or does not fit the base.

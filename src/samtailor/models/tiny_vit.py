@@ -1,15 +1,16 @@
-"""TinyViT image encoder of LiteMedSAM.
+"""TinyViT image encoder of LiteMedSAM and MobileSAM.
 
-Wu et al., "TinyViT: Fast Pretraining Distillation for Small Vision Transformers", ECCV 2022, in the variant of
-LiteMedSAM (MedSAM challenge, CVPR 2024): a patch embedding without stride and two strides of 2 after it, so that
-an image of 256 x 256 gives embeddings of 64 x 64. Fully convolutional and windowed: any multiple of 4 is a valid
-image side.
+Wu et al., "TinyViT: Fast Pretraining Distillation for Small Vision Transformers", ECCV 2022, in the variants of
+MobileSAM (arXiv 2306.14289: an image of 1024 x 1024 gives embeddings of 64 x 64) and LiteMedSAM (MedSAM challenge, CVPR
+2024: a patch embedding without stride, so that 256 x 256 does). Fully convolutional and windowed: any multiple of the
+stride is a valid image side.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import cast
 
 import torch
@@ -17,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutput
+
+from samtailor.models.windows import join_windows, split_windows
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class TinyViTConfig:
         depths: Blocks of each stage.
         heads: Attention heads of each stage; that of the first is unused.
         windows: Window side of each stage, in tokens; that of the first is unused.
+        patch_strides: Strides of the two convolutions of the patch embedding; where both are 1 they see single pixels.
         strides: Stride between a stage and the next.
         expansion: Width of a block's hidden layer over its own.
         output_channels: Channels of the image embedding.
@@ -37,9 +41,19 @@ class TinyViTConfig:
     depths: tuple[int, int, int, int] = (2, 2, 6, 2)
     heads: tuple[int, int, int, int] = (2, 4, 5, 10)
     windows: tuple[int, int, int, int] = (7, 7, 14, 7)
+    patch_strides: tuple[int, int] = (1, 1)
     strides: tuple[int, int, int] = (2, 2, 1)
     expansion: int = 4
     output_channels: int = 256
+
+    @property
+    def stride(self) -> int:
+        """Pixels per cell of the image embedding."""
+        return prod(self.patch_strides) * prod(self.strides)
+
+
+MOBILE_SAM = TinyViTConfig(patch_strides=(2, 2))
+"""MobileSAM's: a patch embedding of stride 4 before the same stages."""
 
 
 class FrozenBatchNorm(nn.Module):
@@ -114,6 +128,20 @@ class PatchMerging(nn.Module):
         return hidden
 
 
+def window_distances(window: int) -> tuple[int, Tensor]:
+    """Number of distances of two tokens of a window, and which each pair has, (N, N).
+
+    LeViT's: one for each pair of absolute vertical and horizontal distance, in order of appearance.
+    """
+    points = list(product(range(window), range(window)))
+    distances: dict[tuple[int, int], int] = {}
+    index = [
+        distances.setdefault((abs(y1 - y2), abs(x1 - x2)), len(distances))
+        for (y1, x1), (y2, x2) in product(points, points)
+    ]
+    return len(distances), torch.tensor(index).view(len(points), -1)
+
+
 class WindowAttention(nn.Module):
     """Multi-head self attention inside windows, with a learned bias for each distance of two tokens.
 
@@ -129,15 +157,10 @@ class WindowAttention(nn.Module):
         self.k_proj = nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
-        # LeViT's biases: one for each pair of absolute vertical and horizontal distance, in order of appearance.
-        points = list(product(range(window), range(window)))
-        distances: dict[tuple[int, int], int] = {}
-        index = [
-            distances.setdefault((abs(y1 - y2), abs(x1 - x2)), len(distances))
-            for (y1, x1), (y2, x2) in product(points, points)
-        ]
-        self.attention_biases = nn.Parameter(torch.zeros(heads, len(distances)))
-        self.register_buffer("bias_index", torch.tensor(index).view(len(points), -1), persistent=False)
+        self.window = window
+        distances, index = window_distances(window)
+        self.attention_biases = nn.Parameter(torch.zeros(heads, distances))
+        self.register_buffer("bias_index", index, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Windows of tokens (B, N, C) to the same."""
@@ -187,14 +210,10 @@ class TinyViTBlock(nn.Module):
 
     def _attend(self, tokens: Tensor) -> Tensor:
         """Attention inside windows of (B, H, W, C); sides are padded with zeros before the layer norm."""
-        batch, height, width, channels = tokens.shape
-        w = self.window
-        padded = F.pad(tokens, (0, 0, 0, -width % w, 0, -height % w))
-        rows, columns = padded.shape[1] // w, padded.shape[2] // w
-        windows = padded.view(batch, rows, w, columns, w, channels).transpose(2, 3).reshape(-1, w * w, channels)
-        windows = self.attn(self.layer_norm1(windows))
-        merged: Tensor = windows.view(batch, rows, columns, w, w, channels).transpose(2, 3)
-        return merged.reshape(batch, rows * w, columns * w, channels)[:, :height, :width]
+        height, width = tokens.shape[1:3]
+        windows = self.layer_norm1(split_windows(tokens, self.window))
+        attended = self.attn(windows.flatten(1, 2)).unflatten(1, windows.shape[1:3])
+        return join_windows(attended, height, width)
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -215,14 +234,19 @@ class Stage(nn.Module):
 
 
 class TinyViT(nn.Module):
-    """Image encoder: (B, 3, H, W) in [0, 1] to an image embedding (B, 256, H / 4, W / 4)."""
+    """Image encoder: (B, 3, H, W) to an image embedding (B, 256, H / stride, W / stride)."""
 
     def __init__(self, config: TinyViTConfig | None = None) -> None:
         super().__init__()
         config = config or TinyViTConfig()
         self.gradient_checkpointing = False
         widths = config.widths
-        self.patch_embed = nn.Sequential(ConvNorm(3, widths[0] // 2), nn.GELU(), ConvNorm(widths[0] // 2, widths[0]))
+        # MobileSAM embeds patches with 3 x 3 convolutions, LiteMedSAM, which must not shrink, with 1 x 1 ones.
+        first, second = config.patch_strides
+        kernel = 1 if config.patch_strides == (1, 1) else 3
+        self.patch_embed = nn.Sequential(
+            ConvNorm(3, widths[0] // 2, kernel, first), nn.GELU(), ConvNorm(widths[0] // 2, widths[0], kernel, second)
+        )
         self.stages = nn.ModuleList()
         for i, (width, depth) in enumerate(zip(widths, config.depths, strict=True)):
             blocks: list[nn.Module] = [
@@ -244,11 +268,11 @@ class TinyViT(nn.Module):
         """Encode a batch of images.
 
         Args:
-            pixel_values: Images in [0, 1], shape (B, 3, H, W), H and W multiples of 4.
+            pixel_values: Normalised images, shape (B, 3, H, W), H and W multiples of the stride.
             **_: What `SamModel` passes to every encoder (output flags); this one has nothing else to give.
 
         Returns:
-            Output whose `last_hidden_state` is the image embedding, (B, 256, H / 4, W / 4).
+            Output whose `last_hidden_state` is the image embedding, (B, 256, H / stride, W / stride).
         """
         # Channels last, so that a 1 x 1 convolution is a matrix product and attention needs no copies.
         hidden = self.patch_embed(pixel_values.contiguous(memory_format=torch.channels_last))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samtailor.recipes.blocks import attention_blocks
 from samtailor.recipes.config import Adapter
+
+DEPTH_SLICES = 3
+"""Neighbouring slices that a depth adapter sees at once."""
 
 
 class Bottleneck(nn.Module):
@@ -68,28 +75,75 @@ class ParallelAdapter(nn.Module):
         return output
 
 
-def insert_adapters(image_encoder: nn.Module, transformer: nn.Module, recipe: Adapter) -> None:
-    """Put two adapters into every transformer block of the image encoder and of the mask decoder.
+class DepthAdapter(nn.Module):
+    """A layer whose input takes in the same place of neighbouring slices, through attention and an adapter.
 
-    Image encoder: one after the attention, one parallel to the MLP. Mask decoder: one parallel to the MLP, one
-    after the residual of the image-to-token cross attention, which is before the norm that follows it.
+    The attention has no weights of its own: queries, keys and values are the tokens, so that the adapter is all that is
+    trained (the depth branch of Med-SA, arXiv 2304.12620, made free of the space branch's projections).
+    """
+
+    images: int
+    """Images in the batch; set before every pass, since windows hide the number."""
+
+    def __init__(self, layer: nn.Module, adapter: Bottleneck, heads: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.adapter = adapter
+        self.heads = heads
+        self.images = DEPTH_SLICES
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """What the layer takes and gives; images are `DEPTH_SLICES` neighbouring slices after one another."""
+        output: Tensor = self.layer(tokens + self.adapter(self._across(tokens)))
+        return output
+
+    def _across(self, tokens: Tensor) -> Tensor:
+        """Attention of every token over the slices, (images * windows, ..., C) to the same."""
+        if self.images % DEPTH_SLICES:
+            raise ValueError(f"expected groups of {DEPTH_SLICES} neighbouring slices, found {self.images} images")
+        width = tokens.shape[-1]
+        slices = tokens.reshape(self.images // DEPTH_SLICES, DEPTH_SLICES, -1, width).transpose(1, 2)
+        heads = slices.reshape(*slices.shape[:3], self.heads, -1).transpose(2, 3)
+        attended = F.scaled_dot_product_attention(heads, heads, heads).transpose(2, 3).flatten(3)
+        return attended.transpose(1, 2).reshape(tokens.shape)
+
+
+def insert_adapters(image_encoder: nn.Module, transformer: nn.Module, recipe: Adapter) -> None:
+    """Put adapters into the transformer blocks of the image encoder and of the mask decoder.
+
+    Image encoder: one after the attention, one parallel to the MLP, and with `depth` one across slices before the
+    attention. Mask decoder: one parallel to the MLP, one after the residual of the image-to-token cross attention,
+    which is before the norm that follows it.
 
     Args:
-        image_encoder: Encoder whose transformer blocks have `attn`, `mlp` and `layer_norm2`.
+        image_encoder: Encoder whose transformer blocks have `layer_norm1`, `attn`, `layer_norm2` and `mlp`.
         transformer: SAM's two-way transformer, with `layers`.
-        recipe: Size and scale of the adapters.
+        recipe: Size, scale and places of the adapters.
     """
-    for block in list(image_encoder.modules()):
-        if hasattr(block, "attn") and hasattr(block, "mlp"):
-            width = _width(block.get_submodule("layer_norm2"))
-            block.attn = AdaptedOutput(block.get_submodule("attn"), Bottleneck(width, recipe.reduction))
-            mlp = block.get_submodule("mlp")
-            block.mlp = ParallelAdapter(mlp, Bottleneck(width, recipe.reduction), recipe.scale)
+    across: list[DepthAdapter] = []
+    for name in attention_blocks(image_encoder, recipe.last_blocks):
+        block = image_encoder.get_submodule(name)
+        attention, mlp = block.get_submodule("attn"), block.get_submodule("mlp")
+        width = _width(block.get_submodule("layer_norm2"))
+        block.attn = AdaptedOutput(attention, Bottleneck(width, recipe.reduction))
+        if recipe.depth:
+            adapter = Bottleneck(_width(block.get_submodule("layer_norm1")), recipe.reduction)
+            across.append(DepthAdapter(block.attn, adapter, cast(int, attention.heads)))
+            block.attn = across[-1]
+        block.mlp = ParallelAdapter(mlp, Bottleneck(width, recipe.reduction), recipe.scale)
     for layer in transformer.get_submodule("layers").children():
         norm, mlp = layer.get_submodule("layer_norm4"), layer.get_submodule("mlp")
         width = _width(norm)
         layer.mlp = ParallelAdapter(mlp, Bottleneck(width, recipe.reduction), recipe.scale)
         layer.layer_norm4 = AdaptedInput(norm, Bottleneck(width, recipe.reduction))
+    if across:
+        image_encoder.register_forward_pre_hook(partial(_tell_images, across))
+
+
+def _tell_images(adapters: list[DepthAdapter], encoder: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    """Tell depth adapters how many images are in the batch."""
+    for adapter in adapters:
+        adapter.images = len(arguments[0])
 
 
 def _width(norm: nn.Module) -> int:

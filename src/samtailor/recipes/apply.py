@@ -15,8 +15,8 @@ def apply_recipe(network: nn.Module, recipe: Recipe) -> None:
     """Insert the recipe's modules and mark what is trained.
 
     The network's output does not change. Prompt encoder and segmentation head (mask tokens, hypernetworks,
-    upscaling, IoU head) are trained under every recipe; the Fourier features of positions under none, as they
-    are a constant of SAM.
+    upscaling, IoU head) are trained under every recipe; under none the Fourier features of positions, which are a
+    constant of SAM, and SAM 2's object score, which touches no mask.
 
     Args:
         network: Class-aware SAM, with `image_encoder`, `prompt_encoder` and `mask_decoder`.
@@ -41,7 +41,7 @@ def apply_recipe(network: nn.Module, recipe: Recipe) -> None:
 
 def _is_trained(name: str, recipe: Recipe) -> bool:
     """Whether the recipe trains the parameter of that name."""
-    if name.startswith("prompt_encoder.shared_embedding."):
+    if name.startswith(("prompt_encoder.shared_embedding.", "mask_decoder.pred_obj_score_head.")):
         return False
     if isinstance(recipe, Full):
         return True
@@ -49,6 +49,8 @@ def _is_trained(name: str, recipe: Recipe) -> bool:
         return _is_added(name, recipe)
     if name.startswith("mask_decoder.transformer."):
         return isinstance(recipe, HeadOnly) or _is_added(name, recipe)
+    if name.startswith(("mask_decoder.conv_s0.", "mask_decoder.conv_s1.")):
+        return not isinstance(recipe, HeadOnly)  # what they give is cached with the embeddings
     return True
 
 
@@ -57,7 +59,7 @@ def _is_added(name: str, recipe: Recipe) -> bool:
     parts = name.split(".")
     match recipe:
         case LoRA():
-            return "lora_A" in parts or "lora_B" in parts
+            return any(part in ("lora_A", "lora_B", "lora_magnitude_vector") for part in parts)
         case Adapter():
             return "adapter" in parts
         case _:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 
@@ -14,9 +15,15 @@ class LoRA:
 
     Attributes:
         rank: Rank r of the update B A.
+        dora: Train the length of every weight vector beside its direction (DoRA, arXiv 2402.09353).
+        rslora: Scale the update by sqrt(r), which keeps high ranks stable (rsLoRA, arXiv 2312.03732).
+        last_blocks: Attention blocks of the image encoder that are adapted, counted from its end; all if None.
     """
 
     rank: int = 4
+    dora: bool = False
+    rslora: bool = False
+    last_blocks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -28,10 +35,14 @@ class Adapter:
     Attributes:
         reduction: Width of the block over width of the bottleneck.
         scale: Factor s of the adapter parallel to the MLP.
+        depth: Whether every block has a third adapter, which attends across neighbouring slices of a volume.
+        last_blocks: Attention blocks of the image encoder that are adapted, counted from its end; all if None.
     """
 
     reduction: int = 4
     scale: float = 0.5
+    depth: bool = False
+    last_blocks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,24 +66,15 @@ _KINDS: dict[RecipeName, type[Recipe]] = {
 }
 
 
-def make_recipe(name: RecipeName, rank: int, reduction: int, scale: float) -> Recipe:
+def make_recipe(name: RecipeName, settings: Mapping[str, Any]) -> Recipe:
     """Recipe of that name; it takes the settings that are its own.
 
     Args:
         name: Name of the recipe.
-        rank: Rank of LoRA.
-        reduction: Width of a block over the width of its adapter's bottleneck.
-        scale: Factor of the adapter parallel to the MLP.
+        settings: Settings of all recipes, and whatever else stands beside them, by name.
     """
-    match name:
-        case "lora":
-            return LoRA(rank)
-        case "adapter":
-            return Adapter(reduction, scale)
-        case "head-only":
-            return HeadOnly()
-        case "full":
-            return Full()
+    kind = _KINDS[name]
+    return kind(**{field.name: settings[field.name] for field in fields(kind)})
 
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:

@@ -6,18 +6,42 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
 
+from samtailor.recipes.blocks import attention_blocks
 from samtailor.recipes.config import LoRA
 
-# Self attention, both cross attentions and final attention of the decoder, every attention of the encoder.
-TARGETS = r"(image_encoder|mask_decoder\.transformer)\..*\.(q_proj|v_proj)"
+
+def lora_config(network: nn.Module, recipe: LoRA) -> LoraConfig:
+    """Settings for peft: A (Kaiming) and B (zero) beside every adapted query and value projection.
+
+    Those are the attentions of the image encoder's last blocks and all of the mask decoder's transformer (self
+    attention, both cross attentions, final attention). The update is B A without further scaling, but for
+    rsLoRA's sqrt(r).
+
+    Args:
+        network: Class-aware SAM, with `image_encoder` and `mask_decoder`.
+        recipe: Rank and options.
+    """
+    blocks = attention_blocks(network.get_submodule("image_encoder"), recipe.last_blocks)
+    encoder = [f"image_encoder.{block}.attn" for block in blocks]
+    transformer = "mask_decoder.transformer"
+    decoder = [
+        f"{transformer}.{name}"
+        for name, module in network.get_submodule(transformer).named_modules()
+        if hasattr(module, "q_proj")
+    ]
+    targets = [f"{attention}.{projection}" for attention in encoder + decoder for projection in ("q_proj", "v_proj")]
+    return LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.rank,
+        target_modules=targets,
+        use_dora=recipe.dora,
+        use_rslora=recipe.rslora,
+    )
 
 
 def inject_lora(network: nn.Module, recipe: LoRA) -> None:
-    """Put A (Kaiming) and B (zero) beside every query and value projection.
-
-    The update is B A without further scaling (alpha equals the rank).
-    """
-    inject_adapter_in_model(LoraConfig(r=recipe.rank, lora_alpha=recipe.rank, target_modules=TARGETS), network)
+    """Put the updates of `lora_config` into a class-aware SAM."""
+    inject_adapter_in_model(lora_config(network, recipe), network)
 
 
 def merge_lora(network: nn.Module) -> None:

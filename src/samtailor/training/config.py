@@ -113,11 +113,18 @@ class TrainConfig:
         data: Labelled folder (nnU-Net layout or image folder).
         out: Directory of the run; must not hold another run.
         base: Base model, a name of the zoo.
-        weights: File with the base's weights; fetched into the cache if None.
+        weights: The base's weights: a file, a folder in transformers' format, or a hub name; the published ones,
+            fetched into the cache, if None.
         recipe: Which parameters are adapted, and how.
         rank: Rank of LoRA.
+        dora: LoRA also trains the length of every weight vector (DoRA).
+        rslora: LoRA's update is scaled by the square root of its rank (rsLoRA).
         reduction: Width of a block over the width of its adapter's bottleneck.
         scale: Factor of the adapter parallel to the MLP.
+        depth: Adapters also attend across neighbouring slices of a volume; a sample is then a group of slices.
+        last_blocks: Attention blocks of the image encoder that LoRA or adapters change, from its end; all if None.
+        prompt_fraction: Fraction of the training images that are prompted for one class with a box or points, rather
+            than segmented without a prompt, so that the fitted segmenter still takes prompts.
         epochs: Passes over the training samples.
         batch_size: Images per step.
         seed: Seed of the split, the initial weights, the order of samples and the augmentation.
@@ -141,8 +148,13 @@ class TrainConfig:
     weights: str | None = None
     recipe: RecipeName = "lora"
     rank: int = 4
+    dora: bool = False
+    rslora: bool = False
     reduction: int = 4
     scale: float = 0.5
+    depth: bool = False
+    last_blocks: int | None = None
+    prompt_fraction: float = 0.0
     epochs: int = 20
     batch_size: int = 4
     seed: int = 0

@@ -18,7 +18,8 @@ from torch.utils.data import Dataset
 
 from samtailor.data.cache import CachedCase
 from samtailor.data.formats.atomic import atomic
-from samtailor.inference.predictor import Piece, Predictor
+from samtailor.inference.predictor import Piece, Predictor, unpack
+from samtailor.models.class_aware import Features
 from samtailor.models.segmenter import Segmenter
 from samtailor.training.samples import Drawn, SliceReference, label_of
 
@@ -43,10 +44,10 @@ class EmbeddingCache:
         self.directory = directory
 
     def load(self, case: CachedCase, pieces: Sequence[Piece]) -> NDArray[np.float16]:
-        """Embeddings of windows of a case, memory-mapped, computed first if they are missing or broken.
+        """Packed feature maps of windows of a case, memory-mapped, computed first if they are missing or broken.
 
         Returns:
-            (windows, C, h, w).
+            (windows, N).
         """
         path = self.directory / f"{self._key(case, pieces)}.npy"
         known = _open(path)
@@ -107,8 +108,8 @@ class _Row:
     piece: Piece
 
 
-class EmbeddingSamples(Dataset[tuple[Tensor, Tensor]]):
-    """Image embeddings and targets of the windows of slices; the same in every epoch."""
+class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
+    """Feature maps and targets of the windows of slices; the same in every epoch."""
 
     def __init__(
         self,
@@ -126,6 +127,7 @@ class EmbeddingSamples(Dataset[tuple[Tensor, Tensor]]):
             progress: Called with the number of finished cases and of all cases.
         """
         self.preprocessing = segmenter.preprocessing
+        self.shapes = segmenter.network.feature_shapes(segmenter.preprocessing.image_size)
         self.rows: list[_Row] = []
         chosen: dict[str, list[SliceReference]] = {}
         for reference in slices:
@@ -141,9 +143,11 @@ class EmbeddingSamples(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, drawn: Drawn) -> tuple[Tensor, Tensor]:
-        """Embedding (C, h, w) and target (N, N) of a drawn sample."""
+    def __getitem__(self, drawn: Drawn) -> tuple[Features, Tensor]:
+        """Feature maps, each (C, h, w), and target (N, N) of a drawn sample."""
         row = self.rows[drawn[0]]
-        embedding = torch.from_numpy(row.embeddings[row.index].astype(np.float32))
+        packed = torch.from_numpy(row.embeddings[row.index][None].astype(np.float32))
         label = np.asarray(label_of(row.case)[row.piece.slice])
-        return embedding, self.preprocessing.target_of(label, row.piece.window)
+        return tuple(feature[0] for feature in unpack(packed, self.shapes)), self.preprocessing.target_of(
+            label, row.piece.window
+        )

@@ -36,11 +36,19 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         ("batch_size", config.batch_size, 1),
         ("optim.accumulate", config.optim.accumulate, 1),
         ("rank", config.rank, 1),
+        ("last_blocks", 1 if config.last_blocks is None else config.last_blocks, 1),
         ("validate_every", config.validate_every, 1),
         ("sampling.field", config.sampling.field or 8, 8),
     ):
         if value < least:
             raise ConfigError(f"{name}: expected at least {least}, found {value}")
+    if not 0 <= config.prompt_fraction <= 1:
+        raise ConfigError(f"prompt_fraction: expected a fraction between 0 and 1, found {config.prompt_fraction}")
+    if config.depth and (config.recipe != "adapter" or dataset.layout == "images"):
+        raise ConfigError(
+            "depth: expected the recipe adapter and volumes, whose slices have neighbours; "
+            f"found the recipe {config.recipe} and {'pictures' if dataset.layout == 'images' else 'volumes'}"
+        )
     lr = _LEARNING_RATES[config.recipe] if config.optim.lr is None else config.optim.lr
     if lr <= 0:
         raise ConfigError(f"optim.lr: expected a rate above 0, found {lr}")
@@ -103,4 +111,4 @@ def preprocessing_of(config: TrainConfig, channels: int) -> Preprocessing:
 
 def recipe_of(config: TrainConfig) -> Recipe:
     """Recipe of a config."""
-    return make_recipe(config.recipe, config.rank, config.reduction, config.scale)
+    return make_recipe(config.recipe, vars(config))

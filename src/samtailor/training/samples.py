@@ -74,7 +74,7 @@ class EpochSampler(Sampler[Drawn]):
 
 
 class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
-    """Augmented network inputs and targets of slices."""
+    """Augmented network inputs and targets of slices, or of groups of neighbouring slices."""
 
     def __init__(
         self,
@@ -82,6 +82,7 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
         preprocessing: Preprocessing,
         augment: Augmentation,
         rare: float,
+        group: int = 1,
     ) -> None:
         """Keep what samples are made of.
 
@@ -90,7 +91,9 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
             preprocessing: Size and field of the network's input.
             augment: Random changes.
             rare: Probability that a crop is centred on a pixel of a foreground class.
+            group: Neighbouring slices in a sample, the drawn one in their middle; the volume's last ones are repeated.
         """
+        self.group = group
         self.slices = slices
         self.preprocessing = preprocessing
         self.augment = augment
@@ -100,13 +103,22 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
         return len(self.slices)
 
     def __getitem__(self, drawn: Drawn) -> tuple[Tensor, Tensor]:
-        """Image (3, N, N) and target (N, N) of a drawn sample."""
+        """Images (G, 3, N, N) and targets (G, N, N) of a drawn sample, a group of G neighbouring slices."""
         index, seed = drawn
         reference = self.slices[index]
-        label = np.asarray(label_of(reference.case)[reference.index])
-        window = self._window(reference, label, np.random.default_rng(seed))
-        image = self.preprocessing.input_of(reference.case.image[reference.index], window)
-        return self.augment(image, self.preprocessing.target_of(label, window), seed)
+        case, labels = reference.case, label_of(reference.case)
+        window = self._window(reference, np.asarray(labels[reference.index]), np.random.default_rng(seed))
+        first = reference.index - self.group // 2
+        group = [
+            self.augment(
+                self.preprocessing.input_of(case.image[i], window),
+                self.preprocessing.target_of(np.asarray(labels[i]), window),
+                seed,
+            )
+            for i in np.clip(range(first, first + self.group), 0, len(labels) - 1)
+        ]
+        images, targets = zip(*group, strict=True)
+        return torch.stack(images), torch.stack(targets)
 
     def _window(self, reference: SliceReference, label: NDArray[np.int16], random: np.random.Generator) -> Window:
         """Window of the slice: all of it, or a random crop that likes foreground."""

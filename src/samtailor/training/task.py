@@ -16,8 +16,10 @@ from samtailor.data.cache import CachedCase
 from samtailor.inference.predictor import Predictor
 from samtailor.losses import ClassAwareLoss
 from samtailor.metrics.overlap import dsc, overlap
+from samtailor.models.class_aware import Features
 from samtailor.models.segmenter import Segmenter
 from samtailor.training.config import OptimConfig
+from samtailor.training.prompts import prompted_loss
 from samtailor.training.samples import label_of
 
 
@@ -39,6 +41,7 @@ class SegmentationTask(lightning.LightningModule):
         validation: Sequence[CachedCase],
         validation_embeddings: Sequence[NDArray[np.float16]] | None,
         batch_size: int,
+        prompt_fraction: float = 0.0,
     ) -> None:
         """Keep the parts.
 
@@ -49,6 +52,7 @@ class SegmentationTask(lightning.LightningModule):
             validation: Cases to validate on.
             validation_embeddings: Their image embeddings, for recipes that leave the image encoder as it is.
             batch_size: Windows per batch in validation.
+            prompt_fraction: Fraction of the training images that are prompted for one class.
         """
         super().__init__()
         self.segmenter = segmenter
@@ -60,15 +64,33 @@ class SegmentationTask(lightning.LightningModule):
         self._validation = validation
         self._validation_embeddings = validation_embeddings
         self._batch_size = batch_size
+        self._prompt_fraction = prompt_fraction
         self._scores: list[NDArray[np.float64]] = []
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """Loss of one batch of images (B, 3, N, N), or of image embeddings, and targets (B, N, N)."""
+    def training_step(self, batch: tuple[Tensor | Features, Tensor], index: int) -> Tensor:
+        """Loss of one batch of groups of images (B, G, 3, N, N), or of feature maps, and targets (B, G, N, N)."""
         inputs, target = batch
-        logits = self.segmenter.decode(inputs) if self.embedded else self.segmenter(inputs)
-        loss: Tensor = self.loss(logits, target)
+        if isinstance(inputs, Tensor):
+            features = self.segmenter.encode(inputs.flatten(0, 1))
+            target = target.flatten(0, 1)
+        else:
+            features = tuple(inputs)
+        loss = self._loss_of(features, target)
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(target))
         return loss
+
+    def _loss_of(self, features: Features, target: Tensor) -> Tensor:
+        """Loss without a prompt of some images and with one of the others, weighted by their numbers."""
+        prompted = torch.rand(len(target)) < self._prompt_fraction
+        plain = (~prompted).nonzero()[:, 0].to(target.device)
+        losses: list[Tensor] = []
+        if len(plain):
+            logits = self.segmenter.decode(tuple(feature[plain] for feature in features))
+            losses.append(self.loss(logits, target[plain]) * len(plain))
+        for i in prompted.nonzero()[:, 0].tolist():
+            one = tuple(feature[i : i + 1] for feature in features)
+            losses.append(prompted_loss(self.segmenter.network, one, target[i], len(self.segmenter.labels)))
+        return torch.stack(losses).sum() / len(target)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""

@@ -7,6 +7,7 @@ import logging
 import signal
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from samtailor.data.cache import CachedCase, SliceCache, cache_home
 from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.data.dataset import open_dataset
+from samtailor.data.labels import LabelSpace
 from samtailor.errors import DataError
 from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.losses import ClassAwareLoss
@@ -67,7 +69,7 @@ def train(config: TrainConfig, progress: Progress = _silent) -> Run:
     run.require_new()
     folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
     config = resolve(config, folder)
-    segmenter = _new_segmenter(config, folder)
+    segmenter = new_segmenter(config, folder.labels, len(folder.channels))
     cases = _load_cases(config, folder, progress)
     run.directory.mkdir(parents=True, exist_ok=True)
     run.write_dataset(
@@ -106,19 +108,36 @@ def resume(directory: Path, progress: Progress = _silent) -> Run:
             f"{config.data}: expected the data the run {directory} began with, found other images, labels, splits or "
             "classes; restore them, or start a new run"
         )
-    _fit(run, config, _new_segmenter(config, folder), cases, progress)
+    _fit(run, config, new_segmenter(config, folder.labels, len(folder.channels)), cases, progress)
     return run
 
 
-class _Cases:
+@dataclass(frozen=True)
+class Cases:
     """Cached cases of the two splits that training sees."""
 
-    def __init__(self, train: list[CachedCase], validation: list[CachedCase]) -> None:
-        self.train = train
-        self.validation = validation
+    train: list[CachedCase]
+    validation: list[CachedCase]
 
 
-def _load_cases(config: TrainConfig, folder: LabelledFolder, progress: Progress) -> _Cases:
+@dataclass(frozen=True)
+class Fitting:
+    """What a trainer is given.
+
+    Attributes:
+        task: Loss, validation, optimiser.
+        samples: Batches of training samples.
+        cases: Positions of the validation cases.
+        shares: Share of each class among the labelled pixels of the training slices, (K,).
+    """
+
+    task: SegmentationTask
+    samples: DataLoader[Any]
+    cases: DataLoader[int]
+    shares: NDArray[np.float64]
+
+
+def _load_cases(config: TrainConfig, folder: LabelledFolder, progress: Progress) -> Cases:
     """Build, or find, the slice cache of training and validation cases."""
     channels = len(folder.channels)
     cache = SliceCache(folder.labels, preprocessing_of(config, channels).intensity, channels=channels)
@@ -130,38 +149,53 @@ def _load_cases(config: TrainConfig, folder: LabelledFolder, progress: Progress)
             progress(f"slices ({split})", done, len(files))
             loaded[-1].append(cache.load(file))
         progress(f"slices ({split})", len(files), len(files))
-    return _Cases(*loaded)
+    return Cases(*loaded)
 
 
-def _fingerprint(folder: LabelledFolder, cases: _Cases) -> str:
+def _fingerprint(folder: LabelledFolder, cases: Cases) -> str:
     """Hash of classes, splits, and the content of every training and validation file."""
     parts = [folder.fingerprint(), *(case.key for case in cases.train + cases.validation)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _new_segmenter(config: TrainConfig, folder: LabelledFolder) -> Segmenter:
-    """Segmenter before its training, the same for the same seed."""
+def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Segmenter:
+    """Segmenter before its training, the same for the same seed.
+
+    Args:
+        config: Resolved config.
+        labels: Classes.
+        channels: Channels of the images.
+    """
     lightning.seed_everything(config.seed, verbose=False)
     segmenter = Segmenter.create(
         config.base,
         recipe_of(config),
-        folder.labels,
-        preprocessing_of(config, len(folder.channels)),
-        Path(config.weights) if config.weights else None,
+        labels,
+        preprocessing_of(config, channels),
+        config.weights,
     )
-    segmenter.network.image_encoder.gradient_checkpointing = config.checkpointing
+    segmenter.network.recompute_activations(config.checkpointing)
     return segmenter
 
 
-def _fit(run: Run, config: TrainConfig, segmenter: Segmenter, cases: _Cases, progress: Progress) -> None:
-    """Fit from scratch or from the run's last checkpoint."""
-    device = choose_device(config.device)
+def prepare(
+    config: TrainConfig, segmenter: Segmenter, cases: Cases, embeddings_home: Path, progress: Progress = _silent
+) -> Fitting:
+    """Everything a trainer is given; image embeddings are computed, or found, if the recipe trains on them.
+
+    Args:
+        config: Resolved config.
+        segmenter: What is fitted.
+        cases: Cases to train and to validate on.
+        embeddings_home: Where image embeddings lie.
+        progress: Reports the preparation of embeddings.
+    """
     slices = choose_slices(cases.train, config.sampling.empty, config.seed)
     shares = class_shares(slices)
     samples: Dataset[Any]
     embeddings: list[NDArray[np.float16]] | None = None
     if isinstance(segmenter.recipe, HeadOnly):
-        cache = EmbeddingCache(Predictor(segmenter, config.batch_size, config.device), cache_home() / "embeddings")
+        cache = EmbeddingCache(Predictor(segmenter, config.batch_size, config.device), embeddings_home)
         samples = EmbeddingSamples(slices, segmenter, cache, lambda n, m: progress("embeddings (train)", n, m))
         embeddings = []
         for done, case in enumerate(cases.validation):
@@ -171,9 +205,15 @@ def _fit(run: Run, config: TrainConfig, segmenter: Segmenter, cases: _Cases, pro
     else:
         assert config.sampling.image_size is not None
         augmentation = Augmentation(config.augment, config.sampling.image_size)
-        samples = SliceSamples(slices, segmenter.preprocessing, augmentation, config.sampling.rare)
+        samples = SliceSamples(slices, segmenter.preprocessing, augmentation, config.sampling.rare, segmenter.group)
     task = SegmentationTask(
-        segmenter, _loss(config, shares), config.optim, cases.validation, embeddings, config.batch_size
+        segmenter,
+        _loss(config, shares),
+        config.optim,
+        cases.validation,
+        embeddings,
+        config.batch_size,
+        config.prompt_fraction,
     )
     sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed)
     loader = DataLoader(
@@ -182,12 +222,19 @@ def _fit(run: Run, config: TrainConfig, segmenter: Segmenter, cases: _Cases, pro
         sampler=sampler,
         num_workers=config.workers,
         persistent_workers=config.workers > 0,
-        pin_memory=device.type == "cuda",
+        pin_memory=choose_device(config.device).type == "cuda",
     )
-    trainer = _trainer(run, config, device, VanishingClassWarning(segmenter.labels.names, shares))
+    return Fitting(task, loader, _indices(cases.validation), shares)
+
+
+def _fit(run: Run, config: TrainConfig, segmenter: Segmenter, cases: Cases, progress: Progress) -> None:
+    """Fit from scratch or from the run's last checkpoint."""
+    device = choose_device(config.device)
+    fitting = prepare(config, segmenter, cases, cache_home() / "embeddings", progress)
+    trainer = _trainer(run, config, device, VanishingClassWarning(segmenter.labels.names, fitting.shares))
     checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
     try:
-        trainer.fit(task, loader, _indices(cases.validation), ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
         if not trainer.interrupted:
             raise
@@ -214,7 +261,7 @@ def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
     return ClassAwareLoss(config.loss.ce, config.loss.dice, tensor, config.loss.batch_dice)
 
 
-def _precision(config: TrainConfig, device: torch.device) -> Any:
+def precision_of(config: TrainConfig, device: torch.device) -> Any:
     """Lightning's name of the precision; 'auto' is bfloat16 where the GPU computes in it."""
     names = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
     if config.precision != "auto":
@@ -248,7 +295,7 @@ def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: Vanis
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,
-        precision=_precision(config, device),
+        precision=precision_of(config, device),
         max_epochs=config.epochs,
         accumulate_grad_batches=config.optim.accumulate,
         gradient_clip_val=config.optim.clip,

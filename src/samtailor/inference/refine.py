@@ -1,0 +1,194 @@
+"""Correcting a class-aware result with prompts: points, boxes and masks, each for one class in one slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samtailor.data.preprocessing import Window
+from samtailor.errors import DataError
+from samtailor.inference.predictor import Predictor
+from samtailor.inference.result import Result
+from samtailor.models.class_aware import Features, Prompts
+
+MASK_LOGIT = 10.0
+"""Logit that a mask given as a prompt stands for; SAM's own masks have logits of that size."""
+MARGIN = 0.1
+"""How far a box's object may reach over it, as a fraction of its longer side."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a user shows of one object, in the axes of `Result.label`.
+
+    Attributes:
+        name: Class of the object.
+        slice: Slice of the volume; 0 for pictures.
+        points: Column x and row y of points on the object.
+        not_points: Column x and row y of points beside it.
+        box: Left, top, right and bottom of a box around it.
+        mask: Rough mask of it, (H, W).
+    """
+
+    name: str
+    slice: int = 0
+    points: tuple[tuple[float, float], ...] = ()
+    not_points: tuple[tuple[float, float], ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    mask: NDArray[np.bool_] | None = None
+
+
+def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> Result:
+    """The result with every prompted class replaced, where its prompt speaks, by the prompted mask.
+
+    A box speaks for its inside and a margin around it, points and masks for the whole window they are seen in. There
+    the class is what the prompted mask says; what it loses goes to the next most probable class. Prompts count in
+    order.
+
+    Args:
+        predictor: Applies the segmenter that gave the result.
+        result: Class-aware result of the case.
+        prompts: Corrections.
+
+    Returns:
+        A new result, without probabilities: they no longer belong to the label.
+
+    Raises:
+        DataError: If a prompt's class, slice or coordinates do not fit the result.
+    """
+    for prompt in prompts:
+        _require_fit(prompt, result)
+    label = result.label.copy()
+    for prompt in prompts:
+        class_id = result.labels.names.index(prompt.name)
+        window = _window(predictor, prompt, label.shape[1:])
+        found = _prompted_mask(predictor, result.scaled[prompt.slice], window, prompt)
+        inside, there = _place(found, window, prompt, label.shape[1:])
+        plane = label[prompt.slice]
+        lost = inside & (plane == class_id) & ~there
+        if lost.any():
+            plane[lost] = _second_choice(predictor, result, prompt.slice, class_id)[lost]
+        plane[there] = class_id
+    return replace(result, label=label, probabilities=None)
+
+
+def _require_fit(prompt: Prompt, result: Result) -> None:
+    """Refuse a prompt that cannot be meant for the result."""
+    slices, height, width = result.label.shape
+    if prompt.name not in result.labels.names:
+        raise DataError(f"prompt: expected one of the classes {', '.join(result.labels.names)}; found '{prompt.name}'")
+    if not 0 <= prompt.slice < slices:
+        raise DataError(f"prompt for {prompt.name}: expected a slice from 0 to {slices - 1}, found {prompt.slice}")
+    if prompt.mask is not None and prompt.mask.shape != (height, width):
+        raise DataError(
+            f"prompt for {prompt.name}: expected a mask of {height} x {width}, "
+            f"found {' x '.join(map(str, prompt.mask.shape))}"
+        )
+    corners = [] if prompt.box is None else [prompt.box[:2], prompt.box[2:]]
+    places = [*prompt.points, *prompt.not_points, *corners]
+    if not places and prompt.mask is None:
+        raise DataError(f"prompt for {prompt.name}: expected points, a box or a mask, found none")
+    if prompt.box is not None and not (prompt.box[0] < prompt.box[2] and prompt.box[1] < prompt.box[3]):
+        raise DataError(f"prompt for {prompt.name}: expected a box (left, top, right, bottom), found {prompt.box}")
+    for x, y in places:
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise DataError(f"prompt for {prompt.name}: expected x up to {width} and y up to {height}, found {x}, {y}")
+
+
+def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Window:
+    """What the network sees: the whole slice, or a window of the segmenter's field around the prompt."""
+    height, width = size
+    field = predictor.segmenter.preprocessing.field
+    if field is None:
+        return Window(0, 0, max(height, width))
+    corners = [] if prompt.box is None else [prompt.box[:2], prompt.box[2:]]
+    shown = np.array([*prompt.points, *prompt.not_points, *corners], float).reshape(-1, 2)
+    if prompt.mask is not None:
+        shown = np.concatenate([shown, np.argwhere(prompt.mask)[:, ::-1].reshape(-1, 2)])
+    low, high = shown.min(axis=0), shown.max(axis=0)
+    side = max(field, int(np.ceil(1.25 * (high - low).max())))
+    x, y = (
+        int(np.clip(round((a + b) / 2) - side // 2, 0, max(length - side, 0)))
+        for a, b, length in zip(low, high, (width, height), strict=True)
+    )
+    return Window(y, x, side)
+
+
+@torch.inference_mode()
+def _prompted_mask(
+    predictor: Predictor, image: NDArray[np.float16], window: Window, prompt: Prompt
+) -> NDArray[np.bool_]:
+    """SAM's mask for the prompt, (side, side) of the window."""
+    segmenter = predictor.segmenter
+    preprocessing = segmenter.preprocessing
+    seen = preprocessing.input_of(image, window)[None].to(segmenter.device)
+    features = tuple(x[:1] for x in segmenter.encode(seen.expand(segmenter.group, -1, -1, -1)))
+    scale = preprocessing.image_size / window.side
+    logits = segmenter.network.decode_prompted(features, _in_network_pixels(prompt, window, scale, features))
+    resized = F.interpolate(logits[None].float(), (window.side, window.side), mode="bilinear")
+    return (resized[0, 0] > 0).cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _in_network_pixels(prompt: Prompt, window: Window, scale: float, features: Features) -> Prompts:
+    """The prompt in pixels of the network's input."""
+    device = features[0].device
+    offset = torch.tensor([window.x, window.y], dtype=torch.float32)
+
+    def moved(places: Sequence[Sequence[float]]) -> Tensor:
+        return ((torch.tensor(places, dtype=torch.float32).view(-1, 2) - offset) * scale).to(device)
+
+    points = [*prompt.points, *prompt.not_points]
+    kinds = [1] * len(prompt.points) + [0] * len(prompt.not_points)
+    masks = None
+    if prompt.mask is not None:
+        cut = _cut_mask(prompt.mask, window)
+        size = [4 * side for side in features[0].shape[2:]]
+        share = F.interpolate(torch.from_numpy(cut)[None, None], size, mode="bilinear", antialias=True)[:, 0]
+        masks = ((2 * share - 1) * MASK_LOGIT).to(device)
+    return Prompts(
+        points=moved(points)[None] if points else None,
+        labels=torch.tensor([kinds], dtype=torch.int, device=device) if points else None,
+        boxes=moved([prompt.box[:2], prompt.box[2:]]).view(1, 4) if prompt.box is not None else None,
+        masks=masks,
+    )
+
+
+def _cut_mask(mask: NDArray[np.bool_], window: Window) -> NDArray[np.float32]:
+    """The window's part of a mask, (side, side); nothing beyond the border."""
+    square = np.zeros((window.side, window.side), np.float32)
+    part = mask[window.y : window.y + window.side, window.x : window.x + window.side]
+    square[: part.shape[0], : part.shape[1]] = part
+    return square
+
+
+def _place(
+    found: NDArray[np.bool_], window: Window, prompt: Prompt, size: tuple[int, ...]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where the prompt speaks, and where it says the object is, both (H, W)."""
+    height, width = size
+    inside, there = np.zeros((height, width), bool), np.zeros((height, width), bool)
+    rows, columns = slice(window.y, window.y + window.side), slice(window.x, window.x + window.side)
+    inside[rows, columns] = True
+    if prompt.box is not None:
+        left, top, right, bottom = prompt.box
+        margin = MARGIN * max(right - left, bottom - top)
+        y, x = np.ogrid[:height, :width]
+        inside &= (x >= left - margin) & (x < right + margin) & (y >= top - margin) & (y < bottom + margin)
+    part = there[rows, columns]
+    part[:] = found[: part.shape[0], : part.shape[1]]
+    return inside, there & inside
+
+
+def _second_choice(predictor: Predictor, result: Result, index: int, class_id: int) -> NDArray[np.int16]:
+    """Most probable class of every pixel of a slice, but for one class, (H, W)."""
+    neighbours = predictor.segmenter.group // 2
+    first = max(0, index - neighbours)
+    softmax = predictor.probabilities(result.scaled[first : index + neighbours + 1])[:, index - first].copy()
+    softmax[class_id] = -1
+    return softmax.argmax(axis=0).astype(np.int16)

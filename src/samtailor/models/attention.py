@@ -1,0 +1,99 @@
+"""Self attention of the image encoders, with query, key and value projections as layers of their own."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class RelativeAttention(nn.Module):
+    """Multi-head self attention with decomposed relative positions (SAM's ViT, after MViTv2, arXiv 2112.01526).
+
+    Eq. 4 of the report: softmax(Q K^T / sqrt(d) + B) V, where B(q, k) is the query's product with the embeddings of the
+    vertical and of the horizontal distance.
+    """
+
+    def __init__(self, width: int, heads: int, grid: int) -> None:
+        """Make the layers.
+
+        Args:
+            width: Width C of the tokens.
+            heads: Attention heads.
+            grid: Side of the token grid of the pretraining; embeddings for other grids are interpolated.
+        """
+        super().__init__()
+        self.heads = heads
+        self.q_proj = nn.Linear(width, width)
+        self.k_proj = nn.Linear(width, width)
+        self.v_proj = nn.Linear(width, width)
+        self.out_proj = nn.Linear(width, width)
+        self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid - 1, width // heads))
+        self.rel_pos_w = nn.Parameter(torch.zeros(2 * grid - 1, width // heads))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, h, w, C) to the same."""
+        height, width = tokens.shape[1:3]
+        query, key, value = (
+            proj(tokens).flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=self._bias(query, height, width))
+        output: Tensor = self.out_proj(attended.transpose(1, 2).reshape(len(tokens), height, width, -1))
+        return output
+
+    def _bias(self, query: Tensor, height: int, width: int) -> Tensor:
+        """Position bias of every pair, (B, heads, h w, h w), for queries (B, heads, h w, d)."""
+        grid = query.reshape(*query.shape[:2], height, width, -1)
+        vertical = torch.einsum("bnhwd,hkd->bnhwk", grid, _relative_embeddings(self.rel_pos_h, height))
+        horizontal = torch.einsum("bnhwd,wkd->bnhwk", grid, _relative_embeddings(self.rel_pos_w, width))
+        return (vertical[..., :, None] + horizontal[..., None, :]).flatten(4).flatten(2, 3)
+
+
+def _relative_embeddings(embeddings: Tensor, length: int) -> Tensor:
+    """Embedding of the distance of every query (first axis) and key (second) of a side, (n, n, d)."""
+    distances = 2 * length - 1
+    if len(embeddings) != distances:
+        embeddings = F.interpolate(embeddings.T[None], distances, mode="linear")[0].T
+    position = torch.arange(length, device=embeddings.device)
+    return embeddings[position[:, None] - position + length - 1]
+
+
+class PoolingAttention(nn.Module):
+    """Multi-head self attention whose queries may be pooled and whose width may change (Hiera, arXiv 2306.00989)."""
+
+    def __init__(self, inputs: int, outputs: int, heads: int, pool: int | None) -> None:
+        """Make the layers.
+
+        Args:
+            inputs: Width of the tokens that come in.
+            outputs: Width of the tokens that go out.
+            heads: Attention heads.
+            pool: Side of the max pooling of the queries.
+        """
+        super().__init__()
+        self.heads = heads
+        self.pool = pool
+        self.q_proj = nn.Linear(inputs, outputs)
+        self.k_proj = nn.Linear(inputs, outputs)
+        self.v_proj = nn.Linear(inputs, outputs)
+        self.out_proj = nn.Linear(outputs, outputs)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, h, w, C_in) to (B, h / pool, w / pool, C_out)."""
+        query = self.q_proj(tokens)
+        if self.pool:
+            query = max_pool(query, self.pool)
+        height, width = query.shape[1:3]
+        query, key, value = (
+            x.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for x in (query, self.k_proj(tokens), self.v_proj(tokens))
+        )
+        attended = F.scaled_dot_product_attention(query, key, value)
+        output: Tensor = self.out_proj(attended.transpose(1, 2).reshape(len(tokens), height, width, -1))
+        return output
+
+
+def max_pool(tokens: Tensor, side: int) -> Tensor:
+    """Maximum over squares of a grid of tokens, (B, h, w, C) to (B, h / side, w / side, C)."""
+    return F.max_pool2d(tokens.permute(0, 3, 1, 2), side).permute(0, 2, 3, 1)

@@ -1,0 +1,224 @@
+"""SAM with a ViT image encoder, at any image size; SAM ViT-B, ViT-L, ViT-H and MedSAM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import SamConfig, SamModel, SamVisionConfig
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.sam.modeling_sam import SamMLPBlock, SamPatchEmbeddings, SamVisionNeck
+
+from samtailor.models.attention import RelativeAttention
+from samtailor.models.windows import join_windows, split_windows
+
+# Meta trained with LayerNorm's default; transformers' default of 1e-6 moves the logits by 1e-3 (design.md).
+TWO_WAY_LAYER_NORM_EPS = 1e-5
+
+
+class AnySizeSam(SamModel):  # type: ignore[misc]
+    """transformers' `SamModel` that takes its image size from the image, not from its configuration."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels per cell of the image embedding."""
+        return int(self.config.prompt_encoder_config.patch_size)
+
+    def set_image_size(self, side: int) -> None:
+        """Set the image side, in pixels, that the coordinates of prompts refer to; `forward` does this by itself."""
+        self.prompt_encoder.input_image_size = side
+        self.prompt_encoder.image_embedding_size = (side // self.stride, side // self.stride)
+
+    def get_image_wide_positional_embeddings(self) -> Tensor:
+        """Positional encoding of the image embedding's cells, (1, C, h, w)."""
+        return grid_positions(self.shared_image_embedding, *self.prompt_encoder.image_embedding_size)
+
+    def forward(
+        self, pixel_values: Tensor | None = None, *, image_embeddings: Tensor | None = None, **prompts: Any
+    ) -> Any:
+        """`SamModel.forward` for square images of any side that is a multiple of the stride.
+
+        Args:
+            pixel_values: Normalised images, (B, 3, N, N).
+            image_embeddings: Image embeddings instead, (B, C, N / stride, N / stride).
+            **prompts: Whatever else `SamModel` takes.
+        """
+        if pixel_values is not None:
+            self.set_image_size(pixel_values.shape[-1])
+        elif image_embeddings is not None:
+            self.set_image_size(image_embeddings.shape[-1] * self.stride)
+        return super().forward(pixel_values, image_embeddings=image_embeddings, **prompts)
+
+
+def grid_positions(encoding: nn.Module, height: int, width: int) -> Tensor:
+    """Positional encoding of the centres of a grid's cells, (1, C, h, w).
+
+    Args:
+        encoding: SAM's random Fourier features, called with coordinates in [0, 1].
+        height: Rows h of the grid.
+        width: Columns w of the grid.
+    """
+    like = encoding.positional_embedding
+    assert isinstance(like, Tensor)
+    y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
+    x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
+    grid = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
+    positions: Tensor = encoding(grid).permute(2, 0, 1)[None]
+    return positions
+
+
+@dataclass(frozen=True)
+class VitSize:
+    """Size of a ViT image encoder.
+
+    Attributes:
+        width: Width of the tokens.
+        depth: Blocks.
+        heads: Attention heads.
+        global_blocks: Blocks whose attention spans the whole image; the others attend inside windows.
+        window: Window side in tokens.
+        patch: Patch side in pixels.
+        image_size: Image side of the pretraining, in pixels.
+        output_channels: Channels of the image embedding.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    global_blocks: tuple[int, ...]
+    window: int = 14
+    patch: int = 16
+    image_size: int = 1024
+    output_channels: int = 256
+
+
+class VitBlock(nn.Module):
+    """Attention, global or inside windows, and MLP, each with a skip connection."""
+
+    def __init__(self, config: SamVisionConfig, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.layer_norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        grid = window or config.image_size // config.patch_size
+        self.attn = RelativeAttention(config.hidden_size, config.num_attention_heads, grid)
+        self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mlp = SamMLPBlock(config)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, h, w, C) to the same."""
+        tokens = tokens + self._attend(self.layer_norm1(tokens))
+        output: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
+        return output
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        attended: Tensor
+        if not self.window:
+            attended = self.attn(tokens)
+            return attended
+        height, width = tokens.shape[1:3]
+        attended = self.attn(split_windows(tokens, self.window))
+        return join_windows(attended, height, width)
+
+
+class VitEncoder(nn.Module):
+    """SAM's ViT image encoder, with transformers' names: (B, 3, H, W) to an embedding (B, 256, H / 16, W / 16)."""
+
+    def __init__(self, config: SamVisionConfig) -> None:
+        super().__init__()
+        self.gradient_checkpointing = False
+        self.patch_embed = SamPatchEmbeddings(config)
+        grid = config.image_size // config.patch_size
+        self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, config.hidden_size))
+        self.layers = nn.ModuleList(
+            VitBlock(config, 0 if i in config.global_attn_indexes else config.window_size)
+            for i in range(config.num_hidden_layers)
+        )
+        self.neck = SamVisionNeck(config)
+
+    def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutput:
+        """Encode a batch of images.
+
+        Args:
+            pixel_values: Normalised images, (B, 3, H, W), H and W multiples of the patch.
+            **_: What `SamModel` passes to every encoder (output flags); this one has nothing else to give.
+
+        Returns:
+            Output whose `last_hidden_state` is the image embedding, (B, 256, H / 16, W / 16).
+        """
+        tokens = self.patch_embed.projection(pixel_values).permute(0, 2, 3, 1)
+        tokens = tokens + resize_positions(self.pos_embed, tokens.shape[1], tokens.shape[2])
+        for block in self.layers:
+            if self.gradient_checkpointing and self.training:
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+        return BaseModelOutput(last_hidden_state=self.neck(tokens))
+
+
+def resize_positions(positions: Tensor, height: int, width: int) -> Tensor:
+    """Absolute position embeddings for another grid, bilinear as in SAMed (arXiv 2304.13785).
+
+    Args:
+        positions: (1, h0, w0, C).
+        height: Rows h.
+        width: Columns w.
+
+    Returns:
+        (1, h, w, C); the very same where the grid is.
+    """
+    if positions.shape[1:3] == (height, width):
+        return positions
+    resized = F.interpolate(positions.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False)
+    return resized.permute(0, 2, 3, 1)
+
+
+class VitSam(AnySizeSam):
+    """SAM with a ViT image encoder whose attention projections are layers of their own."""
+
+    def __init__(self, config: SamConfig) -> None:
+        # The encoder that SamModel builds is replaced at once: no layers keep that cheap.
+        depth, config.vision_config.num_hidden_layers = config.vision_config.num_hidden_layers, 0
+        super().__init__(config)
+        config.vision_config.num_hidden_layers = depth
+        self.vision_encoder = VitEncoder(config.vision_config)
+
+
+def vit_sam(size: VitSize) -> VitSam:
+    """SAM of a size, with random weights."""
+    return VitSam(sam_config(size))
+
+
+def sam_config(size: VitSize) -> SamConfig:
+    """Transformers' configuration of a SAM of that size."""
+    return SamConfig(
+        vision_config={
+            "hidden_size": size.width,
+            "num_hidden_layers": size.depth,
+            "num_attention_heads": size.heads,
+            "global_attn_indexes": list(size.global_blocks),
+            "window_size": size.window,
+            "patch_size": size.patch,
+            "image_size": size.image_size,
+            "mlp_dim": 4 * size.width,
+            "output_channels": size.output_channels,
+            "num_pos_feats": size.output_channels // 2,
+        },
+        prompt_encoder_config={
+            "image_size": size.image_size,
+            "patch_size": size.patch,
+            "hidden_size": size.output_channels,
+        },
+        mask_decoder_config=decoder_config(size.output_channels),
+    )
+
+
+def decoder_config(width: int) -> dict[str, Any]:
+    """Settings of a mask decoder; one thinner than SAM's 256 channels, for tests, is thinner everywhere."""
+    settings: dict[str, Any] = {"layer_norm_eps": TWO_WAY_LAYER_NORM_EPS, "hidden_size": width}
+    if width != 256:
+        settings |= {"mlp_dim": 2 * width, "num_attention_heads": 2, "iou_head_hidden_dim": width}
+    return settings

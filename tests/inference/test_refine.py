@@ -1,0 +1,162 @@
+"""Prompts correct a class-aware result, and only where they speak."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from samtailor.data.case import Case, CaseFiles
+from samtailor.data.formats import read_case, read_image
+from samtailor.data.intensity import Range, Window, scale
+from samtailor.data.labels import LabelSpace
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import DataError
+from samtailor.inference.predictor import Predictor
+from samtailor.inference.refine import MARGIN, Prompt, refine
+from samtailor.inference.result import Result, segment
+from samtailor.losses import ClassAwareLoss
+from samtailor.models.segmenter import Segmenter
+from samtailor.models.zoo import Base
+from samtailor.recipes.config import Adapter, LoRA
+
+LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
+ORGANS = {"spleen": 1, "liver": 5, "aorta": 52}
+
+
+def segmenter_of(base: Base, field: int | None = None, depth: bool = False) -> Segmenter:
+    recipe = Adapter(depth=True) if depth else LoRA()
+    preprocessing = Preprocessing(Range(), base.image_size, field, 1)
+    return Segmenter.create(base.name, recipe, LABELS, preprocessing).eval()
+
+
+@pytest.fixture
+def case(nnunet_folder: Path) -> Path:
+    return next(iter(sorted((nnunet_folder / "imagesTr").iterdir())))
+
+
+def result_of(segmenter: Segmenter, case: Path, label: int = 1) -> Result:
+    """A result that calls everything liver."""
+    found = segmenter.predict(case)
+    return replace(found, label=np.full_like(found.label, label))
+
+
+class TestEveryBase:
+    @pytest.mark.parametrize("field", [None, 12])
+    def test_a_box_changes_its_class_inside_and_nothing_outside(
+        self, field: int | None, any_base: Base, case: Path
+    ) -> None:
+        segmenter = segmenter_of(any_base, field)
+        before = result_of(segmenter, case)
+        after = segmenter.refine(before, [Prompt("liver", 2, box=(4, 5, 10, 11))])
+        changed = np.argwhere(after.label != before.label)
+        reach = MARGIN * 6
+        assert len(changed)  # a random network's mask does not fill the box
+        assert set(changed[:, 0]) == {2}
+        assert changed[:, 1].min() >= 5 - reach
+        assert changed[:, 1].max() < 11 + reach
+        assert changed[:, 2].min() >= 4 - reach
+        assert changed[:, 2].max() < 10 + reach
+
+    def test_points_and_masks_are_taken(self, any_base: Base, case: Path) -> None:
+        segmenter = segmenter_of(any_base)
+        before = result_of(segmenter, case, label=0)
+        rough = np.zeros(before.label.shape[1:], bool)
+        rough[3:9, 4:10] = True
+        shown = [
+            [Prompt("spleen", 1, points=((5.0, 6.0),))],
+            [Prompt("spleen", 1, points=((5.0, 6.0),), not_points=((1.0, 1.0),))],
+            [Prompt("spleen", 1, mask=rough)],
+            [Prompt("spleen", 1, mask=rough, box=(3, 2, 11, 10), points=((5.0, 6.0),))],
+        ]
+        results = [segmenter.refine(before, prompts).label for prompts in shown]
+        assert all((label[[0, 2]] == 0).all() for label in results)
+        assert len({label.tobytes() for label in results}) > 1  # they say different things
+
+    def test_a_file_is_segmented_first(self, any_base: Base, case: Path) -> None:
+        segmenter = segmenter_of(any_base)
+        prompts = [Prompt("liver", 0, box=(4, 5, 10, 11))]
+        expected = segmenter.refine(segmenter.predict(case), prompts)
+        assert np.array_equal(segmenter.refine(case, prompts).label, expected.label)
+
+
+def test_depth_adapters_take_prompts_too(any_base: Base, case: Path) -> None:
+    segmenter = segmenter_of(any_base, depth=True)
+    after = segmenter.refine(case, [Prompt("liver", 0, box=(4, 5, 10, 11))])
+    assert after.label.shape == segmenter.predict(case).label.shape
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (Prompt("lung", 0, box=(1, 1, 2, 2)), "expected one of the classes background, liver, spleen; found 'lung'"),
+        (Prompt("liver", 99, box=(1, 1, 2, 2)), "expected a slice from 0 to"),
+        (Prompt("liver", 0), "expected points, a box or a mask, found none"),
+        (Prompt("liver", 0, box=(5, 1, 2, 2)), "expected a box"),
+        (Prompt("liver", 0, points=((1.0, 999.0),)), "found 1.0, 999.0"),
+        (Prompt("liver", 0, mask=np.zeros((2, 2), bool)), "found 2 x 2"),
+    ],
+)
+def test_a_prompt_that_does_not_fit_is_refused(prompt: Prompt, message: str, tiny_base: Base, case: Path) -> None:
+    segmenter = segmenter_of(tiny_base)
+    result = result_of(segmenter, case)
+    with pytest.raises(DataError, match=message):
+        refine(Predictor(segmenter), result, [prompt])
+
+
+@pytest.mark.weights
+@pytest.mark.shared_data
+def test_one_box_per_organ_raises_the_dsc_of_an_under_trained_segmenter(shared_data: Path, tmp_path: Path) -> None:
+    """Real CT: three steps on other slices, then a box around each organ of one slice."""
+    sitk = pytest.importorskip("SimpleITK")
+    series = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(shared_data / "ct_dicom" / "series"))
+    volume = tmp_path / "ct.nii.gz"
+    sitk.WriteImage(sitk.ReadImage(series), str(volume))
+    whole = read_case(CaseFiles("truth", (shared_data / "ct_dicom" / "totalsegmentator_labels.nii.gz",)), None)
+    names = ("background", *ORGANS)
+    truth = np.zeros(whole.image[0].shape, np.int16)
+    for index, organ in enumerate(ORGANS.values(), start=1):
+        truth[whole.image[0] == organ] = index
+    smallest = [min((plane == i).sum() for i in range(1, len(names))) for plane in truth]
+    order = np.argsort(smallest)[::-1]
+    index, others = int(order[0]), order[5:7]
+    case = read_image(volume, 1)
+    segmenter = Segmenter.create(
+        "lite-medsam", LoRA(), LabelSpace.from_names(names), Preprocessing(Window(40, 400), 256, None, 1)
+    )
+    train_three_steps(segmenter, case, truth, others)
+    before = segment(Predictor(segmenter), replace(case, image=case.image[:, index : index + 1]))
+    prompts = [Prompt(name, 0, box=box_of(truth[index] == i)) for i, name in enumerate(names) if i]
+    after = refine(Predictor(segmenter), before, prompts)
+    scores = [mean_dsc(result.label[0], truth[index], len(names)) for result in (before, after)]
+    assert scores[1] > scores[0] + 0.2
+    assert scores[1] > 0.8
+
+
+def train_three_steps(segmenter: Segmenter, case: Case, truth: NDArray[np.int16], slices: NDArray[np.intp]) -> None:
+    preprocessing = segmenter.preprocessing
+    image = scale(case.image, preprocessing.intensity).swapaxes(0, 1)
+    (window,) = preprocessing.windows(*truth.shape[1:])
+    images = torch.stack([preprocessing.input_of(image[i], window) for i in slices])
+    targets = torch.stack([preprocessing.target_of(truth[i], window) for i in slices])
+    optimizer = torch.optim.AdamW([p for p in segmenter.parameters() if p.requires_grad], lr=3e-4)
+    loss = ClassAwareLoss()
+    segmenter.train()
+    for _ in range(3):
+        loss(segmenter(images), targets).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    rows, columns = np.where(mask)
+    return float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1)
+
+
+def mean_dsc(label: NDArray[np.int16], truth: NDArray[np.int16], classes: int) -> float:
+    pairs = [(label == i, truth == i) for i in range(1, classes)]
+    return float(np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs]))
