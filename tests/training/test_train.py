@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import shutil
 import signal
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -194,3 +197,46 @@ def test_two_lines_of_python_fit_and_two_predict(tiny_base: Base, nnunet_folder:
     segmenter.predict(source).save(tmp_path / "out.nii.gz")
     assert (tmp_path / "out.nii.gz").is_file()
     assert segmenter.recipe == samtailor.LoRA(rank=2)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"recipe": "adapter", "depth": True},
+        {"recipe": "adapter", "last_blocks": 1},
+        {"recipe": "lora", "dora": True},
+        {"recipe": "lora", "rslora": True, "last_blocks": 1, "checkpointing": True},
+        {"recipe": "lora", "prompt_fraction": 0.5},
+        {"recipe": "head-only", "prompt_fraction": 1.0},
+        {"recipe": "full"},
+    ],
+    ids=str,
+)
+def test_every_base_is_fitted_and_loaded_by_every_recipe(
+    settings: dict[str, Any], any_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    config = config_of(nnunet_folder, tmp_path / "run", epochs=1)
+    sampling = dataclasses.replace(config.sampling, image_size=64)
+    run = train(dataclasses.replace(config, base=any_base.name, sampling=sampling, **settings))
+    assert np.isfinite(float(rows_of(run)[0]["loss"]))
+    segmenter = samtailor.load(run.directory)
+    case = next(iter(sorted((nnunet_folder / "imagesTr").iterdir())))
+    label = segmenter.predict(case).label
+    assert label.ndim == 3
+    assert set(np.unique(label)) <= set(range(len(segmenter.labels)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": True}, "depth: expected the recipe adapter and volumes"),
+        ({"recipe": "adapter", "last_blocks": 0}, "last_blocks: expected at least 1, found 0"),
+        ({"prompt_fraction": 1.5}, "prompt_fraction: expected a fraction"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(
+    settings: dict[str, Any], message: str, tiny_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(dataclasses.replace(config_of(nnunet_folder, tmp_path / "run"), **settings))
+    assert not (tmp_path / "run").exists()

@@ -132,7 +132,7 @@ def _prompted_mask(
     scale = preprocessing.image_size / window.side
     logits = segmenter.network.decode_prompted(features, _in_network_pixels(prompt, window, scale, features))
     resized = F.interpolate(logits[None].float(), (window.side, window.side), mode="bilinear")
-    return (resized[0, 0] > 0).cpu().numpy()  # type: ignore[no-any-return]
+    return (resized[0, 0] > 0).cpu().numpy()
 
 
 def _in_network_pixels(prompt: Prompt, window: Window, scale: float, features: Features) -> Prompts:
@@ -191,4 +191,5 @@ def _second_choice(predictor: Predictor, result: Result, index: int, class_id: i
     first = max(0, index - neighbours)
     softmax = predictor.probabilities(result.scaled[first : index + neighbours + 1])[:, index - first].copy()
     softmax[class_id] = -1
-    return softmax.argmax(axis=0).astype(np.int16)
+    second: NDArray[np.int16] = softmax.argmax(axis=0).astype(np.int16)
+    return second

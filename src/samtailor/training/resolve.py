@@ -26,9 +26,10 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     """
     base = find_base(config.base)
     image_size = config.sampling.image_size or base.image_size
-    if image_size < 8 * base.stride or image_size % base.stride:
+    least = max(32, 2 * base.stride)
+    if image_size < least or image_size % base.stride:
         raise ConfigError(
-            f"sampling.image_size: expected a multiple of {base.stride}, at least {8 * base.stride}, for {base.name}; "
+            f"sampling.image_size: expected a multiple of {base.stride}, at least {least}, for {base.name}; "
             f"found {image_size}"
         )
     for name, value, least in (
