@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from samtailor.models.sam import AnySizeSam
     from samtailor.models.sam2 import HieraSam
     from samtailor.models.segmenter import Segmenter
+    from samtailor.training.estimate import Estimate
     from samtailor.training.run import Run
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ __all__ = [
     "Recipe",
     "SamTailorError",
     "check",
+    "estimate",
     "evaluate",
     "load",
     "load_base",
@@ -72,6 +74,29 @@ def train(data: str | Path, *, out: str | Path, recipe: Recipe | None = None, **
     described = recipe_to_json(recipe or LoRA())
     name = described.pop("name")
     return fit(TrainConfig(data=str(data), out=str(out), recipe=name, **described, **settings))
+
+
+def estimate(data: str | Path, *, recipe: Recipe | None = None, **settings: Any) -> Estimate:
+    """Measure how much memory and time a training takes on this machine, and what would make it fit.
+
+    Args:
+        data: nnU-Net folder or image folder.
+        recipe: What is adapted, and how; `LoRA()` if None.
+        **settings: Any other field of `samtailor.training.config.TrainConfig`.
+
+    Returns:
+        The given settings and alternatives, each measured in a process of its own.
+
+    Raises:
+        SamTailorError: If the data, the base or a setting is not as expected.
+    """
+    from samtailor.recipes.config import recipe_to_json
+    from samtailor.training.config import TrainConfig
+    from samtailor.training.estimate import estimate as measure
+
+    described = recipe_to_json(recipe or LoRA())
+    name = described.pop("name")
+    return measure(TrainConfig(**{"data": str(data), "out": "", "recipe": name, **described, **settings}))
 
 
 def check(data: str | Path) -> CheckReport:

@@ -15,6 +15,7 @@ from samtailor.cli import verbs
 from samtailor.cli.settings import (
     CheckConfig,
     DemoConfig,
+    EstimateConfig,
     EvaluateConfig,
     ModelsConfig,
     ReproduceConfig,
@@ -53,6 +54,13 @@ class Verb:
 VERBS: dict[str, Verb] = {
     "check": Verb(
         "Find everything in a labelled folder that would spoil a training.", CheckConfig, ("data",), verbs.check
+    ),
+    "estimate": Verb(
+        "Measure how much memory and time a training takes here, and what would make it fit.",
+        EstimateConfig,
+        ("data",),
+        verbs.estimate,
+        "It takes the flags of train, so that it can stand in its place.",
     ),
     "train": Verb(
         "Fit a segmenter to a labelled folder.",

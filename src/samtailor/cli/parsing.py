@@ -25,8 +25,8 @@ def make_parser(verb: str, summary: str, settings: type[Any], words: tuple[str, 
         words: Fields that are given by position; the others are flags.
         note: Text below the help.
     """
-    docstring = docstring_parser.parse(settings.__doc__ or "")
-    helps = {parameter.arg_name: parameter.description for parameter in docstring.params}
+    docstrings = [docstring_parser.parse(kind.__doc__ or "") for kind in reversed(settings.__mro__[:-1])]
+    helps = {parameter.arg_name: parameter.description for docstring in docstrings for parameter in docstring.params}
     types = get_type_hints(settings)
     required = [f"--{field.name} {field.name.upper()}" for field in _required(settings) if field.name not in words]
     parser = ArgumentParser(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from samtailor.metrics.empty import EmptyRule
 from samtailor.recipes.config import RecipeName
+from samtailor.training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,23 @@ class CheckConfig:
     fold: int = 0
     seed: int = 0
     json: bool = False
+
+
+@dataclass(frozen=True)
+class EstimateConfig(TrainConfig):
+    """Everything that determines a training, of which memory and time are estimated.
+
+    Attributes:
+        out: Directory of the run; nothing is written there.
+        json: Print everything as JSON.
+    """
+
+    out: str = ""
+    json: bool = False
+
+    def training(self) -> TrainConfig:
+        """The settings of the training itself."""
+        return TrainConfig(**{field.name: getattr(self, field.name) for field in fields(TrainConfig)})
 
 
 @dataclass(frozen=True)

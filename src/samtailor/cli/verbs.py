@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from samtailor.cli.settings import (
         CheckConfig,
         DemoConfig,
+        EstimateConfig,
         EvaluateConfig,
         ModelsConfig,
         ReproduceConfig,
@@ -59,6 +60,23 @@ def train(config: TrainConfig) -> int:
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(_how_to_go_on(Path(config.out))) from interrupt
     _print_run(run, config.data)
+    return 0
+
+
+def estimate(config: EstimateConfig) -> int:
+    """Measure some steps, and print what a training takes here and what would make it fit."""
+    from rich.console import Console
+
+    from samtailor.cli.progress import Bars
+    from samtailor.training.estimate import estimate as measure
+    from samtailor.training.estimate_table import render
+
+    with Bars() as bars:
+        result = measure(config.training(), bars)
+    if config.json:
+        print(json.dumps(result.to_json(), indent=1))
+    else:
+        Console(highlight=False, markup=False).print(render(result))
     return 0
 
 
@@ -127,9 +145,7 @@ def predict(config: PredictConfig) -> int:
 
 def models(config: ModelsConfig) -> int:
     """Print the zoo, with parameter counts under a recipe."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from samtailor.evaluation.tables import Table
     from samtailor.models.counts import parameter_table
     from samtailor.models.sources import cached_path
     from samtailor.models.zoo import BASES
@@ -139,24 +155,19 @@ def models(config: ModelsConfig) -> int:
         if value < least:
             raise ConfigError(f"{name}: expected at least {least}, found {value}")
     recipe = make_recipe(config.recipe, vars(config))
-    table = Table(title=f"Base models, parameters with {recipe} and {config.classes} classes")
-    for column in ("name", "total", "trainable", "input", "normalisation", "licence", "source", "cached"):
-        table.add_column(column, justify="right" if column in ("total", "trainable") else "left")
+    rows = []
     for count in parameter_table(recipe, config.classes):
         base = BASES[count.base]
-        size = f"{base.image_size} x {base.image_size}"
         cached = "yes" if cached_path(base.weights()) else "no"
-        row = (
-            f"{count.total:,}",
-            f"{count.trainable:,}",
-            size,
-            _normalisation(base),
-            base.licence,
-            base.source,
-            cached,
-        )
-        table.add_row(base.name, *row)
-    Console(highlight=False, markup=False).print(table)
+        numbers = (f"{count.total:,}", f"{count.trainable:,}", str(base.image_size))
+        rows.append((base.name, *numbers, _normalisation(base), base.licence, base.source, cached))
+    header = ("base", "total", "trainable", "input", "normalisation", "licence", "source", "cached")
+    notes = (
+        f"Parameters with {recipe} and {config.classes} classes. Input: image side of the pretraining; any multiple of "
+        "16 (SAM, MobileSAM), 32 (SAM 2) or 4 (lite-medsam) will do.",
+        "Other weights: --weights with a file of the authors, a folder in transformers' format, or a hub name.",
+    )
+    print(Table(header, tuple(rows), notes).to_markdown())
     return 0
 
 
@@ -245,5 +256,7 @@ def _normalisation(base: Base) -> str:
     """How a base wants its images, in words."""
     if set(base.mean) == {0.0} and set(base.std) == {1.0}:
         return "[0, 1]"
+    if base.mean == (0.485, 0.456, 0.406) and base.std == (0.229, 0.224, 0.225):
+        return "ImageNet's"
     mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (base.mean, base.std))
-    return f"[0, 1], mean {mean}, std {std}"
+    return f"mean {mean}, std {std}"

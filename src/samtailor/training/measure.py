@@ -1,0 +1,342 @@
+"""Some real training steps, measured in a process of their own: `python -m samtailor.training.measure FOLDER`."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+
+from samtailor import errors
+from samtailor.data.cache import CachedCase
+from samtailor.data.formats.atomic import atomic
+from samtailor.data.labels import LabelSpace
+from samtailor.inference.predictor import choose_device
+from samtailor.models.segmenter import Segmenter
+from samtailor.recipes.config import HeadOnly
+from samtailor.training.config import TrainConfig
+from samtailor.training.embeddings import windows_of
+from samtailor.training.memory import peak_memory, resident_memory
+from samtailor.training.run import Run
+from samtailor.training.train import Cases, new_segmenter, precision_of, prepare
+
+WARM_UP = 1
+"""Steps before the clock starts: the first one allocates, and makes the optimiser's state."""
+STEPS = 10
+"""Steps that are measured at most."""
+ENOUGH = 6.0
+"""Seconds of measured steps after which no further one begins."""
+
+_POLL = 0.05  # seconds between two looks at a child's memory
+_ARRAYS = ("image", "label", "counts")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is measured.
+
+    Attributes:
+        config: Resolved config.
+        labels: Classes.
+        train: Some slices to train on.
+        validation: Some slices to validate on, perhaps only a corner of each.
+        largest: Slices, rows and columns of the largest validation case.
+    """
+
+    config: TrainConfig
+    labels: LabelSpace
+    train: CachedCase
+    validation: CachedCase
+    largest: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a setting took.
+
+    Attributes:
+        device: Where it was computed, in words.
+        memory: The most memory the process held, in bytes.
+        weights: Bytes of all weights.
+        optimiser: Bytes of gradients and AdamW's two moments.
+        gpu_memory: The most memory PyTorch held on the GPU, in bytes; None without one.
+        gpu_free: GPU memory that was free when the process began, in bytes; None without one.
+        steps: Training steps that were measured.
+        step_seconds: Seconds per training step, its samples' preparation included.
+        window_seconds: Seconds per window of a validation case.
+        embedding_seconds: Seconds per window whose image embedding is computed once; 0 for recipes that do without.
+        embedding_bytes: Bytes on disk per window; 0 for recipes that do without.
+    """
+
+    device: str
+    memory: int
+    weights: int
+    optimiser: int
+    gpu_memory: int | None
+    gpu_free: int | None
+    steps: int
+    step_seconds: float
+    window_seconds: float
+    embedding_seconds: float = 0.0
+    embedding_bytes: int = 0
+
+
+def measure(job: Job, scratch: Path) -> Measurement:
+    """Train some steps and validate on some slices, in this process.
+
+    Args:
+        job: What is measured.
+        scratch: Folder for image embeddings.
+
+    Returns:
+        Peaks of memory are those of the whole process, whatever it did before.
+
+    Raises:
+        MemoryError: If the memory of the machine or the GPU does not suffice (see also `is_shortage`).
+    """
+    device = choose_device(job.config.device)
+    gpu_free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    drawn = (WARM_UP + STEPS) * job.config.batch_size
+    # Samples are prepared here and timed apart; what workers save is calculated.
+    config = replace(job.config, workers=0, sampling=replace(job.config.sampling, per_epoch=drawn))
+    segmenter = new_segmenter(config, job.labels, job.train.image.shape[1])
+    cases = Cases([job.train], [job.validation, job.validation])  # the first validation warms up
+    fitting = prepare(config, segmenter, cases, scratch / "warm-up")
+    embedding_seconds, embedding_bytes = 0.0, 0
+    if isinstance(segmenter.recipe, HeadOnly):
+        begin = _now(device)
+        fitting = prepare(config, segmenter, Cases([job.train], [job.validation]), scratch / "measured")
+        windows = sum(len(windows_of(case, segmenter)) for case in (job.train, job.validation))
+        embedding_seconds = (_now(device) - begin) / windows
+        shapes = segmenter.network.feature_shapes(segmenter.preprocessing.image_size)
+        embedding_bytes = 2 * sum(prod(shape) for shape in shapes)
+    clock = _Clock(device, job)
+    trainer = lightning.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1,
+        precision=precision_of(config, device),
+        max_epochs=1,
+        gradient_clip_val=config.optim.clip,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        logger=False,
+        callbacks=[clock],
+    )
+    trainer.fit(fitting.task, fitting.samples, fitting.cases)
+    return Measurement(
+        device=_in_words(device),
+        memory=peak_memory(),
+        weights=_bytes(segmenter, trained=False),
+        optimiser=3 * _bytes(segmenter, trained=True),
+        gpu_memory=torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None,
+        gpu_free=gpu_free,
+        steps=len(clock.computing) - WARM_UP,
+        step_seconds=clock.step_seconds(job.config.workers),
+        window_seconds=clock.validating[-1] / len(windows_of(job.validation, segmenter)),
+        embedding_seconds=embedding_seconds,
+        embedding_bytes=embedding_bytes,
+    )
+
+
+class _Clock(lightning.Callback):
+    """Times steps and validations; holds what validating a whole case holds beside the windows of some slices."""
+
+    def __init__(self, device: torch.device, job: Job) -> None:
+        self.preparing: list[float] = []
+        self.computing: list[float] = []
+        self.validating: list[float] = []
+        self._device = device
+        self._mark = 0.0
+        self._held: list[Any] = []
+        slices, height, width = job.largest
+        seen = job.validation.image
+        self._voxels = slices * height * width - len(seen) * prod(seen.shape[2:])
+        # Windows are blended in a sum, which is divided by the sum of their weights.
+        self._logits = 2 * (len(job.labels) + 1) * (height * width - prod(seen.shape[2:]))
+
+    def step_seconds(self, workers: int) -> float:
+        """Seconds per step if that many processes prepare samples."""
+        preparing, computing = (float(np.median(times[WARM_UP:])) for times in (self.preparing, self.computing))
+        return max(computing, preparing / workers) if workers else computing + preparing
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._lap()
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.preparing.append(self._lap())
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        self.computing.append(self._lap())
+        if sum(self.preparing[WARM_UP:] + self.computing[WARM_UP:]) > ENOUGH:
+            trainer.should_stop = True
+
+    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._held = [np.ones(max(0, self._voxels), np.int16), torch.ones(max(0, self._logits), device=self._device)]
+
+    def on_validation_batch_start(self, *_: Any) -> None:
+        self._lap()
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self.validating.append(self._lap())
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._held.clear()
+
+    def _lap(self) -> float:
+        """Seconds since the last call."""
+        now = _now(self._device)
+        lap, self._mark = now - self._mark, now
+        return lap
+
+
+def _now(device: torch.device) -> float:
+    """Seconds on the clock once the device has done everything."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _in_words(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"the CPU, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _bytes(segmenter: Segmenter, trained: bool) -> int:
+    """Bytes of all parameters, or only of the trained ones."""
+    return sum(p.nbytes for p in segmenter.parameters() if p.requires_grad or not trained)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice."""
+    match error:
+        case MemoryError() | torch.OutOfMemoryError():
+            return True
+        case OSError():
+            return error.errno == errno.ENOMEM
+        case RuntimeError():
+            signs = ("can't allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED")
+            return any(sign in str(error) for sign in signs)
+    return False
+
+
+def measure_apart(job: Job, limit: int) -> Measurement | None:
+    """Measure in a fresh process, which is ended as soon as it holds more memory than it may.
+
+    Args:
+        job: What is measured.
+        limit: Bytes of memory the process may hold.
+
+    Returns:
+        None if memory does not suffice.
+
+    Raises:
+        SamTailorError: That of the other process.
+        RuntimeError: If it ends with anything else; with what it wrote.
+    """
+    with tempfile.TemporaryDirectory(prefix="samtailor-estimate-") as scratch:
+        folder = Path(scratch)
+        _write(job, folder)
+        command = [sys.executable, "-m", "samtailor.training.measure", scratch]
+        with (folder / "log.txt").open("wb") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            try:
+                suffices = _watch(process, limit)
+            finally:  # also on Ctrl-C
+                process.kill()
+                process.wait()
+        if not suffices or process.returncode == -signal.SIGKILL:
+            return None
+        return _read(folder)
+
+
+def _watch(process: subprocess.Popen[bytes], limit: int) -> bool:
+    """Wait for the end of a process; False as soon as it holds more memory than it may."""
+    while True:
+        try:
+            process.wait(_POLL)
+            return True
+        except subprocess.TimeoutExpired:
+            if resident_memory(process.pid) > limit:
+                return False
+
+
+def _write(job: Job, folder: Path) -> None:
+    Run(folder).write_config(job.config)
+    for name, case in (("train", job.train), ("validation", job.validation)):
+        (folder / name).mkdir()
+        for array in _ARRAYS:
+            np.save(folder / name / f"{array}.npy", getattr(case, array))
+    (folder / "job.json").write_text(json.dumps({"labels": job.labels.to_json(), "largest": job.largest}))
+
+
+def _job_of(folder: Path) -> Job:
+    """Inverse of `_write`; the arrays stay on disk."""
+    content = json.loads((folder / "job.json").read_text())
+
+    def case(name: str) -> CachedCase:
+        arrays = {array: np.load(folder / name / f"{array}.npy", mmap_mode="r") for array in _ARRAYS}
+        return CachedCase(name, name, spacing=None, **arrays)
+
+    return Job(
+        config=Run(folder).read_config(),
+        labels=LabelSpace.from_json(content["labels"]),
+        train=case("train"),
+        validation=case("validation"),
+        largest=tuple(content["largest"]),
+    )
+
+
+def _read(folder: Path) -> Measurement | None:
+    """What the other process found."""
+    result = folder / "result.json"
+    if not result.is_file():
+        raise RuntimeError(f"measuring a training step failed:\n{(folder / 'log.txt').read_text(errors='replace')}")
+    match json.loads(result.read_text()):
+        case {"measurement": found}:
+            return Measurement(**found)
+        case {"shortage": _}:
+            return None
+        case {"error": kind, "message": message} if hasattr(errors, kind):
+            raise getattr(errors, kind)(message)
+        case {"error": kind, "message": message, "traceback": text}:
+            raise RuntimeError(f"measuring a training step failed with {kind}: {message}\n{text}")
+    raise RuntimeError(f"measuring a training step gave {result.read_text()}")
+
+
+def main(folder: Path) -> None:
+    """Measure the job in a folder and leave `result.json` there."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+    content: dict[str, Any]
+    try:
+        content = {"measurement": asdict(measure(_job_of(folder), folder))}
+    except Exception as error:
+        if is_shortage(error):
+            content = {"shortage": str(error)}
+        else:
+            content = {"error": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}
+    with atomic(folder / "result.json") as scratch:
+        scratch.write_text(json.dumps(content))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
