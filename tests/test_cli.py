@@ -184,7 +184,7 @@ def test_models_tells_the_parameters_of_a_recipe(
     text = capsys.readouterr().out
     assert "lite-medsam" in text
     assert "Apache-2.0" in text
-    assert "256 x 256" in text
+    assert "|   256 |" in text
     assert "classes: expected at least 2" in failure(capsys, "models", "--classes", "1")
 
 

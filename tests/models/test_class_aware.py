@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from samtailor.models.class_aware import ClassAwareSam, StackedHypernetworks, source_tokens
+from samtailor.models.class_aware import ClassAwareSam, Prompts, StackedHypernetworks, source_tokens
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import Base, find_base, load_base
 from samtailor.recipes.config import LoRA
@@ -19,20 +19,49 @@ def test_every_number_of_classes_gives_that_many_logits(classes: int, tiny_base:
     logits.square().mean().backward()
 
 
-def test_any_multiple_of_the_stride_is_a_valid_size(tiny_base: Base) -> None:
-    network = ClassAwareSam(load_base(tiny_base.name), 3)
-    for side in (32, 36, 64, 100):
-        assert network(torch.rand(1, 3, side, side)).shape == (1, 3, side, side)
-
-
-def test_three_classes_start_as_sam_s_own_masks(tiny_base: Base) -> None:
+@pytest.mark.parametrize("side", [96, 256, 512, 1024])
+def test_three_classes_start_as_sam_s_own_masks_at_any_size(side: int, any_base: Base) -> None:
     # With three classes the tokens are exactly the base's four, so the logits must be the base's multi-masks.
-    base = load_base(tiny_base.name)
-    images = torch.rand(1, 3, 256, 256)
+    base = load_base(any_base.name)
+    images = torch.rand(1, 3, side, side)
     with torch.inference_mode():
         expected = base(pixel_values=images, multimask_output=True).pred_masks[:, 0]
-        found = ClassAwareSam(base, 3)(images)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+        network = ClassAwareSam(base, 3)
+        found = network(images)
+        shapes = [tuple(feature.shape[1:]) for feature in network.encode(images)]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert shapes == network.feature_shapes(side)
+
+
+def test_a_prompted_object_is_sam_s_own_single_mask(any_base: Base) -> None:
+    base = load_base(any_base.name)
+    images, box = torch.rand(2, 3, 64, 64), torch.tensor([[5.0, 9.0, 40.0, 50.0], [1.0, 2.0, 30.0, 60.0]])
+    points, labels = torch.tensor([[[9.0, 9.0]], [[20.0, 30.0]]]), torch.ones(2, 1, dtype=torch.int)
+    base.train()  # SAM 2 replaces an unstable single mask by another in evaluation
+    with torch.inference_mode():
+        by_box = base(pixel_values=images, input_boxes=box[:, None], multimask_output=False).pred_masks[:, 0, 0]
+        by_point = base(
+            pixel_values=images, input_points=points[:, None], input_labels=labels[:, None], multimask_output=False
+        ).pred_masks[:, 0, 0]
+        network = ClassAwareSam(base, 3)
+        features = network.encode(images)
+        torch.testing.assert_close(network.decode_prompted(features, Prompts(boxes=box)), by_box, rtol=1e-4, atol=1e-5)
+        found = network.decode_prompted(features, Prompts(points=points, labels=labels))
+        torch.testing.assert_close(found, by_point, rtol=1e-4, atol=1e-5)
+
+
+def test_recomputed_activations_give_the_same_gradients(any_base: Base) -> None:
+    network = ClassAwareSam(load_base(any_base.name), 3).train()
+    images = torch.rand(1, 3, 64, 64)
+    gradients = []
+    for on in (False, True):
+        network.recompute_activations(on)
+        network.zero_grad()
+        network(images).square().mean().backward()
+        gradients.append({n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_tokens_start_from_pretrained_ones_in_turn() -> None:

