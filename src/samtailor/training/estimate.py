@@ -114,9 +114,9 @@ class Estimate:
         """What to do, in one line."""
         match self.recommended:
             case None:
+                recipe = "" if self.recipe == "head-only" else "--recipe head-only, "
                 return (
-                    "Nothing here fits: try --recipe head-only, a smaller base (samtailor models), or a machine with "
-                    "more memory."
+                    f"Nothing here fits: try {recipe}a smaller base (samtailor models), or a machine with more memory."
                 )
             case Option(flags=""):
                 return "It fits: train with these settings."

@@ -18,7 +18,8 @@ def render(estimate: Estimate) -> Group:
 
 
 def _table(estimate: Estimate) -> Table:
-    table = Table(title=f"{estimate.base}, {estimate.recipe}, {estimate.epochs} epochs of {estimate.data}")
+    epochs = f"{estimate.epochs} epoch{'s' if estimate.epochs > 1 else ''}"
+    table = Table(title=f"{estimate.base}, {estimate.recipe}, {epochs} of {estimate.data}")
     gpu = any(option.measured and option.measured.gpu_memory is not None for option in estimate.options)
     table.add_column("settings")
     for column in ("memory", *(["GPU memory"] if gpu else []), "per step", "whole training"):

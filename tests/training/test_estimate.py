@@ -1,0 +1,247 @@
+"""What an estimate promises: the work that training would do, measured; settings that fit, as flags of train."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from samtailor.cli import VERBS, main, parser_of
+from samtailor.cli.parsing import parse
+from samtailor.data.cache import SliceCache
+from samtailor.data.dataset import open_dataset
+from samtailor.errors import ConfigError, DataError
+from samtailor.models.zoo import Base
+from samtailor.recipes.config import RecipeName
+from samtailor.training import measure as measuring
+from samtailor.training.config import OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.estimate import Estimate, estimate, flags_of
+from samtailor.training.estimate_table import in_bytes, in_time, render
+from samtailor.training.measure import Job, Measurement, measure
+from samtailor.training.resolve import preprocessing_of, resolve
+from samtailor.training.train import Cases, new_segmenter, prepare
+from tests import generate
+
+Rule = Callable[[TrainConfig], bool]
+
+
+@pytest.fixture(autouse=True)
+def _one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One measured step is enough."""
+    monkeypatch.setattr(measuring, "ENOUGH", 0.0)
+
+
+def config_of(data: Path, recipe: RecipeName = "lora", image_size: int = 64) -> TrainConfig:
+    return TrainConfig(
+        data=str(data),
+        out="never-written",
+        base="tiny-sam",
+        recipe=recipe,
+        epochs=4,
+        sampling=SamplingConfig(image_size=image_size),
+        device="cpu",
+    )
+
+
+def measured_here(config: TrainConfig, scratch: Path) -> Estimate:
+    """Estimate in this process, which knows the tiny base."""
+    count = iter(range(100))
+    return estimate(config, measure=lambda job, limit: measure(job, scratch / str(next(count))))
+
+
+def by_rule(config: TrainConfig, suffices: Rule) -> Estimate:
+    """Estimate for a machine on which memory suffices by a rule."""
+
+    def by(job: Job, limit: int) -> Measurement | None:
+        found = Measurement("a rule", 2**20, 2**10, 2**10, None, None, 3, step_seconds=2.0, window_seconds=0.5)
+        return found if suffices(job.config) else None
+
+    return estimate(config, measure=by)
+
+
+def printed(found: Estimate) -> str:
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(render(found))
+    return console.export_text()
+
+
+@pytest.mark.parametrize("recipe", ["lora", "adapter", "head-only", "full"])
+def test_every_recipe_is_measured(recipe: RecipeName, tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    config = config_of(nnunet_folder, recipe)
+    given, *others = (found := measured_here(config, tmp_path)).options
+    assert given.flags == ""
+    assert given.fits
+    assert given.measured is not None
+    assert given.seconds is not None
+    assert given.measured.memory > given.measured.weights
+    assert given.measured.step_seconds > 0
+    assert given.seconds > config.epochs * given.steps_per_epoch * given.measured.step_seconds
+    assert (given.measured.embedding_seconds > 0) == (recipe == "head-only") == bool(given.disk)
+    flags = {option.flags for option in others}
+    assert {"--batch_size 1 --optim.accumulate 4", "--sampling.image_size 32"} <= flags
+    assert ("--checkpointing" in flags) == (recipe != "head-only")
+    assert any("--last_blocks" in flag for flag in flags) == (recipe in ("lora", "adapter"))
+    assert found.recommended is given
+    assert "It fits" in printed(found)
+    assert json.loads(json.dumps(found.to_json()))["recommended"] == ""
+
+
+def test_slices_with_neighbours_are_measured_in_groups(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    config = replace(config_of(nnunet_folder, "adapter", 32), depth=True, batch_size=1, prompt_fraction=0.5)
+    assert measured_here(config, tmp_path).options[0].fits
+
+
+@pytest.mark.parametrize("recipe", ["lora", "head-only"])
+@pytest.mark.parametrize("field", [None, 16])
+def test_as_much_is_counted_as_training_computes(
+    recipe: RecipeName, field: int | None, tiny_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    folder = open_dataset(nnunet_folder)
+    config = resolve(config_of(nnunet_folder, recipe), folder)
+    config = replace(config, sampling=replace(config.sampling, field=field))
+    preprocessing = preprocessing_of(config, 1)
+    cache = SliceCache(folder.labels, preprocessing.intensity, channels=1)
+    cases = Cases(*([cache.load(file) for file in folder.split(split)] for split in ("train", "val")))
+    fitting = prepare(config, new_segmenter(config, folder.labels, 1), cases, tmp_path)
+    found = by_rule(config, lambda _: True)
+    assert found.options[0].steps_per_epoch == len(fitting.samples)
+    (case,) = cases.validation
+    assert found.workload.validation_windows == len(case.image) * len(preprocessing.windows(*case.image.shape[2:]))
+    assert found.workload.training_cases == (4, 4)
+
+
+def test_many_cases_are_counted_in_part(tiny_base: Base, tmp_path: Path) -> None:
+    config = config_of(generate.image_folder(tmp_path / "many", cases=30))
+    found = by_rule(config, lambda _: True)
+    assert found.workload.training_cases == (21, 8)
+    assert found.workload.samples == 21
+    assert "21 cases (8 of them counted)" in printed(found)
+
+
+def test_windows_of_large_pictures_are_measured_in_a_corner(tiny_base: Base, tmp_path: Path) -> None:
+    data = generate.image_folder(tmp_path / "large", cases=4, size=(160, 200))
+    config = config_of(data, "head-only", 32)
+    config = replace(config, batch_size=2, sampling=replace(config.sampling, field=16))
+    jobs: list[Job] = []
+
+    def look(job: Job, limit: int) -> Measurement:
+        jobs.append(job)
+        return measure(job, tmp_path / str(len(jobs)))
+
+    found = estimate(config, measure=look)
+    assert jobs[0].train.image.shape[2:] == jobs[0].validation.image.shape[2:] == (32, 32)
+    assert jobs[0].largest == (1, 160, 200)
+    assert found.workload.validation_windows > 100
+
+
+def test_the_whole_training_is_the_sum_of_its_parts(tiny_base: Base, nnunet_folder: Path) -> None:
+    config = replace(config_of(nnunet_folder), epochs=5, validate_every=2)
+    found = by_rule(config, lambda _: True)
+    steps, windows = found.options[0].steps_per_epoch, found.workload.validation_windows
+    assert found.options[0].seconds == 5 * steps * 2.0 + 2 * windows * 0.5
+
+
+def test_the_change_that_fits_and_changes_least_is_recommended(tiny_base: Base, nnunet_folder: Path) -> None:
+    found = by_rule(config_of(nnunet_folder), lambda c: c.batch_size <= 2 or c.sampling.image_size == 32)
+    assert found.recommended is not None
+    assert found.recommended.flags == "--batch_size 2 --optim.accumulate 2"
+    assert found.advice() == "It does not fit as it is; it fits with: --batch_size 2 --optim.accumulate 2"
+    assert "too much" in printed(found)
+
+
+def test_changes_are_combined_only_if_none_fits_alone(tiny_base: Base, nnunet_folder: Path) -> None:
+    alone = by_rule(config_of(nnunet_folder), lambda c: c.checkpointing)
+    assert len(alone.options) == 6
+    both = by_rule(config_of(nnunet_folder), lambda c: c.checkpointing and c.batch_size == 1)
+    assert len(both.options) == 7
+    assert both.options[-1].fits
+    assert both.options[-1].flags == "--batch_size 1 --checkpointing --optim.accumulate 4"
+
+
+def test_where_nothing_fits_other_ways_are_named(tiny_base: Base, nnunet_folder: Path) -> None:
+    found = by_rule(config_of(nnunet_folder), lambda _: False)
+    assert found.recommended is None
+    assert "--recipe head-only" in found.advice()
+    assert "--recipe" not in by_rule(config_of(nnunet_folder, "head-only"), lambda _: False).advice()
+
+
+def test_more_than_the_free_memory_does_not_fit(tiny_base: Base, nnunet_folder: Path) -> None:
+    huge = Measurement("a rule", 2**60, 1, 1, None, None, 3, 1.0, 1.0)
+    on_gpu = Measurement("a GPU", 2**20, 1, 1, 95, 100, 3, 1.0, 1.0)
+    fitting = replace(on_gpu, gpu_memory=80)
+    config = config_of(nnunet_folder)
+    for found, fits in ((huge, False), (on_gpu, False), (fitting, True)):
+        estimated = estimate(config, measure=lambda job, limit, found=found: found)  # type: ignore[misc]
+        assert [option.fits for option in estimated.options[:6]] == [fits] * 6
+    assert "GPU memory" in printed(estimated)
+
+
+def test_the_flags_are_those_of_train(tiny_base: Base, nnunet_folder: Path) -> None:
+    seen: list[TrainConfig] = []
+    by_rule(config_of(nnunet_folder), lambda c: bool(seen.append(c)))
+    parser = parser_of("train", VERBS["train"])
+    for changed in seen:
+        flags = flags_of(seen[0], changed).split()
+        config = parse(parser, TrainConfig, [str(nnunet_folder), "--out", "run", *flags])
+        for name in ("batch_size", "checkpointing", "last_blocks"):
+            assert getattr(config, name) == getattr(changed, name)
+        assert config.optim.accumulate == changed.optim.accumulate
+
+
+def test_estimate_stands_where_train_stood(tiny_base: Base, tmp_path: Path) -> None:
+    flags = ["data", "--out", "run", "--recipe", "adapter", "--optim.lr", "0.1", "--checkpointing"]
+    configs = [parse(parser_of(name, VERBS[name]), VERBS[name].settings, flags) for name in ("train", "estimate")]
+    assert configs[1].training() == configs[0]
+    file = tmp_path / "config.yaml"
+    file.write_text("data: theirs\nout: run\nrank: 8\n")
+    config = parse(parser_of("estimate", VERBS["estimate"]), VERBS["estimate"].settings, ["--config", str(file)])
+    assert (config.data, config.rank) == ("theirs", 8)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"base": "no-such"}, {"sampling": SamplingConfig(image_size=33)}, {"optim": OptimConfig(lr=-1.0)}],
+    ids=["base", "size", "lr"],
+)
+def test_what_train_refuses_is_refused(wrong: dict[str, object], tiny_base: Base, nnunet_folder: Path) -> None:
+    config = TrainConfig(**{**vars(config_of(nnunet_folder)), **wrong})
+    with pytest.raises(ConfigError) as of_train:
+        resolve(config, open_dataset(nnunet_folder))
+    with pytest.raises(ConfigError) as of_estimate:
+        by_rule(config, lambda _: True)
+    assert str(of_estimate.value) == str(of_train.value)
+
+
+def test_data_without_foreground_is_refused(tiny_base: Base, tmp_path: Path) -> None:
+    data = generate.image_folder(tmp_path / "bare", cases=5)
+    for mask in (data / "masks").iterdir():
+        generate.Image.fromarray(generate.np.zeros((40, 48), "uint8")).save(mask)
+    with pytest.raises(DataError, match="labelled pixels"):
+        by_rule(config_of(data), lambda _: True)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([in_bytes(n) for n in (2048, 830 << 20, 5 << 29)], ["2 KiB", "830 MiB", "2.5 GiB"]),
+        ([in_time(s) for s in (0.0451, 2.13, 840, 11100)], ["45 ms", "2.1 s", "14 min", "3 h 05 min"]),
+    ],
+)
+def test_numbers_are_said_in_words(words: list[str], expected: list[str]) -> None:
+    assert words == expected
+
+
+@pytest.mark.weights
+def test_the_command_measures_apart_and_prints_json(image_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--recipe", "head-only", "--batch_size", "1", "--sampling.image_size", "32", "--epochs", "1"]
+    assert main(["estimate", str(image_folder), *flags, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["options"][0]["fits"]
+    assert content["options"][0]["measured"]["memory"] > 100e6
+    assert content["workload"]["samples"] > 0
+    assert content["advice"] == "It fits: train with these settings."

@@ -1,0 +1,85 @@
+"""A measurement runs real steps, apart from the caller, and never takes the caller down."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from samtailor.data.dataset import open_dataset
+from samtailor.data.labels import LabelSpace
+from samtailor.errors import ConfigError
+from samtailor.models.zoo import Base
+from samtailor.training import measure as measuring
+from samtailor.training.config import SamplingConfig, TrainConfig
+from samtailor.training.measure import Job, is_shortage, measure, measure_apart
+from samtailor.training.resolve import resolve
+from tests.training.cases import cached_case
+
+AMPLE = 1 << 50
+
+
+@pytest.fixture
+def job(tiny_base: Base, nnunet_folder: Path, label_space: LabelSpace) -> Job:
+    """The tiny base, which is in the zoo of this process only."""
+    config = TrainConfig(
+        data=str(nnunet_folder), out="", base=tiny_base.name, device="cpu", sampling=SamplingConfig(image_size=32)
+    )
+    case = cached_case(label_space)
+    return Job(resolve(config, open_dataset(nnunet_folder)), label_space, case, case, case.image[:, 0].shape)
+
+
+def test_the_clock_stops_when_enough_is_known(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert measure(job, tmp_path).steps > 1
+    monkeypatch.setattr(measuring, "ENOUGH", 0.0)
+    found = measure(job, tmp_path)
+    assert found.steps == 1
+    assert found.window_seconds > 0
+
+
+def test_workers_take_the_preparation_off_the_step(job: Job) -> None:
+    clock = measuring._Clock(torch.device("cpu"), job)
+    clock.preparing, clock.computing = [99.0, 6.0], [99.0, 2.0]
+    assert [clock.step_seconds(workers) for workers in (0, 1, 3, 6)] == [8.0, 6.0, 2.0, 2.0]
+
+
+def test_what_a_whole_case_takes_counts_though_only_slices_are_validated(job: Job, tmp_path: Path) -> None:
+    small = measure(job, tmp_path).memory
+    pixels = 20_000_000
+    large = measure(replace(job, largest=(1, pixels, 1)), tmp_path).memory
+    assert large - small > pixels * (2 + 4 * 2 * len(job.labels)) / 2
+
+
+def test_errors_of_the_other_process_come_back(job: Job) -> None:
+    with pytest.raises(ConfigError, match=r"expected one of sam-vit-b.*found 'tiny-sam'"):
+        measure_apart(job, AMPLE)
+
+
+def test_a_process_that_takes_too_much_is_ended(job: Job) -> None:
+    assert measure_apart(job, 1 << 20) is None
+    assert not psutil.Process().children()
+
+
+def test_ctrl_c_ends_the_other_process(job: Job) -> None:
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        measure_apart(job, AMPLE)
+    timer.join()
+    assert not psutil.Process().children()
+
+
+def test_memory_that_does_not_suffice_is_told_from_other_errors() -> None:
+    with pytest.raises(RuntimeError) as shortage:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_shortage(shortage.value)
+    assert is_shortage(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_shortage(MemoryError())
+    assert not is_shortage(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not is_shortage(FileNotFoundError(2, "nothing"))
