@@ -1,4 +1,4 @@
-"""With the same weights, our networks give the numbers of the authors' own (tests/reference/make_references.py)."""
+"""With the same weights, our networks give the numbers of the authors' own (tests/originals/make_references.py)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from samtailor.models.checkpoints import load_strictly
 from samtailor.models.key_maps import MOBILE_SAM_UNUSED, convert_hiera, convert_tiny_vit, convert_vit
-from tests.reference.networks import LITE_MEDSAM, MOBILE_SAM, SIDES, build
-from tests.reference.weights import random_state, random_tensor, thinned
+from tests.originals.networks import LITE_MEDSAM, MOBILE_SAM, SIDES, build
+from tests.originals.weights import random_state, random_tensor, thinned
 
-FOLDER = Path(__file__).parents[1] / "reference"
+FOLDER = Path(__file__).parents[1] / "originals"
 PROMPTS = ("default", "points", "box", "mask")
 
 

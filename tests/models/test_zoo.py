@@ -15,7 +15,7 @@ from samtailor.models.key_maps import convert_hiera, convert_vit
 from samtailor.models.sam import sam_config
 from samtailor.models.sam2_video_keys import TRANSFORMERS_KEYS, VIDEO_KEYS
 from samtailor.models.zoo import BASES, find_base, identify, load_base
-from tests.reference.networks import SAM, build
+from tests.originals.networks import SAM, build
 
 NAMES = [
     *(f"sam-vit-{size}" for size in "blh"),

@@ -6,7 +6,15 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 
 class Bars:
@@ -55,3 +63,36 @@ class Bars:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Downloads:
+    """A bar in bytes for every file that is fetched; nothing where nothing is."""
+
+    def __init__(self) -> None:
+        """Show bars on the error stream."""
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True))
+        self._files: dict[str, TaskID] = {}
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Report.
+
+        Args:
+            name: The file.
+            done: Bytes that have come.
+            total: All its bytes; 0 while nobody knows.
+        """
+        if not self._files:
+            self._progress.start()
+        if name not in self._files:
+            self._files[name] = self._progress.add_task(name, total=None)
+        self._progress.update(self._files[name], completed=done, total=total or None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._files:
+            self._progress.stop()

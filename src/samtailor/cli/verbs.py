@@ -41,13 +41,12 @@ def check(config: CheckConfig) -> int:
 def train(config: TrainConfig) -> int:
     """Check the data, fit, and say where everything is."""
     from samtailor.cli.progress import Bars
-    from samtailor.models.zoo import find_base
     from samtailor.training.run import Run
     from samtailor.training.train import train as fit
 
-    # What needs no look at the data is refused before the data is read.
+    # What needs no look at the data is refused, and fetched, before the data is read.
     Run(Path(config.out)).require_new()
-    find_base(config.base)
+    _fetch_weights(config.base, config.weights)
     report = _check(config.data, config.fold, config.seed)
     _print_check(report)
     if report.errors:
@@ -71,6 +70,7 @@ def estimate(config: EstimateConfig) -> int:
     from samtailor.training.estimate import estimate as measure
     from samtailor.training.estimate_table import render
 
+    _fetch_weights(config.base, config.weights)
     with Bars() as bars:
         result = measure(config.training(), bars)
     if config.json:
@@ -214,6 +214,15 @@ def demo(config: DemoConfig) -> int:
     print("The data is synthetic: this shows that everything works, and nothing about real patients.")
     print(f"report   {result.report}")
     return 0
+
+
+def _fetch_weights(base: str, weights: str | None) -> None:
+    """Have the weights of a base here, with a bar on the screen if they must be fetched."""
+    from samtailor.cli.progress import Downloads
+    from samtailor.models.zoo import weights_files
+
+    with Downloads() as downloads:
+        weights_files(base, weights, downloads)
 
 
 def _check(data: str, fold: int, seed: int) -> CheckReport:

@@ -152,7 +152,7 @@ class VitEncoder(nn.Module):
         tokens = self.patch_embed.projection(pixel_values).permute(0, 2, 3, 1)
         tokens = tokens + resize_positions(self.pos_embed, tokens.shape[1], tokens.shape[2])
         for block in self.layers:
-            if self.gradient_checkpointing and self.training:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False)
             else:
                 tokens = block(tokens)

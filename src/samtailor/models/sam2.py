@@ -135,7 +135,7 @@ class Hiera(nn.Module):
         tokens = tokens + self._positions(tokens.shape[1], tokens.shape[2])
         stages: list[Tensor] = []
         for i, block in enumerate(self.blocks):
-            if self.gradient_checkpointing and self.training:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
                 tokens = checkpoint(block, tokens, use_reentrant=False)
             else:
                 tokens = block(tokens)

@@ -279,7 +279,7 @@ class TinyViT(nn.Module):
         for stage in self.stages:
             assert isinstance(stage, Stage)
             for block in stage.blocks:
-                if self.gradient_checkpointing and self.training:
+                if self.gradient_checkpointing and torch.is_grad_enabled():
                     hidden = checkpoint(block, hidden, use_reentrant=False)
                 else:
                     hidden = block(hidden)

