@@ -129,7 +129,7 @@ def test_bad_data_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (("--base", "sam-vit-z"), "expected one of lite-medsam"),
+        (("--base", "sam-vit-z"), "expected one of sam-vit-b"),
         (("--sampling.image_size", "33"), "sampling.image_size: expected a multiple of 4"),
         (("--loss.class_weights", "[1, 2]"), "one weight for each of the 14 classes"),
         (("--weights", "nowhere.pth"), "nowhere.pth"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from peft import LoraConfig
 
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, WeightsError
 from samtailor.models.segmenter import CONFIG_NAME, WEIGHTS_NAME, Segmenter
 from samtailor.models.zoo import find_base
 from samtailor.recipes.config import LoRA
@@ -106,6 +106,11 @@ def load_pretrained(source: str | Path, weights: str | Path | None = None) -> Se
     """
     folder = Path(source)
     if not folder.exists():
+        if folder.is_absolute() or len(folder.parts) != 2:
+            raise WeightsError(
+                f"{source}: expected a run, the folder of a segmenter, or the name of one on the hub (owner/name), "
+                "found nothing there; check the path"
+            )
         folder = download(str(source), (CONFIG_NAME, WEIGHTS_NAME))
     elif not (folder / CONFIG_NAME).is_file():
         folder = Run(folder).segmenter_directory
