@@ -34,6 +34,16 @@ def test_three_classes_start_as_sam_s_own_masks_at_any_size(side: int, any_base:
     assert shapes == network.feature_shapes(side)
 
 
+def test_image_embeddings_can_be_computed_once_at_any_size(any_base: Base) -> None:
+    base = load_base(any_base.name)
+    for side in (128, 64):
+        images = torch.rand(1, 3, side, side)
+        with torch.inference_mode():
+            embeddings = base.get_image_embeddings(images)
+            found, expected = base(image_embeddings=embeddings).pred_masks, base(images).pred_masks
+        torch.testing.assert_close(found, expected)
+
+
 def test_a_prompted_object_is_sam_s_own_single_mask(any_base: Base) -> None:
     base = load_base(any_base.name)
     images, box = torch.rand(2, 3, 64, 64), torch.tensor([[5.0, 9.0, 40.0, 50.0], [1.0, 2.0, 30.0, 60.0]])

@@ -174,6 +174,13 @@ class HieraSam(Sam2Model):  # type: ignore[misc]
         """Positional encoding of the image embedding's cells, (1, C, h, w)."""
         return grid_positions(self.shared_image_embedding, *self.prompt_encoder.image_embedding_size)
 
+    @torch.no_grad()
+    def get_image_embeddings(self, pixel_values: Tensor, **flags: Any) -> list[Tensor]:
+        """Feature maps of images (B, 3, N, N) as `Sam2Model` gives them, the image embedding last."""
+        self.set_image_size(pixel_values.shape[-1])
+        maps: list[Tensor] = super().get_image_embeddings(pixel_values, **flags)
+        return maps
+
     def forward(
         self, pixel_values: Tensor | None = None, *, image_embeddings: list[Tensor] | None = None, **prompts: Any
     ) -> Any:
