@@ -71,3 +71,13 @@ def shared_data() -> Path:
     if not root or not Path(root).is_dir():
         pytest.skip("SAMTAILOR_SHARED_DATA names no folder with the development data")
     return Path(root)
+
+
+@pytest.fixture
+def abdominal_ct(shared_data: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A real CT as NIfTI, and TotalSegmentator's labels of it."""
+    sitk = pytest.importorskip("SimpleITK")
+    series = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(shared_data / "ct_dicom" / "series"))
+    volume = tmp_path / "ct.nii.gz"
+    sitk.WriteImage(sitk.ReadImage(series), str(volume))
+    return volume, shared_data / "ct_dicom" / "totalsegmentator_labels.nii.gz"

@@ -110,13 +110,10 @@ def test_a_prompt_that_does_not_fit_is_refused(prompt: Prompt, message: str, tin
 
 @pytest.mark.weights
 @pytest.mark.shared_data
-def test_one_box_per_organ_raises_the_dsc_of_an_under_trained_segmenter(shared_data: Path, tmp_path: Path) -> None:
+def test_one_box_per_organ_raises_the_dsc_of_an_under_trained_segmenter(abdominal_ct: tuple[Path, Path]) -> None:
     """Real CT: three steps on other slices, then a box around each organ of one slice."""
-    sitk = pytest.importorskip("SimpleITK")
-    series = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(shared_data / "ct_dicom" / "series"))
-    volume = tmp_path / "ct.nii.gz"
-    sitk.WriteImage(sitk.ReadImage(series), str(volume))
-    whole = read_case(CaseFiles("truth", (shared_data / "ct_dicom" / "totalsegmentator_labels.nii.gz",)), None)
+    volume, labels = abdominal_ct
+    whole = read_case(CaseFiles("truth", (labels,)), None)
     names = ("background", *ORGANS)
     truth = np.zeros(whole.image[0].shape, np.int16)
     for index, organ in enumerate(ORGANS.values(), start=1):

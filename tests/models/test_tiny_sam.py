@@ -48,12 +48,8 @@ def test_a_missing_tensor_is_named(published: dict[str, torch.Tensor]) -> None:
 
 @pytest.mark.weights
 @pytest.mark.shared_data
-def test_a_box_around_an_organ_gives_the_organ(shared_data: Path, tmp_path: Path) -> None:
-    sitk = pytest.importorskip("SimpleITK")
-    series = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(shared_data / "ct_dicom" / "series"))
-    volume = tmp_path / "ct.nii.gz"
-    sitk.WriteImage(sitk.ReadImage(series), str(volume))
-    labels = shared_data / "ct_dicom" / "totalsegmentator_labels.nii.gz"
+def test_a_box_around_an_organ_gives_the_organ(abdominal_ct: tuple[Path, Path]) -> None:
+    volume, labels = abdominal_ct
     image = scale(read_case(CaseFiles("ct", (volume,)), None).image, Window(40, 400)).swapaxes(0, 1)
     truth = read_case(CaseFiles("truth", (labels,)), None).image[0].astype(int)
     found = {organ: np.mean(box_scores(image, truth == organ)) for organ in (SPLEEN, LIVER, AORTA)}

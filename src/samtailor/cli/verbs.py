@@ -263,9 +263,10 @@ def _how_to_go_on(run: Path) -> str:
 
 def _normalisation(base: Base) -> str:
     """How a base wants its images, in words."""
-    if set(base.mean) == {0.0} and set(base.std) == {1.0}:
-        return "[0, 1]"
-    if base.mean == (0.485, 0.456, 0.406) and base.std == (0.229, 0.224, 0.225):
-        return "ImageNet's"
+    from samtailor.models.zoo import IMAGENET, ZERO_ONE
+
+    names = {ZERO_ONE: "[0, 1]", IMAGENET: "ImageNet's"}
+    if (base.mean, base.std) in names:
+        return names[base.mean, base.std]
     mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (base.mean, base.std))
     return f"mean {mean}, std {std}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -43,6 +44,12 @@ class Prompt:
     box: tuple[float, float, float, float] | None = None
     mask: NDArray[np.bool_] | None = None
 
+    @property
+    def places(self) -> list[tuple[float, float]]:
+        """Column x and row y of all points and of the box's corners."""
+        corners = [] if self.box is None else [self.box[:2], self.box[2:]]
+        return [*self.points, *self.not_points, *corners]
+
 
 def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> Result:
     """The result with every prompted class replaced, where its prompt speaks, by the prompted mask.
@@ -64,16 +71,28 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
     """
     for prompt in prompts:
         _require_fit(prompt, result)
+
+    # Prompts for several classes mostly speak of the same slice: it is encoded and segmented once.
+    @lru_cache(maxsize=4)
+    def features_of(index: int, window: Window) -> Features:
+        return _encode(predictor, result.scaled[index], window)
+
+    @lru_cache(maxsize=4)
+    def probabilities_of(index: int) -> NDArray[np.float16]:
+        return _probabilities(predictor, result, index)
+
     label = result.label.copy()
     for prompt in prompts:
         class_id = result.labels.names.index(prompt.name)
         window = _window(predictor, prompt, label.shape[1:])
-        found = _prompted_mask(predictor, result.scaled[prompt.slice], window, prompt)
+        found = _prompted_mask(predictor, features_of(prompt.slice, window), window, prompt)
         inside, there = _place(found, window, prompt, label.shape[1:])
         plane = label[prompt.slice]
         lost = inside & (plane == class_id) & ~there
         if lost.any():
-            plane[lost] = _second_choice(predictor, result, prompt.slice, class_id)[lost]
+            others = probabilities_of(prompt.slice)[:, lost]
+            others[class_id] = -1
+            plane[lost] = others.argmax(axis=0)
         plane[there] = class_id
     return replace(result, label=label, probabilities=None)
 
@@ -90,13 +109,11 @@ def _require_fit(prompt: Prompt, result: Result) -> None:
             f"prompt for {prompt.name}: expected a mask of {height} x {width}, "
             f"found {' x '.join(map(str, prompt.mask.shape))}"
         )
-    corners = [] if prompt.box is None else [prompt.box[:2], prompt.box[2:]]
-    places = [*prompt.points, *prompt.not_points, *corners]
-    if not places and prompt.mask is None:
+    if not prompt.places and prompt.mask is None:
         raise DataError(f"prompt for {prompt.name}: expected points, a box or a mask, found none")
     if prompt.box is not None and not (prompt.box[0] < prompt.box[2] and prompt.box[1] < prompt.box[3]):
         raise DataError(f"prompt for {prompt.name}: expected a box (left, top, right, bottom), found {prompt.box}")
-    for x, y in places:
+    for x, y in prompt.places:
         if not (0 <= x <= width and 0 <= y <= height):
             raise DataError(f"prompt for {prompt.name}: expected x up to {width} and y up to {height}, found {x}, {y}")
 
@@ -107,8 +124,7 @@ def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Wind
     field = predictor.segmenter.preprocessing.field
     if field is None:
         return Window(0, 0, max(height, width))
-    corners = [] if prompt.box is None else [prompt.box[:2], prompt.box[2:]]
-    shown = np.array([*prompt.points, *prompt.not_points, *corners], float).reshape(-1, 2)
+    shown = np.array(prompt.places, float).reshape(-1, 2)
     if prompt.mask is not None:
         shown = np.concatenate([shown, np.argwhere(prompt.mask)[:, ::-1].reshape(-1, 2)])
     low, high = shown.min(axis=0), shown.max(axis=0)
@@ -121,15 +137,18 @@ def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Wind
 
 
 @torch.inference_mode()
-def _prompted_mask(
-    predictor: Predictor, image: NDArray[np.float16], window: Window, prompt: Prompt
-) -> NDArray[np.bool_]:
+def _encode(predictor: Predictor, image: NDArray[np.float16], window: Window) -> Features:
+    """Feature maps of a window of a slice, a batch of one."""
+    segmenter = predictor.segmenter
+    seen = segmenter.preprocessing.input_of(image, window)[None].to(segmenter.device)
+    return tuple(x[:1] for x in segmenter.encode(seen.expand(segmenter.group, -1, -1, -1)))
+
+
+@torch.inference_mode()
+def _prompted_mask(predictor: Predictor, features: Features, window: Window, prompt: Prompt) -> NDArray[np.bool_]:
     """SAM's mask for the prompt, (side, side) of the window."""
     segmenter = predictor.segmenter
-    preprocessing = segmenter.preprocessing
-    seen = preprocessing.input_of(image, window)[None].to(segmenter.device)
-    features = tuple(x[:1] for x in segmenter.encode(seen.expand(segmenter.group, -1, -1, -1)))
-    scale = preprocessing.image_size / window.side
+    scale = segmenter.preprocessing.image_size / window.side
     logits = segmenter.network.decode_prompted(features, _in_network_pixels(prompt, window, scale, features))
     resized = F.interpolate(logits[None].float(), (window.side, window.side), mode="bilinear")
     return (resized[0, 0] > 0).cpu().numpy()
@@ -185,11 +204,8 @@ def _place(
     return inside, there & inside
 
 
-def _second_choice(predictor: Predictor, result: Result, index: int, class_id: int) -> NDArray[np.int16]:
-    """Most probable class of every pixel of a slice, but for one class, (H, W)."""
+def _probabilities(predictor: Predictor, result: Result, index: int) -> NDArray[np.float16]:
+    """Softmax over classes of a slice, (K, H, W), computed with the neighbours that the segmenter looks at."""
     neighbours = predictor.segmenter.group // 2
     first = max(0, index - neighbours)
-    softmax = predictor.probabilities(result.scaled[first : index + neighbours + 1])[:, index - first].copy()
-    softmax[class_id] = -1
-    second: NDArray[np.int16] = softmax.argmax(axis=0).astype(np.int16)
-    return second
+    return predictor.probabilities(result.scaled[first : index + neighbours + 1])[:, index - first]

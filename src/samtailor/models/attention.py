@@ -7,7 +7,44 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class RelativeAttention(nn.Module):
+class HeadedAttention(nn.Module):
+    """Query, key, value and output projections of a multi-head self attention, and what goes on between them."""
+
+    def __init__(self, inputs: int, outputs: int, heads: int) -> None:
+        """Make the layers.
+
+        Args:
+            inputs: Width of the tokens that come in.
+            outputs: Width of the tokens that go out.
+            heads: Attention heads.
+        """
+        super().__init__()
+        self.heads = heads
+        self.q_proj = nn.Linear(inputs, outputs)
+        self.k_proj = nn.Linear(inputs, outputs)
+        self.v_proj = nn.Linear(inputs, outputs)
+        self.out_proj = nn.Linear(outputs, outputs)
+
+    def split(self, tokens: Tensor) -> Tensor:
+        """Projected tokens (B, ..., C) by heads, (B, heads, N, C / heads)."""
+        return tokens.reshape(len(tokens), -1, self.heads, tokens.shape[-1] // self.heads).transpose(1, 2)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, shape: torch.Size) -> Tensor:
+        """Attention of tokens by heads, joined and projected.
+
+        Args:
+            query: (B, heads, N, d).
+            key: (B, heads, M, d).
+            value: (B, heads, M, d).
+            bias: What is added to every pair, broadcastable to (B, heads, N, M).
+            shape: Shape (B, ...) of the tokens that go out, but for their width.
+        """
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        output: Tensor = self.out_proj(attended.transpose(1, 2).reshape(*shape, -1))
+        return output
+
+
+class RelativeAttention(HeadedAttention):
     """Multi-head self attention with decomposed relative positions (SAM's ViT, after MViTv2, arXiv 2112.01526).
 
     Eq. 4 of the report: softmax(Q K^T / sqrt(d) + B) V, where B(q, k) is the query's product with the embeddings of the
@@ -22,25 +59,14 @@ class RelativeAttention(nn.Module):
             heads: Attention heads.
             grid: Side of the token grid of the pretraining; embeddings for other grids are interpolated.
         """
-        super().__init__()
-        self.heads = heads
-        self.q_proj = nn.Linear(width, width)
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
+        super().__init__(width, width, heads)
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid - 1, width // heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * grid - 1, width // heads))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) to the same."""
-        height, width = tokens.shape[1:3]
-        query, key, value = (
-            proj(tokens).flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for proj in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=self._bias(query, height, width))
-        output: Tensor = self.out_proj(attended.transpose(1, 2).reshape(len(tokens), height, width, -1))
-        return output
+        query, key, value = (self.split(proj(tokens)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        return self.attend(query, key, value, self._bias(query, *tokens.shape[1:3]), tokens.shape[:3])
 
     def _bias(self, query: Tensor, height: int, width: int) -> Tensor:
         """Position bias of every pair, (B, heads, h w, h w), for queries (B, heads, h w, d)."""
@@ -59,7 +85,7 @@ def _relative_embeddings(embeddings: Tensor, length: int) -> Tensor:
     return embeddings[position[:, None] - position + length - 1]
 
 
-class PoolingAttention(nn.Module):
+class PoolingAttention(HeadedAttention):
     """Multi-head self attention whose queries may be pooled and whose width may change (Hiera, arXiv 2306.00989)."""
 
     def __init__(self, inputs: int, outputs: int, heads: int, pool: int | None) -> None:
@@ -71,27 +97,16 @@ class PoolingAttention(nn.Module):
             heads: Attention heads.
             pool: Side of the max pooling of the queries.
         """
-        super().__init__()
-        self.heads = heads
+        super().__init__(inputs, outputs, heads)
         self.pool = pool
-        self.q_proj = nn.Linear(inputs, outputs)
-        self.k_proj = nn.Linear(inputs, outputs)
-        self.v_proj = nn.Linear(inputs, outputs)
-        self.out_proj = nn.Linear(outputs, outputs)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C_in) to (B, h / pool, w / pool, C_out)."""
         query = self.q_proj(tokens)
         if self.pool:
             query = max_pool(query, self.pool)
-        height, width = query.shape[1:3]
-        query, key, value = (
-            x.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for x in (query, self.k_proj(tokens), self.v_proj(tokens))
-        )
-        attended = F.scaled_dot_product_attention(query, key, value)
-        output: Tensor = self.out_proj(attended.transpose(1, 2).reshape(len(tokens), height, width, -1))
-        return output
+        key, value = self.k_proj(tokens), self.v_proj(tokens)
+        return self.attend(self.split(query), self.split(key), self.split(value), None, query.shape[:3])
 
 
 def max_pool(tokens: Tensor, side: int) -> Tensor:

@@ -24,6 +24,9 @@ from samtailor.models.hub_download import NotInRepositoryError, fetch_from_hub, 
 HUB_FILE = "model.safetensors"
 """The weights in transformers' format, in a repository or a folder."""
 
+OFFLINE_VARIABLES = ("SAMTAILOR_OFFLINE", "HF_HUB_OFFLINE")
+"""The first forbids to contact anybody, the second is the hub's own."""
+
 _INDEX = f"{HUB_FILE}.index.json"
 _WEIGHT_FILES = (".bin", ".ckpt", ".h5", ".pt", ".pth", ".safetensors")
 _ACCEPTED = (
@@ -114,7 +117,7 @@ def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
             _check(found, source.sha256)
         return found
     target = _place(source)
-    if (variable := _offline(source)) is not None:
+    if (variable := offline_variable(hub=isinstance(source, HubFile))) is not None:
         raise WeightsError(
             f"{target.name}: expected {_origin(source)} at {target}, found nothing, and {variable} forbids to fetch "
             "it. Unset it once, or put the file there, or name one with --weights FILE"
@@ -147,13 +150,20 @@ def local_weights(weights: str | Path, progress: Progress | None = None) -> list
         return [path]
     if path.is_dir():
         return _of_folder(path)
-    name = path.as_posix()
-    if path.suffix not in _WEIGHT_FILES and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
+    if is_hub_name(weights):
         try:
-            return _of_repository(name, progress)
+            return _of_repository(path.as_posix(), progress)
         except WeightsError as error:
-            raise WeightsError(f"weights: expected {_ACCEPTED}; there is no {name} here, and {error}") from error
+            raise WeightsError(f"weights: expected {_ACCEPTED}; there is no {path} here, and {error}") from error
     raise WeightsError(f"weights: expected {_ACCEPTED}; found nothing at {weights}; check --weights")
+
+
+def is_hub_name(weights: str | Path) -> bool:
+    """Whether weights that a user named are a repository on the hub: nothing here has that name, and it looks so."""
+    path = Path(weights).expanduser()
+    if path.exists() or path.suffix in _WEIGHT_FILES:
+        return False
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", path.as_posix()) is not None
 
 
 def _of_folder(folder: Path) -> list[Path]:
@@ -226,9 +236,13 @@ def _origin(source: WeightsSource) -> str:
             return "a file"
 
 
-def _offline(source: WeightsSource) -> str | None:
-    """The environment variable that forbids to fetch, or None."""
-    names = ("SAMTAILOR_OFFLINE", "HF_HUB_OFFLINE") if isinstance(source, HubFile) else ("SAMTAILOR_OFFLINE",)
+def offline_variable(hub: bool) -> str | None:
+    """The environment variable that forbids to contact anybody, or the hub; None if none does.
+
+    Args:
+        hub: Whether it is the hub that would be contacted.
+    """
+    names = OFFLINE_VARIABLES if hub else OFFLINE_VARIABLES[:1]
     set_to = {name: os.environ.get(name, "").lower() for name in names}
     return next((name for name in names if set_to[name] not in ("", "0", "false", "no", "off")), None)
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutput
 
+from samtailor.models.attention import HeadedAttention
 from samtailor.models.windows import join_windows, split_windows
 
 
@@ -142,7 +143,7 @@ def window_distances(window: int) -> tuple[int, Tensor]:
     return len(distances), torch.tensor(index).view(len(points), -1)
 
 
-class WindowAttention(nn.Module):
+class WindowAttention(HeadedAttention):
     """Multi-head self attention inside windows, with a learned bias for each distance of two tokens.
 
     Eq. 4 of the report: softmax(Q K^T / sqrt(d) + B) V.
@@ -151,12 +152,7 @@ class WindowAttention(nn.Module):
     bias_index: Tensor
 
     def __init__(self, width: int, heads: int, window: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q_proj = nn.Linear(width, width)
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
+        super().__init__(width, width, heads)
         self.window = window
         distances, index = window_distances(window)
         self.attention_biases = nn.Parameter(torch.zeros(heads, distances))
@@ -164,14 +160,9 @@ class WindowAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Windows of tokens (B, N, C) to the same."""
-        query, key, value = (
-            proj(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for proj in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        query, key, value = (self.split(proj(tokens)) for proj in (self.q_proj, self.k_proj, self.v_proj))
         bias = self.attention_biases[:, self.bias_index].to(query.dtype)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
-        output: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
-        return output
+        return self.attend(query, key, value, bias[None], tokens.shape[:2])
 
 
 class MLP(nn.Module):

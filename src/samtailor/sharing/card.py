@@ -13,7 +13,7 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.evaluation.tables import Table
 from samtailor.models.checkpoints import checksum
 from samtailor.models.segmenter import Segmenter
-from samtailor.models.sources import HubFile, cached_path
+from samtailor.models.sources import HubFile, cached_path, is_hub_name
 from samtailor.models.zoo import Base, find_base
 from samtailor.recipes.config import recipe_to_json
 from samtailor.sharing.record import Quality, Record
@@ -68,7 +68,7 @@ def how_to_load(segmenter: Segmenter, name: str) -> str:
     """
     kind = "png" if segmenter.preprocessing.channels == 3 else "nii.gz"
     weights = own_weights(segmenter)
-    must_be_given = weights is not None and not _is_hub_name(weights)
+    must_be_given = weights is not None and not is_hub_name(weights)
     arguments = f'"{name}", weights="FILE"' if must_be_given else f'"{name}"'
     lines = [
         "```python",
@@ -103,16 +103,7 @@ def own_weights(segmenter: Segmenter) -> str | None:
     published = cached_path(find_base(segmenter.base.base).weights())
     if published is not None and checksum([published]) == segmenter.base.sha256:
         return None
-    return file if _is_hub_name(file) else Path(file).name
-
-
-def _is_hub_name(weights: str) -> bool:
-    """Whether weights that a user named are those of a repository on the hub (see `local_weights`)."""
-    path = Path(weights)
-    is_repository = (
-        not path.is_absolute() and len(path.parts) == 2 and path.suffix not in (".pth", ".pt", ".safetensors")
-    )
-    return is_repository and not path.exists()
+    return file if is_hub_name(file) else Path(file).name
 
 
 def _metadata(segmenter: Segmenter, name: str, record: Record | None, library: str) -> ModelCardData:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -18,12 +17,12 @@ from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[a
 import samtailor
 from samtailor.data.cache import cache_home
 from samtailor.errors import WeightsError
+from samtailor.models.sources import OFFLINE_VARIABLES, offline_variable
 
 _FAILURES = (TransportError, HFValidationError, OSError, RuntimeError)
 """What the hub's client raises: an answer of the hub, no connection, no name of a repository, a broken transfer."""
 
-_FORBIDDING = ("SAMTAILOR_OFFLINE", "HF_HUB_OFFLINE")
-_OFFLINE = f"offline mode forbids to contact the hub; unset {' and '.join(_FORBIDDING)}"
+_OFFLINE = f"offline mode forbids to contact the hub; unset {' and '.join(OFFLINE_VARIABLES)}"
 
 
 def download(repo: str, names: Collection[str]) -> Path:
@@ -45,7 +44,7 @@ def download(repo: str, names: Collection[str]) -> Path:
                 repo,
                 cache_dir=cache_home() / "hub",
                 allow_patterns=sorted(names),
-                local_files_only=_is_offline(),
+                local_files_only=offline_variable(hub=True) is not None,
                 library_name="samtailor",
                 library_version=samtailor.__version__,
             )
@@ -80,7 +79,7 @@ def upload(folder: Path, repo: str, private: bool, message: str, names: Collecti
     Raises:
         WeightsError: If the hub cannot be reached or refuses.
     """
-    if _is_offline():
+    if offline_variable(hub=True) is not None:
         raise WeightsError(f"{repo}: could not be written to the Hugging Face hub: {_OFFLINE}")
     api = HfApi(library_name="samtailor", library_version=samtailor.__version__)
     try:
@@ -93,18 +92,13 @@ def upload(folder: Path, repo: str, private: bool, message: str, names: Collecti
     return str(url)
 
 
-def _is_offline() -> bool:
-    """Whether the user forbids to contact the hub."""
-    return any(os.environ.get(name, "").lower() not in ("", "0", "false", "no", "off") for name in _FORBIDDING)
-
-
 def _reason(error: Exception) -> str:
     """What went wrong and how to mend it."""
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     match error:
         case HFValidationError():
             return f"'{error}': name it 'owner/name'"
-        case _ if _is_offline():
+        case _ if offline_variable(hub=True) is not None:
             return f"it is not in the cache; {_OFFLINE}"
         case GatedRepoError():
             return "its owner must grant you access; ask on its page, then log in with: hf auth login"

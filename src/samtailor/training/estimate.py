@@ -24,7 +24,7 @@ from samtailor.training.measure import Job, Measurement, measure_apart
 from samtailor.training.memory import available_memory
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.samples import choose_slices, label_of
-from samtailor.training.train import Progress
+from samtailor.training.train import Progress, silent
 
 HEADROOM = 0.9
 """Fraction of the free memory that a training may take: other programs come and go."""
@@ -129,11 +129,7 @@ class Estimate:
         return {**asdict(self), "recommended": best.flags if best else None, "advice": self.advice()}
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    """Report nothing."""
-
-
-def estimate(config: TrainConfig, progress: Progress = _silent, measure: Measure = measure_apart) -> Estimate:
+def estimate(config: TrainConfig, progress: Progress = silent, measure: Measure = measure_apart) -> Estimate:
     """Measure some steps of a training, with the given settings and with such that take less memory.
 
     Nothing of the run is written. Cutting the cases into slices, which a training does once, is not part of the

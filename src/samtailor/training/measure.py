@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-import warnings
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
@@ -32,7 +30,7 @@ from samtailor.training.config import TrainConfig
 from samtailor.training.embeddings import windows_of
 from samtailor.training.memory import peak_memory, resident_memory
 from samtailor.training.run import Run
-from samtailor.training.train import Cases, new_segmenter, precision_of, prepare
+from samtailor.training.train import Cases, new_segmenter, precision_of, prepare, quiet_lightning
 
 WARM_UP = 1
 """Steps before the clock starts: the first one allocates, and makes the optimiser's state."""
@@ -324,8 +322,7 @@ def _read(folder: Path) -> Measurement | None:
 
 def main(folder: Path) -> None:
     """Measure the job in a folder and leave `result.json` there."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")
+    quiet_lightning()
     content: dict[str, Any]
     try:
         content = {"measurement": asdict(measure(_job_of(folder), folder))}

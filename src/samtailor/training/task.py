@@ -28,7 +28,6 @@ class SegmentationTask(lightning.LightningModule):
 
     Attributes:
         segmenter: What is fitted.
-        embedded: Whether batches hold image embeddings rather than images.
         truth_voxels: Voxels of each class in the validation cases, (K,); known after a validation.
         predicted_voxels: Voxels predicted as each class in the last validation, (K,).
     """
@@ -58,7 +57,6 @@ class SegmentationTask(lightning.LightningModule):
         self.segmenter = segmenter
         self.loss = loss
         self.optim = optim
-        self.embedded = validation_embeddings is not None
         self.truth_voxels = np.zeros(len(segmenter.labels), np.int64)
         self.predicted_voxels = np.zeros(len(segmenter.labels), np.int64)
         self._validation = validation
@@ -82,6 +80,9 @@ class SegmentationTask(lightning.LightningModule):
     def _loss_of(self, features: Features, target: Tensor) -> Tensor:
         """Loss without a prompt of some images and with one of the others, weighted by their numbers."""
         prompted = torch.rand(len(target)) < self._prompt_fraction
+        if not prompted.any():
+            plain_loss: Tensor = self.loss(self.segmenter.decode(features), target)
+            return plain_loss
         plain = (~prompted).nonzero()[:, 0].to(target.device)
         losses: list[Tensor] = []
         if len(plain):

@@ -48,11 +48,11 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being prepared, how many are done, and how many there are."""
 
 
-def _silent(what: str, done: int, total: int) -> None:
+def silent(what: str, done: int, total: int) -> None:
     """Report nothing."""
 
 
-def train(config: TrainConfig, progress: Progress = _silent) -> Run:
+def train(config: TrainConfig, progress: Progress = silent) -> Run:
     """Fit a segmenter and write a run.
 
     Args:
@@ -85,7 +85,7 @@ def train(config: TrainConfig, progress: Progress = _silent) -> Run:
     return run
 
 
-def resume(directory: Path, progress: Progress = _silent) -> Run:
+def resume(directory: Path, progress: Progress = silent) -> Run:
     """Continue an interrupted run after its last finished epoch.
 
     Args:
@@ -179,7 +179,7 @@ def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Seg
 
 
 def prepare(
-    config: TrainConfig, segmenter: Segmenter, cases: Cases, embeddings_home: Path, progress: Progress = _silent
+    config: TrainConfig, segmenter: Segmenter, cases: Cases, embeddings_home: Path, progress: Progress = silent
 ) -> Fitting:
     """Everything a trainer is given; image embeddings are computed, or found, if the recipe trains on them.
 
@@ -269,11 +269,15 @@ def precision_of(config: TrainConfig, device: torch.device) -> Any:
     return names["bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"]
 
 
-def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: VanishingClassWarning) -> lightning.Trainer:
-    """Lightning trainer that writes into the run."""
-    # Lightning's advice on workers and checkpoint folders is about choices made here on purpose.
+def quiet_lightning() -> None:
+    """Silence Lightning's advice on workers and checkpoint folders: it is about choices made here on purpose."""
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: VanishingClassWarning) -> lightning.Trainer:
+    """Lightning trainer that writes into the run."""
+    quiet_lightning()
     checkpoints = run.last_checkpoint.parent
     callbacks: list[lightning.Callback] = [
         warning,
