@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samtailor.data.labels import IGNORE, LabelSpace
-from samtailor.evaluation.figures import box_plot, overlay_figure, png, save_figure
+from samtailor.evaluation.figures import Panel, box_plot, overlay_figure, overlay_row, png, save_figure
 from samtailor.evaluation.view import View
 from tests.evaluation.examples import LABELS, volume
 
@@ -134,3 +134,18 @@ def test_saved_figures_are_png_files_and_leave_nothing_else(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["box.png"]
     with Image.open(tmp_path / "deep" / "box.png") as picture:
         assert picture.format == "PNG"
+
+
+def test_a_row_takes_any_number_of_panels_in_the_same_colours() -> None:
+    image, truth = volume()
+    other = np.zeros_like(truth[2])
+    other[24:36, 5:19] = 2
+    panels = [Panel("image"), Panel("truth", truth[2]), Panel("SAM\nupper bound", other), Panel("LoRA", truth[2])]
+    figure = overlay_row(image[2] * 0, panels, LABELS, "case")
+    assert titles(figure) == ["image", "truth", "SAM\nupper bound", "LoRA"]
+    assert legend(figure) == ["liver", "spleen"]
+    spleen, mirrored = np.s_[25:35, 31:43], np.s_[25:35, 6:18]
+    for panel, box in ((1, spleen), (2, mirrored), (3, spleen)):
+        expected = 0.4 * np.array(LABELS.palette[2])
+        np.testing.assert_allclose(np.median(area(figure, panel, box), axis=(0, 1)), expected, atol=2)
+    assert area(figure, 2, spleen).max() <= 1

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,6 +32,19 @@ _OPACITY = 0.4
 _INSET = 0.42  # side of the inset as a fraction of the picture's
 
 
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a row.
+
+    Attributes:
+        name: Its heading; may have several lines.
+        plane: Class indices, (H, W); None shows the image alone.
+    """
+
+    name: str
+    plane: NDArray[np.int16] | None = None
+
+
 def overlay_figure(view: View, labels: LabelSpace, title: str) -> Figure:
     """Image, truth (if known) and prediction side by side, with a legend of the classes that occur.
 
@@ -38,29 +53,45 @@ def overlay_figure(view: View, labels: LabelSpace, title: str) -> Figure:
         labels: Label space.
         title: Heading; the number of the slice is added for volumes.
     """
-    picture = gray_or_rgb(view.image)
-    shown = [("image", None), ("truth", view.truth), ("prediction", view.prediction)]
-    shown = [(name, plane) for name, plane in shown if name == "image" or plane is not None]
-    planes = [plane for _, plane in shown if plane is not None]
+    truth = [] if view.truth is None else [Panel("truth", view.truth)]
+    panels = [Panel("image"), *truth, Panel("prediction", view.prediction)]
+    heading = title if view.slices == 1 else f"{title}, slice {view.number + 1} of {view.slices}"
+    return overlay_row(view.image, panels, labels, heading, view.aspect)
+
+
+def overlay_row(
+    image: NDArray[Any], panels: Sequence[Panel], labels: LabelSpace, title: str, aspect: float = 1.0
+) -> Figure:
+    """The same slice several times side by side, with the classes of each panel and a legend of those that occur.
+
+    Args:
+        image: In [0, 1], (C, H, W).
+        panels: What is laid over it, from left to right.
+        labels: Label space.
+        title: Heading.
+        aspect: Height of a pixel over its width.
+    """
+    picture = gray_or_rgb(image)
+    planes = [panel.plane for panel in panels if panel.plane is not None]
     present = sorted({int(value) for plane in planes for value in np.unique(plane)} - {0})
     magnified = next((box for plane in planes for box in tiny_targets(plane)), None)
 
-    height, width = picture.shape[0] * view.aspect, picture.shape[1]
+    height, width = picture.shape[0] * aspect, picture.shape[1]
     size = np.array([width, height]) * _PANEL / max(width, height)
     names = [labels.names[k] if k != IGNORE else "ignored" for k in present]
-    columns = _legend_columns(names, len(shown) * size[0])
+    columns = _legend_columns(names, len(panels) * size[0])
     legend = 0.15 + 0.195 * -(-len(present) // columns)
-    total = size[1] + 0.6 + legend
-    figure = Figure(figsize=(max(5, len(shown) * (size[0] + 0.1) + 0.1), total))
+    headings = 0.43 + 0.17 * max(panel.name.count("\n") + 1 for panel in panels)
+    total = size[1] + headings + legend
+    figure = Figure(figsize=(max(5, len(panels) * (size[0] + 0.1) + 0.1), total))
     grid = figure.add_gridspec(
-        1, len(shown), left=0.01, right=0.99, bottom=legend / total, top=(legend + size[1]) / total, wspace=0.03
+        1, len(panels), left=0.01, right=0.99, bottom=legend / total, top=(legend + size[1]) / total, wspace=0.03
     )
-    for column, (name, plane) in enumerate(shown):
+    for column, panel in enumerate(panels):
         axes = figure.add_subplot(grid[column])
-        _draw_panel(axes, picture, plane, labels, view.aspect, magnified)
-        axes.set_title(name, fontsize=10)
-    heading = title if view.slices == 1 else f"{title}, slice {view.number + 1} of {view.slices}"
-    figure.suptitle(heading, fontsize=11, fontweight="bold", y=1 - 0.12 / total, va="top")
+        _draw_panel(axes, picture, panel.plane, labels, aspect, magnified)
+        axes.set_title(panel.name, fontsize=10)
+    figure.suptitle(title, fontsize=11, fontweight="bold", y=1 - 0.12 / total, va="top")
     if present:
         handles = [Patch(color=_colour(labels, k), label=n) for k, n in zip(present, names, strict=True)]
         place = (0.5, (legend - 0.02) / total)
