@@ -13,11 +13,14 @@ import numpy as np
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.file_error import FileError
+from samtailor.data.finding import Finding
 from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts import images, nnunet
+from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, with_classes
 
 Split = Literal["train", "val", "test"]
-Layout = Literal["nnunet", "images"]
+Layout = Literal["nnunet", "images", "publisher"]
+"""Our own two, or the folder of a data set known by name as its publisher ships it."""
 
 _SHARES: dict[Split, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 
@@ -35,6 +38,9 @@ class Dataset:
         channels: Name of each image channel: ('CT',), ('R', 'G', 'B'), ('gray',), ...
         bits: Bits per channel of pictures, the most of any; None for volumes.
         orphans: Label or channel files that belong to no case.
+        name: Data set that it is, if it is one of those known by name: as its publisher ships it, or with its classes.
+        remarks: What the publisher's folder lacks, and cases that are left out.
+        largest: Rows and columns of the picture with the longest side; None for volumes.
     """
 
     root: Path
@@ -45,6 +51,24 @@ class Dataset:
     channels: tuple[str, ...]
     bits: int | None = None
     orphans: tuple[Path, ...] = ()
+    name: DatasetName | None = None
+    remarks: tuple[Finding, ...] = ()
+    largest: tuple[int, int] | None = None
+
+    @property
+    def named(self) -> NamedDataset | None:
+        """Where it is published, its terms, split and protocol, if it is known by name."""
+        return NAMED[self.name] if self.name else None
+
+    @property
+    def protocol(self) -> str | None:
+        """Protocol its results are usually given in, if it is known by name."""
+        return self.named.protocol if self.named else None
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the cases are pictures rather than volumes."""
+        return self.bits is not None
 
     def split(self, name: Split) -> tuple[CaseFiles, ...]:
         """Cases of a split.
@@ -97,7 +121,8 @@ def open_dataset(root: Path, fold: int = 0) -> Dataset:
     """Look at a labelled folder and recognise its layout.
 
     Args:
-        root: nnU-Net folder (imagesTr, labelsTr, dataset.json) or image folder (images, masks, dataset.json).
+        root: nnU-Net folder (imagesTr, labelsTr, dataset.json), image folder (images, masks, dataset.json), or the
+            folder of a data set known by name as its publisher ships it.
         fold: Entry of splits_final.json (nnU-Net).
 
     Raises:
@@ -116,20 +141,37 @@ def open_cases(root: Path) -> Dataset:
     if not root.is_dir():
         raise FileError(root, "a folder with a data set", "no such folder", "give the path of the data set")
     layout: Layout
+    named: NamedDataset | None = None
     if nnunet.recognises(root):
         layout, contents = "nnunet", nnunet.read_contents(root)
+    elif (root / "dataset.json").exists() and images.recognises(root):
+        layout, contents = "images", images.read_contents(root)
+    elif named := looking_like(root):
+        layout, contents = "publisher", named.read_contents(root)
     elif images.recognises(root):
         layout, contents = "images", images.read_contents(root)
     else:
         names = sorted(path.name for path in root.iterdir())
         raise FileError(
             root,
-            "imagesTr and labelsTr (nnU-Net) or images and masks, next to dataset.json",
+            "imagesTr and labelsTr (nnU-Net) or images and masks, next to dataset.json, or the publisher's folder of "
+            + ", ".join(named.title for named in NAMED.values()),
             ", ".join(names[:8]) or "an empty folder",
             "rename or move the folders",
         )
+    named = named or with_classes(contents.labels, contents.title)
     return Dataset(
-        root, layout, contents.labels, contents.cases, {}, contents.channels, contents.bits, contents.orphans
+        root,
+        layout,
+        contents.labels,
+        contents.cases,
+        {},
+        contents.channels,
+        contents.bits,
+        contents.orphans,
+        named.name if named else None,
+        contents.remarks,
+        contents.largest,
     )
 
 
@@ -144,3 +186,6 @@ def read_splits(dataset: Dataset, fold: int = 0) -> Mapping[str, tuple[str, ...]
             return nnunet.read_splits(dataset.root, fold, dataset.cases)
         case "images":
             return images.read_splits(dataset.root)
+        case "publisher":
+            assert dataset.named is not None
+            return dataset.named.read_splits(dataset.root, dataset.cases)

@@ -53,12 +53,15 @@ class LabelSpace:
         ids: The id of each class in label files, in the order of `names`.
         palette: (R, G, B) of each class, 0..255.
         ignore_id: Id in label files of pixels that count nowhere, if any.
+        threshold: Gray level of pictures of masks above which a pixel is of the second of two classes, whatever its
+            level exactly; None where levels are ids.
     """
 
     names: tuple[str, ...]
     ids: tuple[int, ...]
     palette: tuple[tuple[int, int, int], ...]
     ignore_id: int | None = None
+    threshold: int | None = None
 
     @classmethod
     def from_names(cls, names: tuple[str, ...], ignore_id: int | None = None) -> Self:
@@ -71,6 +74,8 @@ class LabelSpace:
                 f"label space: expected at least two classes with one id and one colour each, found "
                 f"{len(self.names)} names, {len(self.ids)} ids, {len(self.palette)} colours"
             )
+        if self.threshold is not None and len(self.names) != 2:
+            raise DataError(f"label space: expected two classes with a threshold, found {len(self.names)}")
         for what, values in (("name", self.names), ("id", self.ids)):
             if len(set(values)) != len(values):
                 raise DataError(f"label space: a class {what} occurs twice in {values}; make them distinct")
@@ -117,7 +122,10 @@ class LabelSpace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary, the inverse of `from_json`."""
-        return asdict(self)
+        content = asdict(self)
+        if self.threshold is None:  # most have none; what was written before there was one stays valid
+            del content["threshold"]
+        return content
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -127,4 +135,5 @@ class LabelSpace:
             ids=tuple(content["ids"]),
             palette=tuple((int(r), int(g), int(b)) for r, g, b in content["palette"]),
             ignore_id=content["ignore_id"],
+            threshold=content.get("threshold"),
         )

@@ -45,7 +45,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             raise ConfigError(f"{name}: expected at least {least}, found {value}")
     if not 0 <= config.prompt_fraction <= 1:
         raise ConfigError(f"prompt_fraction: expected a fraction between 0 and 1, found {config.prompt_fraction}")
-    if config.depth and (config.recipe != "adapter" or dataset.layout == "images"):
+    if config.depth and (config.recipe != "adapter" or dataset.pictures):
         raise ConfigError(
             "depth: expected the recipe adapter and volumes, whose slices have neighbours; "
             f"found the recipe {config.recipe} and {'pictures' if dataset.layout == 'images' else 'volumes'}"
@@ -61,7 +61,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         )
     flip = config.augment.flip
     if flip == "auto":
-        flip = "columns" if dataset.layout == "images" else "none"
+        flip = "columns" if dataset.pictures else "none"
     return replace(
         config,
         data=str(Path(config.data).resolve()),

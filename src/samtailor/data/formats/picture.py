@@ -50,6 +50,36 @@ def read_header(path: Path) -> tuple[int, int]:
         return channels, 16 if image.mode.startswith("I;16") or _raw_mode(image) in _DEEP else 8
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Rows and columns, without reading pixels.
+
+    Raises:
+        FileError: If the file cannot be read.
+    """
+    if _deep_tiff(path):
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            return page.imagelength, page.imagewidth
+    with _open(path) as image:
+        return image.height, image.width
+
+
+def samples_per_pixel(path: Path) -> int:
+    """Numbers that the file holds per pixel, alpha and bands that `read_picture` drops included.
+
+    Raises:
+        FileError: If the file cannot be read.
+    """
+    if path.suffix.lower() in (".tif", ".tiff"):
+        try:
+            with tifffile.TiffFile(path) as file:
+                return int(file.pages.first.samplesperpixel)
+        except (*_READ_ERRORS, IndexError) as error:
+            raise _unreadable(path, error) from error
+    with _open(path) as image:
+        return len(image.getbands())
+
+
 def read_picture(path: Path) -> tuple[NDArray[Any], PictureGeometry]:
     """Intensities, shape (C, 1, H, W) with C 1 or 3 (alpha is dropped), and geometry.
 
@@ -69,8 +99,12 @@ def read_ids(path: Path, labels: LabelSpace) -> tuple[NDArray[Any], PictureGeome
     """Label ids, shape (1, H, W), of a mask of ids (gray or palette indices) or of palette colours.
 
     Raises:
-        FileError: If the file cannot be read, or a colour is not in the palette.
+        FileError: If the file cannot be read, a colour is not in the palette, or nothing in a mask of gray levels is
+            above the label space's threshold although it is not all black.
     """
+    if labels.threshold is not None:
+        ids = _levels_to_ids(path, labels, labels.threshold)
+        return ids[None], PictureGeometry((1, *ids.shape))
     with _open(path) as image:
         mode = image.mode
         pixels = _pixels(path, image if mode in ("1", "P", "RGB", *_GRAY_MODES) else image.convert("RGB"))
@@ -197,6 +231,20 @@ def _read_deep_tiff(path: Path) -> NDArray[Any]:
     array = np.moveaxis(array, series.axes.index("S"), -1)[..., :3]
     native: NDArray[Any] = array.astype(array.dtype.newbyteorder("="))
     return native
+
+
+def _levels_to_ids(path: Path, labels: LabelSpace, threshold: int) -> NDArray[np.int32]:
+    """Ids of a mask of gray levels, (H, W): the second class above the threshold, the first elsewhere."""
+    with _open(path) as image:
+        indices = image.mode == "P" and not _has_gray_palette(image)  # as `write_label` writes them
+        deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
+        levels = _pixels(path, image if indices or deep else image.convert("L"))
+    bright = levels > threshold
+    if levels.any() and not bright.any():
+        found = f"no level above {threshold}, the highest is {levels.max():g}"
+        mend = f"store the mask with {labels.ids[0]} for {labels.names[0]} and {labels.ids[1]} for {labels.names[1]}"
+        raise FileError(path, f"white where '{labels.names[1]}' is", found, mend)
+    return np.where(bright, *map(np.int32, reversed(labels.ids)))
 
 
 def _colours_to_ids(path: Path, pixels: NDArray[np.uint8], labels: LabelSpace) -> NDArray[np.int32]:

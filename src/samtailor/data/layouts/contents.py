@@ -9,6 +9,7 @@ from typing import Any
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.file_error import FileError
+from samtailor.data.finding import Finding
 from samtailor.data.labels import LabelSpace
 from samtailor.errors import DataError
 
@@ -23,13 +24,19 @@ class Contents:
         channels: Names of the image channels.
         bits: Bits per channel of pictures; None for volumes.
         orphans: Files that belong to no case.
+        remarks: What the layout itself finds worth telling: cases left out, parts that are missing.
+        largest: Rows and columns of the picture with the longest side; None for volumes.
+        title: Name that the folder gives itself, if any.
     """
 
     labels: LabelSpace
     cases: tuple[CaseFiles, ...]
     channels: tuple[str, ...]
     bits: int | None
-    orphans: tuple[Path, ...]
+    orphans: tuple[Path, ...] = ()
+    remarks: tuple[Finding, ...] = ()
+    largest: tuple[int, int] | None = None
+    title: str | None = None
 
 
 def read_json(path: Path, expected: type[dict[str, Any]] | type[list[Any]], mend: str) -> Any:

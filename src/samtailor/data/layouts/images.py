@@ -6,16 +6,16 @@ dataset.json holds `classes` (background first) and optionally `palette` ((R, G,
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.file_error import FileError
-from samtailor.data.formats.picture import SUFFIXES, read_header
+from samtailor.data.formats.picture import SUFFIXES
 from samtailor.data.labels import LabelSpace, default_palette
-from samtailor.data.layouts.contents import Contents, label_space, read_json, read_split, visible_files
+from samtailor.data.layouts.contents import Contents, label_space, read_json, read_split
+from samtailor.data.layouts.pictures import by_stem, picture_facts
 
 _MEND = 'write {"classes": ["background", ...]} and, if wanted, palette, ids, ignore_index, splits'
 
@@ -32,14 +32,23 @@ def read_contents(root: Path) -> Contents:
         FileError: If dataset.json is missing or not as described, or there is no image, or two of one name.
     """
     path = root / "dataset.json"
-    labels = _labels(path, read_json(path, dict, _MEND))
-    images, masks = _by_stem(root / "images"), _by_stem(root / "masks")
+    content = read_json(path, dict, _MEND)
+    labels = _labels(path, content)
+    images, masks = by_stem(root / "images"), by_stem(root / "masks")
     if not images:
         raise FileError(root / "images", f"pictures ({', '.join(SUFFIXES)})", "none", "put the images there")
     cases = tuple(CaseFiles(name, (file,), masks.get(name)) for name, file in images.items())
     orphans = tuple(file for name, file in masks.items() if name not in images)
-    channels, bits = _channels_and_bits(cases)
-    return Contents(labels, cases, channels, bits, orphans)
+    facts, title = picture_facts(cases), content.get("name")
+    return Contents(
+        labels,
+        cases,
+        facts.channels,
+        facts.bits,
+        orphans,
+        largest=facts.largest,
+        title=title if isinstance(title, str) else None,
+    )
 
 
 def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
@@ -81,35 +90,3 @@ def _is_id(value: Any) -> bool:
 
 def _is_colour(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(type(c) is int and 0 <= c <= 255 for c in value)
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """Pictures of a folder by stem, sorted.
-
-    Raises:
-        FileError: If two have the same stem.
-    """
-    files = defaultdict(list)
-    for file in visible_files(folder):
-        if file.suffix.lower() in SUFFIXES:
-            files[file.stem].append(file)
-    for stem, found in files.items():
-        if len(found) > 1:
-            names = " and ".join(file.name for file in found)
-            raise FileError(folder, f"one file named '{stem}'", names, "rename or remove one of them")
-    return {stem: files[stem][0] for stem in sorted(files)}
-
-
-def _channels_and_bits(cases: tuple[CaseFiles, ...]) -> tuple[tuple[str, ...], int]:
-    """Colour if any picture is (gray ones are then repeated), and the most bits of any; by the headers only.
-
-    Pictures that cannot be opened do not count here; reading or checking them says so.
-    """
-    channels, bits = 1, 8
-    for case in cases:
-        try:
-            file_channels, file_bits = read_header(case.images[0])
-        except FileError:
-            continue
-        channels, bits = max(channels, file_channels), max(bits, file_bits)
-    return (("R", "G", "B") if channels == 3 else ("gray",)), bits

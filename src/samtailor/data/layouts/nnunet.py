@@ -53,7 +53,10 @@ def read_contents(root: Path) -> Contents:
     used = {file for case in cases for file in (*case.images, case.label)}
     files = chain.from_iterable(visible_files(root / folder) for folder in _FOLDERS)
     orphans = tuple(file for file in files if file.name.endswith(ending) and file not in used)
-    return Contents(_labels(path, content), cases, channels, None, orphans)
+    title = content.get("name")
+    return Contents(
+        _labels(path, content), cases, channels, None, orphans, title=title if isinstance(title, str) else None
+    )
 
 
 def read_splits(root: Path, fold: int, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:

@@ -1,0 +1,102 @@
+"""What is known of a data set that has a name: where it is published, its classes, split and protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.file_error import FileError
+from samtailor.data.labels import LabelSpace
+from samtailor.data.layouts.contents import Contents
+
+DatasetName = Literal["flare22", "gid5", "sirst", "btcv"]
+
+
+@dataclass(frozen=True)
+class NamedDataset:
+    """A published data set.
+
+    Attributes:
+        name: What it is called in settings and files.
+        title: What it is called in sentences.
+        aliases: In lower case; a folder in our own layouts that calls itself otherwise is another data set.
+        labels: Its label space, with the ids or colours of the publisher's files.
+        protocol: Name of the protocol its results are usually given in.
+        published: The publisher's page, and the paper.
+        terms: Its terms of use in one line.
+        folder: The publisher's folder in one line.
+        split: Which split is used, and whose it is.
+        advice: Settings that suit it; '' if the defaults do.
+        field: `sampling.field` for pictures that are far larger than the network's input; None is the input's side.
+        looks_like: Whether a folder is the publisher's, complete or not.
+        read_contents: Cases of the publisher's folder; raises FileError if what is missing forbids all work.
+        read_splits: Case names of each split, of the publisher's folder and the cases found in it.
+    """
+
+    name: DatasetName
+    title: str
+    aliases: tuple[str, ...]
+    labels: LabelSpace
+    protocol: str
+    published: str
+    terms: str
+    folder: str
+    split: str
+    looks_like: Callable[[Path], bool]
+    read_contents: Callable[[Path], Contents]
+    read_splits: Callable[[Path, tuple[CaseFiles, ...]], Mapping[str, tuple[str, ...]]]
+    advice: str = ""
+    field: int | None = None
+
+
+def incomplete(root: Path, title: str, expected: str, found: str, published: str) -> FileError:
+    """The error of a publisher's folder in which something indispensable is missing.
+
+    Args:
+        root: The folder that was given.
+        title: What the data set is called in sentences.
+        expected: What was expected there.
+        found: What was found.
+        published: Where it can be had.
+    """
+    mend = f"unpack all that its publisher ships: {published}"
+    return FileError(root, f"{title} as its publisher ships it: {expected}", found, mend)
+
+
+def listed(folder: Path) -> str:
+    """The first names in a folder, for errors."""
+    if not folder.is_dir():
+        return "no such folder"
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    more = f", ... ({len(names)} entries)" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more or "an empty folder"
+
+
+def enumerated(names: list[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
+
+
+def split_of_names(names: list[str]) -> dict[str, tuple[str, ...]]:
+    """Names in a fixed random order, 70 % train, 10 % val, 20 % test, at least one each.
+
+    The order is that of the names' hashes: the same on every machine, whatever the seed of a run.
+    """
+    import hashlib
+
+    order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    return split_in_order(order)
+
+
+def split_in_order(names: list[str]) -> dict[str, tuple[str, ...]]:
+    """The first 70 % of the names are train, the next 10 % val, the last 20 % test, at least one each of three."""
+    if len(names) < 3:
+        return {"train": tuple(names)}
+    test, val = (max(1, round(share * len(names))) for share in (0.2, 0.1))
+    last, middle = len(names) - test, len(names) - test - val
+    parts = {"train": names[:middle], "val": names[middle:last], "test": names[last:]}
+    return {split: tuple(sorted(part)) for split, part in parts.items()}
