@@ -23,6 +23,7 @@ from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
 if TYPE_CHECKING:
     from samtailor.data.check import CheckReport
     from samtailor.data.dataset import Split
+    from samtailor.evaluation.comparison.compare import Comparison
     from samtailor.evaluation.scores import Scores
     from samtailor.inference.predict import PredictReport
     from samtailor.metrics.empty import EmptyRule
@@ -42,6 +43,7 @@ __all__ = [
     "Recipe",
     "SamTailorError",
     "check",
+    "compare",
     "estimate",
     "evaluate",
     "load",
@@ -137,6 +139,34 @@ def evaluate(
     from samtailor.evaluation.evaluate import evaluate as score
 
     return score(Path(run), Path(data), split, Path(out) if out else None, empty, device=device)
+
+
+def compare(
+    results: Sequence[str | Path],
+    metric: str = "dsc",
+    split: Split = "test",
+    out: str | Path | None = None,
+    names: Sequence[str] | None = None,
+    all_pairs: bool = False,
+    common: bool = False,
+) -> Comparison:
+    """Compare results on the same cases: paired differences, bootstrap intervals, Wilcoxon tests.
+
+    Args:
+        results: metrics.json files, folders that hold one, or runs; the first one is the reference.
+        metric: Score to compare, as it is called in the files.
+        split: Split whose scores are taken from runs.
+        out: Where the page, its figures and numbers are written; nowhere if None.
+        names: Names of the results; those of their folders if None.
+        all_pairs: Compare each with every other one, instead of each with the first.
+        common: Compare on the cases and classes that all have, where they differ.
+
+    Raises:
+        SamTailorError: If the results cannot be compared.
+    """
+    from samtailor.evaluation.comparison.compare import compare as compare_results
+
+    return compare_results(results, metric, split, Path(out) if out else None, names, all_pairs, common)
 
 
 def predict(

@@ -23,6 +23,7 @@ from samtailor.cli.settings import (
     ShareConfig,
 )
 from samtailor.errors import SamTailorError
+from samtailor.evaluation.comparison.config import CompareConfig
 from samtailor.inference.config import PredictConfig
 from samtailor.training.config import TrainConfig
 
@@ -70,6 +71,9 @@ VERBS: dict[str, Verb] = {
         "An interrupted training is continued with: samtailor train --resume RUN",
     ),
     "evaluate": Verb("Score a run on a split of a labelled folder.", EvaluateConfig, ("run", "data"), verbs.evaluate),
+    "compare": Verb(
+        "Compare results on the same cases: differences, intervals, tests.", CompareConfig, ("results",), verbs.compare
+    ),
     "predict": Verb("Segment volumes and pictures.", PredictConfig, ("run", "inputs"), verbs.predict),
     "models": Verb("List the base models.", ModelsConfig, (), verbs.models),
     "share": Verb("Write a segmenter for others, with a model card.", ShareConfig, ("run",), verbs.share),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import SUPPRESS
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import docstring_parser
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
@@ -46,7 +46,13 @@ def make_parser(verb: str, summary: str, settings: type[Any], words: tuple[str, 
         nargs, kind = ("*", str) if many else ("?", types[word])
         parser.add_argument(word, nargs=nargs, type=kind, default=SUPPRESS, metavar=word.upper(), help=helps[word])
     switches = [field.name for field in fields(settings) if field.default is False]
-    parser.add_class_arguments(settings, skip={*words, *switches}, as_group=False)
+    lists = {name: kind for name in types if name not in words and (kind := _element(types[name]))}
+    parser.add_class_arguments(settings, skip={*words, *switches, *lists}, as_group=False)
+    for field in fields(settings):
+        if field.name in lists:  # --names A B, where jsonargparse alone would want --names '[A, B]'
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            kind, text = lists[field.name], helps[field.name]
+            parser.add_argument(f"--{field.name}", nargs="+", type=kind, default=default, help=text)
     for switch in switches:
         parser.add_argument(f"--{switch}", action=ActionYesNo, default=False, help=helps[switch])
     return parser
@@ -71,6 +77,14 @@ def parse(parser: ArgumentParser, settings: type[Settings], arguments: Sequence[
     if missing:
         raise ConfigError(f"the following arguments are required: {', '.join(missing)}; see {parser.prog} --help")
     return settings(**{field.name: found[field.name] for field in fields(settings)})  # type: ignore[arg-type]
+
+
+def _element(kind: Any) -> Any:
+    """What a list holds, also one that may be None; None for every other type."""
+    for part in (kind, *get_args(kind)):
+        if get_origin(part) is list:
+            return get_args(part)[0]
+    return None
 
 
 def _required(settings: type[Any]) -> list[Field[Any]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ShareConfig,
     )
     from samtailor.data.check import CheckReport
+    from samtailor.evaluation.comparison.config import CompareConfig
     from samtailor.inference.config import PredictConfig
     from samtailor.models.zoo import Base
     from samtailor.training.config import TrainConfig
@@ -116,6 +117,20 @@ def evaluate(config: EvaluateConfig) -> int:
         )
     print(class_table(scores).to_markdown())
     print(f"tables and figures   {out}")
+    return 0
+
+
+def compare(config: CompareConfig) -> int:
+    """Compare results and print what the tests say."""
+    from samtailor.evaluation.comparison.compare import compare as compare_results
+    from samtailor.evaluation.comparison.page import pair_table, verdict
+
+    comparison = compare_results(**{**vars(config), "out": Path(config.out)})
+    for pair in comparison.pairs:
+        print(f"{pair.result.name} against {pair.reference.name}\n")
+        print(pair_table(pair, comparison).to_markdown())
+    print(verdict(comparison))
+    print(f"page   {Path(config.out) / 'compare.html'}")
     return 0
 
 

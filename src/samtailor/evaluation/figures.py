@@ -184,7 +184,7 @@ def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str) -> Fi
         known = ~np.isnan(values[:, k])
         ticks.append(f"{labels.names[k]}  (n = {known.sum()})")
         if known.any():
-            _draw_box(axes, values[known, k], k, jitter[known], _colour(labels, k))
+            draw_box(axes, values[known, k], k, jitter[known], _colour(labels, k))
     axes.set_yticks(range(1, count + 1), ticks, fontsize=min(9, row * 45))
     axes.set(xlim=(-0.02, 1.02), ylim=(count + 0.6, 0.4), xlabel=metric)
     axes.grid(axis="x", color="0.88", linewidth=0.8)
@@ -195,7 +195,7 @@ def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str) -> Fi
     return figure
 
 
-def _draw_box(
+def draw_box(
     axes: Axes, values: NDArray[np.float64], position: int, jitter: NDArray[np.float64], colour: Colour
 ) -> None:
     """One horizontal box (quartiles, median, whiskers to 1.5 interquartile ranges) and its points."""

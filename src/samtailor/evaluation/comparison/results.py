@@ -1,0 +1,226 @@
+"""Results to compare: read from metrics.json, named, and held to be comparable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.errors import ConfigError, DataError
+
+_FILE = "metrics.json"
+_VOXELS = "truth_voxels"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One metric of one set of scores.
+
+    Attributes:
+        name: What it is called on the page.
+        file: Where it was read.
+        protocol: Rules by which it was scored.
+        classes: Names of the classes but the first, the background; K.
+        cases: Names of the cases, N.
+        values: Score of each case and class, (N, K); NaN where the protocol leaves a class out.
+        voxels: Voxels of each case and class in the truth, (N, K); NaN where the file does not tell.
+        upper_bound: How the ground truth was used to make the masks, if it was.
+        source: What was scored, in words; empty if the file does not tell.
+    """
+
+    name: str
+    file: Path
+    protocol: str
+    classes: tuple[str, ...]
+    cases: tuple[str, ...]
+    values: NDArray[np.float64]
+    voxels: NDArray[np.float64]
+    upper_bound: str | None = None
+    source: str = ""
+
+    def case_means(self) -> NDArray[np.float64]:
+        """Mean of each case over the classes that count, (N,); NaN where none does."""
+        known = ~np.isnan(self.values)
+        with np.errstate(invalid="ignore"):  # 0 / 0: no class counts
+            means: NDArray[np.float64] = np.where(known, self.values, 0).sum(axis=1) / known.sum(axis=1)
+        return means
+
+    def take(self, cases: Sequence[str], classes: Sequence[str]) -> Result:
+        """The same scores of some cases and classes, in a given order."""
+        part = np.ix_([self.cases.index(name) for name in cases], [self.classes.index(name) for name in classes])
+        return replace(
+            self, cases=tuple(cases), classes=tuple(classes), values=self.values[part], voxels=self.voxels[part]
+        )
+
+
+def read_results(paths: Sequence[Path], metric: str, split: str, names: Sequence[str] | None = None) -> list[Result]:
+    """Read results and name them.
+
+    Args:
+        paths: metrics.json files, folders that hold one, or runs.
+        metric: Key of the score.
+        split: Split whose scores are taken from runs.
+        names: Names of the results; those of their folders, made distinct, if None.
+
+    Raises:
+        SamTailorError: If there are fewer than two, names do not fit, or a file is not as expected.
+    """
+    if len(paths) < 2:
+        raise ConfigError(f"results: expected at least two to compare, found {len(paths)}")
+    if names is not None and (len(names) != len(paths) or len(set(names)) < len(names)):
+        raise ConfigError(
+            f"names: expected a different name for each of the {len(paths)} results; found {', '.join(names)}"
+        )
+    files = [find_metrics(path, split) for path in paths]
+    return [_read(file, name, metric) for file, name in zip(files, names or distinct_names(paths, files), strict=True)]
+
+
+def find_metrics(path: Path, split: str) -> Path:
+    """The metrics.json of a file, a folder or a run.
+
+    Raises:
+        DataError: If there is none.
+    """
+    evaluation = path / "evaluation"
+    candidates = (path, path / _FILE, evaluation / split / _FILE)
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if file is not None:
+        return file
+    if not path.exists():
+        raise DataError(f"{path}: expected a metrics.json, a folder that holds one, or a run; found nothing there")
+    splits = sorted(found.parent.name for found in evaluation.glob(f"*/{_FILE}"))
+    if splits:
+        raise DataError(
+            f"{path}: expected scores of split '{split}'; found those of {', '.join(splits)}: take --split {splits[0]}"
+        )
+    raise DataError(
+        f"{path}: expected {_FILE}, or that of a run in evaluation/{split}; found neither; "
+        f"samtailor evaluate {path} DATA --split {split} scores a run"
+    )
+
+
+def distinct_names(paths: Sequence[Path], files: Sequence[Path]) -> list[str]:
+    """Shortest ends of the given paths that tell the results apart; equal paths are numbered."""
+    folders = [
+        path.resolve() if path.is_dir() else file.resolve().parent for path, file in zip(paths, files, strict=True)
+    ]
+    runs = [folder.parents[1] if folder.parent.name == "evaluation" else folder for folder in folders]
+    if len(set(runs)) == len(set(folders)):  # a run is known by its name, unless two of its splits are compared
+        folders = runs
+    names = []
+    for place, folder in enumerate(folders):
+        others = {other for other in folders if other != folder}
+        lengths = range(1, len(folder.parts))
+        endings = (length for length in lengths if all(o.parts[-length:] != folder.parts[-length:] for o in others))
+        name = "/".join(folder.parts[-next(endings, len(folder.parts)) :])
+        copy = folders[:place].count(folder) + 1
+        names.append(name if copy == 1 else f"{name} ({copy})")
+    return names
+
+
+def _read(file: Path, name: str, metric: str) -> Result:
+    """One metrics.json."""
+    try:
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: expected the JSON that samtailor evaluate writes; {error}") from error
+    if not isinstance(content, dict) or not content.get("cases") or not content.get("classes"):
+        raise DataError(f"{file}: expected the scores of cases that samtailor evaluate writes; found none")
+    if not isinstance(content.get("protocol"), str):
+        raise DataError(
+            f"{file}: expected the name of a protocol; found none, an older version wrote this file; "
+            "score again with samtailor evaluate or samtailor score"
+        )
+    _, *classes = content["classes"]
+    cases: dict[str, dict[str, dict[str, Any]]] = content["cases"]
+    if not any(metric in scores for case in cases.values() for scores in case.values()):
+        raise DataError(
+            f"{file}: expected the metric '{metric}' of each case and class; found {', '.join(_metrics(cases))}"
+        )
+    return Result(
+        name=name,
+        file=file,
+        protocol=content["protocol"],
+        classes=tuple(classes),
+        cases=tuple(cases),
+        values=_array(cases, classes, metric),
+        voxels=_array(cases, classes, _VOXELS),
+        upper_bound=content.get("upper_bound"),
+        source=_in_words(content.get("source")),
+    )
+
+
+def _metrics(cases: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+    """Scores in a file, in their order."""
+    keys = dict.fromkeys(key for case in cases.values() for scores in case.values() for key in scores)
+    return [key for key in keys if not key.endswith("voxels")]
+
+
+def _array(cases: dict[str, dict[str, dict[str, Any]]], classes: Sequence[str], key: str) -> NDArray[np.float64]:
+    """One number of each case and class, (N, K), NaN where it is null or absent."""
+    rows = [[case.get(name, {}).get(key) for name in classes] for case in cases.values()]
+    return np.array(rows, dtype=np.float64).reshape(len(cases), len(classes))
+
+
+def _in_words(source: Any) -> str:
+    """What was scored, for a table."""
+    if isinstance(source, dict):
+        return ", ".join(f"{key} {value}" for key, value in source.items() if value is not None)
+    return str(source or "")
+
+
+def align(results: Sequence[Result], common: bool) -> list[Result]:
+    """The same results on the same cases and classes, in the order of the first one.
+
+    Args:
+        results: At least two.
+        common: Take what all have, where they differ, instead of refusing.
+
+    Raises:
+        DataError: If they cannot be compared: other protocols, cases, classes, or another truth.
+    """
+    first = results[0]
+    for result in results[1:]:
+        if result.protocol != first.protocol:
+            raise DataError(
+                f"expected results of one protocol; found '{first.protocol}' in {first.file} and "
+                f"'{result.protocol}' in {result.file}, whose numbers cannot be compared; score one of them again"
+            )
+    cases = _shared("cases", {result.file: result.cases for result in results}, common)
+    classes = _shared("classes", {result.file: result.classes for result in results}, common)
+    aligned = [result.take(cases, classes) for result in results]
+    for result in aligned[1:]:
+        unlike = (result.voxels != aligned[0].voxels) & ~np.isnan(result.voxels) & ~np.isnan(aligned[0].voxels)
+        if unlike.any():
+            case, name = (axis[0] for axis in np.nonzero(unlike))
+            raise DataError(
+                f"{cases[case]}: expected the same truth in {first.file} and {result.file}; found "
+                f"{aligned[0].voxels[case, name]:.0f} and {result.voxels[case, name]:.0f} voxels of {classes[name]}; "
+                "score both against the same label files"
+            )
+    return aligned
+
+
+def _shared(what: str, found: dict[Path, tuple[str, ...]], common: bool) -> list[str]:
+    """Names that all files have, in the order of the first; refused if some have more, unless common ones will do."""
+    (first, names), *others = found.items()
+    shared = [name for name in names if all(name in theirs for _, theirs in others)]
+    if not shared:
+        raise DataError(f"expected results of the same {what}; found none that is in all of {_paths(found)}")
+    for file, theirs in others:
+        differing = [f"{name} only in {first}" for name in names if name not in theirs]
+        differing += [f"{name} only in {file}" for name in theirs if name not in names]
+        if differing and not common:
+            more = len(differing) - 6
+            listed = "; ".join(differing[:6]) + (f"; and {more} more" if more > 0 else "")
+            raise DataError(f"expected results of the same {what}; found {listed}; --common compares what all have")
+    return shared
+
+
+def _paths(files: dict[Path, tuple[str, ...]]) -> str:
+    return ", ".join(str(file) for file in files)
