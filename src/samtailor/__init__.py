@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from samtailor.evaluation.comparison.compare import Comparison
     from samtailor.evaluation.scores import Scores
     from samtailor.inference.predict import PredictReport
-    from samtailor.metrics.empty import EmptyRule
+    from samtailor.metrics.protocols import ProtocolName
     from samtailor.models.sam import AnySizeSam
     from samtailor.models.sam2 import HieraSam
     from samtailor.models.segmenter import Segmenter
@@ -120,7 +120,7 @@ def evaluate(
     data: str | Path,
     split: Split = "test",
     out: str | Path | None = None,
-    empty: EmptyRule = "nnunet",
+    protocol: ProtocolName | None = None,
     device: str = "auto",
 ) -> Scores:
     """Score a run on a split of a labelled folder, and write tables and figures.
@@ -130,7 +130,7 @@ def evaluate(
         data: Labelled folder with the run's classes.
         split: 'train', 'val' or 'test'.
         out: Where tables and figures are written; evaluation/<split> of the run if None.
-        empty: What an absent class scores (see `samtailor.metrics.empty`).
+        protocol: By which rules (see `samtailor.metrics.protocols`); the data set's own, or else 'samtailor', if None.
         device: 'auto', 'cpu' or 'cuda'.
 
     Raises:
@@ -138,7 +138,7 @@ def evaluate(
     """
     from samtailor.evaluation.evaluate import evaluate as score
 
-    return score(Path(run), Path(data), split, Path(out) if out else None, empty, device=device)
+    return score(Path(run), Path(data), split, Path(out) if out else None, protocol, device=device)
 
 
 def compare(

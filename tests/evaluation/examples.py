@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.labels import LabelSpace
 from samtailor.evaluation.scores import CaseScore, Scores
-from samtailor.metrics.empty import EmptyRule
 from samtailor.metrics.overlap import Overlap
+from samtailor.metrics.protocols import ProtocolName
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 
@@ -23,9 +25,11 @@ FIRST = case("first", tp=[90, 8, 3], fp=[0, 2, 0], fn=[0, 2, 0])
 SECOND = case("second", tp=[50, 2, 0], fp=[0, 0, 0], fn=[0, 6, 0])
 
 
-def scores(rule: EmptyRule = "nnunet", cases: tuple[CaseScore, ...] = (FIRST, SECOND), **bootstrap: int) -> Scores:
+def scores(
+    protocol: ProtocolName = "nnunet", cases: tuple[CaseScore, ...] = (FIRST, SECOND), **settings: Any
+) -> Scores:
     """Scores of the cases."""
-    return Scores(LABELS, rule, cases, **bootstrap)
+    return Scores(LABELS, protocol, cases, **settings)
 
 
 def volume(seed: int = 0, shape: tuple[int, int, int] = (4, 40, 48)) -> tuple[NDArray[np.float16], NDArray[np.int16]]:

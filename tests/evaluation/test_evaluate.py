@@ -53,9 +53,9 @@ def test_volumes_are_scored_whole_on_their_own_grid(tmp_path: Path, tiny_base: B
 
 def test_a_folder_without_split_is_split_as_in_the_run(tmp_path: Path, tiny_base: Base, image_folder: Path) -> None:
     run = make_run(tmp_path / "run", tiny_base, image_folder)
-    scores = evaluate(run, image_folder, "test", out=tmp_path / "out", empty="flare22", bootstrap=50, seed=3)
+    scores = evaluate(run, image_folder, "test", out=tmp_path / "out", protocol="flare22", bootstrap=50, seed=3)
     assert [case.name for case in scores.cases] == Run(run).read_dataset()["splits"]["test"]
-    assert (scores.rule, scores.resamples, scores.seed) == ("flare22", 50, 3)
+    assert (scores.protocol, scores.resamples, scores.seed) == ("flare22", 50, 3)
     assert (tmp_path / "out" / "metrics.md").is_file()
     assert not (run / "evaluation").exists()
 

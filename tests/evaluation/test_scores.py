@@ -111,10 +111,11 @@ def test_an_interval_covers_the_middle_95_percent() -> None:
 
 def test_json_holds_protocol_cases_means_and_intervals() -> None:
     content = json.loads(json.dumps(scores(resamples=200, seed=5).to_json(), allow_nan=False))
-    assert content["protocol"]["empty_rule"] == "nnunet"
-    assert "left out of the means" in content["protocol"]["description"]
-    assert content["protocol"]["resamples"] == 200
-    assert content["protocol"]["seed"] == 5
+    assert (content["protocol"], content["upper_bound"], content["overall"]) == ("nnunet", None, {})
+    assert content["rules"]["empty_rule"] == "nnunet"
+    assert "left out of the means" in content["rules"]["description"]
+    assert content["rules"]["resamples"] == 200
+    assert content["rules"]["seed"] == 5
     assert content["classes"] == ["background", "liver", "spleen"]
     assert content["cases"]["first"]["liver"] == {
         "dsc": pytest.approx(0.8),
@@ -135,7 +136,7 @@ def test_json_holds_protocol_cases_means_and_intervals() -> None:
         f"{averaging}{means}"
         for averaging in ("mean", "pooled")
         for means in ("", "_with_background", "_without_background")
-    }
+    } | {"overall"}
 
 
 def test_scores_of_no_case_are_refused() -> None:

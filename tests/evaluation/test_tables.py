@@ -8,7 +8,8 @@ import io
 import pytest
 
 from samtailor.evaluation.tables import Table, case_table, class_table, to_csv
-from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
+from samtailor.metrics.empty import EMPTY_RULES
+from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
 from tests.evaluation.examples import FIRST, scores
 
 
@@ -35,10 +36,12 @@ def test_the_class_table_has_a_row_for_each_class_and_both_means() -> None:
     assert table.rows[2] == ("spleen", "1.0000", "-", "1.0000", "-", "1.0000", "1.0000", "1", "3")
 
 
-@pytest.mark.parametrize("rule", EMPTY_RULES)
-def test_every_table_is_printed_with_its_rule(rule: EmptyRule) -> None:
-    for table in (class_table(scores(rule)), case_table(scores(rule))):
-        assert f"'{rule}': {EMPTY_RULES[rule].description}" in table.to_markdown()
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_table_is_printed_with_its_protocol_and_rule(name: ProtocolName) -> None:
+    protocol = PROTOCOLS[name]
+    for table in (class_table(scores(name)), case_table(scores(name))):
+        assert f"'{name}': {protocol.description}" in table.to_markdown()
+        assert f"'{protocol.empty}': {EMPTY_RULES[protocol.empty].description}" in table.to_markdown()
 
 
 def test_the_class_table_says_which_numbers_are_pooled() -> None:
@@ -71,6 +74,7 @@ def test_csv_has_a_row_for_each_case_and_class() -> None:
         "truth_voxels": "10",
         "predicted_voxels": "10",
         "overlap_voxels": "8",
+        "protocol": "nnunet",
     }
     assert rows[5]["dsc"] == ""
 

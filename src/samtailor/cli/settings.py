@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from samtailor.metrics.empty import EmptyRule
+from samtailor.metrics.protocols import ProtocolName
 from samtailor.recipes.config import RecipeName
 from samtailor.training.config import TrainConfig
 
@@ -64,7 +64,7 @@ class EvaluateConfig:
         data: Labelled folder with the run's classes.
         split: Cases to score.
         out: Where tables and figures are written; evaluation/SPLIT in the run if None.
-        empty: What a class counts that a case does not have.
+        protocol: Which scores are computed, and by which rules; the data set's own, or else 'samtailor', if None.
         batch_size: Images computed at once.
         device: 'auto' takes a GPU if there is one.
         bootstrap: Resamples of the 95 % intervals.
@@ -75,7 +75,7 @@ class EvaluateConfig:
     data: str
     split: Literal["train", "val", "test"] = "test"
     out: str | None = None
-    empty: EmptyRule = "nnunet"
+    protocol: ProtocolName | None = None
     batch_size: int = 8
     device: Literal["auto", "cpu", "cuda"] = "auto"
     bootstrap: int = 1000

@@ -99,7 +99,7 @@ def evaluate(config: EvaluateConfig) -> int:
     """Score a run and print the table."""
     from samtailor.cli.progress import Bars
     from samtailor.evaluation.evaluate import evaluate as score
-    from samtailor.evaluation.tables import class_table
+    from samtailor.evaluation.tables import to_markdown
 
     out = Path(config.out) if config.out else Path(config.run) / "evaluation" / config.split
     with Bars() as bars:
@@ -108,14 +108,14 @@ def evaluate(config: EvaluateConfig) -> int:
             Path(config.data),
             config.split,
             out,
-            config.empty,
+            config.protocol,
             config.batch_size,
             config.device,
             config.bootstrap,
             config.seed,
             lambda done, total: bars("cases", done, total),
         )
-    print(class_table(scores).to_markdown())
+    print(to_markdown(scores))
     print(f"tables and figures   {out}")
     return 0
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split, open_dataset
+from samtailor.data.formats import nifti, suffix_of
 from samtailor.data.labels import LabelSpace
 from samtailor.errors import ConfigError, DataError
+from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.predictions import PredictedCase, score_and_write
 from samtailor.evaluation.scores import Scores
 from samtailor.inference.predictor import Predictor
-from samtailor.metrics.empty import EmptyRule
+from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
 from samtailor.training.run import Run
 
 Progress = Callable[[float, int], None]
@@ -25,7 +27,7 @@ def evaluate(
     data: Path,
     split: Split = "test",
     out: Path | None = None,
-    empty: EmptyRule = "nnunet",
+    protocol: ProtocolName | None = None,
     batch_size: int = 8,
     device: str = "auto",
     bootstrap: int = 1000,
@@ -41,7 +43,7 @@ def evaluate(
             the run.
         out: Where metrics.json, metrics.csv, metrics.md and the figures are written; evaluation/<split> of the run
             if None.
-        empty: What an absent class scores (see `samtailor.metrics.empty`).
+        protocol: By which rules (see `samtailor.metrics.protocols`); the data set's own, or else 'samtailor', if None.
         batch_size: Slices or windows predicted at once.
         device: 'auto', 'cpu' or 'cuda'.
         bootstrap: Resamples of the 95 % intervals.
@@ -56,6 +58,8 @@ def evaluate(
     """
     if bootstrap < 1:
         raise ConfigError(f"bootstrap: expected at least one resample, found {bootstrap}; 1000 is usual")
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise ConfigError(f"protocol: expected one of {', '.join(PROTOCOLS)}; found '{protocol}'")
     directory = Run(run)
     dataset = open_dataset(data, directory.read_config().fold)
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
@@ -63,7 +67,15 @@ def evaluate(
     check_classes(dataset, segmenter.labels)
     predictor = Predictor(segmenter, batch_size, device)
     cases = predict_cases(predictor, files, dataset.labels, progress)
-    return score_and_write(cases, dataset.labels, empty, out or run / "evaluation" / split, bootstrap, seed)
+    source = {"data": dataset.root.resolve().name, "split": split, "run": run.resolve().name}
+    rules = protocol or protocol_of(dataset)
+    out = out or run / "evaluation" / split
+    return score_and_write(cases, dataset.labels, rules, out, bootstrap, seed, source)
+
+
+def protocol_of(dataset: Dataset) -> ProtocolName:
+    """The data set's own protocol, or ours."""
+    return getattr(dataset, "protocol", None) or "samtailor"
 
 
 def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[str]]) -> tuple[CaseFiles, ...]:
@@ -112,6 +124,13 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
 
 
+def grid_of(file: CaseFiles) -> Grid | None:
+    """Grid of the label file of a volume; None for pictures."""
+    if file.label is None or suffix_of(file.label) not in nifti.SUFFIXES:
+        return None
+    return Grid.of_file(nifti.read_geometry(file.label))
+
+
 def predict_cases(
     predictor: Predictor, files: tuple[CaseFiles, ...], labels: LabelSpace, progress: Progress | None = None
 ) -> Iterator[PredictedCase]:
@@ -139,5 +158,5 @@ def predict_cases(
         if case.label is None:
             raise DataError(f"{file.name}: expected a label file, found none; add it")
         prediction = predictor.label(case.image, within(index, len(case.image)))
-        yield PredictedCase(case.name, case.image, case.label, prediction, case.spacing)
+        yield PredictedCase(case.name, case.image, case.label, prediction, case.spacing, grid_of(file))
     report(len(files), len(files))

@@ -165,13 +165,14 @@ def _draw_classes(
         spine.set_visible(False)
 
 
-def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str) -> Figure:
+def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str, title: str = "") -> Figure:
     """Spread of the cases' scores for each class but the background, every case a point.
 
     Args:
         values: Scores of cases and classes, (N, K); NaN is left out.
         labels: Label space.
         metric: Name of the score, for the axis.
+        title: Heading, if any.
     """
     count = len(labels) - 1
     row = float(np.clip(30 / count, 0.16, 0.34))  # inches; many classes stand closer
@@ -187,6 +188,7 @@ def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str) -> Fi
             draw_box(axes, values[known, k], k, jitter[known], _colour(labels, k))
     axes.set_yticks(range(1, count + 1), ticks, fontsize=min(9, row * 45))
     axes.set(xlim=(-0.02, 1.02), ylim=(count + 0.6, 0.4), xlabel=metric)
+    axes.set_title(title, fontsize=9)
     axes.grid(axis="x", color="0.88", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)

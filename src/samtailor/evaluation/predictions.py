@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from numpy.typing import NDArray
 from samtailor.data.formats.atomic import atomic
 from samtailor.data.labels import LabelSpace
 from samtailor.evaluation.figures import box_plot, overlay_figure, save_figure
+from samtailor.evaluation.grid import Grid
+from samtailor.evaluation.measure import measure
 from samtailor.evaluation.scores import CaseScore, Scores
-from samtailor.evaluation.tables import class_table, decimal, to_csv
+from samtailor.evaluation.tables import decimal, to_csv, to_markdown
 from samtailor.evaluation.view import View
-from samtailor.metrics.empty import EmptyRule
-from samtailor.metrics.overlap import overlap
+from samtailor.metrics.protocols import METRIC_NAMES, ProtocolName
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class PredictedCase:
         truth: Class indices, `IGNORE` where nothing counts, (S, H, W).
         prediction: Class indices, (S, H, W).
         spacing: Distance in mm of slices, rows, columns; None for pictures.
+        grid: Axes and spacing that distances are measured on; that of the spacing, without file, if None.
     """
 
     name: str
@@ -39,15 +42,23 @@ class PredictedCase:
     truth: NDArray[np.int16]
     prediction: NDArray[np.int16]
     spacing: tuple[float, float, float] | None = None
+    grid: Grid | None = None
+
+    def measure(self, labels: LabelSpace, protocol: ProtocolName) -> CaseScore:
+        """What the protocol counts of it."""
+        grid = self.grid or Grid.of_spacing(self.spacing, len(self.truth))
+        return measure(self.name, self.truth, self.prediction, labels, protocol, grid)
 
 
 def score_and_write(
     cases: Iterable[PredictedCase],
     labels: LabelSpace,
-    rule: EmptyRule,
+    protocol: ProtocolName,
     out: Path,
     resamples: int = 1000,
     seed: int = 0,
+    source: Mapping[str, Any] | None = None,
+    upper_bound: str | None = None,
 ) -> Scores:
     """Score predictions, whoever made them, and write tables and figures.
 
@@ -56,33 +67,58 @@ def score_and_write(
     Args:
         cases: Predicted cases, at least one.
         labels: Label space.
-        rule: What an absent class scores.
+        protocol: By which rules.
         out: Where metrics.json, metrics.csv, metrics.md, overlay_best.png, overlay_median.png, overlay_worst.png
             and boxplot.png are written.
         resamples: Bootstrap resamples of the intervals.
         seed: Seed of the bootstrap.
+        source: What is scored, see `Scores`.
+        upper_bound: Why the scores are a bound only, see `Scores`.
     """
     scored: list[CaseScore] = []
     with tempfile.TemporaryDirectory(prefix="samtailor-") as scratch:
         views: list[Path] = []
         for case in cases:
-            scored.append(CaseScore(case.name, overlap(case.truth, case.prediction, len(labels))))
+            scored.append(case.measure(labels, protocol))
             views.append(Path(scratch) / f"{len(views)}.npz")
             View.of(case.image, case.prediction, case.truth, case.spacing).save(views[-1])
-        scores = Scores(labels, rule, tuple(scored), resamples, seed)
-        write_tables(scores, out)
-        means = scores.case_means("dsc")
-        for role, index in telling_cases(scores).items():
-            what = "DSC" if len(labels) == 2 else "mean DSC"
-            title = f"{role.capitalize()} case: {scored[index].name}, {what} {decimal(means[index])}"
-            save_figure(overlay_figure(View.load(views[index]), labels, title), out / f"overlay_{role}.png")
-    save_figure(box_plot(scores.per_case("dsc"), labels, "DSC"), out / "boxplot.png")
+        scores = Scores(labels, protocol, tuple(scored), resamples, seed, upper_bound, source or {})
+        write_results(scores, out, lambda index: View.load(views[index]))
     return scores
 
 
+def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | None = None) -> None:
+    """Write tables and figures.
+
+    Args:
+        scores: What they show.
+        out: Folder.
+        view_of: Gives the picture of a case by its index; without, no overlays are drawn.
+    """
+    write_tables(scores, out)
+    main = scores.metrics[0]
+    means = scores.case_means(main)
+    for role, index in telling_cases(scores).items() if view_of else ():
+        assert view_of is not None
+        what = METRIC_NAMES[main] if len(scores.labels) == 2 else f"mean {METRIC_NAMES[main]}"
+        title = with_bound(
+            f"{role.capitalize()} case: {scores.cases[index].name}, {what} {decimal(means[index])}", scores
+        )
+        save_figure(overlay_figure(view_of(index), scores.labels, title), out / f"overlay_{role}.png")
+    title = with_bound("", scores)
+    save_figure(box_plot(scores.per_case(main), scores.labels, METRIC_NAMES[main], title), out / "boxplot.png")
+
+
+def with_bound(title: str, scores: Scores) -> str:
+    """A figure's title with the warning that the scores are a bound only, if they are."""
+    if scores.upper_bound is None:
+        return title
+    return "\n".join(filter(None, (title, *textwrap.wrap(scores.upper_bound, 90))))
+
+
 def telling_cases(scores: Scores) -> dict[str, int]:
-    """Index of the best, the worst and the median case by mean DSC without background; each case once."""
-    means = scores.case_means("dsc")
+    """Index of the best, the worst and the median case by the main metric's mean without background; each once."""
+    means = scores.case_means(scores.metrics[0])
     known = np.flatnonzero(~np.isnan(means))
     if not len(known):  # no case has a foreground class that counts: any is as good as another
         return {"best": 0}
@@ -99,7 +135,7 @@ def write_tables(scores: Scores, out: Path) -> None:
     contents = {
         "metrics.json": json.dumps(scores.to_json(), indent=1, allow_nan=False),
         "metrics.csv": to_csv(scores),
-        "metrics.md": class_table(scores).to_markdown(),
+        "metrics.md": to_markdown(scores),
     }
     for name, content in contents.items():
         with atomic(out / name) as scratch:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.labels import LabelSpace
 from samtailor.evaluation.bootstrap import percentile_interval, resample
-from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
-from samtailor.metrics.overlap import Metric, Overlap, score
+from samtailor.evaluation.overall import nan_mean, of_confusion, of_targets
+from samtailor.metrics.empty import EmptyRule
+from samtailor.metrics.overlap import Overlap, OverlapMetric, score
+from samtailor.metrics.protocols import PROTOCOLS, Metric, OverallMetric, Protocol, ProtocolName
+from samtailor.metrics.targets import TargetCounts
 
 Averaging = Literal["mean", "pooled"]
 
-METRICS: tuple[Metric, ...] = ("dsc", "iou")
 AVERAGINGS: dict[Averaging, str] = {
     "mean": "each class averaged over the cases, then over the classes",
     "pooled": "voxels of all cases added up before scoring (and before the rule for absent classes is applied), "
@@ -25,18 +28,27 @@ AVERAGINGS: dict[Averaging, str] = {
 
 Interval = tuple[float, float]
 
+_OVERLAP: tuple[OverlapMetric, ...] = ("dsc", "iou")
+
 
 @dataclass(frozen=True)
 class CaseScore:
-    """Voxel counts of one case.
+    """What is known about one case.
 
     Attributes:
         name: Name of the case.
         overlap: Voxels of each class, arrays of shape (K,).
+        surface: NSD and HD95 of each class by the protocol's rules, where it asks for them, (K,); NaN where a class
+            is left out.
+        confusion: Pixels of true (row) and predicted class, (K, K), where the protocol asks for them.
+        targets: Small targets, where the protocol asks for them.
     """
 
     name: str
     overlap: Overlap
+    surface: Mapping[Metric, NDArray[np.float64]] = field(default_factory=dict)
+    confusion: NDArray[np.int64] | None = None
+    targets: TargetCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -73,21 +85,50 @@ class Scores:
 
     Attributes:
         labels: Label space.
-        rule: What an absent class scores.
+        protocol: By which rules, see `samtailor.metrics.protocols`.
         cases: Counts of each case, at least one.
         resamples: Bootstrap resamples of the intervals.
         seed: Seed of the bootstrap.
+        upper_bound: Why these scores are no segmenter's but a bound that uses the ground truth, in a sentence that
+            every table, file and figure repeats; None for scores of predictions.
+        source: What was scored: data, split, and the run, base or predictions; plain values.
     """
 
     labels: LabelSpace
-    rule: EmptyRule
+    protocol: ProtocolName
     cases: tuple[CaseScore, ...]
     resamples: int = 1000
     seed: int = 0
+    upper_bound: str | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.cases:
             raise ValueError("expected at least one case, found none")
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"protocol: expected one of {', '.join(PROTOCOLS)}; found '{self.protocol}'")
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol itself."""
+        return PROTOCOLS[self.protocol]
+
+    @property
+    def rule(self) -> EmptyRule:
+        """What an absent class scores."""
+        return self.rules.empty
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The protocol's scores of a class in a case that are known here, the main one first."""
+        known = {metric for case in self.cases for metric in (*case.surface, *_OVERLAP)}
+        return tuple(metric for metric in self.rules.metrics if metric in known)
+
+    @cached_property
+    def overall_metrics(self) -> tuple[OverallMetric, ...]:
+        """The protocol's scores of all cases together that are known here."""
+        once = np.ones((1, len(self.cases)), dtype=np.int64)
+        return tuple(metric for metric in self.rules.overall if self._overall(metric, once) is not None)
 
     @cached_property
     def counts(self) -> Overlap:
@@ -99,45 +140,76 @@ class Scores:
             np.stack([counts.fn for counts in overlaps]),
         )
 
+    @cached_property
+    def confusion(self) -> NDArray[np.int64] | None:
+        """Pixels of all cases of true (row) and predicted class, (K, K); None where they are not known."""
+        matrices = [case.confusion for case in self.cases if case.confusion is not None]
+        return np.sum(matrices, axis=0) if len(matrices) == len(self.cases) else None
+
     def per_case(self, metric: Metric) -> NDArray[np.float64]:
-        """Score of each case and class, (N, K); NaN where the rule leaves a class out."""
-        return score(self.counts, metric, self.rule)
+        """Score of each case and class, (N, K); NaN where the rule leaves a class out, or it was not computed."""
+        if metric == "dsc" or metric == "iou":
+            return score(self.counts, metric, self.rule)
+        unknown = np.full(len(self.labels), np.nan)
+        return np.stack([case.surface.get(metric, unknown) for case in self.cases])
 
     def case_means(self, metric: Metric) -> NDArray[np.float64]:
         """Mean of each case over the classes but the background, (N,); NaN where none counts."""
-        return _nan_mean(self.per_case(metric)[:, 1:])
+        return nan_mean(self.per_case(metric)[:, 1:])
 
     def summary(self, metric: Metric, averaging: Averaging = "mean") -> Summary:
         """The metric of all cases.
 
         Args:
-            metric: 'dsc' or 'iou'.
-            averaging: 'mean' averages each class over the cases; 'pooled' adds up the voxels of all cases first,
-                so that large cases weigh more and a few pixels in one case cannot score 0 for the whole.
+            metric: Its name.
+            averaging: 'mean' averages each class over the cases; 'pooled' (DSC and IoU only) adds up the voxels of
+                all cases first, so that large cases weigh more and a few pixels in one case cannot score 0 for the
+                whole.
         """
         once = np.ones((1, len(self.cases)), dtype=np.int64)
         values = self._statistics(metric, averaging, once)[0]
         draws = resample(len(self.cases), self.resamples, self.seed)
         ends = percentile_interval(self._statistics(metric, averaging, draws))
         *classes, with_background, without_background = (
-            Estimate(float(value), (float(low), float(high)) if count >= 2 and not np.isnan(low) else None)
+            _estimate(value, low, high, count)
             for value, low, high, count in zip(values, *ends, self._support(metric), strict=True)
         )
         return Summary(tuple(classes), with_background, without_background)
 
+    def overall(self, metric: OverallMetric) -> Estimate:
+        """A score of all cases together.
+
+        Raises:
+            ValueError: If the protocol does not have it, or it is not known here.
+        """
+        if metric not in self.overall_metrics:
+            raise ValueError(f"metric: expected one of {self.overall_metrics}, found '{metric}'")
+        once = np.ones((1, len(self.cases)), dtype=np.int64)
+        draws = resample(len(self.cases), self.resamples, self.seed)
+        (value,) = self._overall(metric, once)
+        (low,), (high,) = percentile_interval(self._overall(metric, draws)[:, None])
+        return _estimate(value, low, high, len(self.cases))
+
+    def _overall(self, metric: OverallMetric, draws: NDArray[np.int64]) -> Any:
+        """The score of each draw of cases (B, N), (B,); None if it is not known here."""
+        targets = [case.targets for case in self.cases if case.targets is not None]
+        if len(targets) == len(self.cases):
+            return of_targets(metric, targets, draws)
+        matrices = [case.confusion for case in self.cases if case.confusion is not None]
+        return of_confusion(metric, matrices, draws) if len(matrices) == len(self.cases) else None
+
     def _statistics(self, metric: Metric, averaging: Averaging, draws: NDArray[np.int64]) -> NDArray[np.float64]:
         """Scores of each draw of cases (B, N): of each class, with and without background, (B, K + 2)."""
-        match averaging:
-            case "mean":
-                values = self.per_case(metric)
-                known = ~np.isnan(values)
-                numbers = draws @ known
-                with np.errstate(invalid="ignore"):  # 0 / 0: a class that counts in no case of the draw
-                    classes = (draws @ np.where(known, values, 0)) / numbers
-            case "pooled":
-                pooled = Overlap(draws @ self.counts.tp, draws @ self.counts.fp, draws @ self.counts.fn)
-                classes = score(pooled, metric, self.rule)
-        return np.column_stack([classes, _nan_mean(classes), _nan_mean(classes[:, 1:])])
+        if averaging == "mean":
+            values = self.per_case(metric)
+            classes = _means(values, draws)
+            if self.rules.overall_mean == "cases":
+                cases = np.column_stack([nan_mean(values), nan_mean(values[:, 1:])])
+                return np.column_stack([classes, _means(cases, draws)])
+        else:
+            pooled = Overlap(draws @ self.counts.tp, draws @ self.counts.fp, draws @ self.counts.fn)
+            classes = score(pooled, cast(OverlapMetric, metric), self.rule)
+        return np.column_stack([classes, nan_mean(classes), nan_mean(classes[:, 1:])])
 
     def _support(self, metric: Metric) -> NDArray[np.int64]:
         """Cases that count for each class, with and without background, (K + 2,)."""
@@ -147,70 +219,20 @@ class Scores:
 
     def to_json(self) -> dict[str, Any]:
         """Content of `metrics.json`: plain values, None for NaN and for intervals that are not defined."""
-        content: dict[str, Any] = {
-            "protocol": {
-                "empty_rule": self.rule,
-                "description": EMPTY_RULES[self.rule].description,
-                "grid": "native grid of each case, whole volumes",
-                **AVERAGINGS,
-                "interval": "95 % percentile bootstrap over cases; null where fewer than two cases count",
-                "resamples": self.resamples,
-                "seed": self.seed,
-            },
-            "classes": list(self.labels.names),
-            "number_of_cases": len(self.cases),
-            "cases": self._cases_json(),
-            "interval": {},
-        }
-        for averaging in AVERAGINGS:
-            dsc, iou = (self.summary(metric, averaging) for metric in METRICS)
-            classes = list(zip(self.labels.names, dsc.classes, iou.classes, strict=True))
-            content[averaging] = {name: _values(*pair) for name, *pair in classes}
-            content["interval"][averaging] = {name: _intervals(*pair) for name, *pair in classes}
-            for name, *pair in (
-                (f"{averaging}_with_background", dsc.with_background, iou.with_background),
-                (f"{averaging}_without_background", dsc.without_background, iou.without_background),
-            ):
-                content[name] = _values(*pair)
-                content["interval"][name] = _intervals(*pair)
-        return content
+        from samtailor.evaluation.metrics_json import to_json
 
-    def _cases_json(self) -> dict[str, Any]:
-        """Scores and voxels of each case and class."""
-        dsc, iou = (self.per_case(metric) for metric in METRICS)
-        return {
-            case.name: {
-                name: {
-                    "dsc": number(dsc[n, k]),
-                    "iou": number(iou[n, k]),
-                    "truth_voxels": int(self.counts.truth[n, k]),
-                    "predicted_voxels": int(self.counts.prediction[n, k]),
-                    "overlap_voxels": int(self.counts.tp[n, k]),
-                }
-                for k, name in enumerate(self.labels.names)
-            }
-            for n, case in enumerate(self.cases)
-        }
+        return to_json(self)
 
 
-def number(value: float) -> float | None:
-    """A plain number; None for NaN, which JSON does not know."""
-    return None if np.isnan(value) else float(value)
-
-
-def _values(dsc: Estimate, iou: Estimate) -> dict[str, float | None]:
-    """Values of both metrics."""
-    return {"dsc": number(dsc.value), "iou": number(iou.value)}
-
-
-def _intervals(dsc: Estimate, iou: Estimate) -> dict[str, Interval | None]:
-    """Intervals of both metrics."""
-    return {"dsc": dsc.interval, "iou": iou.interval}
-
-
-def _nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+def _means(values: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean of each column of (N, M) over each draw of rows (B, N), without NaN, (B, M)."""
     known = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        mean: NDArray[np.float64] = np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)
-    return mean
+    numbers = draws @ known
+    with np.errstate(invalid="ignore"):  # 0 / 0: a column that counts in no case of the draw
+        means: NDArray[np.float64] = (draws @ np.where(known, values, 0)) / numbers
+    return means
+
+
+def _estimate(value: float, low: float, high: float, count: int) -> Estimate:
+    """A number with its interval if at least two cases count."""
+    return Estimate(float(value), (float(low), float(high)) if count >= 2 and not np.isnan(low) else None)

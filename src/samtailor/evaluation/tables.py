@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.evaluation.scores import AVERAGINGS, METRICS, Estimate, Interval, Scores
+from samtailor.evaluation.metrics_json import OVERALL_MEANS, metrics_of
+from samtailor.evaluation.scores import AVERAGINGS, Estimate, Interval, Scores, Summary
 from samtailor.metrics.empty import EMPTY_RULES
+from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES, Metric
 
 UNDEFINED = "-"
 """What stands in a table where a number is not defined."""
@@ -55,47 +58,59 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def class_table(scores: Scores) -> Table:
     """One row per class and the means: averaged over cases with intervals, pooled, and what was counted."""
-    header = (
-        "class",
-        "DSC",
-        "95 % interval",
-        "IoU",
-        "95 % interval",
-        "pooled DSC",
-        "pooled IoU",
-        "cases",
-        "voxels",
-    )
-    summaries = [scores.summary(metric, averaging) for averaging in AVERAGINGS for metric in METRICS]
+    header: list[str] = ["class"]
+    for metric in scores.metrics:
+        header += [METRIC_NAMES[metric], "95 % interval"]
+    header += ["pooled DSC", "pooled IoU", "cases", "voxels"]
+    averaged = [scores.summary(metric) for metric in scores.metrics]
+    pooled = [scores.summary("dsc", "pooled"), scores.summary("iou", "pooled")]
     truth = scores.counts.truth
-    rows = [
-        _class_row(name, [summary.classes[k] for summary in summaries], truth[:, k])
-        for k, name in enumerate(scores.labels.names)
-    ]
-    without = [summary.without_background for summary in summaries]
-    overall = [summary.with_background for summary in summaries]
-    rows.append(_class_row("mean without background", without, truth[:, 1:].sum(axis=1)))
-    rows.append(_class_row("mean with background", overall, truth.sum(axis=1)))
-    return Table(header, tuple(rows), notes(scores))
+
+    def row(name: str, pick: Callable[[Summary], Estimate], voxels: NDArray[np.int64]) -> tuple[str, ...]:
+        cells = [text for s in averaged for text in (decimal(pick(s).value), interval(pick(s).interval))]
+        totals = (str((voxels > 0).sum()), str(voxels.sum()))
+        return (name, *cells, *(decimal(pick(s).value) for s in pooled), *totals)
+
+    rows = [row(name, lambda s, k=k: s.classes[k], truth[:, k]) for k, name in enumerate(scores.labels.names)]  # type: ignore[misc]
+    rows.append(row("mean without background", lambda s: s.without_background, truth[:, 1:].sum(axis=1)))
+    rows.append(row("mean with background", lambda s: s.with_background, truth.sum(axis=1)))
+    return Table(tuple(header), tuple(rows), notes(scores))
 
 
-def _class_row(name: str, estimates: Sequence[Estimate], voxels: NDArray[np.int64]) -> tuple[str, ...]:
-    """Row of a class: DSC and IoU averaged over cases and pooled, and its voxels in each case, (N,)."""
-    dsc, iou, pooled_dsc, pooled_iou = estimates
-    means = (decimal(dsc.value), interval(dsc.interval), decimal(iou.value), interval(iou.interval))
-    pooled = (decimal(pooled_dsc.value), decimal(pooled_iou.value))
-    return (name, *means, *pooled, str((voxels > 0).sum()), str(voxels.sum()))
+def overall_table(scores: Scores) -> Table | None:
+    """Scores of all cases together; None where the protocol has none."""
+    estimates = [(OVERALL_NAMES[metric], scores.overall(metric)) for metric in scores.overall_metrics]
+    rows = tuple((name, decimal(estimate.value), interval(estimate.interval)) for name, estimate in estimates)
+    note = f"All cases together, protocol '{scores.protocol}'."
+    return Table(("score", "value", "95 % interval"), rows, (note, *_bound(scores))) if rows else None
+
+
+def confusion_table(scores: Scores) -> Table | None:
+    """Pixels of each true (row) and predicted (column) class; None where the protocol does not count them."""
+    if scores.confusion is None:
+        return None
+    matrix = zip(scores.labels.names, scores.confusion.tolist(), strict=True)
+    rows = tuple((name, *map(str, pixels)) for name, pixels in matrix)
+    note = "Pixels of each true class (row) by predicted class (column)."
+    return Table(("true \\ predicted", *scores.labels.names), rows, (note, *_bound(scores)))
+
+
+def to_markdown(scores: Scores) -> str:
+    """All tables of all cases: what is on the screen and in `metrics.md`."""
+    tables = (overall_table(scores), class_table(scores), confusion_table(scores))
+    return "\n".join(table.to_markdown() for table in tables if table is not None)
 
 
 def case_table(scores: Scores) -> Table:
-    """One row per case: DSC of each class but the background, and their mean."""
-    values = scores.per_case("dsc")
+    """One row per case: the main score of each class but the background, and their mean."""
+    main = scores.metrics[0]
+    values = scores.per_case(main)
     rows = [
         (case.name, *(decimal(value) for value in values[n, 1:]), decimal(mean))
-        for n, (case, mean) in enumerate(zip(scores.cases, scores.case_means("dsc"), strict=True))
+        for n, (case, mean) in enumerate(zip(scores.cases, scores.case_means(main), strict=True))
     ]
-    rule = f"DSC of whole cases. Rule '{scores.rule}': {EMPTY_RULES[scores.rule].description}"
-    return Table(("case", *scores.labels.names[1:], "mean"), tuple(rows), (rule,))
+    note = f"{METRIC_NAMES[main]} of whole cases. {_protocol(scores)}"
+    return Table(("case", *scores.labels.names[1:], "mean"), tuple(rows), (note, *_bound(scores)))
 
 
 def notes(scores: Scores) -> tuple[str, ...]:
@@ -105,26 +120,62 @@ def notes(scores: Scores) -> tuple[str, ...]:
         f"95 % intervals: percentile bootstrap over cases ({scores.resamples} resamples, seed {scores.seed}); "
         f"'{UNDEFINED}' where fewer than two cases count."
     )
+    averaged = ", ".join(METRIC_NAMES[metric] for metric in scores.metrics)
+    rules = scores.rules.rules(scores.labels.names)
+    surface = tuple(
+        f"{METRIC_NAMES[metric]}: {_sentence(rules, metric)}." for metric in scores.metrics if metric in rules
+    )
     return (
+        *_bound(scores),
         f"{count} {'case' if count == 1 else 'cases'}, whole cases on their native grid. "
-        f"DSC, IoU: {AVERAGINGS['mean']}. Pooled: {AVERAGINGS['pooled']}. "
+        f"{averaged}: {OVERALL_MEANS[scores.rules.overall_mean]}. Pooled: {AVERAGINGS['pooled']}. "
         "Cases, voxels: those that have the class in the truth.",
-        f"Absent classes, rule '{scores.rule}': {EMPTY_RULES[scores.rule].description}",
+        _protocol(scores),
+        *surface,
         bootstrap,
     )
+
+
+def _protocol(scores: Scores) -> str:
+    """The protocol and its rule for absent classes."""
+    return (
+        f"Protocol '{scores.protocol}': {scores.rules.description} "
+        f"Absent classes, rule '{scores.rule}': {EMPTY_RULES[scores.rule].description}"
+    )
+
+
+def _sentence(rules: Mapping[str, Any], metric: Metric) -> str:
+    """The rule of a score of surfaces."""
+    if metric != "nsd":
+        return str(rules[metric])
+    tolerances = rules["nsd_tolerance_mm"]
+    if len(set(tolerances.values())) == 1:
+        return f"{rules[metric]}; tolerance {next(iter(tolerances.values())):g} mm"
+    return f"{rules[metric]}; tolerances in mm: " + ", ".join(f"{name} {mm:g}" for name, mm in tolerances.items())
+
+
+def _bound(scores: Scores) -> tuple[str, ...]:
+    """The warning that the scores are a bound only, if they are."""
+    if scores.upper_bound is None:
+        return ()
+    return (scores.upper_bound[0].upper() + scores.upper_bound[1:].rstrip(".") + ".",)
 
 
 def to_csv(scores: Scores) -> str:
     """One line per case and class; an empty field where a score is not defined."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("case", "class", "dsc", "iou", "truth_voxels", "predicted_voxels", "overlap_voxels"))
-    dsc, iou = (scores.per_case(metric) for metric in METRICS)
+    metrics = metrics_of(scores)
+    values = [scores.per_case(metric) for metric in metrics]
+    bound = () if scores.upper_bound is None else (scores.upper_bound,)
+    last = ("truth_voxels", "predicted_voxels", "overlap_voxels", "protocol", *(["upper_bound"] if bound else []))
+    writer.writerow(("case", "class", *metrics, *last))
     counts = scores.counts
     for n, case in enumerate(scores.cases):
         for k, name in enumerate(scores.labels.names):
-            values = ("" if np.isnan(value) else f"{value:.6f}" for value in (dsc[n, k], iou[n, k]))
-            writer.writerow((case.name, name, *values, counts.truth[n, k], counts.prediction[n, k], counts.tp[n, k]))
+            cells = ("" if np.isnan(array[n, k]) else f"{array[n, k]:.6f}" for array in values)
+            voxels = (counts.truth[n, k], counts.prediction[n, k], counts.tp[n, k])
+            writer.writerow((case.name, name, *cells, *voxels, scores.protocol, *bound))
     return text.getvalue()
 
 

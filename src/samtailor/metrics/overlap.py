@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from samtailor.data.labels import IGNORE
 from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
 
-Metric = Literal["dsc", "iou"]
+OverlapMetric = Literal["dsc", "iou"]
 
 # Pixels counted at a time: the joint label of a whole volume would take eight bytes per voxel.
 _BLOCK = 1 << 20
@@ -102,7 +102,7 @@ def iou(counts: Overlap, rule: EmptyRule) -> NDArray[np.float64]:
     return _ratio(counts.tp, counts.tp + counts.fp + counts.fn, counts, rule)
 
 
-def score(counts: Overlap, metric: Metric, rule: EmptyRule) -> NDArray[np.float64]:
+def score(counts: Overlap, metric: OverlapMetric, rule: EmptyRule) -> NDArray[np.float64]:
     """The metric of that name, of the counts' shape."""
     match metric:
         case "dsc":

@@ -109,6 +109,15 @@ def read_ids(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
     return ids, geometry
 
 
+def read_geometry(path: Path) -> VolumeGeometry:
+    """Geometry of a volume, without reading its voxels.
+
+    Raises:
+        FileError: If the header cannot be read, or is of no volume.
+    """
+    return _geometry(path, _open(path))
+
+
 def grid_difference(image: VolumeGeometry, label: VolumeGeometry) -> tuple[str, str] | None:
     """What spacing, direction or origin should be and what it is, if two grids differ.
 
@@ -144,28 +153,45 @@ def write_probabilities(path: Path, probabilities: NDArray[Any], geometry: Volum
     _write(path, array, geometry)
 
 
-def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
-    """Array in canonical axes, shape (volumes, S, H, W), and geometry of one file."""
+def _open(path: Path) -> Any:
+    """The nibabel image, its voxels not read."""
     if not path.is_file():
         raise FileError(path, "a NIfTI file", "nothing", "restore the file, or take the case out of the data set")
     try:
-        image = nib.load(path)
-        array = np.asanyarray(image.dataobj)
+        return nib.load(path)
     except _READ_ERRORS as error:
-        mend = "the file is damaged or truncated: copy or convert it again"
-        raise FileError(path, "a readable NIfTI file", f"{type(error).__name__}: {error}", mend) from error
-    if array.dtype == np.float64:  # scaled integers come as float64; half of it holds any scanner's values
-        array = array.astype(np.float32)
-    file_shape = array.shape if array.ndim == 4 and array.shape[3] == 1 else array.shape[:3]
-    if array.ndim not in (3, 4) or array.size == 0:
-        shape = " x ".join(map(str, array.shape))
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> FileError:
+    mend = "the file is damaged or truncated: copy or convert it again"
+    return FileError(path, "a readable NIfTI file", f"{type(error).__name__}: {error}", mend)
+
+
+def _geometry(path: Path, image: Any) -> VolumeGeometry:
+    """Geometry of an image."""
+    full = tuple(int(length) for length in image.shape)
+    if len(full) not in (3, 4) or 0 in full:
+        shape = " x ".join(map(str, full))
         raise FileError(path, "a 3-D volume, or 4-D with channels last", f"shape {shape}", "store one volume per file")
-    if array.dtype.kind not in "iufb":
-        raise FileError(path, "one number per voxel", f"{array.dtype}", "convert the file to a scalar type")
     linear = image.affine[:3, :3]
     if not np.isfinite(image.affine).all() or abs(np.linalg.det(linear)) < 1e-9:
         raise FileError(path, "an affine with three independent axes", f"{linear.tolist()}", "mend sform and qform")
-    geometry = VolumeGeometry(image.header, image.affine, file_shape)
+    return VolumeGeometry(image.header, image.affine, full if len(full) == 4 and full[3] == 1 else full[:3])
+
+
+def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
+    """Array in canonical axes, shape (volumes, S, H, W), and geometry of one file."""
+    image = _open(path)
+    geometry = _geometry(path, image)
+    try:
+        array = np.asanyarray(image.dataobj)
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from error
+    if array.dtype == np.float64:  # scaled integers come as float64; half of it holds any scanner's values
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "iufb":
+        raise FileError(path, "one number per voxel", f"{array.dtype}", "convert the file to a scalar type")
     volumes = apply_orientation(array.reshape(*array.shape[:3], -1), geometry.to_canonical)
     return np.moveaxis(volumes, 3, 0), geometry
 

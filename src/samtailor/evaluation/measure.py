@@ -1,0 +1,204 @@
+"""Measuring one case by a protocol: voxel counts, surfaces, confusion matrix, small targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from samtailor.data.labels import IGNORE, LabelSpace
+from samtailor.evaluation.grid import Grid
+from samtailor.evaluation.scores import CaseScore
+from samtailor.metrics.empty import EMPTY_RULES
+from samtailor.metrics.overlap import Overlap, confusion
+from samtailor.metrics.protocols import PROTOCOLS, Metric, Protocol, ProtocolName
+from samtailor.metrics.surfaces import surface_dice, surface_hd95, surfaces, voxel_hd95
+from samtailor.metrics.targets import count_targets
+
+Mask = NDArray[np.bool_]
+Box = tuple[slice, ...]
+
+
+def measure(
+    name: str,
+    truth: NDArray[np.int16],
+    prediction: NDArray[np.int16],
+    labels: LabelSpace,
+    protocol: ProtocolName,
+    grid: Grid | None = None,
+) -> CaseScore:
+    """Measure a label map.
+
+    Args:
+        name: Name of the case.
+        truth: Class indices, `IGNORE` where nothing counts, (S, H, W).
+        prediction: Class indices, (S, H, W).
+        labels: Label space.
+        protocol: By which rules.
+        grid: Axes and spacing; None measures in pixels.
+    """
+    rules, classes = PROTOCOLS[protocol], len(labels)
+    grid = grid or Grid.of_spacing(None, len(truth))
+    joint = confusion(truth, prediction, classes)
+    tp = joint.diagonal().copy()
+    overlap = Overlap(tp, joint.sum(axis=0) - tp, joint.sum(axis=1) - tp)
+    ignored = truth == IGNORE
+    if ignored.any():
+        prediction = np.where(ignored, np.int16(IGNORE), prediction)
+    true, predicted = grid.take(truth), grid.take(prediction)
+    pairs = _Pairs(
+        lambda k, box: true[box] == k,
+        lambda k, box: predicted[box] == k,
+        _boxes(true, classes),
+        _boxes(predicted, classes),
+    )
+    surface = _surface_scores(pairs, overlap, labels, rules, grid)
+    matrix = joint if "oa" in rules.overall else None
+    return CaseScore(name, overlap, surface, matrix, count_targets(true, predicted) if "pd" in rules.overall else None)
+
+
+def measure_masks(
+    name: str,
+    truth: NDArray[np.int16],
+    predictions: Mapping[int, Mask],
+    labels: LabelSpace,
+    protocol: ProtocolName,
+    grid: Grid | None = None,
+) -> CaseScore:
+    """Measure one mask for each class; masks may overlap, so that there is no confusion matrix.
+
+    Args:
+        name: Name of the case.
+        truth: Class indices, `IGNORE` where nothing counts, (S, H, W).
+        predictions: Mask of each class index, (S, H, W); a class without mask is predicted nowhere.
+        labels: Label space.
+        protocol: By which rules.
+        grid: Axes and spacing; None measures in pixels.
+    """
+    rules, classes = PROTOCOLS[protocol], range(len(labels))
+    grid = grid or Grid.of_spacing(None, len(truth))
+    counted = truth != IGNORE
+    masks = {k: grid.take(mask & counted) for k, mask in predictions.items()}
+    true, nothing = grid.take(truth), np.zeros(grid.take(truth).shape, dtype=np.bool_)
+    pairs = _Pairs(
+        lambda k, box: true[box] == k,
+        lambda k, box: masks.get(k, nothing)[box],
+        _boxes(true, len(labels)),
+        [_boxes(masks[k].view(np.uint8), 2)[1] if k in masks else None for k in classes],
+    )
+    everywhere = (slice(None),) * true.ndim
+    overlap = Overlap(*np.array([_count(*pairs.within(k, everywhere)) for k in classes], dtype=np.int64).T)
+    surface = _surface_scores(pairs, overlap, labels, rules, grid)
+    targets = None
+    if "pd" in rules.overall:
+        foreground = np.any([nothing, *(mask for k, mask in masks.items() if k)], axis=0)
+        targets = count_targets(true, foreground.astype(np.int16))
+    return CaseScore(name, overlap, surface, None, targets)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Truth and prediction of each class, cut out where it is needed.
+
+    Attributes:
+        truth: Mask of a class within a box.
+        prediction: Mask of a class within a box.
+        truth_boxes: Where the truth has each class; None where nowhere.
+        prediction_boxes: Where the prediction has each class.
+    """
+
+    truth: Callable[[int, Box], Mask]
+    prediction: Callable[[int, Box], Mask]
+    truth_boxes: list[Box | None]
+    prediction_boxes: list[Box | None]
+
+    def within(self, k: int, box: Box) -> tuple[Mask, Mask]:
+        """Truth and prediction of a class within a box."""
+        return self.truth(k, box), self.prediction(k, box)
+
+    def around(self, k: int) -> Box | None:
+        """The box around truth and prediction of a class; None if neither has it."""
+        boxes = [box for box in (self.truth_boxes[k], self.prediction_boxes[k]) if box is not None]
+        if not boxes:
+            return None
+        return tuple(
+            slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True)
+        )
+
+
+def _surface_scores(
+    pairs: _Pairs, overlap: Overlap, labels: LabelSpace, rules: Protocol, grid: Grid
+) -> dict[Metric, NDArray[np.float64]]:
+    """NSD and HD95 of each class as the protocol wants them, (K,); NaN for the background.
+
+    The counts of classes with a slice range are replaced by those within it.
+    """
+    wanted: list[Metric] = [metric for metric in rules.metrics if metric == "hd95" or (metric == "nsd" and grid.in_mm)]
+    values: dict[Metric, NDArray[np.float64]] = {metric: np.full(len(labels), np.nan) for metric in wanted}
+    for k, name in enumerate(labels.names):
+        true_box, box = pairs.truth_boxes[k], pairs.around(k)
+        is_ranged = grid.in_mm and rules.has_slice_range(name)
+        if k == 0 or not (wanted or is_ranged):
+            continue
+        if box is None or true_box is None:
+            found = {metric: _absent(metric, rules, false_positive=box is not None) for metric in wanted}
+        else:
+            if is_ranged:
+                # The upper end is exclusive, as in the challenge's script. A class in a single slice, where the script
+                # stops with an error, is scored on that slice.
+                first, last = true_box[-1].start, true_box[-1].stop - 1
+                box = (*box[:-1], slice(first, max(last, first + 1)))
+            truth, prediction = pairs.within(k, box)
+            if is_ranged:
+                overlap.tp[k], overlap.fp[k], overlap.fn[k] = _count(truth, prediction)
+            found = _distances(truth, prediction, wanted, rules, rules.tolerance_of(name), grid.spacing)
+        for metric in wanted:
+            values[metric][k] = found[metric]
+    return values
+
+
+def _absent(metric: Metric, rules: Protocol, false_positive: bool) -> float:
+    """NSD or HD95 of a class that the truth does not have."""
+    if metric == "hd95":
+        return rules.absent_hd95
+    values = EMPTY_RULES[rules.empty]
+    return values.false_positive if false_positive else values.both_empty
+
+
+def _distances(
+    truth: Mask,
+    prediction: Mask,
+    wanted: list[Metric],
+    rules: Protocol,
+    tolerance: float,
+    spacing: tuple[float, ...],
+) -> dict[Metric, float]:
+    """NSD and HD95, as wanted, of a class that the truth has."""
+    if not prediction.any():
+        return {"nsd": 0.0, "hd95": rules.absent_hd95}
+    found: dict[Metric, float] = {}
+    if "hd95" in wanted and rules.hd95 == "voxels":
+        found["hd95"] = voxel_hd95(truth, prediction, (1.0,) * truth.ndim)
+    if "nsd" in wanted:
+        both, wrong, missed = _count(truth, prediction)
+        if 2 * both / (2 * both + wrong + missed) < rules.nsd_floor:
+            found["nsd"] = 0.0
+    if found.keys() < set(wanted):
+        elements = surfaces(truth, prediction, spacing)
+        found.setdefault("nsd", surface_dice(elements, tolerance))
+        found.setdefault("hd95", surface_hd95(elements))
+    return found
+
+
+def _count(truth: Mask, prediction: Mask) -> tuple[int, int, int]:
+    """Voxels in both, in the prediction only, in the truth only."""
+    both = int((truth & prediction).sum())
+    return both, int(prediction.sum()) - both, int(truth.sum()) - both
+
+
+def _boxes(indices: NDArray[np.int16] | NDArray[np.uint8], classes: int) -> list[Box | None]:
+    """The smallest box around each class; None for the background, and for a class that is nowhere."""
+    return [None, *ndimage.find_objects(indices, classes - 1)]

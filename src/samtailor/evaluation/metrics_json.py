@@ -1,0 +1,96 @@
+"""The content of `metrics.json`: all scores as plain values, and the rules they were made by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from samtailor.evaluation.scores import AVERAGINGS, Averaging, Estimate, Interval, Scores
+from samtailor.metrics.protocols import Metric
+
+OVERALL_MEANS = {
+    "classes": AVERAGINGS["mean"],
+    "cases": "each class averaged over the cases; the mean over everything is of each case over its classes, then "
+    "over the cases",
+}
+
+
+def metrics_of(scores: Scores, averaging: Averaging = "mean") -> tuple[Metric, ...]:
+    """Scores of a class in the file: DSC and IoU always, and what the protocol adds; only those two can be pooled."""
+    surface = tuple(metric for metric in scores.metrics if metric not in ("dsc", "iou"))
+    return ("dsc", "iou", *(surface if averaging == "mean" else ()))
+
+
+def to_json(scores: Scores) -> dict[str, Any]:
+    """Plain values, None for NaN and for intervals that are not defined."""
+    names = scores.labels.names
+    content: dict[str, Any] = {
+        "protocol": scores.protocol,
+        "upper_bound": scores.upper_bound,
+        "source": dict(scores.source),
+        "rules": {
+            **scores.rules.rules(names),
+            "grid": "native grid of each case, whole volumes",
+            **AVERAGINGS,
+            "mean": OVERALL_MEANS[scores.rules.overall_mean],
+            "interval": "95 % percentile bootstrap over cases; null where fewer than two cases count",
+            "resamples": scores.resamples,
+            "seed": scores.seed,
+        },
+        "classes": list(names),
+        "number_of_cases": len(scores.cases),
+        "cases": _cases(scores),
+        "interval": {},
+    }
+    for averaging in AVERAGINGS:
+        summaries = {metric: scores.summary(metric, averaging) for metric in metrics_of(scores, averaging)}
+        content[averaging], content["interval"][averaging] = {}, {}
+        for k, name in enumerate(names):
+            estimates = {metric: summary.classes[k] for metric, summary in summaries.items()}
+            content[averaging][name] = _values(estimates)
+            content["interval"][averaging][name] = _intervals(estimates)
+        for mean in ("with_background", "without_background"):
+            estimates = {metric: getattr(summary, mean) for metric, summary in summaries.items()}
+            content[f"{averaging}_{mean}"] = _values(estimates)
+            content["interval"][f"{averaging}_{mean}"] = _intervals(estimates)
+    overall = {metric: scores.overall(metric) for metric in scores.overall_metrics}
+    content["overall"] = _values(overall)
+    content["interval"]["overall"] = _intervals(overall)
+    if scores.confusion is not None:
+        content["confusion"] = scores.confusion.tolist()
+    return content
+
+
+def _cases(scores: Scores) -> dict[str, Any]:
+    """Scores and voxels of each case and class."""
+    values = {metric: scores.per_case(metric) for metric in metrics_of(scores)}
+    counts = scores.counts
+    return {
+        case.name: {
+            name: {
+                **{metric: number(array[n, k]) for metric, array in values.items()},
+                "truth_voxels": int(counts.truth[n, k]),
+                "predicted_voxels": int(counts.prediction[n, k]),
+                "overlap_voxels": int(counts.tp[n, k]),
+            }
+            for k, name in enumerate(scores.labels.names)
+        }
+        for n, case in enumerate(scores.cases)
+    }
+
+
+def number(value: float) -> float | None:
+    """A plain number; None for NaN, which JSON does not know."""
+    return None if np.isnan(value) else float(value)
+
+
+def _values(estimates: Mapping[Any, Estimate]) -> dict[str, float | None]:
+    """Value of each metric."""
+    return {metric: number(estimate.value) for metric, estimate in estimates.items()}
+
+
+def _intervals(estimates: Mapping[Any, Estimate]) -> dict[str, Interval | None]:
+    """Interval of each metric."""
+    return {metric: estimate.interval for metric, estimate in estimates.items()}

@@ -1,0 +1,212 @@
+"""Protocols: which scores are computed, and by which rules, by the name of whoever set them.
+
+Numbers of two protocols are not comparable, so every table, file and figure names the one it was made with. Rules of
+single classes go by the class's name, never by its place, so that they hold for any data set with that class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from samtailor.metrics.class_names import key_of
+from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
+
+ProtocolName = Literal["samtailor", "flare22", "nnunet", "monai", "transunet", "irstd", "remote-sensing"]
+
+Metric = Literal["dsc", "iou", "nsd", "hd95"]
+"""Scores of one class in one case."""
+
+OverallMetric = Literal[
+    "iou",
+    "niou",
+    "pd",
+    "fa",
+    "oa",
+    "miou",
+    "miou_without_background",
+    "mf1",
+    "mf1_without_background",
+    "kappa",
+]
+"""Scores of all cases together."""
+
+METRIC_NAMES: dict[Metric, str] = {"dsc": "DSC", "iou": "IoU", "nsd": "NSD", "hd95": "HD95"}
+
+OVERALL_NAMES: dict[OverallMetric, str] = {
+    "iou": "IoU of the targets (the 'mIoU' of the field's papers)",
+    "niou": "nIoU, mean IoU of the images",
+    "pd": "Pd, targets found of all targets",
+    "fa": "Fa, false-alarm pixels in a million",
+    "oa": "overall accuracy",
+    "miou": "mIoU",
+    "miou_without_background": "mIoU without background",
+    "mf1": "mean F1",
+    "mf1_without_background": "mean F1 without background",
+    "kappa": "kappa",
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which scores are computed, and how.
+
+    Attributes:
+        name: Its name on the command line.
+        description: What it is and whose, in one or two sentences.
+        empty: What an absent class scores.
+        metrics: Scores of each class and case.
+        overall: Scores of all cases together.
+        overall_mean: Which mean comes first in the mean over everything: of each class over the cases, or of each
+            case over its classes.
+        tolerances: Tolerance of the NSD in mm of classes that have their own, by the key of their name.
+        tolerance: Tolerance of the NSD in mm of all other classes.
+        slice_range: Keys of the names of classes that count only between the first and the last slice (of the file's
+            last axis) that has them in the truth, the last one left out.
+        nsd_floor: NSD is 0 where DSC is less.
+        hd95: 'surfaces': the larger of both directions' 95th percentiles over surface elements weighted by area, in
+            mm. 'voxels': the 95th percentile of both directions' distances of border voxels together, in voxels.
+        absent_hd95: HD95 where truth or prediction lacks the class.
+    """
+
+    name: ProtocolName
+    description: str
+    empty: EmptyRule
+    metrics: tuple[Metric, ...]
+    overall: tuple[OverallMetric, ...] = ()
+    overall_mean: Literal["classes", "cases"] = "classes"
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    tolerance: float = 2.0
+    slice_range: frozenset[str] = frozenset()
+    nsd_floor: float = 0.0
+    hd95: Literal["surfaces", "voxels"] = "surfaces"
+    absent_hd95: float = float("nan")
+
+    def tolerance_of(self, name: str) -> float:
+        """Tolerance of the NSD of a class, in mm."""
+        return self.tolerances.get(key_of(name), self.tolerance)
+
+    def has_slice_range(self, name: str) -> bool:
+        """Whether a class counts between its first and its last true slice only."""
+        return key_of(name) in self.slice_range
+
+    def rules(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """Everything that its numbers depend on, for `metrics.json`.
+
+        Args:
+            classes: Class names, the background first.
+        """
+        rules: dict[str, Any] = {
+            "protocol": self.description,
+            "empty_rule": self.empty,
+            "description": EMPTY_RULES[self.empty].description,
+        }
+        if "nsd" in self.metrics:
+            rules["nsd"] = (
+                "share of both surfaces, by area, that lies within the tolerance of the other (surface-distance); mm, "
+                "with the file's spacing; not for pictures, which have no millimetres"
+            )
+            rules["nsd_tolerance_mm"] = {name: self.tolerance_of(name) for name in classes[1:]}
+            rules["nsd_zero_below_dsc"] = self.nsd_floor
+        if "hd95" in self.metrics:
+            rules["hd95"] = HD95_RULES[self.hd95]
+        if self.slice_range:
+            rules["slice_range"] = [name for name in classes[1:] if self.has_slice_range(name)]
+        return rules
+
+
+HD95_RULES: dict[Literal["surfaces", "voxels"], str] = {
+    "surfaces": "95th percentile of the distances of both surfaces' elements, weighted by area, the larger direction "
+    "(surface-distance); mm with the file's spacing, pixels for pictures; left out where truth or prediction lacks "
+    "the class: read it beside the DSC",
+    "voxels": "95th percentile of the distances of both borders' voxels together (medpy), in voxels, not in mm; "
+    "0 where truth or prediction lacks the class",
+}
+
+_FLARE22_TOLERANCES = {
+    "liver": 5.0,
+    "right kidney": 3.0,
+    "spleen": 3.0,
+    "pancreas": 5.0,
+    "aorta": 2.0,
+    "inferior vena cava": 2.0,
+    "right adrenal gland": 2.0,
+    "left adrenal gland": 2.0,
+    "gallbladder": 2.0,
+    "esophagus": 3.0,
+    "stomach": 5.0,
+    "duodenum": 7.0,
+    "left kidney": 3.0,
+}
+
+FLARE22_CLASSES = ("background", *_FLARE22_TOLERANCES)
+"""Class names of FLARE22, ids 0 to 13."""
+
+_ALL: tuple[Protocol, ...] = (
+    Protocol(
+        "samtailor",
+        "SamTailor's own: whole cases on their native grid; DSC, IoU, NSD at 2 mm and HD95 in mm.",
+        "nnunet",
+        ("dsc", "iou", "nsd", "hd95"),
+    ),
+    Protocol(
+        "flare22",
+        "The FLARE22 challenge's evaluation (FLARE22_DSC_NSD_Eval.py): DSC and NSD of each organ with its own "
+        "tolerance (2 mm for classes that the challenge does not have); aorta, inferior vena cava and esophagus count "
+        "between the first and the last slice that the truth labels, the last one left out; NSD is 0 where DSC is "
+        "below 0.2.",
+        "flare22",
+        ("dsc", "nsd"),
+        tolerances={key_of(name): tolerance for name, tolerance in _FLARE22_TOLERANCES.items()},
+        slice_range=frozenset(map(key_of, ("aorta", "inferior vena cava", "esophagus"))),
+        nsd_floor=0.2,
+    ),
+    Protocol(
+        "nnunet",
+        "nnU-Net's evaluation: DSC and IoU of whole cases, each class over the cases in which it counts, then over "
+        "the classes.",
+        "nnunet",
+        ("dsc", "iou"),
+    ),
+    Protocol(
+        "monai",
+        "MONAI's DiceMetric and MeanIoU with their defaults (ignore_empty, reduction 'mean'): the mean over "
+        "everything is of each case over its classes, then over the cases.",
+        "monai",
+        ("dsc", "iou"),
+        overall_mean="cases",
+    ),
+    Protocol(
+        "transunet",
+        "The evaluation of TransUNet and SAMed, to compare with their numbers: DSC, and HD95 in voxels (medpy "
+        "without spacing), over the volumes, then over the classes.",
+        "transunet",
+        ("dsc", "hd95"),
+        hd95="voxels",
+        absent_hd95=0.0,
+    ),
+    Protocol(
+        "irstd",
+        "Infrared small targets, as BasicIRSTD and DNANet evaluate: IoU of the targets over the pixels of all images, "
+        "nIoU as the mean of the images' IoU (0 for an image without any target, true or predicted), Pd and Fa of "
+        "8-connected targets whose centroids are less than 3 pixels apart, each prediction used once; Fa are predicted "
+        "pixels outside of matched targets, in a million pixels. Every class but the background is a target. Scored as "
+        "saved: a threshold, 0.5 in the papers, was applied before. Papers split SIRST differently: numbers compare "
+        "only on the same images.",
+        "nnunet",
+        ("iou", "dsc"),
+        ("iou", "niou", "pd", "fa"),
+    ),
+    Protocol(
+        "remote-sensing",
+        "Land cover: overall accuracy, mean IoU, mean F1 and Cohen's kappa of the confusion matrix of the pixels of "
+        "all images. A class that neither truth nor prediction has is left out of the means.",
+        "nnunet",
+        ("iou", "dsc"),
+        ("oa", "miou", "miou_without_background", "mf1", "mf1_without_background", "kappa"),
+    ),
+)
+
+PROTOCOLS: dict[ProtocolName, Protocol] = {protocol.name: protocol for protocol in _ALL}
+"""The protocols by name."""

@@ -1,0 +1,143 @@
+"""Distances between the surfaces of two masks: normalised surface Dice (NSD) and the 95th percentile (HD95).
+
+A surface is made of elements at the corners of the voxels, each with the area that marching cubes give it, as in
+DeepMind's surface-distance (Nikolov et al., Deep learning to achieve clinically applicable segmentation of head and
+neck anatomy for radiotherapy, 2018; https://github.com/google-deepmind/surface-distance). Its numbers come out
+exactly, in less time: distances are taken at the surfaces only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Spacing = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """The elements of two surfaces.
+
+    Attributes:
+        truth_distances: Of each element of the true surface to the predicted surface, (T,).
+        truth_areas: Of each element of the true surface (its length in a picture), (T,).
+        prediction_distances: Of each element of the predicted surface to the true surface, (P,).
+        prediction_areas: Of each element of the predicted surface, (P,).
+    """
+
+    truth_distances: NDArray[np.float64]
+    truth_areas: NDArray[np.float64]
+    prediction_distances: NDArray[np.float64]
+    prediction_areas: NDArray[np.float64]
+
+
+def surfaces(truth: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: Spacing) -> Surfaces:
+    """Surfaces of two masks and their distances.
+
+    Args:
+        truth: Two or three axes, at least one voxel set.
+        prediction: Of the truth's shape, at least one voxel set.
+        spacing: Distance of voxels along each axis.
+    """
+    box = bounding_box(truth | prediction)
+    areas = _areas(spacing)
+    codes = [_codes(mask[box]) for mask in (truth, prediction)]
+    borders = [(code != 0) & (code != len(areas) - 1) for code in codes]
+    return Surfaces(
+        truth_distances=_distances(borders[0], borders[1], spacing),
+        truth_areas=areas[codes[0][borders[0]]],
+        prediction_distances=_distances(borders[1], borders[0], spacing),
+        prediction_areas=areas[codes[1][borders[1]]],
+    )
+
+
+def surface_dice(found: Surfaces, tolerance: float) -> float:
+    """NSD: the share of both surfaces that lies no farther than the tolerance from the other."""
+    near = found.truth_areas[found.truth_distances <= tolerance].sum()
+    near += found.prediction_areas[found.prediction_distances <= tolerance].sum()
+    return float(near / (found.truth_areas.sum() + found.prediction_areas.sum()))
+
+
+def surface_hd95(found: Surfaces) -> float:
+    """HD95: the larger of both directions' 95th percentile of the distances, weighted by area."""
+    return max(
+        _percentile(found.truth_distances, found.truth_areas),
+        _percentile(found.prediction_distances, found.prediction_areas),
+    )
+
+
+def voxel_hd95(truth: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: Spacing) -> float:
+    """HD95 as medpy has it: the 95th percentile of the distances of both borders' voxels together.
+
+    Args:
+        truth: At least one voxel set.
+        prediction: Of the truth's shape, at least one voxel set.
+        spacing: Distance of voxels along each axis; 1 for a distance in voxels.
+    """
+    box = bounding_box(truth | prediction)
+    borders = [mask[box] & ~ndimage.binary_erosion(mask[box]) for mask in (truth, prediction)]
+    both = [_distances(borders[0], borders[1], spacing), _distances(borders[1], borders[0], spacing)]
+    return float(np.percentile(np.concatenate(both), 95))
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The smallest box around everything that is set."""
+    box = []
+    for axis in range(mask.ndim):
+        set_there = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        box.append(slice(int(set_there[0]), int(set_there[-1]) + 1))
+    return tuple(box)
+
+
+def _codes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Which of the voxels around each corner are set, a bit for each; one longer than the mask along each axis."""
+    padded = np.pad(mask, 1).view(np.uint8)
+    shape = tuple(length + 1 for length in mask.shape)
+    codes = np.zeros(shape, dtype=np.uint8)
+    for bit, place in enumerate(reversed(list(product((0, 1), repeat=mask.ndim)))):
+        part = tuple(slice(start, start + length) for start, length in zip(place, shape, strict=True))
+        codes |= padded[part] << np.uint8(bit)
+    return codes
+
+
+def _distances(places: NDArray[np.bool_], border: NDArray[np.bool_], spacing: Spacing) -> NDArray[np.float64]:
+    """Distance of each place that is set to the nearest one of a border."""
+    nearest: Any = ndimage.distance_transform_edt(
+        ~border, sampling=spacing, return_distances=False, return_indices=True
+    )
+    points = np.nonzero(places)
+    square = np.zeros(len(points[0]))
+    for axis, step in enumerate(spacing):
+        square += ((nearest[axis][places] - points[axis]) * float(step)) ** 2
+    return np.sqrt(square)
+
+
+def _percentile(distances: NDArray[np.float64], areas: NDArray[np.float64]) -> float:
+    """95th percentile of distances, weighted by area."""
+    order = np.lexsort((areas, distances))
+    share = np.cumsum(areas[order]) / areas.sum()
+    return float(distances[order][min(int(np.searchsorted(share, 0.95)), len(order) - 1)])
+
+
+@lru_cache(maxsize=64)
+def _areas(spacing: Spacing) -> NDArray[np.float64]:
+    """Area of the surface, or length of the contour, for each code of the voxels around a corner, (256,) or (16,)."""
+    if len(spacing) == 2:
+        from monai.metrics.utils import get_code_to_measure_table
+
+        return np.asarray(get_code_to_measure_table(spacing)[0], dtype=np.float64)
+    # MONAI's own function gives single precision, which can change the fourth digit of an NSD; the normals it starts
+    # from are multiples of 1/8 and exact.
+    from monai.metrics.utils import _get_neighbour_code_to_normals_table
+
+    normals = np.asarray(_get_neighbour_code_to_normals_table(), dtype=np.float64)
+    first, second, third = map(float, spacing)
+    stretched = normals * np.array([second * third, first * third, first * second])
+    areas: NDArray[np.float64] = np.linalg.norm(stretched, axis=-1).sum(axis=-1)
+    return areas

@@ -1,0 +1,82 @@
+"""Small targets: which are found, and how many pixels are false alarms (the metrics of infrared detection).
+
+Pd and Fa of Li et al., Dense Nested Attention Network for Infrared Small Target Detection (2022), in the form of
+BasicIRSTD's evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from samtailor.data.labels import IGNORE
+
+DISTANCE = 3.0
+"""Centroids of a target and of the prediction that finds it are less than this apart, in pixels."""
+
+
+@dataclass(frozen=True)
+class TargetCounts:
+    """Targets and pixels of one image; the last five are pixels.
+
+    Attributes:
+        targets: True targets.
+        found: True targets that a prediction finds.
+        false_alarms: Predicted pixels outside of the predictions that find a target.
+        intersection: Of truth and prediction.
+        union: Of truth and prediction.
+        pixels: That count.
+    """
+
+    targets: int
+    found: int
+    false_alarms: int
+    intersection: int
+    union: int
+    pixels: int
+
+
+def count_targets(truth: NDArray[Any], prediction: NDArray[Any]) -> TargetCounts:
+    """Match the targets of an image.
+
+    True targets are taken in the order of their first pixel; each takes the first prediction whose centroid is near,
+    which is then used up.
+
+    Args:
+        truth: Class indices, (H, W) or (S, H, W); all but the background are targets, `IGNORE` counts nowhere.
+        prediction: Class indices, of the truth's shape.
+    """
+    counted = truth != IGNORE
+    true, predicted = (truth > 0) & counted, (prediction > 0) & counted
+    targets, _ = _targets(true)
+    guesses, sizes = _targets(predicted)
+    free = list(range(len(guesses)))
+    matched = 0
+    found = 0
+    for centre in targets:
+        near = next((k for k in free if np.linalg.norm(guesses[k] - centre) < DISTANCE), None)
+        if near is not None:
+            free.remove(near)
+            found += 1
+            matched += int(sizes[near])
+    return TargetCounts(
+        targets=len(targets),
+        found=found,
+        false_alarms=int(predicted.sum()) - matched,
+        intersection=int((true & predicted).sum()),
+        union=int((true | predicted).sum()),
+        pixels=int(counted.sum()),
+    )
+
+
+def _targets(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Centroids (T, axes) and sizes (T,) of the components that are connected by sides or corners."""
+    components, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
+    numbers = range(1, count + 1)
+    centroids = np.array(ndimage.center_of_mass(mask, components, numbers), dtype=np.float64)
+    sizes = np.bincount(components.reshape(-1), minlength=count + 1)[1:]
+    return centroids.reshape(count, mask.ndim), sizes
