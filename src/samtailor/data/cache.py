@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.data.blocks import counts_of
 from samtailor.data.case import CaseFiles
 from samtailor.data.file_error import FileError
 from samtailor.data.formats import read_case
@@ -120,7 +121,7 @@ class SliceCache:
         if case.label is not None:
             arrays["label"] = case.label
             for index, plane in enumerate(case.label):
-                counts[index] = np.bincount(plane[plane >= 0], minlength=len(self.labels))
+                counts[index] = counts_of(plane, len(self.labels))
         self.directory.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=self.directory))
         try:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from samtailor.data.check_case import CheckedCase, check_case
 from samtailor.data.dataset import Dataset, open_cases, read_splits
 from samtailor.data.file_error import FileError
 from samtailor.data.finding import Finding
+from samtailor.data.named import DatasetName
 
 __all__ = ["CaseRow", "CheckReport", "Finding", "check_dataset"]
 
@@ -48,6 +49,8 @@ class CheckReport:
         classes: Class names.
         findings: Errors first, then warnings.
         table: One row per case.
+        name: Data set that it is, if it is known by name.
+        facts: What is known of that data set: title, publisher's page, terms, split, protocol, advice; by what it is.
     """
 
     root: str
@@ -55,6 +58,8 @@ class CheckReport:
     classes: tuple[str, ...]
     findings: tuple[Finding, ...]
     table: tuple[CaseRow, ...]
+    name: DatasetName | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -77,6 +82,8 @@ class CheckReport:
         return {
             "root": self.root,
             "layout": self.layout,
+            "name": self.name,
+            "facts": dict(self.facts),
             "classes": list(self.classes),
             "errors": [asdict(finding) for finding in self.errors],
             "warnings": [asdict(finding) for finding in self.warnings],
@@ -100,7 +107,7 @@ def check_dataset(
         dataset = open_cases(root)
     except FileError as error:
         return CheckReport(str(root), "", (), (Finding.of(error),), ())
-    findings = []
+    findings = list(dataset.remarks)
     try:
         dataset = replace(dataset, splits=read_splits(dataset, fold)).with_seeded_split(seed)
     except FileError as error:
@@ -122,7 +129,24 @@ def check_dataset(
         for case in cases
     )
     findings.sort(key=lambda finding: finding.severity)  # errors before warnings, else in the order found
-    return CheckReport(str(root), dataset.layout, dataset.labels.names, tuple(findings), table)
+    names = dataset.labels.names
+    return CheckReport(str(root), dataset.layout, names, tuple(findings), table, dataset.name, _facts(dataset))
+
+
+def _facts(dataset: Dataset) -> dict[str, str]:
+    """What is known of a data set with a name; of one in our own layouts only what its classes imply."""
+    if not (named := dataset.named):
+        return {}
+    if dataset.layout == "publisher":
+        kind = "as its publisher ships it"
+    else:
+        kind = "by its classes, in our own layout; --protocol chooses other rules"
+    facts = {"recognised": f"{named.title} ({named.name}), {kind}"}
+    facts |= {"published": named.published, "terms": named.terms}
+    if dataset.layout == "publisher":
+        facts["split"] = named.split
+    facts["protocol"] = named.protocol
+    return facts | ({"advice": named.advice} if named.advice else {})
 
 
 def _check_cases(dataset: Dataset, progress: Callable[[int, int], None] | None) -> list[CheckedCase]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.data.blocks import counts_of
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.file_error import FileError
 from samtailor.data.finding import Finding
@@ -128,5 +129,5 @@ def _count(ids: NDArray[Any]) -> dict[int, int]:
         values, counts = np.unique(ids, return_counts=True)
         return dict(zip(values.tolist(), counts.tolist(), strict=True))
     length = int(ids.max()) + 1
-    totals = sum(np.bincount(plane.ravel(), minlength=length) for plane in ids)  # slice by slice: bincount copies
+    totals = sum(counts_of(plane, length) for plane in ids)
     return {identifier: count for identifier, count in enumerate(np.asarray(totals).tolist()) if count}

@@ -14,8 +14,8 @@ _CASES_SHOWN = 40  # more fill the screen and tell nothing; `--json` has them al
 
 
 def render(report: CheckReport) -> Group:
-    """Tables of splits, classes and (if they are few) cases, then every finding, errors first."""
-    parts: list[RenderableType] = []
+    """What is known by name, tables of splits, classes and (if they are few) cases, every finding, errors first."""
+    parts: list[RenderableType] = [_facts(report)] if report.facts else []
     if report.table:
         parts += [_splits(report), _classes(report)]
         if len(report.table) <= _CASES_SHOWN:
@@ -28,6 +28,14 @@ def render(report: CheckReport) -> Group:
         parts.append(text)
     parts.append(_verdict(report))
     return Group(*parts)
+
+
+def _facts(report: CheckReport) -> Table:
+    """What is known of a data set with a name, one line each."""
+    table = Table.grid(padding=(0, 2))
+    for what, text in report.facts.items():
+        table.add_row(Text(what, style="bold"), text)
+    return table
 
 
 def _verdict(report: CheckReport) -> Text:

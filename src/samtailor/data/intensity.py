@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.data.blocks import blocks
+
 
 @dataclass(frozen=True)
 class Window:
@@ -56,9 +58,11 @@ def scale(image: NDArray[Any], intensity: Intensity) -> NDArray[np.float16]:
     uses this same function, so both see the same values.
     """
     low, high = intensity.limits(image)
-    scaled = (image.astype(np.float32) - low) / max(high - low, 1e-6)
-    clipped: NDArray[np.float16] = np.clip(scaled, 0.0, 1.0).astype(np.float16)
-    return clipped
+    result = np.empty(image.shape, dtype=np.float16)
+    for part in blocks(image.shape):  # a scene of 6800 x 7200 pixels at once would take gigabytes
+        scaled = (image[part].astype(np.float32) - low) / max(high - low, 1e-6)
+        result[part] = np.clip(scaled, 0.0, 1.0)
+    return result
 
 
 def to_json(intensity: Intensity) -> dict[str, Any]:

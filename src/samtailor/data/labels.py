@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.data.blocks import blocks
 from samtailor.errors import DataError
 
 IGNORE = -1
@@ -97,7 +98,9 @@ class LabelSpace:
         low, high = min(table), max(table)
         lookup = np.full(high - low + 1, _UNKNOWN, dtype=np.int16)  # much faster than sorting a volume's ids
         lookup[np.array(list(table)) - low] = list(table.values())
-        indices: NDArray[np.int16] = lookup[np.clip(ids, low, high).astype(np.int32) - low]
+        indices = np.empty(ids.shape, dtype=np.int16)
+        for part in blocks(ids.shape):
+            indices[part] = lookup[np.clip(ids[part], low, high).astype(np.int32) - low]
         if ids.min() < low or ids.max() > high or (indices == _UNKNOWN).any():
             unknown = sorted(set(np.unique(ids).tolist()) - table.keys())
             raise DataError(f"expected label ids {sorted(table)}, found {unknown[:10]}")

@@ -52,15 +52,17 @@ class SamplingConfig:
     Attributes:
         image_size: Side of the square the network sees, in pixels; the base's own size if None.
         field: Side, in pixels of the slice, of the square that is cropped and resized to `image_size`; a field
-            smaller than `image_size` enlarges. None: the whole slice.
+            smaller than `image_size` enlarges. None: the whole slice. 'auto': the whole slice, but of pictures whose
+            longer side is more than four times `image_size` a crop of that size (224 for the scenes of GID-5).
         empty: Slices (or crops) without foreground, as a fraction of those with; surplus is dropped.
         rare: Probability that a crop is centred on a pixel of a foreground class (each class present equally
             likely) rather than anywhere.
-        per_epoch: Training samples in an epoch; one per slice if None.
+        per_epoch: Training samples in an epoch; if None, one per slice, or where 'auto' has chosen crops, as many as
+            tile the training pictures, at most 2000.
     """
 
     image_size: int | None = None
-    field: int | None = None
+    field: int | Literal["auto"] | None = "auto"
     empty: float = 0.2
     rare: float = 0.7
     per_epoch: int | None = None

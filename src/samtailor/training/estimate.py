@@ -371,10 +371,10 @@ def _excerpt(case: CachedCase, index: int, config: TrainConfig, whole: bool) -> 
         return replace(case, image=case.image[part], label=label[part], counts=case.counts[part])
     height, width = label.shape[1:]
     preprocessing = preprocessing_of(config, case.image.shape[1])
-    side = math.ceil(math.sqrt(config.batch_size)) * (config.sampling.field or max(height, width))
+    side = math.ceil(math.sqrt(config.batch_size)) * (preprocessing.field or max(height, width))
     rows, columns = min(side, height), min(side, width)
     # Where a labelled pixel is, for there must be something to train on.
-    y, x = np.argwhere(label[index] > 0)[0] if (label[index] > 0).any() else (0, 0)
+    y, x = np.unravel_index(np.argmax(label[index] > 0), (height, width))
     top, left = min(int(y), height - rows), min(int(x), width - columns)
     count = math.ceil(config.batch_size / len(preprocessing.windows(rows, columns)))
     index = max(0, min(index, len(label) - count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import find_base
 from samtailor.recipes.config import Recipe, RecipeName, make_recipe
-from samtailor.training.config import IntensityConfig, TrainConfig
+from samtailor.training.config import IntensityConfig, SamplingConfig, TrainConfig
 
 # The decoder's transformer normalises after its residuals and does not bear large steps: where it is trained itself,
 # 1e-3 learned far slower than 3e-4.
 _LEARNING_RATES: dict[RecipeName, float] = {"lora": 1e-3, "adapter": 1e-3, "head-only": 3e-4, "full": 1e-4}
+
+
+_FAR_LARGER = 4  # shown whole, such pictures lose everything smaller than four pixels
+_MOST_PER_EPOCH = 2000  # a validation after each 500 steps of 4, even if there are 100 scenes of 1000 tiles
 
 
 def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
@@ -39,7 +44,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         ("rank", config.rank, 1),
         ("last_blocks", 1 if config.last_blocks is None else config.last_blocks, 1),
         ("validate_every", config.validate_every, 1),
-        ("sampling.field", config.sampling.field or 8, 8),
+        ("sampling.field", config.sampling.field if isinstance(config.sampling.field, int) else 8, 8),
     ):
         if value < least:
             raise ConfigError(f"{name}: expected at least {least}, found {value}")
@@ -66,11 +71,26 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         config,
         data=str(Path(config.data).resolve()),
         validate_every=min(config.validate_every, config.epochs),
-        sampling=replace(config.sampling, image_size=image_size),
+        sampling=_resolve_sampling(replace(config.sampling, image_size=image_size), dataset),
         intensity=_resolve_intensity(config.intensity, dataset),
         augment=replace(config.augment, flip=flip),
         optim=replace(config.optim, lr=lr),
     )
+
+
+def _resolve_sampling(config: SamplingConfig, dataset: Dataset) -> SamplingConfig:
+    """Crops of pictures that are far larger than the network's input, and how many of them make an epoch."""
+    assert config.image_size is not None
+    if config.field != "auto":
+        return config
+    if dataset.largest is None or max(dataset.largest) <= _FAR_LARGER * config.image_size:
+        return replace(config, field=None)
+    side = (dataset.named.field if dataset.named else None) or config.image_size
+    if config.per_epoch is not None:
+        return replace(config, field=side)
+    tiles = math.prod(math.ceil(length / side) for length in dataset.largest)
+    pictures = len(dataset.splits.get("train", dataset.cases))
+    return replace(config, field=side, per_epoch=min(tiles * pictures, _MOST_PER_EPOCH))
 
 
 def _resolve_intensity(config: IntensityConfig, dataset: Dataset) -> IntensityConfig:
@@ -107,7 +127,9 @@ def intensity_of(config: IntensityConfig) -> Intensity:
 def preprocessing_of(config: TrainConfig, channels: int) -> Preprocessing:
     """Preprocessing of a resolved config."""
     assert config.sampling.image_size is not None
-    return Preprocessing(intensity_of(config.intensity), config.sampling.image_size, config.sampling.field, channels)
+    field = config.sampling.field
+    assert not isinstance(field, str)
+    return Preprocessing(intensity_of(config.intensity), config.sampling.image_size, field, channels)
 
 
 def recipe_of(config: TrainConfig) -> Recipe:

@@ -15,6 +15,9 @@ from samtailor.data.cache import CachedCase
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.training.augment import Augmentation
 
+_MOST_LISTED = 1 << 22  # pixels of a slice: more than any slice of a volume has
+_DRAWS = 64
+
 Drawn = tuple[int, int]
 """A sample's index and the seed that decides everything random about it."""
 
@@ -128,8 +131,8 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
             return Window(0, 0, max(height, width))
         present = 1 + np.flatnonzero(reference.case.counts[reference.index, 1:])
         if len(present) and random.random() < self.rare:
-            pixels = np.argwhere(label == random.choice(present))
-            centre = pixels[random.integers(len(pixels))] + random.integers(-side // 4, side // 4 + 1, size=2)
+            pixel = _pixel_of(label, random.choice(present), random)
+            centre = pixel + random.integers(-side // 4, side // 4 + 1, size=2)
         else:
             centre = random.integers((0, 0), (height, width))
         y, x = (
@@ -137,6 +140,23 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
             for c, length in zip(centre, (height, width), strict=True)
         )
         return Window(y, x, side)
+
+
+def _pixel_of(label: NDArray[np.int16], wanted: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Row and column of a pixel of a class that occurs, each equally likely.
+
+    Listing the pixels of a scene takes a second for every crop; drawing some until one is of the class takes none.
+    """
+    if label.size > _MOST_LISTED:
+        for _ in range(_DRAWS):
+            drawn = random.integers(label.shape, size=(256, 2))
+            hits = np.flatnonzero(label[drawn[:, 0], drawn[:, 1]] == wanted)
+            if len(hits):
+                first: NDArray[np.int64] = drawn[hits[0]]
+                return first
+    pixels = np.argwhere(label == wanted)
+    chosen: NDArray[np.int64] = pixels[random.integers(len(pixels))]
+    return chosen
 
 
 def label_of(case: CachedCase) -> NDArray[np.int16]:

@@ -12,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from samtailor.data.blocks import blocks
 from samtailor.data.file_error import FileError
 from samtailor.data.formats.atomic import atomic
 from samtailor.data.labels import LabelSpace
@@ -247,19 +248,27 @@ def _levels_to_ids(path: Path, labels: LabelSpace, threshold: int) -> NDArray[np
     return np.where(bright, *map(np.int32, reversed(labels.ids)))
 
 
-def _colours_to_ids(path: Path, pixels: NDArray[np.uint8], labels: LabelSpace) -> NDArray[np.int32]:
+def _colours_to_ids(path: Path, pixels: NDArray[np.uint8], labels: LabelSpace) -> NDArray[Any]:
     """Ids of palette colours, (H, W, 3) to (H, W); gray of the ignore id's value is the ignore id."""
     ids_of = {colour: i for i, colour in zip(labels.ids, labels.palette, strict=True)}
     if labels.ignore_id is not None and 0 <= labels.ignore_id <= 255:
         ids_of.setdefault((labels.ignore_id,) * 3, labels.ignore_id)
-    codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
-    values, inverse = np.unique(codes, return_inverse=True)
-    colours = [(v >> 16, v >> 8 & 255, v & 255) for v in values.tolist()]
-    unknown = [colour for colour in colours if colour not in ids_of]
+    ids = np.empty(pixels.shape[:2], dtype=np.min_scalar_type(max(ids_of.values())))
+    unknown: set[int] = set()
+    for rows in blocks(ids.shape):
+        codes = pixels[rows].astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+        known = np.zeros(codes.shape, dtype=bool)
+        for (red, green, blue), identifier in ids_of.items():
+            found = codes == (red << 16 | green << 8 | blue)
+            ids[rows][found] = identifier
+            known |= found
+        if not known.all():
+            unknown |= set(np.unique(codes[~known]).tolist())
     if unknown:
+        colours = [(v >> 16, v >> 8 & 255, v & 255) for v in sorted(unknown)[:5]]
         mend = "add the colours to the palette in dataset.json, or store the mask as class ids"
-        raise FileError(path, f"the palette's colours {sorted(ids_of)}", f"also {unknown[:5]}", mend)
-    return np.array([ids_of[colour] for colour in colours], dtype=np.int32)[inverse].reshape(codes.shape)
+        raise FileError(path, f"the palette's colours {sorted(ids_of)}", f"also {colours}", mend)
+    return ids
 
 
 def _raw_mode(image: Image.Image) -> str:

@@ -97,7 +97,7 @@ FLARE22 = NamedDataset(
     terms="the challenge's rules (https://flare22.grand-challenge.org/Rules) and the licence on the record",
     folder=_FOLDER,
     split="ours, fixed: the 50 labelled cases in the order of the SHA-256 of their names, 35 train, 5 val, 10 test "
-    "(the challenge publishes none of these 50)",
+    "(the challenge names none)",
     looks_like=looks_like,
     read_contents=read_contents,
     read_splits=read_splits,

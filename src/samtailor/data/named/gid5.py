@@ -135,7 +135,6 @@ GID5 = NamedDataset(
     folder=_FOLDER,
     split="ours, fixed (none is published): scenes in the order of the SHA-256 of their names, tiles of each category "
     "by number, so that neighbours stay together; 70 % train, 10 % val, 20 % test",
-    advice="a cached scene takes 400 MB of disk in SAMTAILOR_HOME",
     field=224,  # the tiles of GID-MTL5 are cut so from the scenes, and the report fits to those
     looks_like=looks_like,
     read_contents=read_contents,
