@@ -14,7 +14,9 @@ from samtailor.cli import main
 from samtailor.evaluation.bootstrap import resample
 from samtailor.evaluation.comparison.compare import MEAN, compare
 from samtailor.evaluation.comparison.page import pair_table, results_table, verdict
+from samtailor.evaluation.predictions import write_tables
 from tests.evaluation.comparison.files import ORACLE, Values, write
+from tests.evaluation.examples import scores
 
 LIVER = np.array([0.80, 0.72, 0.65, 0.91, 0.55, 0.78, 0.69, 0.84])
 GAIN = np.array([0.05, 0.02, -0.01, 0.03, 0.10, 0.04, 0.08, 0.07])
@@ -155,6 +157,14 @@ def test_figures_name_upper_bounds_and_join_pairs(tmp_path: Path) -> None:
     assert [bar.get_width() for bar in classes.axes[0].containers[1]] == pytest.approx(  # type: ignore[union-attr]
         [comparison.means["first"][what].value for what in (MEAN, "liver", "spleen")]
     )
+
+
+def test_what_evaluate_writes_can_be_compared(tmp_path: Path) -> None:
+    for name in "ab":
+        write_tables(scores(upper_bound=ORACLE if name == "b" else None), tmp_path / name)
+    comparison = compare([tmp_path / "a", tmp_path / "b"], metric="iou")
+    assert comparison.means["a"]["liver"].value == scores().summary("iou").classes[1].value
+    assert comparison.upper_bounds == {"b": ORACLE}
 
 
 def test_the_page_is_complete_and_self_contained(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from samtailor.errors import ConfigError
 from samtailor.evaluation.bootstrap import percentile_interval, resample
 from samtailor.evaluation.comparison.results import Result, align, read_results
 from samtailor.evaluation.comparison.statistics import differences, holm, signed_rank
-from samtailor.evaluation.scores import Estimate, number
+from samtailor.evaluation.metrics_json import number
+from samtailor.evaluation.scores import Estimate
+from samtailor.metrics.protocols import METRIC_NAMES
 
 MEAN = "mean of the classes"
 LOWER_IS_BETTER = frozenset({"hd95", "hd", "assd", "masd", "fa"})
@@ -177,7 +179,7 @@ def compare(
 
 def metric_title(metric: str) -> str:
     """A metric as people write it."""
-    return {"iou": "IoU", "niou": "nIoU"}.get(metric, metric.upper())
+    return {str(key): name for key, name in METRIC_NAMES.items()}.get(metric, metric.upper())
 
 
 def rows(result: Result) -> list[str]:
