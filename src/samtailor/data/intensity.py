@@ -57,11 +57,17 @@ def scale(image: NDArray[Any], intensity: Intensity) -> NDArray[np.float16]:
     Half precision holds 11 bits, finer than any display window, and is what the slice cache stores; prediction
     uses this same function, so both see the same values.
     """
-    low, high = intensity.limits(image)
+    return scale_between(image, *intensity.limits(image))
+
+
+def scale_between(image: NDArray[Any], low: float, high: float) -> NDArray[np.float16]:
+    """Intensities in [0, 1], clipped; `low` becomes 0 and `high` 1."""
     result = np.empty(image.shape, dtype=np.float16)
     for part in blocks(image.shape):  # a scene of 6800 x 7200 pixels at once would take gigabytes
-        scaled = (image[part].astype(np.float32) - low) / max(high - low, 1e-6)
-        result[part] = np.clip(scaled, 0.0, 1.0)
+        scaled = image[part].astype(np.float32)
+        scaled -= low
+        scaled /= max(high - low, 1e-6)
+        result[part] = np.clip(scaled, 0.0, 1.0, out=scaled)
     return result
 
 

@@ -120,7 +120,9 @@ class LabelSpace:
                 )
             ids = np.append(ids, self.ignore_id)  # the last one, where `IGNORE` points
         smallest = np.promote_types(np.min_scalar_type(ids.min()), np.min_scalar_type(ids.max()))
-        result: NDArray[Any] = ids.astype(smallest)[indices]
+        table, result = ids.astype(smallest), np.empty(indices.shape, smallest)
+        for i in range(len(indices)):  # NumPy makes 8 bytes of each index it looks up
+            result[i : i + 1] = table[indices[i : i + 1]]
         return result
 
     def to_json(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from samtailor.data import intensity as intensities
 from samtailor.data.intensity import Intensity
 from samtailor.data.labels import IGNORE
+from samtailor.data.scaled import Scaled
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Preprocessing:
         rows, columns = (_starts(length, side, overlap) for length in (height, width))
         return [Window(y, x, side) for y in rows for x in columns]
 
-    def input_of(self, image: NDArray[Any], window: Window) -> Tensor:
+    def input_of(self, image: NDArray[Any] | Scaled, window: Window) -> Tensor:
         """Network input of a window: zeros beyond the border, resized, three channels.
 
         Args:
@@ -63,7 +64,8 @@ class Preprocessing:
         Returns:
             (3, image_size, image_size), float32.
         """
-        cut = torch.from_numpy(_cut(image, window, 0).astype(np.float32))
+        # PyTorch turns half into single precision ten times as fast as NumPy.
+        cut = torch.from_numpy(np.require(_cut(image, window, 0), requirements=("C", "W"))).float()
         resized = F.interpolate(cut[None], (self.image_size, self.image_size), mode="bilinear", antialias=True)[0]
         return resized.expand(3, -1, -1)
 
@@ -104,12 +106,12 @@ def _starts(length: int, side: int, overlap: float) -> list[int]:
     return [round(start) for start in np.linspace(0, length - side, count)]
 
 
-def _cut(image: NDArray[Any], window: Window, fill: int) -> NDArray[Any]:
+def _cut(image: NDArray[Any] | Scaled, window: Window, fill: int) -> NDArray[Any]:
     """Square of (C, H, W), (C, side, side); `fill` beyond the border."""
     top, left = max(window.y, 0), max(window.x, 0)
     inside = image[:, top : window.y + window.side, left : window.x + window.side]
     if inside.shape[1:] == (window.side, window.side):
-        return inside
+        return np.asarray(inside)
     square = np.full((len(image), window.side, window.side), fill, image.dtype)
     y, x = top - window.y, left - window.x
     square[:, y : y + inside.shape[1], x : x + inside.shape[2]] = inside

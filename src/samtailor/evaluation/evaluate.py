@@ -149,7 +149,7 @@ def predict_cases(
     cache = SliceCache(labels, preprocessing.intensity, channels=preprocessing.channels)
     report = progress or (lambda done, total: None)
 
-    def within(index: int, slices: int) -> Callable[[int], None]:
+    def within(index: int, slices: int) -> Callable[[float], None]:
         return lambda done: report(index + done / slices, len(files))
 
     for index, file in enumerate(files):

@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.data.scaled import Scaled
+
 
 @dataclass(frozen=True)
 class View:
@@ -33,7 +35,7 @@ class View:
     @classmethod
     def of(
         cls,
-        image: NDArray[Any],
+        image: NDArray[Any] | Scaled,
         prediction: NDArray[np.int16],
         truth: NDArray[np.int16] | None = None,
         spacing: tuple[float, float, float] | None = None,

@@ -1,15 +1,19 @@
-"""Segmenting many files: the next one is read while the network computes, a bad one does not stop the others."""
+"""Segmenting many files: the next one is read and the last one written while the network computes.
+
+plan -> jobs -> read ahead -> compute -> write behind. A file that cannot be read or written does not stop the others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import samtailor
 from samtailor.data.case import Case
-from samtailor.data.formats import probabilities_suffix
+from samtailor.data.formats import probabilities_suffix, write_label, write_probabilities
 from samtailor.errors import SamTailorError
 from samtailor.inference.inputs import Job, plan, read
 from samtailor.inference.predictor import Predictor
@@ -17,6 +21,9 @@ from samtailor.inference.result import Result, segment
 
 Progress = Callable[[float, int], None]
 """Called with the number of images done, that of the current one as a fraction, and the number of images."""
+
+_FAILURES = (SamTailorError, OSError)
+"""What concerns one image, or the disk it should go to; the others go on."""
 
 
 @dataclass(frozen=True)
@@ -75,21 +82,65 @@ def predict(
     """
     jobs = plan(inputs, Path(out))
     predictor = Predictor(samtailor.load(run), batch_size, device)
-    written: list[Path] = []
-    failures: list[Failure] = []
-    for index, (job, future) in enumerate(_read_ahead(jobs, predictor.segmenter.preprocessing.channels)):
-        try:
-            _segment(predictor, job, future, probabilities, overlays, _within(progress, index, len(jobs)))
-            written.append(job.target)
-        except (SamTailorError, OSError) as error:
-            failures.append(Failure(job.file, str(error).removeprefix(f"{job.file}: ")))
-        if progress is not None:
-            progress(index + 1, len(jobs))
-    return PredictReport(tuple(written), tuple(failures))
+    return predict_jobs(predictor, jobs, probabilities, overlays, progress)
+
+
+def predict_jobs(
+    predictor: Predictor,
+    jobs: Sequence[Job],
+    probabilities: bool = False,
+    overlays: bool = False,
+    progress: Progress | None = None,
+) -> PredictReport:
+    """Segment planned images; of three at most something is in memory: one is read, one computed, one written.
+
+    Args:
+        predictor: Applies the segmenter.
+        jobs: Images and their results.
+        probabilities: As for `predict`.
+        overlays: As for `predict`.
+        progress: Reports finished images.
+
+    Returns:
+        What was written, and what could not be, each in the order of the jobs.
+    """
+    outcomes: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as writer:
+        for index, (job, image) in enumerate(_read_ahead(jobs, predictor.segmenter.preprocessing.channels)):
+            try:
+                steps = _compute(predictor, job, image, probabilities, overlays, _within(progress, index, len(jobs)))
+            except _FAILURES as error:
+                outcomes.append(Future())
+                outcomes[-1].set_exception(error)
+            else:
+                if outcomes:
+                    _settled(outcomes[-1])  # no more than one result waits for the disk
+                outcomes.append(writer.submit(_write, steps))
+            if progress is not None and index + 1 < len(jobs):
+                progress(index + 1, len(jobs))
+        reasons = [_settled(outcome) for outcome in outcomes]
+    if progress is not None:
+        progress(len(jobs), len(jobs))
+    return PredictReport(
+        tuple(job.target for job, reason in zip(jobs, reasons, strict=True) if reason is None),
+        tuple(
+            Failure(job.file, str(reason).removeprefix(f"{job.file}: "))
+            for job, reason in zip(jobs, reasons, strict=True)
+            if reason is not None
+        ),
+    )
+
+
+def _settled(outcome: Future[None]) -> BaseException | None:
+    """What was wrong with an image, once it is written or has failed; what nobody foresaw is raised."""
+    error = outcome.exception()
+    if error is not None and not isinstance(error, _FAILURES):
+        raise error
+    return error
 
 
 def _read_ahead(jobs: Sequence[Job], channels: int) -> Iterator[tuple[Job, Future[Case]]]:
-    """Each job with its image; while the caller works on one, the next is read. Two are in memory at most."""
+    """Each job with its image; while the caller works on one, the next is read."""
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(read, jobs[0], channels)
         for job, following in zip(jobs, [*jobs[1:], None], strict=True):
@@ -99,38 +150,52 @@ def _read_ahead(jobs: Sequence[Job], channels: int) -> Iterator[tuple[Job, Futur
             yield job, current
 
 
-def _within(progress: Progress | None, index: int, total: int) -> Callable[[int, int], None]:
+def _within(progress: Progress | None, index: int, total: int) -> Callable[[float, int], None]:
     """Progress by slices of one image, as a fraction of it."""
     if progress is None:
         return lambda done, slices: None
     return lambda done, slices: progress(index + done / slices, total)
 
 
-def _segment(
+def _compute(
     predictor: Predictor,
     job: Job,
-    future: Future[Case],
+    image: Future[Case],
     probabilities: bool,
     overlay: bool,
-    progress: Callable[[int, int], None],
-) -> None:
-    """Segment one image and write its label and, if wanted, probabilities and overlay; the label comes last."""
-    case = future.result()
-    slices = case.geometry.shape[0]
-    result = segment(predictor, case, probabilities, lambda done: progress(done, slices))
-    if probabilities:
-        suffix = probabilities_suffix(case.geometry)
-        result.save_probabilities(job.target.parent / "probabilities" / f"{case.name}{suffix}")
+    progress: Callable[[float, int], None],
+) -> list[Callable[[], None]]:
+    """Segment one image.
+
+    Returns:
+        What writes its probabilities and overlay, if wanted, and its label, which comes last. It does not hold the
+        image any more.
+    """
+    case = image.result()
+    geometry, folder = case.geometry, job.target.parent
+    scratch = folder / "probabilities"
+    result = segment(predictor, case, probabilities, lambda done: progress(done, geometry.shape[0]), scratch)
+    steps: list[Callable[[], None]] = []
+    if result.probabilities is not None:
+        path = scratch / f"{case.name}{probabilities_suffix(geometry)}"
+        steps.append(partial(write_probabilities, path, result.probabilities, geometry))
     if overlay:
-        _draw(result, job.target.parent / "overlays" / f"{case.name}.png")
-    result.save(job.target)
+        steps.append(_overlay(result, folder / "overlays" / f"{case.name}.png"))
+    return [*steps, partial(write_label, job.target, result.label, geometry, result.labels)]
 
 
-def _draw(result: Result, path: Path) -> None:
-    """Draw the most telling slice of a result."""
+def _write(steps: list[Callable[[], None]]) -> None:
+    """Take the steps in turn."""
+    while steps:
+        steps.pop(0)()
+
+
+def _overlay(result: Result, path: Path) -> Callable[[], None]:
+    """What draws the most telling slice of a result; it holds that slice only."""
     # Figures belong to evaluation, which stands above inference; only who asks for one pays for matplotlib.
     from samtailor.evaluation.figures import overlay_figure, save_figure
     from samtailor.evaluation.view import View
 
+    labels, name = result.labels, result.case.name
     view = View.of(result.scaled, result.label, spacing=result.case.geometry.spacing)
-    save_figure(overlay_figure(view, result.labels, result.case.name), path)
+    return lambda: save_figure(overlay_figure(view, labels, name), path)

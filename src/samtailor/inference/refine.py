@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samtailor.data.preprocessing import Window
+from samtailor.data.scaled import Scaled
 from samtailor.errors import DataError
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.result import Result
@@ -137,7 +138,7 @@ def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Wind
 
 
 @torch.inference_mode()
-def _encode(predictor: Predictor, image: NDArray[np.float16], window: Window) -> Features:
+def _encode(predictor: Predictor, image: NDArray[np.float16] | Scaled, window: Window) -> Features:
     """Feature maps of a window of a slice, a batch of one."""
     segmenter = predictor.segmenter
     seen = segmenter.preprocessing.input_of(image, window)[None].to(segmenter.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Case
 from samtailor.data.formats import write_label, write_probabilities
-from samtailor.data.intensity import scale
 from samtailor.data.labels import LabelSpace
-from samtailor.inference.predictor import Predictor
+from samtailor.data.scaled import Scaled
+from samtailor.inference.predictor import Predictor, Progress
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Result:
 
     Attributes:
         case: The case, without label.
-        scaled: Its slices as the network saw them, in [0, 1], (S, C, H, W).
+        scaled: Its slices as the network saw them, in [0, 1], (S, C, H, W); computed where they are looked at.
         label: Class indices, (S, H, W).
         labels: The classes.
         probabilities: Softmax over classes, (K, S, H, W), if asked for.
     """
 
     case: Case
-    scaled: NDArray[np.float16]
+    scaled: Scaled
     label: NDArray[np.int16]
     labels: LabelSpace
     probabilities: NDArray[np.float16] | None = None
@@ -53,7 +53,8 @@ def segment(
     predictor: Predictor,
     case: Case,
     probabilities: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
+    scratch: Path | None = None,
 ) -> Result:
     """Segment a case.
 
@@ -61,11 +62,22 @@ def segment(
         predictor: Applies the segmenter.
         case: Image as read from its file, with the segmenter's number of channels (see `read_image`).
         probabilities: Whether to keep the softmax over classes as well.
-        progress: Called with the number of finished slices after each.
+        progress: Called with the number of finished slices.
+        scratch: Folder for a nameless file that holds the probabilities; None holds them in memory.
     """
     segmenter = predictor.segmenter
-    scaled = np.ascontiguousarray(scale(case.image, segmenter.preprocessing.intensity).swapaxes(0, 1))
+    scaled = Scaled.of_case(case.image, segmenter.preprocessing.intensity)
     if not probabilities:
         return Result(case, scaled, predictor.label(scaled, progress), segmenter.labels)
-    softmax = predictor.probabilities(scaled, progress)
-    return Result(case, scaled, softmax.argmax(axis=0).astype(np.int16), segmenter.labels, softmax)
+    softmax = _empty(predictor.probabilities_shape(scaled), scratch)
+    label = predictor.fill_in(softmax, scaled, progress)
+    return Result(case, scaled, label, segmenter.labels, softmax)
+
+
+def _empty(shape: tuple[int, ...], scratch: Path | None) -> NDArray[np.float16]:
+    """An array in memory, or in a file that vanishes with it."""
+    if scratch is None:
+        return np.empty(shape, np.float16)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=scratch) as file:  # the mapping keeps the file until it is dropped itself
+        return np.memmap(file, np.float16, "w+", shape=shape)

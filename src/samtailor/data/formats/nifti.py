@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from samtailor.data.file_error import FileError
 from samtailor.data.formats.atomic import atomic
@@ -149,8 +149,8 @@ def write_label(path: Path, label: NDArray[Any], geometry: VolumeGeometry, label
 
 def write_probabilities(path: Path, probabilities: NDArray[Any], geometry: VolumeGeometry) -> None:
     """Write probabilities, shape (K, S, H, W), as a 4-D float32 volume with the classes last."""
-    array = apply_orientation(np.moveaxis(probabilities, 0, -1).astype(np.float32), geometry.from_canonical)
-    _write(path, array, geometry)
+    array = apply_orientation(np.moveaxis(probabilities, 0, -1), geometry.from_canonical)
+    _write(path, array, geometry, dtype=np.float32)  # converted part by part: the array may lie on disk
 
 
 def _open(path: Path) -> Any:
@@ -196,11 +196,21 @@ def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
     return np.moveaxis(volumes, 3, 0), geometry
 
 
-def _write(path: Path, array: NDArray[Any], geometry: VolumeGeometry, *extensions: Any) -> None:
-    """Write an array in the file's axes under the input's header, with the given extensions only."""
+def _write(
+    path: Path, array: NDArray[Any], geometry: VolumeGeometry, *extensions: Any, dtype: DTypeLike | None = None
+) -> None:
+    """Write an array in the file's axes under the input's header, with the given extensions only.
+
+    Args:
+        path: File to write.
+        array: In the file's axes.
+        geometry: Whose header is taken.
+        extensions: Header extensions.
+        dtype: Type in the file; the array's if None.
+    """
     header = geometry.header.copy()
     header.extensions[:] = extensions
-    header.set_data_dtype(array.dtype)
+    header.set_data_dtype(dtype or array.dtype)
     header.set_slope_inter(1.0, 0.0)
     header["cal_min"] = header["cal_max"] = 0  # display window of the image, wrong for labels
     image_class = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image

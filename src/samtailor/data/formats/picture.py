@@ -20,6 +20,7 @@ from samtailor.data.labels import LabelSpace
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _READ_ERRORS = (OSError, EOFError, ValueError, SyntaxError, Image.DecompressionBombError, tifffile.TiffFileError)
 _GRAY_MODES = ("L", "LA", "I", "F", "I;16", "I;16L", "I;16B")
+_LARGEST_TIFF = (1 << 32) - (1 << 25)  # bytes that 32-bit offsets reach, less some for tags
 _DEEP = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}  # Pillow's names of the high and the low bytes
 
 
@@ -136,9 +137,16 @@ def write_label(path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
 
 def write_probabilities(path: Path, probabilities: NDArray[Any]) -> None:
     """Write probabilities, shape (K, 1, H, W), as a float32 TIFF with one page per class."""
+    pages = probabilities[:, 0]
     with atomic(path) as temporary:
         tifffile.imwrite(
-            temporary, probabilities[:, 0].astype(np.float32), compression="zlib", photometric="minisblack"
+            temporary,
+            (page.astype(np.float32) for page in pages),  # page by page: the array may lie on disk
+            shape=pages.shape,
+            dtype=np.float32,
+            compression="zlib",
+            photometric="minisblack",
+            bigtiff=4 * pages.size > _LARGEST_TIFF,
         )
 
 
@@ -166,7 +174,7 @@ def _pixels(path: Path, image: Image.Image) -> NDArray[Any]:
         array = np.array(image)
     except _READ_ERRORS as error:
         raise _unreadable(path, error) from error
-    return array.astype(array.dtype.newbyteorder("="))
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _decode(path: Path, image: Image.Image) -> NDArray[Any]:
@@ -230,7 +238,7 @@ def _read_deep_tiff(path: Path) -> NDArray[Any]:
     except (*_READ_ERRORS, IndexError) as error:
         raise _unreadable(path, error) from error
     array = np.moveaxis(array, series.axes.index("S"), -1)[..., :3]
-    native: NDArray[Any] = array.astype(array.dtype.newbyteorder("="))
+    native: NDArray[Any] = array.astype(array.dtype.newbyteorder("="), copy=False)
     return native
 
 
