@@ -121,8 +121,8 @@ class LabelSpace:
             ids = np.append(ids, self.ignore_id)  # the last one, where `IGNORE` points
         smallest = np.promote_types(np.min_scalar_type(ids.min()), np.min_scalar_type(ids.max()))
         table, result = ids.astype(smallest), np.empty(indices.shape, smallest)
-        for i in range(len(indices)):  # NumPy makes 8 bytes of each index it looks up
-            result[i : i + 1] = table[indices[i : i + 1]]
+        for part in blocks(indices.shape):  # NumPy makes 8 bytes of each index it looks up
+            result[part] = table[indices[part]]
         return result
 
     def to_json(self) -> dict[str, Any]:
