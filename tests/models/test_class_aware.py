@@ -80,7 +80,7 @@ def test_recomputed_activations_take_less_memory_and_give_the_same_gradients(any
         loss.backward()
         kept.append(sum(stored))
         gradients.append({n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None})
-    assert kept[1] < 0.5 * kept[0]
+    assert kept[1] < 0.6 * kept[0]
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)

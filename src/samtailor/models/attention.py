@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samtailor.models.attention_blocks import Attended
+from samtailor.models.relative_attention import relative_attention
+
 
 class HeadedAttention(nn.Module):
     """Query, key, value and output projections of a multi-head self attention, and what goes on between them."""
@@ -51,29 +54,37 @@ class RelativeAttention(HeadedAttention):
     vertical and of the horizontal distance.
     """
 
-    def __init__(self, width: int, heads: int, grid: int) -> None:
+    def __init__(self, width: int, heads: int, grid: int, window: int = 0) -> None:
         """Make the layers.
 
         Args:
             width: Width C of the tokens.
             heads: Attention heads.
             grid: Side of the token grid of the pretraining; embeddings for other grids are interpolated.
+            window: Side of the windows inside which tokens attend to each other; 0 for the whole grid.
         """
         super().__init__(width, width, heads)
+        self.window = window
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid - 1, width // heads))
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * grid - 1, width // heads))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, h, w, C) to the same."""
-        query, key, value = (self.split(proj(tokens)) for proj in (self.q_proj, self.k_proj, self.v_proj))
-        return self.attend(query, key, value, self._bias(query, *tokens.shape[1:3]), tokens.shape[:3])
-
-    def _bias(self, query: Tensor, height: int, width: int) -> Tensor:
-        """Position bias of every pair, (B, heads, h w, h w), for queries (B, heads, h w, d)."""
-        grid = query.reshape(*query.shape[:2], height, width, -1)
-        vertical = torch.einsum("bnhwd,hkd->bnhwk", grid, _relative_embeddings(self.rel_pos_h, height))
-        horizontal = torch.einsum("bnhwd,wkd->bnhwk", grid, _relative_embeddings(self.rel_pos_w, width))
-        return (vertical[..., :, None] + horizontal[..., None, :]).flatten(4).flatten(2, 3)
+        """(B, h, w, C) to the same; windows that reach over the grid's end see zero tokens there."""
+        height, width = (self.window, self.window) if self.window else tokens.shape[1:3]
+        padding: tuple[Tensor, Tensor] | tuple[()] = ()
+        if self.window and (tokens.shape[1] % height or tokens.shape[2] % width):
+            zero = tokens.new_zeros(1, tokens.shape[-1])
+            padding = (self.k_proj(zero)[0], self.v_proj(zero)[0])
+        attended = Attended(
+            self.q_proj(tokens),
+            self.k_proj(tokens),
+            self.v_proj(tokens),
+            _relative_embeddings(self.rel_pos_h, height),
+            _relative_embeddings(self.rel_pos_w, width),
+            *padding,
+        )
+        output: Tensor = self.out_proj(relative_attention(attended, self.heads, self.window))
+        return output
 
 
 def _relative_embeddings(embeddings: Tensor, length: int) -> Tensor:

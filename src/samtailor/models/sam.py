@@ -14,7 +14,6 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.sam.modeling_sam import SamMLPBlock, SamPatchEmbeddings, SamVisionNeck
 
 from samtailor.models.attention import RelativeAttention
-from samtailor.models.windows import join_windows, split_windows
 
 # Meta trained with LayerNorm's default; transformers' default of 1e-6 moves the logits by 1e-3 (design.md).
 TWO_WAY_LAYER_NORM_EPS = 1e-5
@@ -101,27 +100,17 @@ class VitBlock(nn.Module):
 
     def __init__(self, config: SamVisionConfig, window: int) -> None:
         super().__init__()
-        self.window = window
         self.layer_norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         grid = window or config.image_size // config.patch_size
-        self.attn = RelativeAttention(config.hidden_size, config.num_attention_heads, grid)
+        self.attn = RelativeAttention(config.hidden_size, config.num_attention_heads, grid, window)
         self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = SamMLPBlock(config)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) to the same."""
-        tokens = tokens + self._attend(self.layer_norm1(tokens))
+        tokens = tokens + self.attn(self.layer_norm1(tokens))
         output: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
         return output
-
-    def _attend(self, tokens: Tensor) -> Tensor:
-        attended: Tensor
-        if not self.window:
-            attended = self.attn(tokens)
-            return attended
-        height, width = tokens.shape[1:3]
-        attended = self.attn(split_windows(tokens, self.window))
-        return join_windows(attended, height, width)
 
 
 class VitEncoder(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -37,3 +38,17 @@ def join_windows(windows: Tensor, height: int, width: int) -> Tensor:
     rows, columns = -(-height // side), -(-width // side)
     grid = windows.view(-1, rows, columns, side, side, channels).transpose(2, 3)
     return grid.reshape(-1, rows * side, columns * side, channels)[:, :height, :width]
+
+
+def window_padding(batch: int, height: int, width: int, side: int, device: torch.device) -> Tensor:
+    """Which places of the windows of a grid are padding, (B * windows, n, n, 1).
+
+    Args:
+        batch: Grids B.
+        height: Rows h of a grid.
+        width: Columns w of a grid.
+        side: Side n of a window.
+        device: Where the answer lies.
+    """
+    inside = torch.ones(batch, height, width, 1, dtype=torch.uint8, device=device)
+    return split_windows(inside, side) == 0
