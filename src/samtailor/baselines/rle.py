@@ -1,0 +1,107 @@
+"""Run-length encoding of masks: column by column, first the number of pixels outside, as COCO stores them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A mask as the runs of its pixels, column after column; a large mask takes some kilobytes.
+
+    Attributes:
+        size: Rows and columns of the image.
+        starts: First pixel of each run, rising.
+        ends: The pixel after each run; no run starts where another ends.
+    """
+
+    size: tuple[int, int]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> Runs:
+        """Runs of a mask, (H, W)."""
+        return joined((mask.shape[0], mask.shape[1]), [column_runs(mask.T, 0, 0, mask.shape[0])])
+
+    @property
+    def area(self) -> int:
+        """Pixels of the mask."""
+        return int((self.ends - self.starts).sum())
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """First column, first row, last column, last row; zeros if the mask is empty."""
+        if not len(self.starts):
+            return 0, 0, 0, 0
+        height = self.size[0]
+        first, last = self.starts // height, (self.ends - 1) // height
+        top, bottom = self.starts % height, (self.ends - 1) % height
+        if (first != last).any():  # a run goes on in the next column, over the lowest and the highest row
+            return int(first[0]), 0, int(last[-1]), height - 1
+        return int(first[0]), int(top.min()), int(last[-1]), int(bottom.max())
+
+    def to_mask(self) -> NDArray[np.bool_]:
+        """The mask, (H, W)."""
+        height, width = self.size
+        steps = np.zeros(height * width + 1, dtype=np.int8)
+        steps[self.starts] = 1
+        steps[self.ends] -= 1
+        inside = np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
+        return np.ascontiguousarray(inside.reshape(width, height).T)
+
+    def to_coco(self) -> dict[str, Any]:
+        """Uncompressed RLE as pycocotools reads it: size, and counts of pixels outside and inside in turn."""
+        edges = np.stack([self.starts, self.ends], axis=1).reshape(-1)
+        total = self.size[0] * self.size[1]
+        counts = np.diff(edges, prepend=0, append=total).tolist()
+        if len(edges) and counts[-1] == 0:
+            counts.pop()
+        return {"size": list(self.size), "counts": counts}
+
+    def overlap(self, other: Runs) -> int:
+        """Pixels in both masks."""
+        edges = np.concatenate([self.starts, other.starts, self.ends, other.ends])
+        steps = np.repeat([1, -1], [len(self.starts) + len(other.starts), len(self.ends) + len(other.ends)])
+        order = np.argsort(edges, kind="stable")
+        both = np.cumsum(steps[order])[:-1] == 2
+        return int(np.diff(edges[order])[both].sum())
+
+
+def column_runs(
+    columns: NDArray[np.bool_], left: int, top: int, height: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Starts and ends of the runs of a part of an image, a run for every column at least.
+
+    Args:
+        columns: The part, transposed, (columns, rows).
+        left: Column of the image where it begins.
+        top: Row of the image where it begins.
+        height: Rows of the image.
+    """
+    count, rows = columns.shape
+    padded = np.zeros((count, rows + 1), dtype=np.bool_)
+    padded[:, 1:] = columns
+    flat = padded.reshape(-1)
+    steps = np.flatnonzero(flat[1:] != flat[:-1])  # the pixel before each change; columns are parted by padding
+    if flat[-1]:
+        steps = np.append(steps, len(flat) - 1)
+    column, row = np.divmod(steps[::2], rows + 1)
+    starts = (left + column) * height + top + row
+    column, row = np.divmod(steps[1::2], rows + 1)
+    ends = (left + column) * height + top + row
+    return starts, ends
+
+
+def joined(size: tuple[int, int], parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Runs:
+    """Runs of parts that follow each other, where one goes on in the next made one."""
+    starts = np.concatenate([part[0] for part in parts] or [np.empty(0, np.int64)])
+    ends = np.concatenate([part[1] for part in parts] or [np.empty(0, np.int64)])
+    if len(starts):
+        apart = starts[1:] != ends[:-1]
+        starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
+    return Runs(size, starts.astype(np.int64), ends.astype(np.int64))
