@@ -21,6 +21,10 @@ from samtailor.errors import SamTailorError
 from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from samtailor.baselines.generator import MaskRecord
     from samtailor.data.check import CheckReport
     from samtailor.data.dataset import Split
     from samtailor.evaluation.comparison.compare import Comparison
@@ -42,12 +46,14 @@ __all__ = [
     "LoRA",
     "Recipe",
     "SamTailorError",
+    "baseline",
     "check",
     "compare",
     "estimate",
     "evaluate",
     "load",
     "load_base",
+    "masks_everything",
     "predict",
     "resume",
     "train",
@@ -224,3 +230,50 @@ def load_base(name: str, weights: str | Path | None = None) -> AnySizeSam | Hier
     from samtailor.models.zoo import load_base as load_network
 
     return load_network(name, weights)
+
+
+def masks_everything(
+    image: str | Path | NDArray[np.generic],
+    base: str = "sam-vit-b",
+    weights: str | Path | None = None,
+    device: str = "auto",
+    image_size: int | None = None,
+    **settings: Any,
+) -> list[MaskRecord]:
+    """Everything that a base model sees in a picture, without fitting and without prompts.
+
+    Args:
+        image: Picture file, or an array (H, W) or (H, W, 3) of uint8, or of floats in [0, 1].
+        base: Name in the zoo.
+        weights: Weights of the base (see `load_base`).
+        device: 'auto', 'cpu' or 'cuda'.
+        image_size: Side of the network's input, in pixels; that of the pretraining if None.
+        **settings: Fields of `samtailor.baselines.settings.GeneratorSettings`, named as in the originals' automatic
+            mask generators: points_per_side, pred_iou_thresh, crop_n_layers, ...
+
+    Returns:
+        The masks, the best first.
+
+    Raises:
+        SamTailorError: If the image, the base, its weights or a setting are not as expected.
+    """
+    from samtailor.baselines.generator import masks_everything as generate
+
+    return generate(image, base, weights, device, image_size, **settings)
+
+
+def baseline(data: str | Path, *, out: str | Path, **settings: Any) -> Scores:
+    """Score what a base model finds without fitting: an upper bound, since it uses the ground truth.
+
+    Args:
+        data: Labelled folder.
+        out: Folder of the results; an interrupted baseline goes on there.
+        **settings: Any other field of `samtailor.baselines.config.BaselineConfig`: base, kind, split, slices, ...
+
+    Raises:
+        SamTailorError: If the data, the base or a setting is not as expected.
+    """
+    from samtailor.baselines.config import BaselineConfig
+    from samtailor.baselines.run import baseline as score
+
+    return score(BaselineConfig(data=str(data), out=str(out), **settings))

@@ -63,7 +63,7 @@ def crops_of(size: tuple[int, int], layers: int, overlap_ratio: float) -> list[C
     for layer in range(1, layers + 1):
         count = 2**layer
         overlap = int(overlap_ratio * min(size) * (2 / count))
-        side_x, side_y = (int(math.ceil((overlap * (count - 1) + length) / count)) for length in (width, height))
+        side_x, side_y = (math.ceil((overlap * (count - 1) + length) / count) for length in (width, height))
         for i in range(count):
             for j in range(count):
                 x, y = (side_x - overlap) * i, (side_y - overlap) * j

@@ -105,7 +105,7 @@ class MaskGenerator:
         """
         self.network = network
         self.rule = InputRule.of(base, image_size)
-        self.settings = (settings or GeneratorSettings()).for_family(base.family)
+        self.settings = (settings or GeneratorSettings()).for_base(base)
 
     @torch.inference_mode()
     def generate(self, image: NDArray[Any], progress: Progress | None = None) -> list[MaskRecord]:
@@ -129,7 +129,7 @@ class MaskGenerator:
             done += side**2
         if len(crops) > 1:
             areas = np.array([record.crop.size[0] * record.crop.size[1] for record in records], np.float32)
-            records = _without_duplicates(records, 1 / areas, settings.crop_nms_thresh)
+            records = _without_duplicates(records, (1 / areas).astype(np.float32), settings.crop_nms_thresh)
         if settings.min_mask_region_area > 0 and not self.rule.is_square:
             records = self._cleaned(records)
         return records
@@ -155,19 +155,19 @@ class MaskGenerator:
 
     def _candidates(self, shown: PromptedImage, points: NDArray[np.float64]) -> list[Candidate]:
         """Low-resolution masks of a batch of points, above the predicted IoU that is wanted."""
-        least = self.settings.pred_iou_thresh
+        least, multimask = self.settings.pred_iou_thresh, self.settings.multimask_output
         assert least is not None
+        assert multimask is not None
         sparse = shown.embed(points[:, None])
         if not self.settings.use_m2m:
-            return shown.candidates(sparse, self.settings.multimask_output, least)
-        refined = shown.again(sparse, shown.candidates(sparse, self.settings.multimask_output))
+            return shown.candidates(sparse, multimask, least)
+        refined = shown.again(sparse, shown.candidates(sparse, multimask))
         return [candidate for candidate in refined if least <= 0 or candidate.iou > least]
 
-    def _record(
-        self, candidate: Candidate, points: NDArray[np.float64], upsampling: Upsampling
-    ) -> MaskRecord | None:
+    def _record(self, candidate: Candidate, points: NDArray[np.float64], upsampling: Upsampling) -> MaskRecord | None:
         """The mask in the image, if it is stable."""
         settings = self.settings
+        assert settings.stability_score_thresh is not None
         logits: Tensor = candidate.logits
         if settings.min_mask_region_area > 0 and self.rule.is_square:
             logits = clean_logits(logits, settings.min_mask_region_area)
@@ -235,9 +235,7 @@ def masks_everything(
     return MaskGenerator(network, found, chosen, image_size).generate(picture, progress)
 
 
-def _without_duplicates(
-    records: list[MaskRecord], scores: NDArray[np.float32], threshold: float
-) -> list[MaskRecord]:
+def _without_duplicates(records: list[MaskRecord], scores: NDArray[np.float32], threshold: float) -> list[MaskRecord]:
     """Records whose boxes do not overlap too much, the best first."""
     if not records:
         return []

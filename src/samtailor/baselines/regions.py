@@ -51,7 +51,7 @@ def clean_logits(logits: Tensor, largest: int) -> Tensor:
     return cleaned
 
 
-def _regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+def _regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.intp]]:
     """Connected regions, numbered from 1, (H, W), and their sizes."""
-    regions, _ = ndimage.label(mask, structure=_NEIGHBOURS)
+    regions = np.asarray(ndimage.label(mask, structure=_NEIGHBOURS)[0], np.int_)
     return regions, np.bincount(regions.reshape(-1))[1:]

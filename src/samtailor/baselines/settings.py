@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from samtailor.errors import ConfigError
-from samtailor.models.zoo import Family
+from samtailor.models.zoo import Base
+
+BOX_FITTED = frozenset({"medsam-vit-b", "lite-medsam"})
+"""Bases that were fitted with boxes and a single mask only: for points, their predicted IoU, their stability and their
+three further masks say nothing, and SAM's thresholds would drop everything."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +22,9 @@ class GeneratorSettings:
         points_per_side: Points along a side of the grid; every point is a prompt.
         points_per_batch: Points in memory at once.
         pred_iou_thresh: Masks whose predicted IoU is not above are dropped; None is the original's default, 0.88 for
-            SAM and 0.8 for SAM 2.
+            SAM and 0.8 for SAM 2, and 0 (nothing is dropped) for MedSAM and LiteMedSAM, which know boxes only.
         stability_score_thresh: Masks of a lower stability are dropped: the IoU of the mask at a higher and at a lower
-            logit threshold.
+            logit threshold. None is the original's 0.95, and 0 for MedSAM and LiteMedSAM.
         stability_score_offset: How much higher and lower.
         box_nms_thresh: Of masks whose boxes have a larger IoU, the one with the highest predicted IoU is kept.
         crop_n_layers: Layers of crops that are segmented as well; layer i has 4^i.
@@ -31,13 +35,14 @@ class GeneratorSettings:
             low-resolution mask in SAM 2).
         mask_threshold: Logit above which a pixel belongs to a mask.
         use_m2m: Each mask is given to the decoder once more, as a prompt.
-        multimask_output: Three masks for each point instead of one.
+        multimask_output: Three masks for each point instead of one; None does so but for MedSAM and LiteMedSAM, which
+            were fitted with one.
     """
 
     points_per_side: int = 32
     points_per_batch: int = 64
     pred_iou_thresh: float | None = None
-    stability_score_thresh: float = 0.95
+    stability_score_thresh: float | None = None
     stability_score_offset: float = 1.0
     box_nms_thresh: float = 0.7
     crop_n_layers: int = 0
@@ -47,7 +52,7 @@ class GeneratorSettings:
     min_mask_region_area: int = 0
     mask_threshold: float = 0.0
     use_m2m: bool = False
-    multimask_output: bool = True
+    multimask_output: bool | None = None
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -82,11 +87,15 @@ class GeneratorSettings:
                 f"{self.crop_n_layers}; use more points_per_side, fewer layers or a smaller factor"
             )
 
-    def for_family(self, family: Family) -> GeneratorSettings:
-        """The same with the family's default for what is None."""
-        if self.pred_iou_thresh is not None:
-            return self
-        return replace(self, pred_iou_thresh=0.8 if family == "sam2" else 0.88)
+    def for_base(self, base: Base) -> GeneratorSettings:
+        """The same with the base's default for what is None."""
+        boxes = base.name in BOX_FITTED
+        defaults: dict[str, Any] = {
+            "pred_iou_thresh": 0.0 if boxes else 0.8 if base.family == "sam2" else 0.88,
+            "stability_score_thresh": 0.0 if boxes else 0.95,
+            "multimask_output": not boxes,
+        }
+        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
 
 def generator_settings(**settings: Any) -> GeneratorSettings:

@@ -100,8 +100,8 @@ class Upsampling:
             wanted.
         """
         possible = logits > threshold - offset
-        rows = self.rows.reach(possible.any(axis=1))
-        columns = self.columns.reach(possible.any(axis=0))
+        rows = self.rows.reach(np.any(possible, axis=1))
+        columns = self.columns.reach(np.any(possible, axis=0))
         if rows.start == rows.stop:  # not a pixel, even at the lower threshold: the stability is not defined
             return None if least_stability > 0 else (joined(self.size, []), float("nan"))
         by_column = self.rows.apply(logits, rows).T

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import samtailor
-from samtailor.cli import verbs
+from samtailor.baselines.config import BaselineConfig
+from samtailor.cli import baseline_verb, verbs
 from samtailor.cli.settings import (
     CheckConfig,
     DemoConfig,
@@ -73,6 +74,13 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("Score a run on a split of a labelled folder.", EvaluateConfig, ("run", "data"), verbs.evaluate),
     "compare": Verb(
         "Compare results on the same cases: differences, intervals, tests.", CompareConfig, ("results",), verbs.compare
+    ),
+    "baseline": Verb(
+        "Score what a base model finds without fitting: an upper bound that uses the ground truth.",
+        BaselineConfig,
+        ("data",),
+        baseline_verb.baseline,
+        "An interrupted baseline goes on when it is started again with the same --out.",
     ),
     "predict": Verb("Segment volumes and pictures.", PredictConfig, ("run", "inputs"), verbs.predict),
     "models": Verb("List the base models.", ModelsConfig, (), verbs.models),

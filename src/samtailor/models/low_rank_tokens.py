@@ -11,16 +11,15 @@ per value; weights are the network's, so that their products are of size d, neve
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-class Heads(Protocol):
-    """Whatever knows its number of attention heads."""
-
-    num_attention_heads: int
+def split_heads(tokens: Tensor, heads: int) -> Tensor:
+    """(B, T, H d) to (B, H, T, d)."""
+    return tokens.view(*tokens.shape[:2], heads, -1).transpose(1, 2)
 
 
 class ImageTokens:
@@ -79,7 +78,7 @@ class LowRankTokens:
     def attended(self, attention: Any, queries: Tensor) -> Tensor:
         """Tokens (B, T, C) attend to the cells; (B, T, C) after the output projection."""
         heads = attention.num_attention_heads
-        asked = attention.q_proj(queries).unflatten(2, (heads, -1)).transpose(1, 2) * attention.scaling
+        asked = split_heads(attention.q_proj(queries), heads) * attention.scaling
         chances = self.scores(asked, attention.k_proj).softmax(dim=-1)
         projection = attention.v_proj
         weight = projection.weight.view(heads, -1, projection.weight.shape[1])
@@ -88,10 +87,12 @@ class LowRankTokens:
         assert self.gain is not None
         assert self.shares is not None
         rows = chances @ self.shares.transpose(1, 2)  # (B, H T, R)
-        found = torch.einsum("bhtr,bhrd->bhtd", rows.unflatten(1, (heads, -1)), self._directions(weight, key))
+        found = torch.einsum(
+            "bhtr,bhrd->bhtd", rows.view(self.batch, heads, -1, rows.shape[2]), self._directions(weight, key)
+        )
         chances.mul_(self.gain[:, None])
-        by_head = chances.unflatten(1, (heads, -1)).transpose(0, 1).flatten(1, 2)  # (H, B T, N)
-        shared = torch.bmm(by_head, base).unflatten(1, (self.batch, -1)).transpose(0, 1)
+        by_head = chances.view(self.batch, heads, -1, chances.shape[2]).transpose(0, 1).flatten(1, 2)  # (H, B T, N)
+        shared = torch.bmm(by_head, base).view(heads, self.batch, -1, base.shape[2]).transpose(0, 1)
         found = (found + shared).transpose(1, 2).flatten(2)
         found += projection.bias if self.offset is None else projection(self.offset)
         output = attention.o_proj if hasattr(attention, "o_proj") else attention.out_proj
@@ -110,7 +111,7 @@ class LowRankTokens:
         self.shares = shares if self.shares is None else torch.cat([self.shares, shares], dim=1)
         # Rows of the constants lie behind those of the attentions before them: there are none before the second.
         self.values.append(values)
-        self.weights.append(weight.T.unflatten(0, (values.shape[1], -1)))
+        self.weights.append(weight.T.view(values.shape[1], -1, len(weight)))
         if bias is not None:
             self.offset = bias if self.offset is None else self.offset + bias
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers.models.sam.modeling_sam import SamMaskDecoder
 from transformers.models.sam2.modeling_sam2 import Sam2MaskDecoder
 
-from samtailor.models.low_rank_tokens import Heads, ImageTokens, LowRankTokens
+from samtailor.models.low_rank_tokens import ImageTokens, LowRankTokens, split_heads
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,19 @@ class SharedDecoder:
             queries = layer.layer_norm2(queries + self._to_image(layer, i, queries + tokens, image))
             queries = layer.layer_norm3(queries + layer.mlp(queries))
             attention = layer.cross_attn_image_to_token
-            keys = _split(F.linear(queries + tokens, attention.k_proj.weight, attention.k_proj.bias), attention)
+            keys = split_heads(
+                F.linear(queries + tokens, attention.k_proj.weight, attention.k_proj.bias),
+                attention.num_attention_heads,
+            )
             scale: float = attention.scaling
             if i == 0:
                 scores = image.times_shared(keys * scale, self.first_queries)
             else:
                 scores = image.scores(keys * scale, attention.q_proj)
             shares = scores.view(*keys.shape[:3], -1).softmax(dim=2).flatten(1, 2)
-            values = _split(F.linear(queries, attention.v_proj.weight, attention.v_proj.bias), attention)
+            values = split_heads(
+                F.linear(queries, attention.v_proj.weight, attention.v_proj.bias), attention.num_attention_heads
+            )
             output = _out(attention)
             image.add(shares, values, output.weight, None if i == 0 else output.bias)
             image.normalise(layer.layer_norm4)
@@ -143,7 +148,9 @@ class SharedDecoder:
         attention = layer.cross_attn_token_to_image
         if index > 0:
             return image.attended(attention, queries)
-        asked = _split(F.linear(queries, attention.q_proj.weight, attention.q_proj.bias), attention)
+        asked = split_heads(
+            F.linear(queries, attention.q_proj.weight, attention.q_proj.bias), attention.num_attention_heads
+        )
         batch, heads, count, width = asked.shape
         rows = asked.transpose(0, 1).reshape(1, heads, batch * count, width)
         found = F.scaled_dot_product_attention(rows, self.first_keys, self.first_values, scale=attention.scaling)
@@ -154,15 +161,18 @@ class SharedDecoder:
 def _attention(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention among few tokens, (B, T, C)."""
     projections = ((attention.q_proj, query), (attention.k_proj, key), (attention.v_proj, value))
-    q, k, v = (_split(F.linear(tokens, layer.weight, layer.bias), attention) for layer, tokens in projections)
+    q, k, v = (
+        split_heads(F.linear(tokens, layer.weight, layer.bias), attention.num_attention_heads)
+        for layer, tokens in projections
+    )
     found = ((q * attention.scaling) @ k.transpose(2, 3)).softmax(dim=-1) @ v
     output: Tensor = _out(attention)(found.transpose(1, 2).flatten(2))
     return output
 
 
-def _split(tokens: Tensor, attention: Heads) -> Tensor:
-    """(B, T, H d) to (B, H, T, d)."""
-    return tokens.unflatten(2, (attention.num_attention_heads, -1)).transpose(1, 2)
+def _project(attention: Any, projection: Any, tokens: Tensor) -> Tensor:
+    """Tokens (B, T, C) through one of an attention's projections, by heads, (B, H, T, d)."""
+    return split_heads(projection(tokens), attention.num_attention_heads)
 
 
 def _out(attention: Any) -> Any:

@@ -72,7 +72,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         data=str(Path(config.data).resolve()),
         validate_every=min(config.validate_every, config.epochs),
         sampling=_resolve_sampling(replace(config.sampling, image_size=image_size), dataset),
-        intensity=_resolve_intensity(config.intensity, dataset),
+        intensity=resolve_intensity(config.intensity, dataset),
         augment=replace(config.augment, flip=flip),
         optim=replace(config.optim, lr=lr),
     )
@@ -93,7 +93,7 @@ def _resolve_sampling(config: SamplingConfig, dataset: Dataset) -> SamplingConfi
     return replace(config, field=side, per_epoch=min(tiles * pictures, _MOST_PER_EPOCH))
 
 
-def _resolve_intensity(config: IntensityConfig, dataset: Dataset) -> IntensityConfig:
+def resolve_intensity(config: IntensityConfig, dataset: Dataset) -> IntensityConfig:
     """The kind the data suggest, and the kind's own values."""
     kind = config.kind
     if kind == "auto":
