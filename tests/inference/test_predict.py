@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 import samtailor
@@ -107,3 +112,102 @@ def test_nothing_is_written_if_a_result_would_overwrite_an_input(tmp_path: Path,
     with pytest.raises(ConfigError, match="overwrite the input"):
         predict(segmenter, [tmp_path / "in"], tmp_path / "in")
     assert (tmp_path / "in" / "x.nii.gz").read_bytes() == before
+
+
+@pytest.fixture
+def module() -> Any:
+    """The module `predict`, which the package hides behind its function."""
+    return sys.modules["samtailor.inference.predict"]
+
+
+def write_volumes(folder: Path, count: int) -> Path:
+    for index in range(count):
+        write_volume(folder / f"case_{index}.nii.gz", volume((20, 16, 3), index)[0])
+    return folder
+
+
+def test_what_cannot_be_written_does_not_stop_the_others(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    folder = write_volumes(tmp_path / "in", 4)
+    for blocked in (1, 3):  # a folder stands where the result should go
+        (tmp_path / "out" / f"case_{blocked}.nii.gz").mkdir(parents=True)
+    report = predict(segmenter, [folder], tmp_path / "out")
+    assert [path.name for path in report.written] == ["case_0.nii.gz", "case_2.nii.gz"]
+    assert [failure.file.name for failure in report.failures] == ["case_1.nii.gz", "case_3.nii.gz"]
+    assert "directory" in report.failures[0].reason
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_every_result_is_written_once_while_the_next_is_computed(
+    tmp_path: Path, tiny_base: Base, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    folder = write_volumes(tmp_path / "in", 4)
+    write, segment = module.write_label, module.segment
+    written: Counter[str] = Counter()
+    computed, running, most = threading.Semaphore(0), 0, 0
+
+    def slow_write(path: Path, *rest: Any) -> None:
+        nonlocal running, most
+        if path.name != "case_3.nii.gz":  # nothing is computed after the last
+            assert computed.acquire(timeout=30)
+        running += 1
+        most = max(most, running)
+        write(path, *rest)
+        running -= 1
+        written[path.name] += 1
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        result = segment(*args, **kwargs)
+        if result.case.name != "case_0":
+            computed.release()
+        return result
+
+    monkeypatch.setattr(module, "write_label", slow_write)
+    monkeypatch.setattr(module, "segment", counted)
+    report = predict(segmenter, [folder], tmp_path / "out")
+    assert [path.name for path in report.written] == [f"case_{i}.nii.gz" for i in range(4)]
+    assert written == Counter(path.name for path in report.written)
+    assert most == 1
+
+
+def test_an_interruption_leaves_whole_files_only(
+    tmp_path: Path, tiny_base: Base, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    folder = write_volumes(tmp_path / "in", 3)
+    segment = module.segment
+
+    def interrupted(predictor: Any, case: Any, *rest: Any) -> Any:
+        if case.name == "case_1":
+            raise KeyboardInterrupt
+        return segment(predictor, case, *rest)
+
+    monkeypatch.setattr(module, "segment", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict(segmenter, [folder], tmp_path / "out")
+    (left,) = (tmp_path / "out").iterdir()
+    assert np.asanyarray(nib.load(left).dataobj).shape == (20, 16, 3)
+
+
+def test_what_nobody_foresaw_is_raised(
+    tmp_path: Path, tiny_base: Base, module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(module, "write_label", broken)
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    with pytest.raises(ZeroDivisionError):
+        predict(segmenter, [write_volumes(tmp_path / "in", 2)], tmp_path / "out")
+
+
+def test_probabilities_of_pictures_have_a_page_per_class(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 3)
+    Image.fromarray(picture((30, 44), 0)[0]).save(tmp_path / "colour.png")
+    (label,) = predict(segmenter, [tmp_path / "colour.png"], tmp_path / "out", probabilities=True).written
+    pages = tifffile.imread(tmp_path / "out" / "probabilities" / "colour.tif")
+    assert (pages.shape, pages.dtype) == ((3, 30, 44), np.float32)
+    np.testing.assert_allclose(pages.sum(0), 1, atol=2e-3)
+    np.testing.assert_array_equal(pages.argmax(0), np.asarray(Image.open(label)))
+    assert not list((tmp_path / "out" / "probabilities").glob("tmp*"))

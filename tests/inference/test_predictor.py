@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from samtailor.data.intensity import Range
+from samtailor.data.intensity import Percentile, Range, Window, scale
 from samtailor.data.labels import LabelSpace
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.data.scaled import Scaled
 from samtailor.inference.predictor import Predictor
 from samtailor.models.segmenter import Segmenter
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import HeadOnly
+from samtailor.recipes.config import Adapter, HeadOnly, Recipe
 from samtailor.training.embeddings import windows_of
 from tests.training.cases import cached_case
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 
 
-def predictor_of(base: Base, field: int | None = None, batch_size: int = 3) -> Predictor:
-    segmenter = Segmenter.create(base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, field, 1))
+def predictor_of(base: Base, field: int | None = None, batch_size: int = 3, recipe: Recipe | None = None) -> Predictor:
+    recipe = recipe or HeadOnly()
+    segmenter = Segmenter.create(base.name, recipe, LABELS, Preprocessing(Range(), 32, field, 1))
     return Predictor(segmenter, batch_size, "cpu")
 
 
@@ -75,3 +80,68 @@ def test_progress_counts_slices(tiny_base: Base, image: np.ndarray) -> None:
     told: list[int] = []
     predictor_of(tiny_base).label(image, told.append)
     assert told == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("field", [None, 24])
+@pytest.mark.parametrize("depth", [False, True])
+def test_preparing_inputs_ahead_changes_nothing(
+    depth: bool, field: int | None, tiny_base: Base, image: np.ndarray
+) -> None:
+    predictor = predictor_of(tiny_base, field, recipe=Adapter(depth=True) if depth else None)
+    expected = predictor.label(image)
+    predictor.inputs_ahead = True
+    np.testing.assert_array_equal(predictor.label(image), expected)
+
+
+def test_slices_of_a_group_are_stitched_side_by_side(tiny_base: Base, image: np.ndarray) -> None:
+    """Five slices in groups of three: each slice is what the network gives for its group, windows blended."""
+    predictor = predictor_of(tiny_base, 24, batch_size=3, recipe=Adapter(depth=True))
+    told: list[float] = []
+    label = predictor.label(image, told.append)
+    assert told == sorted(told)
+    assert told[-1] == 5
+    np.testing.assert_array_equal(label[:3], predictor.label(image[:3]))
+    np.testing.assert_array_equal(label[3:], predictor.label(image[[3, 4, 4]])[:2])
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the elements of the largest tensor that an operation gives."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.elements = max(self.elements, result.numel())
+        return result
+
+
+@pytest.mark.parametrize("field", [None, 24])
+def test_memory_does_not_grow_with_the_picture(field: int | None, tiny_base: Base) -> None:
+    predictor = predictor_of(tiny_base, field)
+    predictor.label(np.zeros((1, 1, 24, 48), np.float16))  # constants are made once
+    largest = []
+    for height in (200, 1600):
+        with LargestTensor() as seen:
+            predictor.label(np.zeros((1, 1, height, 48), np.float16))
+        largest.append(seen.elements)
+    if field is None:  # one window: the enlarged logits never exist as a whole, the picture itself does
+        assert largest[1] <= max(1600 * 1600, largest[0])
+        assert largest[1] < len(LABELS) * 1600 * 1600
+    else:
+        assert largest[1] == largest[0]
+
+
+@pytest.mark.parametrize("intensity", [Window(), Range(-100, 200), Percentile()])
+@pytest.mark.parametrize("field", [None, 24])
+def test_scaling_where_it_is_looked_at_changes_nothing(
+    intensity: Window | Range | Percentile, field: int | None, tiny_base: Base
+) -> None:
+    values = np.random.default_rng(0).normal(50, 100, (1, 3, 40, 31)).astype(np.int16)
+    scaled = np.ascontiguousarray(scale(values, intensity).swapaxes(0, 1))
+    view = Scaled.of_case(values, intensity)
+    np.testing.assert_array_equal(np.asarray(view), scaled)
+    np.testing.assert_array_equal(np.asarray(view[1:][0, :, 3:9, ::-1]), scaled[1, :, 3:9, ::-1])
+    assert (view.shape, view.dtype, len(view)) == (scaled.shape, scaled.dtype, len(scaled))
+    predictor = predictor_of(tiny_base, field)
+    np.testing.assert_array_equal(predictor.label(view), predictor.label(scaled))

@@ -14,6 +14,7 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.predictions import PredictedCase, score_and_write
 from samtailor.evaluation.scores import Scores
+from samtailor.inference.ahead import ahead
 from samtailor.inference.predictor import Predictor
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
 from samtailor.training.run import Run
@@ -65,7 +66,7 @@ def evaluate(
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
     segmenter = directory.segmenter()
     check_classes(dataset, segmenter.labels)
-    predictor = Predictor(segmenter, batch_size, device)
+    predictor = Predictor(segmenter.for_inference(), batch_size, device)
     cases = predict_cases(predictor, files, dataset.labels, progress)
     source = {"data": dataset.root.resolve().name, "split": split, "run": run.resolve().name}
     rules = protocol or protocol_of(dataset)
@@ -134,7 +135,7 @@ def grid_of(file: CaseFiles) -> Grid | None:
 def predict_cases(
     predictor: Predictor, files: tuple[CaseFiles, ...], labels: LabelSpace, progress: Progress | None = None
 ) -> Iterator[PredictedCase]:
-    """Predict cases one after the other.
+    """Predict cases one after the other; while the network computes, the next one is read.
 
     Args:
         predictor: The segmenter.
@@ -152,9 +153,8 @@ def predict_cases(
     def within(index: int, slices: int) -> Callable[[float], None]:
         return lambda done: report(index + done / slices, len(files))
 
-    for index, file in enumerate(files):
+    for index, (file, case) in enumerate(zip(files, ahead(map(cache.load, files)), strict=True)):
         report(index, len(files))
-        case = cache.load(file)
         if case.label is None:
             raise DataError(f"{file.name}: expected a label file, found none; add it")
         prediction = predictor.label(case.image, within(index, len(case.image)))

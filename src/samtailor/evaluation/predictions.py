@@ -6,6 +6,7 @@ import json
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def score_and_write(
 ) -> Scores:
     """Score predictions, whoever made them, and write tables and figures.
 
-    No more than one case is held in memory; the slices that the figures may need wait in a temporary directory.
+    A case is scored in a thread of its own while the next one is made, so that two are in memory at most; the slices
+    that the figures may need wait in a temporary directory.
 
     Args:
         cases: Predicted cases, at least one.
@@ -75,16 +77,24 @@ def score_and_write(
         source: What is scored, see `Scores`.
         upper_bound: Why the scores are a bound only, see `Scores`.
     """
-    scored: list[CaseScore] = []
-    with tempfile.TemporaryDirectory(prefix="samtailor-") as scratch:
+    scored: list[Future[CaseScore]] = []
+    with tempfile.TemporaryDirectory(prefix="samtailor-") as scratch, ThreadPoolExecutor(1) as scorer:
         views: list[Path] = []
         for case in cases:
-            scored.append(case.measure(labels, protocol))
+            if scored:
+                scored[-1].result()
             views.append(Path(scratch) / f"{len(views)}.npz")
-            View.of(case.image, case.prediction, case.truth, case.spacing).save(views[-1])
-        scores = Scores(labels, protocol, tuple(scored), resamples, seed, upper_bound, source or {})
+            scored.append(scorer.submit(_score_one, case, labels, protocol, views[-1]))
+        results = tuple(score.result() for score in scored)
+        scores = Scores(labels, protocol, results, resamples, seed, upper_bound, source or {})
         write_results(scores, out, lambda index: View.load(views[index]))
     return scores
+
+
+def _score_one(case: PredictedCase, labels: LabelSpace, protocol: ProtocolName, view: Path) -> CaseScore:
+    """Scores of a case; its most telling slice goes into a file."""
+    View.of(case.image, case.prediction, case.truth, case.spacing).save(view)
+    return case.measure(labels, protocol)
 
 
 def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | None = None) -> None:

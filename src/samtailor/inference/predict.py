@@ -81,7 +81,7 @@ def predict(
         SamTailorError: If the segmenter cannot be loaded, or a result would overwrite something; nothing is written.
     """
     jobs = plan(inputs, Path(out))
-    predictor = Predictor(samtailor.load(run), batch_size, device)
+    predictor = Predictor(samtailor.load(run).for_inference(), batch_size, device)
     return predict_jobs(predictor, jobs, probabilities, overlays, progress)
 
 

@@ -156,11 +156,13 @@ class Segmenter(nn.Module):
         """
         # Inference stands above the models; only this convenience looks up, when it is called.
         from samtailor.data.formats import read_image
-        from samtailor.inference.predictor import Predictor
+        from samtailor.inference.predictor import Predictor, choose_device
         from samtailor.inference.result import segment
 
         case = read_image(Path(path), self.preprocessing.channels)
-        return segment(Predictor(self, batch_size, device), case, probabilities)
+        # Moved first: the copy shares most weights with this segmenter, which must not be torn apart.
+        ready = self.to(choose_device(device)).for_inference()
+        return segment(Predictor(ready, batch_size, device), case, probabilities)
 
     def save_pretrained(self, directory: str | Path, run: str | Path | None = None, picture: bool = True) -> None:
         """Write the segmenter for others: its files, a model card and, for LoRA, peft's `adapter_config.json`.
