@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.sam.modeling_sam import SamMLPBlock, SamPatchEmbeddings, SamVisionNeck
 
 from samtailor.models.attention import RelativeAttention
+from samtailor.models.blocks import added, needs_graph, transform_
 
 # Meta trained with LayerNorm's default; transformers' default of 1e-6 moves the logits by 1e-3 (design.md).
 TWO_WAY_LAYER_NORM_EPS = 1e-5
@@ -108,7 +109,10 @@ class VitBlock(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) to the same."""
-        tokens = tokens + self.attn(self.layer_norm1(tokens))
+        update: Tensor = self.attn(self.layer_norm1(tokens))
+        if not torch.is_grad_enabled():
+            return transform_(added(update, tokens), self.layer_norm2, self.mlp)
+        tokens = tokens + update
         output: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
         return output
 
@@ -141,10 +145,11 @@ class VitEncoder(nn.Module):
         tokens = self.patch_embed.projection(pixel_values).permute(0, 2, 3, 1)
         tokens = tokens + resize_positions(self.pos_embed, tokens.shape[1], tokens.shape[2])
         for block in self.layers:
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
+            with torch.set_grad_enabled(needs_graph(block, tokens)):
+                if self.gradient_checkpointing and torch.is_grad_enabled():
+                    tokens = checkpoint(block, tokens, use_reentrant=False)
+                else:
+                    tokens = block(tokens)
         return BaseModelOutput(last_hidden_state=self.neck(tokens))
 
 

@@ -19,6 +19,7 @@ from transformers.models.sam2.modeling_sam2 import (
 )
 
 from samtailor.models.attention import PoolingAttention, max_pool
+from samtailor.models.blocks import needs_graph, transform_
 from samtailor.models.sam import decoder_config, grid_positions
 from samtailor.models.windows import join_windows, split_windows
 
@@ -84,6 +85,8 @@ class HieraBlock(nn.Module):
         if self.pool:
             tokens = max_pool(self.proj(normed), self.pool)
         tokens = tokens + self._attend(normed, *tokens.shape[1:3])
+        if not torch.is_grad_enabled():
+            return transform_(tokens, self.layer_norm2, self.mlp)
         output: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
         return output
 
@@ -135,10 +138,11 @@ class Hiera(nn.Module):
         tokens = tokens + self._positions(tokens.shape[1], tokens.shape[2])
         stages: list[Tensor] = []
         for i, block in enumerate(self.blocks):
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
+            with torch.set_grad_enabled(needs_graph(block, tokens)):
+                if self.gradient_checkpointing and torch.is_grad_enabled():
+                    tokens = checkpoint(block, tokens, use_reentrant=False)
+                else:
+                    tokens = block(tokens)
             if i in self.stage_ends:
                 stages.append(tokens)
         return Sam2HieraDetModelOutput(last_hidden_state=tokens, intermediate_hidden_states=tuple(stages))

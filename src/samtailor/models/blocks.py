@@ -1,0 +1,37 @@
+"""What transformer blocks do differently where nothing will be differentiated: less memory, fewer copies."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CHUNK = 2**19
+"""Numbers of tokens an MLP transforms at once, 2 MB: its hidden layer, four times that, stays in the last cache."""
+
+
+def needs_graph(block: nn.Module, tokens: Tensor) -> bool:
+    """Whether a gradient will flow into a block, or through it."""
+    return torch.is_grad_enabled() and (tokens.requires_grad or any(p.requires_grad for p in block.parameters()))
+
+
+def added(update: Tensor, tokens: Tensor) -> Tensor:
+    """Sum of tokens and a block's own, fresh update; takes the update's memory where its precision is the tokens'."""
+    return update.add_(tokens) if update.dtype == tokens.dtype else tokens + update
+
+
+def transform_(tokens: Tensor, norm: nn.Module, mlp: nn.Module) -> Tensor:
+    """Add the MLP of normed tokens to the tokens, some of them at a time; not to be differentiated.
+
+    Args:
+        tokens: (..., C); they are changed where they are contiguous.
+        norm: Layer norm before the MLP.
+        mlp: Takes every token by itself, (n, C) to the same.
+
+    Returns:
+        The new tokens.
+    """
+    tokens = tokens.contiguous()
+    width = tokens.shape[-1]
+    for some in tokens.view(-1, width).split(max(1, CHUNK // width)):
+        some += mlp(norm(some))
+    return tokens

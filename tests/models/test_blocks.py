@@ -1,0 +1,49 @@
+"""Encoders give the same with and without a graph, and make one only from the first trained block on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from samtailor.models import blocks
+from samtailor.models.zoo import Base
+from samtailor.recipes.config import Adapter, Full, LoRA, Recipe
+from tests.recipes.test_recipes import described, segmenter_of, train_a_little
+
+
+@pytest.mark.parametrize("recipe", [LoRA(rank=2), Adapter(depth=True), Full()], ids=described)
+def test_without_a_graph_the_masks_are_the_same(
+    recipe: Recipe, any_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "CHUNK", 48)  # few tokens at a time, and not a divisor of their number
+    images = torch.rand(3, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    segmenter = segmenter_of(any_base, recipe)
+    train_a_little(segmenter, images)
+    expected = segmenter(images)
+    with torch.no_grad():
+        found = segmenter(images)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.detach().abs().max()))
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_frozen_blocks_before_the_first_trained_one_keep_nothing(any_base: Base, checkpointing: bool) -> None:
+    images = torch.rand(1, 3, 64, 64)
+    kept = []
+    for last_blocks in (None, 1):
+        segmenter = segmenter_of(any_base, LoRA(rank=2, last_blocks=last_blocks))
+        segmenter.network.recompute_activations(checkpointing)
+        stored: list[int] = []
+
+        def keep(tensor: Tensor, stored: list[int] = stored) -> Tensor:
+            stored.append(tensor.nbytes)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            segmenter.encode(images)[0].sum().backward()
+        kept.append(sum(stored))
+        assert all(
+            (parameter.grad is not None) == parameter.requires_grad
+            for name, parameter in segmenter.network.image_encoder.named_parameters()
+        )
+    assert kept[1] < kept[0]
