@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from samtailor.data.phantom import make_phantom
 from samtailor.errors import ConfigError
 from samtailor.evaluation.evaluate import evaluate
+from samtailor.evaluation.provenance import machine_table, settings_table
 from samtailor.evaluation.report import Picture, Section, write_report
 from samtailor.evaluation.scores import Scores
 from samtailor.evaluation.tables import Table, case_table, class_table
@@ -117,7 +112,7 @@ def run_demo(out: Path, miniature: bool = False, progress: Progress | None = Non
         _scores(scores, run),
         _prediction(unseen, prediction),
         _training(settings.training, run, len(scores.labels)),
-        _machine(),
+        Section("Machine and versions", (machine_table(),)),
     ]
     write_report(out / "report.html", "SamTailor demo", NOTE, sections)
     dsc = scores.summary("dsc").without_background.value
@@ -189,30 +184,8 @@ def _training(config: TrainConfig, run: Run, classes: int) -> Section:
         ),
     )
     curves = _picture(run.directory / "curves.png", "Training loss and validation DSC over the epochs")
-    settings = Table(("setting", "value"), tuple(_flat(asdict(run.read_config()))))
+    settings = settings_table(asdict(run.read_config()))
     return Section("Training", (parameters, curves, f"All settings, as in {run.config_file}:", settings))
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Settings with dotted names, as the command line takes them."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", str(value)
-
-
-def _machine() -> Section:
-    """Kind of machine and versions, which times and numbers depend on."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    rows = [
-        ("processor", f"{platform.machine()}, {os.cpu_count()} cores"),
-        ("GPU", device),
-        ("system", platform.system()),
-        ("Python", platform.python_version()),
-        *((name, version(name)) for name in ("samtailor", "torch", "lightning", "transformers", "peft", "monai")),
-    ]
-    return Section("Machine and versions", (Table(("what", "which"), tuple(rows)),))
 
 
 def _picture(path: Path, caption: str) -> Picture:
