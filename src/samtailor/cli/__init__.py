@@ -12,19 +12,19 @@ from typing import Any
 
 import samtailor
 from samtailor.baselines.config import BaselineConfig
-from samtailor.cli import baseline_verb, verbs
+from samtailor.cli import baseline_verb, reproduce_verb, verbs
 from samtailor.cli.settings import (
     CheckConfig,
     DemoConfig,
     EstimateConfig,
     EvaluateConfig,
     ModelsConfig,
-    ReproduceConfig,
     ResumeConfig,
     ShareConfig,
 )
 from samtailor.errors import SamTailorError
 from samtailor.evaluation.comparison.config import CompareConfig
+from samtailor.experiments.config import ReproduceConfig
 from samtailor.inference.config import PredictConfig
 from samtailor.training.config import TrainConfig
 
@@ -85,7 +85,13 @@ VERBS: dict[str, Verb] = {
     "predict": Verb("Segment volumes and pictures.", PredictConfig, ("run", "inputs"), verbs.predict),
     "models": Verb("List the base models.", ModelsConfig, (), verbs.models),
     "share": Verb("Write a segmenter for others, with a model card.", ShareConfig, ("run",), verbs.share),
-    "reproduce": Verb("Measure a table of the report again.", ReproduceConfig, ("what",), verbs.reproduce),
+    "reproduce": Verb(
+        "Measure a table or figure of the report again.",
+        ReproduceConfig,
+        ("what",),
+        reproduce_verb.reproduce,
+        "What is finished is kept: the same command goes on after an interruption.",
+    ),
     "demo": Verb("Try everything on a synthetic abdominal CT.", DemoConfig, (), verbs.demo),
 }
 

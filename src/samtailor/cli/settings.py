@@ -131,17 +131,6 @@ class ShareConfig:
 
 
 @dataclass(frozen=True)
-class ReproduceConfig:
-    """Measure a table of the report again and print it beside the published one.
-
-    Attributes:
-        what: table3 counts the parameters of LoRA and adapters on SAM ViT-B; it needs neither weights nor data.
-    """
-
-    what: Literal["table3"]
-
-
-@dataclass(frozen=True)
 class DemoConfig:
     """Try everything on a synthetic abdominal CT: make it, fit, evaluate, predict, report.
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         EstimateConfig,
         EvaluateConfig,
         ModelsConfig,
-        ReproduceConfig,
         ResumeConfig,
         ShareConfig,
     )
@@ -205,16 +204,6 @@ def share(config: ShareConfig) -> int:
     write(config.out, run, config.picture)
     print(f"shared   {config.out}")
     print(f"card     {Path(config.out) / 'README.md'}")
-    return 0
-
-
-def reproduce(config: ReproduceConfig) -> int:
-    """Print a table of the report beside ours."""
-    from samtailor.experiments import table3
-
-    match config.what:
-        case "table3":
-            print(table3.render())
     return 0
 
 
