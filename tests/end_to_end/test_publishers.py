@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from samtailor.data.check import check_dataset
+from samtailor.data.dataset import open_dataset
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.models.zoo import Base
 from samtailor.training.config import TrainConfig
@@ -33,5 +34,6 @@ def test_a_publisher_s_folder_needs_no_configuration(
     assert check_dataset(data).errors == ()
     run = train(TrainConfig(data=str(data), out=str(tmp_path / "run"), base=tiny_base.name, epochs=1, device="cpu"))
     scores = evaluate(run.directory, data, "test", bootstrap=10, device="cpu")
+    assert scores.protocol == open_dataset(data).protocol
     content = json.loads((run.directory / "evaluation" / "test" / "metrics.json").read_text())
     assert len(content["cases"]) == len(scores.cases) > 0

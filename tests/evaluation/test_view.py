@@ -49,3 +49,13 @@ def test_a_view_comes_back_from_its_file(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back.image, image[2])
         np.testing.assert_array_equal(back.prediction, truth[2])
         assert (back.truth is None) == (known is None)
+
+
+def test_of_a_scene_no_more_is_kept_than_a_figure_shows() -> None:
+    label = np.zeros((1, 4100, 30), np.int16)
+    label[0, 3:6] = 1
+    view = View.of(np.zeros((1, 3, 4100, 30), np.float16), label, label)
+    assert view.image.shape == (3, 1367, 10)
+    assert view.truth is not None
+    assert view.truth.shape == view.prediction.shape == (1367, 10)
+    assert view.truth[1].all()

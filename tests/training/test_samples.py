@@ -10,7 +10,14 @@ from samtailor.data.labels import IGNORE, LabelSpace
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.training.augment import Augmentation
 from samtailor.training.config import AugmentConfig
-from samtailor.training.samples import EpochSampler, SliceSamples, balancing_weights, choose_slices, class_shares
+from samtailor.training.samples import (
+    EpochSampler,
+    SliceSamples,
+    _pixel_of,
+    balancing_weights,
+    choose_slices,
+    class_shares,
+)
 from tests.training.cases import cached_case
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
@@ -104,3 +111,11 @@ def test_rare_classes_weigh_more_but_not_without_bound() -> None:
 def test_shares_count_the_chosen_slices() -> None:
     shares = class_shares(choose_slices([cached_case(LABELS)], empty=0, seed=0))
     np.testing.assert_allclose(shares, [1 - 36 / 1600, 0, 36 / 1600])
+
+
+def test_crops_of_a_scene_are_centred_on_pixels_of_every_class() -> None:
+    label = np.zeros((2100, 2100), np.int16)  # more pixels than are listed
+    label[:1000, :300] = 1
+    label[1777, 1234] = 2  # never drawn by chance: found by a look at all
+    random = np.random.default_rng(0)
+    assert [label[tuple(_pixel_of(label, wanted, random))] for wanted in (1, 1, 2)] == [1, 1, 2]

@@ -15,7 +15,7 @@ class CheckConfig:
     """Look for everything in a data set that would spoil a training.
 
     Attributes:
-        data: Labelled folder (nnU-Net layout or image folder).
+        data: Labelled folder (nnU-Net layout, image folder, or a data set known by name as its publisher ships it).
         fold: Entry of splits_final.json (nnU-Net layout).
         seed: Seed of the split, if the folder names none.
         json: Print everything as JSON.

@@ -17,6 +17,7 @@ from samtailor.data.finding import Finding
 from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts import images, nnunet
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, with_classes
+from samtailor.metrics.protocols import ProtocolName
 
 Split = Literal["train", "val", "test"]
 Layout = Literal["nnunet", "images", "publisher"]
@@ -61,7 +62,7 @@ class Dataset:
         return NAMED[self.name] if self.name else None
 
     @property
-    def protocol(self) -> str | None:
+    def protocol(self) -> ProtocolName | None:
         """Protocol its results are usually given in, if it is known by name."""
         return self.named.protocol if self.named else None
 

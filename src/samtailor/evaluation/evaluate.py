@@ -76,7 +76,7 @@ def evaluate(
 
 def protocol_of(dataset: Dataset) -> ProtocolName:
     """The data set's own protocol, or ours."""
-    return getattr(dataset, "protocol", None) or "samtailor"
+    return dataset.protocol or "samtailor"
 
 
 def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[str]]) -> tuple[CaseFiles, ...]:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from samtailor.data.scaled import Scaled
 
+_LONGEST = 2048  # pixels of a side: figures are smaller, and drawing a scene of 6800 x 7200 takes minutes and gigabytes
+
 
 @dataclass(frozen=True)
 class View:
-    """The most telling slice of a case; for pictures, the picture.
+    """The most telling slice of a case; for pictures, the picture, every n-th pixel if it is larger than any figure.
 
     Attributes:
         image: In [0, 1], (C, H, W).
@@ -50,11 +52,15 @@ class View:
             truth: Class indices, (S, H, W); None if it is not known.
             spacing: Distance in mm of slices, rows, columns; None for pictures.
         """
-        number = telling_slice(prediction if truth is None or not (truth > 0).any() else truth)
+        number = 0
+        if len(prediction) > 1:
+            number = telling_slice(prediction if truth is None or not (truth > 0).any() else truth)
+        step = -(-max(prediction.shape[1:]) // _LONGEST)
+        sparse = np.s_[..., ::step, ::step]
         return cls(
-            image=np.asarray(image[number]),
-            prediction=prediction[number],
-            truth=None if truth is None else np.asarray(truth[number]),
+            image=np.ascontiguousarray(image[number][sparse]),
+            prediction=np.ascontiguousarray(prediction[number][sparse]),
+            truth=None if truth is None else np.ascontiguousarray(truth[number][sparse]),
             aspect=1.0 if spacing is None else spacing[1] / spacing[2],
             number=number,
             slices=len(prediction),

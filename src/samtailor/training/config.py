@@ -112,7 +112,7 @@ class TrainConfig:
     """Everything that determines a training run.
 
     Attributes:
-        data: Labelled folder (nnU-Net layout or image folder).
+        data: Labelled folder (nnU-Net layout, image folder, or a data set known by name as its publisher ships it).
         out: Directory of the run; must not hold another run.
         base: Base model, a name of the zoo.
         weights: The base's weights: a file, a folder in transformers' format, or a hub name; the published ones,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from samtailor.data.check import check_dataset
+from samtailor.data.check_report import render
 from samtailor.data.dataset import open_dataset
 from samtailor.data.labels import LabelSpace
 from samtailor.data.named import NAMED, DatasetName, looking_like, with_classes
@@ -57,3 +61,14 @@ def test_an_ordinary_folder_looks_like_none(image_folder: Path, nnunet_folder: P
     assert looking_like(image_folder) is None
     assert looking_like(nnunet_folder) is None
     assert looking_like(tmp_path) is None
+
+
+def test_check_prints_name_page_terms_split_and_protocol(tmp_path: Path) -> None:
+    report = check_dataset(generate_publishers.sirst_folder(tmp_path / "data"))
+    assert report.to_json()["name"] == "sirst"
+    stream = io.StringIO()
+    Console(file=stream, width=160).print(render(report))
+    for words in ("SIRST (sirst), as its publisher ships it", "github.com/YimianDai/sirst", "idx_427", "irstd"):
+        assert words in stream.getvalue()
+    for what in ("published", "terms", "split", "protocol", "advice"):
+        assert f"\n{what} " in stream.getvalue()

@@ -11,6 +11,7 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.file_error import FileError
 from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts.contents import Contents
+from samtailor.metrics.protocols import ProtocolName
 
 DatasetName = Literal["flare22", "gid5", "sirst", "btcv"]
 
@@ -40,7 +41,7 @@ class NamedDataset:
     title: str
     aliases: tuple[str, ...]
     labels: LabelSpace
-    protocol: str
+    protocol: ProtocolName
     published: str
     terms: str
     folder: str
