@@ -32,6 +32,6 @@ def transform_(tokens: Tensor, norm: nn.Module, mlp: nn.Module) -> Tensor:
     """
     tokens = tokens.contiguous()
     width = tokens.shape[-1]
-    for some in tokens.view(-1, width).split(max(1, CHUNK // width)):
+    for some in torch.split(tokens.view(-1, width), max(1, CHUNK // width)):
         some += mlp(norm(some))
     return tokens

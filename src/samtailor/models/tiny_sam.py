@@ -9,7 +9,8 @@ from torch import nn
 from transformers import SamConfig
 
 from samtailor.models.sam import AnySizeSam, decoder_config
-from samtailor.models.tiny_vit import TinyViT, TinyViTConfig, WindowAttention, window_distances
+from samtailor.models.tiny_vit import TinyViT, TinyViTConfig
+from samtailor.models.window_attention import WindowAttention, window_distances
 
 
 class TinySam(AnySizeSam):

@@ -39,9 +39,9 @@ class AdaptedOutput(nn.Module):
         self.layer = layer
         self.adapter = adapter
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, *padding: Tensor) -> Tensor:
         """What the layer takes and gives."""
-        output = self.layer(tokens)
+        output = self.layer(tokens, *padding)
         adapted: Tensor = output + self.adapter(output)
         return adapted
 
@@ -92,9 +92,11 @@ class DepthAdapter(nn.Module):
         self.heads = heads
         self.images = DEPTH_SLICES
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, *padding: Tensor) -> Tensor:
         """What the layer takes and gives; images are `DEPTH_SLICES` neighbouring slices after one another."""
-        output: Tensor = self.layer(tokens + self.adapter(self._across(tokens)))
+        # A padding token is the same in all slices: attention across them gives it back.
+        padding = tuple(token + self.adapter(token) for token in padding)
+        output: Tensor = self.layer(tokens + self.adapter(self._across(tokens)), *padding)
         return output
 
     def _across(self, tokens: Tensor) -> Tensor:
