@@ -56,6 +56,7 @@ __all__ = [
     "masks_everything",
     "predict",
     "resume",
+    "score",
     "train",
 ]
 
@@ -173,6 +174,31 @@ def compare(
     from samtailor.evaluation.comparison.compare import compare as compare_results
 
     return compare_results(results, metric, split, Path(out) if out else None, names, all_pairs, common)
+
+
+def score(
+    predictions: str | Path,
+    labels: str | Path,
+    protocol: ProtocolName | None = None,
+    out: str | Path | None = None,
+    **settings: Any,
+) -> Scores:
+    """Score a folder of saved masks, ours or another tool's, and write tables and figures.
+
+    Args:
+        predictions: Folder of masks (NIfTI, PNG, TIFF), each named after its case.
+        labels: Folder of label files of the same names, or a labelled data set.
+        protocol: By which rules (see `samtailor.metrics.protocols`); the data set's own, or else 'samtailor', if None.
+        out: Where tables and figures are written; the folder 'scores' in that of the predictions if None.
+        **settings: Any other field of `samtailor.evaluation.config.ScoreConfig`.
+
+    Raises:
+        SamTailorError: If masks and labels do not go together; everything found is named, and nothing is written.
+    """
+    from samtailor.evaluation.config import ScoreConfig
+    from samtailor.evaluation.score import score as score_masks
+
+    return score_masks(ScoreConfig(str(predictions), str(labels), protocol, out=str(out) if out else None, **settings))
 
 
 def predict(

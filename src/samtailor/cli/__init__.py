@@ -24,6 +24,7 @@ from samtailor.cli.settings import (
 )
 from samtailor.errors import SamTailorError
 from samtailor.evaluation.comparison.config import CompareConfig
+from samtailor.evaluation.config import ScoreConfig
 from samtailor.experiments.config import ReproduceConfig
 from samtailor.inference.config import PredictConfig
 from samtailor.training.config import TrainConfig
@@ -82,6 +83,7 @@ VERBS: dict[str, Verb] = {
         baseline_verb.baseline,
         "An interrupted baseline goes on when it is started again with the same --out.",
     ),
+    "score": Verb("Score saved masks, ours or another tool's.", ScoreConfig, ("predictions", "labels"), verbs.score),
     "predict": Verb("Segment volumes and pictures.", PredictConfig, ("run", "inputs"), verbs.predict),
     "models": Verb("List the base models.", ModelsConfig, (), verbs.models),
     "share": Verb("Write a segmenter for others, with a model card.", ShareConfig, ("run",), verbs.share),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from samtailor.data.check import CheckReport
     from samtailor.evaluation.comparison.config import CompareConfig
+    from samtailor.evaluation.config import ScoreConfig
     from samtailor.inference.config import PredictConfig
     from samtailor.models.zoo import Base
     from samtailor.training.config import TrainConfig
@@ -130,6 +131,19 @@ def compare(config: CompareConfig) -> int:
         print(pair_table(pair, comparison).to_markdown())
     print(verdict(comparison))
     print(f"page   {Path(config.out) / 'compare.html'}")
+    return 0
+
+
+def score(config: ScoreConfig) -> int:
+    """Score saved masks and print the tables."""
+    from samtailor.cli.progress import Bars
+    from samtailor.evaluation.score import score as score_masks
+    from samtailor.evaluation.tables import to_markdown
+
+    with Bars() as bars:
+        scores = score_masks(config, lambda done, total: bars("cases", done, total))
+    print(to_markdown(scores))
+    print(f"tables and figures   {config.out or Path(config.predictions) / 'scores'}")
     return 0
 
 

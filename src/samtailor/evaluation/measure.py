@@ -201,4 +201,7 @@ def _count(truth: Mask, prediction: Mask) -> tuple[int, int, int]:
 
 def _boxes(indices: NDArray[np.int16] | NDArray[np.uint8], classes: int) -> list[Box | None]:
     """The smallest box around each class; None for the background, and for a class that is nowhere."""
-    return [None, *ndimage.find_objects(indices, classes - 1)]
+    order = np.argsort([-abs(stride) for stride in indices.strides])  # as it lies in memory: several times faster
+    found = ndimage.find_objects(indices.transpose(order), classes - 1)
+    back = np.argsort(order).tolist()
+    return [None, *(None if box is None else tuple(box[axis] for axis in back) for box in found)]

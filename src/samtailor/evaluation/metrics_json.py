@@ -17,6 +17,13 @@ OVERALL_MEANS = {
 }
 
 
+IGNORED_BACKGROUND = (
+    "pixels whose true class is the first ('not labelled') count nowhere, and the means leave that class out; a "
+    "labelled pixel that is predicted as it is wrong"
+)
+"""What it means that the background is ignored."""
+
+
 def metrics_of(scores: Scores, averaging: Averaging = "mean") -> tuple[Metric, ...]:
     """Scores of a class in the file: DSC and IoU always, and what the protocol adds; only those two can be pooled."""
     surface = tuple(metric for metric in scores.metrics if metric not in ("dsc", "iou"))
@@ -32,6 +39,7 @@ def to_json(scores: Scores) -> dict[str, Any]:
         "source": dict(scores.source),
         "rules": {
             **scores.rules.rules(names),
+            **({"background": IGNORED_BACKGROUND} if scores.ignore_background else {}),
             "grid": "native grid of each case, whole volumes",
             **AVERAGINGS,
             "mean": OVERALL_MEANS[scores.rules.overall_mean],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.formats.atomic import atomic
 from samtailor.data.labels import LabelSpace
+from samtailor.evaluation.confusion_figure import confusion_figure
 from samtailor.evaluation.figures import box_plot, overlay_figure, save_figure
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.measure import measure
@@ -115,6 +116,9 @@ def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | No
             f"{role.capitalize()} case: {scores.cases[index].name}, {what} {decimal(means[index])}", scores
         )
         save_figure(overlay_figure(view_of(index), scores.labels, title), out / f"overlay_{role}.png")
+    if scores.confusion is not None:
+        title = with_bound("% of each true class's pixels", scores)
+        save_figure(confusion_figure(scores.confusion, scores.labels, title), out / "confusion.png")
     title = with_bound("", scores)
     save_figure(box_plot(scores.per_case(main), scores.labels, METRIC_NAMES[main], title), out / "boxplot.png")
 

@@ -92,6 +92,8 @@ class Scores:
         upper_bound: Why these scores are no segmenter's but a bound that uses the ground truth, in a sentence that
             every table, file and figure repeats; None for scores of predictions.
         source: What was scored: data, split, and the run, base or predictions; plain values.
+        ignore_background: Whether pixels whose true class is the first counted nowhere; means over all classes then
+            leave that class out.
     """
 
     labels: LabelSpace
@@ -101,6 +103,7 @@ class Scores:
     seed: int = 0
     upper_bound: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
+    ignore_background: bool = False
 
     def __post_init__(self) -> None:
         if not self.cases:
@@ -149,7 +152,10 @@ class Scores:
     def per_case(self, metric: Metric) -> NDArray[np.float64]:
         """Score of each case and class, (N, K); NaN where the rule leaves a class out, or it was not computed."""
         if metric == "dsc" or metric == "iou":
-            return score(self.counts, metric, self.rule)
+            values = score(self.counts, metric, self.rule)
+            if self.ignore_background:
+                values[:, 0] = np.nan
+            return values
         unknown = np.full(len(self.labels), np.nan)
         return np.stack([case.surface.get(metric, unknown) for case in self.cases])
 
@@ -195,6 +201,8 @@ class Scores:
         targets = [case.targets for case in self.cases if case.targets is not None]
         if len(targets) == len(self.cases):
             return of_targets(metric, targets, draws)
+        if self.ignore_background and metric in ("miou", "mf1"):
+            metric = "miou_without_background" if metric == "miou" else "mf1_without_background"
         matrices = [case.confusion for case in self.cases if case.confusion is not None]
         return of_confusion(metric, matrices, draws) if len(matrices) == len(self.cases) else None
 
@@ -209,6 +217,8 @@ class Scores:
         else:
             pooled = Overlap(draws @ self.counts.tp, draws @ self.counts.fp, draws @ self.counts.fn)
             classes = score(pooled, cast(OverlapMetric, metric), self.rule)
+            if self.ignore_background:
+                classes[:, 0] = np.nan
         return np.column_stack([classes, nan_mean(classes), nan_mean(classes[:, 1:])])
 
     def _support(self, metric: Metric) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.evaluation.metrics_json import OVERALL_MEANS, metrics_of
+from samtailor.evaluation.metrics_json import IGNORED_BACKGROUND, OVERALL_MEANS, metrics_of
 from samtailor.evaluation.scores import AVERAGINGS, Estimate, Interval, Scores, Summary
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES, Metric
@@ -81,8 +81,8 @@ def overall_table(scores: Scores) -> Table | None:
     """Scores of all cases together; None where the protocol has none."""
     estimates = [(OVERALL_NAMES[metric], scores.overall(metric)) for metric in scores.overall_metrics]
     rows = tuple((name, decimal(estimate.value), interval(estimate.interval)) for name, estimate in estimates)
-    note = f"All cases together, protocol '{scores.protocol}'."
-    return Table(("score", "value", "95 % interval"), rows, (note, *_bound(scores))) if rows else None
+    notes = (f"All cases together, protocol '{scores.protocol}'.", *_background(scores), *_bound(scores))
+    return Table(("score", "value", "95 % interval"), rows, notes) if rows else None
 
 
 def confusion_table(scores: Scores) -> Table | None:
@@ -131,6 +131,7 @@ def notes(scores: Scores) -> tuple[str, ...]:
         f"{averaged}: {OVERALL_MEANS[scores.rules.overall_mean]}. Pooled: {AVERAGINGS['pooled']}. "
         "Cases, voxels: those that have the class in the truth.",
         _protocol(scores),
+        *_background(scores),
         *surface,
         bootstrap,
     )
@@ -142,6 +143,16 @@ def _protocol(scores: Scores) -> str:
         f"Protocol '{scores.protocol}': {scores.rules.description} "
         f"Absent classes, rule '{scores.rule}': {EMPTY_RULES[scores.rule].description}"
     )
+
+
+def _background(scores: Scores) -> tuple[str, ...]:
+    """Whether the first class of land cover, which often means 'not labelled', counts."""
+    if scores.ignore_background:
+        return (f"Background: {IGNORED_BACKGROUND}.",)
+    if scores.protocol != "remote-sensing":
+        return ()
+    name = scores.labels.names[0]
+    return (f"'{name}' counts as a class like any other; --ignore_background leaves its pixels out.",)
 
 
 def _sentence(rules: Mapping[str, Any], metric: Metric) -> str:

@@ -61,6 +61,26 @@ def read_ids(path: Path, labels: LabelSpace) -> tuple[NDArray[Any], Geometry]:
     return nifti.read_ids(path) if _is_volume(path) else picture.read_ids(path, labels)
 
 
+def read_geometry(path: Path) -> Geometry:
+    """How an image or a mask lies in its file, by the header alone.
+
+    Raises:
+        FileError: If the file cannot be read.
+    """
+    if _is_volume(path):
+        return nifti.read_geometry(path)
+    return picture.PictureGeometry((1, *picture.read_size(path)))
+
+
+def read_names(path: Path) -> dict[int, str] | None:
+    """Class name of each id, if `write_label` wrote the file.
+
+    Raises:
+        FileError: If the file cannot be read.
+    """
+    return nifti.read_names(path) if _is_volume(path) else picture.read_names(path)
+
+
 def geometry_difference(image: Geometry, label: Geometry) -> tuple[str, str] | None:
     """What the label's grid should be and what it is, if it differs from the image's grid."""
     if image.shape != label.shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,21 @@ def read_geometry(path: Path) -> VolumeGeometry:
         FileError: If the header cannot be read, or is of no volume.
     """
     return _geometry(path, _open(path))
+
+
+def read_names(path: Path) -> dict[int, str] | None:
+    """Class name of each id, as `write_label` left them in the header; None if there are none.
+
+    Raises:
+        FileError: If the header cannot be read.
+    """
+    for extension in _open(path).header.extensions:
+        if extension.get_code() == _COMMENT:
+            content = extension.get_content()
+            text = content if isinstance(content, str) else bytes(content).decode(errors="replace")
+            with suppress(ValueError, KeyError, TypeError, AttributeError):  # somebody else's comment
+                return {int(i): str(name) for i, name in json.loads(text.rstrip("\0"))["labels"].items()}
+    return None
 
 
 def grid_difference(image: VolumeGeometry, label: VolumeGeometry) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,19 @@ def write_label(path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
     names.add_text("labels", json.dumps(dict(zip(map(str, labels.ids), labels.names, strict=True))))
     with atomic(path) as temporary:
         image.save(temporary, format="PNG", pnginfo=names)
+
+
+def read_names(path: Path) -> dict[int, str] | None:
+    """Class name of each id, as `write_label` left them in the file; None if there are none.
+
+    Raises:
+        FileError: If the file cannot be read.
+    """
+    with _open(path) as image:
+        text = image.info.get("labels")
+    with suppress(ValueError, TypeError, AttributeError):  # somebody else's text
+        return {int(i): str(name) for i, name in json.loads(text or "").items()}
+    return None
 
 
 def write_probabilities(path: Path, probabilities: NDArray[Any]) -> None:

@@ -33,7 +33,7 @@ def read_contents(root: Path) -> Contents:
     """
     path = root / "dataset.json"
     content = read_json(path, dict, _MEND)
-    labels = _labels(path, content)
+    labels = labels_of(path, content)
     images, masks = by_stem(root / "images"), by_stem(root / "masks")
     if not images:
         raise FileError(root / "images", f"pictures ({', '.join(SUFFIXES)})", "none", "put the images there")
@@ -65,7 +65,12 @@ def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
     return {name: read_split(path, names, name) for name, names in splits.items()}
 
 
-def _labels(path: Path, content: dict[str, Any]) -> LabelSpace:
+def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
+    """Label space of an image folder's dataset.json.
+
+    Raises:
+        FileError: If its classes, ids, palette or ignore_index are not as described.
+    """
     names = content.get("classes")
     if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
         raise FileError(path, "classes: at least two names, the background first", f"{names!r:.80}", _MEND)

@@ -55,7 +55,7 @@ def read_contents(root: Path) -> Contents:
     orphans = tuple(file for file in files if file.name.endswith(ending) and file not in used)
     title = content.get("name")
     return Contents(
-        _labels(path, content), cases, channels, None, orphans, title=title if isinstance(title, str) else None
+        labels_of(path, content), cases, channels, None, orphans, title=title if isinstance(title, str) else None
     )
 
 
@@ -85,7 +85,7 @@ def _channels(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(names[str(channel)]) for channel in range(len(names)))
 
 
-def _labels(path: Path, content: dict[str, Any]) -> LabelSpace:
+def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
     """Label space of either form of dataset.json; a label named 'ignore' is the ignore id."""
     mend = 'write labels like {"background": 0, "liver": 1}'
     entries = content.get("labels")

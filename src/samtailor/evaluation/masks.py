@@ -1,0 +1,240 @@
+"""Saved masks and their labels: which belong together, which classes they hold, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.data.case import CaseFiles, Geometry
+from samtailor.data.dataset import Dataset, Split, open_dataset
+from samtailor.data.file_error import FileError
+from samtailor.data.formats import geometry_difference, read_geometry, read_ids, read_names, stem_of, suffix_of
+from samtailor.data.labels import LabelSpace, default_palette
+from samtailor.data.layouts import images, nnunet
+from samtailor.data.layouts.contents import read_json, visible_files
+from samtailor.errors import DataError
+from samtailor.metrics.protocols import FLARE22_CLASSES, ProtocolName
+
+_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A saved mask and the label it is scored against.
+
+    Attributes:
+        name: Name of the case.
+        prediction: File of the mask.
+        label: File of the label.
+    """
+
+    name: str
+    prediction: Path
+    label: Path
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What masks are scored against.
+
+    Attributes:
+        root: Folder that the user named.
+        cases: Cases with label files, sorted by name; images are empty where they are not known.
+        others: Names of further cases of the data set, whose masks are passed over.
+        labels: Classes, if the folder says what they are.
+        dataset: The data set; None for a folder of label files.
+    """
+
+    root: Path
+    cases: tuple[CaseFiles, ...]
+    others: frozenset[str]
+    labels: LabelSpace | None
+    dataset: Dataset | None = None
+
+
+def open_truth(root: Path, split: Split | None, fold: int) -> Truth:
+    """Label files of a folder, or of a data set.
+
+    Args:
+        root: Folder that holds label files itself, or a labelled data set.
+        split: Cases of the data set; all with a label if None.
+        fold: Entry of splits_final.json (nnU-Net).
+
+    Raises:
+        DataError: If the folder is neither, or the split is absent, or given for a folder of label files.
+    """
+    if not root.is_dir():
+        raise FileError(root, "a folder of labels, or a data set", "no such folder", "give the path of the labels")
+    files = masks_in(root)
+    if files:
+        if split is not None:
+            raise FileError(
+                root,
+                f"a data set with a split '{split}'",
+                "a folder of label files",
+                "name the data set",
+            )
+        neighbour = root.parent / "dataset.json"
+        labels = read_classes(neighbour) if neighbour.is_file() else None
+        return Truth(root, tuple(CaseFiles(name, (), file) for name, file in files.items()), frozenset(), labels)
+    dataset = open_dataset(root, fold)
+    wanted = dataset.cases if split is None else dataset.split(split)
+    cases = tuple(case for case in wanted if case.label is not None)
+    others = frozenset(case.name for case in dataset.cases) - {case.name for case in cases}
+    return Truth(root, cases, others, dataset.labels, dataset)
+
+
+def masks_in(folder: Path) -> dict[str, Path]:
+    """Mask files of a folder by the name of their case, sorted.
+
+    Raises:
+        FileError: If there is no such folder, or two files are of one case.
+    """
+    if not folder.is_dir():
+        raise FileError(folder, "a folder of masks", "no such folder", "give the path of the masks")
+    found: dict[str, Path] = {}
+    for file in visible_files(folder):
+        if not suffix_of(file):
+            continue
+        name = stem_of(file).removesuffix("_pixels0")  # how SIRST calls its masks
+        if other := found.get(name):
+            raise FileError(folder, f"one mask of case '{name}'", f"{other.name} and {file.name}", "remove one of them")
+        found[name] = file
+    return found
+
+
+def read_classes(path: Path) -> LabelSpace:
+    """Classes of a dataset.json, nnU-Net's or an image folder's.
+
+    Raises:
+        FileError: If it is neither.
+    """
+    content = read_json(path, dict, 'write {"classes": ["background", ...]} or {"labels": {"background": 0, ...}}')
+    return nnunet.labels_of(path, content) if "labels" in content else images.labels_of(path, content)
+
+
+def pair(predictions: Path, truth: Truth) -> tuple[list[Pair], list[FileError]]:
+    """Masks and labels of the same case, and what stands alone.
+
+    Raises:
+        FileError: If there is no folder of masks, or there is nothing to score.
+    """
+    masks = masks_in(predictions)
+    labels = {case.name: case.label for case in truth.cases if case.label is not None}
+    if not labels:
+        raise FileError(truth.root, "cases with a label", "none", "name a folder with label files")
+    if not masks:
+        raise FileError(predictions, "masks (.nii.gz, .png, .tif) named after their cases", "none", "name their folder")
+    hint = "predict it, or score one split with --split" if truth.dataset else "predict it, or take the label away"
+    alone = [FileError(predictions, f"a mask of case '{name}'", "none", hint) for name in labels if name not in masks]
+    alone += [
+        FileError(file, "a label of that name", f"none in {truth.root}", "rename the mask, or take it away")
+        for name, file in masks.items()
+        if name not in labels and name not in truth.others
+    ]
+    return [Pair(name, masks[name], labels[name]) for name in labels if name in masks], alone
+
+
+def classes_of(pairs: Sequence[Pair], truth: Truth, given: Path | None, protocol: ProtocolName) -> LabelSpace:
+    """Classes of the labels: as given, as the labels' folder says, as a mask says, or as the protocol implies.
+
+    Raises:
+        FileError: If nothing tells them.
+    """
+    if given is not None:
+        return read_classes(given)
+    if truth.labels is not None:
+        return truth.labels
+    for file in (path for one in pairs[:1] for path in (one.label, one.prediction)):
+        names = read_names(file)
+        if names and len(names) > 1:
+            ids = tuple(sorted(names))
+            return LabelSpace(tuple(names[i] for i in ids), ids, default_palette(len(ids)))
+    if protocol == "flare22":
+        return LabelSpace.from_names(FLARE22_CLASSES)
+    mend = "give --classes dataset.json with the names and ids of the classes"
+    raise FileError(truth.root, "a data set, or masks with the names of their classes in them", "neither", mend)
+
+
+def geometry_error(one: Pair) -> FileError | None:
+    """What is wrong with the grid of a mask, by the headers of both files."""
+    try:
+        label, prediction = read_geometry(one.label), read_geometry(one.prediction)
+    except FileError as error:
+        return error
+    if type(label) is not type(prediction):
+        kinds = ("a volume", "a picture") if label.spacing else ("a picture", "a volume")
+        return FileError(one.prediction, f"{kinds[0]} like the label", kinds[1], "save the mask in the label's format")
+    difference = geometry_difference(label, prediction)
+    if difference is None:
+        return None
+    expected, found = (text.replace("the image", "the label").replace("the label is", "it is") for text in difference)
+    return FileError(one.prediction, expected, found, "resample the mask to the label's grid with nearest neighbours")
+
+
+def read_pair(one: Pair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDArray[np.int16], Geometry]:
+    """Class indices of label and mask, (S, H, W), and how they lie in the label's file.
+
+    Raises:
+        DataError: If a file cannot be read, or holds an id that is no class.
+    """
+    ids, geometry = read_ids(one.label, labels)
+    truth = _indices(one.label, ids, labels)
+    space = prediction_space(one.prediction, labels)
+    predicted = read_ids(one.prediction, space)[0]
+    if len(labels) == 2 and 255 not in (*labels.ids, labels.ignore_id) and set(np.unique(predicted)) <= {0, 255}:
+        space = replace(labels, ids=(0, 255))  # white on black, as other tools write masks of one class
+    prediction = _indices(one.prediction, predicted, space)
+    if prediction.min() < 0:
+        raise FileError(one.prediction, "a class for every pixel", "pixels of the ignore id", "predict a class there")
+    return truth, prediction, geometry
+
+
+def prediction_space(path: Path, labels: LabelSpace) -> LabelSpace:
+    """The classes with the ids that a mask's own names give them; those of the labels where it has no names.
+
+    Raises:
+        FileError: If its names are others.
+    """
+    names = read_names(path)
+    if not names:
+        return labels
+    if set(names.values()) != set(labels.names):
+        expected, found = ", ".join(labels.names), ", ".join(names.values())
+        raise FileError(path, f"the classes {expected}", found, "score it against labels of its own classes")
+    ids = {name: identifier for identifier, name in names.items()}
+    return replace(labels, ids=tuple(ids[name] for name in labels.names), threshold=None)
+
+
+def _indices(path: Path, ids: NDArray[np.int32], labels: LabelSpace) -> NDArray[np.int16]:
+    """Class indices of ids.
+
+    Raises:
+        FileError: If an id is no class.
+    """
+    try:
+        return labels.to_indices(ids)
+    except DataError:
+        unknown = sorted(set(np.unique(ids).tolist()) - {*labels.ids, labels.ignore_id})
+        found = f"also {', '.join(map(str, unknown[:10]))}"
+        mend = "mend the mask, or name its classes with --classes dataset.json"
+        raise FileError(path, f"the ids {', '.join(map(str, labels.ids))}", found, mend) from None
+
+
+def refuse(errors: Iterable[DataError], what: str) -> None:
+    """Raise everything that was found as one error; nothing if nothing was.
+
+    Raises:
+        DataError: One line for each finding.
+    """
+    found = list(errors)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        lines = [f"  {error}" for error in found[:_LISTED]]
+        more = [f"  ... and {len(found) - _LISTED} more"] if len(found) > _LISTED else []
+        raise DataError("\n".join([f"{len(found)} {what} are not as expected, nothing was written:", *lines, *more]))
