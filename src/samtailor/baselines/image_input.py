@@ -82,8 +82,8 @@ class InputRule:
         height, width = self.taken((image.shape[0], image.shape[1]))
         if image.dtype == np.uint8 and not self.is_square:
             # Pillow rounds to 8 bits after each of its two passes; so the authors' images are rounded.
-            image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-            pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+            resized = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+            pixels = torch.from_numpy(resized).permute(2, 0, 1)[None].float()
         else:
             floats = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
             pixels = torch.from_numpy(floats)[None] / (255 if image.dtype == np.uint8 else 1)

@@ -81,7 +81,7 @@ def overlay_row(
     names = [labels.names[k] if k != IGNORE else "ignored" for k in present]
     columns = _legend_columns(names, len(panels) * size[0])
     legend = 0.15 + 0.195 * -(-len(present) // columns)
-    headings = 0.43 + 0.17 * max(panel.name.count("\n") + 1 for panel in panels)
+    headings = 0.43 + 0.17 * (max(panel.name.count("\n") for panel in panels) + 1) + 0.19 * title.count("\n")
     total = size[1] + headings + legend
     figure = Figure(figsize=(max(5, len(panels) * (size[0] + 0.1) + 0.1), total))
     grid = figure.add_gridspec(
