@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
-import threading
-import time
 from pathlib import Path
 
+import lightning
 import nibabel as nib
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ import samtailor
 from samtailor.cli import main
 from samtailor.data.phantom import make_phantom
 from samtailor.models.zoo import Base
+from samtailor.training.recorder import Recorder
 from tests.generate import image_folder as make_image_folder
 
 TINY = ("--base", "tiny-sam", "--rank", "2", "--epochs", "1", "--sampling.image_size", "32", "--batch_size", "8")
@@ -160,20 +159,19 @@ def test_each_bad_input_has_its_own_message(
 
 
 def test_interrupted_training_is_resumed(
-    phantom: Path, tiny_base: Base, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    phantom: Path, tiny_base: Base, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tmp_path / "run"
+    run, epochs = tmp_path / "run", 4
+    record = Recorder.on_train_epoch_end
 
-    def interrupt() -> None:
-        while not (run / "checkpoints" / "last.ckpt").is_file():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+    def interrupt(self: Recorder, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        record(self, trainer, task)
+        if trainer.current_epoch == 1:
+            signal.raise_signal(signal.SIGINT)
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    epochs = 6
-    assert main(["train", str(phantom), "--out", str(run), *TINY, "--epochs", str(epochs)]) == 130
-    thread.join()
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "on_train_epoch_end", interrupt)
+        assert main(["train", str(phantom), "--out", str(run), *TINY, "--epochs", str(epochs)]) == 130
     assert f"continue with samtailor train --resume {run}" in capsys.readouterr().err
     assert len(metrics(run)) < epochs
     assert main(["train", "--resume", str(run)]) == 0
