@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from samtailor.data.dataset import Split
     from samtailor.evaluation.comparison.compare import Comparison
     from samtailor.evaluation.scores import Scores
+    from samtailor.experiments.config import ExperimentName
     from samtailor.inference.predict import PredictReport
     from samtailor.metrics.protocols import ProtocolName
     from samtailor.models.sam import AnySizeSam
@@ -55,6 +56,7 @@ __all__ = [
     "load_base",
     "masks_everything",
     "predict",
+    "reproduce",
     "resume",
     "score",
     "train",
@@ -225,6 +227,26 @@ def predict(
     from samtailor.inference.predict import predict as segment
 
     return segment(run, inputs, out, probabilities, overlays, device=device)
+
+
+def reproduce(what: ExperimentName, data: str | Path, **settings: Any) -> Path:
+    """Measure a table or figure of the report again, and write a page with the published numbers beside ours.
+
+    Args:
+        what: 'table5', 'figure6', ... (table3 is counted by `samtailor.experiments.table3`).
+        data: Labelled folder of the report's data set, or of one that stands in for it.
+        **settings: Any other field of `samtailor.experiments.config.ReproduceConfig`.
+
+    Returns:
+        The page in Markdown; the same in HTML lies beside it.
+
+    Raises:
+        SamTailorError: If data, base or a setting is not as expected.
+    """
+    from samtailor.experiments.config import ReproduceConfig
+    from samtailor.experiments.reproduce import reproduce as measure
+
+    return measure(ReproduceConfig(what=what, data=str(data), **settings))
 
 
 def load(source: str | Path, weights: str | Path | None = None) -> Segmenter:

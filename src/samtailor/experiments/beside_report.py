@@ -76,9 +76,12 @@ class BesideReport:
                 f"Classes are matched by name; '{UNDEFINED}' where the report or the data has no such class. The means "
                 "over all classes are of different classes; those over the shared classes compare."
             )
-        unseen = [name for name in self.names if any(np.isnan(result.of_class(name).mean) for result in self.results)]
-        if unseen:
-            notes.append(f"No scored case has {', '.join(unseen)}; the means leave out what a column lacks.")
+        for result in self.results:
+            unseen = [name for name in self.names if np.isnan(result.of_class(name).mean)]
+            if unseen:
+                notes.append(
+                    f"{result.column.title}: no case has {', '.join(unseen)}; its means are of the other classes."
+                )
         return Table(("class", *header), tuple((label, *cells) for label, cells in pairs), tuple(notes))
 
     def differences(self) -> Table:
