@@ -40,7 +40,10 @@ def run(phantom: Path, tiny_base: Base, tmp_path_factory: pytest.TempPathFactory
 def metrics(run: Path) -> list[dict[str, str]]:
     """Rows of `metrics.csv` without the times."""
     with (run / "metrics.csv").open(newline="") as stream:
-        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(stream)]
+        return [
+            {name: value for name, value in row.items() if name not in ("seconds", "waited")}
+            for row in csv.DictReader(stream)
+        ]
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:

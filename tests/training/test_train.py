@@ -46,7 +46,7 @@ def config_of(data: Path, out: Path, recipe: RecipeName = "lora", epochs: int = 
 def rows_of(run: Run) -> list[dict[str, str]]:
     """Rows of metrics.csv, but for the clock."""
     with (run.directory / "metrics.csv").open(newline="") as stream:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(stream)]
+        return [{k: v for k, v in row.items() if k not in ("seconds", "waited")} for row in csv.DictReader(stream)]
 
 
 @pytest.mark.parametrize("recipe", ["lora", "adapter", "head-only", "full"])
@@ -67,6 +67,10 @@ def test_a_run_leaves_what_a_user_needs(
     } <= names
     (row,) = rows_of(run)
     assert {"epoch", "loss", "lr", "dsc", "dsc/liver", "dsc/spleen"} <= row.keys()
+    with (run.directory / "metrics.csv").open(newline="") as stream:
+        (clock,) = csv.DictReader(stream)
+    assert 0 <= float(clock["waited"]) < 1
+    assert float(clock["seconds"]) > 0
     assert not list(run.directory.rglob(".*"))
 
 

@@ -26,13 +26,17 @@ RARE_SHARE = 0.001
 class Recorder(lightning.Callback):
     """Writes `metrics.csv`, `curves.png` and, at each best validation, the segmenter.
 
-    The rows live in the checkpoint, so a resumed run continues the table of the epochs it kept.
+    The rows live in the checkpoint, so a resumed run continues the table of the epochs it kept. `waited` is the
+    fraction of an epoch's training time, validation left out, in which the network had no batch to compute on.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.rows: list[dict[str, float]] = []
         self._start = time.monotonic()
+        self._last_batch_end = self._start
+        self._waited = 0.0
+        self._computed = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Rows, for the checkpoint."""
@@ -43,8 +47,25 @@ class Recorder(lightning.Callback):
         self.rows = state_dict["rows"]
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
-        """Start the clock."""
-        self._start = time.monotonic()
+        """Start the clocks."""
+        self._start = self._last_batch_end = time.monotonic()
+        self._waited = self._computed = 0.0
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, task: lightning.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop waiting for data."""
+        now = time.monotonic()
+        self._waited += now - self._last_batch_end
+        self._last_batch_end = now
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, task: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Start waiting for data."""
+        now = time.monotonic()
+        self._computed += now - self._last_batch_end
+        self._last_batch_end = now
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         """Add the epoch's row and write everything."""
@@ -54,6 +75,7 @@ class Recorder(lightning.Callback):
         row = {"epoch": trainer.current_epoch + 1, "loss": metrics["loss_epoch"]}
         row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         row["seconds"] = time.monotonic() - self._start
+        row["waited"] = self._waited / max(self._waited + self._computed, 1e-9)
         if validated:
             row |= {name: value for name, value in metrics.items() if name.split("/")[0] == "dsc"}
             if row["dsc"] > max((r["dsc"] for r in self.rows if "dsc" in r), default=-1.0):
