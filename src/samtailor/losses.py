@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
-from monai.losses import DiceLoss
 from torch import Tensor, nn
 
 from samtailor.data.labels import IGNORE
+from samtailor.distributed.together import sum_over_processes
+
+_SMOOTH = 1e-5  # keeps the Dice of a class that is nowhere finite
 
 
 class ClassAwareLoss(nn.Module):
@@ -16,6 +19,9 @@ class ClassAwareLoss(nn.Module):
     per-image Dice) is left out of the Dice mean: its Dice would be constant without smoothing and would reward
     emptiness with it; the cross entropy alone suppresses it. There is no smoothing, so that a target of a few
     pixels weighs as much as a large one.
+
+    The batch is that of all processes: the sums of which both terms are made are added up over them, so the loss, and
+    its gradients averaged over the processes, are those of one process with the whole batch.
     """
 
     class_weights: Tensor | None
@@ -36,7 +42,6 @@ class ClassAwareLoss(nn.Module):
         self.dice = dice
         self.batch_dice = batch_dice
         self.register_buffer("class_weights", class_weights)
-        self._dice = DiceLoss(batch=batch_dice, reduction="none", smooth_nr=0.0, smooth_dr=1e-5)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Loss of a batch.
@@ -51,6 +56,16 @@ class ClassAwareLoss(nn.Module):
         Raises:
             ValueError: If the batch sizes differ or an index is outside [0, K).
         """
+        return self.of_sums(sum_over_processes(self.sums(logits, target)))
+
+    def sums(self, logits: Tensor, target: Tensor) -> Tensor:
+        """What the images of this process add to the sums of which the loss is made.
+
+        Returns:
+            Weighted cross entropy of the pixels and their weights; then, with Dice over the batch, overlap, predicted
+            and true pixels of each class, and else the Dice losses of all classes in all images and their number.
+            (2 + 3K,) or (4,).
+        """
         classes = logits.shape[1]
         if len(logits) != len(target):
             raise ValueError(f"logits of {len(logits)} images, targets of {len(target)}")
@@ -61,16 +76,44 @@ class ClassAwareLoss(nn.Module):
             resized = F.interpolate(target[:, None].float(), logits.shape[2:], mode="nearest-exact")
             target = resized[:, 0].long()
         valid = target != IGNORE
-        if not valid.any():
-            return logits.sum() * 0.0
-        cross_entropy = F.cross_entropy(logits, target, self.class_weights, ignore_index=IGNORE)
-        return self.ce * cross_entropy + self.dice * self._masked_dice(logits, target, valid)
-
-    def _masked_dice(self, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """Mean Dice loss of the classes that occur."""
+        known = target.clamp(min=0)
+        weights = valid.float() if self.class_weights is None else self.class_weights[known] * valid
+        cross_entropy = F.cross_entropy(logits, target, self.class_weights, ignore_index=IGNORE, reduction="sum")
         mask = valid[:, None]
-        truth = F.one_hot(target.clamp(min=0), logits.shape[1]).permute(0, 3, 1, 2) * mask
-        per_class: Tensor = self._dice(logits.softmax(dim=1) * mask, truth.to(logits.dtype))
-        occurs = truth.any(dim=0, keepdim=True) if self.batch_dice else truth
-        occurs = occurs.flatten(2).any(dim=2)
-        return per_class.reshape(occurs.shape)[occurs].mean()
+        truth = (F.one_hot(known, classes).permute(0, 3, 1, 2) * mask).to(logits.dtype)
+        predicted = logits.softmax(dim=1) * mask
+        parts = torch.stack([(predicted * truth).sum((2, 3)), predicted.sum((2, 3)), truth.sum((2, 3))])  # (3, B, K)
+        if self.batch_dice:
+            dice = parts.sum(dim=1).flatten()
+        else:
+            occurs = parts[2] > 0
+            dice = torch.stack([_dice_losses(parts)[occurs].sum(), occurs.sum()])
+        return torch.cat([torch.stack([cross_entropy, weights.sum()]), dice])
+
+    def of_sums(self, sums: Tensor) -> Tensor:
+        """Loss of what `sums` gives, added up over all processes."""
+        cross_entropy = _ratio(sums[0], sums[1])
+        if self.batch_dice:
+            parts = sums[2:].view(3, -1)
+            occurs = parts[2] > 0
+            dice = _ratio(_dice_losses(parts)[occurs].sum(), occurs.sum())
+        else:
+            dice = _ratio(sums[2], sums[3])
+        loss: Tensor = self.ce * cross_entropy + self.dice * dice
+        return loss
+
+    def no_sums(self, like: Tensor, classes: int) -> Tensor:
+        """What a process without images adds: zeros, with the type and device of another tensor."""
+        return like.new_zeros(2 + 3 * classes if self.batch_dice else 4, dtype=torch.float32)
+
+
+def _dice_losses(parts: Tensor) -> Tensor:
+    """One minus Dice, from overlap, predicted and true pixels, (3, ...)."""
+    overlap, predicted, truth = parts
+    losses: Tensor = 1 - 2 * overlap / (predicted + truth + _SMOOTH)
+    return losses
+
+
+def _ratio(total: Tensor, number: Tensor) -> Tensor:
+    """Mean of what was added up; zero, with a gradient of zero, of nothing."""
+    return total / torch.where(number > 0, number, 1)

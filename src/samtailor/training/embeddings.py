@@ -18,10 +18,11 @@ from torch.utils.data import Dataset
 
 from samtailor.data.cache import CachedCase
 from samtailor.data.formats.atomic import atomic
+from samtailor.distributed.together import make_once
 from samtailor.inference.predictor import Piece, Predictor, unpack
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter import Segmenter
-from samtailor.training.samples import Drawn, SliceReference, label_of
+from samtailor.training.samples import Drawn, SliceReference, filled, label_of
 
 
 def windows_of(case: CachedCase, segmenter: Segmenter, slices: Sequence[int] | None = None) -> list[Piece]:
@@ -57,6 +58,17 @@ class EmbeddingCache:
         if known is None:
             raise OSError(f"{path}: cannot be read back after writing it; check the disk")
         return known
+
+    def load_all(
+        self, work: Sequence[tuple[CachedCase, Sequence[Piece]]], progress: Callable[[int, int], None]
+    ) -> list[NDArray[np.float16]]:
+        """`load` of windows of several cases; several processes compute each a part of them.
+
+        Args:
+            work: Cases and their windows.
+            progress: Called with the number of finished cases and of all cases.
+        """
+        return make_once(lambda one: self.load(*one), work, progress)
 
     def _key(self, case: CachedCase, pieces: Sequence[Piece]) -> str:
         segmenter = self.predictor.segmenter
@@ -132,13 +144,12 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
         chosen: dict[str, list[SliceReference]] = {}
         for reference in slices:
             chosen.setdefault(reference.case.name, []).append(reference)
-        for done, references in enumerate(chosen.values()):
-            progress(done, len(chosen))
-            case = references[0].case
-            pieces = windows_of(case, segmenter, [reference.index for reference in references])
-            embeddings = cache.load(case, pieces)
+        work = [
+            (references[0].case, windows_of(references[0].case, segmenter, [r.index for r in references]))
+            for references in chosen.values()
+        ]
+        for (case, pieces), embeddings in zip(work, cache.load_all(work, progress), strict=True):
             self.rows.extend(_Row(embeddings, i, case, piece) for i, piece in enumerate(pieces))
-        progress(len(chosen), len(chosen))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -148,6 +159,5 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
         row = self.rows[drawn[0]]
         packed = torch.from_numpy(row.embeddings[row.index][None].astype(np.float32))
         label = np.asarray(label_of(row.case)[row.piece.slice])
-        return tuple(feature[0] for feature in unpack(packed, self.shapes)), self.preprocessing.target_of(
-            label, row.piece.window
-        )
+        target = self.preprocessing.target_of(label, row.piece.window)
+        return tuple(feature[0] for feature in unpack(packed, self.shapes)), filled(target, drawn)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from samtailor.data.formats.atomic import atomic
+from samtailor.distributed.world import world
 from samtailor.training.run import Run
 from samtailor.training.task import SegmentationTask
 
@@ -78,9 +79,12 @@ class Recorder(lightning.Callback):
         row["waited"] = self._waited / max(self._waited + self._computed, 1e-9)
         if validated:
             row |= {name: value for name, value in metrics.items() if name.split("/")[0] == "dsc"}
-            if row["dsc"] > max((r["dsc"] for r in self.rows if "dsc" in r), default=-1.0):
+            is_best = row["dsc"] > max((r["dsc"] for r in self.rows if "dsc" in r), default=-1.0)
+            if is_best and world().is_first:
                 task.segmenter.save(self.run.segmenter_directory)
         self.rows.append(row)
+        if not world().is_first:
+            return
         _write_csv(self.rows, self.run.directory / "metrics.csv")
         plot_curves(self.rows, self.run.directory / "curves.png")
 
@@ -101,6 +105,8 @@ class VanishingClassWarning(lightning.Callback):
     def on_validation_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         """Compare what was predicted with what is there."""
         assert isinstance(task, SegmentationTask)
+        if not world().is_first:
+            return
         for index in [i for i in self.rare if task.truth_voxels[i] and not task.predicted_voxels[i]]:
             name = self.rare.pop(index)
             warnings.warn(

@@ -12,14 +12,21 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from samtailor.data.cache import CachedCase
+from samtailor.data.labels import IGNORE
 from samtailor.data.preprocessing import Preprocessing, Window
+from samtailor.distributed.world import World
 from samtailor.training.augment import Augmentation
 
 _MOST_LISTED = 1 << 22  # pixels of a slice: more than any slice of a volume has
 _DRAWS = 64
 
 Drawn = tuple[int, int]
-"""A sample's index and the seed that decides everything random about it."""
+"""A sample's index and the seed that decides everything random about it; a negative seed makes it a filling."""
+
+FILLING = IGNORE - 1
+"""Target of all pixels of a filling: an image that only gives every process as many as the others."""
+NO_CASE = -1
+"""Position of a case that only gives every process as many as the others."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +59,27 @@ def choose_slices(cases: Sequence[CachedCase], empty: float, seed: int) -> list[
 class EpochSampler(Sampler[Drawn]):
     """Draws samples in an order, and with seeds, that depend on nothing but the run's seed and the epoch.
 
-    So an epoch is the same whether the run was resumed before it or not, and whatever the number of workers.
+    So an epoch is the same whether the run was resumed before it or not, whatever the number of workers, and whatever
+    the number of processes: each takes its part of every batch. The last batch is filled up if it has to be shared.
     """
 
-    def __init__(self, samples: int, per_epoch: int | None, seed: int) -> None:
+    def __init__(
+        self, samples: int, per_epoch: int | None, seed: int, batch_size: int = 1, here: World | None = None
+    ) -> None:
+        """Draw for one process.
+
+        Args:
+            samples: Number of samples to draw from.
+            per_epoch: Samples in an epoch; each once if None.
+            seed: Seed of the run.
+            batch_size: Samples per step of all processes together, a multiple of their number.
+            here: This process; the only one if None.
+        """
         self.samples = samples
         self.per_epoch = per_epoch or samples
         self.seed = seed
+        self.batch_size = batch_size
+        self.here = here or World()
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -66,14 +87,28 @@ class EpochSampler(Sampler[Drawn]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.per_epoch
+        steps = -(-self.per_epoch // self.batch_size)
+        return self.per_epoch if self.here.size == 1 else steps * self.batch_size // self.here.size
 
     def __iter__(self) -> Iterator[Drawn]:
         random = np.random.default_rng((self.seed, self.epoch))
         rounds = -(-self.per_epoch // self.samples)
         order = np.concatenate([random.permutation(self.samples) for _ in range(rounds)])[: self.per_epoch]
         seeds = random.integers(2**31, size=self.per_epoch)
+        if self.here.size > 1:
+            missing = -self.per_epoch % self.batch_size
+            order = self._part(np.pad(order, (0, missing), mode="edge"))
+            seeds = self._part(np.pad(seeds, (0, missing), constant_values=-1))
         return iter(zip(order.tolist(), seeds.tolist(), strict=True))
+
+    def _part(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
+        """This process's part of every batch."""
+        return drawn.reshape(-1, self.here.size, self.batch_size // self.here.size)[:, self.here.rank].reshape(-1)
+
+
+def case_positions(cases: int, here: World) -> list[int]:
+    """Positions of the cases that a process validates on; all have as many, `NO_CASE` fills up."""
+    return World(here.rank, here.size).share([*range(cases), *[NO_CASE] * (-cases % here.size)])
 
 
 class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
@@ -107,7 +142,7 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, drawn: Drawn) -> tuple[Tensor, Tensor]:
         """Images (G, 3, N, N) and targets (G, N, N) of a drawn sample, a group of G neighbouring slices."""
-        index, seed = drawn
+        index, seed = drawn[0], max(0, drawn[1])
         reference = self.slices[index]
         case, labels = reference.case, label_of(reference.case)
         window = self._window(reference, np.asarray(labels[reference.index]), np.random.default_rng(seed))
@@ -121,7 +156,7 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
             for i in np.clip(range(first, first + self.group), 0, len(labels) - 1)
         ]
         images, targets = zip(*group, strict=True)
-        return torch.stack(images), torch.stack(targets)
+        return torch.stack(images), filled(torch.stack(targets), drawn)
 
     def _window(self, reference: SliceReference, label: NDArray[np.int16], random: np.random.Generator) -> Window:
         """Window of the slice: all of it, or a random crop that likes foreground."""
@@ -157,6 +192,11 @@ def _pixel_of(label: NDArray[np.int16], wanted: int, random: np.random.Generator
     pixels = np.argwhere(label == wanted)
     chosen: NDArray[np.int64] = pixels[random.integers(len(pixels))]
     return chosen
+
+
+def filled(target: Tensor, drawn: Drawn) -> Tensor:
+    """The target of a drawn sample; that of a filling if it is one."""
+    return target if drawn[1] >= 0 else torch.full_like(target, FILLING)
 
 
 def label_of(case: CachedCase) -> NDArray[np.int16]:

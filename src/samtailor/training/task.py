@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samtailor.data.cache import CachedCase
+from samtailor.data.labels import IGNORE
+from samtailor.distributed.together import gather, is_shared, sum_over_processes
 from samtailor.inference.predictor import Predictor
 from samtailor.losses import ClassAwareLoss
-from samtailor.metrics.overlap import dsc, overlap
+from samtailor.metrics.overlap import Overlap, dsc, overlap
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter import Segmenter
 from samtailor.training.config import OptimConfig
 from samtailor.training.prompts import prompted_loss
-from samtailor.training.samples import label_of
+from samtailor.training.samples import FILLING, NO_CASE, label_of
 
 
 class SegmentationTask(lightning.LightningModule):
@@ -41,6 +43,7 @@ class SegmentationTask(lightning.LightningModule):
         validation_embeddings: Sequence[NDArray[np.float16]] | None,
         batch_size: int,
         prompt_fraction: float = 0.0,
+        seed: int = 0,
     ) -> None:
         """Keep the parts.
 
@@ -52,6 +55,7 @@ class SegmentationTask(lightning.LightningModule):
             validation_embeddings: Their image embeddings, for recipes that leave the image encoder as it is.
             batch_size: Windows per batch in validation.
             prompt_fraction: Fraction of the training images that are prompted for one class.
+            seed: Seed of the run.
         """
         super().__init__()
         self.segmenter = segmenter
@@ -63,7 +67,8 @@ class SegmentationTask(lightning.LightningModule):
         self._validation_embeddings = validation_embeddings
         self._batch_size = batch_size
         self._prompt_fraction = prompt_fraction
-        self._scores: list[NDArray[np.float64]] = []
+        self._seed = seed
+        self._counts: dict[int, Overlap] = {}
 
     def training_step(self, batch: tuple[Tensor | Features, Tensor], index: int) -> Tensor:
         """Loss of one batch of groups of images (B, G, 3, N, N), or of feature maps, and targets (B, G, N, N)."""
@@ -73,45 +78,66 @@ class SegmentationTask(lightning.LightningModule):
             target = target.flatten(0, 1)
         else:
             features = tuple(inputs)
-        loss = self._loss_of(features, target)
-        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(target))
+        filling = (target == FILLING).flatten(1).all(dim=1)
+        target = target.clamp(min=IGNORE)
+        images = int(sum_over_processes((~filling).sum())) if is_shared() else len(target)
+        if self._prompt_fraction:
+            loss = self._prompted_loss(features, target, ~filling)
+        else:
+            loss = self.loss(self.segmenter.decode(features), target)
+        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=images)
         return loss
 
-    def _loss_of(self, features: Features, target: Tensor) -> Tensor:
-        """Loss without a prompt of some images and with one of the others, weighted by their numbers."""
-        prompted = torch.rand(len(target)) < self._prompt_fraction
-        if not prompted.any():
-            plain_loss: Tensor = self.loss(self.segmenter.decode(features), target)
-            return plain_loss
-        plain = (~prompted).nonzero()[:, 0].to(target.device)
-        losses: list[Tensor] = []
+    def _prompted_loss(self, features: Features, target: Tensor, counts: Tensor) -> Tensor:
+        """Loss without a prompt of some images and with one of the others, weighted by their numbers.
+
+        Args:
+            features: Feature maps of the images of this process.
+            target: Their targets, (B, N, N).
+            counts: Whether each image counts, (B,); fillings do not.
+        """
+        prompted = (torch.rand(len(target)) < self._prompt_fraction).to(target.device)
+        plain = (counts & ~prompted).nonzero()[:, 0]
+        classes = len(self.segmenter.labels)
         if len(plain):
-            logits = self.segmenter.decode(tuple(feature[plain] for feature in features))
-            losses.append(self.loss(logits, target[plain]) * len(plain))
-        for i in prompted.nonzero()[:, 0].tolist():
+            sums = self.loss.sums(self.segmenter.decode(tuple(feature[plain] for feature in features)), target[plain])
+        else:
+            sums = self.loss.no_sums(features[0], classes)
+        losses = [features[0].reshape(-1)[0] * 0.0]  # something to differentiate, whatever was drawn
+        for i in (counts & prompted).nonzero()[:, 0].tolist():
             one = tuple(feature[i : i + 1] for feature in features)
-            losses.append(prompted_loss(self.segmenter.network, one, target[i], len(self.segmenter.labels)))
-        return torch.stack(losses).sum() / len(target)
+            losses.append(prompted_loss(self.segmenter.network, one, target[i], classes))
+        numbers = sum_over_processes(torch.stack([counts.new_tensor(len(plain), dtype=torch.float32), counts.sum()]))
+        of_prompts = sum_over_processes(torch.stack(losses).sum())
+        return (self.loss.of_sums(sum_over_processes(sums)) * numbers[0] + of_prompts) / numbers[1]
+
+    def on_train_epoch_start(self) -> None:
+        """Give each of several processes random numbers of its own, the same in a resumed run."""
+        if is_shared():
+            seed = (self._seed, self.trainer.current_epoch, self.trainer.global_rank)
+            torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
-        self._scores.clear()
-        self.truth_voxels[:] = 0
-        self.predicted_voxels[:] = 0
+        self._counts.clear()
 
     def validation_step(self, index: int) -> None:
-        """Predict one whole case on its own grid and score it."""
+        """Predict one whole case on its own grid and score it; nothing if the index is `NO_CASE`."""
+        if index == NO_CASE:
+            return
         case = self._validation[index]
         embeddings = self._validation_embeddings[index] if self._validation_embeddings is not None else None
         predictor = Predictor(self.segmenter, self._batch_size, str(self.device))
         counts = overlap(label_of(case), predictor.label(case.image, embeddings=embeddings), len(self.segmenter.labels))
-        self.truth_voxels += counts.truth
-        self.predicted_voxels += counts.prediction
-        self._scores.append(dsc(counts, "nnunet"))
+        self._counts[index] = counts
 
     def on_validation_epoch_end(self) -> None:
-        """Log the DSC of each class, mean over the cases, and the mean of the foreground classes."""
-        scores = np.stack(self._scores)
+        """Log the DSC of each class, mean over the cases of all processes, and the mean of the foreground classes."""
+        counts = {index: counts for part in gather(self._counts) for index, counts in part.items()}
+        ordered = [counts[index] for index in sorted(counts)]  # sums come out alike whoever predicted what
+        self.truth_voxels[:] = np.sum([one.truth for one in ordered], axis=0)
+        self.predicted_voxels[:] = np.sum([one.prediction for one in ordered], axis=0)
+        scores = np.stack([dsc(one, "nnunet") for one in ordered])
         known = ~np.isnan(scores)
         per_class = np.where(known.any(0), np.nansum(scores, 0) / np.maximum(known.sum(0), 1), np.nan)
         for name, score in zip(self.segmenter.labels.names, per_class, strict=True):

@@ -8,6 +8,7 @@ import signal
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from samtailor.data.cache import CachedCase, SliceCache, cache_home
 from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.data.dataset import open_dataset
 from samtailor.data.labels import LabelSpace
-from samtailor.errors import DataError
+from samtailor.distributed.together import make_once, start, together
+from samtailor.distributed.world import World, world
+from samtailor.errors import ConfigError, DataError
 from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter import Segmenter
@@ -32,6 +35,7 @@ from samtailor.training.augment import Augmentation
 from samtailor.training.checkpoint import AtomicCheckpointIO
 from samtailor.training.config import TrainConfig
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
+from samtailor.training.processes import environment_of, strategy_of
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import preprocessing_of, recipe_of, resolve
 from samtailor.training.run import Run
@@ -39,6 +43,7 @@ from samtailor.training.samples import (
     EpochSampler,
     SliceSamples,
     balancing_weights,
+    case_positions,
     choose_slices,
     class_shares,
 )
@@ -66,21 +71,25 @@ def train(config: TrainConfig, progress: Progress = silent) -> Run:
         SamTailorError: If the data, the base or a setting is not as expected; nothing is written then.
     """
     run = Run(Path(config.out))
-    run.require_new()
-    folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
-    config = resolve(config, folder)
-    segmenter = new_segmenter(config, folder.labels, len(folder.channels))
+    here = start(config.device)
+    with together():
+        run.require_new()
+        folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+        config = resolve(config, folder)
+        check_batch(config, here)
+        segmenter = new_segmenter(config, folder.labels, len(folder.channels))
     cases = _load_cases(config, folder, progress)
-    run.directory.mkdir(parents=True, exist_ok=True)
-    run.write_dataset(
-        {
-            "root": config.data,
-            "labels": folder.labels.to_json(),
-            "splits": {split: list(names) for split, names in folder.splits.items()},
-            "fingerprint": _fingerprint(folder, cases),
-        }
-    )
-    run.write_config(config)
+    if here.is_first:
+        run.directory.mkdir(parents=True, exist_ok=True)
+        run.write_dataset(
+            {
+                "root": config.data,
+                "labels": folder.labels.to_json(),
+                "splits": {split: list(names) for split, names in folder.splits.items()},
+                "fingerprint": _fingerprint(folder, cases),
+            }
+        )
+        run.write_config(config)
     _fit(run, config, segmenter, cases, progress)
     return run
 
@@ -101,15 +110,32 @@ def resume(directory: Path, progress: Progress = silent) -> Run:
     """
     run = Run(directory)
     config = run.read_config()
-    folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
-    cases = _load_cases(config, folder, progress)
-    if _fingerprint(folder, cases) != run.read_dataset()["fingerprint"]:
-        raise DataError(
-            f"{config.data}: expected the data the run {directory} began with, found other images, labels, splits or "
-            "classes; restore them, or start a new run"
-        )
-    _fit(run, config, new_segmenter(config, folder.labels, len(folder.channels)), cases, progress)
+    here = start(config.device)
+    with together():
+        check_batch(config, here)
+        folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+        cases = _load_cases(config, folder, progress)
+        if _fingerprint(folder, cases) != run.read_dataset()["fingerprint"]:
+            raise DataError(
+                f"{config.data}: expected the data the run {directory} began with, found other images, labels, splits "
+                "or classes; restore them, or start a new run"
+            )
+        segmenter = new_segmenter(config, folder.labels, len(folder.channels))
+    _fit(run, config, segmenter, cases, progress)
     return run
+
+
+def check_batch(config: TrainConfig, here: World) -> None:
+    """Refuse a batch that the processes cannot share evenly.
+
+    Raises:
+        ConfigError: If it is no multiple of their number.
+    """
+    if config.batch_size % here.size:
+        raise ConfigError(
+            f"batch_size: expected a multiple of {here.size}, for that many processes share each batch; "
+            f"found {config.batch_size}"
+        )
 
 
 @dataclass(frozen=True)
@@ -143,12 +169,8 @@ def _load_cases(config: TrainConfig, folder: LabelledFolder, progress: Progress)
     cache = SliceCache(folder.labels, preprocessing_of(config, channels).intensity, channels=channels)
     loaded: list[list[CachedCase]] = []
     for split in ("train", "val"):
-        files = folder.split(split)
-        loaded.append([])
-        for done, file in enumerate(files):
-            progress(f"slices ({split})", done, len(files))
-            loaded[-1].append(cache.load(file))
-        progress(f"slices ({split})", len(files), len(files))
+        report = partial(progress, f"slices ({split})")
+        loaded.append(make_once(cache.load, folder.split(split), report))
     return Cases(*loaded)
 
 
@@ -190,18 +212,17 @@ def prepare(
         embeddings_home: Where image embeddings lie.
         progress: Reports the preparation of embeddings.
     """
+    here = world()
+    batch_size = max(1, config.batch_size // here.size)
     slices = choose_slices(cases.train, config.sampling.empty, config.seed)
     shares = class_shares(slices)
     samples: Dataset[Any]
     embeddings: list[NDArray[np.float16]] | None = None
     if isinstance(segmenter.recipe, HeadOnly):
-        cache = EmbeddingCache(Predictor(segmenter, config.batch_size, config.device), embeddings_home)
-        samples = EmbeddingSamples(slices, segmenter, cache, lambda n, m: progress("embeddings (train)", n, m))
-        embeddings = []
-        for done, case in enumerate(cases.validation):
-            progress("embeddings (val)", done, len(cases.validation))
-            embeddings.append(cache.load(case, windows_of(case, segmenter)))
-        progress("embeddings (val)", len(cases.validation), len(cases.validation))
+        cache = EmbeddingCache(Predictor(segmenter, batch_size, config.device), embeddings_home)
+        samples = EmbeddingSamples(slices, segmenter, cache, partial(progress, "embeddings (train)"))
+        work = [(case, windows_of(case, segmenter)) for case in cases.validation]
+        embeddings = cache.load_all(work, partial(progress, "embeddings (val)"))
     else:
         assert config.sampling.image_size is not None
         augmentation = Augmentation(config.augment, config.sampling.image_size)
@@ -212,19 +233,20 @@ def prepare(
         config.optim,
         cases.validation,
         embeddings,
-        config.batch_size,
+        batch_size,
         config.prompt_fraction,
+        config.seed,
     )
-    sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed)
+    sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here)
     loader = DataLoader(
         samples,
-        config.batch_size,
+        batch_size,
         sampler=sampler,
         num_workers=config.workers,
         persistent_workers=config.workers > 0,
         pin_memory=choose_device(config.device).type == "cuda",
     )
-    return Fitting(task, loader, _indices(cases.validation), shares)
+    return Fitting(task, loader, _indices(case_positions(len(cases.validation), here)), shares)
 
 
 def _fit(run: Run, config: TrainConfig, segmenter: Segmenter, cases: Cases, progress: Progress) -> None:
@@ -243,9 +265,9 @@ def _fit(run: Run, config: TrainConfig, segmenter: Segmenter, cases: Cases, prog
         raise KeyboardInterrupt from stop
 
 
-def _indices(cases: Sequence[CachedCase]) -> DataLoader[int]:
+def _indices(positions: Sequence[int]) -> DataLoader[int]:
     """Loader of whole cases: their positions, one at a time."""
-    return DataLoader(range(len(cases)), batch_size=None)  # type: ignore[arg-type]
+    return DataLoader(positions, batch_size=None)  # type: ignore[arg-type]
 
 
 def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
@@ -278,6 +300,7 @@ def quiet_lightning() -> None:
 def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: VanishingClassWarning) -> lightning.Trainer:
     """Lightning trainer that writes into the run."""
     quiet_lightning()
+    here = world()
     checkpoints = run.last_checkpoint.parent
     callbacks: list[lightning.Callback] = [
         warning,
@@ -298,7 +321,9 @@ def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: Vanis
         callbacks.append(EarlyStopping("dsc", mode="max", patience=patience, check_on_train_epoch_end=False))
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
+        devices=here.local_size,
+        num_nodes=here.nodes,
+        strategy=strategy_of(here),
         precision=precision_of(config, device),
         max_epochs=config.epochs,
         accumulate_grad_batches=config.optim.accumulate,
@@ -310,6 +335,6 @@ def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: Vanis
         logger=TensorBoardLogger(run.directory, name="tensorboard", version=""),
         log_every_n_steps=10,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), environment_of(here)],
         default_root_dir=run.directory,
     )

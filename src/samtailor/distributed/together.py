@@ -1,0 +1,181 @@
+"""What the processes of a job tell each other: errors, results, sums. With one process, everything is as it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
+
+from samtailor.distributed.world import World, world
+from samtailor.errors import ConfigError, SamTailorError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MEETING = timedelta(minutes=10)  # until all processes have been started
+_PATIENCE = timedelta(days=1)  # the first process checks the data alone; one that dies is noticed at once
+
+
+class SharedError(SamTailorError):
+    """An error that all processes raise together; one of them need say it."""
+
+
+class ProcessLostError(SamTailorError):
+    """Another process of the job ended before its time."""
+
+
+def start(device: str = "auto") -> World:
+    """Connect the processes of the job, once; with a GPU each takes its own.
+
+    Args:
+        device: 'auto', 'cpu' or 'cuda'.
+
+    Raises:
+        ConfigError: If there are fewer GPUs than processes on this machine.
+        ProcessLostError: If the others do not come.
+    """
+    here = world()
+    if here.size == 1 or torch.distributed.is_initialized():
+        return here
+    has_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if has_gpu:
+        if here.local_size > torch.cuda.device_count():
+            raise ConfigError(
+                f"device: expected a GPU for each of the {here.local_size} processes of this machine, found "
+                f"{torch.cuda.device_count()}; start fewer, or take --device cpu"
+            )
+        torch.cuda.set_device(here.local_rank)
+    _set_address(here)
+    try:
+        store, _, _ = next(rendezvous("env://", here.rank, here.size, timeout=_MEETING))
+        torch.distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
+            store=store,
+            rank=here.rank,
+            world_size=here.size,
+            timeout=_PATIENCE,
+        )
+    except RuntimeError as error:
+        raise ProcessLostError(f"expected {here.size} processes to meet, but they did not: {error}") from error
+    return here
+
+
+def _set_address(here: World) -> None:
+    """Where the processes meet, if SLURM started them; torchrun says it itself."""
+    if here.launcher != "slurm":
+        return
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+    try:
+        environment = SLURMEnvironment(auto_requeue=False)
+    except RuntimeError as error:
+        raise ConfigError(f"slurm: expected tasks per node; {error}") from error
+    os.environ["MASTER_ADDR"] = environment.main_address
+    os.environ["MASTER_PORT"] = str(environment.main_port)
+
+
+def is_shared() -> bool:
+    """Whether there are other processes to talk to."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def gather(value: T) -> list[T]:
+    """The values of all processes in their order, for each of them. All must call it.
+
+    Raises:
+        ProcessLostError: If one of them is gone.
+    """
+    if not is_shared():
+        return [value]
+    values: list[Any] = [None] * torch.distributed.get_world_size()
+    try:
+        torch.distributed.all_gather_object(values, value)
+    except RuntimeError as error:
+        raise ProcessLostError("another process of this job has ended early; see what it said") from error
+    return cast(list[T], values)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """What is done here succeeds in all processes, or fails in all with the error of the first that failed.
+
+    Raises:
+        SharedError: If it failed; with one process, the error itself.
+    """
+    if not is_shared():
+        yield
+        return
+    error: SamTailorError | None = None
+    try:
+        yield
+    except ProcessLostError:
+        raise
+    except SamTailorError as caught:
+        error = caught
+    errors = gather(None if error is None else str(error))
+    first = next((text for text in errors if text is not None), None)
+    if first is not None:
+        raise SharedError(first) from error
+
+
+def make_once(
+    make: Callable[[T], R], items: Sequence[T], progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[R]:
+    """Make things that stay on disk, each in one process, and open them all in each.
+
+    Args:
+        make: Makes a thing, or opens it if it is there.
+        items: What is made.
+        progress: Called with the number of things that are done, and of all.
+
+    Returns:
+        All things, in order.
+    """
+    here = world()
+    if is_shared():
+        with together():
+            for item in _told(here.share(items), progress):
+                make(item)
+        with together():  # machines that share no disk make their own
+            for item in items[here.local_rank :: here.local_size]:
+                make(item)
+    return [make(item) for item in _told(items, progress)]
+
+
+def _told(items: Sequence[T], progress: Callable[[int, int], None]) -> Iterator[T]:
+    """Items one after the other, with reports before each and at the end."""
+    for done, item in enumerate(items):
+        progress(done, len(items))
+        yield item
+    progress(len(items), len(items))
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum of a tensor over all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:
+        total = local.detach().clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        # All processes go on alike from the sum, so each knows the gradient. DDP will divide by their number.
+        return gradient * torch.distributed.get_world_size()
+
+
+def sum_over_processes(local: Tensor) -> Tensor:
+    """Sum of a tensor over all processes, through which gradients flow; the tensor itself with one process.
+
+    All processes must compute the same loss from the sum. Its gradients, averaged over the processes as DDP averages
+    them, are then those that one process with the inputs of all would have.
+    """
+    return cast(Tensor, _SumOverProcesses.apply(local)) if is_shared() else local  # type: ignore[no-untyped-call]
