@@ -16,7 +16,7 @@ import yaml
 import samtailor
 from samtailor.cli import VERBS, main, parser_of
 from samtailor.cli.parsing import parse
-from samtailor.cli.settings import EvaluateConfig
+from samtailor.cli.settings import EvaluateConfig, PredictOnDevices
 from samtailor.errors import ConfigError
 from samtailor.inference.config import PredictConfig
 from samtailor.training.config import TrainConfig
@@ -139,8 +139,8 @@ def test_the_command_line_counts_more_than_the_file_wherever_it_stands(tmp_path:
 def test_words_of_several_files_come_from_the_file_too(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("run: r\ninputs: [a, b]\nout: o\noverlays: true\n")
-    assert parsed("predict", "--config", str(file)) == PredictConfig("r", ["a", "b"], "o", overlays=True)
-    assert parsed("predict", "r2", "c", "--config", str(file), "--no_overlays") == PredictConfig("r2", ["c"], "o")
+    assert parsed("predict", "--config", str(file)) == PredictOnDevices("r", ["a", "b"], "o", overlays=True)
+    assert parsed("predict", "r2", "c", "--config", str(file), "--no_overlays") == PredictOnDevices("r2", ["c"], "o")
 
 
 @pytest.mark.parametrize("name", VERBS)

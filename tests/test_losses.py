@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from monai.losses import DiceLoss
 
 from samtailor.data.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
@@ -34,6 +35,24 @@ def test_it_is_the_weighted_sum_of_its_terms(target: torch.Tensor) -> None:
     overlap = (probabilities * truth).sum((0, 2, 3))
     expected = 1 - 2 * overlap / (probabilities.sum((0, 2, 3)) + truth.sum((0, 2, 3)))
     assert torch.isclose(dice, expected.mean(), atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_dice", [True, False])
+def test_the_dice_term_is_monais(batch_dice: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randint(3, (4, 8, 8), generator=generator)
+    logits = torch.randn(4, 3, 8, 8, generator=generator)
+    monai = DiceLoss(softmax=True, to_onehot_y=True, batch=batch_dice, smooth_nr=0.0, smooth_dr=1e-5)
+    assert torch.isclose(ClassAwareLoss(0, 1, batch_dice=batch_dice)(logits, target), monai(logits, target[:, None]))
+
+
+@pytest.mark.parametrize("batch_dice", [True, False])
+def test_sums_of_parts_of_a_batch_add_up_to_its_loss(target: torch.Tensor, batch_dice: bool) -> None:
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    target[1, 3:] = IGNORE
+    loss = ClassAwareLoss(class_weights=torch.tensor([1.0, 2.0, 50.0]), batch_dice=batch_dice)
+    parts = [loss.sums(logits[i : i + 1], target[i : i + 1]) for i in range(2)]
+    assert torch.isclose(loss.of_sums(sum(parts, loss.no_sums(logits, 3))), loss(logits, target))
 
 
 @pytest.mark.parametrize("batch_dice", [True, False])

@@ -210,6 +210,7 @@ def predict(
     probabilities: bool = False,
     overlays: bool = False,
     device: str = "auto",
+    skip_existing: bool = False,
 ) -> PredictReport:
     """Segment files, folders and globs; a bad file does not stop the others.
 
@@ -220,13 +221,14 @@ def predict(
         probabilities: Whether to write the softmax over classes as well.
         overlays: Whether to draw the most telling slice with its result as well.
         device: 'auto', 'cpu' or 'cuda'.
+        skip_existing: Whether to leave out inputs whose result is there already, as after an interruption.
 
     Returns:
         What was written, and what failed and why.
     """
     from samtailor.inference.predict import predict as segment
 
-    return segment(run, inputs, out, probabilities, overlays, device=device)
+    return segment(run, inputs, out, probabilities, overlays, device=device, skip_existing=skip_existing)
 
 
 def reproduce(what: ExperimentName, data: str | Path, **settings: Any) -> Path:

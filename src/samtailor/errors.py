@@ -19,3 +19,11 @@ class ConfigError(SamTailorError):
 
 class WeightsError(SamTailorError):
     """Weights are missing, damaged, or belong to another network."""
+
+
+class SharedError(SamTailorError):
+    """An error that all processes of a job raise together; one of them need say it."""
+
+
+class ProcessLostError(SamTailorError):
+    """Another process of the job ended before its time."""

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from samtailor.data.intensity import Range
 from samtailor.data.labels import IGNORE, LabelSpace
 from samtailor.data.preprocessing import Preprocessing, Window
+from samtailor.distributed.world import World
 from samtailor.training.augment import Augmentation
 from samtailor.training.config import AugmentConfig
 from samtailor.training.samples import (
+    FILLING,
+    NO_CASE,
     EpochSampler,
     SliceSamples,
     _pixel_of,
     balancing_weights,
+    case_positions,
     choose_slices,
     class_shares,
+    filled,
 )
 from tests.training.cases import cached_case
 
@@ -119,3 +125,31 @@ def test_crops_of_a_scene_are_centred_on_pixels_of_every_class() -> None:
     label[1777, 1234] = 2  # never drawn by chance: found by a look at all
     random = np.random.default_rng(0)
     assert [label[tuple(_pixel_of(label, wanted, random))] for wanted in (1, 1, 2)] == [1, 1, 2]
+
+
+@pytest.mark.parametrize(("size", "per_epoch"), [(2, 8), (2, 7), (4, 5)])
+def test_processes_share_every_batch_of_the_epoch(size: int, per_epoch: int) -> None:
+    whole = EpochSampler(10, per_epoch, seed=3)
+    parts = [EpochSampler(10, per_epoch, 3, 4, World(rank, size)) for rank in range(size)]
+    for sampler in (whole, *parts):
+        sampler.set_epoch(2)
+    shares = [list(part) for part in parts]
+    assert {len(share) for share in shares} == {len(part) for part in parts}
+    each = 4 // size
+    batches = [[drawn for share in shares for drawn in share[i : i + each]] for i in range(0, len(shares[0]), each)]
+    together = [drawn for batch in batches for drawn in batch]
+    assert together[:per_epoch] == list(whole)
+    assert all(seed < 0 for _, seed in together[per_epoch:])
+
+
+def test_a_filling_counts_nowhere() -> None:
+    assert (filled(torch.ones(2, 3), (0, -1)) == FILLING).all()
+    assert (filled(torch.ones(2, 3), (0, 5)) == 1).all()
+
+
+@pytest.mark.parametrize("cases", [1, 2, 5])
+def test_processes_validate_each_case_once_in_as_many_steps(cases: int) -> None:
+    shares = [case_positions(cases, World(rank, 2)) for rank in range(2)]
+    assert len(shares[0]) == len(shares[1])
+    assert sorted(p for share in shares for p in share if p != NO_CASE) == list(range(cases))
+    assert case_positions(cases, World()) == list(range(cases))

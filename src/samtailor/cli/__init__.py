@@ -16,18 +16,20 @@ from samtailor.cli import baseline_verb, reproduce_verb, verbs
 from samtailor.cli.settings import (
     CheckConfig,
     DemoConfig,
+    Devices,
     EstimateConfig,
     EvaluateConfig,
     ModelsConfig,
+    PredictOnDevices,
     ResumeConfig,
     ShareConfig,
+    TrainOnDevices,
 )
-from samtailor.errors import SamTailorError
+from samtailor.distributed.world import world
+from samtailor.errors import ConfigError, SamTailorError, SharedError
 from samtailor.evaluation.comparison.config import CompareConfig
 from samtailor.evaluation.config import ScoreConfig
 from samtailor.experiments.config import ReproduceConfig
-from samtailor.inference.config import PredictConfig
-from samtailor.training.config import TrainConfig
 
 FAILED = 2
 """Exit code where the user has to mend something and nothing was done."""
@@ -67,7 +69,7 @@ VERBS: dict[str, Verb] = {
     ),
     "train": Verb(
         "Fit a segmenter to a labelled folder.",
-        TrainConfig,
+        TrainOnDevices,
         ("data",),
         verbs.train,
         "An interrupted training is continued with: samtailor train --resume RUN",
@@ -84,7 +86,7 @@ VERBS: dict[str, Verb] = {
         "An interrupted baseline goes on when it is started again with the same --out.",
     ),
     "score": Verb("Score saved masks, ours or another tool's.", ScoreConfig, ("predictions", "labels"), verbs.score),
-    "predict": Verb("Segment volumes and pictures.", PredictConfig, ("run", "inputs"), verbs.predict),
+    "predict": Verb("Segment volumes and pictures.", PredictOnDevices, ("run", "inputs"), verbs.predict),
     "models": Verb("List the base models.", ModelsConfig, (), verbs.models),
     "share": Verb("Write a segmenter for others, with a model card.", ShareConfig, ("run",), verbs.share),
     "reproduce": Verb(
@@ -126,18 +128,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(name: str, arguments: list[str]) -> int:
     """Run a verb and translate its errors into messages and exit codes."""
     from samtailor.cli.parsing import parse
+    from samtailor.distributed.launch import launch, must_launch
 
     resumes = name == "train" and any(argument.split("=")[0] == "--resume" for argument in arguments)
     verb = _RESUME if resumes else VERBS[name]
     try:
-        return verb.run(parse(parser_of(name, verb), verb.settings, arguments))
+        config = parse(parser_of(name, verb), verb.settings, arguments)
+        if not isinstance(config, Devices):
+            _require_one_process()
+        elif must_launch(config.devices):
+            return launch(config.devices, [name, *arguments])
+        return verb.run(config)
     except SamTailorError as error:
-        print(f"samtailor {name}: error: {error}", file=sys.stderr)
+        if world().is_first or not isinstance(error, SharedError):
+            print(f"samtailor {name}: error: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt as interrupt:
         hint = f": {interrupt}" if interrupt.args else ""
         print(f"\nsamtailor {name}: interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
+
+
+def _require_one_process() -> None:
+    """Refuse to do the same several times.
+
+    Raises:
+        ConfigError: If torchrun or SLURM has started several processes.
+    """
+    if (here := world()).size > 1:
+        raise ConfigError(
+            f"expected one process, found {here.size} of {here.launcher}; only train and predict share work"
+        )
 
 
 def parser_of(name: str, verb: Verb) -> Any:

@@ -16,11 +16,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from samtailor.distributed.world import world
+
 
 class Bars:
     """One bar at a time, from the first report of a task to its last; the screen is free between tasks.
 
-    Lightning shows its own bars, and only one display can be alive.
+    Lightning shows its own bars, and only one display can be alive. Of several processes the first shows its part.
     """
 
     def __init__(self) -> None:
@@ -37,6 +39,8 @@ class Bars:
             done: How many are done, the current one as a fraction.
             total: How many there are.
         """
+        if not world().is_first:
+            return
         if self._progress is None and what == self._what:
             return  # told again that it is done
         if self._progress is None or what != self._what:
@@ -82,6 +86,8 @@ class Downloads:
             done: Bytes that have come.
             total: All its bytes; 0 while nobody knows.
         """
+        if not world().is_first:
+            return
         if not self._files:
             self._progress.start()
         if name not in self._files:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from samtailor.inference.config import PredictConfig
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.recipes.config import RecipeName
 from samtailor.training.config import TrainConfig
@@ -27,6 +28,31 @@ class CheckConfig:
     json: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Devices:
+    """How many processes work on this machine, if torchrun or SLURM does not say it.
+
+    Attributes:
+        devices: Processes on this machine, each with a GPU of its own if there are any (see docs/distributed.md).
+    """
+
+    devices: int = 1
+
+
+@dataclass(frozen=True)
+class TrainOnDevices(TrainConfig, Devices):
+    """Everything that determines a training, and in how many processes it runs, which changes no number."""
+
+    def training(self) -> TrainConfig:
+        """The settings of the training itself."""
+        return TrainConfig(**{field.name: getattr(self, field.name) for field in fields(TrainConfig)})
+
+
+@dataclass(frozen=True)
+class PredictOnDevices(PredictConfig, Devices):
+    """What is predicted, and in how many processes."""
+
+
 @dataclass(frozen=True)
 class EstimateConfig(TrainConfig):
     """Everything that determines a training, of which memory and time are estimated.
@@ -45,7 +71,7 @@ class EstimateConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
-class ResumeConfig:
+class ResumeConfig(Devices):
     """Continue an interrupted training after its last finished epoch.
 
     Attributes:

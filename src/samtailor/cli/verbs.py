@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samtailor.distributed.world import world
 from samtailor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,15 +18,16 @@ if TYPE_CHECKING:
         EstimateConfig,
         EvaluateConfig,
         ModelsConfig,
+        PredictOnDevices,
         ResumeConfig,
         ShareConfig,
+        TrainOnDevices,
     )
     from samtailor.data.check import CheckReport
     from samtailor.evaluation.comparison.config import CompareConfig
     from samtailor.evaluation.config import ScoreConfig
-    from samtailor.inference.config import PredictConfig
+    from samtailor.inference.predict import PredictReport
     from samtailor.models.zoo import Base
-    from samtailor.training.config import TrainConfig
     from samtailor.training.run import Run
 
 
@@ -39,27 +41,32 @@ def check(config: CheckConfig) -> int:
     return 2 if report.errors else 0
 
 
-def train(config: TrainConfig) -> int:
+def train(config: TrainOnDevices) -> int:
     """Check the data, fit, and say where everything is."""
     from samtailor.cli.progress import Bars
+    from samtailor.distributed.together import start, together
     from samtailor.training.run import Run
     from samtailor.training.train import train as fit
 
-    # What needs no look at the data is refused, and fetched, before the data is read.
-    Run(Path(config.out)).require_new()
-    _fetch_weights(config.base, config.weights)
-    report = _check(config.data, config.fold, config.seed)
-    _print_check(report)
-    if report.errors:
-        raise ConfigError(
-            f"{config.data}: the errors above forbid training; mend them, then check with samtailor check"
-        )
+    here = start(config.device)
+    with together():  # what needs no look at the data is refused, and fetched, before the data is read
+        Run(Path(config.out)).require_new()
+        _fetch_weights(config.base, config.weights)
+    with together():
+        report = _check(config.data, config.fold, config.seed) if here.is_first else None
+        if report is not None:
+            _print_check(report)
+            if report.errors:
+                raise ConfigError(
+                    f"{config.data}: the errors above forbid training; mend them, then check with samtailor check"
+                )
     try:
         with Bars() as bars:
-            run = fit(config, bars)
+            run = fit(config.training(), bars)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(_how_to_go_on(Path(config.out))) from interrupt
-    _print_run(run, config.data)
+    if here.is_first:
+        _print_run(run, config.data)
     return 0
 
 
@@ -91,7 +98,8 @@ def resume(config: ResumeConfig) -> int:
             run = fit(Path(config.resume), bars)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(_how_to_go_on(Path(config.resume))) from interrupt
-    _print_run(run, run.read_config().data)
+    if world().is_first:
+        _print_run(run, run.read_config().data)
     return 0
 
 
@@ -147,7 +155,7 @@ def score(config: ScoreConfig) -> int:
     return 0
 
 
-def predict(config: PredictConfig) -> int:
+def predict(config: PredictOnDevices) -> int:
     """Segment inputs; 1 if some could not be."""
     from samtailor.cli.progress import Bars
     from samtailor.inference.predict import predict as segment
@@ -161,14 +169,22 @@ def predict(config: PredictConfig) -> int:
             config.overlays,
             config.batch_size,
             config.device,
+            config.skip_existing,
             lambda done, total: bars("inputs", done, total),
         )
-    print(f"{len(report.written)} written to {config.out}")
+    if world().is_first:
+        _print_report(report, config.out)
+    return 1 if report.failures else 0
+
+
+def _print_report(report: PredictReport, out: str) -> None:
+    """What was written, and what failed and why."""
+    there = f", {len(report.skipped)} were there" if report.skipped else ""
+    print(f"{len(report.written)} written to {out}{there}")
     if report.failures:
         print(f"{len(report.failures)} failed:", file=sys.stderr)
         for failure in report.failures:
             print(f"  {failure.file}: {failure.reason}", file=sys.stderr)
-    return 1 if report.failures else 0
 
 
 def models(config: ModelsConfig) -> int:

@@ -14,21 +14,13 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from samtailor.distributed.world import World, world
-from samtailor.errors import ConfigError, SamTailorError
+from samtailor.errors import ConfigError, ProcessLostError, SamTailorError, SharedError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _MEETING = timedelta(minutes=10)  # until all processes have been started
 _PATIENCE = timedelta(days=1)  # the first process checks the data alone; one that dies is noticed at once
-
-
-class SharedError(SamTailorError):
-    """An error that all processes raise together; one of them need say it."""
-
-
-class ProcessLostError(SamTailorError):
-    """Another process of the job ended before its time."""
 
 
 def start(device: str = "auto") -> World:
@@ -100,6 +92,11 @@ def gather(value: T) -> list[T]:
     except RuntimeError as error:
         raise ProcessLostError("another process of this job has ended early; see what it said") from error
     return cast(list[T], values)
+
+
+def from_first(value: T) -> T:
+    """The value of the first process, for all of them. All must call it."""
+    return gather(value)[0]
 
 
 @contextmanager

@@ -18,6 +18,7 @@ class PredictConfig:
         overlays: Also draw the result over its image, into the folder 'overlays'.
         batch_size: Images computed at once.
         device: 'auto' takes a GPU if there is one.
+        skip_existing: Leave out inputs whose result is there already, of an interrupted prediction with the same run.
     """
 
     run: str
@@ -27,3 +28,4 @@ class PredictConfig:
     overlays: bool = False
     batch_size: int = 8
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    skip_existing: bool = False

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import samtailor
 from samtailor.data.case import Case
 from samtailor.data.formats import probabilities_suffix, write_label, write_probabilities
-from samtailor.errors import SamTailorError
+from samtailor.distributed.together import from_first, gather, start, together
+from samtailor.errors import ProcessLostError, SamTailorError
 from samtailor.inference.inputs import Job, plan, read
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.result import Result, segment
@@ -46,10 +47,12 @@ class PredictReport:
     Attributes:
         written: Label files.
         failures: Images that could not be segmented.
+        skipped: Label files that were there already.
     """
 
     written: tuple[Path, ...]
     failures: tuple[Failure, ...]
+    skipped: tuple[Path, ...] = ()
 
 
 def predict(
@@ -60,9 +63,12 @@ def predict(
     overlays: bool = False,
     batch_size: int = 8,
     device: str = "auto",
+    skip_existing: bool = False,
     progress: Progress | None = None,
 ) -> PredictReport:
     """Segment files with a fitted segmenter; every result is named after its input and lies on its grid.
+
+    Several processes (of torchrun or SLURM) share the files: each takes every n-th of those to be done.
 
     Args:
         run: Directory of a run, or of a segmenter.
@@ -72,17 +78,55 @@ def predict(
         overlays: Whether to draw the most telling slice with its result into the folder 'overlays' as well.
         batch_size: Windows per batch.
         device: 'auto', 'cpu' or 'cuda'.
-        progress: Reports finished images.
+        skip_existing: Whether to leave out files whose result is there already, as after an interruption.
+        progress: Reports finished images of this process.
 
     Returns:
-        What was written, and what could not be.
+        What was written by all processes, and what could not be.
 
     Raises:
         SamTailorError: If the segmenter cannot be loaded, or a result would overwrite something; nothing is written.
     """
-    jobs = plan(inputs, Path(out))
-    predictor = Predictor(samtailor.load(run).for_inference(), batch_size, device)
-    return predict_jobs(predictor, jobs, probabilities, overlays, progress)
+    here = start(device)
+    with together():
+        planned = plan(inputs, Path(out))
+        predictor = Predictor(samtailor.load(run).for_inference(), batch_size, device)
+    before = {job.target: _written_at(job.target) for job in planned}
+    # One process decides for all, because results appear while others still look.
+    jobs = from_first([job for job in planned if not (skip_existing and job.target.exists())])
+    report = predict_jobs(predictor, here.share(jobs), probabilities, overlays, progress)
+    try:
+        reports = gather(report)
+    except ProcessLostError:  # what it and the others have written lies in the folder
+        appeared = [job.target for job in jobs if _written_at(job.target) != before[job.target]]
+        reports = [report, PredictReport(tuple(appeared), ())]
+    left_out = {job.target for job in planned} - {job.target for job in jobs}
+    skipped = tuple(job.target for job in planned if job.target in left_out)
+    return replace(joint_report(jobs, reports), skipped=skipped)
+
+
+def _written_at(path: Path) -> int | None:
+    """When a file was written; None if there is none."""
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def joint_report(jobs: Sequence[Job], reports: Sequence[PredictReport]) -> PredictReport:
+    """What came of the shares of all processes; an image of which nobody tells anything counts as failed.
+
+    Args:
+        jobs: Of all processes.
+        reports: Of each that is there.
+
+    Returns:
+        In the order of the jobs.
+    """
+    written = {path for report in reports for path in report.written}
+    failures = {failure.file: failure for report in reports for failure in report.failures}
+    lost = "its process has ended early; the same command with --skip_existing does what is not done"
+    return PredictReport(
+        tuple(job.target for job in jobs if job.target in written),
+        tuple(failures.get(job.file, Failure(job.file, lost)) for job in jobs if job.target not in written),
+    )
 
 
 def predict_jobs(
@@ -104,6 +148,8 @@ def predict_jobs(
     Returns:
         What was written, and what could not be, each in the order of the jobs.
     """
+    if not jobs:  # fewer images than processes
+        return PredictReport((), ())
     outcomes: list[Future[None]] = []
     with ThreadPoolExecutor(1) as writer:
         for index, (job, image) in enumerate(_read_ahead(jobs, predictor.segmenter.preprocessing.channels)):

@@ -1,0 +1,178 @@
+"""Two processes do what one does: the same gradients and scores, every case once, none lost with a process."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import samtailor
+from samtailor.cli import main
+from samtailor.models.sources import fetch
+from samtailor.models.zoo import Base
+from samtailor.training.run import Run
+from samtailor.training.task import SegmentationTask
+from tests import generate
+from tests.distributed.program import Plan, losses_and_gradients, record_gradients
+from tests.inference.test_predict import make_segmenter
+
+ROOT = Path(__file__).parents[2]
+TRAIN = ["--base", "tiny-sam", "--device", "cpu", "--sampling.image_size", "32", "--loss.class_weights", "auto"]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Environment of a process: a cache of its own, one thread."""
+    return {**os.environ, "SAMTAILOR_HOME": str(home), "OMP_NUM_THREADS": "1"}
+
+
+def torchrun(plan: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    """Two processes of torchrun on this machine."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    return subprocess.run(
+        [*launcher, "-m", "tests.distributed.program", str(plan)],
+        cwd=ROOT,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def slurm(plan: Path, home: Path) -> list[tuple[int, str, str]]:
+    """Two processes as SLURM's srun would start them: exit code, output and error output of each."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.distributed.program", str(plan)],
+            cwd=ROOT,
+            env={
+                **environment(home),
+                **step,
+                "SLURM_PROCID": str(rank),
+                "SLURM_LOCALID": str(rank),
+                "SLURM_NODELIST": "localhost",
+                "MASTER_PORT": port,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=600) for process in processes]
+    return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+
+
+def uneven_folder(root: Path) -> Path:
+    """Pictures to share unevenly: four to train on, five to validate on, with more and less ignored in each."""
+    generate.image_folder(root, cases=10)
+    names = [f"tile_{index}" for index in range(10)]
+    for index, name in enumerate(names):
+        mask = np.array(Image.open(root / "masks" / f"{name}.png"))
+        mask[: 3 * index] = 255
+        Image.fromarray(mask).save(root / "masks" / f"{name}.png")
+    description = json.loads((root / "dataset.json").read_text())
+    splits = {"train": names[:4], "val": names[4:9], "test": names[9:]}
+    generate.write_json(root / "dataset.json", {**description, "ignore_index": 255, "splits": splits})
+    return root
+
+
+def rows_of(run: Path) -> list[dict[str, float]]:
+    """Numbers of metrics.csv, but for the clock."""
+    with (run / "metrics.csv").open(newline="") as stream:
+        return [{k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(stream)]
+
+
+def test_two_processes_train_as_one(tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = uneven_folder(tmp_path / "data")
+    # Seven samples in batches of four: the last batch gives one process two, the other one and a filling.
+    flags = ["train", str(data), *TRAIN, "--epochs", "2", "--sampling.per_epoch", "7"]
+    prompts = ["--recipe", "head-only", "--prompt_fraction", "0.5"]
+    plan = Plan(
+        str(fetch(tiny_base.weights())),
+        str(tmp_path),
+        [[*flags, "--out", str(tmp_path / "two")], [*flags, *prompts, "--out", str(tmp_path / "prompted")]],
+        str(tmp_path / "gradients.pt"),
+        str(tmp_path / "losses.pt"),
+    ).write(tmp_path / "plan.json")
+    (tmp_path / "home").mkdir()
+    result = torchrun(plan, tmp_path / "home")
+    assert result.returncode == 0, result.stderr
+
+    for found, expected in zip(torch.load(plan.parent / "losses.pt"), losses_and_gradients(np.s_[:]), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+    monkeypatch.setattr(SegmentationTask, "on_before_optimizer_step", SegmentationTask.on_before_optimizer_step)
+    steps = record_gradients()
+    assert main([*flags, "--out", str(tmp_path / "one")]) == 0
+    shared = torch.load(tmp_path / "gradients.pt")[: len(steps)]
+    assert len(steps) == 4
+    for found, expected in zip(shared, steps, strict=True):
+        assert found.keys() == expected.keys()
+        size = sum(float(gradient.square().sum()) for gradient in expected.values()) ** 0.5
+        error = sum(float((found[name] - expected[name]).square().sum()) for name in expected) ** 0.5
+        assert error < 1e-5 * size
+
+    for found, expected in zip(rows_of(tmp_path / "two"), rows_of(tmp_path / "one"), strict=True):
+        assert found == pytest.approx(expected, rel=1e-4)
+    assert len(rows_of(tmp_path / "prompted")) == 2
+    assert np.isfinite([row["loss"] for row in rows_of(tmp_path / "prompted")]).all()
+    assert Run(tmp_path / "two").segmenter().labels.names == generate.PICTURE_CLASSES
+    built = Counter(line for rank in range(2) for line in (tmp_path / f"built-{rank}.txt").read_text().split())
+    assert len(built) == 9
+    assert set(built.values()) == {1}, "two processes have cut the same case into slices"
+    assert result.stdout.count("best validation") == 2, "more than one process has spoken"
+
+
+def test_every_case_is_predicted_once_though_a_process_dies(
+    tiny_base: Base, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    inputs = tmp_path / "in"
+    for index in range(5):
+        generate.write_volume(inputs / f"case_{index}.nii.gz", generate.volume((20, 16, 5), index)[0])
+    command = ["predict", str(segmenter), str(inputs), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    weights = str(fetch(tiny_base.weights()))
+    fatal = Plan(weights, str(tmp_path), [command], dies=1).write(tmp_path / "fatal.json")
+    (first, text, errors), (killed, silent, _) = slurm(fatal, tmp_path / "home")
+    assert (first, killed, silent) == (1, -9, "")
+    assert "4 written" in text
+    assert f"{inputs / 'case_3.nii.gz'}: its process has ended early" in errors
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == [f"case_{i}.nii.gz" for i in (0, 1, 2, 4)]
+
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("[!.]*")}
+    capsys.readouterr()
+    assert main([*command, "--skip_existing"]) == 0
+    assert "1 written" in (told := capsys.readouterr().out)
+    assert "4 were there" in told
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    alone = samtailor.predict(segmenter, [inputs], tmp_path / "alone", device="cpu")
+    assert len(alone.written) == 5
+    for path in alone.written:
+        images = [np.asanyarray(nib.load(folder / path.name).dataobj) for folder in (tmp_path / "out", path.parent)]
+        np.testing.assert_array_equal(*images)
+
+
+def test_devices_starts_the_processes_and_keeps_the_exit_code(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "case.nii.gz").touch()
+    files = [str(tmp_path / "nowhere"), str(tmp_path / "case.nii.gz"), "--out", str(tmp_path / "out")]
+    assert main(["predict", *files, "--device", "cpu", "--devices", "2"]) == 2
+    text = capfd.readouterr().err
+    assert text.count("samtailor predict: error:") == 1
+    assert not (tmp_path / "out").exists()
