@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Sequence
 
 from samtailor.distributed.world import world
 from samtailor.errors import ConfigError
+
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def must_launch(devices: int) -> bool:
@@ -55,11 +58,15 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
         rdzv_endpoint="localhost:0",
         max_restarts=0,
     )
+    handlers = {number: signal.getsignal(number) for number in _HANDLED}
     try:
         elastic_launch(config, sys.executable)("-m", "samtailor", *arguments)
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
         return 128 - code if code < 0 else code
-    except SignalException as signal:
-        return 128 + int(signal.sigval)
+    except SignalException as stop:
+        return 128 + int(stop.sigval)
+    finally:  # torch leaves its own
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     return 0
