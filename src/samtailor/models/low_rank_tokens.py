@@ -41,39 +41,48 @@ class ImageTokens:
 class LowRankTokens:
     """Image tokens of B prompts (see the module)."""
 
-    def __init__(self, image: ImageTokens, batch: int) -> None:
+    def __init__(self, image: ImageTokens, batch: int, rows: int) -> None:
+        """Start with the image's tokens for every prompt.
+
+        Args:
+            image: What the prompts share.
+            batch: Number of prompts B.
+            rows: Rows there will be at most: H T of each attention, and one of each normalisation but the first.
+        """
         self.image = image
         self.batch = batch
         self.norms = 0  # normalisations so far: with the network they decide everything that is shared
         self.base = image.tokens
         self.gain: Tensor | None = None  # (B, N); one before the first normalisation
-        self.shares: Tensor | None = None  # (B, R, N)
+        self._rows = image.tokens.new_empty(batch, rows, image.tokens.shape[1])
+        self._used = 0
         self.values: list[Tensor] = []  # of each attention, (B, H, T, d)
         self.weights: list[Tensor] = []  # of each attention, (H, d, C)
         self.constants: list[Tensor] = []  # directions of rows that all prompts share, (C,)
         self.offset: Tensor | None = None  # (C,)
 
+    @property
+    def shares(self) -> Tensor:
+        """(B, R, N)."""
+        return self._rows[:, : self._used]
+
     def times_shared(self, tokens: Tensor, shared: Tensor) -> Tensor:
-        """Products of tokens (B, H, T, d) with something of the image (H, d, N), (B, H T, N)."""
+        """Products of tokens (B, H, T, d) with something of the image (H, d, N): (H, B, T, N), seen as (B, H, T, N)."""
         batch, heads, count, width = tokens.shape
-        if batch == 1:
-            return torch.bmm(tokens[0], shared).view(1, heads * count, -1)
         rows = tokens.transpose(0, 1).reshape(heads, batch * count, width)
-        found = torch.bmm(rows, shared).view(heads, batch, count, -1)
-        return found.transpose(0, 1).reshape(batch, heads * count, -1)
+        return torch.bmm(rows, shared).view(heads, batch, count, -1).transpose(0, 1)
 
     def scores(self, tokens: Tensor, projection: nn.Linear) -> Tensor:
-        """Products of tokens (B, H, T, d) with the projected cells, positions added, (B, H T, N)."""
+        """Products of tokens (B, H, T, d) with the projected cells, positions added, (B, H, T, N)."""
         heads = tokens.shape[1]
         weight = projection.weight.view(heads, -1, projection.weight.shape[1])
         key = (self.norms, id(projection))
         base = self.image.once((*key, "base"), lambda: weight @ self.base)
         place = self.image.once((*key, "place"), lambda: self._place(weight, projection.bias))
         assert self.gain is not None
-        assert self.shares is not None
-        found = self.times_shared(tokens, base).mul_(self.gain[:, None])
-        found += self.times_shared(tokens, place)
-        return found.baddbmm_(self._directions_times(tokens, weight, key), self.shares)
+        own = torch.bmm(self._directions_times(tokens, weight, key), self.shares).view(*tokens.shape[:3], -1)
+        own.addcmul_(self.times_shared(tokens, base), self.gain[:, None, None])
+        return own.add_(self.times_shared(tokens, place))
 
     def attended(self, attention: Any, queries: Tensor) -> Tensor:
         """Tokens (B, T, C) attend to the cells; (B, T, C) after the output projection."""
@@ -85,14 +94,11 @@ class LowRankTokens:
         key = (self.norms, id(projection))
         base = self.image.once((*key, "value"), lambda: (weight @ self.base).transpose(1, 2).contiguous())
         assert self.gain is not None
-        assert self.shares is not None
-        rows = chances @ self.shares.transpose(1, 2)  # (B, H T, R)
-        found = torch.einsum(
-            "bhtr,bhrd->bhtd", rows.view(self.batch, heads, -1, rows.shape[2]), self._directions(weight, key)
-        )
-        chances.mul_(self.gain[:, None])
-        by_head = chances.view(self.batch, heads, -1, chances.shape[2]).transpose(0, 1).flatten(1, 2)  # (H, B T, N)
-        shared = torch.bmm(by_head, base).view(heads, self.batch, -1, base.shape[2]).transpose(0, 1)
+        rows = chances.flatten(1, 2) @ self.shares.transpose(1, 2)  # (B, H T, R)
+        found = rows.view(*chances.shape[:3], -1) @ self._directions(weight, key)
+        by_head = torch.empty_like(chances).view(heads, self.batch, *chances.shape[2:])
+        torch.mul(chances.transpose(0, 1), self.gain[None, :, None], out=by_head)
+        shared = torch.bmm(by_head.flatten(1, 2), base).view(heads, self.batch, -1, base.shape[2]).transpose(0, 1)
         found = (found + shared).transpose(1, 2).flatten(2)
         found += projection.bias if self.offset is None else projection(self.offset)
         output = attention.o_proj if hasattr(attention, "o_proj") else attention.out_proj
@@ -103,13 +109,18 @@ class LowRankTokens:
         """Add what an image-to-token attention gives.
 
         Args:
-            shares: Of each head and token in each cell, (B, H T, N).
+            shares: Of each head and token in each cell, (B, H, T, N).
             values: (B, H, T, d).
             weight: Of the output projection, (C, H d).
             bias: Of the output projection, (C,), if it is not in the image's tokens yet.
+
+        Raises:
+            ValueError: If it comes after a row of a constant: rows of attentions lie first. No SAM is so deep.
         """
-        self.shares = shares if self.shares is None else torch.cat([self.shares, shares], dim=1)
-        # Rows of the constants lie behind those of the attentions before them: there are none before the second.
+        if self.constants:
+            raise ValueError("expected at most two layers, found more")
+        start, self._used = self._used, self._used + shares.shape[1] * shares.shape[2]
+        self._rows[:, start : self._used].view_as(shares).copy_(shares)
         self.values.append(values)
         self.weights.append(weight.T.view(values.shape[1], -1, len(weight)))
         if bias is not None:
@@ -117,27 +128,22 @@ class LowRankTokens:
 
     def normalise(self, norm: nn.LayerNorm) -> None:
         """Layer normalisation of every cell over its channels."""
-        assert self.shares is not None
         if self.offset is not None:
-            assert self.gain is not None
             self.constants.append(self.offset)
-            self.shares = torch.cat([self.shares, torch.ones_like(self.gain)[:, None]], dim=1)
+            self._rows[:, self._used] = 1
+            self._used += 1
         key = (self.norms, "norm")
         self.base = self.image.once((*key, "base"), lambda: self.base - self.base.mean(dim=0))
         self.weights = [weight - weight.mean(dim=-1, keepdim=True) for weight in self.weights]
         self.constants = [constant - constant.mean() for constant in self.constants]
         square = self.image.once((*key, "square"), lambda: self.base.square().sum(dim=0))
-        cross = self._cross(key)
-        gram = self._gram()
-        if self.gain is None:
-            products = torch.baddbmm(cross, gram, self.shares, beta=2)
-            total = products.mul_(self.shares).sum(dim=1) + square
-        else:
-            products = torch.baddbmm(cross.mul_(self.gain[:, None]), gram, self.shares, beta=2)
-            total = products.mul_(self.shares).sum(dim=1) + self.gain.square() * square
-        scale = (total / len(self.base) + norm.eps).rsqrt()
+        products = torch.bmm(self._gram(), self.shares)
+        self._add_cross(products, key)
+        total = products.mul_(self.shares).sum(dim=1)
+        total += square if self.gain is None else self.gain.square() * square
+        scale = (total / len(self.base) + norm.eps).rsqrt_()
         self.gain = scale if self.gain is None else self.gain * scale
-        self.shares = self.shares * scale[:, None]
+        self.shares.mul_(scale[:, None])
         self.base = self.image.once((*key, "scaled"), lambda: self.base * norm.weight[:, None])
         self.weights = [weight * norm.weight for weight in self.weights]
         self.constants = [constant * norm.weight for constant in self.constants]
@@ -147,7 +153,6 @@ class LowRankTokens:
     def projected(self, prompt: int, weight: Tensor, bias: Tensor) -> Tensor:
         """The cells of one prompt through a linear layer (C_out, C), (N, C_out)."""
         assert self.gain is not None
-        assert self.shares is not None
         assert self.offset is not None
         base = self.image.once((self.norms, "projected"), lambda: (weight @ self.base).T.contiguous())
         directions = torch.cat(
@@ -180,16 +185,22 @@ class LowRankTokens:
         """Products of tokens (B, H, T, d) with all rows' projected directions, (B, H T, R)."""
         return (tokens @ self._directions(weight, key).transpose(2, 3)).flatten(1, 2)
 
-    def _cross(self, key: tuple[Any, ...]) -> Tensor:
-        """Products of all rows' directions with the base's cells, (B, R, N)."""
-        parts = []
+    def _add_cross(self, products: Tensor, key: tuple[Any, ...]) -> None:
+        """Add twice the products of all rows' directions with the base's cells to (B, R, N)."""
+        start = 0
         for i, (values, weight) in enumerate(zip(self.values, self.weights, strict=True)):
-            shared = self.image.once((*key, "cross", i), lambda weight=weight: weight @ self.base)
-            parts.append(self.times_shared(values, shared))
+            shared = self.image.once((*key, "cross", i), lambda weight=weight: 2 * (weight @ self.base))
+            found = self.times_shared(values, shared)
+            part = products[:, start : start + found.shape[1] * found.shape[2]].view_as(found)
+            start += found.shape[1] * found.shape[2]
+            if self.gain is None:
+                part.add_(found)
+            else:
+                part.addcmul_(found, self.gain[:, None, None])
         for i, constant in enumerate(self.constants):
-            row = self.image.once((*key, "constant", i), lambda constant=constant: constant @ self.base)
-            parts.append(row.expand(self.batch, 1, -1))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+            row = self.image.once((*key, "constant", i), lambda constant=constant: 2 * (constant @ self.base))
+            assert self.gain is not None
+            products[:, start + i].addcmul_(row, self.gain)
 
     def _gram(self) -> Tensor:
         """Products of all rows' directions among themselves, (B, R, R)."""

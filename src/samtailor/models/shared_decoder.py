@@ -81,7 +81,8 @@ class SharedDecoder:
         """
         tokens = torch.cat([self.output_tokens.expand(len(sparse), -1, -1), sparse], dim=1)
         queries = tokens
-        image = LowRankTokens(self.image, len(sparse))
+        rows = self.first_keys.shape[1] * tokens.shape[1] + 1
+        image = LowRankTokens(self.image, len(sparse), len(self.layers) * rows - 1)
         for i, layer in enumerate(self.layers):
             asked = queries if i == 0 else queries + tokens
             attended = _attention(layer.self_attn, asked, asked, queries)
@@ -98,12 +99,11 @@ class SharedDecoder:
                 scores = image.times_shared(keys * scale, self.first_queries)
             else:
                 scores = image.scores(keys * scale, attention.q_proj)
-            shares = scores.view(*keys.shape[:3], -1).softmax(dim=2).flatten(1, 2)
             values = split_heads(
                 F.linear(queries, attention.v_proj.weight, attention.v_proj.bias), attention.num_attention_heads
             )
             output = _out(attention)
-            image.add(shares, values, output.weight, None if i == 0 else output.bias)
+            image.add(scores.softmax(dim=2), values, output.weight, None if i == 0 else output.bias)
             image.normalise(layer.layer_norm4)
         transformer = self.decoder.transformer
         queries = queries + image.attended(transformer.final_attn_token_to_image, queries + tokens)
@@ -131,7 +131,7 @@ class SharedDecoder:
         if self.fine is not None:
             upscaled = upscaled + self.fine
         norm = decoder.upscale_layer_norm
-        upscaled = F.gelu(F.layer_norm(upscaled, upscaled.shape[-1:], norm.weight, norm.bias, norm.eps))
+        upscaled = _gelu(F.layer_norm(upscaled, upscaled.shape[-1:], norm.weight, norm.bias, norm.eps))
         upscaled = F.linear(upscaled.flatten(0, 1), _as_linear(second.weight), second.bias.repeat(4))
         upscaled = upscaled.view(-1, second.weight.shape[1])  # (16 N, C / 8)
         if self.finer is not None:
@@ -139,7 +139,7 @@ class SharedDecoder:
         hyper = torch.stack(
             [decoder.output_hypernetworks_mlps[token](decoded.mask_tokens[prompt, token]) for token in tokens]
         )
-        masks = hyper @ F.gelu(upscaled).T
+        masks = hyper @ _gelu(upscaled).T
         cells = masks.view(-1, height, width, 2, 2, 2, 2)  # the two halvings' rows and columns
         return cells.permute(0, 1, 3, 5, 2, 4, 6).reshape(len(tokens), 4 * height, 4 * width)
 
@@ -168,6 +168,12 @@ def _attention(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Ten
     found = ((q * attention.scaling) @ k.transpose(2, 3)).softmax(dim=-1) @ v
     output: Tensor = _out(attention)(found.transpose(1, 2).flatten(2))
     return output
+
+
+def _gelu(tokens: Tensor) -> Tensor:
+    """GELU in place: new memory of that size costs as much as the function."""
+    activated: Tensor = torch.ops.aten.gelu_.default(tokens)
+    return activated
 
 
 def _project(attention: Any, projection: Any, tokens: Tensor) -> Tensor:
