@@ -98,6 +98,15 @@ def test_cases_without_label_are_refused_by_name(tmp_path: Path, tiny_base: Base
         evaluate(run, nnunet_folder, "val")
 
 
+def test_an_ignored_background_is_for_land_cover_only(tmp_path: Path, tiny_base: Base, image_folder: Path) -> None:
+    run = make_run(tmp_path / "run", tiny_base, image_folder)
+    scores = evaluate(run, image_folder, protocol="remote-sensing", ignore_background=True)
+    assert scores.confusion is not None
+    assert scores.confusion[0].sum() == 0 < scores.confusion.sum()
+    with pytest.raises(ConfigError, match="expected with the protocol remote-sensing, found 'nnunet'"):
+        evaluate(run, image_folder, protocol="nnunet", ignore_background=True)
+
+
 def test_a_directory_that_is_no_run_is_refused(tmp_path: Path, nnunet_folder: Path) -> None:
     with pytest.raises(ConfigError, match="expected a run"):
         evaluate(tmp_path, nnunet_folder)

@@ -79,6 +79,16 @@ def test_csv_has_a_row_for_each_case_and_class() -> None:
     assert rows[5]["dsc"] == ""
 
 
+def test_a_bound_is_called_one_in_every_table_and_file() -> None:
+    bound = "upper bound, uses the ground truth: the best mask is taken"
+    found = scores(upper_bound=bound)
+    sentence = bound[0].upper() + bound[1:]
+    assert sentence in class_table(found).to_markdown()
+    assert sentence in case_table(found).to_markdown()
+    assert {row["upper_bound"] for row in csv.DictReader(io.StringIO(to_csv(found)))} == {bound}
+    assert found.to_json()["upper_bound"] == bound
+
+
 def test_markdown_is_aligned_and_its_cells_hold_no_bars() -> None:
     table = Table(("name", "value"), (("a|b", "1"), ("long name", "0.25")), ("Read this.",))
     assert table.to_markdown() == (

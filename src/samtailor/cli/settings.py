@@ -95,6 +95,8 @@ class EvaluateConfig:
         device: 'auto' takes a GPU if there is one.
         bootstrap: Resamples of the 95 % intervals.
         seed: Seed of the resamples.
+        ignore_background: Pixels of the first class count nowhere (remote-sensing only), for data whose background
+            means 'not labelled'.
     """
 
     run: str
@@ -106,6 +108,7 @@ class EvaluateConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     bootstrap: int = 1000
     seed: int = 0
+    ignore_background: bool = False
 
 
 @dataclass(frozen=True)

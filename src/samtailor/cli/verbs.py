@@ -122,6 +122,7 @@ def evaluate(config: EvaluateConfig) -> int:
             config.bootstrap,
             config.seed,
             lambda done, total: bars("cases", done, total),
+            config.ignore_background,
         )
     print(to_markdown(scores))
     print(f"tables and figures   {out}")

@@ -16,7 +16,7 @@ from samtailor.evaluation.predictions import PredictedCase, score_and_write
 from samtailor.evaluation.scores import Scores
 from samtailor.inference.ahead import ahead
 from samtailor.inference.predictor import Predictor
-from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
+from samtailor.metrics.protocols import PROTOCOLS, ProtocolName, require_background_rule
 from samtailor.training.run import Run
 
 Progress = Callable[[float, int], None]
@@ -34,6 +34,7 @@ def evaluate(
     bootstrap: int = 1000,
     seed: int = 0,
     progress: Progress | None = None,
+    ignore_background: bool = False,
 ) -> Scores:
     """Score the segmenter of a run on a split of a labelled folder, and write tables and figures.
 
@@ -50,6 +51,7 @@ def evaluate(
         bootstrap: Resamples of the 95 % intervals.
         seed: Seed of the bootstrap.
         progress: Reports finished cases.
+        ignore_background: Whether pixels whose true class is the first count nowhere (remote-sensing only).
 
     Returns:
         The scores, as written.
@@ -63,15 +65,16 @@ def evaluate(
         raise ConfigError(f"protocol: expected one of {', '.join(PROTOCOLS)}; found '{protocol}'")
     directory = Run(run)
     dataset = open_dataset(data, directory.read_config().fold)
+    rules = protocol or protocol_of(dataset)
+    require_background_rule(ignore_background, rules)
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
     segmenter = directory.segmenter()
     check_classes(dataset, segmenter.labels)
     predictor = Predictor(segmenter.for_inference(), batch_size, device)
     cases = predict_cases(predictor, files, dataset.labels, progress)
     source = {"data": dataset.root.resolve().name, "split": split, "run": run.resolve().name}
-    rules = protocol or protocol_of(dataset)
     out = out or run / "evaluation" / split
-    return score_and_write(cases, dataset.labels, rules, out, bootstrap, seed, source)
+    return score_and_write(cases, dataset.labels, rules, out, bootstrap, seed, source, None, ignore_background)
 
 
 def protocol_of(dataset: Dataset) -> ProtocolName:

@@ -7,7 +7,7 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.formats.atomic import atomic
-from samtailor.data.labels import LabelSpace
+from samtailor.data.labels import IGNORE, LabelSpace
 from samtailor.evaluation.confusion_figure import confusion_figure
 from samtailor.evaluation.figures import box_plot, overlay_figure, save_figure
 from samtailor.evaluation.grid import Grid
@@ -61,6 +61,7 @@ def score_and_write(
     seed: int = 0,
     source: Mapping[str, Any] | None = None,
     upper_bound: str | None = None,
+    ignore_background: bool = False,
 ) -> Scores:
     """Score predictions, whoever made them, and write tables and figures.
 
@@ -77,19 +78,25 @@ def score_and_write(
         seed: Seed of the bootstrap.
         source: What is scored, see `Scores`.
         upper_bound: Why the scores are a bound only, see `Scores`.
+        ignore_background: Whether pixels whose true class is the first count nowhere (see `Scores`).
     """
     scored: list[Future[CaseScore]] = []
     with tempfile.TemporaryDirectory(prefix="samtailor-") as scratch, ThreadPoolExecutor(1) as scorer:
         views: list[Path] = []
-        for case in cases:
+        for case in map(without_background, cases) if ignore_background else cases:
             if scored:
                 scored[-1].result()
             views.append(Path(scratch) / f"{len(views)}.npz")
             scored.append(scorer.submit(_score_one, case, labels, protocol, views[-1]))
         results = tuple(score.result() for score in scored)
-        scores = Scores(labels, protocol, results, resamples, seed, upper_bound, source or {})
+        scores = Scores(labels, protocol, results, resamples, seed, upper_bound, source or {}, ignore_background)
         write_results(scores, out, lambda index: View.load(views[index]))
     return scores
+
+
+def without_background(case: PredictedCase) -> PredictedCase:
+    """The case with the pixels of the first true class ignored."""
+    return replace(case, truth=np.where(case.truth == 0, np.int16(IGNORE), case.truth))
 
 
 def _score_one(case: PredictedCase, labels: LabelSpace, protocol: ProtocolName, view: Path) -> CaseScore:

@@ -23,7 +23,7 @@ from samtailor.evaluation.measure import measure
 from samtailor.evaluation.predictions import write_results
 from samtailor.evaluation.scores import CaseScore, Scores
 from samtailor.evaluation.view import View
-from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
+from samtailor.metrics.protocols import PROTOCOLS, ProtocolName, require_background_rule
 
 Progress = Callable[[float, int], None]
 """Called with the number of cases done and of all cases."""
@@ -73,19 +73,6 @@ def score(config: ScoreConfig, progress: Progress | None = None) -> Scores:
     draw = (lambda index: _view(pairs[index], files[pairs[index].name], labels)) if files else None
     write_results(scores, Path(config.out) if config.out else Path(config.predictions) / "scores", draw)
     return scores
-
-
-def require_background_rule(ignore_background: bool, protocol: ProtocolName) -> None:
-    """Refuse to leave the background out where the protocol counts it.
-
-    Raises:
-        ConfigError: If it is asked for with another protocol than remote-sensing.
-    """
-    if ignore_background and protocol != "remote-sensing":
-        raise ConfigError(
-            f"ignore_background: expected with the protocol remote-sensing, found '{protocol}'; leave it out, or give "
-            "the data an ignore id"
-        )
 
 
 def _check(config: ScoreConfig) -> None:

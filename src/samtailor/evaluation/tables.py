@@ -152,7 +152,7 @@ def _background(scores: Scores) -> tuple[str, ...]:
     if scores.protocol != "remote-sensing":
         return ()
     name = scores.labels.names[0]
-    return (f"'{name}' counts as a class like any other; --ignore_background leaves its pixels out.",)
+    return (f"'{name}' counts as a class like any other; --ignore_background (evaluate, score) leaves its pixels out.",)
 
 
 def _sentence(rules: Mapping[str, Any], metric: Metric) -> str:

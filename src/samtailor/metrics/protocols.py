@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from samtailor.errors import ConfigError
 from samtailor.metrics.class_names import key_of
 from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
 
@@ -210,3 +211,16 @@ _ALL: tuple[Protocol, ...] = (
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {protocol.name: protocol for protocol in _ALL}
 """The protocols by name."""
+
+
+def require_background_rule(ignore_background: bool, protocol: ProtocolName) -> None:
+    """Refuse to leave the background out where the protocol counts it.
+
+    Raises:
+        ConfigError: If it is asked for with another protocol than remote-sensing.
+    """
+    if ignore_background and protocol != "remote-sensing":
+        raise ConfigError(
+            f"ignore_background: expected with the protocol remote-sensing, found '{protocol}'; leave it out, or give "
+            "the data an ignore id"
+        )
