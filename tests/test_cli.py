@@ -124,6 +124,7 @@ def test_dotted_flags_reach_the_settings() -> None:
     assert (config.loss.class_weights, config.sampling.field, config.checkpointing) == ("auto", 128, True)
     assert (config.intensity.kind, config.intensity.values) == ("range", (0.0, 255.0))
     assert parsed("train", "data", "--out", "run", "--loss.class_weights", "[1, 50]").loss.class_weights == [1.0, 50.0]
+    assert parsed("train", "data", "--out", "run", "--loss.resolution", "full").loss.resolution == "full"
 
 
 def test_the_command_line_counts_more_than_the_file_wherever_it_stands(tmp_path: Path) -> None:

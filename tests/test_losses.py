@@ -104,3 +104,47 @@ def test_targets_come_to_the_resolution_of_the_logits(target: torch.Tensor) -> N
 def test_an_index_that_is_no_class_is_refused(target: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="expected indices in"):
         ClassAwareLoss()(torch.zeros(2, 2, 8, 8), target)
+
+
+def enlarged(tensor: torch.Tensor, times: int = 4) -> torch.Tensor:
+    """Every pixel repeated."""
+    return tensor.repeat_interleave(times, -2).repeat_interleave(times, -1)
+
+
+@pytest.mark.parametrize("batch_dice", [True, False])
+def test_full_resolution_is_the_loss_of_enlarged_logits(target: torch.Tensor, batch_dice: bool) -> None:
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    large = enlarged(target)
+    large[0, 5:9, 3:7] = IGNORE
+    weights = torch.tensor([1.0, 2.0, 50.0])
+    full = ClassAwareLoss(class_weights=weights, batch_dice=batch_dice, resolution="full")
+    low = ClassAwareLoss(class_weights=weights, batch_dice=batch_dice)
+    by_hand = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+    assert torch.isclose(full(logits, large), low(by_hand, large))
+    assert not torch.isclose(full(logits, large), low(logits, large))
+    assert torch.isclose(full(logits, target), low(logits, target))
+    parts = [full.sums(logits[i : i + 1], large[i : i + 1]) for i in range(2)]
+    assert torch.isclose(full.of_sums(sum(parts)), full(logits, large))
+
+
+def test_full_resolution_has_the_gradient_of_its_loss(target: torch.Tensor) -> None:
+    loss = ClassAwareLoss(resolution="full")
+    large = enlarged(target[:, :4, :4])
+    large[1, 2:9] = IGNORE
+    logits = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    gradient = torch.autograd.grad(loss(logits, large), logits)[0]
+    for place in ((0, 0, 0, 0), (0, 1, 2, 3), (1, 2, 3, 1)):
+        step = torch.zeros_like(logits)
+        step[place] = 1e-2
+        with torch.no_grad():
+            slope = (loss(logits + step, large) - loss(logits - step, large)) / 2e-2
+        assert torch.isclose(gradient[place], slope, rtol=1e-2, atol=1e-5)
+
+
+def test_pixels_that_full_resolution_ignores_move_no_logit(target: torch.Tensor) -> None:
+    large = enlarged(target)
+    large[:, :, 16:] = IGNORE
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    (gradient,) = torch.autograd.grad(ClassAwareLoss(resolution="full")(logits, large), logits)
+    assert gradient[..., :4].abs().sum() > 0
+    assert (gradient[..., 5:] == 0).all()

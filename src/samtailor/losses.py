@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,7 +29,12 @@ class ClassAwareLoss(nn.Module):
     class_weights: Tensor | None
 
     def __init__(
-        self, ce: float = 0.3, dice: float = 0.7, class_weights: Tensor | None = None, batch_dice: bool = True
+        self,
+        ce: float = 0.3,
+        dice: float = 0.7,
+        class_weights: Tensor | None = None,
+        batch_dice: bool = True,
+        resolution: Literal["low", "full"] = "low",
     ) -> None:
         """Set the weights.
 
@@ -36,11 +43,13 @@ class ClassAwareLoss(nn.Module):
             dice: Weight of the Dice loss, lambda 2.
             class_weights: Weight of each class in the cross entropy, (K,).
             batch_dice: Dice over all pixels of the batch, rather than per image.
+            resolution: 'low' brings the target to the size of the logits, 'full' the logits to that of the target.
         """
         super().__init__()
         self.ce = ce
         self.dice = dice
         self.batch_dice = batch_dice
+        self.resolution = resolution
         self.register_buffer("class_weights", class_weights)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -48,7 +57,7 @@ class ClassAwareLoss(nn.Module):
 
         Args:
             logits: Class scores before softmax, (B, K, h, w).
-            target: Class indices, (B, H, W), integer; brought to the resolution of the logits.
+            target: Class indices, (B, H, W), integer.
 
         Returns:
             Scalar loss; zero if every pixel is ignored.
@@ -72,7 +81,9 @@ class ClassAwareLoss(nn.Module):
         if target.max() >= classes or target.min() < IGNORE:
             raise ValueError(f"target: expected indices in [0, {classes}), found up to {target.max().item()}")
         logits = logits.float()
-        if target.shape[1:] != logits.shape[2:]:
+        if target.shape[1:] != logits.shape[2:] and self.resolution == "full":
+            logits = F.interpolate(logits, target.shape[1:], mode="bilinear", align_corners=False)
+        elif target.shape[1:] != logits.shape[2:]:
             resized = F.interpolate(target[:, None].float(), logits.shape[2:], mode="nearest-exact")
             target = resized[:, 0].long()
         valid = target != IGNORE

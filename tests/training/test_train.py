@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,11 +19,13 @@ import torch
 import yaml
 
 import samtailor
+from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError, DataError
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.recipes.config import RecipeName
-from samtailor.training.config import OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.config import LossConfig, OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.resolve import resolve
 from samtailor.training.run import Run
 from samtailor.training.train import resume, train
 from tests import generate
@@ -91,6 +93,31 @@ def test_the_resolved_config_repeats_the_run(tiny_base: Base, image_folder: Path
     assert content["intensity"] == {"kind": "range", "values": [0.0, 255.0]}
     second = train(TrainConfig(**{**vars(first.read_config()), "out": str(tmp_path / "b")}))
     assert rows_of(first) == rows_of(second)
+
+
+def test_the_loss_is_taken_at_the_resolution_that_is_asked_for(
+    any_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    def loss(resolution: Literal["low", "full"]) -> str:
+        config = config_of(nnunet_folder, tmp_path / resolution, epochs=1)
+        sampling = SamplingConfig(image_size=64)
+        changed = dataclasses.replace(
+            config, base=any_base.name, sampling=sampling, loss=LossConfig(resolution=resolution)
+        )
+        return rows_of(train(changed))[0]["loss"]
+
+    logits_are_full = any_base.stride == 4
+    assert (loss("low") == loss("full")) == logits_are_full
+
+
+def test_configs_of_older_versions_are_read(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    config = resolve(config_of(nnunet_folder, tmp_path / "run"), open_dataset(nnunet_folder))
+    run = Run(tmp_path / "run")
+    run.write_config(config)
+    content = yaml.safe_load(run.config_file.read_text())
+    del content["loss"]["resolution"]
+    run.config_file.write_text(yaml.safe_dump(content))
+    assert run.read_config() == config
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:

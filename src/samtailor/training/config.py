@@ -78,12 +78,15 @@ class LossConfig:
         class_weights: Weights of the classes in the cross entropy; 'auto' computes them from the training data
             (square root of the inverse frequency, at most 50); None weighs pixels equally.
         batch_dice: Dice over all pixels of the batch, rather than per image.
+        resolution: 'low' takes the loss on the network's own logits, whose side is 4 cells for each of the image
+            embedding; 'full' enlarges them to the network's input first, which takes more memory.
     """
 
     ce: float = 0.3
     dice: float = 0.7
     class_weights: list[float] | Literal["auto"] | None = None
     batch_dice: bool = True
+    resolution: Literal["low", "full"] = "low"
 
 
 @dataclass(frozen=True)

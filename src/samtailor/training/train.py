@@ -280,7 +280,8 @@ def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
             tensor = balancing_weights(shares)
         case _:
             tensor = torch.tensor(weights)
-    return ClassAwareLoss(config.loss.ce, config.loss.dice, tensor, config.loss.batch_dice)
+    loss = config.loss
+    return ClassAwareLoss(loss.ce, loss.dice, tensor, loss.batch_dice, loss.resolution)
 
 
 def precision_of(config: TrainConfig, device: torch.device) -> Any:
