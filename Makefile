@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The environment is made once, and again when what it is made of has changed.
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test lint
+.PHONY: install demo test bench lint
 
 install: $(INSTALLED)
 
@@ -23,6 +23,11 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# LINES names lines (all usual ones if empty), OPTIONS what else `python -m benchmarks --help` tells of.
+bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks $(if $(LINES),--lines $(LINES)) $(OPTIONS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks.upstream_tiny_vit import UpstreamTinyViT
 from torch import Tensor, nn
 
+from benchmarks.upstream_tiny_vit import UpstreamTinyViT
 from samtailor.models import tiny_vit
 from samtailor.models.gelu import gelu
 from samtailor.models.tiny_vit import MBConv, TinyViT, TinyViTBlock, TinyViTConfig
