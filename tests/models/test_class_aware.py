@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from samtailor.inference.predictor import pack, unpack
 from samtailor.models.class_aware import ClassAwareSam, Prompts, StackedHypernetworks, source_tokens
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import Base, find_base, load_base
-from samtailor.recipes.config import LoRA
+from samtailor.recipes.config import Adapter, HeadOnly, LoRA, Recipe
+from tests.recipes.test_recipes import described, segmenter_of, train_a_little
 
 
 @pytest.mark.parametrize("classes", [2, 6, 14, 150])
@@ -81,6 +83,42 @@ def test_recomputed_activations_take_less_memory_and_give_the_same_gradients(any
         kept.append(sum(stored))
         gradients.append({n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None})
     assert kept[1] < 0.6 * kept[0]
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_the_image_encoder_can_be_split_between_any_two_blocks(any_base: Base) -> None:
+    encoder = ClassAwareSam(load_base(any_base.name), 3).image_encoder
+    images = torch.rand(2, 3, 96, 96)
+    with torch.no_grad():
+        whole = encoder.suffix(encoder.prefix(images, 0), 0)
+        for count in range(1, len(encoder.steps) + 1):
+            state = encoder.prefix(images, count)
+            assert [tuple(x.shape[1:]) for x in state] == encoder.prefix_shapes(96, count)
+            kept = [x.clone() for x in state]
+            for found, expected in zip(encoder.suffix(state, count), whole, strict=True):
+                torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+            assert all(torch.equal(a, b) for a, b in zip(state, kept, strict=True))
+
+
+@pytest.mark.parametrize(
+    "recipe", [LoRA(rank=2, last_blocks=1), Adapter(last_blocks=2), LoRA(rank=2), HeadOnly()], ids=described
+)
+def test_from_what_is_frozen_come_the_same_features_and_gradients(recipe: Recipe, any_base: Base) -> None:
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    segmenter = segmenter_of(any_base, recipe)
+    train_a_little(segmenter, images)
+    with torch.inference_mode():
+        packed = pack(segmenter.encode_frozen(images))
+    state = unpack(packed.clone(), segmenter.network.frozen_shapes(64))
+    gradients = []
+    for features in (segmenter.encode(images), segmenter.encode_rest(state)):
+        segmenter.zero_grad()
+        segmenter.decode(features).square().mean().backward()
+        gradients.append({n: p.grad.clone() for n, p in segmenter.named_parameters() if p.grad is not None})
+    for found, expected in zip(segmenter.encode_rest(state), segmenter.encode(images), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)

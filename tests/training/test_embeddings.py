@@ -11,10 +11,11 @@ import torch
 from samtailor.data.intensity import Range
 from samtailor.data.labels import LabelSpace
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import ConfigError
 from samtailor.inference.predictor import Predictor
 from samtailor.models.segmenter import Segmenter
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import HeadOnly
+from samtailor.recipes.config import Adapter, HeadOnly, LoRA
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
 from samtailor.training.samples import choose_slices
 from tests.training.cases import cached_case
@@ -55,6 +56,25 @@ def test_a_broken_file_is_rebuilt_and_never_used(cache: EmbeddingCache, damage: 
         case _:
             file.with_suffix(".crc32").unlink()
     np.testing.assert_array_equal(cache.load(case, pieces), first)
+
+
+def test_each_first_adapted_block_has_entries_of_its_own(tiny_base: Base, tmp_path: Path) -> None:
+    case = cached_case(LABELS)
+    recipes = (HeadOnly(), LoRA(last_blocks=1), LoRA(last_blocks=2), Adapter(last_blocks=1))
+    for recipe, entries in zip(recipes, (1, 2, 3, 3), strict=True):
+        segmenter = Segmenter.create(tiny_base.name, recipe, LABELS, Preprocessing(Range(), 32, 24, 1))
+        EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path).load(case, windows_of(case, segmenter))
+        assert len(list(tmp_path.glob("*.npy"))) == entries
+
+
+def test_what_half_precision_cannot_hold_is_refused(tiny_base: Base, tmp_path: Path) -> None:
+    segmenter = Segmenter.create(tiny_base.name, LoRA(last_blocks=1), LABELS, Preprocessing(Range(), 32, 24, 1))
+    with torch.no_grad():
+        segmenter.network.image_encoder.patch_embed[2].norm.bias.fill_(1e9)
+    cache, case = EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path), cached_case(LABELS)
+    with pytest.raises(ConfigError, match="half precision"):
+        cache.load(case, windows_of(case, segmenter))
+    assert not list(tmp_path.iterdir())
 
 
 def test_samples_pair_each_window_with_its_target(cache: EmbeddingCache) -> None:

@@ -19,7 +19,7 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.models.zoo import Base
 from samtailor.recipes.config import RecipeName
 from samtailor.training import measure as measuring
-from samtailor.training.config import OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.config import AugmentConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.estimate import Estimate, estimate, flags_of
 from samtailor.training.estimate_table import in_bytes, in_time, render
 from samtailor.training.measure import Job, Measurement, measure
@@ -52,6 +52,18 @@ def measured_here(config: TrainConfig, scratch: Path) -> Estimate:
     """Estimate in this process, which knows the tiny base."""
     count = iter(range(100))
     return estimate(config, measure=lambda job, limit: measure(job, scratch / str(next(count))))
+
+
+def test_what_frozen_blocks_give_is_measured_and_counted(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    still = AugmentConfig(affine=0, intensity=0)
+    config = replace(config_of(nnunet_folder), last_blocks=1, cache_frozen=True, augment=still)
+    given = measured_here(config, tmp_path).options[0]
+    assert given.measured is not None
+    # TinyViT before its last block: 16 channels at a quarter of the image side, in half precision.
+    assert given.measured.embedding_bytes == 2 * 16 * 16 * 16
+    assert given.measured.embedding_seconds > 0
+    assert given.disk is not None
+    assert given.disk % given.measured.embedding_bytes == 0
 
 
 def by_rule(config: TrainConfig, suffices: Rule) -> Estimate:
@@ -196,7 +208,7 @@ def test_the_flags_are_those_of_train(tiny_base: Base, nnunet_folder: Path) -> N
 def test_estimate_stands_where_train_stood(tiny_base: Base, tmp_path: Path) -> None:
     flags = ["data", "--out", "run", "--recipe", "adapter", "--optim.lr", "0.1", "--checkpointing"]
     configs = [parse(parser_of(name, VERBS[name]), VERBS[name].settings, flags) for name in ("train", "estimate")]
-    assert configs[1].training() == configs[0]
+    assert configs[1].training() == configs[0].training()
     file = tmp_path / "config.yaml"
     file.write_text("data: theirs\nout: run\nrank: 8\n")
     config = parse(parser_of("estimate", VERBS["estimate"]), VERBS["estimate"].settings, ["--config", str(file)])

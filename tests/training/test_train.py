@@ -19,12 +19,13 @@ import torch
 import yaml
 
 import samtailor
+from samtailor.cli import main
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError, DataError
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.recipes.config import RecipeName
-from samtailor.training.config import LossConfig, OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.config import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.resolve import resolve
 from samtailor.training.run import Run
 from samtailor.training.train import resume, train
@@ -118,6 +119,56 @@ def test_configs_of_older_versions_are_read(tiny_base: Base, nnunet_folder: Path
     del content["loss"]["resolution"]
     run.config_file.write_text(yaml.safe_dump(content))
     assert run.read_config() == config
+
+
+@pytest.mark.parametrize("recipe", ["lora", "adapter"])
+def test_frozen_blocks_kept_on_disk_give_the_training_without_them(
+    recipe: RecipeName, any_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path / "home"))
+    flags = f"--base {any_base.name} --recipe {recipe} --last_blocks 1 --epochs 2 --sampling.image_size 64 --device cpu"
+    unchanged = "--sampling.empty 0 --augment.flip none --augment.affine 0 --augment.intensity 0"
+    words = ["train", str(nnunet_folder), *flags.split(), *unchanged.split()]
+    assert main([*words, "--out", str(tmp_path / "plain")]) == 0
+    assert not (tmp_path / "home" / "embeddings").exists()
+    assert main([*words, "--out", str(tmp_path / "kept"), "--cache_frozen"]) == 0
+    entries = list((tmp_path / "home" / "embeddings").glob("*.npy"))
+    assert len(entries) == 5  # four training cases and one for validation
+    plain, kept = (rows_of(Run(tmp_path / name)) for name in ("plain", "kept"))
+    for expected, found in zip(plain, kept, strict=True):
+        for name in ("loss", "dsc"):
+            assert float(found[name]) == pytest.approx(float(expected[name]), rel=2e-2, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--last_blocks 1", "found random changes (affine 0.5, intensity 0.15); turn them off"),
+        ("--recipe head-only", "expected the recipe lora, or adapter without depth, with some --last_blocks"),
+        ("", "last_blocks None"),
+        ("--last_blocks 1 --recipe adapter --depth", "found the recipe adapter, last_blocks 1, depth"),
+    ],
+)
+def test_what_changes_from_epoch_to_epoch_is_not_cached(
+    flags: str, message: str, tiny_base: Base, nnunet_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", str(nnunet_folder), "--out", str(tmp_path / "run"), "--base", tiny_base.name, "--cache_frozen"]
+    assert main([*words, *flags.split()]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_there_must_be_frozen_blocks_to_cache(nnunet_folder: Path, tmp_path: Path, any_base: Base) -> None:
+    still = AugmentConfig(affine=0, intensity=0)
+    config = dataclasses.replace(config_of(nnunet_folder, tmp_path / "run"), base=any_base.name, augment=still)
+    sampling = SamplingConfig(image_size=64)
+    config = dataclasses.replace(config, sampling=sampling, last_blocks=99, cache_frozen=True, epochs=1)
+    if any_base.family == "tiny-vit":  # its first stage has no attention that could be adapted
+        train(config)
+    else:
+        with pytest.raises(ConfigError, match=r"last_blocks: expected fewer than all \d+ blocks"):
+            train(config)
+        assert not (tmp_path / "run").exists()
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:

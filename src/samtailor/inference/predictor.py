@@ -69,7 +69,7 @@ class Predictor:
         Args:
             image: Slices in [0, 1], (S, C, H, W).
             progress: Called with the number of finished slices.
-            embeddings: Packed feature maps of all windows in order, if they are known; (windows, N).
+            embeddings: What `embeddings` gave of all windows in order, if it is known; (windows, N).
 
         Returns:
             Class indices, (S, H, W).
@@ -156,13 +156,14 @@ class Predictor:
     def _decoded(
         self, embeddings: NDArray[np.float16], batches: Iterable[list[Piece]]
     ) -> Iterator[tuple[list[Piece], Tensor]]:
-        """Batches and their logits (B, K, n, n), from known feature maps."""
-        shapes = self.segmenter.network.feature_shapes(self.segmenter.preprocessing.image_size)
+        """Batches and their logits (B, K, n, n), from what the frozen part of the image encoder gave."""
+        shapes = self.segmenter.network.frozen_shapes(self.segmenter.preprocessing.image_size)
         start = 0
         for batch in batches:
             known = torch.from_numpy(embeddings[start : start + len(batch)].astype(np.float32))
             start += len(batch)
-            yield batch, self.segmenter.decode(unpack(known.to(self.segmenter.device), shapes))
+            state = unpack(known.to(self.segmenter.device), shapes)
+            yield batch, self.segmenter.decode(self.segmenter.encode_rest(state))
 
     def _inputs(self, image: Slices, pieces: list[Piece]) -> Tensor:
         """Network inputs of windows, (B, 3, N, N), on the CPU."""
@@ -171,10 +172,10 @@ class Predictor:
 
     @torch.inference_mode()
     def embeddings(self, image: Slices, pieces: list[Piece]) -> Iterator[NDArray[np.float16]]:
-        """Feature maps of windows, batch by batch, each window's packed into one row, (B, N)."""
+        """Packed outputs of the frozen part of the image encoder for windows, batch by batch, (B, N)."""
         for start in range(0, len(pieces), self.batch_size):
             inputs = self._inputs(image, pieces[start : start + self.batch_size])
-            yield pack(self.segmenter.encode(inputs.to(self.segmenter.device))).half().cpu().numpy()
+            yield pack(self.segmenter.encode_frozen(inputs.to(self.segmenter.device))).half().cpu().numpy()
 
 
 def _batches(slices: int, windows: list[Window], group: int, size: int) -> Iterator[list[Piece]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 CHUNK = 2**19
 """Numbers of tokens an MLP transforms at once, 2 MB: its hidden layer, four times that, stays in the last cache."""
@@ -12,6 +15,29 @@ CHUNK = 2**19
 def needs_graph(block: nn.Module, tokens: Tensor) -> bool:
     """Whether a gradient will flow into a block, or through it."""
     return torch.is_grad_enabled() and (tokens.requires_grad or any(p.requires_grad for p in block.parameters()))
+
+
+def run_block(block: nn.Module, tokens: Tensor, recompute: bool) -> Tensor:
+    """What a block gives, without a graph where nothing in or before it is trained.
+
+    Args:
+        block: The block.
+        tokens: What it takes.
+        recompute: Whether the backward pass computes its activations again instead of keeping them.
+    """
+    output: Tensor
+    with torch.set_grad_enabled(needs_graph(block, tokens)):
+        if recompute and torch.is_grad_enabled():
+            output = checkpoint(block, tokens, use_reentrant=False)
+        else:
+            output = block(tokens)
+    return output
+
+
+def frozen_blocks(blocks: Sequence[nn.Module]) -> int:
+    """How many blocks stand before the first one with a trained parameter."""
+    trained = [any(parameter.requires_grad for parameter in block.parameters()) for block in blocks]
+    return trained.index(True) if True in trained else len(trained)
 
 
 def added(update: Tensor, tokens: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers.models.sam.modeling_sam import SamFeedForward, SamMaskDecoder
 from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MaskDecoder
 
+from samtailor.models.blocks import frozen_blocks
 from samtailor.models.sam import AnySizeSam, VitEncoder, grid_positions
 from samtailor.models.sam2 import STRIDE, Hiera, HieraSam
 from samtailor.models.tiny_vit import TinyViT
@@ -157,6 +158,7 @@ class ClassAwareSam(nn.Module):
             classes: Number of classes K, background included.
         """
         super().__init__()
+        self.image_encoder: VitEncoder | TinyViT | HieraImageEncoder
         self.image_encoder = HieraImageEncoder(base) if isinstance(base, HieraSam) else base.vision_encoder
         self.prompt_encoder = base.prompt_encoder
         self.mask_decoder = ClassAwareMaskDecoder(base.mask_decoder, classes)
@@ -171,7 +173,35 @@ class ClassAwareSam(nn.Module):
         """
         if not isinstance(self.image_encoder, HieraImageEncoder):
             return (self.image_encoder(images).last_hidden_state,)
-        embedding, finer, fine = self.image_encoder(images)
+        return self._narrowed(self.image_encoder(images))
+
+    @property
+    def frozen_steps(self) -> int | None:
+        """Steps of the image encoder before the first trained one; None if nothing that `encode` does is trained."""
+        if not any(parameter.requires_grad for parameter in self.image_encoder.parameters()):
+            return None
+        return frozen_blocks(self.image_encoder.steps)
+
+    def encode_frozen(self, images: Tensor) -> Features:
+        """`encode` up to the first trained step: always the same of the same image; the embedding must be frozen."""
+        steps = self.frozen_steps
+        return self.encode(images) if steps is None else self.image_encoder.prefix(images, steps)
+
+    def encode_rest(self, state: Features) -> Features:
+        """What `encode` gives, from what `encode_frozen` gave."""
+        steps = self.frozen_steps
+        return state if steps is None else self._narrowed(self.image_encoder.suffix(state, steps))
+
+    def frozen_shapes(self, image_size: int) -> list[tuple[int, int, int]]:
+        """Shapes of what `encode_frozen` gives of one square image of that side."""
+        steps = self.frozen_steps
+        return self.feature_shapes(image_size) if steps is None else self.image_encoder.prefix_shapes(image_size, steps)
+
+    def _narrowed(self, maps: Features) -> Features:
+        """Maps of the image encoder with as many channels as the mask decoder takes."""
+        if not self.mask_decoder.high_resolution:
+            return maps
+        embedding, finer, fine = maps
         return embedding, self.mask_decoder.conv_s0(finer), self.mask_decoder.conv_s1(fine)
 
     def feature_shapes(self, image_size: int) -> list[tuple[int, int, int]]:
@@ -243,6 +273,26 @@ class HieraImageEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Features:
         """Normalised images (B, 3, H, W) to (B, C, h, w), (B, C, 4h, 4w), (B, C, 2h, 2w)."""
-        finer, fine, embedding = self.trunk(images).fpn_hidden_states
+        return self.suffix(self.prefix(images, 0), 0)
+
+    @property
+    def steps(self) -> list[nn.Module]:
+        """Blocks of the trunk in their order."""
+        return list(self.trunk.backbone.blocks)
+
+    def prefix(self, images: Tensor, count: int) -> Features:
+        """What `Hiera.prefix` gives: also finished stages, which the finer maps are made of."""
+        state: Features = self.trunk.backbone.prefix(images, count)
+        return state
+
+    def suffix(self, state: Features, count: int) -> Features:
+        """What `forward` gives, from what `prefix` gave."""
+        maps, _ = self.trunk.neck(self.trunk.backbone.suffix(state, count))
+        embedding, fine, finer = maps[-3:]
         # An image is a video without memory.
         return embedding + self.no_memory_embedding.view(1, -1, 1, 1), finer, fine
+
+    def prefix_shapes(self, side: int, count: int) -> list[tuple[int, int, int]]:
+        """Shapes of what `prefix` gives of one square image of that side."""
+        shapes: list[tuple[int, int, int]] = self.trunk.backbone.prefix_shapes(side, count)
+        return shapes

@@ -8,13 +8,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import SamConfig, SamModel, SamVisionConfig
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.sam.modeling_sam import SamMLPBlock, SamPatchEmbeddings, SamVisionNeck
 
 from samtailor.models.attention import RelativeAttention
-from samtailor.models.blocks import added, needs_graph, transform_
+from samtailor.models.blocks import added, run_block, transform_
 
 # Meta trained with LayerNorm's default; transformers' default of 1e-6 moves the logits by 1e-3 (design.md).
 TWO_WAY_LAYER_NORM_EPS = 1e-5
@@ -142,15 +141,33 @@ class VitEncoder(nn.Module):
         Returns:
             Output whose `last_hidden_state` is the image embedding, (B, 256, H / 16, W / 16).
         """
-        tokens = self.patch_embed.projection(pixel_values).permute(0, 2, 3, 1)
+        (embedding,) = self.suffix(self.prefix(pixel_values, 0), 0)
+        return BaseModelOutput(last_hidden_state=embedding)
+
+    @property
+    def steps(self) -> list[nn.Module]:
+        """Blocks in their order."""
+        return list(self.layers)
+
+    def prefix(self, images: Tensor, count: int) -> tuple[Tensor, ...]:
+        """Tokens after the first blocks, (B, h, w, C)."""
+        tokens = self.patch_embed.projection(images).permute(0, 2, 3, 1)
         tokens = tokens + resize_positions(self.pos_embed, tokens.shape[1], tokens.shape[2])
-        for block in self.layers:
-            with torch.set_grad_enabled(needs_graph(block, tokens)):
-                if self.gradient_checkpointing and torch.is_grad_enabled():
-                    tokens = checkpoint(block, tokens, use_reentrant=False)
-                else:
-                    tokens = block(tokens)
-        return BaseModelOutput(last_hidden_state=self.neck(tokens))
+        return (self._run(tokens, self.steps[:count]),)
+
+    def suffix(self, state: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+        """The image embedding, from what `prefix` gave."""
+        return (self.neck(self._run(state[0], self.steps[count:])),)
+
+    def prefix_shapes(self, side: int, count: int) -> list[tuple[int, int, int]]:
+        """Shape of what `prefix` gives of one square image of that side."""
+        cells = side // self.patch_embed.projection.stride[0]
+        return [(cells, cells, self.pos_embed.shape[-1])]
+
+    def _run(self, tokens: Tensor, blocks: list[nn.Module]) -> Tensor:
+        for block in blocks:
+            tokens = run_block(block, tokens, self.gradient_checkpointing)
+        return tokens
 
 
 def resize_positions(positions: Tensor, height: int, width: int) -> Tensor:

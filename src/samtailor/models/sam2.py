@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import Sam2Config, Sam2Model
 from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig
 from transformers.models.sam2.modeling_sam2 import (
@@ -19,9 +19,11 @@ from transformers.models.sam2.modeling_sam2 import (
 )
 
 from samtailor.models.attention import PoolingAttention, max_pool
-from samtailor.models.blocks import needs_graph, transform_
+from samtailor.models.blocks import run_block, transform_
 from samtailor.models.sam import decoder_config, grid_positions
 from samtailor.models.windows import join_windows, split_windows
+
+State = TypeVar("State")
 
 STRIDE = 16
 """Pixels per cell of the image embedding."""
@@ -134,18 +136,43 @@ class Hiera(nn.Module):
             Output whose `intermediate_hidden_states` are the tokens of the four stages, (B, H / s, W / s, C) for
             strides s of 4, 8, 16 and 32.
         """
-        tokens = self.patch_embed(pixel_values)
+        stages = self.suffix(self.prefix(pixel_values, 0), 0)
+        return Sam2HieraDetModelOutput(last_hidden_state=stages[-1], intermediate_hidden_states=stages)
+
+    def prefix(self, images: Tensor, count: int) -> tuple[Tensor, ...]:
+        """Tokens of every stage that the first blocks finish, then the last block's own if it finishes none.
+
+        Without a block, the tokens of the patches.
+        """
+        tokens = self.patch_embed(images)
         tokens = tokens + self._positions(tokens.shape[1], tokens.shape[2])
-        stages: list[Tensor] = []
-        for i, block in enumerate(self.blocks):
-            with torch.set_grad_enabled(needs_graph(block, tokens)):
-                if self.gradient_checkpointing and torch.is_grad_enabled():
-                    tokens = checkpoint(block, tokens, use_reentrant=False)
-                else:
-                    tokens = block(tokens)
-            if i in self.stage_ends:
-                stages.append(tokens)
-        return Sam2HieraDetModelOutput(last_hidden_state=tokens, intermediate_hidden_states=tuple(stages))
+        return self._run((tokens,), 0, count)
+
+    def suffix(self, state: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+        """The tokens of the four stages, from what `prefix` gave."""
+        return self._run(state, count, len(self.blocks))
+
+    def prefix_shapes(self, side: int, count: int) -> list[tuple[int, int, int]]:
+        """Shapes of what `prefix` gives of one square image of that side."""
+        side, width = side // FEATURE_STRIDES[0], self.pos_embed.shape[1]
+        shapes = [(side, side, width)]
+        for i in range(count):
+            block = self.blocks[i]
+            assert isinstance(block, HieraBlock)
+            side, width = side // (block.pool or 1), block.layer_norm2.normalized_shape[0]
+            shapes = [*self._finished(shapes, i), (side, side, width)]
+        return shapes
+
+    def _run(self, state: tuple[Tensor, ...], first: int, last: int) -> tuple[Tensor, ...]:
+        """Go on from the state before a block to that before a later one."""
+        for i in range(first, last):
+            tokens = run_block(self.blocks[i], state[-1], self.gradient_checkpointing)
+            state = (*self._finished(state, i), tokens)
+        return state
+
+    def _finished(self, state: Sequence[State], block: int) -> Sequence[State]:
+        """What a block leaves of the state before it: its input is kept where that is the end of a stage."""
+        return state if block - 1 in self.stage_ends else state[:-1]
 
     def _positions(self, height: int, width: int) -> Tensor:
         """Stretched background plus repeated window embedding, (1, h, w, C) (arXiv 2311.05613)."""

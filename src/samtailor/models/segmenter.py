@@ -119,6 +119,14 @@ class Segmenter(nn.Module):
         """Images in [0, 1], (B, 3, N, N), to feature maps (see `ClassAwareSam.encode`)."""
         return self.network.encode((images - self.mean) / self.std)
 
+    def encode_frozen(self, images: Tensor) -> Features:
+        """Images in [0, 1], (B, 3, N, N), to what never changes in training (see `ClassAwareSam.encode_frozen`)."""
+        return self.network.encode_frozen((images - self.mean) / self.std)
+
+    def encode_rest(self, state: Features) -> Features:
+        """What `encode` gives, from what `encode_frozen` gave."""
+        return self.network.encode_rest(state)
+
     def decode(self, features: Features) -> Tensor:
         """Feature maps to class logits (B, K, 4h, 4w)."""
         return self.network.decode(features)

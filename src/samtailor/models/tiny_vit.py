@@ -15,10 +15,9 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers.modeling_outputs import BaseModelOutput
 
-from samtailor.models.blocks import needs_graph
+from samtailor.models.blocks import needs_graph, run_block
 from samtailor.models.gelu import GELU, gelu
 from samtailor.models.window_attention import WindowAttention
 
@@ -247,15 +246,37 @@ class TinyViT(nn.Module):
         Returns:
             Output whose `last_hidden_state` is the image embedding, (B, 256, H / stride, W / stride).
         """
+        (embedding,) = self.suffix(self.prefix(pixel_values, 0), 0)
+        return BaseModelOutput(last_hidden_state=embedding)
+
+    @property
+    def steps(self) -> list[nn.Module]:
+        """Blocks of all stages, and the changes between the stages, in their order."""
+        stages = [cast(Stage, stage) for stage in self.stages]
+        steps = [step for stage in stages for step in (*stage.blocks, stage.downsample)]
+        return [step for step in steps if step is not None]
+
+    def prefix(self, images: Tensor, count: int) -> tuple[Tensor, ...]:
+        """Feature map after the first steps, (B, C, h, w)."""
         # Channels last, so that a 1 x 1 convolution is a matrix product and attention needs no copies.
-        hidden = self.patch_embed(pixel_values.contiguous(memory_format=torch.channels_last))
-        for stage in self.stages:
-            assert isinstance(stage, Stage)
-            for block in stage.blocks:
-                if self.gradient_checkpointing and torch.is_grad_enabled():
-                    hidden = checkpoint(block, hidden, use_reentrant=False)
-                else:
-                    hidden = block(hidden)
-            if stage.downsample is not None:
-                hidden = stage.downsample(hidden)
-        return BaseModelOutput(last_hidden_state=self.neck(hidden))
+        hidden = self.patch_embed(images.contiguous(memory_format=torch.channels_last))
+        return (self._run(hidden, self.steps[:count]),)
+
+    def suffix(self, state: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+        """The image embedding, from what `prefix` gave."""
+        hidden = state[0].contiguous(memory_format=torch.channels_last)
+        return (self.neck(self._run(hidden, self.steps[count:])),)
+
+    def prefix_shapes(self, side: int, count: int) -> list[tuple[int, int, int]]:
+        """Shape of what `prefix` gives of one square image of that side."""
+        first, last = (cast(ConvNorm, self.patch_embed[i]).conv for i in (0, 2))
+        width, side = last.out_channels, side // (first.stride[0] * last.stride[0])
+        for step in self.steps[:count]:
+            if isinstance(step, PatchMerging):
+                width, side = step.conv2.conv.out_channels, side // step.conv2.conv.stride[0]
+        return [(width, side, side)]
+
+    def _run(self, hidden: Tensor, steps: list[nn.Module]) -> Tensor:
+        for step in steps:
+            hidden = run_block(step, hidden, self.gradient_checkpointing)
+        return hidden

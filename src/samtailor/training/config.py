@@ -128,6 +128,8 @@ class TrainConfig:
         scale: Factor of the adapter parallel to the MLP.
         depth: Adapters also attend across neighbouring slices of a volume; a sample is then a group of slices.
         last_blocks: Attention blocks of the image encoder that LoRA or adapters change, from its end; all if None.
+        cache_frozen: Compute what the blocks before the first adapted one give once, and keep it on disk (LoRA or
+            adapters, with `last_blocks`). Training samples are then windows of slices without augmentation.
         prompt_fraction: Fraction of the training images that are prompted for one class with a box or points, rather
             than segmented without a prompt, so that the fitted segmenter still takes prompts.
         epochs: Passes over the training samples.
@@ -159,6 +161,7 @@ class TrainConfig:
     scale: float = 0.5
     depth: bool = False
     last_blocks: int | None = None
+    cache_frozen: bool = False
     prompt_fraction: float = 0.0
     epochs: int = 20
     batch_size: int = 4
@@ -175,3 +178,8 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether what the frozen part of the image encoder gives is computed once, and trained on."""
+        return self.cache_frozen or self.recipe == "head-only"

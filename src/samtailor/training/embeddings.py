@@ -1,4 +1,4 @@
-"""Image embeddings computed once: recipes that leave the image encoder as it is train on them."""
+"""What the frozen part of the image encoder gives, computed once: all of the embedding, or the first blocks' tokens."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from samtailor.data.cache import CachedCase
 from samtailor.data.formats.atomic import atomic
 from samtailor.distributed.together import make_once
+from samtailor.errors import ConfigError
 from samtailor.inference.predictor import Piece, Predictor, unpack
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter import Segmenter
@@ -32,10 +33,10 @@ def windows_of(case: CachedCase, segmenter: Segmenter, slices: Sequence[int] | N
 
 
 class EmbeddingCache:
-    """Image embeddings on disk in half precision, keyed by slices, windows and base weights."""
+    """Image embeddings on disk in half precision, keyed by slices, windows, base weights and frozen blocks."""
 
     def __init__(self, predictor: Predictor, directory: Path) -> None:
-        """Use a predictor whose image encoder stays as it is.
+        """Use a predictor whose segmenter says what is frozen (`ClassAwareSam.frozen_steps`).
 
         Args:
             predictor: Computes what is missing.
@@ -45,10 +46,13 @@ class EmbeddingCache:
         self.directory = directory
 
     def load(self, case: CachedCase, pieces: Sequence[Piece]) -> NDArray[np.float16]:
-        """Packed feature maps of windows of a case, memory-mapped, computed first if they are missing or broken.
+        """Packed frozen maps of windows of a case, memory-mapped, computed first if they are missing or broken.
 
         Returns:
             (windows, N).
+
+        Raises:
+            ConfigError: If half precision cannot hold them.
         """
         path = self.directory / f"{self._key(case, pieces)}.npy"
         known = _open(path)
@@ -73,7 +77,9 @@ class EmbeddingCache:
     def _key(self, case: CachedCase, pieces: Sequence[Piece]) -> str:
         segmenter = self.predictor.segmenter
         windows = [(piece.slice, piece.window.y, piece.window.x, piece.window.side) for piece in pieces]
-        settings = [case.key, segmenter.base.sha256, segmenter.preprocessing.to_json(), windows]
+        settings: list[object] = [case.key, segmenter.base.sha256, segmenter.preprocessing.to_json(), windows]
+        if (steps := segmenter.network.frozen_steps) is not None:
+            settings.append(steps)
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=20).hexdigest()
 
     def _compute(self, case: CachedCase, pieces: Sequence[Piece], path: Path) -> None:
@@ -84,6 +90,11 @@ class EmbeddingCache:
                 if embeddings is None:
                     shape = (len(pieces), *batch.shape[1:])
                     embeddings = np.lib.format.open_memmap(scratch, "w+", np.float16, shape)
+                if not np.isfinite(batch).all():
+                    raise ConfigError(
+                        "cache_frozen: expected outputs of frozen blocks that half precision holds, found larger ones "
+                        f"in case {case.name}; leave it out for this base"
+                    )
                 embeddings[done : done + len(batch)] = batch
                 done += len(batch)
             assert embeddings is not None
@@ -121,7 +132,7 @@ class _Row:
 
 
 class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
-    """Feature maps and targets of the windows of slices; the same in every epoch."""
+    """Frozen maps and targets of the windows of slices; the same in every epoch."""
 
     def __init__(
         self,
@@ -139,7 +150,7 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
             progress: Called with the number of finished cases and of all cases.
         """
         self.preprocessing = segmenter.preprocessing
-        self.shapes = segmenter.network.feature_shapes(segmenter.preprocessing.image_size)
+        self.shapes = segmenter.network.frozen_shapes(segmenter.preprocessing.image_size)
         self.rows: list[_Row] = []
         chosen: dict[str, list[SliceReference]] = {}
         for reference in slices:
@@ -155,7 +166,7 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
         return len(self.rows)
 
     def __getitem__(self, drawn: Drawn) -> tuple[Features, Tensor]:
-        """Feature maps, each (C, h, w), and target (N, N) of a drawn sample."""
+        """What `Segmenter.encode_rest` takes, each without its batch, and target (N, N) of a drawn sample."""
         row = self.rows[drawn[0]]
         packed = torch.from_numpy(row.embeddings[row.index][None].astype(np.float32))
         label = np.asarray(label_of(row.case)[row.piece.slice])

@@ -45,7 +45,7 @@ class Workload:
         training_cases: Cases to train on, and how many of them were counted.
         validation_cases: Cases to validate on, and how many of them were counted.
         samples: Training samples in an epoch.
-        training_windows: Windows of the training slices, whose image embeddings `head-only` keeps.
+        training_windows: Windows of the training slices, of which `head-only` and `cache_frozen` keep something.
         validation_windows: Windows of the validation cases.
     """
 
@@ -332,7 +332,7 @@ def _look(config: TrainConfig, folder: Dataset, progress: Progress) -> tuple[Wor
     workload = Workload(
         training_cases=(len(train_files), len(train)),
         validation_cases=(len(validation_files), len(validation)),
-        samples=config.sampling.per_epoch or (training_windows if config.recipe == "head-only" else slices),
+        samples=config.sampling.per_epoch or (training_windows if config.is_cached else slices),
         training_windows=training_windows,
         validation_windows=round(len(validation_files) / len(validation) * validation_windows),
     )
@@ -343,7 +343,7 @@ def _look(config: TrainConfig, folder: Dataset, progress: Progress) -> tuple[Wor
     job = Job(
         config,
         folder.labels,
-        _excerpt(first.case, first.index, config, whole=config.recipe != "head-only"),
+        _excerpt(first.case, first.index, config, whole=not config.is_cached),
         _excerpt(largest, len(largest.image) // 2, config, whole=False),
         (max(len(case.image) for case in validation), height, width),
     )

@@ -25,7 +25,6 @@ from samtailor.data.formats.atomic import atomic
 from samtailor.data.labels import LabelSpace
 from samtailor.inference.predictor import choose_device
 from samtailor.models.segmenter import Segmenter
-from samtailor.recipes.config import HeadOnly
 from samtailor.training.config import TrainConfig
 from samtailor.training.embeddings import windows_of
 from samtailor.training.memory import peak_memory, resident_memory
@@ -76,8 +75,8 @@ class Measurement:
         steps: Training steps that were measured.
         step_seconds: Seconds per training step, its samples' preparation included.
         window_seconds: Seconds per window of a validation case.
-        embedding_seconds: Seconds per window whose image embedding is computed once; 0 for recipes that do without.
-        embedding_bytes: Bytes on disk per window; 0 for recipes that do without.
+        embedding_seconds: Seconds per window of which the frozen part of the encoder is computed once; 0 if none is.
+        embedding_bytes: Bytes on disk per window; 0 if nothing is kept.
     """
 
     device: str
@@ -115,12 +114,12 @@ def measure(job: Job, scratch: Path) -> Measurement:
     cases = Cases([job.train], [job.validation, job.validation])  # the first validation warms up
     fitting = prepare(config, segmenter, cases, scratch / "warm-up")
     embedding_seconds, embedding_bytes = 0.0, 0
-    if isinstance(segmenter.recipe, HeadOnly):
+    if config.is_cached:
         begin = _now(device)
         fitting = prepare(config, segmenter, Cases([job.train], [job.validation]), scratch / "measured")
         windows = sum(len(windows_of(case, segmenter)) for case in (job.train, job.validation))
         embedding_seconds = (_now(device) - begin) / windows
-        shapes = segmenter.network.feature_shapes(segmenter.preprocessing.image_size)
+        shapes = segmenter.network.frozen_shapes(segmenter.preprocessing.image_size)
         embedding_bytes = 2 * sum(prod(shape) for shape in shapes)
     clock = _Clock(device, job)
     trainer = lightning.Trainer(

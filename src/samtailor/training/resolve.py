@@ -67,6 +67,8 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     flip = config.augment.flip
     if flip == "auto":
         flip = "columns" if dataset.pictures else "none"
+    if config.cache_frozen:
+        _check_cached(config, flip)
     return replace(
         config,
         data=str(Path(config.data).resolve()),
@@ -76,6 +78,26 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         augment=replace(config.augment, flip=flip),
         optim=replace(config.optim, lr=lr),
     )
+
+
+def _check_cached(config: TrainConfig, flip: str) -> None:
+    """Refuse to cache what is not the same in every epoch.
+
+    Raises:
+        ConfigError: If nothing before the trained parameters is frozen, or images are changed at random.
+    """
+    if config.recipe not in ("lora", "adapter") or config.depth or config.last_blocks is None:
+        found = f"the recipe {config.recipe}, last_blocks {config.last_blocks}" + ", depth" * config.depth
+        raise ConfigError(
+            "cache_frozen: expected the recipe lora, or adapter without depth, with some --last_blocks adapted; "
+            f"found {found}"
+        )
+    changes = {"flip": flip, "affine": config.augment.affine, "intensity": config.augment.intensity}
+    if on := [f"{name} {value}" for name, value in changes.items() if value not in ("none", 0)]:
+        raise ConfigError(
+            "cache_frozen: expected images that are the same in every epoch, found random changes "
+            f"({', '.join(on)}); turn them off with --augment.flip none --augment.affine 0 --augment.intensity 0"
+        )
 
 
 def _resolve_sampling(config: SamplingConfig, dataset: Dataset) -> SamplingConfig:

@@ -52,7 +52,7 @@ class SegmentationTask(lightning.LightningModule):
             loss: Loss of the logits.
             optim: Optimiser and schedule.
             validation: Cases to validate on.
-            validation_embeddings: Their image embeddings, for recipes that leave the image encoder as it is.
+            validation_embeddings: What the frozen part of the image encoder gives of them, if it is computed once.
             batch_size: Windows per batch in validation.
             prompt_fraction: Fraction of the training images that are prompted for one class.
             seed: Seed of the run.
@@ -71,13 +71,13 @@ class SegmentationTask(lightning.LightningModule):
         self._counts: dict[int, Overlap] = {}
 
     def training_step(self, batch: tuple[Tensor | Features, Tensor], index: int) -> Tensor:
-        """Loss of one batch of groups of images (B, G, 3, N, N), or of feature maps, and targets (B, G, N, N)."""
+        """Loss of one batch of groups of images (B, G, 3, N, N), or of frozen maps, and targets (B, G, N, N)."""
         inputs, target = batch
         if isinstance(inputs, Tensor):
             features = self.segmenter.encode(inputs.flatten(0, 1))
             target = target.flatten(0, 1)
         else:
-            features = tuple(inputs)
+            features = self.segmenter.encode_rest(tuple(inputs))
         filling = (target == FILLING).flatten(1).all(dim=1)
         target = target.clamp(min=IGNORE)
         images = int(sum_over_processes((~filling).sum())) if is_shared() else len(target)

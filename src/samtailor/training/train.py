@@ -30,7 +30,6 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter import Segmenter
-from samtailor.recipes.config import HeadOnly
 from samtailor.training.augment import Augmentation
 from samtailor.training.checkpoint import AtomicCheckpointIO
 from samtailor.training.config import TrainConfig
@@ -187,6 +186,9 @@ def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Seg
         config: Resolved config.
         labels: Classes.
         channels: Channels of the images.
+
+    Raises:
+        ConfigError: If there is no frozen block whose output could be kept.
     """
     lightning.seed_everything(config.seed, verbose=False)
     segmenter = Segmenter.create(
@@ -196,6 +198,11 @@ def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Seg
         preprocessing_of(config, channels),
         config.weights,
     )
+    if config.cache_frozen and not segmenter.network.frozen_steps:
+        raise ConfigError(
+            f"last_blocks: expected fewer than all {len(segmenter.network.image_encoder.steps)} blocks of the image "
+            f"encoder, for cache_frozen keeps what those before them give; found {config.last_blocks}"
+        )
     segmenter.network.recompute_activations(config.checkpointing)
     return segmenter
 
@@ -203,14 +210,14 @@ def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Seg
 def prepare(
     config: TrainConfig, segmenter: Segmenter, cases: Cases, embeddings_home: Path, progress: Progress = silent
 ) -> Fitting:
-    """Everything a trainer is given; image embeddings are computed, or found, if the recipe trains on them.
+    """Everything a trainer is given; outputs of frozen blocks are computed, or found, if the config trains on them.
 
     Args:
         config: Resolved config.
         segmenter: What is fitted.
         cases: Cases to train and to validate on.
-        embeddings_home: Where image embeddings lie.
-        progress: Reports the preparation of embeddings.
+        embeddings_home: Where image embeddings, and outputs of frozen blocks, lie.
+        progress: Reports their preparation.
     """
     here = world()
     batch_size = max(1, config.batch_size // here.size)
@@ -218,7 +225,7 @@ def prepare(
     shares = class_shares(slices)
     samples: Dataset[Any]
     embeddings: list[NDArray[np.float16]] | None = None
-    if isinstance(segmenter.recipe, HeadOnly):
+    if config.is_cached:
         cache = EmbeddingCache(Predictor(segmenter, batch_size, config.device), embeddings_home)
         samples = EmbeddingSamples(slices, segmenter, cache, partial(progress, "embeddings (train)"))
         work = [(case, windows_of(case, segmenter)) for case in cases.validation]
