@@ -1,6 +1,6 @@
 """One table of speed and memory beside others on the same work, printed and kept for this kind of machine.
 
-make bench                                            # all usual lines; about 25 minutes on two quiet cores
+make bench                                            # all usual lines; by estimate 25 minutes on two quiet cores
 make bench LINES="encoder-512 score"                  # these; the others in the files stay
 python -m benchmarks --lines "encoder-*" --repeats 7
 python -m benchmarks --gpu                            # the lines of a CUDA device
@@ -58,6 +58,7 @@ def main(words: Sequence[str] | None = None) -> int:
         lines = select(args.lines, device)
     except ValueError as error:
         parser.error(str(error))
+    begin = time.perf_counter()
     machine, rows, failed = this_machine(device), [], []
     for line in lines:
         missing = line.missing()
@@ -75,6 +76,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{line.name}: measured in {time.perf_counter() - start:.0f} s", file=sys.stderr)
     if rows:
         print(markdown(machine, rows))
+    print(f"{len(lines)} lines in {(time.perf_counter() - begin) / 60:.1f} min", file=sys.stderr)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -46,12 +46,14 @@ class Prepared:
         gflop: Floating point operations that the work needs, in units of 1e9; None where that says nothing.
         facts: What else was found in the runs until now.
         holder: Whose memory counts; None where it says nothing.
+        peak_runs: Runs until the peak is reached: a training step's optimizer state is only there in the second.
     """
 
     run: Callable[[], object]
     gflop: Callable[[], float] | None = None
     facts: Callable[[], dict[str, float]] = dict
     holder: Holder | None = "process"
+    peak_runs: int = 1
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,8 @@ LINES: tuple[Line, ...] = (
     ),
     Line(
         "predict",
-        "volume of 4 x 512 x 512 end to end, ViT-B, 512 px, 14 classes",
-        volume("sam-vit-b", 512, 4),
+        "volume of 2 x 512 x 512 end to end, ViT-B, 512 px, 14 classes",
+        volume("sam-vit-b", 512, 2),
         _LOOP,
     ),
     Line(
@@ -91,8 +91,8 @@ LINES: tuple[Line, ...] = (
     ),
     Line(
         "everything",
-        "segment everything, ViT-B, 512 x 512, 12 x 12 points, 30 % of the masks kept",
-        everything.everything("sam-vit-b", 512, 12, 0.3),
+        "segment everything, ViT-B, 512 x 512, 10 x 10 points, 30 % of the masks kept",
+        everything.everything("sam-vit-b", 512, 10, 0.3),
         "transformers' decoder",
         (Target("times", 2.0),),
         agreement=everything.agreement,
@@ -105,8 +105,8 @@ LINES: tuple[Line, ...] = (
     ),
     Line(
         "score",
-        "score of 20 volumes of 192 x 192 x 64 (512 x 512 x 200 with --full), 13 organs",
-        score(20, (192, 192, 64), (512, 512, 200)),
+        "score of 20 volumes of 128 x 128 x 64 (512 x 512 x 200 with --full), 13 organs",
+        score(20, (128, 128, 64), (512, 512, 200)),
         SCORE_PEER,
     ),
     Line("start-help", "samtailor --help", start_up("--help"), "python -c 'import torch'"),
@@ -134,8 +134,8 @@ LINES: tuple[Line, ...] = (
     *(
         Line(
             f"slices-{slices}",
-            "volume end to end, lite-medsam, 128 px, 14 classes, by number of slices",
-            volume("lite-medsam", 128, slices),
+            "volume end to end, lite-medsam, 64 px, 14 classes, by number of slices",
+            volume("lite-medsam", 64, slices),
             grows="slices of 512 x 512",
             at=slices,
         )

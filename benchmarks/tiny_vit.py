@@ -63,7 +63,7 @@ def training_step(size: int, batch: int, classes: int) -> Callable[[Side, Place]
         else:
             apply_recipe(network, LoRA(rank=RANK))
         run = stepping(network, network, SMALL if place.small else size, batch, classes, place)
-        return Prepared(run, partial(counted_gflop, run) if side == "peer" else None)
+        return Prepared(run, partial(counted_gflop, run) if side == "peer" else None, peak_runs=2)
 
     return prepare
 

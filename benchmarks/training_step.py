@@ -31,7 +31,7 @@ def training_step(size: int, batch: int, classes: int) -> Callable[[Side, Place]
         network, logits = (ours if side == "ours" else peer)(whole, classes)
         step = stepping(network.to(place.device), logits, whole.image_size, batch, classes, place)
         # Frozen weights need no gradient: the backward pass costs what the forward pass does.
-        return Prepared(step, lambda: 2 * batch * vit_gflop(whole), holder=place.holder)
+        return Prepared(step, lambda: 2 * batch * vit_gflop(whole), holder=place.holder, peak_runs=2)
 
     return prepare
 

@@ -19,7 +19,7 @@ from benchmarks.line import Line, Place, Prepared, Side
 from benchmarks.lines import find
 from benchmarks.measure import Clock, Peak, in_turns, matrix_rate, timed
 
-_SLOW = 10.0
+_SLOW = 5.0
 """Seconds from which the first run of a growing line counts and is not repeated."""
 
 Task = Literal["turns", "growth", "ours", "peer"]
@@ -99,11 +99,11 @@ def growth(line: Line, place: Place, repeats: int, clock: Clock) -> dict[str, An
 
 
 def memory(line: Line, place: Place, side: Side) -> dict[str, Any]:
-    """Peak memory of one side; of two runs, because the first makes what stays (an optimizer's state)."""
+    """Peak memory of one side."""
     work = prepared(line, side, place)
     assert work.holder is not None
     peak = Peak(work.holder)
-    for _ in range(2):
+    for _ in range(work.peak_runs):
         work.run()
     return {"gigabytes": peak.gigabytes()}
 

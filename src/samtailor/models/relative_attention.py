@@ -1,6 +1,6 @@
 """Attention with decomposed relative positions, by whichever way is fastest where the tokens are.
 
-Measured on a CPU (`benchmarks/encoder.py`): blocks beat the bias folded into wider queries and keys, and the fused
+Measured on a CPU (`make bench`): blocks beat the bias folded into wider queries and keys, and the fused
 kernel with the bias as its mask, forwards and backwards, in windows and over the whole image. Other devices have
 kernels of their own for attention without a bias; there the bias is folded (not measured yet).
 """
