@@ -73,8 +73,8 @@ LINES: tuple[Line, ...] = (
     ),
     Line(
         "predict",
-        "volume of 2 x 512 x 512 end to end, ViT-B, 512 px, 14 classes",
-        volume("sam-vit-b", 512, 2),
+        "volume of 3 x 512 x 512 end to end, ViT-B, 512 px, 14 classes",
+        volume("sam-vit-b", 512, 3),
         _LOOP,
     ),
     Line(

@@ -86,16 +86,20 @@ def ours(source: Path, place: Place) -> Prepared:
 
 
 def peer(source: Path, place: Place, size: int) -> Prepared:
-    """What one writes with transformers' SamModel: slice by slice, one box per class, the best class of each pixel."""
+    """What one writes with transformers' SamModel: slice by slice, one box per class, the best class of each pixel.
+
+    As on our side, the network is loaded from disk in every run.
+    """
     from transformers import SamModel
 
     whole = vit(size, place)
-    model = SamModel(sam_config(whole)).eval().to(place.device)
+    SamModel(sam_config(whole)).save_pretrained(place.folder / "model")
     length = whole.image_size
     boxes = torch.tensor([0.0, 0.0, length, length], device=place.device).expand(1, CLASSES, 4)
 
     @torch.inference_mode()
     def run() -> None:
+        model = SamModel.from_pretrained(place.folder / "model").eval().to(place.device)
         file = nib.load(source)
         values = torch.from_numpy(np.clip((file.get_fdata(dtype=np.float32) + 160) / 400, 0, 1))
         label = np.zeros(values.shape, np.uint8)
