@@ -104,7 +104,8 @@ class TestEveryBase:
         assert records
         assert all(record.segmentation.shape == (40, 56) for record in records)
         assert all(record.segmentation.sum() == record.area for record in records)
-        assert all(record.to_dict()["bbox"] == list(record.bbox) for record in records)
+        assert all(record["bbox"] == record.to_dict()["bbox"] == list(record.bbox) for record in records)
+        assert all(record["segmentation"].sum() == record["area"] for record in records)
 
     def test_batches_change_nothing(self, any_base: Base) -> None:
         few, many = (

@@ -30,6 +30,9 @@ from samtailor.models.zoo import Base, find_base, load_base
 Progress = Callable[[int, int], None]
 """Called with the number of points done and the number of points."""
 
+RECORD_KEYS = ("segmentation", "area", "bbox", "predicted_iou", "point_coords", "stability_score", "crop_box")
+"""Fields of a record of the originals."""
+
 
 @dataclass(frozen=True)
 class MaskRecord:
@@ -72,17 +75,21 @@ class MaskRecord:
         """The crop's first column and row, its width and height."""
         return self.crop.left, self.crop.top, self.crop.size[1], self.crop.size[0]
 
+    @property
+    def point_coords(self) -> list[list[float]]:
+        """The prompt as the originals give it."""
+        return [list(self.point)]
+
+    def __getitem__(self, key: str) -> Any:
+        """A field by the originals' name, so that code written for their records works: `record["segmentation"]`."""
+        if key not in RECORD_KEYS:
+            raise KeyError(key)
+        value = getattr(self, key)
+        return list(value) if isinstance(value, tuple) else value
+
     def to_dict(self) -> dict[str, Any]:
         """The record as the originals give it."""
-        return {
-            "segmentation": self.segmentation,
-            "area": self.area,
-            "bbox": list(self.bbox),
-            "predicted_iou": self.predicted_iou,
-            "point_coords": [list(self.point)],
-            "stability_score": self.stability_score,
-            "crop_box": list(self.crop_box),
-        }
+        return {key: self[key] for key in RECORD_KEYS}
 
 
 class MaskGenerator:
