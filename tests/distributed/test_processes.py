@@ -173,7 +173,9 @@ def test_devices_starts_the_processes_and_keeps_the_exit_code(
 ) -> None:
     (tmp_path / "case.nii.gz").touch()
     files = [str(tmp_path / "nowhere"), str(tmp_path / "case.nii.gz"), "--out", str(tmp_path / "out")]
+    before = dict(os.environ)
     assert main(["predict", *files, "--device", "cpu", "--devices", "2"]) == 2
+    assert dict(os.environ) == before
     text = capfd.readouterr().err
     assert text.count("samtailor predict: error:") == 1
     assert not (tmp_path / "out").exists()

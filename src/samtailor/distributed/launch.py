@@ -48,7 +48,8 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = threads or str(max(1, (os.cpu_count() or 1) // devices))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -69,4 +70,6 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     finally:  # torch leaves its own
         for number, handler in handlers.items():
             signal.signal(number, handler)
+        if threads is None:
+            del os.environ["OMP_NUM_THREADS"]
     return 0
