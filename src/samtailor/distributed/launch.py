@@ -48,8 +48,8 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = threads or str(max(1, (os.cpu_count() or 1) // devices))
+    environment = dict(os.environ)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices)))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -67,9 +67,9 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
         return 128 - code if code < 0 else code
     except SignalException as stop:
         return 128 + int(stop.sigval)
-    finally:  # torch leaves its own
+    finally:  # torch leaves its own handlers and variables
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if threads is None:
-            del os.environ["OMP_NUM_THREADS"]
+        os.environ.clear()
+        os.environ.update(environment)
     return 0
