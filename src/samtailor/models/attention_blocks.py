@@ -257,8 +257,7 @@ def _add_gradients(
         # Of the scores: weights * (gradient of the weights - its mean under the weights).
         own = buffers[1][: weights.numel()].view(weights.shape)
         torch.matmul(output, _by_heads(scores.value, heads)[block.heads].mT, out=own)
-        own.mul_(weights)
-        own.addcmul_(weights, own.sum(dim=-1, keepdim=True), value=-1)
+        torch.ops.aten._softmax_backward_data.out(own, weights, -1, own.dtype, grad_input=own)
         if key is not None:
             _add_product(_by_heads(key, heads)[block.heads], own.mT, block.queries(scores.query, heads), scores.scale)
         if query is not None:

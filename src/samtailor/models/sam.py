@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import SamConfig, SamModel, SamVisionConfig
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.models.sam.modeling_sam import SamMLPBlock, SamPatchEmbeddings, SamVisionNeck
+from transformers.models.sam.modeling_sam import SamPatchEmbeddings, SamVisionNeck
 
 from samtailor.models.attention import RelativeAttention
 from samtailor.models.blocks import added, run_block, transform_
+from samtailor.models.mlp import MLP
 
 # Meta trained with LayerNorm's default; transformers' default of 1e-6 moves the logits by 1e-3 (design.md).
 TWO_WAY_LAYER_NORM_EPS = 1e-5
@@ -104,7 +105,7 @@ class VitBlock(nn.Module):
         grid = window or config.image_size // config.patch_size
         self.attn = RelativeAttention(config.hidden_size, config.num_attention_heads, grid, window)
         self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.mlp = SamMLPBlock(config)
+        self.mlp = MLP(config.hidden_size, config.mlp_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) to the same."""
@@ -153,7 +154,8 @@ class VitEncoder(nn.Module):
         """Tokens after the first blocks, (B, h, w, C)."""
         tokens = self.patch_embed.projection(images).permute(0, 2, 3, 1)
         tokens = tokens + resize_positions(self.pos_embed, tokens.shape[1], tokens.shape[2])
-        return (self._run(tokens, self.steps[:count]),)
+        # A sum keeps the order of its first summand: all blocks would work on tokens with channels far apart.
+        return (self._run(tokens.contiguous(), self.steps[:count]),)
 
     def suffix(self, state: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
         """The image embedding, from what `prefix` gave."""

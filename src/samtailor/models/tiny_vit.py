@@ -19,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from samtailor.models.blocks import needs_graph, run_block
 from samtailor.models.gelu import GELU, gelu
+from samtailor.models.mlp import MLP
 from samtailor.models.window_attention import WindowAttention
 
 
@@ -152,20 +153,6 @@ class PatchMerging(nn.Module):
         return hidden
 
 
-class MLP(nn.Module):
-    """Two linear layers with GELU between them."""
-
-    def __init__(self, width: int, expansion: int) -> None:
-        super().__init__()
-        self.lin1 = nn.Linear(width, width * expansion)
-        self.lin2 = nn.Linear(width * expansion, width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(..., C) to the same."""
-        output: Tensor = self.lin2(gelu(self.lin1(tokens)))
-        return output
-
-
 class TinyViTBlock(nn.Module):
     """Window attention, depth-wise convolution and MLP, the first and the last with skip connections."""
 
@@ -176,7 +163,7 @@ class TinyViTBlock(nn.Module):
         self.attn = WindowAttention(width, heads, window)
         self.local_conv = ConvNorm(width, width, kernel=3, groups=width)
         self.layer_norm2 = nn.LayerNorm(width)
-        self.mlp = MLP(width, expansion)
+        self.mlp = MLP(width, width * expansion)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""

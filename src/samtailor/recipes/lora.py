@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
-from torch import nn
+from peft.tuners.lora import Linear, LoraLayer
+from torch import Tensor, nn
 
 from samtailor.recipes.blocks import attention_blocks
 from samtailor.recipes.config import LoRA
+
+
+class LeanLinear(Linear):  # type: ignore[misc]
+    """peft's LoRA layer, but the plain update is added to the layer's output in place, in one product."""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """x W^T + scaling x A^T B^T, (..., C_in) to (..., C_out); the name of x is peft's."""
+        special = args or kwargs or self.lora_variant or self.merged or self.disable_adapters
+        if special or torch.is_autocast_enabled(x.device.type):
+            output: Tensor = super().forward(x, *args, **kwargs)
+            return output
+        (name,) = self.active_adapters
+        tokens = x.reshape(-1, x.shape[-1])
+        output, update = self.base_layer(tokens), self.lora_A[name](tokens)
+        output.addmm_(update, self.lora_B[name].weight.T, alpha=self.scaling[name])
+        return output.view(*x.shape[:-1], -1)
 
 
 def lora_config(network: nn.Module, recipe: LoRA) -> LoraConfig:
@@ -30,13 +49,15 @@ def lora_config(network: nn.Module, recipe: LoRA) -> LoraConfig:
         if hasattr(module, "q_proj")
     ]
     targets = [f"{attention}.{projection}" for attention in encoder + decoder for projection in ("q_proj", "v_proj")]
-    return LoraConfig(
+    config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.rank,
         target_modules=targets,
         use_dora=recipe.dora,
         use_rslora=recipe.rslora,
     )
+    config._register_custom_module({nn.Linear: LeanLinear})
+    return config
 
 
 def inject_lora(network: nn.Module, recipe: LoRA) -> None:
