@@ -28,15 +28,6 @@ def timed(work: Callable[[], object], clock: Clock, device: Device = "cpu") -> f
     return CLOCKS[clock]() - start
 
 
-def in_turns(works: list[Callable[[], object]], repeats: int, clock: Clock, device: Device) -> list[list[float]]:
-    """Seconds of each repeat of each work, after one repeat each that is not counted."""
-    seconds: list[list[float]] = [[] for _ in works]
-    for _ in range(1 + repeats):
-        for found, work in zip(seconds, works, strict=True):
-            found.append(timed(work, clock, device))
-    return [found[1:] for found in seconds]
-
-
 def matrix_rate(clock: Clock, device: Device = "cpu", repeats: int = 5) -> float:
     """Best rate of a matrix product, GFLOP/s: float32 in the shape of an MLP of ViT-B, or bfloat16 on a GPU."""
     rows, inner, columns = (8192, 8192, 8192) if device == "cuda" else (1024, 768, 3072)

@@ -130,8 +130,8 @@ def markdown(machine: Machine, rows: list[Row]) -> str:
         f"# {machine.gpu or machine.processor}",
         f"{machine.processor}, {machine.cores} cores; {versions}. Clock: {', '.join(clocks)}; threads: "
         f"{', '.join(map(str, threads))}; best matrix product {rate:.0f} GFLOP/s.",
-        "Median of the repeats, ours and the peer's in turns in one process. GB: peak memory beyond weights, inputs "
-        "and libraries, in a process of its own. How to read it: docs/benchmarks.md.",
+        "Median of the repeats, ours and the peer's in turns, each in its process. GB: peak memory beyond weights, "
+        "inputs and libraries. How to read it: docs/benchmarks.md.",
     ]
     if any(row.small for row in rows):
         parts.append("**Tiny sizes: these numbers only show that everything runs.**")

@@ -1,7 +1,8 @@
-"""Measures one line; each task (both sides in turns, one side's memory, a growing line) in a process of its own.
+"""Measures one line: both sides in turns, the memory of each, or how it grows, all in processes of their own.
 
 `python -m benchmarks.worker LINE [--small] [--full] [--repeats N] [--clock CLOCK]` prints JSON last. The processes are
-forked from this one, which has imported everything and computed nothing: libraries are loaded once for a line.
+forked from this one, which has imported everything and computed nothing: libraries are loaded once for a line. The
+sides take turns in two processes, since what one of them frees or keeps changes how long the other waits for memory.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import multiprocessing
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,12 +19,12 @@ import torch
 
 from benchmarks.line import Line, Place, Prepared, Side
 from benchmarks.lines import find
-from benchmarks.measure import Clock, Peak, in_turns, matrix_rate, timed
+from benchmarks.measure import Clock, Device, Peak, matrix_rate, timed
 
 _SLOW = 5.0
 """Seconds from which the first run of a growing line counts and is not repeated."""
 
-Task = Literal["turns", "growth", "ours", "peer"]
+Task = Literal["agreement", "growth", "ours", "peer"]
 
 
 def main() -> None:
@@ -38,10 +40,10 @@ def main() -> None:
     if line.grows:
         found = forked("growth", args)
     else:
-        found = forked("turns", args)
-        found["gigabytes"] = forked("ours", args)["gigabytes"] if found["has_memory"] else None
-        found["peer_gigabytes"] = forked("peer", args)["gigabytes"] if found["has_memory"] and line.peer else None
-        del found["has_memory"]
+        found = forked("agreement", args) | turns(args)
+        counts = found.pop("has_memory")
+        found["gigabytes"] = forked("ours", args)["gigabytes"] if counts else None
+        found["peer_gigabytes"] = forked("peer", args)["gigabytes"] if counts and line.peer else None
     print(json.dumps(found))
 
 
@@ -54,53 +56,78 @@ def forked(task: Task, args: argparse.Namespace) -> dict[str, Any]:
 def done(task: Task, args: argparse.Namespace) -> dict[str, Any]:
     """What a task finds, in this process."""
     line = find(args.line)
+    if task == "agreement":
+        return {"difference": agreement(line)}
+    with tempfile.TemporaryDirectory(prefix="samtailor-bench-") as folder:
+        if task == "growth":
+            return growth(line, prepared(line, "ours", Path(folder), args), args)
+        return memory(prepared(line, task, Path(folder), args))
+
+
+def prepared(line: Line, side: Side, folder: Path, args: argparse.Namespace) -> Prepared:
+    """A side of a line, in a folder of its own."""
     if args.clock == "processor":
         torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory(prefix="samtailor-bench-") as folder:
-        place = Place(Path(folder), line.device, args.small, args.full)
-        match task:
-            case "turns":
-                return turns(line, place, args.repeats, args.clock)
-            case "growth":
-                return growth(line, place, args.repeats, args.clock)
-            case side:
-                return memory(line, place, side)
+    (folder / side).mkdir()
+    return line.prepare(side, Place(folder / side, line.device, args.small, args.full))
 
 
-def prepared(line: Line, side: Side, place: Place) -> Prepared:
-    """A side in a folder of its own."""
-    folder = place.folder / side
-    folder.mkdir()
-    return line.prepare(side, Place(folder, place.device, place.small, place.full))
-
-
-def turns(line: Line, place: Place, repeats: int, clock: Clock) -> dict[str, Any]:
-    """Seconds of all sides, and what the machine could do."""
+def agreement(line: Line) -> float | None:
+    """How far the sides differ; they are not measured if it is too far."""
     difference = line.agreement() if line.agreement else None
     if difference is not None and difference > 1e-3:
         raise SystemExit(f"{line.name}: expected both sides to agree to 1e-3, found a difference of {difference:.1e}")
-    works = [prepared(line, side, place) for side in line.sides]
-    seconds = in_turns([work.run for work in works], repeats, clock, line.device)
-    found: dict[str, Any] = {"seconds": seconds[0], "peer_seconds": seconds[1] if len(seconds) > 1 else []}
-    found |= {"difference": difference, "has_memory": works[0].holder is not None}
-    return {**found, **_beside(line, works, clock)}
+    return difference
 
 
-def growth(line: Line, place: Place, repeats: int, clock: Clock) -> dict[str, Any]:
+_held: list[Prepared] = []
+"""The side that this process has prepared."""
+
+
+def hold(side: Side, folder: Path, args: argparse.Namespace) -> None:
+    """Prepare a side in this process."""
+    _held.append(prepared(find(args.line), side, folder, args))
+
+
+def run_held(clock: Clock, device: Device) -> float:
+    """Seconds of the held side."""
+    return timed(_held[0].run, clock, device)
+
+
+def beside_held(args: argparse.Namespace) -> dict[str, Any]:
+    """What is found beside the seconds of the held side."""
+    return {"has_memory": _held[0].holder is not None, **_beside(find(args.line), _held[0], args.clock)}
+
+
+def turns(args: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of all sides in turns, after one repeat each that is not counted, and what the machine could do."""
+    line = find(args.line)
+    with tempfile.TemporaryDirectory(prefix="samtailor-bench-") as folder, ExitStack() as stack:
+        fork = multiprocessing.get_context("fork")
+        pools = [stack.enter_context(fork.Pool(1)) for _ in line.sides]
+        for side, pool in zip(line.sides, pools, strict=True):
+            pool.apply(hold, (side, Path(folder), args))
+        rounds = [[pool.apply(run_held, (args.clock, line.device)) for pool in pools] for _ in range(1 + args.repeats)][
+            1:
+        ]
+        seconds = [list(of_side) for of_side in zip(*rounds, strict=True)]
+        found = pools[0].apply(beside_held, (args,))
+    return {"seconds": seconds[0], "peer_seconds": seconds[1] if len(seconds) > 1 else [], **found}
+
+
+def growth(line: Line, work: Prepared, args: argparse.Namespace) -> dict[str, Any]:
     """Time and memory of ours in one process; the first run is the only one if it is slow."""
-    work = prepared(line, "ours", place)
     assert work.holder is not None
     peak = Peak(work.holder)
-    seconds = [timed(work.run, clock, line.device)]
+    seconds = [timed(work.run, args.clock, line.device)]
     gigabytes = peak.gigabytes()
     if seconds[0] < _SLOW:
-        seconds = [timed(work.run, clock, line.device) for _ in range(repeats)]
-    return {"seconds": seconds, "gigabytes": gigabytes, **_beside(line, [work], clock)}
+        seconds = [timed(work.run, args.clock, line.device) for _ in range(args.repeats)]
+    return {"seconds": seconds, "gigabytes": gigabytes, **_beside(line, work, args.clock)}
 
 
-def memory(line: Line, place: Place, side: Side) -> dict[str, Any]:
+def memory(work: Prepared) -> dict[str, Any]:
     """Peak memory of one side."""
-    work = prepared(line, side, place)
     assert work.holder is not None
     peak = Peak(work.holder)
     for _ in range(work.peak_runs):
@@ -108,14 +135,13 @@ def memory(line: Line, place: Place, side: Side) -> dict[str, Any]:
     return {"gigabytes": peak.gigabytes()}
 
 
-def _beside(line: Line, works: list[Prepared], clock: Clock) -> dict[str, Any]:
-    """What is found beside the seconds, from whichever side knows it."""
-    counts = [work.gflop for work in works if work.gflop]
+def _beside(line: Line, work: Prepared, clock: Clock) -> dict[str, Any]:
+    """What is found beside our seconds."""
     return {
-        "gflop": counts[0]() if counts else None,
+        "gflop": work.gflop() if work.gflop else None,
         "matrix_rate": matrix_rate(clock, line.device),
         "threads": torch.get_num_threads(),
-        **works[0].facts(),
+        **work.facts(),
     }
 
 
