@@ -1,7 +1,8 @@
 """MLP of a transformer block, and a leaner one where its weights are frozen.
 
-On a CPU the first touch of fresh memory costs more than the arithmetic on it. A frozen MLP needs its hidden layer before
-GELU for the backward pass and nothing else: everything in between lives in pieces that stay in the processor's cache.
+On a CPU the first touch of fresh memory costs more than the arithmetic on it, and what is freed between tensors that
+stay is seldom used again. For its backward pass a frozen MLP needs its hidden layer before GELU and nothing else:
+everything in between is made in pieces.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class LeanLinear(Linear):  # type: ignore[misc]
     """peft's LoRA layer, but the plain update is added to the layer's output in place, in one product."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """x W^T + scaling x A^T B^T, (..., C_in) to (..., C_out); the name of x is peft's."""
+        """Layer and update of tokens x (peft's name), x W^T + s x A^T B^T; (..., C_in) to (..., C_out)."""
         special = args or kwargs or self.lora_variant or self.merged or self.disable_adapters
         if special or torch.is_autocast_enabled(x.device.type):
             output: Tensor = super().forward(x, *args, **kwargs)
