@@ -21,8 +21,9 @@ demo: $(INSTALLED)
 	rm -rf demo
 	$(BIN)/samtailor demo --out demo
 
+# A process for each core, which computes with one thread.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # LINES names lines (all usual ones if empty), OPTIONS what else `python -m benchmarks --help` tells of.
 bench: $(INSTALLED)

@@ -13,7 +13,7 @@ from samtailor.recipes.blocks import attention_blocks
 from samtailor.recipes.config import LoRA
 
 
-class LeanLinear(Linear):  # type: ignore[misc]
+class LeanLinear(Linear):
     """peft's LoRA layer, but the plain update is added to the layer's output in place, in one product."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -25,7 +25,8 @@ class LeanLinear(Linear):  # type: ignore[misc]
         (name,) = self.active_adapters
         tokens = x.reshape(-1, x.shape[-1])
         output, update = self.base_layer(tokens), self.lora_A[name](tokens)
-        output.addmm_(update, self.lora_B[name].weight.T, alpha=self.scaling[name])
+        up: Tensor = self.lora_B[name].get_parameter("weight")
+        output.addmm_(update, up.T, alpha=self.scaling[name])
         return output.view(*x.shape[:-1], -1)
 
 
