@@ -107,10 +107,8 @@ def turns(args: argparse.Namespace) -> dict[str, Any]:
         pools = [stack.enter_context(fork.Pool(1)) for _ in line.sides]
         for side, pool in zip(line.sides, pools, strict=True):
             pool.apply(hold, (side, Path(folder), args))
-        rounds = [[pool.apply(run_held, (args.clock, line.device)) for pool in pools] for _ in range(1 + args.repeats)][
-            1:
-        ]
-        seconds = [list(of_side) for of_side in zip(*rounds, strict=True)]
+        rounds = [[pool.apply(run_held, (args.clock, line.device)) for pool in pools] for _ in range(1 + args.repeats)]
+        seconds = [list(of_side) for of_side in zip(*rounds[1:], strict=True)]
         found = pools[0].apply(beside_held, (args,))
     return {"seconds": seconds[0], "peer_seconds": seconds[1] if len(seconds) > 1 else [], **found}
 

@@ -114,13 +114,15 @@ def test_two_processes_train_as_one(tiny_base: Base, tmp_path: Path, monkeypatch
     result = torchrun(plan, tmp_path / "home")
     assert result.returncode == 0, result.stderr
 
-    for found, expected in zip(torch.load(plan.parent / "losses.pt"), losses_and_gradients(np.s_[:]), strict=True):
+    for found, expected in zip(
+        torch.load(plan.parent / "losses.pt", weights_only=True), losses_and_gradients(np.s_[:]), strict=True
+    ):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
 
     monkeypatch.setattr(SegmentationTask, "on_before_optimizer_step", SegmentationTask.on_before_optimizer_step)
     steps = record_gradients()
     assert main([*flags, "--out", str(tmp_path / "one")]) == 0
-    shared = torch.load(tmp_path / "gradients.pt")[: len(steps)]
+    shared = torch.load(tmp_path / "gradients.pt", weights_only=True)[: len(steps)]
     assert len(steps) == 4
     for found, expected in zip(shared, steps, strict=True):
         assert found.keys() == expected.keys()

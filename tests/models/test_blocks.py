@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from samtailor.models import blocks
+from samtailor.models.tiny_vit import TinyViTBlock
 from samtailor.models.zoo import Base
+from samtailor.recipes.blocks import attention_blocks
 from samtailor.recipes.config import Adapter, Full, LoRA, Recipe
 from tests.recipes.test_recipes import described, segmenter_of, train_a_little
 
@@ -47,3 +49,18 @@ def test_frozen_blocks_before_the_first_trained_one_keep_nothing(any_base: Base,
             for name, parameter in segmenter.network.image_encoder.named_parameters()
         )
     assert kept[1] < kept[0]
+
+
+def test_blocks_get_tokens_whose_channels_lie_side_by_side(any_base: Base) -> None:
+    segmenter = segmenter_of(any_base, LoRA(rank=2))
+    encoder = segmenter.network.image_encoder
+    strides: list[int] = []
+
+    def keep(block: nn.Module, inputs: tuple[Tensor]) -> None:
+        strides.append(inputs[0].stride(1 if isinstance(block, TinyViTBlock) else -1))
+
+    for name in attention_blocks(encoder, None):
+        encoder.get_submodule(name).register_forward_pre_hook(keep)
+    segmenter(torch.rand(1, 3, 64, 64))
+    assert strides
+    assert set(strides) == {1}

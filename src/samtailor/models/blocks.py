@@ -17,6 +17,15 @@ def needs_graph(block: nn.Module, tokens: Tensor) -> bool:
     return torch.is_grad_enabled() and (tokens.requires_grad or any(p.requires_grad for p in block.parameters()))
 
 
+def positioned(tokens: Tensor, positions: Tensor) -> Tensor:
+    """Tokens of patches and their position embeddings, (B, h, w, C), the channels of a token side by side.
+
+    A sum keeps the order of its first summand, here that of a convolution: without a change of order all blocks up to
+    the next that makes one would work on tokens whose channels lie far apart.
+    """
+    return (tokens + positions).contiguous()
+
+
 def run_block(block: nn.Module, tokens: Tensor, recompute: bool) -> Tensor:
     """What a block gives, without a graph where nothing in or before it is trained.
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from samtailor.models.blocks import needs_graph
 from samtailor.models.gelu import gelu
 
 PIECE = 2**21
@@ -38,8 +39,12 @@ class MLP(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., C) to the same."""
         frozen = not any(parameter.requires_grad for parameter in self.parameters())
-        differentiated = torch.is_grad_enabled() and tokens.requires_grad
-        if frozen and differentiated and tokens.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+        if (
+            frozen
+            and needs_graph(self, tokens)
+            and tokens.device.type == "cpu"
+            and not torch.is_autocast_enabled("cpu")
+        ):
             weights = (self.lin1.weight, self.lin1.bias, self.lin2.weight, self.lin2.bias)
             output: Tensor = _FrozenMLP.apply(tokens, *weights)  # type: ignore[no-untyped-call]
             return output

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.sam.modeling_sam import SamPatchEmbeddings, SamVisionNeck
 
 from samtailor.models.attention import RelativeAttention
-from samtailor.models.blocks import added, run_block, transform_
+from samtailor.models.blocks import added, positioned, run_block, transform_
 from samtailor.models.mlp import MLP
 
 # Meta trained with LayerNorm's default; transformers' default of 1e-6 moves the logits by 1e-3 (design.md).
@@ -153,9 +153,8 @@ class VitEncoder(nn.Module):
     def prefix(self, images: Tensor, count: int) -> tuple[Tensor, ...]:
         """Tokens after the first blocks, (B, h, w, C)."""
         tokens = self.patch_embed.projection(images).permute(0, 2, 3, 1)
-        tokens = tokens + resize_positions(self.pos_embed, tokens.shape[1], tokens.shape[2])
-        # A sum keeps the order of its first summand: all blocks would work on tokens with channels far apart.
-        return (self._run(tokens.contiguous(), self.steps[:count]),)
+        tokens = positioned(tokens, resize_positions(self.pos_embed, tokens.shape[1], tokens.shape[2]))
+        return (self._run(tokens, self.steps[:count]),)
 
     def suffix(self, state: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
         """The image embedding, from what `prefix` gave."""

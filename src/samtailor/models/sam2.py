@@ -19,7 +19,7 @@ from transformers.models.sam2.modeling_sam2 import (
 )
 
 from samtailor.models.attention import PoolingAttention, max_pool
-from samtailor.models.blocks import run_block, transform_
+from samtailor.models.blocks import positioned, run_block, transform_
 from samtailor.models.sam import decoder_config, grid_positions
 from samtailor.models.windows import join_windows, split_windows
 
@@ -145,7 +145,7 @@ class Hiera(nn.Module):
         Without a block, the tokens of the patches.
         """
         tokens = self.patch_embed(images)
-        tokens = tokens + self._positions(tokens.shape[1], tokens.shape[2])
+        tokens = positioned(tokens, self._positions(tokens.shape[1], tokens.shape[2]))
         return self._run((tokens,), 0, count)
 
     def suffix(self, state: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
