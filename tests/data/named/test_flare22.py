@@ -46,8 +46,8 @@ def test_check_tells_what_is_missing_and_where_it_is_published(tmp_path: Path) -
     ("left", "found"),
     [
         (["Validation", "FLARE22Train.zip"], "FLARE22Train.zip, Validation"),
-        (["FLARE22Train/images"], "images"),
-        (["FLARE22Train/images", "FLARE22Train/labels"], "an empty folder"),
+        (["FLARE22Train/images"], "images (in FLARE22Train)"),
+        (["FLARE22Train/images", "FLARE22Train/labels"], "an empty folder (in FLARE22Train/images)"),
     ],
 )
 def test_a_folder_without_labelled_cases_is_explained(left: list[str], found: str, tmp_path: Path) -> None:

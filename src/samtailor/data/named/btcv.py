@@ -13,7 +13,7 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.finding import Finding
 from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts.contents import Contents, visible_files
-from samtailor.data.named.named_dataset import NamedDataset, enumerated, incomplete, listed, split_in_order
+from samtailor.data.named.named_dataset import NamedDataset, enumerated, incomplete, split_in_order
 
 _TITLE = "BTCV"
 _PUBLISHED = "https://doi.org/10.7303/syn3193805 (Synapse, Abdomen/RawData.zip, after registration)"
@@ -43,8 +43,7 @@ def read_contents(root: Path) -> Contents:
     images, labels = _files(base / "img", "img"), _files(base / "label", "label")
     if not images or not labels:
         missing = "img" if not images else "label"
-        present = listed(base / missing) if (base / missing).is_dir() else listed(base)
-        raise incomplete(root, _TITLE, f"{_FOLDER} with files in {missing}", present, _PUBLISHED)
+        raise incomplete(root, _TITLE, f"{_FOLDER} with files in {missing}", base / missing, _PUBLISHED)
     cases = tuple(CaseFiles(name, (file,), labels.get(name)) for name, file in images.items())
     orphans = tuple(file for name, file in labels.items() if name not in images)
     remarks = []

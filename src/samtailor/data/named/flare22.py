@@ -13,7 +13,7 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.finding import Finding
 from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts.contents import Contents, visible_files
-from samtailor.data.named.named_dataset import NamedDataset, enumerated, incomplete, listed, split_of_names
+from samtailor.data.named.named_dataset import NamedDataset, enumerated, incomplete, split_of_names
 
 _TITLE = "FLARE22"
 _PUBLISHED = "https://doi.org/10.5281/zenodo.7860267 (FLARE22Train.zip); challenge: https://flare22.grand-challenge.org"
@@ -40,8 +40,7 @@ def read_contents(root: Path) -> Contents:
     images, labels = _files(base / "images", _IMAGE), _files(base / "labels", _LABEL)
     if not images or not labels:
         missing = "images" if not images else "labels"
-        present = listed(base / missing) if (base / missing).is_dir() else listed(base)
-        raise incomplete(root, _TITLE, f"{_FOLDER} with {missing}", present, _PUBLISHED)
+        raise incomplete(root, _TITLE, f"{_FOLDER} with files in {missing}", base / missing, _PUBLISHED)
     cases = tuple(CaseFiles(name, (file,), labels.get(name)) for name, file in images.items())
     orphans = tuple(file for name, file in labels.items() if name not in images)
     remarks = []

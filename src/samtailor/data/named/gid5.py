@@ -21,7 +21,7 @@ from samtailor.data.formats.picture import samples_per_pixel
 from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.pictures import by_stem, picture_facts
-from samtailor.data.named.named_dataset import NamedDataset, incomplete, listed, split_in_order, split_of_names
+from samtailor.data.named.named_dataset import NamedDataset, incomplete, split_in_order, split_of_names
 
 _TITLE = "GID-5"
 _PUBLISHED = (
@@ -62,7 +62,7 @@ def read_contents(root: Path) -> Contents:
         images, labels = _tiles(root, _TILE_IMAGES), _tiles(root, _TILE_LABELS)
         if not images or not labels:
             expected = f"tiles (images/builtup_0001.png, labels/builtup_0001.png, ...) or scenes ({_FOLDER})"
-            raise incomplete(root, _TITLE, expected, listed(base), _PUBLISHED)
+            raise incomplete(root, _TITLE, expected, base, _PUBLISHED)
     cases = tuple(CaseFiles(name, (file,), labels.get(name)) for name, file in images.items())
     orphans = tuple(file for name, file in labels.items() if name not in images)
     facts = picture_facts(cases)
@@ -91,11 +91,10 @@ def _base(root: Path) -> Path:
 
 
 def _missing_scenes(root: Path, base: Path, missing: str) -> FileError:
-    found = listed(base / missing) if (base / missing).is_dir() else listed(base)
     expected = f"{_FOLDER} with files in {missing}"
     if missing == _IMAGES and (base / _OTHER_BANDS).is_dir():
         expected += f" (red, green and blue; {_OTHER_BANDS} starts with near infrared and is not read)"
-    return incomplete(root, _TITLE, expected, found, _PUBLISHED)
+    return incomplete(root, _TITLE, expected, base / missing, _PUBLISHED)
 
 
 def _tiles(root: Path, folders: tuple[str, ...]) -> dict[str, Path]:

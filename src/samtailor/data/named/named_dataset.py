@@ -53,16 +53,18 @@ class NamedDataset:
     field: int | None = None
 
 
-def incomplete(root: Path, title: str, expected: str, found: str, published: str) -> FileError:
+def incomplete(root: Path, title: str, expected: str, missing: Path, published: str) -> FileError:
     """The error of a publisher's folder in which something indispensable is missing.
 
     Args:
         root: The folder that was given.
         title: What the data set is called in sentences.
         expected: What was expected there.
-        found: What was found.
+        missing: The folder in which files are missing, if it is there, and at least where it should be.
         published: Where it can be had.
     """
+    folder = next(folder for folder in (missing, *missing.parents) if folder.is_dir())
+    found = listed(folder) if folder == root else f"{listed(folder)} (in {folder.relative_to(root).as_posix()})"
     mend = f"unpack all that its publisher ships: {published}"
     return FileError(root, f"{title} as its publisher ships it: {expected}", found, mend)
 

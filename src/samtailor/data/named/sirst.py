@@ -44,8 +44,7 @@ def read_contents(root: Path) -> Contents:
     images, masks = by_stem(root / "images"), by_stem(root / "masks", _ENDING)
     if not images or not masks:
         missing = "images" if not images else "masks"
-        present = listed(root / missing) if (root / missing).is_dir() else listed(root)
-        raise incomplete(root, _TITLE, f"{_FOLDER} with {missing}", present, _PUBLISHED)
+        raise incomplete(root, _TITLE, f"{_FOLDER} with files in {missing}", root / missing, _PUBLISHED)
     remarks = []
     if len(images) < 427:
         absent = [f"Misc_{number}" for number in range(1, 428) if f"Misc_{number}" not in images]
