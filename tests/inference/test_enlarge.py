@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from samtailor.inference import enlarge
-from samtailor.inference.enlarge import contenders, enlarged, labelled, winner
+from samtailor.inference.enlarge import enlarged, winner
 
 
 def whole(logits: Tensor, side: int) -> Tensor:
@@ -27,26 +27,12 @@ def test_rows_are_those_of_the_whole(size: int, side: int, pixels: int, monkeypa
     assert list(starts) == [sum(part.shape[1] for part in rows[:i]) for i in range(len(rows))]
 
 
-@pytest.mark.parametrize("side", [7, 32, 200])
-@pytest.mark.parametrize("coarse", [1, 3, 8, 32])
 @pytest.mark.parametrize("classes", [2, 14, 150])
-def test_labels_are_those_of_the_whole_bit_for_bit(
-    classes: int, coarse: int, side: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(enlarge, "_PIXELS", 3000)
-    regions = torch.randn(classes, coarse, coarse, generator=torch.Generator().manual_seed(classes))
-    logits = whole(regions, 32)
-    starts, rows = zip(*labelled(logits, side), strict=True)
-    assert torch.equal(torch.cat(rows).long(), whole(logits, side).argmax(dim=0))
-    assert rows[0].dtype == torch.int16
-    assert list(starts) == [sum(len(part) for part in rows[:i]) for i in range(len(rows))]
-
-
-def test_only_classes_that_may_win_contend() -> None:
-    near = torch.tensor([[0.0, 2.0], [0.0, 2.0]])  # one cell: from 0 to 2
-    assert contenders(torch.stack([near, near - 1, near - 3, 2 - near, near * 0 - 1])) == [0, 1, 3]
-    assert contenders(torch.zeros(3, 1, 1)) == [0, 1, 2]
-    assert contenders(torch.full((3, 2, 2), torch.nan)) == [0, 1, 2]
+def test_labels_are_those_of_the_whole_bit_for_bit(classes: int) -> None:
+    logits = torch.randn(classes, 32, 32, generator=torch.Generator().manual_seed(classes))
+    found = torch.cat([winner(rows) for _, rows in enlarged(logits, 200)])
+    assert torch.equal(found.long(), whole(logits, 200).argmax(dim=0))
+    assert found.dtype == torch.int16
 
 
 def test_the_first_of_equals_wins() -> None:

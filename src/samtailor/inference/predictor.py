@@ -75,8 +75,8 @@ class Predictor:
             Class indices, (S, H, W).
         """
         label = np.empty((image.shape[0], *image.shape[2:]), np.int16)
-        for index, rows, classes in self._stitched(image, Stitcher.label, progress, embeddings):
-            label[index, rows] = classes.cpu().numpy()
+        for index, rows, logits in self._stitched(image, progress, embeddings):
+            label[index, rows] = winner(logits).cpu().numpy()
         return label
 
     def probabilities(self, image: Slices, progress: Progress | None = None) -> NDArray[np.float16]:
@@ -112,20 +112,16 @@ class Predictor:
             Class of the greatest of these probabilities, (S, H, W).
         """
         label = np.empty(probabilities.shape[1:], np.int16)
-        for index, rows, logits in self._stitched(image, Stitcher.add, progress):
+        for index, rows, logits in self._stitched(image, progress, None):
             softmax = logits.softmax(dim=0).half()
             probabilities[:, index, rows] = softmax.cpu().numpy()
             label[index, rows] = winner(softmax.float()).cpu().numpy()
         return label
 
     def _stitched(
-        self,
-        image: Slices,
-        take_in: Callable[[Stitcher, Window, Tensor], Iterator[tuple[int, Tensor]]],
-        progress: Progress | None,
-        embeddings: NDArray[np.float16] | None = None,
+        self, image: Slices, progress: Progress | None, embeddings: NDArray[np.float16] | None
     ) -> Iterator[tuple[int, slice, Tensor]]:
-        """Slice, rows and what is known of them (..., rows, W), for all rows of all slices.
+        """Slice, rows and class logits (K, rows, W) of everything; windows blended by weights that fall to their rims.
 
         The rows of a slice come from top to bottom; slices that are computed as one group come at the same time.
         """
@@ -134,8 +130,8 @@ class Predictor:
         stitchers: dict[int, Stitcher] = {}
         for done, (piece, logits) in enumerate(self._window_logits(image, windows, embeddings), start=1):
             stitcher = stitchers.setdefault(piece.slice, Stitcher(len(windows), height, width))
-            for y, part in take_in(stitcher, piece.window, logits):
-                yield piece.slice, slice(y, y + part.shape[-2]), part
+            for y, part in stitcher.add(piece.window, logits):
+                yield piece.slice, slice(y, y + part.shape[1]), part
             if not stitcher.missing:
                 del stitchers[piece.slice]
             if progress is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from samtailor.data.preprocessing import Window
-from samtailor.inference.enlarge import enlarged, labelled, pieces, winner
+from samtailor.inference.enlarge import enlarged, pieces
 
 
 class Stitcher:
@@ -43,36 +43,16 @@ class Stitcher:
         """
         self.missing -= 1
         if self._single:
-            yield from self._inside(enlarged(logits, window.side))
+            for start, part in enlarged(logits, window.side):
+                if start >= self._height:
+                    break
+                yield start, part[:, : self._height - start, : self._width]
             return
         if window.y > self._top:
             yield from self._finish(window.y)
         self._blend(window, logits)
         if not self.missing:
             yield from self._finish(self._height)
-
-    def label(self, window: Window, logits: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Take in a window, and give the classes of the rows that are final now: the greatest of `add`'s logits.
-
-        Args:
-            window: The next window, row by row.
-            logits: What the network gave for it, (K, n, n).
-
-        Yields:
-            First row, and classes of some rows, int16 (rows, W), from top to bottom.
-        """
-        if self._single:
-            self.missing -= 1
-            yield from self._inside(labelled(logits, window.side))
-        else:
-            yield from ((start, winner(part)) for start, part in self.add(window, logits))
-
-    def _inside(self, parts: Iterable[tuple[int, Tensor]]) -> Iterator[tuple[int, Tensor]]:
-        """What of a window's rows lies inside the slice."""
-        for start, part in parts:
-            if start >= self._height:
-                break
-            yield start, part[..., : self._height - start, : self._width]
 
     def _blend(self, window: Window, logits: Tensor) -> None:
         """Add a window, with weights that fall to its rim, to what is there."""
