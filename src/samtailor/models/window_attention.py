@@ -88,13 +88,9 @@ def window_distances(window: int) -> tuple[int, Tensor]:
 
     LeViT's: one for each pair of absolute vertical and horizontal distance, in order of appearance.
     """
-    points = list(product(range(window), range(window)))
-    distances: dict[tuple[int, int], int] = {}
-    index = [
-        distances.setdefault((abs(y1 - y2), abs(x1 - x2)), len(distances))
-        for (y1, x1), (y2, x2) in product(points, points)
-    ]
-    return len(distances), torch.tensor(index).view(len(points), -1)
+    points = torch.cartesian_prod(torch.arange(window), torch.arange(window))
+    away = (points[:, None] - points).abs()  # those of the first token come first: row by row
+    return window**2, away[..., 0] * window + away[..., 1]
 
 
 def window_order(
