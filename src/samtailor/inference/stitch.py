@@ -43,16 +43,21 @@ class Stitcher:
         """
         self.missing -= 1
         if self._single:
-            for start, part in enlarged(logits, window.side):
-                if start >= self._height:
-                    break
-                yield start, part[:, : self._height - start, : self._width]
+            yield from self._inside(window, logits)
             return
         if window.y > self._top:
             yield from self._finish(window.y)
         self._blend(window, logits)
         if not self.missing:
             yield from self._finish(self._height)
+
+    def _inside(self, window: Window, logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """First row in the window, and logits of some rows, of what of the enlarged window lies inside the slice."""
+        height, width = self._height - window.y, self._width - window.x
+        for start, part in enlarged(logits, window.side):
+            if start >= height:
+                break
+            yield start, part[:, : height - start, :width]
 
     def _blend(self, window: Window, logits: Tensor) -> None:
         """Add a window, with weights that fall to its rim, to what is there."""
@@ -64,11 +69,9 @@ class Stitcher:
         rows, columns = min(window.side, self._height - window.y), min(window.side, self._width - window.x)
         across = slice(window.x, window.x + columns)
         self._weights[:rows, across] += weight[:rows, :columns]
-        for start, part in enlarged(logits, window.side):
-            stop = min(start + part.shape[1], rows)
-            if start < stop:
-                weighted = part[:, : stop - start, :columns] * weight[start:stop, :columns]
-                self._total[:, start:stop, across] += weighted
+        for start, part in self._inside(window, logits):
+            stop = start + part.shape[1]
+            self._total[:, start:stop, across] += part * weight[start:stop, :columns]
 
     def _finish(self, bottom: int) -> Iterator[tuple[int, Tensor]]:
         """Pass on what lies above `bottom`, and make what is below it the beginning."""

@@ -38,13 +38,8 @@ class MLP(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., C) to the same."""
-        frozen = not any(parameter.requires_grad for parameter in self.parameters())
-        if (
-            frozen
-            and needs_graph(self, tokens)
-            and tokens.device.type == "cpu"
-            and not torch.is_autocast_enabled("cpu")
-        ):
+        plain = tokens.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        if plain and needs_graph(self, tokens) and not any(p.requires_grad for p in self.parameters()):
             weights = (self.lin1.weight, self.lin1.bias, self.lin2.weight, self.lin2.bias)
             output: Tensor = _FrozenMLP.apply(tokens, *weights)  # type: ignore[no-untyped-call]
             return output

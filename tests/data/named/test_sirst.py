@@ -87,5 +87,5 @@ def test_missing_lists_images_and_masks_are_explained(tmp_path: Path) -> None:
     assert "list of the images of split train" in error.expected
     assert "github.com/YimianDai/sirst" in error.mend
     shutil.rmtree(root / "masks")
-    with pytest.raises(FileError, match=r"SIRST as its publisher ships it.* with files in masks, found images"):
+    with pytest.raises(FileError, match=r"SIRST as its publisher ships it.* with files in masks, found images; unpack"):
         open_dataset(root)
