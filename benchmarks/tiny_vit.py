@@ -92,7 +92,8 @@ def counted_gflop(network: nn.Module, image: Tensor) -> float:
     """Multiplications and additions of matrix products and convolutions for an image, in 1e9; no window is padded."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
+    # The counter does not know oneDNN's products.
+    with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
         network(image)
     return float(counter.get_total_flops() / 1e9)
 

@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtailor.models.attention_blocks import Attended
+from samtailor.models.linear import Linear
 from samtailor.models.relative_attention import relative_attention
+from samtailor.models.windows import WindowOrder, filled
 
 
 class HeadedAttention(nn.Module):
@@ -23,10 +25,10 @@ class HeadedAttention(nn.Module):
         """
         super().__init__()
         self.heads = heads
-        self.q_proj = nn.Linear(inputs, outputs)
-        self.k_proj = nn.Linear(inputs, outputs)
-        self.v_proj = nn.Linear(inputs, outputs)
-        self.out_proj = nn.Linear(outputs, outputs)
+        self.q_proj = Linear(inputs, outputs)
+        self.k_proj = Linear(inputs, outputs)
+        self.v_proj = Linear(inputs, outputs)
+        self.out_proj = Linear(outputs, outputs)
 
     def split(self, tokens: Tensor) -> Tensor:
         """Projected tokens (B, ..., C) by heads, (B, heads, N, C / heads)."""
@@ -70,30 +72,36 @@ class RelativeAttention(HeadedAttention):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) to the same; windows that reach over the grid's end see zero tokens there."""
-        height, width = (self.window, self.window) if self.window else tokens.shape[1:3]
-        padding: tuple[Tensor, Tensor] | tuple[()] = ()
-        if self.window and (tokens.shape[1] % height or tokens.shape[2] % width):
+        if not self.window:
+            projected = (proj(tokens) for proj in (self.q_proj, self.k_proj, self.v_proj))
+            output: Tensor = self.out_proj(self._attended(*projected))
+            return output
+        order = WindowOrder(tokens.shape, self.window, tokens.device)
+        ordered = order.apply(tokens)
+        query, key, value = (order.split(proj(ordered)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+        if order.reaches_over:
             zero = tokens.new_zeros(1, tokens.shape[-1])
-            padding = (self.k_proj(zero)[0], self.v_proj(zero)[0])
-        attended = Attended(
-            self.q_proj(tokens),
-            self.k_proj(tokens),
-            self.v_proj(tokens),
-            _relative_embeddings(self.rel_pos_h, height),
-            _relative_embeddings(self.rel_pos_w, width),
-            *padding,
-        )
-        output: Tensor = self.out_proj(relative_attention(attended, self.heads, self.window))
-        return output
+            key = [filled(x, self.k_proj(zero)[0], self.window) for x in key]
+            value = [filled(x, self.v_proj(zero)[0], self.window) for x in value]
+        attended = [self._attended(*windows).flatten(0, 2) for windows in zip(query, key, value, strict=True)]
+        return order.undo(self.out_proj(torch.cat(attended)))
+
+    def _attended(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attention inside areas (n, h, w, C)."""
+        vertical = _relative_embeddings(self.rel_pos_h, key.shape[1])
+        horizontal = _relative_embeddings(self.rel_pos_w, key.shape[2])
+        return relative_attention(Attended(query, key, value, vertical, horizontal), self.heads)
 
 
 def _relative_embeddings(embeddings: Tensor, length: int) -> Tensor:
-    """Embedding of the distance of every query (first axis) and key (second) of a side, (n, n, d)."""
+    """Embedding of every distance of a key from a query on a side of n tokens, from 1 - n on, (2 n - 1, d).
+
+    The weights have them in the other order, from the query's view.
+    """
     distances = 2 * length - 1
     if len(embeddings) != distances:
         embeddings = F.interpolate(embeddings.T[None], distances, mode="linear")[0].T
-    position = torch.arange(length, device=embeddings.device)
-    return embeddings[position[:, None] - position + length - 1]
+    return embeddings.flip(0)
 
 
 class PoolingAttention(HeadedAttention):

@@ -1,9 +1,9 @@
 """Attention with decomposed relative positions in blocks: the bias of all pairs of tokens never exists at once.
 
 softmax(Q K^T / sqrt(d) + B) V, where B(q, k) is the query's product with the embeddings of the vertical and of the
-horizontal distance (Eq. 4 of the report; MViTv2, arXiv 2112.01526). A block's scores are computed in one buffer that
-stays in the processor's cache; the backward pass computes them again, so that nothing but queries, keys and values is
-kept (the idea of FlashAttention, arXiv 2205.14135, with whole rows of scores, which need no running maximum).
+horizontal distance (Eq. 4 of the report; MViTv2, arXiv 2112.01526). A block's bias lies in one buffer that stays in the
+processor's cache, and torch's fused kernel takes it as its mask; the backward pass computes the scores again, so that
+nothing but queries, keys and values is kept (the idea of FlashAttention, arXiv 2205.14135).
 """
 
 from __future__ import annotations
@@ -12,25 +12,23 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK = 2**20
-"""Scores computed at once, 4 MB: fewer make thin matrix products, more leave the cache."""
+FORWARD, BACKWARD = 2**22, 2**20
+"""Scores whose bias or gradient is computed at once, 16 and 4 MB: fewer make thin products, more leave the cache."""
 
 
 class Attended(NamedTuple):
-    """What is attended.
+    """What is attended in each of n areas of one shape: windows, or whole images.
 
     Attributes:
-        query: (B, h, w, C), all heads of a token in one row.
-        key: (B, h, w, C).
-        value: (B, h, w, C).
-        vertical: Embedding of the vertical distance of a query (first axis) and a key (second) of an attended area,
-            (n, n, d); n is the window's side, or h.
-        horizontal: The same of the horizontal distance, (m, m, d).
-        padding_key: Key of the places of a window that lie outside the grid, (C,).
-        padding_value: Their value, (C,).
+        query: (n, h, w, C), all heads of a token in one row.
+        key: (n, h', w', C), at least as many rows and columns; queries stand in the first ones.
+        value: (n, h', w', C).
+        vertical: Embedding of every vertical distance of a key from a query, from 1 - h' on, (2 h' - 1, d).
+        horizontal: The same of the horizontal distance, (2 w' - 1, d).
     """
 
     query: Tensor
@@ -38,136 +36,106 @@ class Attended(NamedTuple):
     value: Tensor
     vertical: Tensor
     horizontal: Tensor
-    padding_key: Tensor | None = None
-    padding_value: Tensor | None = None
 
 
-class _Area(NamedTuple):
-    """The part of a grid whose tokens attend to each other: an image of a batch, and its rows and columns."""
+class _Products(NamedTuple):
+    """Products of queries with the embeddings of their distances from keys, or the gradients of these products.
 
-    image: int
-    rows: slice
-    columns: slice
+    Attributes:
+        all: With all embeddings, (n, h, w, heads, 2 h' - 1 + 2 w' - 1).
+        vertical: Of it, those with the distances from the rows of keys, (n, heads, h, w, h'); a view.
+        horizontal: The same from the columns, (n, heads, h, w, w').
+    """
 
-    def of(self, grid: Tensor) -> Tensor:
-        """Its tokens, (h, w, C), in the precision of the computation."""
-        return _precise(grid[self.image, self.rows, self.columns])
-
-
-class _Block(NamedTuple):
-    """Scores computed at once: all heads or one, and some rows of queries of an area."""
-
-    heads: slice | int
-    rows: slice
-
-    def queries(self, tokens: Tensor, heads: int) -> Tensor:
-        """Its part of tokens of an area, (h, w, C), by heads: (heads, n, d), or (n, d) for one head."""
-        return _by_heads(tokens[self.rows], heads)[self.heads]
-
-    def bias(self, products: Tensor) -> Tensor:
-        """Its part of products of an area, (h, w, heads, k): (heads, h, w, k), or (h, w, k) for one head."""
-        return products[self.rows].permute(2, 0, 1, 3)[self.heads]
+    all: Tensor
+    vertical: Tensor
+    horizontal: Tensor
 
 
-def _by_heads(tokens: Tensor, heads: int) -> Tensor:
-    """Tokens (h, w, C) as (heads, h w, C / heads); a view where the tokens are contiguous."""
-    return tokens.reshape(-1, heads, tokens.shape[-1] // heads).transpose(0, 1)
+def _by_key(products: Tensor, rows: int, columns: int) -> _Products:
+    """Products (n, h, w, heads, 2 h' - 1 + 2 w' - 1) by rows h' and columns w' of keys.
+
+    A query further down is nearer to a key, so that its products begin one place earlier: a stride less by one.
+    """
+    areas, height, width, heads, _ = products.shape
+    of_area, of_row, of_column, of_head, step = products.stride()
+    size, start = (areas, heads, height, width), products.storage_offset()
+    vertical = products.as_strided(
+        (*size, rows), (of_area, of_head, of_row - step, of_column, step), start + (rows - 1) * step
+    )
+    horizontal = products.as_strided(
+        (*size, columns),
+        (of_area, of_head, of_row, of_column - step, step),
+        start + (2 * rows - 1 + columns - 1) * step,
+    )
+    return _Products(products, vertical, horizontal)
 
 
-class _Scores:
-    """Attention weights of one area, block by block."""
+class _Part:
+    """Some areas with all of their heads, or one head of one area."""
 
-    def __init__(self, attended: Attended, heads: int, area: _Area) -> None:
-        self.heads = heads
-        self.query = area.of(attended.query).contiguous()
-        self.key = _filled(area.of(attended.key), attended.padding_key, attended)
-        self.value = _filled(area.of(attended.value), attended.padding_value, attended)
-        height, width = self.query.shape[:2]
-        self.vertical_table = _precise(attended.vertical[:height])
-        self.horizontal_table = _precise(attended.horizontal[:width])
-        self.scale = float((self.query.shape[-1] // heads) ** -0.5)
-        self.vertical = torch.bmm(self.by_row(self.query), self.vertical_table.transpose(1, 2))
-        self.vertical = self.vertical.view(height, width, heads, -1)
-        horizontal = torch.bmm(self.by_column(self.query), self.horizontal_table.transpose(1, 2))
-        self.horizontal = horizontal.view(width, height, heads, -1).transpose(0, 1)
+    def __init__(self, attended: Attended, heads: int, block: int, areas: slice, chosen: slice) -> None:
+        self.heads, self.block, self.areas, self.chosen = heads, block, areas, chosen
+        self.query, self.key, self.value = (self.of(tokens) for tokens in attended[:3])
+        self.embeddings = torch.cat([attended.vertical, attended.horizontal])
+        products = (self.rows_of_query() @ self.embeddings.T).view(*self.query.shape[:4], -1)
+        self.products = _by_key(products, *self.key.shape[1:3])
 
-    def by_row(self, tokens: Tensor) -> Tensor:
-        """Tokens (h, w, C) or products (h, w, heads, k) of every row, (h, w heads, C / heads)."""
-        return tokens.reshape(len(tokens), tokens.shape[1] * self.heads, -1)
+    def of(self, tokens: Tensor) -> Tensor:
+        """Its part of tokens of all areas, (n, h, w, C): (areas, h, w, heads, d), a view."""
+        return tokens.view(*tokens.shape[:3], self.heads, -1)[self.areas, :, :, self.chosen]
 
-    def by_column(self, tokens: Tensor) -> Tensor:
-        """Tokens (h, w, C) or products (h, w, heads, k) of every column, (w, h heads, C / heads)."""
-        return self.by_row(tokens.transpose(0, 1))
+    def rows_of_query(self) -> Tensor:
+        """Queries, (areas h w heads, d)."""
+        return self.query.reshape(-1, self.query.shape[-1])
 
-    def blocks(self) -> Iterator[_Block]:
-        """All scores of the area: all heads at once where they are few enough, else head by head some rows."""
-        height, width = self.query.shape[:2]
-        row = width * self.key.shape[0] * self.key.shape[1]
-        if self.heads * height * row <= BLOCK:
-            yield _Block(slice(None), slice(0, height))
-            return
-        rows = max(1, BLOCK // row)
-        for head in range(self.heads):
-            for first in range(0, height, rows):
-                yield _Block(head, slice(first, min(first + rows, height)))
+    def blocks(self) -> Iterator[slice]:
+        """Rows of queries, as many at once as a block takes."""
+        height = self.query.shape[1]
+        step = max(1, self.block // self.scores(1))
+        for first in range(0, height, step):
+            yield slice(first, min(first + step, height))
+
+    def scores(self, rows: int) -> int:
+        """Scores of so many rows of queries."""
+        areas, _, width, heads, _ = self.query.shape
+        return areas * heads * rows * width * self.key.shape[1] * self.key.shape[2]
 
     def buffer(self) -> Tensor:
-        """Space for the scores of any block, also of areas at the grid's end, which are smaller."""
-        row = self.query.shape[1] * self.key.shape[0] * self.key.shape[1]
-        return self.query.new_empty(min(self.heads * self.query.shape[0] * row, max(BLOCK, row)))
+        """Space for the scores of any block."""
+        return self.query.new_empty(min(self.scores(self.query.shape[1]), max(self.block, self.scores(1))))
 
-    def weights(self, block: _Block, buffer: Tensor) -> Tensor:
-        """Softmax over the keys of a block's scores, (heads, n, keys) or (n, keys), in the buffer."""
-        vertical, horizontal = block.bias(self.vertical), block.bias(self.horizontal)
-        shape = (*vertical.shape, horizontal.shape[-1])
-        biased = buffer[: vertical.numel() * shape[-1]].view(shape)
-        torch.add(vertical[..., :, None], horizontal[..., None, :], out=biased)
-        scores = biased.flatten(-2).flatten(-3, -2)
-        query, key = block.queries(self.query, self.heads), _by_heads(self.key, self.heads)[block.heads]
-        _add_product(scores, query, key.mT, self.scale)
-        return torch.softmax(scores, dim=-1, out=scores)
+    def bias(self, rows: slice, buffer: Tensor) -> Tensor:
+        """Bias of some rows of queries, (areas, heads, rows, w, h', w'), in the buffer."""
+        vertical = self.products.vertical[:, :, rows, :, :, None]
+        horizontal = self.products.horizontal[:, :, rows, :, None, :]
+        shape = (*vertical.shape[:5], horizontal.shape[-1])
+        bias = buffer[: self.scores(shape[2])].view(shape)
+        torch.add(vertical, horizontal, out=bias)
+        return bias
 
 
-def _precise(tensor: Tensor) -> Tensor:
-    """The tensor in at least single precision."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+def _parts(attended: Attended, heads: int, block: int) -> Iterator[_Part]:
+    """All parts of what is attended: as many areas as a block takes, or head by head where it does not take one."""
+    areas, height, width = attended.query.shape[:3]
+    step = block // (heads * height * width * attended.key.shape[1] * attended.key.shape[2])
+    if step:
+        for first in range(0, areas, step):
+            yield _Part(attended, heads, block, slice(first, first + step), slice(None))
+    else:
+        for area in range(areas):
+            for head in range(heads):
+                yield _Part(attended, heads, block, slice(area, area + 1), slice(head, head + 1))
 
 
-def _filled(tokens: Tensor, padding: Tensor | None, attended: Attended) -> Tensor:
-    """Tokens of an area, (h, w, C), filled up to the size of a window where it reaches over the grid's end."""
-    side = (len(attended.vertical), len(attended.horizontal))
-    if tokens.shape[:2] == side or padding is None:
-        return tokens.contiguous()
-    filled = _precise(padding).repeat(*side, 1)
-    filled[: tokens.shape[0], : tokens.shape[1]] = tokens
-    return filled
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor, factor: float = 1.0) -> None:
-    """Add a product of matrices, or of batches of matrices, times a factor to a total."""
-    add = torch.addmm if total.ndim == 2 else torch.baddbmm
-    add(total, left, right, alpha=factor, out=total)
-
-
-def _areas(grid: Tensor, window: int) -> Iterator[_Area]:
-    """Whole images of a grid (B, h, w, C), or their windows."""
-    batch, height, width = grid.shape[:3]
-    rows, columns = (window, window) if window else (height, width)
-    for image in range(batch):
-        for y in range(0, height, rows):
-            for x in range(0, width, columns):
-                yield _Area(image, slice(y, min(y + rows, height)), slice(x, min(x + columns, width)))
-
-
-def attention_in_blocks(attended: Attended, heads: int, window: int) -> Tensor:
-    """Attention over the whole grid or inside windows, (B, h, w, C), in at least single precision.
+def attention_in_blocks(attended: Attended, heads: int) -> Tensor:
+    """Attention inside each area, (n, h, w, C), in at least single precision.
 
     Args:
         attended: Queries, keys, values and position embeddings.
         heads: Attention heads.
-        window: Side of the windows, from the grid's first corner on; 0 for none.
     """
-    output: Tensor = _Blocks.apply(heads, window, *attended)  # type: ignore[no-untyped-call]
+    output: Tensor = _Blocks.apply(heads, *attended)  # type: ignore[no-untyped-call]
     return output
 
 
@@ -175,46 +143,36 @@ class _Blocks(torch.autograd.Function):
     """Forward and backward pass of `attention_in_blocks`."""
 
     @staticmethod
-    def forward(ctx: Any, heads: int, window: int, *tensors: Tensor | None) -> Tensor:
+    def forward(ctx: Any, heads: int, *tensors: Tensor) -> Tensor:
         """Output; the tensors are the fields of `Attended`."""
-        attended = Attended(*tensors)  # type: ignore[arg-type]
         ctx.save_for_backward(*tensors)
-        ctx.heads, ctx.window = heads, window
-        output = torch.empty_like(attended.query, memory_format=torch.contiguous_format)
+        ctx.heads = heads
+        attended = Attended(*(_precise(x) for x in tensors))
+        output = torch.empty_like(attended.query)
         with torch.autocast(output.device.type, enabled=False):
             buffer: Tensor | None = None
-            for area in _areas(output, window):
-                scores = _Scores(attended, heads, area)
-                buffer = scores.buffer() if buffer is None else buffer
-                tokens = torch.empty_like(scores.query)
-                for block in scores.blocks():
-                    weights = scores.weights(block, buffer)
-                    value = _by_heads(scores.value, heads)[block.heads]
-                    torch.matmul(weights, value, out=block.queries(tokens, heads))
-                output[area] = tokens
+            for part in _parts(attended, heads, FORWARD):
+                buffer = part.buffer() if buffer is None else buffer
+                _attend(part, part.of(output), buffer)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the tensors that need one."""
-        tensors: tuple[Tensor | None, ...] = ctx.saved_tensors
-        attended = Attended(*tensors)  # type: ignore[arg-type]
-        needed = ctx.needs_input_grad[2:]
-        gradients = _Gradients(
-            *(
-                None if not need or x is None else torch.zeros_like(_precise(x))
-                for x, need in zip(tensors, needed, strict=True)
-            )
-        )
+        tensors = ctx.saved_tensors
+        attended = Attended(*(_precise(x) for x in tensors))
+        gradient = _precise(gradient)
+        total = [
+            torch.zeros_like(x) if need else None for x, need in zip(attended, ctx.needs_input_grad[1:], strict=True)
+        ]
         with torch.autocast(gradient.device.type, enabled=False):
             buffers: tuple[Tensor, Tensor] | None = None
-            for area in _areas(gradient, ctx.window):
-                scores = _Scores(attended, ctx.heads, area)
-                buffers = (scores.buffer(), scores.buffer()) if buffers is None else buffers
-                _add_gradients(scores, area, area.of(gradient).contiguous(), gradients, buffers)
-        cast = (None if g is None or x is None else g.to(x.dtype) for g, x in zip(gradients, tensors, strict=True))
-        return None, None, *cast
+            for part in _parts(attended, ctx.heads, BACKWARD):
+                buffers = (part.buffer(), part.buffer()) if buffers is None else buffers
+                _add_gradients(part, part.of(gradient), _Gradients(*total), buffers)
+        cast = (x if x is None else x.to(own.dtype) for x, own in zip(total, tensors, strict=True))
+        return None, *cast
 
 
 class _Gradients(NamedTuple):
@@ -225,68 +183,73 @@ class _Gradients(NamedTuple):
     value: Tensor | None
     vertical: Tensor | None
     horizontal: Tensor | None
-    padding_key: Tensor | None
-    padding_value: Tensor | None
 
 
-def _add_gradients(
-    scores: _Scores, area: _Area, gradient: Tensor, total: _Gradients, buffers: tuple[Tensor, Tensor]
-) -> None:
-    """Add what one area contributes to the gradients.
+def _precise(tensor: Tensor) -> Tensor:
+    """The tensor in at least single precision, contiguous."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32)).contiguous()
+
+
+def _attend(part: _Part, output: Tensor, buffer: Tensor) -> None:
+    """Write what a part attends to, (areas, h, w, heads, d)."""
+    # Tokens of one head lie far apart; next to each other they need fewer entries of the address cache.
+    key, value = (x.contiguous().flatten(1, 2).transpose(1, 2) for x in (part.key, part.value))
+    for rows in part.blocks():
+        query = part.query[:, rows]
+        mask = part.bias(rows, buffer).flatten(4).flatten(2, 3)
+        attended = F.scaled_dot_product_attention(query.flatten(1, 2).transpose(1, 2), key, value, attn_mask=mask)
+        output[:, rows] = attended.transpose(1, 2).view(query.shape)
+
+
+def _add_gradients(part: _Part, gradient: Tensor, total: _Gradients, buffers: tuple[Tensor, Tensor]) -> None:
+    """Add what one part contributes to the gradients.
 
     Args:
-        scores: The area's attention weights.
-        area: The area.
-        gradient: Gradient of the area's output, (h, w, C).
+        part: The part.
+        gradient: Gradient of its output, (areas, h, w, heads, d).
         total: Gradients so far.
         buffers: Space for the scores of a block, twice.
     """
-    heads, biased = scores.heads, any(x is not None for x in (total.query, total.vertical, total.horizontal))
-    query = torch.zeros_like(scores.query) if total.query is not None else None
-    key = torch.zeros_like(scores.key) if total.key is not None or total.padding_key is not None else None
-    value = torch.zeros_like(scores.value) if total.value is not None or total.padding_value is not None else None
-    vertical = torch.empty_like(scores.vertical)
-    horizontal = torch.empty_like(scores.horizontal)
-    for block in scores.blocks():
-        weights = scores.weights(block, buffers[0])
-        output = block.queries(gradient, heads)
-        if value is not None:
-            _add_product(_by_heads(value, heads)[block.heads], weights.mT, output)
-        if key is None and not biased:
-            continue
+    scale = float(part.query.shape[-1] ** -0.5)
+    width = part.query.shape[2]
+    query, key, value, outer = (_by_head(x) for x in (part.query, part.key, part.value, gradient))
+    of_query, of_key, of_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
+    products = _by_key(torch.zeros_like(part.products.all), *part.key.shape[1:3])
+    for rows in part.blocks():
+        tokens = slice(rows.start * width, rows.stop * width)
+        bias = part.bias(rows, buffers[0])
+        scores = bias.flatten(4).flatten(2, 3).flatten(0, 1)
+        torch.baddbmm(scores, query[:, tokens], key.mT, alpha=scale, out=scores)
+        weights = torch.softmax(scores, dim=-1, out=scores)
+        of_value.baddbmm_(weights.mT, outer[:, tokens])
         # Of the scores: weights * (gradient of the weights - its mean under the weights).
         own = buffers[1][: weights.numel()].view(weights.shape)
-        torch.matmul(output, _by_heads(scores.value, heads)[block.heads].mT, out=own)
+        torch.bmm(outer[:, tokens], value.mT, out=own)
         torch.ops.aten._softmax_backward_data.out(own, weights, -1, own.dtype, grad_input=own)
-        if key is not None:
-            _add_product(_by_heads(key, heads)[block.heads], own.mT, block.queries(scores.query, heads), scores.scale)
-        if query is not None:
-            torch.matmul(own, _by_heads(scores.key, heads)[block.heads], out=block.queries(query, heads))
-        if biased:
-            pairs = own.view(*block.bias(vertical).shape, horizontal.shape[-1])
-            torch.sum(pairs, dim=-1, out=block.bias(vertical))
-            torch.sum(pairs, dim=-2, out=block.bias(horizontal))
-    if query is not None and total.query is not None:
-        query.mul_(scores.scale)
-        scores.by_row(query).baddbmm_(scores.by_row(vertical), scores.vertical_table)
-        sideways = torch.bmm(scores.by_column(horizontal), scores.horizontal_table)
-        query += sideways.view(query.shape[1], query.shape[0], -1).transpose(0, 1)
-        total.query[area] = query
+        of_key.baddbmm_(own.mT, query[:, tokens], alpha=scale)
+        of_query[:, tokens] = own @ key
+        products.vertical[:, :, rows] = own.view(bias.shape).sum(dim=-1)
+        products.horizontal[:, :, rows] = own.view(bias.shape).sum(dim=-2)
+    if total.query is not None:
+        by_distance = (products.all @ part.embeddings).view(part.query.shape)
+        part.of(total.query).copy_(by_distance.add_(_by_token(of_query, part.query), alpha=scale))
+    for whole, own, tokens_of in ((total.key, of_key, part.key), (total.value, of_value, part.value)):
+        if whole is not None:
+            part.of(whole).copy_(_by_token(own, tokens_of))
+    vertical = 2 * part.key.shape[1] - 1
+    of_embeddings = products.all.flatten(0, 3).T @ part.rows_of_query()
     if total.vertical is not None:
-        total.vertical[: len(vertical)].baddbmm_(scores.by_row(vertical).mT, scores.by_row(scores.query))
+        total.vertical.add_(of_embeddings[:vertical])
     if total.horizontal is not None:
-        columns = scores.by_column(scores.query)
-        total.horizontal[: len(columns)].baddbmm_(scores.by_column(horizontal).mT, columns)
-    _give(key, area, total.key, total.padding_key)
-    _give(value, area, total.value, total.padding_value)
+        total.horizontal.add_(of_embeddings[vertical:])
 
 
-def _give(own: Tensor | None, area: _Area, total: Tensor | None, padding: Tensor | None) -> None:
-    """Hand the gradient of an area's keys or values, (n, m, C), to the tokens inside the grid and to the padding."""
-    if own is None:
-        return
-    height, width = area.rows.stop - area.rows.start, area.columns.stop - area.columns.start
-    if total is not None:
-        total[area] = own[:height, :width]
-    if padding is not None:
-        padding += own[height:].sum(dim=(0, 1)) + own[:height, width:].sum(dim=(0, 1))
+def _by_head(tokens: Tensor) -> Tensor:
+    """Tokens (areas, h, w, heads, d) as matrices (areas heads, h w, d)."""
+    return tokens.permute(0, 3, 1, 2, 4).reshape(-1, tokens.shape[1] * tokens.shape[2], tokens.shape[-1])
+
+
+def _by_token(matrices: Tensor, like: Tensor) -> Tensor:
+    """Inverse of `_by_head`, for tokens of the shape of others; a view."""
+    areas, height, width, heads, _ = like.shape
+    return matrices.view(areas, heads, height, width, -1).permute(0, 2, 3, 1, 4)

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from samtailor.models.blocks import needs_graph
 from samtailor.models.gelu import gelu
+from samtailor.models.linear import Linear, in_single_precision, product
 
 PIECE = 2**21
 """Values of the hidden layer computed at once, 8 MB in float32: fewer make thinner, slower products."""
@@ -33,14 +33,16 @@ class MLP(nn.Module):
             hidden: Width of the layer between.
         """
         super().__init__()
-        self.lin1 = nn.Linear(width, hidden)
-        self.lin2 = nn.Linear(hidden, width)
+        self.lin1 = Linear(width, hidden)
+        self.lin2 = Linear(hidden, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., C) to the same."""
-        plain = tokens.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        if plain and needs_graph(self, tokens) and not any(p.requires_grad for p in self.parameters()):
-            weights = (self.lin1.weight, self.lin1.bias, self.lin2.weight, self.lin2.bias)
+        weights = (self.lin1.weight, self.lin1.bias, self.lin2.weight, self.lin2.bias)
+        if not torch.is_grad_enabled():
+            return product(product(tokens, *weights[:2], with_gelu=True), *weights[2:])
+        frozen = not any(parameter.requires_grad for parameter in self.parameters())
+        if frozen and in_single_precision(tokens, self.lin1.weight):
             output: Tensor = _FrozenMLP.apply(tokens, *weights)  # type: ignore[no-untyped-call]
             return output
         output = self.lin2(gelu(self.lin1(tokens)))
@@ -54,30 +56,31 @@ class _FrozenMLP(torch.autograd.Function):
     def forward(ctx: Any, tokens: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor) -> Tensor:
         """(..., C) to the same."""
         flat = tokens.reshape(-1, tokens.shape[-1])
-        hidden, output = flat.new_empty(len(flat), len(weight1)), torch.empty_like(flat)
-        for piece in _pieces(hidden):
-            torch.addmm(bias1, flat[piece], weight1.T, out=hidden[piece])
-            torch.addmm(bias2, F.gelu(hidden[piece]), weight2.T, out=output[piece])
-        ctx.save_for_backward(hidden, weight1, weight2)
+        output = torch.empty_like(flat)
+        hidden = []
+        for piece in _pieces(len(flat), len(weight1)):
+            hidden.append(product(flat[piece], weight1, bias1))
+            output[piece] = product(F.gelu(hidden[-1]), weight2, bias2)
+        ctx.save_for_backward(weight1, weight2, *hidden)
         return output.view(tokens.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradient of the tokens."""
-        hidden, weight1, weight2 = ctx.saved_tensors
+        weight1, weight2, *hidden = ctx.saved_tensors
         flat = gradient.reshape(-1, gradient.shape[-1])
         output = torch.empty_like(flat)
-        for piece in _pieces(hidden):
-            inner = flat[piece] @ weight2
-            torch.ops.aten.gelu_backward.grad_input(inner, hidden[piece], grad_input=inner)
-            torch.mm(inner, weight1, out=output[piece])
+        for piece, before in zip(_pieces(len(flat), len(weight1)), hidden, strict=True):
+            inner = product(flat[piece], weight2.T)
+            torch.ops.aten.gelu_backward.grad_input(inner, before, grad_input=inner)
+            output[piece] = product(inner, weight1.T)
         return output.view(gradient.shape), None, None, None, None
 
 
-def _pieces(hidden: Tensor) -> Iterator[slice]:
-    """Rows of the hidden layer, some at a time."""
-    count = -(-hidden.numel() // PIECE)
-    rows = -(-len(hidden) // count)
-    for first in range(0, len(hidden), rows):
-        yield slice(first, first + rows)
+def _pieces(tokens: int, hidden: int) -> Iterator[slice]:
+    """Tokens, as many at a time as make a piece of the hidden layer."""
+    count = -(-tokens * hidden // PIECE)
+    step = -(-tokens // count)
+    for first in range(0, tokens, step):
+        yield slice(first, first + step)

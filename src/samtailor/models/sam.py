@@ -101,6 +101,7 @@ class VitBlock(nn.Module):
 
     def __init__(self, config: SamVisionConfig, window: int) -> None:
         super().__init__()
+        self.window = window
         self.layer_norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         grid = window or config.image_size // config.patch_size
         self.attn = RelativeAttention(config.hidden_size, config.num_attention_heads, grid, window)
@@ -109,12 +110,23 @@ class VitBlock(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) to the same."""
-        update: Tensor = self.attn(self.layer_norm1(tokens))
         if not torch.is_grad_enabled():
-            return transform_(added(update, tokens), self.layer_norm2, self.mlp)
-        tokens = tokens + update
+            return self._in_strips(tokens) if self.window else self._inferred(tokens)
+        tokens = tokens + self.attn(self.layer_norm1(tokens))
         output: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
         return output
+
+    def _in_strips(self, tokens: Tensor) -> Tensor:
+        """The same without gradients, one row of windows after another: what lies in between fits into the cache."""
+        output = torch.empty_like(tokens)
+        for strip, result in zip(*(torch.split(x, self.window, dim=1) for x in (tokens, output)), strict=True):
+            result.copy_(self._inferred(strip))
+        return output
+
+    def _inferred(self, tokens: Tensor) -> Tensor:
+        """The same without gradients."""
+        update: Tensor = self.attn(self.layer_norm1(tokens))
+        return transform_(added(update, tokens), self.layer_norm2, self.mlp)
 
 
 class VitEncoder(nn.Module):

@@ -19,6 +19,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from samtailor.models.blocks import needs_graph, run_block
 from samtailor.models.gelu import GELU, gelu
+from samtailor.models.linear import linear
 from samtailor.models.mlp import MLP
 from samtailor.models.window_attention import WindowAttention
 
@@ -104,7 +105,7 @@ class ConvNorm(nn.Module):
         scale, shift = self.norm.scale_and_shift()
         weight = self.conv.weight * scale[:, None, None, None]
         if self.conv.kernel_size == (1, 1) and self.conv.stride == (1, 1):
-            return F.linear(images.permute(0, 2, 3, 1), weight.flatten(1), shift).permute(0, 3, 1, 2)
+            return linear(images.permute(0, 2, 3, 1), weight.flatten(1), shift).permute(0, 3, 1, 2)
         return F.conv2d(images, weight, shift, self.conv.stride, self.conv.padding, groups=self.conv.groups)
 
 

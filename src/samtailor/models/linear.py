@@ -1,0 +1,89 @@
+"""Products of tokens with the weights of linear layers, by oneDNN on a CPU.
+
+torch gives a float32 product to MKL. oneDNN's kernels, which torch uses for convolutions, are a tenth faster on the
+machine of docs/benchmarks.md, and give GELU for nothing: it is applied while the results are still in registers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from samtailor.models.gelu import gelu
+
+# What torch.compile makes of a linear layer and the activation after it; torch's Python interface has no name for it.
+_FUSED = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+
+def product(tokens: Tensor, weight: Tensor, bias: Tensor | None = None, with_gelu: bool = False) -> Tensor:
+    """Tokens x weight^T + bias, and its GELU if asked for; not to be differentiated.
+
+    Args:
+        tokens: (..., C_in).
+        weight: (C_out, C_in), in any order of memory.
+        bias: (C_out,).
+        with_gelu: Whether the result is the GELU of the sum.
+
+    Returns:
+        (..., C_out), in memory of its own.
+    """
+    if _FUSED is None or not torch.backends.mkldnn.enabled or not in_single_precision(tokens, weight):
+        output = F.linear(tokens, weight, bias)
+        return gelu(output) if with_gelu else output
+    fused: Tensor = _FUSED(tokens.contiguous(), weight, bias, "gelu" if with_gelu else "none", [], "none")
+    return fused
+
+
+def in_single_precision(*tensors: Tensor) -> bool:
+    """Whether tensors are on a CPU and computed with as they are, in float32."""
+    plain = not torch.is_autocast_enabled("cpu")
+    return plain and all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
+
+
+def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Tokens x weight^T + bias, by `product` where no weight is trained.
+
+    Args:
+        tokens: (..., C_in).
+        weight: (C_out, C_in).
+        bias: (C_out,).
+
+    Returns:
+        (..., C_out).
+    """
+    if not torch.is_grad_enabled():
+        return product(tokens, weight, bias)
+    trained = weight.requires_grad or (bias is not None and bias.requires_grad)
+    if trained or not in_single_precision(tokens, weight):
+        return F.linear(tokens, weight, bias)
+    output: Tensor = _Frozen.apply(tokens, weight, bias)  # type: ignore[no-untyped-call]
+    return output
+
+
+class Linear(nn.Linear):
+    """The same as a layer."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., C_in) to (..., C_out)."""
+        return linear(tokens, self.weight, self.bias)
+
+
+class _Frozen(torch.autograd.Function):
+    """Forward pass, and gradient of the tokens alone."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """(..., C_in) to (..., C_out)."""
+        ctx.save_for_backward(weight)
+        return product(tokens, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """Gradient of the tokens."""
+        (weight,) = ctx.saved_tensors
+        return product(gradient, weight.T), None, None
