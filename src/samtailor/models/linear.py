@@ -44,24 +44,26 @@ def in_single_precision(*tensors: Tensor) -> bool:
     return plain and all(x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors)
 
 
-def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Tokens x weight^T + bias, by `product` where no weight is trained.
+def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None, with_gelu: bool = False) -> Tensor:
+    """Tokens x weight^T + bias, and its GELU if asked for; by `product` where no weight is trained.
 
     Args:
         tokens: (..., C_in).
         weight: (C_out, C_in).
         bias: (C_out,).
+        with_gelu: Whether the result is the GELU of the sum.
 
     Returns:
         (..., C_out).
     """
     if not torch.is_grad_enabled():
-        return product(tokens, weight, bias)
+        return product(tokens, weight, bias, with_gelu)
     trained = weight.requires_grad or (bias is not None and bias.requires_grad)
     if trained or not in_single_precision(tokens, weight):
-        return F.linear(tokens, weight, bias)
-    output: Tensor = _Frozen.apply(tokens, weight, bias)  # type: ignore[no-untyped-call]
-    return output
+        output = F.linear(tokens, weight, bias)
+    else:
+        output = _Frozen.apply(tokens, weight, bias)  # type: ignore[no-untyped-call]
+    return gelu(output) if with_gelu else output
 
 
 class Linear(nn.Linear):

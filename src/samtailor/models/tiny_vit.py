@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
-from samtailor.models.blocks import needs_graph, run_block
+from samtailor.models.blocks import added, needs_graph, run_block, transform_
 from samtailor.models.gelu import GELU, gelu
 from samtailor.models.linear import linear
 from samtailor.models.mlp import MLP
@@ -84,11 +84,11 @@ class FrozenBatchNorm(nn.Module):
         return scale, self.bias - self.running_mean * scale
 
 
-STRIP = 2**19
-"""Values of an inverted bottleneck's hidden layer computed at once where no gradient is asked for; 2 MB in float32.
+STRIP = 2**20
+"""Values of an inverted bottleneck's hidden layer computed at once where no gradient is asked for; 4 MB in float32.
 
-Measured on a core with 512 KB of its own, for an image of side 128: 46 ms with 2**17, 37 ms with 2**18 and 2**19, 50 ms
-with 2**20 and with all at once; of side 256: 158 ms with 2**19 and 2**20, 216 ms with all at once.
+Measured on the machine of docs/benchmarks.md, a block of an image of side 256: 102 ms with 2**17, 49 ms with 2**19, 44
+ms with 2**20 and 2**21, 78 ms with 2**22, 87 ms with all at once; of side 128 the same order.
 """
 
 
@@ -100,13 +100,14 @@ class ConvNorm(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm = FrozenBatchNorm(outputs)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
+    def forward(self, images: Tensor, with_gelu: bool = False) -> Tensor:
+        """(B, C_in, H, W) to (B, C_out, H / stride, W / stride), and GELU if asked for."""
         scale, shift = self.norm.scale_and_shift()
         weight = self.conv.weight * scale[:, None, None, None]
         if self.conv.kernel_size == (1, 1) and self.conv.stride == (1, 1):
-            return linear(images.permute(0, 2, 3, 1), weight.flatten(1), shift).permute(0, 3, 1, 2)
-        return F.conv2d(images, weight, shift, self.conv.stride, self.conv.padding, groups=self.conv.groups)
+            return linear(images.permute(0, 2, 3, 1), weight.flatten(1), shift, with_gelu).permute(0, 3, 1, 2)
+        output = F.conv2d(images, weight, shift, self.conv.stride, self.conv.padding, groups=self.conv.groups)
+        return gelu(output) if with_gelu else output
 
 
 class MBConv(nn.Module):
@@ -134,7 +135,7 @@ class MBConv(nn.Module):
     def _rows(self, images: Tensor, start: int, end: int) -> Tensor:
         """Some rows of the output, (B, C, end - start, W); one row more on either side goes in."""
         first, last = max(start - 1, 0), min(end + 1, images.shape[2])
-        hidden = self.conv2(gelu(self.conv1(images[:, :, first:last])))
+        hidden = self.conv2(self.conv1(images[:, :, first:last], with_gelu=True))
         hidden = gelu(hidden[:, :, start - first : end - first])
         return gelu(images[:, :, start:end] + cast(Tensor, self.conv3(hidden)))
 
@@ -150,7 +151,7 @@ class PatchMerging(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
-        hidden: Tensor = self.conv3(gelu(self.conv2(gelu(self.conv1(images)))))
+        hidden: Tensor = self.conv3(self.conv2(self.conv1(images, with_gelu=True), with_gelu=True))
         return hidden
 
 
@@ -170,8 +171,12 @@ class TinyViTBlock(nn.Module):
         """(B, C, H, W) to the same."""
         tokens: Tensor = images.permute(0, 2, 3, 1)
         # Windows are padded with zeros before the layer norm, of which its bias is left.
-        tokens = tokens + cast(Tensor, self.attn(self.layer_norm1(tokens), self.layer_norm1.bias))
+        update = cast(Tensor, self.attn(self.layer_norm1(tokens), self.layer_norm1.bias))
+        plain = not torch.is_grad_enabled()
+        tokens = added(update, tokens) if plain else tokens + update
         tokens = cast(Tensor, self.local_conv(tokens.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+        if plain:
+            return transform_(tokens, self.layer_norm2, self.mlp).permute(0, 3, 1, 2)
         tokens = tokens + cast(Tensor, self.mlp(self.layer_norm2(tokens)))
         return tokens.permute(0, 3, 1, 2)
 
