@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from benchmarks import encoder, everything, tiny_vit
+from benchmarks import attention, encoder, everything, tiny_vit
 from benchmarks.folders import SCORE_PEER, check, score
 from benchmarks.line import Line, Target
 from benchmarks.measure import Device
@@ -140,6 +140,17 @@ LINES: tuple[Line, ...] = (
             at=slices,
         )
         for slices in (50, 100, 200, 400)
+    ),
+    *(
+        Line(
+            f"gpu-attention-{name}-{way}",
+            f"attention of {work}, ViT-B, 1024 px, batch 2, bfloat16, {way}",
+            attention.attention(attention.WAYS[way], areas, length),
+            "fused kernel, whole bias as mask",
+            device="cuda",
+        )
+        for name, work, areas, length in (("global", "the whole image", 2, 64), ("window", "25 windows", 50, 14))
+        for way in attention.WAYS
     ),
     Line(
         "gpu-lora-1024",

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as program
+from benchmarks import attention
 from benchmarks.encoder import TINY
 from benchmarks.line import Place, Side, Target
 from benchmarks.lines import LINES, find, select
@@ -71,3 +72,11 @@ def test_the_work_of_a_gpu_line_runs(side: Side, tmp_path: Path) -> None:
     work.run()
     assert work.gflop is not None
     assert work.gflop() > 0
+
+
+@pytest.mark.parametrize("way", attention.WAYS)
+def test_all_ways_of_attention_agree(way: str, tmp_path: Path) -> None:
+    given = attention.attended(2, 3, Place(tmp_path))
+    with torch.no_grad():
+        found, expected = (chosen(given, attention.HEADS) for chosen in (attention.WAYS[way], attention.whole_bias))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

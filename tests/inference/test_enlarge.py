@@ -40,6 +40,11 @@ def test_the_first_of_equals_wins() -> None:
     assert (winner(logits) == 1).all()
 
 
+def test_where_a_logit_is_not_a_number_the_first_class_wins() -> None:
+    logits = torch.tensor([1.0, float("nan"), 3.0])[:, None, None].expand(3, 2, 5)
+    assert (winner(logits) == 0).all()
+
+
 def test_half_precision_is_enlarged_in_single() -> None:
     logits = torch.randn(2, 4, 4).half()
     (_, rows), *_ = enlarged(logits, 10)

@@ -53,20 +53,17 @@ class _Products(NamedTuple):
 
 
 def _by_key(products: Tensor, rows: int, columns: int) -> _Products:
-    """Products (n, h, w, heads, 2 h' - 1 + 2 w' - 1) by rows h' and columns w' of keys.
+    """Contiguous products (n, h, w, heads, 2 h' - 1 + 2 w' - 1) by rows h' and columns w' of keys.
 
-    A query further down is nearer to a key, so that its products begin one place earlier: a stride less by one.
+    A query one row further down is one row nearer to a key, so that its products begin one place earlier: in steps of
+    rows less by one.
     """
     areas, height, width, heads, _ = products.shape
-    of_area, of_row, of_column, of_head, step = products.stride()
-    size, start = (areas, heads, height, width), products.storage_offset()
-    vertical = products.as_strided(
-        (*size, rows), (of_area, of_head, of_row - step, of_column, step), start + (rows - 1) * step
-    )
+    of_area, of_row, of_column, of_head, _ = products.stride()
+    size = (areas, heads, height, width)
+    vertical = products.as_strided((*size, rows), (of_area, of_head, of_row - 1, of_column, 1), rows - 1)
     horizontal = products.as_strided(
-        (*size, columns),
-        (of_area, of_head, of_row, of_column - step, step),
-        start + (2 * rows - 1 + columns - 1) * step,
+        (*size, columns), (of_area, of_head, of_row, of_column - 1, 1), 2 * rows - 1 + columns - 1
     )
     return _Products(products, vertical, horizontal)
 
@@ -236,12 +233,13 @@ def _add_gradients(part: _Part, gradient: Tensor, total: _Gradients, buffers: tu
     for whole, own, tokens_of in ((total.key, of_key, part.key), (total.value, of_value, part.value)):
         if whole is not None:
             part.of(whole).copy_(_by_token(own, tokens_of))
-    vertical = 2 * part.key.shape[1] - 1
+    if total.vertical is None and total.horizontal is None:
+        return
     of_embeddings = products.all.flatten(0, 3).T @ part.rows_of_query()
-    if total.vertical is not None:
-        total.vertical.add_(of_embeddings[:vertical])
-    if total.horizontal is not None:
-        total.horizontal.add_(of_embeddings[vertical:])
+    vertical, horizontal = torch.split(of_embeddings, [2 * length - 1 for length in part.key.shape[1:3]])
+    for whole, own in ((total.vertical, vertical), (total.horizontal, horizontal)):
+        if whole is not None:
+            whole.add_(own)
 
 
 def _by_head(tokens: Tensor) -> Tensor:

@@ -39,10 +39,7 @@ def folded_attention(attended: Attended, heads: int) -> Tensor:
     """
     query, key, value = (x.view(*x.shape[:3], heads, -1).permute(0, 3, 1, 2, 4) for x in attended[:3])
     rows, columns, depth = key.shape[2:]
-    embeddings = (_of_pairs(x.to(query.dtype)) for x in (attended.vertical, attended.horizontal))
-    vertical, horizontal = (x[:length] for x, length in zip(embeddings, query.shape[2:4], strict=True))
-    vertical = torch.einsum("nahwd,hkd->nahwk", query, vertical)
-    horizontal = torch.einsum("nahwd,wkd->nahwk", query, horizontal)
+    vertical, horizontal = position_products(query, attended)
     row = torch.eye(rows, dtype=key.dtype, device=key.device)[:, None].expand(rows, columns, rows)
     column = torch.eye(columns, dtype=key.dtype, device=key.device).expand(rows, columns, columns)
     places = torch.cat([row, column], dim=-1).expand(*key.shape[:2], -1, -1, -1)
@@ -53,6 +50,22 @@ def folded_attention(attended: Attended, heads: int) -> Tensor:
     wide_query, wide_key = (F.pad(x, (0, filler)) for x in (wide_query, wide_key))
     output = F.scaled_dot_product_attention(wide_query, wide_key, wide_value, scale=1.0)[..., :depth]
     return output.transpose(1, 2).reshape(attended.query.shape)
+
+
+def position_products(query: Tensor, attended: Attended) -> tuple[Tensor, Tensor]:
+    """Products of queries with the embeddings of their distances from each row and each column of keys.
+
+    Args:
+        query: (n, heads, h, w, d).
+        attended: Position embeddings.
+
+    Returns:
+        (n, heads, h, w, h') and (n, heads, h, w, w').
+    """
+    vertical, horizontal = (_of_pairs(x.to(query.dtype)) for x in (attended.vertical, attended.horizontal))
+    by_row = torch.einsum("nahwd,hkd->nahwk", query, vertical[: query.shape[2]])
+    by_column = torch.einsum("nahwd,wkd->nahwk", query, horizontal[: query.shape[3]])
+    return by_row, by_column
 
 
 def _of_pairs(embeddings: Tensor) -> Tensor:
