@@ -219,8 +219,8 @@ def _compute(
     """
     case = image.result()
     geometry, folder = case.geometry, job.target.parent
-    scratch = folder / "probabilities"
-    result = segment(predictor, case, probabilities, lambda done: progress(done, geometry.shape[0]), scratch)
+    scratch, slices = folder / "probabilities", geometry.shape[0]
+    result = segment(predictor, case, probabilities, lambda done: progress(done, slices), scratch)
     steps: list[Callable[[], None]] = []
     if result.probabilities is not None:
         path = scratch / f"{case.name}{probabilities_suffix(geometry)}"
