@@ -106,8 +106,9 @@ def peer(source: Path, place: Place, size: int) -> Prepared:
         for index in range(values.shape[2]):
             plane = values[None, None, :, :, index].to(place.device)
             image = F.interpolate(plane, (length, length), mode="bilinear", antialias=True).expand(1, 3, -1, -1)
-            masks = model(image, input_boxes=boxes, multimask_output=False).pred_masks[:, :, 0]
-            large = F.interpolate(masks, label.shape[:2], mode="bilinear")
+            with torch.autocast(place.device, torch.bfloat16, enabled=place.device == "cuda"):  # as ours
+                masks = model(image, input_boxes=boxes, multimask_output=False).pred_masks[:, :, 0]
+            large = F.interpolate(masks.float(), label.shape[:2], mode="bilinear")
             label[:, :, index] = large[0].argmax(dim=0).cpu().numpy()
         nib.save(nib.Nifti1Image(label, file.affine), place.folder / "label.nii.gz")
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from samtailor.evaluation.comparison.compare import Comparison
     from samtailor.evaluation.scores import Scores
     from samtailor.experiments.config import ExperimentName
+    from samtailor.inference.config import Precision
     from samtailor.inference.predict import PredictReport
     from samtailor.metrics.protocols import ProtocolName
     from samtailor.models.sam import AnySizeSam
@@ -211,6 +212,7 @@ def predict(
     overlays: bool = False,
     device: str = "auto",
     skip_existing: bool = False,
+    precision: Precision = "auto",
 ) -> PredictReport:
     """Segment files, folders and globs; a bad file does not stop the others.
 
@@ -222,13 +224,16 @@ def predict(
         overlays: Whether to draw the most telling slice with its result as well.
         device: 'auto', 'cpu' or 'cuda'.
         skip_existing: Whether to leave out inputs whose result is there already, as after an interruption.
+        precision: 'auto', '32', 'bf16' or '16'; 'auto' is bfloat16 where a GPU computes in it, else single precision.
 
     Returns:
         What was written, and what failed and why.
     """
     from samtailor.inference.predict import predict as segment
 
-    return segment(run, inputs, out, probabilities, overlays, device=device, skip_existing=skip_existing)
+    return segment(
+        run, inputs, out, probabilities, overlays, device=device, skip_existing=skip_existing, precision=precision
+    )
 
 
 def reproduce(what: ExperimentName, data: str | Path, **settings: Any) -> Path:

@@ -49,3 +49,6 @@ def test_half_precision_is_enlarged_in_single() -> None:
     logits = torch.randn(2, 4, 4).half()
     (_, rows), *_ = enlarged(logits, 10)
     assert rows.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        (_, again), *_ = enlarged(logits, 10)
+    assert torch.equal(again, rows)

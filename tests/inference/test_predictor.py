@@ -13,6 +13,7 @@ from samtailor.data.intensity import Percentile, Range, Window, scale
 from samtailor.data.labels import LabelSpace
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.scaled import Scaled
+from samtailor.inference.config import Precision
 from samtailor.inference.predictor import Predictor
 from samtailor.models.segmenter import Segmenter
 from samtailor.models.zoo import Base
@@ -64,6 +65,23 @@ def test_a_slice_of_the_networks_size_is_the_network_s_own_output(tiny_base: Bas
     with torch.inference_mode():
         logits = predictor.segmenter(torch.from_numpy(image.astype(np.float32)).expand(1, 3, 32, 32))
     np.testing.assert_array_equal(predictor.label(image)[0], logits.argmax(1)[0].numpy())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "16"])
+def test_half_precision_moves_probabilities_a_little(precision: Precision, tiny_base: Base, image: np.ndarray) -> None:
+    predictor = predictor_of(tiny_base)
+    single = predictor.probabilities(image).astype(np.float32)
+    predictor.precision = precision
+    half = predictor.probabilities(image).astype(np.float32)
+    assert 0 < np.abs(half - single).max() < 0.05
+
+
+def test_on_a_cpu_auto_is_single_precision_whatever_surrounds_it(tiny_base: Base, image: np.ndarray) -> None:
+    predictor = predictor_of(tiny_base)
+    single = predictor.probabilities(image)
+    predictor.precision = "auto"
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(predictor.probabilities(image), single)
 
 
 @pytest.mark.parametrize("field", [None, 24])

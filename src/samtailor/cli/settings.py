@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from samtailor.inference.config import PredictConfig
+from samtailor.inference.config import Precision, PredictConfig
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.recipes.config import RecipeName
 from samtailor.training.config import TrainConfig
@@ -97,6 +97,7 @@ class EvaluateConfig:
         seed: Seed of the resamples.
         ignore_background: Pixels of the first class count nowhere (remote-sensing only), for data whose background
             means 'not labelled'.
+        precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
     """
 
     run: str
@@ -109,6 +110,7 @@ class EvaluateConfig:
     bootstrap: int = 1000
     seed: int = 0
     ignore_background: bool = False
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)

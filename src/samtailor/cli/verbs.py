@@ -123,6 +123,7 @@ def evaluate(config: EvaluateConfig) -> int:
             config.seed,
             lambda done, total: bars("cases", done, total),
             config.ignore_background,
+            config.precision,
         )
     print(to_markdown(scores))
     print(f"tables and figures   {out}")
@@ -172,6 +173,7 @@ def predict(config: PredictOnDevices) -> int:
             config.device,
             config.skip_existing,
             lambda done, total: bars("inputs", done, total),
+            config.precision,
         )
     if world().is_first:
         _print_report(report, config.out)

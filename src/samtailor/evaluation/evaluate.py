@@ -15,6 +15,7 @@ from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.predictions import PredictedCase, score_and_write
 from samtailor.evaluation.scores import Scores
 from samtailor.inference.ahead import ahead
+from samtailor.inference.config import Precision
 from samtailor.inference.predictor import Predictor
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName, require_background_rule
 from samtailor.training.run import Run
@@ -35,6 +36,7 @@ def evaluate(
     seed: int = 0,
     progress: Progress | None = None,
     ignore_background: bool = False,
+    precision: Precision = "auto",
 ) -> Scores:
     """Score the segmenter of a run on a split of a labelled folder, and write tables and figures.
 
@@ -52,6 +54,7 @@ def evaluate(
         seed: Seed of the bootstrap.
         progress: Reports finished cases.
         ignore_background: Whether pixels whose true class is the first count nowhere (remote-sensing only).
+        precision: In which the network computes, as for `samtailor.predict`.
 
     Returns:
         The scores, as written.
@@ -70,7 +73,7 @@ def evaluate(
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
     segmenter = directory.segmenter()
     check_classes(dataset, segmenter.labels)
-    predictor = Predictor(segmenter.for_inference(), batch_size, device)
+    predictor = Predictor(segmenter.for_inference(), batch_size, device, precision)
     cases = predict_cases(predictor, files, dataset.labels, progress)
     source = {"data": dataset.root.resolve().name, "split": split, "run": run.resolve().name}
     out = out or run / "evaluation" / split

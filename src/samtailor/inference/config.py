@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Precision = Literal["auto", "32", "bf16", "16"]
+"""In which a network computes; 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere."""
+
 
 @dataclass(frozen=True)
 class PredictConfig:
@@ -18,6 +21,7 @@ class PredictConfig:
         overlays: Also draw the result over its image, into the folder 'overlays'.
         batch_size: Images computed at once.
         device: 'auto' takes a GPU if there is one.
+        precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
         skip_existing: Leave out inputs whose result is there already, of an interrupted prediction with the same run.
     """
 
@@ -28,4 +32,5 @@ class PredictConfig:
     overlays: bool = False
     batch_size: int = 8
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Precision = "auto"
     skip_existing: bool = False

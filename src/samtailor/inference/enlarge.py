@@ -36,7 +36,9 @@ def enlarged(logits: Tensor, side: int) -> Iterator[tuple[int, Tensor]]:
         yield from pieces(whole)
         return
     for start, needed, matrix in _rows_between(size, side, logits.device):
-        yield start, matrix @ _resized(logits[:, needed], matrix.shape[1], side)
+        with torch.autocast(logits.device.type, enabled=False):  # it would take the product in half precision
+            rows = matrix @ _resized(logits[:, needed], matrix.shape[1], side)
+        yield start, rows
 
 
 def pieces(logits: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -16,6 +16,7 @@ from samtailor.data.case import Case
 from samtailor.data.formats import probabilities_suffix, write_label, write_probabilities
 from samtailor.distributed.together import from_first, gather, start, together
 from samtailor.errors import ProcessLostError, SamTailorError
+from samtailor.inference.config import Precision
 from samtailor.inference.inputs import Job, plan, read
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.result import Result, segment
@@ -65,6 +66,7 @@ def predict(
     device: str = "auto",
     skip_existing: bool = False,
     progress: Progress | None = None,
+    precision: Precision = "auto",
 ) -> PredictReport:
     """Segment files with a fitted segmenter; every result is named after its input and lies on its grid.
 
@@ -80,6 +82,7 @@ def predict(
         device: 'auto', 'cpu' or 'cuda'.
         skip_existing: Whether to leave out files whose result is there already, as after an interruption.
         progress: Reports finished images of this process.
+        precision: 'auto', '32', 'bf16' or '16'; 'auto' is bfloat16 where a GPU computes in it.
 
     Returns:
         What was written by all processes, and what could not be.
@@ -90,7 +93,7 @@ def predict(
     here = start(device)
     with together():
         planned = plan(inputs, Path(out))
-        predictor = Predictor(samtailor.load(run).for_inference(), batch_size, device)
+        predictor = Predictor(samtailor.load(run).for_inference(), batch_size, device, precision)
     before = {job.target: _written_at(job.target) for job in planned}
     # One process decides for all, because results appear while others still look.
     jobs = from_first([job for job in planned if not (skip_existing and job.target.exists())])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from math import prod
@@ -15,7 +16,9 @@ from torch import Tensor
 from samtailor.data.preprocessing import Window
 from samtailor.data.scaled import Slices
 from samtailor.inference.ahead import ahead
+from samtailor.inference.config import Precision
 from samtailor.inference.enlarge import winner
+from samtailor.inference.precision import computed_in
 from samtailor.inference.stitch import Stitcher
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter import Segmenter
@@ -44,16 +47,20 @@ class Piece:
 class Predictor:
     """Applies a segmenter to whole images and volumes; memory is bounded by one batch and one row of windows."""
 
-    def __init__(self, segmenter: Segmenter, batch_size: int = 8, device: str = "auto") -> None:
+    def __init__(
+        self, segmenter: Segmenter, batch_size: int = 8, device: str = "auto", precision: Precision | None = None
+    ) -> None:
         """Move the segmenter to the device and into evaluation mode.
 
         Args:
             segmenter: What is applied.
             batch_size: Windows per batch.
             device: 'auto', 'cpu' or 'cuda'.
+            precision: In which the network computes; that of the surroundings (`torch.autocast`) if None.
         """
         self.segmenter = segmenter.to(choose_device(device)).eval()
         self.batch_size = batch_size
+        self.precision = precision
         self.inputs_ahead = self.segmenter.device.type != "cpu"
         """Whether a thread prepares the next batch meanwhile; on the CPU it would only take cores from the network."""
 
@@ -151,7 +158,9 @@ class Predictor:
         """Batches and their logits (B, K, n, n)."""
         inputs = ((batch, self._inputs(image, batch)) for batch in batches)
         for batch, images in ahead(inputs) if self.inputs_ahead else inputs:
-            yield batch, self.segmenter(images.to(self.segmenter.device))
+            with self._in_precision():
+                logits = self.segmenter(images.to(self.segmenter.device))
+            yield batch, logits
 
     def _decoded(
         self, embeddings: NDArray[np.float16], batches: Iterable[list[Piece]]
@@ -163,7 +172,12 @@ class Predictor:
             known = torch.from_numpy(embeddings[start : start + len(batch)].astype(np.float32))
             start += len(batch)
             state = unpack(known.to(self.segmenter.device), shapes)
-            yield batch, self.segmenter.decode(self.segmenter.encode_rest(state))
+            with self._in_precision():
+                logits = self.segmenter.decode(self.segmenter.encode_rest(state))
+            yield batch, logits
+
+    def _in_precision(self) -> AbstractContextManager[object]:
+        return nullcontext() if self.precision is None else computed_in(self.precision, self.segmenter.device)
 
     def _inputs(self, image: Slices, pieces: list[Piece]) -> Tensor:
         """Network inputs of windows, (B, 3, N, N), on the CPU."""

@@ -30,6 +30,7 @@ from samtailor.recipes.lora import merge_lora
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from samtailor.inference.config import Precision
     from samtailor.inference.refine import Prompt
     from samtailor.inference.result import Result
 
@@ -146,7 +147,12 @@ class Segmenter(nn.Module):
         return self.mean.device
 
     def predict(
-        self, path: str | Path, probabilities: bool = False, batch_size: int = 8, device: str = "auto"
+        self,
+        path: str | Path,
+        probabilities: bool = False,
+        batch_size: int = 8,
+        device: str = "auto",
+        precision: Precision = "auto",
     ) -> Result:
         """Segment one file.
 
@@ -155,6 +161,7 @@ class Segmenter(nn.Module):
             probabilities: Whether to keep the softmax over classes as well.
             batch_size: Windows per batch.
             device: 'auto', 'cpu' or 'cuda'.
+            precision: 'auto', '32', 'bf16' or '16'; 'auto' is bfloat16 where a GPU computes in it.
 
         Returns:
             The label in canonical axes; `save` writes it in the geometry of the input.
@@ -170,7 +177,7 @@ class Segmenter(nn.Module):
         case = read_image(Path(path), self.preprocessing.channels)
         # Moved first: the copy shares most weights with this segmenter, which must not be torn apart.
         ready = self.to(choose_device(device)).for_inference()
-        return segment(Predictor(ready, batch_size, device), case, probabilities)
+        return segment(Predictor(ready, batch_size, device, precision), case, probabilities)
 
     def save_pretrained(self, directory: str | Path, run: str | Path | None = None, picture: bool = True) -> None:
         """Write the segmenter for others: its files, a model card and, for LoRA, peft's `adapter_config.json`.

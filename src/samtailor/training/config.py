@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from samtailor.inference.config import Precision
 from samtailor.recipes.config import RecipeName
 
 IntensityName = Literal["auto", "window", "percentile", "range"]
@@ -170,7 +171,7 @@ class TrainConfig:
     patience: int | None = None
     validate_every: int = 1
     workers: int = 0
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Precision = "auto"
     checkpointing: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     sampling: SamplingConfig = field(default_factory=SamplingConfig)

@@ -27,6 +27,7 @@ from samtailor.data.labels import LabelSpace
 from samtailor.distributed.together import make_once, start, together
 from samtailor.distributed.world import World, world
 from samtailor.errors import ConfigError, DataError
+from samtailor.inference.precision import chosen_precision
 from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter import Segmenter
@@ -294,9 +295,7 @@ def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
 def precision_of(config: TrainConfig, device: torch.device) -> Any:
     """Lightning's name of the precision; 'auto' is bfloat16 where the GPU computes in it."""
     names = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-    if config.precision != "auto":
-        return names[config.precision]
-    return names["bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"]
+    return names[chosen_precision(config.precision, device)]
 
 
 def quiet_lightning() -> None:
