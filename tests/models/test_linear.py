@@ -60,6 +60,12 @@ def test_without_onednn_it_is_torchs_own_product() -> None:
         assert torch.equal(product(tokens, weight, bias), F.linear(tokens, weight, bias))
 
 
+def test_what_torch_compiles_is_torchs_own_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, weight, bias = given()
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert torch.equal(product(tokens, weight, bias), F.linear(tokens, weight, bias))
+
+
 @pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
 @pytest.mark.parametrize("bias", [False, True], ids=["without-bias", "with-bias"])
 def test_gradients_are_those_of_torchs_own_layer(bias: bool, trained: bool) -> None:
