@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.encoder import VIT_B
 from benchmarks.line import Place, Prepared, Side
 from samtailor.models.attention_blocks import Attended, attention_in_blocks
-from samtailor.models.relative_attention import folded_attention, position_products
+from samtailor.models.relative_attention import by_head, folded_attention, position_products
 
 Way = Callable[[Attended, int], Tensor]
 HEADS = VIT_B.heads
@@ -51,11 +51,6 @@ def attended(areas: int, length: int, place: Place) -> Attended:
     dtype = torch.bfloat16 if place.device == "cuda" else torch.float32
     made = (torch.randn(size, device=place.device, dtype=dtype) for size in 3 * [tokens] + 2 * [distances])
     return Attended(*(tensor.requires_grad_() for tensor in made))
-
-
-def by_head(attended: Attended, heads: int) -> tuple[Tensor, ...]:
-    """Queries, keys and values as (n, heads, h, w, d)."""
-    return tuple(x.view(*x.shape[:3], heads, -1).permute(0, 3, 1, 2, 4) for x in attended[:3])
 
 
 def whole_bias(attended: Attended, heads: int) -> Tensor:

@@ -72,25 +72,25 @@ class RelativeAttention(HeadedAttention):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) to the same; windows that reach over the grid's end see zero tokens there."""
+        height, width = (self.window, self.window) if self.window else tokens.shape[1:3]
+        embeddings = _relative_embeddings(self.rel_pos_h, height), _relative_embeddings(self.rel_pos_w, width)
         if not self.window:
-            projected = (proj(tokens) for proj in (self.q_proj, self.k_proj, self.v_proj))
-            output: Tensor = self.out_proj(self._attended(*projected))
+            projected = self.q_proj(tokens), self.k_proj(tokens), self.v_proj(tokens)
+            output: Tensor = self.out_proj(relative_attention(Attended(*projected, *embeddings), self.heads))
             return output
         order = WindowOrder(tokens.shape, self.window, tokens.device)
         ordered = order.apply(tokens)
         query, key, value = (order.split(proj(ordered)) for proj in (self.q_proj, self.k_proj, self.v_proj))
         if order.reaches_over:
             zero = tokens.new_zeros(1, tokens.shape[-1])
-            key = [filled(x, self.k_proj(zero)[0], self.window) for x in key]
-            value = [filled(x, self.v_proj(zero)[0], self.window) for x in value]
-        attended = [self._attended(*windows).flatten(0, 2) for windows in zip(query, key, value, strict=True)]
-        return order.undo(self.out_proj(torch.cat(attended)))
-
-    def _attended(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attention inside areas (n, h, w, C)."""
-        vertical = _relative_embeddings(self.rel_pos_h, key.shape[1])
-        horizontal = _relative_embeddings(self.rel_pos_w, key.shape[2])
-        return relative_attention(Attended(query, key, value, vertical, horizontal), self.heads)
+            outside_key, outside_value = self.k_proj(zero)[0], self.v_proj(zero)[0]
+            key = [filled(windows, outside_key, self.window) for windows in key]
+            value = [filled(windows, outside_value, self.window) for windows in value]
+        attended = [
+            relative_attention(Attended(*windows, *embeddings), self.heads)
+            for windows in zip(query, key, value, strict=True)
+        ]
+        return order.undo(self.out_proj(order.join(attended)))
 
 
 def _relative_embeddings(embeddings: Tensor, length: int) -> Tensor:

@@ -37,7 +37,7 @@ def folded_attention(attended: Attended, heads: int) -> Tensor:
         attended: Queries, keys, values and position embeddings.
         heads: Attention heads.
     """
-    query, key, value = (x.view(*x.shape[:3], heads, -1).permute(0, 3, 1, 2, 4) for x in attended[:3])
+    query, key, value = by_head(attended, heads)
     rows, columns, depth = key.shape[2:]
     vertical, horizontal = position_products(query, attended)
     row = torch.eye(rows, dtype=key.dtype, device=key.device)[:, None].expand(rows, columns, rows)
@@ -50,6 +50,12 @@ def folded_attention(attended: Attended, heads: int) -> Tensor:
     wide_query, wide_key = (F.pad(x, (0, filler)) for x in (wide_query, wide_key))
     output = F.scaled_dot_product_attention(wide_query, wide_key, wide_value, scale=1.0)[..., :depth]
     return output.transpose(1, 2).reshape(attended.query.shape)
+
+
+def by_head(attended: Attended, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values by heads, (n, heads, h, w, d) each."""
+    query, key, value = (x.view(*x.shape[:3], heads, -1).permute(0, 3, 1, 2, 4) for x in attended[:3])
+    return query, key, value
 
 
 def position_products(query: Tensor, attended: Attended) -> tuple[Tensor, Tensor]:

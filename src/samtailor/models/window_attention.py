@@ -50,7 +50,7 @@ class WindowAttention(HeadedAttention):
             self._inside(query, key, value, _bias_inside(bias, self.window, *query.shape[1:3]), padding)
             for query, key, value in zip(*projected, strict=True)
         ]
-        return order.undo(self.out_proj(torch.cat(attended) if len(attended) > 1 else attended[0]))
+        return order.undo(self.out_proj(order.join(attended)))
 
     def _inside(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, padding: Tensor) -> Tensor:
         """Attention inside windows of one shape.
@@ -63,16 +63,16 @@ class WindowAttention(HeadedAttention):
             padding: The token outside.
 
         Returns:
-            Attended tokens, (windows n, C).
+            Attended tokens, (windows, n, C).
         """
-        count, channels = bias.shape[1], query.shape[-1]
+        count = bias.shape[1]
         query, key, value = (x.flatten(1, 2) for x in (query, key, value))
         if bias.shape[2] > count:
             outside = (proj(padding[None]).expand(len(key), 1, -1) for proj in (self.k_proj, self.v_proj))
             key, value = (torch.cat(pair, dim=1) for pair in zip((key, value), outside, strict=True))
         query, key, value = self.split(query), self.split(key), self.split(value)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None].to(query.dtype))
-        return attended.transpose(1, 2).reshape(-1, channels)
+        return attended.transpose(1, 2).flatten(2)
 
 
 def window_distances(window: int) -> tuple[int, Tensor]:

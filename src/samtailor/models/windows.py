@@ -93,6 +93,11 @@ class WindowOrder:
             for part, (rows, columns, count) in zip(parts, self.windows, strict=True)
         ]
 
+    def join(self, parts: list[Tensor]) -> Tensor:
+        """Inverse of `split`."""
+        flat = [part.reshape(-1, part.shape[-1]) for part in parts]
+        return torch.cat(flat) if len(flat) > 1 else flat[0]
+
 
 def _strips(length: int, side: int) -> list[tuple[int, int, int]]:
     """Start, end and window side of the whole windows along a length, and of what is left."""
