@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +57,15 @@ def start(device: str = "auto") -> World:
         )
     except RuntimeError as error:
         raise ProcessLostError(f"expected {here.size} processes to meet, but they did not: {error}") from error
+    # Else a thread of the group may still run when the interpreter is gone, which aborts the process.
+    atexit.register(_leave)
     return here
+
+
+def _leave() -> None:
+    """Disconnect from the other processes, if nobody has done so."""
+    if is_shared():
+        torch.distributed.destroy_process_group()
 
 
 def _set_address(here: World) -> None:
