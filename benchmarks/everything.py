@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.line import Place, Prepared, Side
-from samtailor.baselines.crops import point_grid
-from samtailor.baselines.image_input import InputRule
-from samtailor.baselines.prompted_image import PromptedImage
 from samtailor.models.sam2 import HieraSam
 from samtailor.models.shared_decoder import SharedDecoder
 from samtailor.models.zoo import find_base
+from samtailor.zeroshot.crops import point_grid
+from samtailor.zeroshot.image_input import InputRule
+from samtailor.zeroshot.prompted_image import PromptedImage
 
 _PLAIN_BATCH = 64
 """Points at once in the authors' generators."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from benchmarks.line import Place, Prepared, Side
 from samtailor.data.check import check_dataset
-from samtailor.evaluation.config import ScoreConfig
 from samtailor.evaluation.score import score as score_masks
+from samtailor.evaluation.score_settings import ScoreConfig
 
 SPACING = (0.8, 0.8, 2.5)
 ORGANS = 13

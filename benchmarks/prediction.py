@@ -22,13 +22,13 @@ from PIL import Image
 import samtailor
 from benchmarks.encoder import vit
 from benchmarks.line import Place, Prepared, Side
-from samtailor.data.intensity import Range, Window
-from samtailor.data.labels import LabelSpace
+from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.labels import LabelSpace
 from samtailor.models.sam import sam_config
-from samtailor.models.segmenter import Segmenter
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import BASES, find_base
-from samtailor.recipes.config import LoRA
+from samtailor.recipes.recipe import LoRA
 
 SPACING = (0.8, 0.8, 2.5)
 CLASSES = 14
@@ -52,7 +52,7 @@ def volume(base: str, size: int, slices: int, side: int = 512) -> Callable[[Side
         if which == "peer":
             return peer(source, place, size)
         name = "lite-medsam" if place.small else base
-        made_segmenter(name, place.folder, Preprocessing(Window(), input_size, None, 1))
+        made_segmenter(name, place.folder, Preprocessing(CTWindow(), input_size, None, 1))
         return ours(source, place)
 
     return prepare
@@ -73,7 +73,7 @@ def picture(base: str, size: int, side: int) -> Callable[[Side, Place], Prepared
 
 def ours(source: Path, place: Place) -> Prepared:
     """`samtailor.predict`, watched for the time inside the network."""
-    inside = time_in(Segmenter, "forward", place)
+    inside = time_in(SegmenterModel, "forward", place)
     shares: list[float] = []
 
     def run() -> None:
@@ -122,7 +122,7 @@ def made_segmenter(name: str, home: Path, preprocessing: Preprocessing) -> None:
     torch.save(base.build().state_dict(), home / "base.pth")
     BASES[name] = replace(base, weights=lambda: home / "base.pth", convert=dict)
     labels = LabelSpace.from_names(tuple(f"class {i}" for i in range(CLASSES)))
-    Segmenter.create(name, LoRA(), labels, preprocessing).save(home / "segmenter")
+    SegmenterModel.create(name, LoRA(), labels, preprocessing).save(home / "segmenter")
 
 
 def write_volume(path: Path, shape: tuple[int, int, int]) -> None:

@@ -11,7 +11,7 @@ from benchmarks.line import Quantity, Target
 from benchmarks.lines import LINES
 from benchmarks.machine import Machine
 from benchmarks.row import Row, markdown
-from samtailor.data.formats.atomic import atomic
+from samtailor.files import atomic
 
 FOLDER = Path(__file__).parent / "results"
 

@@ -22,7 +22,7 @@ from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.tiny_vit import TinyViT, TinyViTConfig
 from samtailor.models.zoo import find_base
 from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.config import LoRA
+from samtailor.recipes.recipe import LoRA
 
 SMALL = 64
 

@@ -17,7 +17,7 @@ from samtailor.losses import ClassAwareLoss
 from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.sam import VitSize, sam_config, vit_sam
 from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.config import LoRA
+from samtailor.recipes.recipe import LoRA
 
 RANK = 4
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from samtailor.data.cache import cache_home
-from samtailor.data.labels import LabelSpace
+from samtailor.files import cache_home
+from samtailor.labels import LabelSpace
 from samtailor.models.zoo import BASES, Base
 from tests import generate
 from tests.tiny_base import NAMES

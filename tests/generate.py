@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samtailor.data.labels import LabelSpace
+from samtailor.labels import LabelSpace
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 PICTURE_CLASSES = ("background", "field", "water")

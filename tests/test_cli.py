@@ -18,8 +18,8 @@ from samtailor.cli import VERBS, main, parser_of
 from samtailor.cli.parsing import parse
 from samtailor.cli.settings import EvaluateConfig, PredictOnDevices
 from samtailor.errors import ConfigError
-from samtailor.inference.config import PredictConfig
-from samtailor.training.config import TrainConfig
+from samtailor.inference.predict_settings import PredictConfig
+from samtailor.training.settings import TrainConfig
 
 HEAVY = ("torch", "monai", "lightning", "transformers", "matplotlib", "scipy", "nibabel", "skimage", "numpy")
 

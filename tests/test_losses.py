@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss
 
-from samtailor.data.labels import IGNORE
+from samtailor.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
 
 

@@ -18,28 +18,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from samtailor.errors import SamTailorError
-from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
+from samtailor.recipes.recipe import Adapter, Full, HeadOnly, LoRA, Recipe
+from samtailor.version import VERSION
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from samtailor.baselines.generator import MaskRecord
     from samtailor.data.check import CheckReport
     from samtailor.data.dataset import Split
     from samtailor.evaluation.comparison.compare import Comparison
     from samtailor.evaluation.scores import Scores
-    from samtailor.experiments.config import ExperimentName
-    from samtailor.inference.config import Precision
     from samtailor.inference.predict import PredictReport
+    from samtailor.inference.predict_settings import Precision
     from samtailor.metrics.protocols import ProtocolName
     from samtailor.models.sam import AnySizeSam
     from samtailor.models.sam2 import HieraSam
-    from samtailor.models.segmenter import Segmenter
+    from samtailor.reproduction.settings import ExperimentName
+    from samtailor.runs import Run
+    from samtailor.segmenter import Segmenter
     from samtailor.training.estimate import Estimate
-    from samtailor.training.run import Run
+    from samtailor.zeroshot.generator import MaskRecord
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Adapter",
@@ -71,7 +72,7 @@ def train(data: str | Path, *, out: str | Path, recipe: Recipe | None = None, **
         data: nnU-Net folder or image folder.
         out: Directory of the run, new or empty.
         recipe: What is adapted, and how; `LoRA()` if None.
-        **settings: Any other field of `samtailor.training.config.TrainConfig`.
+        **settings: Any other field of `samtailor.training.settings.TrainConfig`.
 
     Returns:
         The run; `samtailor.load` takes its directory.
@@ -79,8 +80,8 @@ def train(data: str | Path, *, out: str | Path, recipe: Recipe | None = None, **
     Raises:
         SamTailorError: If the data, the base or a setting is not as expected.
     """
-    from samtailor.recipes.config import recipe_to_json
-    from samtailor.training.config import TrainConfig
+    from samtailor.recipes.recipe import recipe_to_json
+    from samtailor.training.settings import TrainConfig
     from samtailor.training.train import train as fit
 
     described = recipe_to_json(recipe or LoRA())
@@ -94,7 +95,7 @@ def estimate(data: str | Path, *, recipe: Recipe | None = None, **settings: Any)
     Args:
         data: nnU-Net folder or image folder.
         recipe: What is adapted, and how; `LoRA()` if None.
-        **settings: Any other field of `samtailor.training.config.TrainConfig`.
+        **settings: Any other field of `samtailor.training.settings.TrainConfig`.
 
     Returns:
         The given settings and alternatives, each measured in a process of its own.
@@ -102,9 +103,9 @@ def estimate(data: str | Path, *, recipe: Recipe | None = None, **settings: Any)
     Raises:
         SamTailorError: If the data, the base or a setting is not as expected.
     """
-    from samtailor.recipes.config import recipe_to_json
-    from samtailor.training.config import TrainConfig
+    from samtailor.recipes.recipe import recipe_to_json
     from samtailor.training.estimate import estimate as measure
+    from samtailor.training.settings import TrainConfig
 
     described = recipe_to_json(recipe or LoRA())
     name = described.pop("name")
@@ -193,13 +194,13 @@ def score(
         labels: Folder of label files of the same names, or a labelled data set.
         protocol: By which rules (see `samtailor.metrics.protocols`); the data set's own, or else 'samtailor', if None.
         out: Where tables and figures are written; the folder 'scores' in that of the predictions if None.
-        **settings: Any other field of `samtailor.evaluation.config.ScoreConfig`.
+        **settings: Any other field of `samtailor.evaluation.score_settings.ScoreConfig`.
 
     Raises:
         SamTailorError: If masks and labels do not go together; everything found is named, and nothing is written.
     """
-    from samtailor.evaluation.config import ScoreConfig
     from samtailor.evaluation.score import score as score_masks
+    from samtailor.evaluation.score_settings import ScoreConfig
 
     return score_masks(ScoreConfig(str(predictions), str(labels), protocol, out=str(out) if out else None, **settings))
 
@@ -240,9 +241,9 @@ def reproduce(what: ExperimentName, data: str | Path, **settings: Any) -> Path:
     """Measure a table or figure of the report again, and write a page with the published numbers beside ours.
 
     Args:
-        what: 'table5', 'figure6', ... (table3 is counted by `samtailor.experiments.table3`).
+        what: 'table5', 'figure6', ... (table3 is counted by `samtailor.reproduction.table3`).
         data: Labelled folder of the report's data set, or of one that stands in for it.
-        **settings: Any other field of `samtailor.experiments.config.ReproduceConfig`.
+        **settings: Any other field of `samtailor.reproduction.settings.ReproduceConfig`.
 
     Returns:
         The page in Markdown; the same in HTML lies beside it.
@@ -250,8 +251,8 @@ def reproduce(what: ExperimentName, data: str | Path, **settings: Any) -> Path:
     Raises:
         SamTailorError: If data, base or a setting is not as expected.
     """
-    from samtailor.experiments.config import ReproduceConfig
-    from samtailor.experiments.reproduce import reproduce as measure
+    from samtailor.reproduction.reproduce import reproduce as measure
+    from samtailor.reproduction.settings import ReproduceConfig
 
     return measure(ReproduceConfig(what=what, data=str(data), **settings))
 
@@ -266,9 +267,9 @@ def load(source: str | Path, weights: str | Path | None = None) -> Segmenter:
     Raises:
         SamTailorError: If something is missing, damaged, or does not fit.
     """
-    from samtailor.sharing.pretrained import load_pretrained
+    from samtailor.segmenter import load as load_segmenter
 
-    return load_pretrained(source, weights)
+    return load_segmenter(source, weights)
 
 
 def load_base(name: str, weights: str | Path | None = None) -> AnySizeSam | HieraSam:
@@ -303,8 +304,8 @@ def masks_everything(
         weights: Weights of the base (see `load_base`).
         device: 'auto', 'cpu' or 'cuda'.
         image_size: Side of the network's input, in pixels; that of the pretraining if None.
-        **settings: Fields of `samtailor.baselines.settings.GeneratorSettings`, named as in the originals' automatic
-            mask generators: points_per_side, pred_iou_thresh, crop_n_layers, ...
+        **settings: Fields of `samtailor.zeroshot.generator_settings.GeneratorSettings`, named as in the originals'
+            automatic mask generators: points_per_side, pred_iou_thresh, crop_n_layers, ...
 
     Returns:
         The masks, the best first.
@@ -312,7 +313,7 @@ def masks_everything(
     Raises:
         SamTailorError: If the image, the base, its weights or a setting are not as expected.
     """
-    from samtailor.baselines.generator import masks_everything as generate
+    from samtailor.zeroshot.generator import masks_everything as generate
 
     return generate(image, base, weights, device, image_size, **settings)
 
@@ -323,12 +324,12 @@ def baseline(data: str | Path, *, out: str | Path, **settings: Any) -> Scores:
     Args:
         data: Labelled folder.
         out: Folder of the results; an interrupted baseline goes on there.
-        **settings: Any other field of `samtailor.baselines.config.BaselineConfig`: base, kind, split, slices, ...
+        **settings: Any other field of `samtailor.zeroshot.settings.BaselineConfig`: base, kind, split, slices, ...
 
     Raises:
         SamTailorError: If the data, the base or a setting is not as expected.
     """
-    from samtailor.baselines.config import BaselineConfig
-    from samtailor.baselines.run import baseline as score
+    from samtailor.zeroshot.run import baseline as score
+    from samtailor.zeroshot.settings import BaselineConfig
 
     return score(BaselineConfig(data=str(data), out=str(out), **settings))

@@ -15,9 +15,9 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case
-from samtailor.data.intensity import Percentile, Window, scale
-from samtailor.data.labels import LabelSpace
+from samtailor.data.intensity import CTWindow, Percentile, scale
 from samtailor.errors import DataError
+from samtailor.labels import LabelSpace
 from tests import generate
 
 
@@ -28,7 +28,7 @@ def case(nnunet_folder: Path) -> CaseFiles:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> SliceCache:
-    return SliceCache(generate.LABELS, Window(), tmp_path / "cache")
+    return SliceCache(generate.LABELS, CTWindow(), tmp_path / "cache")
 
 
 def entry(cache: SliceCache) -> Path:
@@ -43,7 +43,7 @@ def test_cached_slices_are_the_scaled_image_and_the_label(cache: SliceCache, cas
     assert cached.name == "case_0"
     assert isinstance(cached.image, np.memmap)
     assert cached.image.shape == (6, 1, 24, 32)
-    assert np.array_equal(cached.image.swapaxes(0, 1), scale(read.image, Window()))
+    assert np.array_equal(cached.image.swapaxes(0, 1), scale(read.image, CTWindow()))
     assert read.label is not None
     assert cached.label is not None
     assert np.array_equal(cached.label, read.label)
@@ -59,7 +59,7 @@ def test_case_without_label_has_no_counts(cache: SliceCache, case: CaseFiles) ->
 
 def test_ignored_pixels_are_not_counted(cache: SliceCache, case: CaseFiles) -> None:
     labels = LabelSpace.from_names(("background", "liver"), ignore_id=2)
-    cached = SliceCache(labels, Window(), cache.directory).load(case)
+    cached = SliceCache(labels, CTWindow(), cache.directory).load(case)
     assert cached.label is not None
     assert cached.counts.sum() == (cached.label >= 0).sum() < cached.label.size
 
@@ -75,8 +75,8 @@ def test_content_and_settings_make_the_key(cache: SliceCache, case: CaseFiles) -
     assert case.label is not None
     others = [
         SliceCache(generate.LABELS, Percentile(), cache.directory),
-        SliceCache(LabelSpace.from_names(("background", "liver", "tumour")), Window(), cache.directory),
-        SliceCache(generate.LABELS, Window(), cache.directory, channels=3),
+        SliceCache(LabelSpace.from_names(("background", "liver", "tumour")), CTWindow(), cache.directory),
+        SliceCache(generate.LABELS, CTWindow(), cache.directory, channels=3),
     ]
     keys = {cache.load(case).key, *(other.load(case).key for other in others)}
     keys.add(cache.load(CaseFiles(case.name, case.images)).key)
@@ -89,10 +89,10 @@ def test_content_and_settings_make_the_key(cache: SliceCache, case: CaseFiles) -
 
 
 def test_gray_is_repeated_to_the_wanted_channels(cache: SliceCache, case: CaseFiles) -> None:
-    cached = SliceCache(generate.LABELS, Window(), cache.directory, channels=3).load(case)
+    cached = SliceCache(generate.LABELS, CTWindow(), cache.directory, channels=3).load(case)
     assert cached.image.shape == (6, 3, 24, 32)
     with pytest.raises(DataError, match="expected 2 channels, found 1"):
-        SliceCache(generate.LABELS, Window(), cache.directory, channels=2).load(case)
+        SliceCache(generate.LABELS, CTWindow(), cache.directory, channels=2).load(case)
 
 
 def flip_last_byte(path: Path) -> None:
@@ -133,10 +133,10 @@ def test_damaged_entry_is_built_again(
     sound = cache.load(case)
     image, key = np.array(sound.image), sound.key
     damage(entry(cache) / name)
-    mended = cache.load(case)
-    assert mended.key == key
-    assert np.array_equal(mended.image, image)
-    assert mended.label is not None
+    fixed = cache.load(case)
+    assert fixed.key == key
+    assert np.array_equal(fixed.image, image)
+    assert fixed.label is not None
     assert {file.name for file in entry(cache).iterdir()} == {"counts.npy", "image.npy", "label.npy", "meta.json"}
 
 
@@ -159,12 +159,12 @@ def test_missing_file_is_named(cache: SliceCache, case: CaseFiles) -> None:
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path, case: CaseFiles) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="SAMTAILOR_HOME"):
-        SliceCache(generate.LABELS, Window(), tmp_path / "file").load(case)
+        SliceCache(generate.LABELS, CTWindow(), tmp_path / "file").load(case)
 
 
 def test_the_default_folder_lies_in_samtailors_home(
     tmp_path: Path, case: CaseFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path / "home"))
-    SliceCache(generate.LABELS, Window()).load(case)
+    SliceCache(generate.LABELS, CTWindow()).load(case)
     assert len(list((tmp_path / "home" / "slices").iterdir())) == 1

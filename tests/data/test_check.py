@@ -1,4 +1,4 @@
-"""The check finds each kind of damage, all of it at once, and says how to mend it."""
+"""The check finds each kind of damage, all of it at once, and says how to fix it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def put(value: float) -> Callable[[np.ndarray], np.ndarray]:
 def found(report: CheckReport, severity: str, file: str, words: str) -> bool:
     """Whether there is a finding of this severity, for this file, with these words."""
     findings = [f for f in report.findings if f.severity == severity and Path(f.file).name == file]
-    return any(words in str(finding) and finding.mend for finding in findings)
+    return any(words in str(finding) and finding.fix for finding in findings)
 
 
 def test_sound_folders_have_no_findings(nnunet_folder: Path, image_folder: Path) -> None:
@@ -197,7 +197,7 @@ def test_report_can_be_written_as_json_and_shown(nnunet_folder: Path) -> None:
     truncate(nnunet_folder / "imagesTr/case_1_0000.nii.gz")
     report = check_dataset(nnunet_folder)
     content = json.loads(json.dumps(report.to_json()))
-    assert content["errors"][0].keys() == {"severity", "file", "expected", "found", "mend"}
+    assert content["errors"][0].keys() == {"severity", "file", "expected", "found", "fix"}
     assert content["cases"][0]["shape"] == [6, 24, 32]
     assert content["splits"]["val"]["liver"] > 0
     console = Console(record=True, width=120, file=io.StringIO())

@@ -148,7 +148,7 @@ def test_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
 
 def test_json_with_a_syntax_error_is_refused(image_folder: Path) -> None:
     (image_folder / "dataset.json").write_text('{"classes": [')
-    with pytest.raises(DataError, match=r"dataset\.json.*mend the syntax"):
+    with pytest.raises(DataError, match=r"dataset\.json.*fix the syntax"):
         open_dataset(image_folder)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from samtailor.data.intensity import Intensity, Percentile, Range, Window, from_json, scale, to_json
+from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range, from_json, scale, to_json
 
 
 def test_window_maps_its_borders_to_zero_and_one_and_clips() -> None:
-    scaled = scale(np.array([-1000, -160, 40, 240, 3000], dtype=np.int16), Window(40, 400))
+    scaled = scale(np.array([-1000, -160, 40, 240, 3000], dtype=np.int16), CTWindow(40, 400))
     assert scaled.dtype == np.float16
     assert scaled.tolist() == [0, 0, 0.5, 1, 1]
 
@@ -29,6 +29,6 @@ def test_constant_image_becomes_zero_not_nan() -> None:
     assert scale(np.full(5, 7.0), Percentile()).tolist() == [0] * 5
 
 
-@pytest.mark.parametrize("intensity", [Window(50, 350), Range(0, 4095), Percentile(1, 99)])
+@pytest.mark.parametrize("intensity", [CTWindow(50, 350), Range(0, 4095), Percentile(1, 99)])
 def test_json_gives_the_same_scaling(intensity: Intensity) -> None:
     assert from_json(to_json(intensity)) == intensity

@@ -20,8 +20,8 @@ from samtailor.data.formats import (
     write_label,
     write_probabilities,
 )
-from samtailor.data.labels import LabelSpace
 from samtailor.errors import DataError
+from samtailor.labels import LabelSpace
 from tests import generate
 
 LABELS = LabelSpace(("background", "liver", "spleen"), (0, 3, 200), ((0, 0, 0), (1, 2, 3), (4, 5, 6)), ignore_id=None)

@@ -25,8 +25,8 @@ from samtailor.data.formats import (
     write_probabilities,
 )
 from samtailor.data.formats.picture import read_header
-from samtailor.data.labels import IGNORE, LabelSpace
 from samtailor.errors import DataError
+from samtailor.labels import IGNORE, LabelSpace
 from tests import generate
 
 RNG = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from samtailor.data.check import check_dataset
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case, write_label
 from samtailor.data.intensity import Range
-from samtailor.data.labels import LabelSpace
+from samtailor.labels import LabelSpace
 
 pytestmark = pytest.mark.shared_data
 

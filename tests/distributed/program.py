@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from samtailor.cli import main
 from samtailor.data.cache import SliceCache
-from samtailor.data.labels import IGNORE
 from samtailor.distributed.together import start
 from samtailor.distributed.world import world
 from samtailor.inference import predict
+from samtailor.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.zoo import BASES
 from samtailor.training.task import SegmentationTask
@@ -79,7 +79,7 @@ def record_gradients() -> list[dict[str, Tensor]]:
     steps: list[dict[str, Tensor]] = []
 
     def remember(task: SegmentationTask, optimizer: torch.optim.Optimizer) -> None:
-        named = task.segmenter.named_parameters()
+        named = task.model.named_parameters()
         steps.append({name: p.grad.clone() for name, p in named if p.grad is not None})
 
     SegmentationTask.on_before_optimizer_step = remember  # type: ignore[method-assign, assignment]

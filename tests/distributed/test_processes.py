@@ -19,9 +19,9 @@ from PIL import Image
 
 import samtailor
 from samtailor.cli import main
+from samtailor.models.pretrained import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
-from samtailor.training.run import Run
 from samtailor.training.task import SegmentationTask
 from tests import generate
 from tests.distributed.program import Plan, losses_and_gradients, record_gradients
@@ -134,7 +134,7 @@ def test_two_processes_train_as_one(tiny_base: Base, tmp_path: Path, monkeypatch
         assert found == pytest.approx(expected, rel=1e-4)
     assert len(rows_of(tmp_path / "prompted")) == 2
     assert np.isfinite([row["loss"] for row in rows_of(tmp_path / "prompted")]).all()
-    assert Run(tmp_path / "two").segmenter().labels.names == generate.PICTURE_CLASSES
+    assert load_model(tmp_path / "two").labels.names == generate.PICTURE_CLASSES
     built = Counter(line for rank in range(2) for line in (tmp_path / f"built-{rank}.txt").read_text().split())
     assert len(built) == 9
     assert set(built.values()) == {1}, "two processes have cut the same case into slices"

@@ -12,7 +12,7 @@ from samtailor.data.check import check_dataset
 from samtailor.data.dataset import open_dataset
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.models.zoo import Base
-from samtailor.training.config import TrainConfig
+from samtailor.training.settings import TrainConfig
 from samtailor.training.train import train
 from tests import generate_publishers
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from samtailor.data.dataset import open_dataset
-from samtailor.data.intensity import Range, Window
-from samtailor.data.labels import LabelSpace
+from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, DataError, SamTailorError
 from samtailor.evaluation.evaluate import cases_of_split, evaluate
-from samtailor.models.segmenter import Segmenter
+from samtailor.labels import LabelSpace
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import HeadOnly
-from samtailor.training.config import TrainConfig
-from samtailor.training.run import Run
+from samtailor.recipes.recipe import HeadOnly
+from samtailor.runs import Run
+from samtailor.training.settings import TrainConfig
 from tests.generate import write_json
 
 
@@ -29,9 +29,9 @@ def make_run(directory: Path, base: Base, data: Path, labels: LabelSpace | None 
     labels = labels or dataset.labels
     run = Run(directory)
     channels = len(dataset.channels)
-    preprocessing = Preprocessing(Window() if channels == 1 else Range(), 32, None, channels)
-    Segmenter.create(base.name, HeadOnly(), labels, preprocessing).save(run.segmenter_directory)
-    run.write_config(TrainConfig(data=str(data), out=str(directory), base=base.name))
+    preprocessing = Preprocessing(CTWindow() if channels == 1 else Range(), 32, None, channels)
+    SegmenterModel.create(base.name, HeadOnly(), labels, preprocessing).save(run.segmenter_directory)
+    run.write_config(TrainConfig(data=str(data), out=str(directory), base=base.name).to_plain())
     splits = {split: list(names) for split, names in dataset.splits.items()}
     run.write_dataset({"root": str(data), "labels": labels.to_json(), "splits": splits, "fingerprint": ""})
     return directory

@@ -13,9 +13,9 @@ from PIL import Image
 import samtailor
 from samtailor.cli import main
 from samtailor.data.formats import read_geometry, write_label
-from samtailor.data.labels import LabelSpace
 from samtailor.errors import ConfigError, DataError
 from samtailor.evaluation.masks import read_pair
+from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import FLARE22_CLASSES
 from tests.generate import LABELS, affine, write_json, write_volume
 
@@ -106,10 +106,10 @@ def test_our_own_masks_bring_their_classes_and_ids(tmp_path: Path) -> None:
     own = LabelSpace(LABELS.names, (0, 5, 9), LABELS.palette)
     (tmp_path / "masks").mkdir()
     write_json(tmp_path / "classes.json", {"classes": list(LABELS.names)})
-    from samtailor.evaluation.masks import Pair
+    from samtailor.evaluation.masks import MaskPair
 
-    pair = Pair("case", tmp_path / "masks" / "case.nii.gz", tmp_path / "labels" / "case.nii.gz")
-    truth = read_pair(Pair("case", pair.label, pair.label), LABELS)[0]
+    pair = MaskPair("case", tmp_path / "masks" / "case.nii.gz", tmp_path / "labels" / "case.nii.gz")
+    truth = read_pair(MaskPair("case", pair.label, pair.label), LABELS)[0]
     write_label(pair.prediction, truth, geometry, own)
     scores = samtailor.score(tmp_path / "masks", tmp_path / "labels", classes=str(tmp_path / "classes.json"))
     assert scores.summary("dsc").without_background.value == 1

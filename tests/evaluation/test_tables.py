@@ -7,9 +7,10 @@ import io
 
 import pytest
 
-from samtailor.evaluation.tables import Table, case_table, class_table, to_csv
+from samtailor.evaluation.tables import case_table, class_table, to_csv
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
+from samtailor.reporting.table import Table
 from tests.evaluation.examples import FIRST, scores
 
 

@@ -15,21 +15,21 @@ import tifffile
 from PIL import Image
 
 import samtailor
-from samtailor.data.intensity import Range, Window
-from samtailor.data.labels import LabelSpace
+from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
 from samtailor.inference.predict import predict
-from samtailor.models.segmenter import Segmenter
+from samtailor.labels import LabelSpace
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import LoRA
+from samtailor.recipes.recipe import LoRA
 from tests.generate import LABELS, affine, picture, volume, write_volume
 
 
 def make_segmenter(directory: Path, base: Base, channels: int, labels: LabelSpace = LABELS) -> Path:
     """An untrained segmenter."""
-    preprocessing = Preprocessing(Window() if channels == 1 else Range(), 32, None, channels)
-    Segmenter.create(base.name, LoRA(rank=2), labels, preprocessing).save(directory)
+    preprocessing = Preprocessing(CTWindow() if channels == 1 else Range(), 32, None, channels)
+    SegmenterModel.create(base.name, LoRA(rank=2), labels, preprocessing).save(directory)
     return directory
 
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from samtailor.data.intensity import Percentile, Range, Window, scale
-from samtailor.data.labels import LabelSpace
+from samtailor.data.intensity import CTWindow, Percentile, Range, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.scaled import Scaled
-from samtailor.inference.config import Precision
+from samtailor.inference.predict_settings import Precision
 from samtailor.inference.predictor import Predictor
-from samtailor.models.segmenter import Segmenter
+from samtailor.labels import LabelSpace
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import Adapter, HeadOnly, Recipe
+from samtailor.recipes.recipe import Adapter, HeadOnly, Recipe
 from samtailor.training.embeddings import windows_of
 from tests.training.cases import cached_case
 
@@ -26,7 +26,7 @@ LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 
 def predictor_of(base: Base, field: int | None = None, batch_size: int = 3, recipe: Recipe | None = None) -> Predictor:
     recipe = recipe or HeadOnly()
-    segmenter = Segmenter.create(base.name, recipe, LABELS, Preprocessing(Range(), 32, field, 1))
+    segmenter = SegmenterModel.create(base.name, recipe, LABELS, Preprocessing(Range(), 32, field, 1))
     return Predictor(segmenter, batch_size, "cpu")
 
 
@@ -63,7 +63,7 @@ def test_a_slice_of_the_networks_size_is_the_network_s_own_output(tiny_base: Bas
     predictor = predictor_of(tiny_base)
     image = np.random.default_rng(0).random((1, 1, 32, 32)).astype(np.float16)
     with torch.inference_mode():
-        logits = predictor.segmenter(torch.from_numpy(image.astype(np.float32)).expand(1, 3, 32, 32))
+        logits = predictor.model(torch.from_numpy(image.astype(np.float32)).expand(1, 3, 32, 32))
     np.testing.assert_array_equal(predictor.label(image)[0], logits.argmax(1)[0].numpy())
 
 
@@ -88,7 +88,7 @@ def test_on_a_cpu_auto_is_single_precision_whatever_surrounds_it(tiny_base: Base
 def test_known_embeddings_give_the_same_label(field: int | None, tiny_base: Base) -> None:
     predictor = predictor_of(tiny_base, field)
     case = cached_case(LABELS)
-    pieces = windows_of(case, predictor.segmenter)
+    pieces = windows_of(case, predictor.model)
     embeddings = np.concatenate(list(predictor.embeddings(case.image, pieces)))
     same = predictor.label(case.image, embeddings=embeddings) == predictor.label(case.image)
     assert same.mean() > 0.99  # half precision may turn a tie
@@ -150,10 +150,10 @@ def test_memory_does_not_grow_with_the_picture(field: int | None, tiny_base: Bas
         assert largest[1] == largest[0]
 
 
-@pytest.mark.parametrize("intensity", [Window(), Range(-100, 200), Percentile()])
+@pytest.mark.parametrize("intensity", [CTWindow(), Range(-100, 200), Percentile()])
 @pytest.mark.parametrize("field", [None, 24])
 def test_scaling_where_it_is_looked_at_changes_nothing(
-    intensity: Window | Range | Percentile, field: int | None, tiny_base: Base
+    intensity: CTWindow | Range | Percentile, field: int | None, tiny_base: Base
 ) -> None:
     values = np.random.default_rng(0).normal(50, 100, (1, 3, 40, 31)).astype(np.int16)
     scaled = np.ascontiguousarray(scale(values, intensity).swapaxes(0, 1))

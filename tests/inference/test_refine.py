@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Case, CaseFiles
 from samtailor.data.formats import read_case, read_image
-from samtailor.data.intensity import Range, Window, scale
-from samtailor.data.labels import LabelSpace
+from samtailor.data.intensity import CTWindow, Range, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import DataError
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.refine import MARGIN, Prompt, refine
 from samtailor.inference.result import Result, segment
+from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
-from samtailor.models.segmenter import Segmenter
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import Adapter, LoRA
+from samtailor.recipes.recipe import Adapter, LoRA
+from samtailor.segmenter import Segmenter
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 ORGANS = {"spleen": 1, "liver": 5, "aorta": 52}
@@ -31,7 +32,7 @@ ORGANS = {"spleen": 1, "liver": 5, "aorta": 52}
 def segmenter_of(base: Base, field: int | None = None, depth: bool = False) -> Segmenter:
     recipe = Adapter(depth=True) if depth else LoRA()
     preprocessing = Preprocessing(Range(), base.image_size, field, 1)
-    return Segmenter.create(base.name, recipe, LABELS, preprocessing).eval()
+    return Segmenter(SegmenterModel.create(base.name, recipe, LABELS, preprocessing).eval())
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_prompt_that_does_not_fit_is_refused(prompt: Prompt, message: str, tin
     segmenter = segmenter_of(tiny_base)
     result = result_of(segmenter, case)
     with pytest.raises(DataError, match=message):
-        refine(Predictor(segmenter), result, [prompt])
+        refine(Predictor(segmenter.model), result, [prompt])
 
 
 @pytest.mark.weights
@@ -122,8 +123,8 @@ def test_one_box_per_organ_raises_the_dsc_of_an_under_trained_segmenter(abdomina
     order = np.argsort(smallest)[::-1]
     index, others = int(order[0]), order[5:7]
     case = read_image(volume, 1)
-    segmenter = Segmenter.create(
-        "lite-medsam", LoRA(), LabelSpace.from_names(names), Preprocessing(Window(40, 400), 256, None, 1)
+    segmenter = SegmenterModel.create(
+        "lite-medsam", LoRA(), LabelSpace.from_names(names), Preprocessing(CTWindow(40, 400), 256, None, 1)
     )
     train_three_steps(segmenter, case, truth, others)
     before = segment(Predictor(segmenter), replace(case, image=case.image[:, index : index + 1]))
@@ -134,7 +135,9 @@ def test_one_box_per_organ_raises_the_dsc_of_an_under_trained_segmenter(abdomina
     assert scores[1] > 0.8
 
 
-def train_three_steps(segmenter: Segmenter, case: Case, truth: NDArray[np.int16], slices: NDArray[np.intp]) -> None:
+def train_three_steps(
+    segmenter: SegmenterModel, case: Case, truth: NDArray[np.int16], slices: NDArray[np.intp]
+) -> None:
     preprocessing = segmenter.preprocessing
     image = scale(case.image, preprocessing.intensity).swapaxes(0, 1)
     (window,) = preprocessing.windows(*truth.shape[1:])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from samtailor.data.labels import IGNORE, LabelSpace
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.scores import Scores
+from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics import confusion
 
 MATRIX = np.array([[5, 1, 0], [2, 8, 2], [0, 0, 0]])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from samtailor.data.labels import IGNORE
+from samtailor.labels import IGNORE
 from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
 from samtailor.metrics.overlap import Overlap, confusion, dsc, iou, overlap, score
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from samtailor.data.labels import IGNORE, LabelSpace
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.scores import Scores
+from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.targets import count_targets
 
 

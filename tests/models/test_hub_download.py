@@ -1,4 +1,4 @@
-"""Files of the hub come into its library's cache, continued after a break, and every refusal says how to mend it."""
+"""Files of the hub come into its library's cache, continued after a break, and every refusal says how to fix it."""
 
 from __future__ import annotations
 

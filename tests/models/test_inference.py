@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from samtailor.models.inference import inference_copy
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
+from samtailor.recipes.recipe import Adapter, Full, HeadOnly, LoRA, Recipe
 from tests.recipes.test_recipes import described, segmenter_of, train_a_little
 
 RECIPES: list[Recipe] = [LoRA(rank=2), LoRA(rank=2, dora=True), Adapter(depth=True), HeadOnly(), Full()]

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import samtailor
-from samtailor.baselines.image_input import InputRule
-from samtailor.baselines.prompted_image import PromptedImage
 from samtailor.models.sam2 import HieraSam
 from samtailor.models.zoo import Base
+from samtailor.zeroshot.image_input import InputRule
+from samtailor.zeroshot.prompted_image import PromptedImage
 from tests.originals.weights import random_state
 
 

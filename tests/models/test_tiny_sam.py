@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_case
-from samtailor.data.intensity import Window, scale
+from samtailor.data.intensity import CTWindow, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import WeightsError
 from samtailor.models.checkpoints import load_strictly, read_state
@@ -50,7 +50,7 @@ def test_a_missing_tensor_is_named(published: dict[str, torch.Tensor]) -> None:
 @pytest.mark.shared_data
 def test_a_box_around_an_organ_gives_the_organ(abdominal_ct: tuple[Path, Path]) -> None:
     volume, labels = abdominal_ct
-    image = scale(read_case(CaseFiles("ct", (volume,)), None).image, Window(40, 400)).swapaxes(0, 1)
+    image = scale(read_case(CaseFiles("ct", (volume,)), None).image, CTWindow(40, 400)).swapaxes(0, 1)
     truth = read_case(CaseFiles("truth", (labels,)), None).image[0].astype(int)
     found = {organ: np.mean(box_scores(image, truth == organ)) for organ in (SPLEEN, LIVER, AORTA)}
     assert found[SPLEEN] >= 0.95
@@ -61,7 +61,7 @@ def test_a_box_around_an_organ_gives_the_organ(abdominal_ct: tuple[Path, Path]) 
 def box_scores(image: NDArray[np.float16], organ: NDArray[np.bool_]) -> list[float]:
     """DSC in each slice of an organ of at least 100 pixels, from the box around it."""
     network = load_base("lite-medsam")
-    preprocessing = Preprocessing(Window(), 256, None, 1)
+    preprocessing = Preprocessing(CTWindow(), 256, None, 1)
     scores = []
     for plane, truth in zip(image, organ, strict=True):
         if truth.sum() < 100:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from samtailor.data.intensity import Range
-from samtailor.data.labels import LabelSpace
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.labels import LabelSpace
 from samtailor.models.class_aware import ClassAwareSam
-from samtailor.models.segmenter import Segmenter
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base, load_base
 from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe, recipe_from_json, recipe_to_json
+from samtailor.recipes.recipe import Adapter, Full, HeadOnly, LoRA, Recipe, recipe_from_json, recipe_to_json
 
 RECIPES: list[Recipe] = [
     LoRA(rank=2),
@@ -55,12 +55,12 @@ def network_of(base: Base, classes: int = 3) -> ClassAwareSam:
     return ClassAwareSam(load_base(base.name), classes).eval()
 
 
-def segmenter_of(base: Base, recipe: Recipe) -> Segmenter:
+def segmenter_of(base: Base, recipe: Recipe) -> SegmenterModel:
     labels = LabelSpace.from_names(("background", "liver", "spleen"))
-    return Segmenter.create(base.name, recipe, labels, Preprocessing(Range(), 64, None, 1)).eval()
+    return SegmenterModel.create(base.name, recipe, labels, Preprocessing(Range(), 64, None, 1)).eval()
 
 
-def train_a_little(segmenter: Segmenter, images: Tensor) -> None:
+def train_a_little(segmenter: SegmenterModel, images: Tensor) -> None:
     """Move every trained parameter that has a gradient."""
     optimizer = torch.optim.SGD([p for p in segmenter.parameters() if p.requires_grad], lr=0.1)
     for _ in range(2):
@@ -107,7 +107,7 @@ class TestEveryRecipe:
         segmenter = segmenter_of(any_base, recipe)
         train_a_little(segmenter, images)
         segmenter.save(tmp_path)
-        torch.testing.assert_close(Segmenter.load(tmp_path)(images), segmenter(images), rtol=0, atol=0)
+        torch.testing.assert_close(SegmenterModel.load(tmp_path)(images), segmenter(images), rtol=0, atol=0)
 
     def test_its_settings_survive_json(self, recipe: Recipe) -> None:
         assert recipe_from_json(recipe_to_json(recipe)) == recipe

@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.models.zoo import Base
-from samtailor.training.config import OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.settings import OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import train
 from tests import generate
 from tests.sharing.hub_imitation import TOKEN, Hub, serve

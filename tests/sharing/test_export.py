@@ -12,30 +12,30 @@ from transformers import PreTrainedModel, Sam2Model, SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from samtailor.data.intensity import Range
-from samtailor.data.labels import LabelSpace
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
-from samtailor.models.segmenter import Segmenter
+from samtailor.labels import LabelSpace
+from samtailor.models.pretrained import load_model
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.tiny_sam import TinySam
 from samtailor.models.zoo import Base, Family
-from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
+from samtailor.recipes.recipe import Adapter, Full, HeadOnly, LoRA, Recipe
 from samtailor.sharing.export import merge_and_export
-from samtailor.training.run import Run
 
 LABELS = LabelSpace.from_names(("background", "field", "water", "road", "roof"))
 KINDS: dict[Family, type[PreTrainedModel]] = {"sam": SamModel, "sam2": Sam2Model, "tiny-vit": TinySam}
 
 
-def new_segmenter(base: Base, recipe: Recipe, image_size: int) -> Segmenter:
+def new_segmenter(base: Base, recipe: Recipe, image_size: int) -> SegmenterModel:
     torch.manual_seed(1)
-    segmenter = Segmenter.create(base.name, recipe, LABELS, Preprocessing(Range(), image_size, None, 3)).eval()
+    segmenter = SegmenterModel.create(base.name, recipe, LABELS, Preprocessing(Range(), image_size, None, 3)).eval()
     with torch.no_grad():
         for value in segmenter.trained_state().values():
             value += 0.05 * torch.randn(value.shape)
     return segmenter
 
 
-def assert_gives_the_logits(segmenter: Segmenter, model: PreTrainedModel) -> None:
+def assert_gives_the_logits(segmenter: SegmenterModel, model: PreTrainedModel) -> None:
     size = segmenter.preprocessing.image_size
     images = torch.rand(2, 3, size, size)
     with torch.no_grad():
@@ -115,8 +115,8 @@ def test_the_image_processor_does_what_the_segmenter_does(tiny_base: Base, tmp_p
 
 
 def test_the_card_has_the_runs_scores_and_picture(run: Path, tmp_path: Path) -> None:
-    merge_and_export(Run(run).segmenter(), tmp_path / "export", run)
+    merge_and_export(load_model(run), tmp_path / "export", run, picture=True)
     assert "On the test split:" in (tmp_path / "export" / "README.md").read_text()
     assert (tmp_path / "export" / "overlay.png").is_file()
-    merge_and_export(Run(run).segmenter(), tmp_path / "export", run, picture=False)
+    merge_and_export(load_model(run), tmp_path / "export", run)
     assert not (tmp_path / "export" / "overlay.png").exists()

@@ -1,4 +1,4 @@
-"""The hub: what is fetched is kept, and every failure says how to mend it."""
+"""The hub: what is fetched is kept, and every failure says how to fix it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from samtailor.errors import WeightsError
-from samtailor.sharing.hub import download, upload
+from samtailor.models.hub import download, upload
 from tests.sharing.hub_imitation import Hub
 
 FILES = {"one.json": b"1", "two.json": b"22", "other.bin": b"333"}

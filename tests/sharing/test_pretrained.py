@@ -12,16 +12,16 @@ import torch
 import yaml
 from peft import LoraConfig
 
-from samtailor.data.intensity import Window
-from samtailor.data.labels import LabelSpace
+from samtailor.data.intensity import CTWindow
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, SamTailorError, WeightsError
-from samtailor.models.segmenter import Segmenter
+from samtailor.labels import LabelSpace
+from samtailor.models.pretrained import load_model
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import Adapter, HeadOnly, LoRA, Recipe
-from samtailor.sharing.pretrained import load_pretrained, push_to_hub, save_pretrained
-from samtailor.training.run import Run
+from samtailor.recipes.recipe import Adapter, HeadOnly, LoRA, Recipe
+from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 from tests.sharing.hub_imitation import Hub
 
 LABELS = LabelSpace(
@@ -30,9 +30,9 @@ LABELS = LabelSpace(
 IMAGES = torch.linspace(0, 1, 3 * 32 * 32).view(1, 3, 32, 32)
 
 
-def new_segmenter(base: Base, recipe: Recipe, weights: Path | None = None) -> Segmenter:
-    preprocessing = Preprocessing(Window(40, 400), 32, 48, 1)
-    segmenter = Segmenter.create(base.name, recipe, LABELS, preprocessing, weights).eval()
+def new_segmenter(base: Base, recipe: Recipe, weights: Path | None = None) -> SegmenterModel:
+    preprocessing = Preprocessing(CTWindow(40, 400), 32, 48, 1)
+    segmenter = SegmenterModel.create(base.name, recipe, LABELS, preprocessing, weights).eval()
     with torch.no_grad():
         for value in segmenter.trained_state().values():
             value += 0.01 * torch.randn(value.shape)
@@ -44,7 +44,7 @@ def metadata(card: str) -> dict[str, object]:
     return content
 
 
-def assert_same(one: Segmenter, other: Segmenter) -> None:
+def assert_same(one: SegmenterModel, other: SegmenterModel) -> None:
     assert (one.labels, one.preprocessing, one.recipe) == (other.labels, other.preprocessing, other.recipe)
     with torch.no_grad():
         assert torch.equal(one(IMAGES), other(IMAGES))
@@ -54,7 +54,7 @@ def assert_same(one: Segmenter, other: Segmenter) -> None:
 def test_what_is_loaded_is_what_was_shared(recipe: Recipe, tiny_base: Base, tmp_path: Path) -> None:
     segmenter = new_segmenter(tiny_base, recipe)
     save_pretrained(segmenter, tmp_path / "share")
-    assert_same(load_pretrained(str(tmp_path / "share")), segmenter)
+    assert_same(load_model(str(tmp_path / "share")), segmenter)
 
 
 def test_peft_reads_the_description_of_lora(tiny_base: Base, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_only_lora_has_a_description_of_peft(tiny_base: Base, tmp_path: Path) ->
 
 
 def test_the_card_of_an_evaluated_run_tells_everything(run: Path, tmp_path: Path) -> None:
-    save_pretrained(Run(run).segmenter(), tmp_path / "field-finder", run)
+    save_pretrained(load_model(run), tmp_path / "field-finder", run, picture=True)
     card = (tmp_path / "field-finder" / "README.md").read_text()
     head = metadata(card)
     assert head["library_name"] == "samtailor"
@@ -104,28 +104,28 @@ def test_the_card_of_an_evaluated_run_tells_everything(run: Path, tmp_path: Path
 
 
 def test_no_file_names_a_path_of_the_user(run: Path, tmp_path: Path) -> None:
-    save_pretrained(Run(run).segmenter(), tmp_path / "share", run)
+    save_pretrained(load_model(run), tmp_path / "share", run)
     for file in (tmp_path / "share").iterdir():
         content = file.read_bytes()
         assert b"private_home_of_the_user" not in content
         assert str(tmp_path).encode() not in content
 
 
-def test_a_picture_can_be_left_out(run: Path, tmp_path: Path) -> None:
-    save_pretrained(Run(run).segmenter(), tmp_path / "share", run, picture=False)
+def test_a_picture_is_shown_only_if_asked_for(run: Path, tmp_path: Path) -> None:
+    save_pretrained(load_model(run), tmp_path / "share", run)
     assert not (tmp_path / "share" / "overlay.png").exists()
     assert "overlay" not in (tmp_path / "share" / "README.md").read_text()
 
 
 def test_an_evaluation_on_the_validation_split_is_second_best(run: Path, tmp_path: Path) -> None:
     (run / "evaluation" / "test").rename(run / "evaluation" / "val")
-    save_pretrained(Run(run).segmenter(), tmp_path / "share", run)
+    save_pretrained(load_model(run), tmp_path / "share", run)
     assert "On the validation split:" in (tmp_path / "share" / "README.md").read_text()
 
 
 def test_without_an_evaluation_the_validation_stands_in_and_says_so(run: Path, tmp_path: Path) -> None:
     shutil.rmtree(run / "evaluation")
-    save_pretrained(Run(run).segmenter(), tmp_path / "share", run)
+    save_pretrained(load_model(run), tmp_path / "share", run)
     card = (tmp_path / "share" / "README.md").read_text()
     assert "not evaluated on a test split" in card
     assert "| water " in card
@@ -177,8 +177,8 @@ def test_weights_of_the_user_are_named_but_not_their_path(tiny_base: Base, tmp_p
     assert 'weights="FILE"' in card
     assert metadata(card)["license"] == "unknown"
     with pytest.raises(WeightsError, match=r"own\.pth"):
-        load_pretrained(tmp_path / "share")
-    assert_same(load_pretrained(tmp_path / "share", weights), segmenter)
+        load_model(tmp_path / "share")
+    assert_same(load_model(tmp_path / "share", weights), segmenter)
 
 
 def test_a_copy_of_the_published_weights_is_as_good(tiny_base: Base, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_copy_of_the_published_weights_is_as_good(tiny_base: Base, tmp_path: P
     segmenter = new_segmenter(tiny_base, LoRA(rank=2), copy)
     save_pretrained(segmenter, tmp_path / "share")
     copy.unlink()
-    assert_same(load_pretrained(tmp_path / "share"), segmenter)
+    assert_same(load_model(tmp_path / "share"), segmenter)
 
 
 @pytest.mark.parametrize(
@@ -204,17 +204,17 @@ def test_only_names_of_the_hub_keep_their_folder(named: str, shared: str, tiny_b
 
 
 def test_a_run_and_its_segmenter_are_found(run: Path) -> None:
-    assert_same(load_pretrained(run), load_pretrained(run / "segmenter"))
+    assert_same(load_model(run), load_model(run / "segmenter"))
 
 
 def test_a_folder_without_a_segmenter_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SamTailorError, match=r"segmenter\.json"):
-        load_pretrained(tmp_path)
+        load_model(tmp_path)
 
 
 def test_what_is_pushed_can_be_loaded_by_name(run: Path, hub: Hub) -> None:
-    segmenter = Run(run).segmenter()
-    address = push_to_hub(segmenter, "anna/fields", run, private=True, message="First")
+    segmenter = load_model(run)
+    address = push_to_hub(segmenter, "anna/fields", run, private=True, picture=True, message="First")
     assert address == f"{hub.address}/anna/fields"
     assert hub.repositories["anna/fields"].keys() == {
         "README.md",
@@ -226,13 +226,13 @@ def test_what_is_pushed_can_be_loaded_by_name(run: Path, hub: Hub) -> None:
     assert hub.private == {"anna/fields"}
     assert hub.messages == ["First"]
     assert 'samtailor.load("anna/fields")' in hub.repositories["anna/fields"]["README.md"].decode()
-    assert_same(load_pretrained("anna/fields"), segmenter)
+    assert_same(load_model("anna/fields"), segmenter)
 
 
 def test_pushing_again_replaces_what_was_pushed(run: Path, hub: Hub) -> None:
     hub.repositories["anna/fields"] = {"notes.txt": b"hers"}
-    push_to_hub(Run(run).segmenter(), "anna/fields", run)
-    push_to_hub(Run(run).segmenter(), "anna/fields", run, picture=False)
+    push_to_hub(load_model(run), "anna/fields", run, picture=True)
+    push_to_hub(load_model(run), "anna/fields", run)
     files = hub.repositories["anna/fields"]
     assert "overlay.png" not in files
     assert files["notes.txt"] == b"hers"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from samtailor.data.cache import CachedCase
-from samtailor.data.labels import LabelSpace
+from samtailor.labels import LabelSpace
 
 
 def cached_case(labels: LabelSpace, slices: int = 6, side: int = 40, seed: int = 0) -> CachedCase:

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from samtailor.data.intensity import Range
-from samtailor.data.labels import LabelSpace
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
 from samtailor.inference.predictor import Predictor
-from samtailor.models.segmenter import Segmenter
+from samtailor.labels import LabelSpace
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import Adapter, HeadOnly, LoRA
+from samtailor.recipes.recipe import Adapter, HeadOnly, LoRA
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
 from samtailor.training.samples import choose_slices
 from tests.training.cases import cached_case
@@ -25,13 +25,13 @@ LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 
 @pytest.fixture
 def cache(tiny_base: Base, tmp_path: Path) -> EmbeddingCache:
-    segmenter = Segmenter.create(tiny_base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, 24, 1))
+    segmenter = SegmenterModel.create(tiny_base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, 24, 1))
     return EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path)
 
 
 def test_embeddings_are_computed_once(cache: EmbeddingCache) -> None:
     case = cached_case(LABELS)
-    pieces = windows_of(case, cache.predictor.segmenter)
+    pieces = windows_of(case, cache.predictor.model)
     first = np.array(cache.load(case, pieces))
     (file,) = cache.directory.glob("*.npy")
     written = file.stat().st_mtime_ns
@@ -43,7 +43,7 @@ def test_embeddings_are_computed_once(cache: EmbeddingCache) -> None:
 @pytest.mark.parametrize("damage", ["truncate", "alter", "no checksum"])
 def test_a_broken_file_is_rebuilt_and_never_used(cache: EmbeddingCache, damage: str) -> None:
     case = cached_case(LABELS)
-    pieces = windows_of(case, cache.predictor.segmenter)
+    pieces = windows_of(case, cache.predictor.model)
     first = np.array(cache.load(case, pieces))
     (file,) = cache.directory.glob("*.npy")
     content = bytearray(file.read_bytes())
@@ -62,13 +62,13 @@ def test_each_first_adapted_block_has_entries_of_its_own(tiny_base: Base, tmp_pa
     case = cached_case(LABELS)
     recipes = (HeadOnly(), LoRA(last_blocks=1), LoRA(last_blocks=2), Adapter(last_blocks=1))
     for recipe, entries in zip(recipes, (1, 2, 3, 3), strict=True):
-        segmenter = Segmenter.create(tiny_base.name, recipe, LABELS, Preprocessing(Range(), 32, 24, 1))
+        segmenter = SegmenterModel.create(tiny_base.name, recipe, LABELS, Preprocessing(Range(), 32, 24, 1))
         EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path).load(case, windows_of(case, segmenter))
         assert len(list(tmp_path.glob("*.npy"))) == entries
 
 
 def test_what_half_precision_cannot_hold_is_refused(tiny_base: Base, tmp_path: Path) -> None:
-    segmenter = Segmenter.create(tiny_base.name, LoRA(last_blocks=1), LABELS, Preprocessing(Range(), 32, 24, 1))
+    segmenter = SegmenterModel.create(tiny_base.name, LoRA(last_blocks=1), LABELS, Preprocessing(Range(), 32, 24, 1))
     with torch.no_grad():
         segmenter.network.image_encoder.patch_embed[2].norm.bias.fill_(1e9)
     cache, case = EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path), cached_case(LABELS)
@@ -78,7 +78,7 @@ def test_what_half_precision_cannot_hold_is_refused(tiny_base: Base, tmp_path: P
 
 
 def test_samples_pair_each_window_with_its_target(cache: EmbeddingCache) -> None:
-    segmenter = cache.predictor.segmenter
+    segmenter = cache.predictor.model
     case = cached_case(LABELS)
     samples = EmbeddingSamples(choose_slices([case], 0, 0), segmenter, cache, lambda done, total: None)
     windows = segmenter.preprocessing.windows(40, 40)

@@ -17,13 +17,13 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError, DataError
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import RecipeName
+from samtailor.recipes.recipe import RecipeName
 from samtailor.training import measure as measuring
-from samtailor.training.config import AugmentConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.estimate import Estimate, estimate, flags_of
 from samtailor.training.estimate_table import in_bytes, in_time, render
-from samtailor.training.measure import Job, Measurement, measure
+from samtailor.training.measure import Measurement, Trial, measure
 from samtailor.training.resolve import preprocessing_of, resolve
+from samtailor.training.settings import AugmentConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import Cases, new_segmenter, prepare
 from tests import generate
 
@@ -69,7 +69,7 @@ def test_what_frozen_blocks_give_is_measured_and_counted(tiny_base: Base, nnunet
 def by_rule(config: TrainConfig, suffices: Rule) -> Estimate:
     """Estimate for a machine on which memory suffices by a rule."""
 
-    def by(job: Job, limit: int) -> Measurement | None:
+    def by(job: Trial, limit: int) -> Measurement | None:
         found = Measurement("a rule", 2**20, 2**10, 2**10, None, None, 3, step_seconds=2.0, window_seconds=0.5)
         return found if suffices(job.config) else None
 
@@ -139,9 +139,9 @@ def test_windows_of_large_pictures_are_measured_in_a_corner(tiny_base: Base, tmp
     data = generate.image_folder(tmp_path / "large", cases=4, size=(160, 200))
     config = config_of(data, "head-only", 32)
     config = replace(config, batch_size=2, sampling=replace(config.sampling, field=16))
-    jobs: list[Job] = []
+    jobs: list[Trial] = []
 
-    def look(job: Job, limit: int) -> Measurement:
+    def look(job: Trial, limit: int) -> Measurement:
         jobs.append(job)
         return measure(job, tmp_path / str(len(jobs)))
 

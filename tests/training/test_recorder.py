@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samtailor.data.labels import LabelSpace
+from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
-from samtailor.models.segmenter import Segmenter
-from samtailor.training.config import OptimConfig
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.training.recorder import VanishingClassWarning, plot_curves
+from samtailor.training.settings import OptimConfig
 from samtailor.training.task import SegmentationTask
 
 NAMES = ("background", "liver", "target")
 
 
 def task_that_saw(truth: list[int], predicted: list[int]) -> SegmentationTask:
-    segmenter = cast(Segmenter, SimpleNamespace(labels=LabelSpace.from_names(NAMES)))
+    segmenter = cast(SegmenterModel, SimpleNamespace(labels=LabelSpace.from_names(NAMES)))
     task = SegmentationTask(segmenter, ClassAwareLoss(), OptimConfig(), [], None, 1)
     task.truth_voxels[:] = truth
     task.predicted_voxels[:] = predicted

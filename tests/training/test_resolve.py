@@ -9,9 +9,9 @@ import pytest
 
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError
-from samtailor.recipes.config import RecipeName
-from samtailor.training.config import IntensityConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
+from samtailor.recipes.recipe import RecipeName
 from samtailor.training.resolve import resolve
+from samtailor.training.settings import IntensityConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 
 CONFIG = TrainConfig(data="data", out="out")
 

@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from samtailor.data.intensity import Range
-from samtailor.data.labels import IGNORE, LabelSpace
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.distributed.world import World
+from samtailor.labels import IGNORE, LabelSpace
 from samtailor.training.augment import Augmentation
-from samtailor.training.config import AugmentConfig
 from samtailor.training.samples import (
     FILLING,
     NO_CASE,
@@ -24,6 +23,7 @@ from samtailor.training.samples import (
     class_shares,
     filled,
 )
+from samtailor.training.settings import AugmentConfig
 from tests.training.cases import cached_case
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))

@@ -22,12 +22,13 @@ import samtailor
 from samtailor.cli import main
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError, DataError
+from samtailor.models.pretrained import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
-from samtailor.recipes.config import RecipeName
-from samtailor.training.config import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
+from samtailor.recipes.recipe import RecipeName
+from samtailor.runs import Run
 from samtailor.training.resolve import resolve
-from samtailor.training.run import Run
+from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import resume, train
 from tests import generate
 
@@ -80,7 +81,7 @@ def test_a_run_leaves_what_a_user_needs(
 def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     run = train(config_of(nnunet_folder, tmp_path / "run", epochs=1))
     checkpoint = torch.load(run.last_checkpoint, weights_only=True)
-    assert checkpoint["state_dict"].keys() == run.segmenter().trained_state().keys()
+    assert checkpoint["state_dict"].keys() == load_model(run.directory).trained_state().keys()
 
 
 def test_the_same_command_twice_gives_the_same_numbers(tiny_base: Base, image_folder: Path, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_the_resolved_config_repeats_the_run(tiny_base: Base, image_folder: Path
     first = train(config_of(image_folder, tmp_path / "a", epochs=1))
     content = yaml.safe_load(first.config_file.read_text())
     assert content["intensity"] == {"kind": "range", "values": [0.0, 255.0]}
-    second = train(TrainConfig(**{**vars(first.read_config()), "out": str(tmp_path / "b")}))
+    second = train(TrainConfig(**{**vars(TrainConfig.from_plain(first.read_config())), "out": str(tmp_path / "b")}))
     assert rows_of(first) == rows_of(second)
 
 
@@ -114,11 +115,11 @@ def test_the_loss_is_taken_at_the_resolution_that_is_asked_for(
 def test_configs_of_older_versions_are_read(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     config = resolve(config_of(nnunet_folder, tmp_path / "run"), open_dataset(nnunet_folder))
     run = Run(tmp_path / "run")
-    run.write_config(config)
+    run.write_config(config.to_plain())
     content = yaml.safe_load(run.config_file.read_text())
     del content["loss"]["resolution"]
     run.config_file.write_text(yaml.safe_dump(content))
-    assert run.read_config() == config
+    assert TrainConfig.from_plain(run.read_config()) == config
 
 
 @pytest.mark.parametrize("recipe", ["lora", "adapter"])
@@ -180,7 +181,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tiny_base: Base, nnunet_fold
     process.wait()
     resumed = resume(part)
     assert rows_of(resumed) == rows_of(whole)
-    state, expected = resumed.segmenter().trained_state(), whole.segmenter().trained_state()
+    state, expected = load_model(resumed.directory).trained_state(), load_model(whole.directory).trained_state()
     assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
@@ -190,7 +191,7 @@ def start_training(config: TrainConfig, weights: Path) -> subprocess.Popen[bytes
 import time
 from pathlib import Path
 from samtailor.models.zoo import BASES
-from samtailor.training.config import *
+from samtailor.training.settings import *
 from samtailor.training.recorder import Recorder
 from samtailor.training.train import train
 from tests.tiny_base import tiny_base

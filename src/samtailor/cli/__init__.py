@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import samtailor
-from samtailor.baselines.config import BaselineConfig
 from samtailor.cli import baseline_verb, reproduce_verb, verbs
 from samtailor.cli.settings import (
     CheckConfig,
@@ -27,12 +26,13 @@ from samtailor.cli.settings import (
 )
 from samtailor.distributed.world import world
 from samtailor.errors import ConfigError, SamTailorError, SharedError
-from samtailor.evaluation.comparison.config import CompareConfig
-from samtailor.evaluation.config import ScoreConfig
-from samtailor.experiments.config import ReproduceConfig
+from samtailor.evaluation.comparison.settings import CompareConfig
+from samtailor.evaluation.score_settings import ScoreConfig
+from samtailor.reproduction.settings import ReproduceConfig
+from samtailor.zeroshot.settings import BaselineConfig
 
 FAILED = 2
-"""Exit code where the user has to mend something and nothing was done."""
+"""Exit code where the user has to fix something and nothing was done."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells use it."""
 
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows 'samtailor'; that of the process if None.
 
     Returns:
-        0: done. 1: done, but for the inputs that are listed. 2: something has to be mended, nothing was done.
+        0: done. 1: done, but for the inputs that are listed. 2: something has to be fixed, nothing was done.
         130: interrupted.
     """
     match list(sys.argv[1:] if arguments is None else arguments):

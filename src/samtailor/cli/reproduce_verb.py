@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from samtailor.experiments.config import ReproduceConfig
+    from samtailor.reproduction.settings import ReproduceConfig
 
 
 def reproduce(config: ReproduceConfig) -> int:
     """Print table 3, or measure another table or figure."""
     if config.what == "table3":
-        from samtailor.experiments import table3
+        from samtailor.reproduction import table3
 
         print(table3.render())
         return 0
-    from samtailor.experiments.grid import lay_out
+    from samtailor.reproduction.plan import lay_out
 
     print(lay_out(config).to_table().to_markdown())
     if config.dry_run:
@@ -27,7 +27,7 @@ def reproduce(config: ReproduceConfig) -> int:
 def _make(config: ReproduceConfig) -> None:
     """Measure, with bars on the screen, and say where the page is."""
     from samtailor.cli.progress import Bars
-    from samtailor.experiments.reproduce import reproduce as measure
+    from samtailor.reproduction.reproduce import reproduce as measure
 
     try:
         with Bars() as bars:

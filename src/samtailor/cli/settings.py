@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from samtailor.inference.config import Precision, PredictConfig
+from samtailor.inference.predict_settings import Precision, PredictConfig
 from samtailor.metrics.protocols import ProtocolName
-from samtailor.recipes.config import RecipeName
-from samtailor.training.config import TrainConfig
+from samtailor.recipes.recipe import RecipeName
+from samtailor.training.settings import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
         TrainOnDevices,
     )
     from samtailor.data.check import CheckReport
-    from samtailor.evaluation.comparison.config import CompareConfig
-    from samtailor.evaluation.config import ScoreConfig
+    from samtailor.evaluation.comparison.settings import CompareConfig
+    from samtailor.evaluation.score_settings import ScoreConfig
     from samtailor.inference.predict import PredictReport
     from samtailor.models.zoo import Base
-    from samtailor.training.run import Run
+    from samtailor.runs import Run
 
 
 def check(config: CheckConfig) -> int:
@@ -45,7 +44,7 @@ def train(config: TrainOnDevices) -> int:
     """Check the data, fit, and say where everything is."""
     from samtailor.cli.progress import Bars
     from samtailor.distributed.together import start, together
-    from samtailor.training.run import Run
+    from samtailor.runs import Run
     from samtailor.training.train import train as fit
 
     here = start(config.device)
@@ -58,7 +57,7 @@ def train(config: TrainOnDevices) -> int:
             _print_check(report)
             if report.errors:
                 raise ConfigError(
-                    f"{config.data}: the errors above forbid training; mend them, then check with samtailor check"
+                    f"{config.data}: the errors above forbid training; fix them, then check with samtailor check"
                 )
     try:
         with Bars() as bars:
@@ -99,7 +98,7 @@ def resume(config: ResumeConfig) -> int:
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(_how_to_go_on(Path(config.resume))) from interrupt
     if world().is_first:
-        _print_run(run, run.read_config().data)
+        _print_run(run, run.read_config()["data"])
     return 0
 
 
@@ -192,11 +191,11 @@ def _print_report(report: PredictReport, out: str) -> None:
 
 def models(config: ModelsConfig) -> int:
     """Print the zoo, with parameter counts under a recipe."""
-    from samtailor.evaluation.tables import Table
     from samtailor.models.counts import parameter_table
     from samtailor.models.sources import cached_path
     from samtailor.models.zoo import BASES
-    from samtailor.recipes.config import make_recipe
+    from samtailor.recipes.recipe import make_recipe
+    from samtailor.reporting.table import Table
 
     for name, value, least in (("classes", config.classes, 2), ("rank", config.rank, 1)):
         if value < least:
@@ -221,13 +220,13 @@ def models(config: ModelsConfig) -> int:
 def share(config: ShareConfig) -> int:
     """Write a segmenter for others, and say where."""
     import samtailor
-    from samtailor.training.run import Run
+    from samtailor.runs import Run
 
     if (config.out is None) == (config.push is None):
         raise ConfigError("share: expected either --out FOLDER or --push OWNER/NAME; give one of them")
     if config.merged and config.push is not None:
         raise ConfigError("share: expected --merged with --out FOLDER, found --push; push what was trained alone")
-    run = config.run if Run(Path(config.run)).config_file.is_file() else None
+    run = config.run if Run(Path(config.run)).is_there else None
     segmenter = samtailor.load(config.run)
     if config.push is not None:
         print(f"shared   {segmenter.push_to_hub(config.push, run, config.private, config.picture)}")
@@ -243,7 +242,7 @@ def share(config: ShareConfig) -> int:
 def demo(config: DemoConfig) -> int:
     """Run the demo and say where its report is."""
     from samtailor.cli.progress import Bars
-    from samtailor.demo import run_demo
+    from samtailor.reproduction.demo import run_demo
 
     with Bars() as bars:
         result = run_demo(Path(config.out), config.miniature, bars)
@@ -281,19 +280,20 @@ def _print_check(report: CheckReport) -> None:
 
 def _print_run(run: Run, data: str) -> None:
     """Where everything of a finished run is, and what to do next."""
-    with (run.directory / "metrics.csv").open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["dsc"]]
-    best = max(rows, key=lambda row: float(row["dsc"]))
-    print(f"best validation   mean DSC {float(best['dsc']):.4f} in epoch {best['epoch']}")
+    best = run.best_epoch()
+    assert best is not None  # the last epoch is validated
+    print(f"best validation   mean DSC {best['dsc']:.4f} in epoch {best['epoch']:.0f}")
     print(f"segmenter         {run.segmenter_directory}")
-    print(f"curves            {run.directory / 'curves.png'}")
+    print(f"curves            {run.curves_file}")
     print(f"next              samtailor evaluate {run.directory} {data} --split test")
     print(f"                  samtailor predict {run.directory} INPUT --out OUT")
 
 
 def _how_to_go_on(run: Path) -> str:
     """What to do after an interruption."""
-    if (run / "config.yaml").is_file():
+    from samtailor.runs import Run
+
+    if Run(run).is_there:
         return f"continue with samtailor train --resume {run}"
     return "nothing has been written; start again"
 

@@ -16,20 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.blocks import counts_of
+from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles
-from samtailor.data.file_error import FileError
 from samtailor.data.formats import read_case
 from samtailor.data.intensity import Intensity, scale, to_json
-from samtailor.data.labels import LabelSpace
+from samtailor.errors import FileError
+from samtailor.files import cache_home
+from samtailor.labels import LabelSpace
 
 _VERSION = 1
 _ATTEMPTS = 3
-
-
-def cache_home() -> Path:
-    """Folder for everything that can be made again: the variable SAMTAILOR_HOME, or ~/.cache/samtailor."""
-    return Path(os.environ.get("SAMTAILOR_HOME") or Path.home() / ".cache" / "samtailor")
 
 
 @dataclass(frozen=True)
@@ -89,8 +85,8 @@ class SliceCache:
             try:
                 self._build(files, entry)
             except OSError as error:
-                mend = "free some space, or set SAMTAILOR_HOME to a folder that can be written"
-                raise FileError(self.directory, "a folder for the slice cache", str(error), mend) from error
+                fix = "free some space, or set SAMTAILOR_HOME to a folder that can be written"
+                raise FileError(self.directory, "a folder for the slice cache", str(error), fix) from error
         raise FileError(entry, "a sound cache entry", "a broken one after writing it", "check the disk")
 
     def _key(self, files: CaseFiles) -> str:

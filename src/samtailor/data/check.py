@@ -11,9 +11,9 @@ from typing import Any
 
 from samtailor.data.check_case import CheckedCase, check_case
 from samtailor.data.dataset import Dataset, open_cases, read_splits
-from samtailor.data.file_error import FileError
 from samtailor.data.finding import Finding
 from samtailor.data.named import DatasetName
+from samtailor.errors import FileError
 
 __all__ = ["CaseRow", "CheckReport", "Finding", "check_dataset"]
 
@@ -165,7 +165,7 @@ def _orphans(dataset: Dataset) -> Iterator[Finding]:
             expected = (
                 f"{len(dataset.channels)} channel files per case, numbered from _0000, and as listed in dataset.json"
             )
-            yield Finding("error", str(path), expected, "another file", "mend channel_names, or take the file away")
+            yield Finding("error", str(path), expected, "another file", "fix channel_names, or take the file away")
         else:
             yield Finding("error", str(path), "an image for the label", "none", "add the image, or take the label away")
 
@@ -175,8 +175,8 @@ def _unknown_cases(dataset: Dataset) -> Iterator[Finding]:
     for split, names in dataset.splits.items():
         for name in names:
             if name not in known:
-                mend = "add the image, or take the name out of the split"
-                yield Finding("error", str(dataset.root), f"an image of case '{name}' of split {split}", "none", mend)
+                fix = "add the image, or take the name out of the split"
+                yield Finding("error", str(dataset.root), f"an image of case '{name}' of split {split}", "none", fix)
 
 
 def _cases_named_twice(dataset: Dataset) -> Iterator[Finding]:
@@ -184,8 +184,8 @@ def _cases_named_twice(dataset: Dataset) -> Iterator[Finding]:
     for name, count in times.items():
         if count > 1:
             found = " and ".join(split for split, names in dataset.splits.items() for n in names if n == name)
-            mend = "leave it in one split: a case seen in training measures nothing in a test"
-            yield Finding("error", str(dataset.root), f"case '{name}' in one split", found, mend)
+            fix = "leave it in one split: a case seen in training measures nothing in a test"
+            yield Finding("error", str(dataset.root), f"case '{name}' in one split", found, fix)
 
 
 def _cases_in_no_split(dataset: Dataset) -> Iterator[Finding]:
@@ -199,8 +199,8 @@ def _cases_in_no_split(dataset: Dataset) -> Iterator[Finding]:
 def _missing_splits(dataset: Dataset) -> Iterator[Finding]:
     for split in ("train", "val"):
         if dataset.splits and not dataset.splits.get(split):
-            mend = "name its cases in the split file; training needs train and val"
-            yield Finding("warning", str(dataset.root), f"cases in split {split}", "none", mend)
+            fix = "name its cases in the split file; training needs train and val"
+            yield Finding("warning", str(dataset.root), f"cases in split {split}", "none", fix)
 
 
 def _absent_classes(dataset: Dataset, cases: list[CheckedCase]) -> Iterator[Finding]:
@@ -210,5 +210,5 @@ def _absent_classes(dataset: Dataset, cases: list[CheckedCase]) -> Iterator[Find
         known = [voxels[name] for name in names if name in voxels]
         for index, label in enumerate(dataset.labels.names):
             if index > 0 and known and not any(counts[index] for counts in known):
-                mend = "add cases that show it, split differently, or take the class out"
-                yield Finding("warning", str(dataset.root), f"class '{label}' in split {split}", "no voxel", mend)
+                fix = "add cases that show it, split differently, or take the class out"
+                yield Finding("warning", str(dataset.root), f"class '{label}' in split {split}", "no voxel", fix)

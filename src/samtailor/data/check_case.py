@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.blocks import counts_of
+from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles, Geometry
-from samtailor.data.file_error import FileError
 from samtailor.data.finding import Finding
 from samtailor.data.formats import geometry_difference, match_channels, read_ids, read_pixels
-from samtailor.data.labels import LabelSpace
+from samtailor.errors import FileError
+from samtailor.labels import LabelSpace
 
 _LARGEST_COUNTED = 65535
 
@@ -95,8 +95,8 @@ def _not_finite(path: Path, plane: NDArray[Any]) -> Finding | None:
     wrong = 0 if plane.dtype.kind in "iub" else int(plane.size - np.isfinite(plane).sum())
     if not wrong:
         return None
-    mend = "fill them with the value of the surroundings (air: -1000 HU)"
-    return Finding("error", str(path), "finite intensities", f"{wrong} NaN or infinite voxels", mend)
+    fix = "fill them with the value of the surroundings (air: -1000 HU)"
+    return Finding("error", str(path), "finite intensities", f"{wrong} NaN or infinite voxels", fix)
 
 
 def _constant(path: Path, plane: NDArray[Any]) -> Finding | None:
@@ -119,8 +119,8 @@ def _outside_label_space(path: Path, voxels: dict[int, int], labels: LabelSpace)
     unknown = {identifier: count for identifier, count in voxels.items() if identifier not in known}
     if unknown:
         found = ", ".join(f"{identifier} ({count} voxels)" for identifier, count in list(unknown.items())[:10])
-        mend = "mend the label, or add the ids to dataset.json"
-        yield Finding("error", str(path), f"label ids {sorted(known)}", found, mend)
+        fix = "fix the label, or add the ids to dataset.json"
+        yield Finding("error", str(path), f"label ids {sorted(known)}", found, fix)
 
 
 def _count(ids: NDArray[Any]) -> dict[int, int]:

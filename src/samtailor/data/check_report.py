@@ -24,7 +24,7 @@ def render(report: CheckReport) -> Group:
         style = "bold red" if finding.severity == "error" else "yellow"
         text = Text(f"{finding.severity}  ", style=style)
         text.append(finding.file, style="bold")
-        text.append(f"\n  expected {finding.expected}\n  found    {finding.found}\n  mend     {finding.mend}", style="")
+        text.append(f"\n  expected {finding.expected}\n  found    {finding.found}\n  fix     {finding.fix}", style="")
         parts.append(text)
     parts.append(_verdict(report))
     return Group(*parts)

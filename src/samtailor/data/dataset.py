@@ -12,11 +12,11 @@ from typing import Literal
 import numpy as np
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.file_error import FileError
 from samtailor.data.finding import Finding
-from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts import images, nnunet
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, with_classes
+from samtailor.errors import FileError
+from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 
 Split = Literal["train", "val", "test"]
@@ -83,8 +83,8 @@ class Dataset:
         cases = {case.name: case for case in self.cases}
         unknown = [case for case in self.splits[name] if case not in cases]
         if unknown:
-            mend = "add the images or mend the split file"
-            raise FileError(self.root, f"an image for each case of split '{name}'", f"none of {unknown[:5]}", mend)
+            fix = "add the images or fix the split file"
+            raise FileError(self.root, f"an image for each case of split '{name}'", f"none of {unknown[:5]}", fix)
         return tuple(cases[case] for case in self.splits[name])
 
     def with_seeded_split(self, seed: int) -> Dataset:

@@ -1,11 +1,11 @@
-"""A finding of the check: what is wrong with a data set, and how to mend it."""
+"""A finding of the check: what is wrong with a data set, and how to fix it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from samtailor.data.file_error import FileError
+from samtailor.errors import FileError
 
 
 @dataclass(frozen=True)
@@ -17,19 +17,19 @@ class Finding:
         file: File or folder, as a path.
         expected: What was expected there.
         found: What was found.
-        mend: What the user can do about it.
+        fix: What the user can do about it.
     """
 
     severity: Literal["error", "warning"]
     file: str
     expected: str
     found: str
-    mend: str
+    fix: str
 
     @classmethod
     def of(cls, error: FileError) -> Self:
         """The finding that an error tells of."""
-        return cls("error", error.file, error.expected, error.found, error.mend)
+        return cls("error", error.file, error.expected, error.found, error.fix)
 
     def __str__(self) -> str:
-        return f"{self.severity}: {self.file}: expected {self.expected}, found {self.found}; {self.mend}"
+        return f"{self.severity}: {self.file}: expected {self.expected}, found {self.found}; {self.fix}"

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.blocks import blocks
+from samtailor.chunks import blocks
 
 
 @dataclass(frozen=True)
-class Window:
+class CTWindow:
     """A CT window: level minus half the width becomes 0, level plus half the width becomes 1 (HU)."""
 
     level: float = 40.0
@@ -48,7 +48,10 @@ class Percentile:
         return float(low), float(high)
 
 
-Intensity = Window | Range | Percentile
+Intensity = CTWindow | Range | Percentile
+
+KINDS: dict[str, type[Intensity]] = {"window": CTWindow, "range": Range, "percentile": Percentile}
+"""The ways of scaling, by their names in settings and files."""
 
 
 def scale(image: NDArray[Any], intensity: Intensity) -> NDArray[np.float16]:
@@ -73,10 +76,10 @@ def scale_between(image: NDArray[Any], low: float, high: float) -> NDArray[np.fl
 
 def to_json(intensity: Intensity) -> dict[str, Any]:
     """Plain dictionary, the inverse of `from_json`."""
-    return {"kind": type(intensity).__name__.lower(), **asdict(intensity)}
+    kind = next(name for name, kind in KINDS.items() if isinstance(intensity, kind))
+    return {"kind": kind, **asdict(intensity)}
 
 
 def from_json(content: dict[str, Any]) -> Intensity:
     """Intensity scaling of a plain dictionary."""
-    kinds = {kind.__name__.lower(): kind for kind in (Window, Range, Percentile)}
-    return kinds[content["kind"]](**{k: v for k, v in content.items() if k != "kind"})
+    return KINDS[content["kind"]](**{k: v for k, v in content.items() if k != "kind"})

@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from samtailor.data.anatomy import (
     ORGANS,
 )
-from samtailor.data.file_error import FileError
 from samtailor.data.formats import write_label
-from samtailor.data.formats.atomic import atomic
 from samtailor.data.formats.nifti import VolumeGeometry
-from samtailor.data.labels import LabelSpace
 from samtailor.data.phantom_patient import FIELD, make_patient
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, FileError
+from samtailor.files import atomic
+from samtailor.labels import LabelSpace
 
 DESCRIPTION = "Synthetic phantom: abdominal CT made by samtailor, no real patient"
 

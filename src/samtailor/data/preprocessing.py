@@ -13,8 +13,8 @@ from torch import Tensor
 
 from samtailor.data import intensity as intensities
 from samtailor.data.intensity import Intensity
-from samtailor.data.labels import IGNORE
 from samtailor.data.scaled import Scaled
+from samtailor.labels import IGNORE
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,17 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split, open_dataset
 from samtailor.data.formats import nifti, suffix_of
-from samtailor.data.labels import LabelSpace
 from samtailor.errors import ConfigError, DataError
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.predictions import PredictedCase, score_and_write
 from samtailor.evaluation.scores import Scores
 from samtailor.inference.ahead import ahead
-from samtailor.inference.config import Precision
+from samtailor.inference.predict_settings import Precision
 from samtailor.inference.predictor import Predictor
+from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName, require_background_rule
-from samtailor.training.run import Run
+from samtailor.models.pretrained import load_model
+from samtailor.runs import Run
 
 Progress = Callable[[float, int], None]
 """Called with the number of cases done, that of the current one as a fraction, and the number of cases."""
@@ -67,16 +68,16 @@ def evaluate(
     if protocol is not None and protocol not in PROTOCOLS:
         raise ConfigError(f"protocol: expected one of {', '.join(PROTOCOLS)}; found '{protocol}'")
     directory = Run(run)
-    dataset = open_dataset(data, directory.read_config().fold)
+    dataset = open_dataset(data, directory.read_config()["fold"])
     rules = protocol or protocol_of(dataset)
     require_background_rule(ignore_background, rules)
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
-    segmenter = directory.segmenter()
-    check_classes(dataset, segmenter.labels)
-    predictor = Predictor(segmenter.for_inference(), batch_size, device, precision)
+    model = load_model(run)
+    check_classes(dataset, model.labels)
+    predictor = Predictor(model.for_inference(), batch_size, device, precision)
     cases = predict_cases(predictor, files, dataset.labels, progress)
     source = {"data": dataset.root.resolve().name, "split": split, "run": run.resolve().name}
-    out = out or run / "evaluation" / split
+    out = out or directory.evaluation(split)
     return score_and_write(cases, dataset.labels, rules, out, bootstrap, seed, source, None, ignore_background)
 
 
@@ -152,7 +153,7 @@ def predict_cases(
     Yields:
         Each case, its arrays memory-mapped from the slice cache where it can be.
     """
-    preprocessing = predictor.segmenter.preprocessing
+    preprocessing = predictor.model.preprocessing
     cache = SliceCache(labels, preprocessing.intensity, channels=preprocessing.channels)
     report = progress or (lambda done, total: None)
 

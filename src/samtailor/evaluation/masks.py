@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.dataset import Dataset, Split, open_dataset
-from samtailor.data.file_error import FileError
 from samtailor.data.formats import geometry_difference, read_geometry, read_ids, read_names, stem_of, suffix_of
-from samtailor.data.labels import LabelSpace, default_palette
 from samtailor.data.layouts import images, nnunet
-from samtailor.data.layouts.contents import read_json, visible_files
-from samtailor.errors import DataError
+from samtailor.data.layouts.contents import visible_files
+from samtailor.errors import DataError, FileError
+from samtailor.files import read_json
+from samtailor.labels import LabelSpace, default_palette
 from samtailor.metrics.protocols import FLARE22_CLASSES, ProtocolName
 
 _LISTED = 20
 
 
 @dataclass(frozen=True)
-class Pair:
+class MaskPair:
     """A saved mask and the label it is scored against.
 
     Attributes:
@@ -117,7 +117,7 @@ def read_classes(path: Path) -> LabelSpace:
     return nnunet.labels_of(path, content) if "labels" in content else images.labels_of(path, content)
 
 
-def pair(predictions: Path, truth: Truth) -> tuple[list[Pair], list[FileError]]:
+def pair(predictions: Path, truth: Truth) -> tuple[list[MaskPair], list[FileError]]:
     """Masks and labels of the same case, and what stands alone.
 
     Raises:
@@ -136,10 +136,10 @@ def pair(predictions: Path, truth: Truth) -> tuple[list[Pair], list[FileError]]:
         for name, file in masks.items()
         if name not in labels and name not in truth.others
     ]
-    return [Pair(name, masks[name], labels[name]) for name in labels if name in masks], alone
+    return [MaskPair(name, masks[name], labels[name]) for name in labels if name in masks], alone
 
 
-def classes_of(pairs: Sequence[Pair], truth: Truth, given: Path | None, protocol: ProtocolName) -> LabelSpace:
+def classes_of(pairs: Sequence[MaskPair], truth: Truth, given: Path | None, protocol: ProtocolName) -> LabelSpace:
     """Classes of the labels: as given, as the labels' folder says, as a mask says, or as the protocol implies.
 
     Raises:
@@ -156,11 +156,11 @@ def classes_of(pairs: Sequence[Pair], truth: Truth, given: Path | None, protocol
             return LabelSpace(tuple(names[i] for i in ids), ids, default_palette(len(ids)))
     if protocol == "flare22":
         return LabelSpace.from_names(FLARE22_CLASSES)
-    mend = "give --classes dataset.json with the names and ids of the classes"
-    raise FileError(truth.root, "a data set, or masks with the names of their classes in them", "neither", mend)
+    fix = "give --classes dataset.json with the names and ids of the classes"
+    raise FileError(truth.root, "a data set, or masks with the names of their classes in them", "neither", fix)
 
 
-def geometry_error(one: Pair) -> FileError | None:
+def geometry_error(one: MaskPair) -> FileError | None:
     """What is wrong with the grid of a mask, by the headers of both files."""
     try:
         label, prediction = read_geometry(one.label), read_geometry(one.prediction)
@@ -176,7 +176,7 @@ def geometry_error(one: Pair) -> FileError | None:
     return FileError(one.prediction, expected, found, "resample the mask to the label's grid with nearest neighbours")
 
 
-def read_pair(one: Pair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDArray[np.int16], Geometry]:
+def read_pair(one: MaskPair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDArray[np.int16], Geometry]:
     """Class indices of label and mask, (S, H, W), and how they lie in the label's file.
 
     Raises:
@@ -221,8 +221,8 @@ def _indices(path: Path, ids: NDArray[np.int32], labels: LabelSpace) -> NDArray[
     except DataError:
         unknown = sorted(set(np.unique(ids).tolist()) - {*labels.ids, labels.ignore_id})
         found = f"also {', '.join(map(str, unknown[:10]))}"
-        mend = "mend the mask, or name its classes with --classes dataset.json"
-        raise FileError(path, f"the ids {', '.join(map(str, labels.ids))}", found, mend) from None
+        fix = "fix the mask, or name its classes with --classes dataset.json"
+        raise FileError(path, f"the ids {', '.join(map(str, labels.ids))}", found, fix) from None
 
 
 def refuse(errors: Iterable[DataError], what: str) -> None:

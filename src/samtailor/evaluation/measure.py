@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from samtailor.data.labels import IGNORE, LabelSpace
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.scores import CaseScore
+from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.overlap import Overlap, confusion
 from samtailor.metrics.protocols import PROTOCOLS, Metric, Protocol, ProtocolName

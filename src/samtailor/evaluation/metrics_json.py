@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samtailor.evaluation.scores import AVERAGINGS, Averaging, Estimate, Interval, Scores
+from samtailor.evaluation.scores import AVERAGINGS, Averaging, Interval, Scores, Statistic
 from samtailor.metrics.protocols import Metric
 
 OVERALL_MEANS = {
@@ -94,11 +94,11 @@ def number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _values(estimates: Mapping[Any, Estimate]) -> dict[str, float | None]:
+def _values(estimates: Mapping[Any, Statistic]) -> dict[str, float | None]:
     """Value of each metric."""
     return {metric: number(estimate.value) for metric, estimate in estimates.items()}
 
 
-def _intervals(estimates: Mapping[Any, Estimate]) -> dict[str, Interval | None]:
+def _intervals(estimates: Mapping[Any, Statistic]) -> dict[str, Interval | None]:
     """Interval of each metric."""
     return {metric: estimate.interval for metric, estimate in estimates.items()}

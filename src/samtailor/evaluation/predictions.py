@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.formats.atomic import atomic
-from samtailor.data.labels import IGNORE, LabelSpace
-from samtailor.evaluation.confusion_figure import confusion_figure
-from samtailor.evaluation.figures import box_plot, overlay_figure, save_figure
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.scores import CaseScore, Scores
-from samtailor.evaluation.tables import decimal, to_csv, to_markdown
-from samtailor.evaluation.view import View
+from samtailor.evaluation.tables import to_csv, to_markdown
+from samtailor.files import atomic
+from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.protocols import METRIC_NAMES, ProtocolName
+from samtailor.reporting.confusion import confusion_figure
+from samtailor.reporting.figures import box_plot, overlay_figure, save_figure
+from samtailor.reporting.table import decimal
+from samtailor.reporting.view import View
 
 
 @dataclass(frozen=True)

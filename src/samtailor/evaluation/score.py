@@ -14,16 +14,16 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_case, read_geometry
 from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.data.intensity import Percentile, scale
-from samtailor.data.labels import IGNORE, LabelSpace
 from samtailor.errors import ConfigError, DataError
-from samtailor.evaluation.config import ScoreConfig
 from samtailor.evaluation.grid import Grid
-from samtailor.evaluation.masks import Pair, classes_of, geometry_error, open_truth, pair, read_pair, refuse
+from samtailor.evaluation.masks import MaskPair, classes_of, geometry_error, open_truth, pair, read_pair, refuse
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.predictions import write_results
+from samtailor.evaluation.score_settings import ScoreConfig
 from samtailor.evaluation.scores import CaseScore, Scores
-from samtailor.evaluation.view import View
+from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName, require_background_rule
+from samtailor.reporting.view import View
 
 Progress = Callable[[float, int], None]
 """Called with the number of cases done and of all cases."""
@@ -85,7 +85,7 @@ def _check(config: ScoreConfig) -> None:
 
 
 def _measure(
-    pairs: Sequence[Pair],
+    pairs: Sequence[MaskPair],
     labels: LabelSpace,
     protocol: ProtocolName,
     ignore_background: bool,
@@ -98,7 +98,7 @@ def _measure(
         DataError: If files cannot be read or hold ids that are no class; all of them are named.
     """
 
-    def one(case: Pair) -> CaseScore:
+    def one(case: MaskPair) -> CaseScore:
         truth, prediction, geometry = read_pair(case, labels)
         if ignore_background:
             truth = np.where(truth == 0, np.int16(IGNORE), truth)
@@ -123,14 +123,14 @@ def _measure(
     return [future.result() for future in futures]
 
 
-def _workers(pairs: Sequence[Pair]) -> int:
+def _workers(pairs: Sequence[MaskPair]) -> int:
     """Cases to measure at once: one for each core, as far as the free memory goes."""
     largest = max(int(np.prod(read_geometry(case.label).shape)) for case in pairs)
     fitting = psutil.virtual_memory().available // (_BYTES_PER_VOXEL * largest)
     return max(1, min(os.cpu_count() or 1, len(pairs), int(fitting)))
 
 
-def _view(case: Pair, files: CaseFiles, labels: LabelSpace) -> View:
+def _view(case: MaskPair, files: CaseFiles, labels: LabelSpace) -> View:
     """The most telling slice of a case; intensities between the 0.5th and the 99.5th percentile."""
     truth, prediction, geometry = read_pair(case, labels)
     image = read_case(CaseFiles(files.name, files.images), None).image

@@ -10,9 +10,9 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.labels import LabelSpace
 from samtailor.evaluation.bootstrap import percentile_interval, resample
 from samtailor.evaluation.overall import nan_mean, of_confusion, of_targets
+from samtailor.labels import LabelSpace
 from samtailor.metrics.empty import EmptyRule
 from samtailor.metrics.overlap import Overlap, OverlapMetric, score
 from samtailor.metrics.protocols import PROTOCOLS, Metric, OverallMetric, Protocol, ProtocolName
@@ -52,7 +52,7 @@ class CaseScore:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Statistic:
     """A number and how much other cases might have changed it.
 
     Attributes:
@@ -74,9 +74,9 @@ class Summary:
         without_background: Mean over all classes but the first.
     """
 
-    classes: tuple[Estimate, ...]
-    with_background: Estimate
-    without_background: Estimate
+    classes: tuple[Statistic, ...]
+    with_background: Statistic
+    without_background: Statistic
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class Scores:
         )
         return Summary(tuple(classes), with_background, without_background)
 
-    def overall(self, metric: OverallMetric) -> Estimate:
+    def overall(self, metric: OverallMetric) -> Statistic:
         """A score of all cases together.
 
         Raises:
@@ -243,6 +243,6 @@ def _means(values: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.
     return means
 
 
-def _estimate(value: float, low: float, high: float, count: int) -> Estimate:
+def _estimate(value: float, low: float, high: float, count: int) -> Statistic:
     """A number with its interval if at least two cases count."""
-    return Estimate(float(value), (float(low), float(high)) if count >= 2 and not np.isnan(low) else None)
+    return Statistic(float(value), (float(low), float(high)) if count >= 2 and not np.isnan(low) else None)

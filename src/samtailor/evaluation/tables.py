@@ -4,56 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.evaluation.metrics_json import IGNORED_BACKGROUND, OVERALL_MEANS, metrics_of
-from samtailor.evaluation.scores import AVERAGINGS, Estimate, Interval, Scores, Summary
+from samtailor.evaluation.scores import AVERAGINGS, Interval, Scores, Statistic, Summary
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES, Metric
-
-UNDEFINED = "-"
-"""What stands in a table where a number is not defined."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Text in rows and columns; the first column names the row, the others are set flush right.
-
-    Attributes:
-        header: Titles of the columns.
-        rows: Cells, as many in each row as the header has.
-        notes: What a reader must know to read it.
-    """
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for row in self.rows:
-            if len(row) != len(self.header):
-                raise ValueError(f"expected {len(self.header)} cells {self.header}, found {row}")
-
-    def to_markdown(self) -> str:
-        """Markdown with aligned columns, the notes below."""
-        cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (self.header, *self.rows)]
-        widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(self.header))]
-        rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-        lines = [_line(row, widths) for row in (cells[0], rule, *cells[1:])]
-        notes = [line for note in self.notes for line in ("", note)]
-        return "\n".join([*lines, *notes]) + "\n"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """One line of a Markdown table."""
-    first = cells[0].ljust(widths[0])
-    rest = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-    return f"| {' | '.join([first, *rest])} |"
+from samtailor.reporting.table import UNDEFINED, Table, decimal
 
 
 def class_table(scores: Scores) -> Table:
@@ -66,7 +27,7 @@ def class_table(scores: Scores) -> Table:
     pooled = [scores.summary("dsc", "pooled"), scores.summary("iou", "pooled")]
     truth = scores.counts.truth
 
-    def row(name: str, pick: Callable[[Summary], Estimate], voxels: NDArray[np.int64]) -> tuple[str, ...]:
+    def row(name: str, pick: Callable[[Summary], Statistic], voxels: NDArray[np.int64]) -> tuple[str, ...]:
         cells = [text for s in averaged for text in (decimal(pick(s).value), interval(pick(s).interval))]
         totals = (str((voxels > 0).sum()), str(voxels.sum()))
         return (name, *cells, *(decimal(pick(s).value) for s in pooled), *totals)
@@ -188,11 +149,6 @@ def to_csv(scores: Scores) -> str:
             voxels = (counts.truth[n, k], counts.prediction[n, k], counts.tp[n, k])
             writer.writerow((case.name, name, *cells, *voxels, scores.protocol, *bound))
     return text.getvalue()
-
-
-def decimal(value: float) -> str:
-    """Four decimals, or `UNDEFINED`."""
-    return UNDEFINED if np.isnan(value) else f"{value:.4f}"
 
 
 def interval(ends: Interval | None) -> str:

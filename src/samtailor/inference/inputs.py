@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samtailor.data.case import Case, CaseFiles
-from samtailor.data.file_error import FileError
 from samtailor.data.formats import image_files, nifti, read_case, suffix_of
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, FileError
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import samtailor
 from samtailor.data.case import Case
 from samtailor.data.formats import probabilities_suffix, write_label, write_probabilities
 from samtailor.distributed.together import from_first, gather, start, together
 from samtailor.errors import ProcessLostError, SamTailorError
-from samtailor.inference.config import Precision
 from samtailor.inference.inputs import Job, plan, read
+from samtailor.inference.predict_settings import Precision
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.result import Result, segment
+from samtailor.models.pretrained import load_model
 
 Progress = Callable[[float, int], None]
 """Called with the number of images done, that of the current one as a fraction, and the number of images."""
@@ -34,7 +34,7 @@ class Failure:
 
     Attributes:
         file: The image.
-        reason: What was wrong and how to mend it.
+        reason: What was wrong and how to fix it.
     """
 
     file: Path
@@ -93,7 +93,7 @@ def predict(
     here = start(device)
     with together():
         planned = plan(inputs, Path(out))
-        predictor = Predictor(samtailor.load(run).for_inference(), batch_size, device, precision)
+        predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision)
     before = {job.target: _written_at(job.target) for job in planned}
     # One process decides for all, because results appear while others still look.
     jobs = from_first([job for job in planned if not (skip_existing and job.target.exists())])
@@ -155,7 +155,7 @@ def predict_jobs(
         return PredictReport((), ())
     outcomes: list[Future[None]] = []
     with ThreadPoolExecutor(1) as writer:
-        for index, (job, image) in enumerate(_read_ahead(jobs, predictor.segmenter.preprocessing.channels)):
+        for index, (job, image) in enumerate(_read_ahead(jobs, predictor.model.preprocessing.channels)):
             try:
                 steps = _compute(predictor, job, image, probabilities, overlays, _within(progress, index, len(jobs)))
             except _FAILURES as error:
@@ -242,8 +242,8 @@ def _write(steps: list[Callable[[], None]]) -> None:
 def _overlay(result: Result, path: Path) -> Callable[[], None]:
     """What draws the most telling slice of a result; it holds that slice only."""
     # Figures belong to evaluation, which stands above inference; only who asks for one pays for matplotlib.
-    from samtailor.evaluation.figures import overlay_figure, save_figure
-    from samtailor.evaluation.view import View
+    from samtailor.reporting.figures import overlay_figure, save_figure
+    from samtailor.reporting.view import View
 
     labels, name = result.labels, result.case.name
     view = View.of(result.scaled, result.label, spacing=result.case.geometry.spacing)

@@ -16,12 +16,12 @@ from torch import Tensor
 from samtailor.data.preprocessing import Window
 from samtailor.data.scaled import Slices
 from samtailor.inference.ahead import ahead
-from samtailor.inference.config import Precision
 from samtailor.inference.enlarge import winner
 from samtailor.inference.precision import computed_in
+from samtailor.inference.predict_settings import Precision
 from samtailor.inference.stitch import Stitcher
 from samtailor.models.class_aware import Features
-from samtailor.models.segmenter import Segmenter
+from samtailor.models.segmenter_model import SegmenterModel
 
 Progress = Callable[[float], None]
 """Called with the number of slices that are finished, those in work as a fraction."""
@@ -48,20 +48,20 @@ class Predictor:
     """Applies a segmenter to whole images and volumes; memory is bounded by one batch and one row of windows."""
 
     def __init__(
-        self, segmenter: Segmenter, batch_size: int = 8, device: str = "auto", precision: Precision | None = None
+        self, model: SegmenterModel, batch_size: int = 8, device: str = "auto", precision: Precision | None = None
     ) -> None:
         """Move the segmenter to the device and into evaluation mode.
 
         Args:
-            segmenter: What is applied.
+            model: What is applied.
             batch_size: Windows per batch.
             device: 'auto', 'cpu' or 'cuda'.
             precision: In which the network computes; that of the surroundings (`torch.autocast`) if None.
         """
-        self.segmenter = segmenter.to(choose_device(device)).eval()
+        self.model = model.to(choose_device(device)).eval()
         self.batch_size = batch_size
         self.precision = precision
-        self.inputs_ahead = self.segmenter.device.type != "cpu"
+        self.inputs_ahead = self.model.device.type != "cpu"
         """Whether a thread prepares the next batch meanwhile; on the CPU it would only take cores from the network."""
 
     @torch.inference_mode()
@@ -102,7 +102,7 @@ class Predictor:
 
     def probabilities_shape(self, image: Slices) -> tuple[int, ...]:
         """Shape (K, S, H, W) of the probabilities of slices (S, C, H, W)."""
-        return len(self.segmenter.labels), image.shape[0], *image.shape[2:]
+        return len(self.model.labels), image.shape[0], *image.shape[2:]
 
     @torch.inference_mode()
     def fill_in(
@@ -133,7 +133,7 @@ class Predictor:
         The rows of a slice come from top to bottom; slices that are computed as one group come at the same time.
         """
         height, width = image.shape[2:]
-        windows = self.segmenter.preprocessing.windows(height, width)
+        windows = self.model.preprocessing.windows(height, width)
         stitchers: dict[int, Stitcher] = {}
         for done, (piece, logits) in enumerate(self._window_logits(image, windows, embeddings), start=1):
             stitcher = stitchers.setdefault(piece.slice, Stitcher(len(windows), height, width))
@@ -148,7 +148,7 @@ class Predictor:
         self, image: Slices, windows: list[Window], embeddings: NDArray[np.float16] | None
     ) -> Iterator[tuple[Piece, Tensor]]:
         """What the network gives for every window, class logits (K, n, n): slices in order, windows row by row."""
-        group = self.segmenter.group
+        group = self.model.group
         batches = _batches(len(image), windows, group, max(1, self.batch_size // group) * group)
         computed = self._computed(image, batches) if embeddings is None else self._decoded(embeddings, batches)
         for batch, logits in computed:
@@ -159,29 +159,29 @@ class Predictor:
         inputs = ((batch, self._inputs(image, batch)) for batch in batches)
         for batch, images in ahead(inputs) if self.inputs_ahead else inputs:
             with self._in_precision():
-                logits = self.segmenter(images.to(self.segmenter.device))
+                logits = self.model(images.to(self.model.device))
             yield batch, logits
 
     def _decoded(
         self, embeddings: NDArray[np.float16], batches: Iterable[list[Piece]]
     ) -> Iterator[tuple[list[Piece], Tensor]]:
         """Batches and their logits (B, K, n, n), from what the frozen part of the image encoder gave."""
-        shapes = self.segmenter.network.frozen_shapes(self.segmenter.preprocessing.image_size)
+        shapes = self.model.network.frozen_shapes(self.model.preprocessing.image_size)
         start = 0
         for batch in batches:
             known = torch.from_numpy(embeddings[start : start + len(batch)].astype(np.float32))
             start += len(batch)
-            state = unpack(known.to(self.segmenter.device), shapes)
+            state = unpack(known.to(self.model.device), shapes)
             with self._in_precision():
-                logits = self.segmenter.decode(self.segmenter.encode_rest(state))
+                logits = self.model.decode(self.model.encode_rest(state))
             yield batch, logits
 
     def _in_precision(self) -> AbstractContextManager[object]:
-        return nullcontext() if self.precision is None else computed_in(self.precision, self.segmenter.device)
+        return nullcontext() if self.precision is None else computed_in(self.precision, self.model.device)
 
     def _inputs(self, image: Slices, pieces: list[Piece]) -> Tensor:
         """Network inputs of windows, (B, 3, N, N), on the CPU."""
-        preprocessing = self.segmenter.preprocessing
+        preprocessing = self.model.preprocessing
         return torch.stack([preprocessing.input_of(image[piece.slice], piece.window) for piece in pieces])
 
     @torch.inference_mode()
@@ -189,7 +189,7 @@ class Predictor:
         """Packed outputs of the frozen part of the image encoder for windows, batch by batch, (B, N)."""
         for start in range(0, len(pieces), self.batch_size):
             inputs = self._inputs(image, pieces[start : start + self.batch_size])
-            yield pack(self.segmenter.encode_frozen(inputs.to(self.segmenter.device))).half().cpu().numpy()
+            yield pack(self.model.encode_frozen(inputs.to(self.model.device))).half().cpu().numpy()
 
 
 def _batches(slices: int, windows: list[Window], group: int, size: int) -> Iterator[list[Piece]]:

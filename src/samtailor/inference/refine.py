@@ -122,7 +122,7 @@ def _require_fit(prompt: Prompt, result: Result) -> None:
 def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Window:
     """What the network sees: the whole slice, or a window of the segmenter's field around the prompt."""
     height, width = size
-    field = predictor.segmenter.preprocessing.field
+    field = predictor.model.preprocessing.field
     if field is None:
         return Window(0, 0, max(height, width))
     shown = np.array(prompt.places, float).reshape(-1, 2)
@@ -140,17 +140,17 @@ def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Wind
 @torch.inference_mode()
 def _encode(predictor: Predictor, image: NDArray[np.float16] | Scaled, window: Window) -> Features:
     """Feature maps of a window of a slice, a batch of one."""
-    segmenter = predictor.segmenter
-    seen = segmenter.preprocessing.input_of(image, window)[None].to(segmenter.device)
-    return tuple(x[:1] for x in segmenter.encode(seen.expand(segmenter.group, -1, -1, -1)))
+    model = predictor.model
+    seen = model.preprocessing.input_of(image, window)[None].to(model.device)
+    return tuple(x[:1] for x in model.encode(seen.expand(model.group, -1, -1, -1)))
 
 
 @torch.inference_mode()
 def _prompted_mask(predictor: Predictor, features: Features, window: Window, prompt: Prompt) -> NDArray[np.bool_]:
     """SAM's mask for the prompt, (side, side) of the window."""
-    segmenter = predictor.segmenter
-    scale = segmenter.preprocessing.image_size / window.side
-    logits = segmenter.network.decode_prompted(features, _in_network_pixels(prompt, window, scale, features))
+    model = predictor.model
+    scale = model.preprocessing.image_size / window.side
+    logits = model.network.decode_prompted(features, _in_network_pixels(prompt, window, scale, features))
     resized = F.interpolate(logits[None].float(), (window.side, window.side), mode="bilinear")
     return (resized[0, 0] > 0).cpu().numpy()
 
@@ -207,6 +207,6 @@ def _place(
 
 def _probabilities(predictor: Predictor, result: Result, index: int) -> NDArray[np.float16]:
     """Softmax over classes of a slice, (K, H, W), computed with the neighbours that the segmenter looks at."""
-    neighbours = predictor.segmenter.group // 2
+    neighbours = predictor.model.group // 2
     first = max(0, index - neighbours)
     return predictor.probabilities(result.scaled[first : index + neighbours + 1])[:, index - first]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Case
 from samtailor.data.formats import write_label, write_probabilities
-from samtailor.data.labels import LabelSpace
 from samtailor.data.scaled import Scaled
 from samtailor.inference.predictor import Predictor, Progress
+from samtailor.labels import LabelSpace
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def segment(
         progress: Called with the number of finished slices.
         scratch: Folder for a nameless file that holds the probabilities; None holds them in memory.
     """
-    segmenter = predictor.segmenter
-    scaled = Scaled.of_case(case.image, segmenter.preprocessing.intensity)
+    model = predictor.model
+    scaled = Scaled.of_case(case.image, model.preprocessing.intensity)
     if not probabilities:
-        return Result(case, scaled, predictor.label(scaled, progress), segmenter.labels)
+        return Result(case, scaled, predictor.label(scaled, progress), model.labels)
     softmax = _empty(predictor.probabilities_shape(scaled), scratch)
     label = predictor.fill_in(softmax, scaled, progress)
-    return Result(case, scaled, label, segmenter.labels, softmax)
+    return Result(case, scaled, label, model.labels, softmax)
 
 
 def _empty(shape: tuple[int, ...], scratch: Path | None) -> NDArray[np.float16]:

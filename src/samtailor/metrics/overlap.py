@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.labels import IGNORE
+from samtailor.labels import IGNORE
 from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
 
 OverlapMetric = Literal["dsc", "iou"]

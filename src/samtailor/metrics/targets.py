@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from samtailor.data.labels import IGNORE
+from samtailor.labels import IGNORE
 
 DISTANCE = 3.0
 """Centroids of a target and of the prediction that finds it are less than this apart, in pixels."""

@@ -9,7 +9,7 @@ import torch
 from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.zoo import BASES, Base
 from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.config import Recipe
+from samtailor.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)

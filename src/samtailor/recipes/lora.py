@@ -10,7 +10,7 @@ from peft.tuners.lora import Linear, LoraLayer
 from torch import Tensor, nn
 
 from samtailor.recipes.blocks import attention_blocks
-from samtailor.recipes.config import LoRA
+from samtailor.recipes.recipe import LoRA
 
 
 class LeanLinear(Linear):

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from samtailor.data.intensity import Intensity, Percentile, Range, Window
-from samtailor.data.labels import LabelSpace
+from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.evaluation.tables import Table
+from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
-from samtailor.models.segmenter import Segmenter
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.sources import HubFile, cached_path, is_hub_name
 from samtailor.models.zoo import Base, find_base
-from samtailor.recipes.config import recipe_to_json
+from samtailor.recipes.recipe import recipe_to_json
+from samtailor.reporting.table import Table
 from samtailor.sharing.record import Quality, Record
 
 PICTURE_NAME = "overlay.png"
@@ -23,11 +23,11 @@ PICTURE_NAME = "overlay.png"
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def model_card(segmenter: Segmenter, name: str, record: Record | None, use: str, library: str = "samtailor") -> str:
+def model_card(model: SegmenterModel, name: str, record: Record | None, use: str, library: str = "samtailor") -> str:
     """Text of the model card.
 
     Args:
-        segmenter: What the card describes.
+        model: What the card describes.
         name: Name of the shared model: its folder's, or its name on the hub.
         record: What the run knows; None if there is no run.
         use: How it is opened, Markdown.
@@ -36,22 +36,22 @@ def model_card(segmenter: Segmenter, name: str, record: Record | None, use: str,
     quality = record.quality if record else None
     sections = {
         "Use": use,
-        "Classes": _classes(segmenter.labels),
+        "Classes": _classes(model.labels),
         "Scores": _scores(quality),
-        "Network": _network(segmenter),
-        "Preprocessing": _preprocessing(segmenter.preprocessing, find_base(segmenter.base.base)),
+        "Network": _network(model),
+        "Preprocessing": _preprocessing(model.preprocessing, find_base(model.base.base)),
         "Data and training": _data(record),
         "Intended use and limits": _LIMITS,
     }
     return "\n".join(
         [
             "---",
-            _metadata(segmenter, name, record, library).to_yaml(),
+            _metadata(model, name, record, library).to_yaml(),
             "---",
             "",
             f"# {name}",
             "",
-            _summary(segmenter),
+            _summary(model),
             *([] if quality is None or quality.picture is None else ["", _picture(quality)]),
             *(line for heading, text in sections.items() for line in ("", f"## {heading}", "", text.strip())),
             "",
@@ -59,15 +59,15 @@ def model_card(segmenter: Segmenter, name: str, record: Record | None, use: str,
     )
 
 
-def how_to_load(segmenter: Segmenter, name: str) -> str:
+def how_to_load(model: SegmenterModel, name: str) -> str:
     """How a shared segmenter is opened with samtailor, Markdown.
 
     Args:
-        segmenter: The segmenter.
+        model: The segmenter.
         name: What `samtailor.load` takes: a folder or a name on the hub.
     """
-    kind = "png" if segmenter.preprocessing.channels == 3 else "nii.gz"
-    weights = own_weights(segmenter)
+    kind = "png" if model.preprocessing.channels == 3 else "nii.gz"
+    weights = own_weights(model)
     must_be_given = weights is not None and not is_hub_name(weights)
     arguments = f'"{name}", weights="FILE"' if must_be_given else f'"{name}"'
     lines = [
@@ -81,8 +81,8 @@ def how_to_load(segmenter: Segmenter, name: str) -> str:
     ]
     if must_be_given:
         lines += [
-            f"It stands on weights of `{segmenter.base.base}` that are not the published ones: FILE is `{weights}`, "
-            f"sha256 `{segmenter.base.sha256}`.",
+            f"It stands on weights of `{model.base.base}` that are not the published ones: FILE is `{weights}`, "
+            f"sha256 `{model.base.sha256}`.",
         ]
     else:
         lines += ["```shell", f"samtailor predict {name} case.{kind} --out masks", "```"]
@@ -95,20 +95,20 @@ def base_model(base: Base) -> str:
     return source.repo if isinstance(source, HubFile) else base.name
 
 
-def own_weights(segmenter: Segmenter) -> str | None:
+def own_weights(model: SegmenterModel) -> str | None:
     """What others may read of the base's weights: a hub name, or the name of a file or folder; None if published."""
-    file = segmenter.base.file
+    file = model.base.file
     if file is None:
         return None
-    published = cached_path(find_base(segmenter.base.base).weights())
-    if published is not None and checksum([published]) == segmenter.base.sha256:
+    published = cached_path(find_base(model.base.base).weights())
+    if published is not None and checksum([published]) == model.base.sha256:
         return None
     return file if is_hub_name(file) else Path(file).name
 
 
-def _metadata(segmenter: Segmenter, name: str, record: Record | None, library: str) -> ModelCardData:
+def _metadata(model: SegmenterModel, name: str, record: Record | None, library: str) -> ModelCardData:
     """The card's metadata, as the hub reads them."""
-    base = find_base(segmenter.base.base)
+    base = find_base(model.base.base)
     quality = record.quality if record else None
     results = []
     if record and quality and quality.dsc is not None:
@@ -124,21 +124,21 @@ def _metadata(segmenter: Segmenter, name: str, record: Record | None, library: s
         results = [result]
     return ModelCardData(
         library_name=library,
-        license=base.licence.lower() if own_weights(segmenter) is None else "unknown",
+        license=base.licence.lower() if own_weights(model) is None else "unknown",
         base_model=base_model(base),
         pipeline_tag="image-segmentation",
-        tags=["samtailor", "segment-anything", "image-segmentation", recipe_to_json(segmenter.recipe)["name"]],
+        tags=["samtailor", "segment-anything", "image-segmentation", recipe_to_json(model.recipe)["name"]],
         metrics=["dice"],
         model_name=name,
         eval_results=results or None,
     )
 
 
-def _summary(segmenter: Segmenter) -> str:
+def _summary(model: SegmenterModel) -> str:
     """What it is, in two sentences."""
     return (
-        f"A class-aware segmenter of {len(segmenter.labels)} classes: the Segment Anything model "
-        f"`{segmenter.base.base}`, fitted with samtailor. It takes an image and no prompt, and gives a class for "
+        f"A class-aware segmenter of {len(model.labels)} classes: the Segment Anything model "
+        f"`{model.base.base}`, fitted with samtailor. It takes an image and no prompt, and gives a class for "
         "each pixel."
     )
 
@@ -168,18 +168,18 @@ def _scores(quality: Quality | None) -> str:
     return f"On the {_SPLITS[quality.split]} split:\n\n{quality.table}"
 
 
-def _network(segmenter: Segmenter) -> str:
+def _network(model: SegmenterModel) -> str:
     """Base, recipe and parameters."""
-    base = find_base(segmenter.base.base)
-    weights = own_weights(segmenter)
-    sizes = [(p.numel(), p.requires_grad) for p in segmenter.parameters()]
+    base = find_base(model.base.base)
+    weights = own_weights(model)
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     trained = sum(size for size, is_trained in sizes if is_trained)
     published = f"{base.source}; licence {base.licence}"
-    own = f"`{weights}`, sha256 `{segmenter.base.sha256}`; their licence is not known here"
+    own = f"`{weights}`, sha256 `{model.base.sha256}`; their licence is not known here"
     return _listed(
         {
             "Base": f"{base.name} ({published if weights is None else own})",
-            "Recipe": f"`{segmenter.recipe}`",
+            "Recipe": f"`{model.recipe}`",
             "Parameters": f"{sum(size for size, _ in sizes):,}, of which {trained:,} were trained",
         }
     )
@@ -207,7 +207,7 @@ def _listed(items: dict[str, str]) -> str:
 def _intensity(intensity: Intensity) -> str:
     """An intensity scaling in words."""
     match intensity:
-        case Window():
+        case CTWindow():
             low, high = intensity.level - intensity.width / 2, intensity.level + intensity.width / 2
             return (
                 f"window of level {intensity.level:g} and width {intensity.width:g}: {low:g} to {high:g} become 0 to 1"

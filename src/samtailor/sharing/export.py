@@ -18,11 +18,11 @@ from transformers import PreTrainedModel, Sam2Model, SamModel
 from samtailor.errors import ConfigError
 from samtailor.models.sam import VitEncoder, resize_positions
 from samtailor.models.sam2 import FEATURE_STRIDES
-from samtailor.models.segmenter import Segmenter
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.tiny_sam import TinySam
 from samtailor.models.zoo import Base, find_base
-from samtailor.recipes.config import Adapter
 from samtailor.recipes.lora import merge_lora
+from samtailor.recipes.recipe import Adapter
 from samtailor.sharing.card import PICTURE_NAME, model_card
 from samtailor.sharing.folder import CARD_NAME, whole_folder
 from samtailor.sharing.record import read_record
@@ -40,7 +40,7 @@ _RENAMES = (
 
 
 def merge_and_export(
-    segmenter: Segmenter, folder: Path, run: Path | None = None, picture: bool = True, name: str | None = None
+    model: SegmenterModel, folder: Path, run: Path | None = None, picture: bool = False, name: str | None = None
 ) -> None:
     """Write a segmenter as one network in transformers' format, LoRA merged into the weights.
 
@@ -48,7 +48,7 @@ def merge_and_export(
     takes images of the segmenter's own size.
 
     Args:
-        segmenter: The fitted segmenter; it is not changed.
+        model: The fitted segmenter; it is not changed.
         folder: New, empty, or an earlier share, which is replaced as a whole.
         run: The run that fitted it, for data, scores and picture; the card does without them if None.
         picture: Whether to add a picture of one case of the run's evaluation. It shows that case to everyone.
@@ -58,32 +58,30 @@ def merge_and_export(
         ConfigError: If the recipe cannot be merged, the folder holds anything else, or the run is another segmenter's.
             Nothing is written then.
     """
-    if isinstance(segmenter.recipe, Adapter):
+    if isinstance(model.recipe, Adapter):
         raise ConfigError(
-            f"recipe: expected LoRA, HeadOnly or Full, found {segmenter.recipe}; adapters are not linear and cannot be "
+            f"recipe: expected LoRA, HeadOnly or Full, found {model.recipe}; adapters are not linear and cannot be "
             "merged into weights: share the segmenter with save_pretrained"
         )
-    record = read_record(run, segmenter, picture) if run else None
-    base = find_base(segmenter.base.base)
-    network = _network(segmenter, base)
+    record = read_record(run, model, picture) if run else None
+    base = find_base(model.base.base)
+    network = _network(model, base)
     name = name or folder.resolve().name
     with whole_folder(folder, NAMES) as scratch:
         network.save_pretrained(scratch)
-        (scratch / PROCESSOR_NAME).write_text(
-            json.dumps(_processor(base, segmenter.preprocessing.image_size), indent=1)
-        )
+        (scratch / PROCESSOR_NAME).write_text(json.dumps(_processor(base, model.preprocessing.image_size), indent=1))
         if record and record.quality and record.quality.picture:
             shutil.copyfile(record.quality.picture, scratch / PICTURE_NAME)
         library = "samtailor" if base.family == "tiny-vit" else "transformers"
-        card = model_card(segmenter, name, record, _how_to_open(type(network), name), library)
+        card = model_card(model, name, record, _how_to_open(type(network), name), library)
         (scratch / CARD_NAME).write_text(card, encoding="utf-8")
 
 
-def _network(segmenter: Segmenter, base: Base) -> PreTrainedModel:
+def _network(model: SegmenterModel, base: Base) -> PreTrainedModel:
     """The segmenter's network as transformers knows it; shares no memory with the segmenter."""
-    merged = copy.deepcopy(segmenter.network).cpu()
+    merged = copy.deepcopy(model.network).cpu()
     merge_lora(merged)
-    config = _config(segmenter, base)
+    config = _config(model, base)
     kinds: dict[str, type[PreTrainedModel]] = {"sam": SamModel, "sam2": Sam2Model, "tiny-vit": TinySam}
     with torch.device("meta"):
         network = kinds[base.family](config)
@@ -96,11 +94,11 @@ def _network(segmenter: Segmenter, base: Base) -> PreTrainedModel:
     return network.eval()
 
 
-def _config(segmenter: Segmenter, base: Base) -> Any:
+def _config(model: SegmenterModel, base: Base) -> Any:
     """Configuration in transformers of a base for the segmenter's classes and image size."""
     with torch.device("meta"):
         config = base.build().config
-    size = segmenter.preprocessing.image_size
+    size = model.preprocessing.image_size
     config.prompt_encoder_config.image_size = size
     if base.family == "sam2":
         config.vision_config.backbone_config.image_size = [size, size]
@@ -108,7 +106,7 @@ def _config(segmenter: Segmenter, base: Base) -> Any:
     else:
         config.vision_config.image_size = size
         config.prompt_encoder_config.image_embedding_size = size // config.prompt_encoder_config.patch_size
-    names = segmenter.labels.names
+    names = model.labels.names
     config.mask_decoder_config.num_multimask_outputs = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}

@@ -10,15 +10,14 @@ from pathlib import Path
 
 from peft import LoraConfig
 
-from samtailor.errors import ConfigError, WeightsError
-from samtailor.models.segmenter import CONFIG_NAME, WEIGHTS_NAME, Segmenter
+from samtailor.errors import ConfigError
+from samtailor.models.hub import upload
+from samtailor.models.segmenter_model import CONFIG_NAME, WEIGHTS_NAME, SegmenterModel
 from samtailor.models.zoo import find_base
-from samtailor.recipes.config import LoRA
+from samtailor.recipes.recipe import LoRA
 from samtailor.sharing.card import PICTURE_NAME, base_model, how_to_load, model_card, own_weights
 from samtailor.sharing.folder import CARD_NAME, whole_folder
-from samtailor.sharing.hub import download, upload
 from samtailor.sharing.record import read_record
-from samtailor.training.run import Run
 
 PEFT_NAME = "adapter_config.json"
 NAMES = frozenset({CONFIG_NAME, WEIGHTS_NAME, PEFT_NAME, CARD_NAME, PICTURE_NAME})
@@ -26,10 +25,10 @@ NAMES = frozenset({CONFIG_NAME, WEIGHTS_NAME, PEFT_NAME, CARD_NAME, PICTURE_NAME
 
 
 def save_pretrained(
-    segmenter: Segmenter,
+    model: SegmenterModel,
     folder: Path,
     run: Path | None = None,
-    picture: bool = True,
+    picture: bool = False,
     name: str | None = None,
 ) -> None:
     """Write a segmenter for others: `segmenter.json`, `weights.safetensors`, a model card, peft's description of LoRA.
@@ -38,7 +37,7 @@ def save_pretrained(
     file's name and checksum; whoever opens the folder must have them.
 
     Args:
-        segmenter: The fitted segmenter, not merged.
+        model: The fitted segmenter, not merged.
         folder: New, empty, or an earlier share, which is replaced as a whole.
         run: The run that fitted it, for data, scores and picture; the card does without them if None.
         picture: Whether to add a picture of one case of the run's evaluation. It shows that case to everyone.
@@ -48,32 +47,32 @@ def save_pretrained(
         ConfigError: If the folder holds anything else, the run is another segmenter's, or the segmenter is merged.
             Nothing is written then.
     """
-    _require_unmerged(segmenter)
-    record = read_record(run, segmenter, picture) if run else None
+    _require_unmerged(model)
+    record = read_record(run, model, picture) if run else None
     name = name or folder.resolve().name
     with whole_folder(folder, NAMES) as scratch:
-        segmenter.save(scratch)
-        _hide_path(scratch / CONFIG_NAME, own_weights(segmenter))
-        if isinstance(segmenter.recipe, LoRA):
-            _describe_lora(segmenter, scratch)
+        model.save(scratch)
+        _hide_path(scratch / CONFIG_NAME, own_weights(model))
+        if isinstance(model.recipe, LoRA):
+            _describe_lora(model, scratch)
         if record and record.quality and record.quality.picture:
             shutil.copyfile(record.quality.picture, scratch / PICTURE_NAME)
-        card = model_card(segmenter, name, record, how_to_load(segmenter, name))
+        card = model_card(model, name, record, how_to_load(model, name))
         (scratch / CARD_NAME).write_text(card, encoding="utf-8")
 
 
 def push_to_hub(
-    segmenter: Segmenter,
+    model: SegmenterModel,
     repo: str,
     run: Path | None = None,
     private: bool = False,
-    picture: bool = True,
+    picture: bool = False,
     message: str = "Share a segmenter",
 ) -> str:
     """Write a segmenter to the Hugging Face hub, with the files of `save_pretrained`.
 
     Args:
-        segmenter: The fitted segmenter, not merged.
+        model: The fitted segmenter, not merged.
         repo: Name on the hub, 'owner/name'; made if there is none.
         run: The run that fitted it, for data, scores and picture; the card does without them if None.
         private: Whether a repository that is made is visible to its owner only.
@@ -89,37 +88,13 @@ def push_to_hub(
     """
     with tempfile.TemporaryDirectory(prefix="samtailor-") as scratch:
         folder = Path(scratch) / "segmenter"
-        save_pretrained(segmenter, folder, run, picture, repo)
+        save_pretrained(model, folder, run, picture, repo)
         return upload(folder, repo, private, message, NAMES)
 
 
-def load_pretrained(source: str | Path, weights: str | Path | None = None) -> Segmenter:
-    """Load a segmenter, in evaluation mode, on the CPU.
-
-    Args:
-        source: Folder of a segmenter, directory of a run, or a name on the Hugging Face hub ('owner/name'), which is
-            downloaded once into the cache. A folder goes before a name.
-        weights: Weights of the base, if they are not where they were when the segmenter was fitted.
-
-    Raises:
-        WeightsError: If there is no such segmenter, or it is damaged or does not fit the base's weights.
-    """
-    folder = Path(source)
-    if not folder.exists():
-        if folder.is_absolute() or len(folder.parts) != 2:
-            raise WeightsError(
-                f"{source}: expected a run, the folder of a segmenter, or the name of one on the hub (owner/name), "
-                "found nothing there; check the path"
-            )
-        folder = download(str(source), (CONFIG_NAME, WEIGHTS_NAME))
-    elif not (folder / CONFIG_NAME).is_file():
-        folder = Run(folder).segmenter_directory
-    return Segmenter.load(folder, weights)
-
-
-def _require_unmerged(segmenter: Segmenter) -> None:
+def _require_unmerged(model: SegmenterModel) -> None:
     """Refuse a segmenter whose LoRA is no longer beside the base's weights but in them."""
-    if isinstance(segmenter.recipe, LoRA) and not any("lora_A" in name for name in segmenter.trained_state()):
+    if isinstance(model.recipe, LoRA) and not any("lora_A" in name for name in model.trained_state()):
         raise ConfigError(
             "segmenter: expected one that is not merged, as only what was trained is shared, found a merged one; "
             "load it again, or write the whole network with merge_and_export"
@@ -133,11 +108,11 @@ def _hide_path(file: Path, weights: str | None) -> None:
     file.write_text(json.dumps(content, indent=1))
 
 
-def _describe_lora(segmenter: Segmenter, folder: Path) -> None:
+def _describe_lora(model: SegmenterModel, folder: Path) -> None:
     """Write peft's own description of the updates: `adapter_config.json`."""
-    configs = segmenter.network.peft_config
+    configs = model.network.peft_config
     assert isinstance(configs, dict)
     config: LoraConfig = copy.copy(configs["default"])
-    config.base_model_name_or_path = base_model(find_base(segmenter.base.base))
+    config.base_model_name_or_path = base_model(find_base(model.base.base))
     config.inference_mode = True
     config.save_pretrained(str(folder))

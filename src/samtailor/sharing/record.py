@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from typing import Literal
 import torch
 from safetensors.torch import load_file
 
-from samtailor.data.labels import LabelSpace
 from samtailor.errors import ConfigError, DataError
-from samtailor.evaluation.tables import Table, decimal
+from samtailor.labels import LabelSpace
 from samtailor.metrics.empty import EMPTY_RULES
-from samtailor.models.segmenter import WEIGHTS_NAME, Segmenter
-from samtailor.training.run import Run
+from samtailor.models.segmenter_model import WEIGHTS_NAME, SegmenterModel
+from samtailor.reporting.table import Table, decimal
+from samtailor.runs import Run
 
 _PICTURES = ("overlay_median.png", "overlay_worst.png", "overlay_best.png")
 """The picture of a card, the most honest first; evaluation writes one of few cases only as 'best' or 'worst'."""
@@ -57,12 +56,12 @@ class Record:
     quality: Quality | None
 
 
-def read_record(directory: Path, segmenter: Segmenter, picture: bool) -> Record:
+def read_record(directory: Path, model: SegmenterModel, picture: bool) -> Record:
     """What a run knows about a segmenter.
 
     Args:
         directory: The run.
-        segmenter: The one the run has fitted, unchanged.
+        model: The one the run has fitted, unchanged.
         picture: Whether to look for a picture of one case.
 
     Raises:
@@ -70,33 +69,29 @@ def read_record(directory: Path, segmenter: Segmenter, picture: bool) -> Record:
     """
     run = Run(directory)
     config = run.read_config()
-    _require_same(run, segmenter)
+    _require_same(run, model)
     dataset = run.read_dataset()
-    epochs = _validated_epochs(directory / "metrics.csv")
-    best = max(epochs, key=lambda row: float(row["dsc"]), default=None)
+    best = run.best_epoch()
     return Record(
         data=Path(dataset["root"]).name,
         cases={split: len(names) for split, names in dataset["splits"].items()},
         training=(
-            f"up to {config.epochs} epochs, {_chosen(best)}batches of {config.batch_size}, peak learning rate "
-            f"{config.optim.lr:g}, {config.loss.ce:g} cross entropy + {config.loss.dice:g} Dice, seed {config.seed}"
+            f"up to {config['epochs']} epochs, {_chosen(best)}batches of {config['batch_size']}, peak learning rate "
+            f"{config['optim']['lr']:g}, {config['loss']['ce']:g} cross entropy + {config['loss']['dice']:g} Dice, "
+            f"seed {config['seed']}"
         ),
-        quality=(
-            _evaluated(directory, "test", picture)
-            or _evaluated(directory, "val", picture)
-            or _validated(best, segmenter.labels)
-        ),
+        quality=(_evaluated(run, "test", picture) or _evaluated(run, "val", picture) or _validated(best, model.labels)),
     )
 
 
-def _chosen(best: dict[str, str] | None) -> str:
+def _chosen(best: dict[str, float] | None) -> str:
     """Which epoch this is."""
-    return "" if best is None else f"of which epoch {best['epoch']} validated best and is this segmenter; "
+    return "" if best is None else f"of which epoch {best['epoch']:.0f} validated best and is this segmenter; "
 
 
-def _require_same(run: Run, segmenter: Segmenter) -> None:
+def _require_same(run: Run, model: SegmenterModel) -> None:
     """Refuse the record of another segmenter."""
-    own = segmenter.trained_state()
+    own = model.trained_state()
     file = run.segmenter_directory / WEIGHTS_NAME
     stored = load_file(file) if file.is_file() else {}
     if own.keys() != stored.keys() or not all(torch.equal(own[name].cpu(), stored[name]) for name in own):
@@ -106,9 +101,9 @@ def _require_same(run: Run, segmenter: Segmenter) -> None:
         )
 
 
-def _evaluated(directory: Path, split: Literal["test", "val"], picture: bool) -> Quality | None:
+def _evaluated(run: Run, split: Literal["test", "val"], picture: bool) -> Quality | None:
     """What `samtailor evaluate` has written into the run, if it has."""
-    folder = directory / "evaluation" / split
+    folder = run.evaluation(split)
     metrics, table = folder / "metrics.json", folder / "metrics.md"
     if not metrics.is_file() or not table.is_file():
         return None
@@ -120,23 +115,15 @@ def _evaluated(directory: Path, split: Literal["test", "val"], picture: bool) ->
     return Quality(split, dsc, table.read_text(encoding="utf-8"), pictures[0] if pictures else None)
 
 
-def _validated(best: dict[str, str] | None, labels: LabelSpace) -> Quality | None:
+def _validated(best: dict[str, float] | None, labels: LabelSpace) -> Quality | None:
     """Scores of the validation during training."""
     if best is None:
         return None
-    rows = [(name, decimal(float(best.get(f"dsc/{name}") or math.nan))) for name in labels.names]
-    rows.append(("mean without background", decimal(float(best["dsc"]))))
+    rows = [(name, decimal(best.get(f"dsc/{name}", math.nan))) for name in labels.names]
+    rows.append(("mean without background", decimal(best["dsc"])))
     notes = (
-        f"DSC of whole cases of the validation split in epoch {best['epoch']}, which was chosen for its score: "
+        f"DSC of whole cases of the validation split in epoch {best['epoch']:.0f}, which was chosen for its score: "
         "expect less on other cases. The segmenter was not evaluated on a test split.",
         f"Absent classes, rule 'nnunet': {EMPTY_RULES['nnunet'].description}",
     )
-    return Quality("val", float(best["dsc"]), Table(("class", "DSC"), tuple(rows), notes).to_markdown(), None)
-
-
-def _validated_epochs(path: Path) -> list[dict[str, str]]:
-    """Rows of a run's metrics.csv of epochs that ended with a validation."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as stream:
-        return [row for row in csv.DictReader(stream) if row.get("dsc")]
+    return Quality("val", best["dsc"], Table(("class", "DSC"), tuple(rows), notes).to_markdown(), None)

@@ -17,7 +17,7 @@ from monai.transforms import (
 )
 from torch import Tensor
 
-from samtailor.training.config import AugmentConfig
+from samtailor.training.settings import AugmentConfig
 
 _AXES: dict[Literal["none", "columns", "both"], tuple[int, ...]] = {
     "none": (),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 
-from samtailor.data.formats.atomic import atomic
+from samtailor.files import atomic
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -17,18 +17,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from samtailor.data.cache import CachedCase
-from samtailor.data.formats.atomic import atomic
 from samtailor.distributed.together import make_once
 from samtailor.errors import ConfigError
+from samtailor.files import atomic
 from samtailor.inference.predictor import Piece, Predictor, unpack
 from samtailor.models.class_aware import Features
-from samtailor.models.segmenter import Segmenter
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.training.samples import Drawn, SliceReference, filled, label_of
 
 
-def windows_of(case: CachedCase, segmenter: Segmenter, slices: Sequence[int] | None = None) -> list[Piece]:
+def windows_of(case: CachedCase, model: SegmenterModel, slices: Sequence[int] | None = None) -> list[Piece]:
     """Every window of a case, or of some of its slices, in the order in which prediction visits them."""
-    windows = segmenter.preprocessing.windows(*case.image.shape[2:])
+    windows = model.preprocessing.windows(*case.image.shape[2:])
     return [Piece(s, window) for s in (range(len(case.image)) if slices is None else slices) for window in windows]
 
 
@@ -75,10 +75,10 @@ class EmbeddingCache:
         return make_once(lambda one: self.load(*one), work, progress)
 
     def _key(self, case: CachedCase, pieces: Sequence[Piece]) -> str:
-        segmenter = self.predictor.segmenter
+        model = self.predictor.model
         windows = [(piece.slice, piece.window.y, piece.window.x, piece.window.side) for piece in pieces]
-        settings: list[object] = [case.key, segmenter.base.sha256, segmenter.preprocessing.to_json(), windows]
-        if (steps := segmenter.network.frozen_steps) is not None:
+        settings: list[object] = [case.key, model.base.sha256, model.preprocessing.to_json(), windows]
+        if (steps := model.network.frozen_steps) is not None:
             settings.append(steps)
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=20).hexdigest()
 
@@ -137,7 +137,7 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
     def __init__(
         self,
         slices: Sequence[SliceReference],
-        segmenter: Segmenter,
+        model: SegmenterModel,
         cache: EmbeddingCache,
         progress: Callable[[int, int], None],
     ) -> None:
@@ -145,18 +145,18 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
 
         Args:
             slices: Slices to train on.
-            segmenter: Its preprocessing cuts the windows.
+            model: Its preprocessing cuts the windows.
             cache: Where embeddings come from.
             progress: Called with the number of finished cases and of all cases.
         """
-        self.preprocessing = segmenter.preprocessing
-        self.shapes = segmenter.network.frozen_shapes(segmenter.preprocessing.image_size)
+        self.preprocessing = model.preprocessing
+        self.shapes = model.network.frozen_shapes(model.preprocessing.image_size)
         self.rows: list[_Row] = []
         chosen: dict[str, list[SliceReference]] = {}
         for reference in slices:
             chosen.setdefault(reference.case.name, []).append(reference)
         work = [
-            (references[0].case, windows_of(references[0].case, segmenter, [r.index for r in references]))
+            (references[0].case, windows_of(references[0].case, model, [r.index for r in references]))
             for references in chosen.values()
         ]
         for (case, pieces), embeddings in zip(work, cache.load_all(work, progress), strict=True):

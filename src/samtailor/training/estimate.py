@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from samtailor.data.cache import CachedCase, SliceCache, cache_home
+from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError, DataError
+from samtailor.files import cache_home
 from samtailor.models.zoo import find_base, weights_files
 from samtailor.recipes.blocks import attention_blocks
-from samtailor.training.config import TrainConfig
-from samtailor.training.measure import Job, Measurement, measure_apart
+from samtailor.training.measure import Measurement, Trial, measure_apart
 from samtailor.training.memory import available_memory
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.samples import choose_slices, label_of
+from samtailor.training.settings import TrainConfig
 from samtailor.training.train import Progress, silent
 
 HEADROOM = 0.9
@@ -33,7 +34,7 @@ _CASES = 8  # of each split, of which slices are counted; the others are taken t
 _SLICES = 8  # of which training samples are made for the measurement
 _SHARE = 4  # alternatives adapt the last quarter of the blocks
 
-Measure = Callable[[Job, int], Measurement | None]
+Measure = Callable[[Trial, int], Measurement | None]
 Variation = Callable[[TrainConfig], TrainConfig | None]
 
 
@@ -296,7 +297,7 @@ def _blocks(base: str) -> int:
         return len(attention_blocks(find_base(base).build().vision_encoder, None))
 
 
-def _look(config: TrainConfig, folder: Dataset, progress: Progress) -> tuple[Workload, Job]:
+def _look(config: TrainConfig, folder: Dataset, progress: Progress) -> tuple[Workload, Trial]:
     """Count what there is to compute, and take some slices of the largest cases to measure with."""
     channels = len(folder.channels)
     preprocessing = preprocessing_of(config, channels)
@@ -340,7 +341,7 @@ def _look(config: TrainConfig, folder: Dataset, progress: Progress) -> tuple[Wor
     first = max(labelled, key=lambda reference: math.prod(reference.case.image.shape[2:]))
     largest = max(validation, key=lambda case: math.prod(case.image.shape[2:]))
     height, width = largest.image.shape[2:]
-    job = Job(
+    job = Trial(
         config,
         folder.labels,
         _excerpt(first.case, first.index, config, whole=not config.is_cached),

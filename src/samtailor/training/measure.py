@@ -21,14 +21,14 @@ import torch
 
 from samtailor import errors
 from samtailor.data.cache import CachedCase
-from samtailor.data.formats.atomic import atomic
-from samtailor.data.labels import LabelSpace
+from samtailor.files import atomic
 from samtailor.inference.predictor import choose_device
-from samtailor.models.segmenter import Segmenter
-from samtailor.training.config import TrainConfig
+from samtailor.labels import LabelSpace
+from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.runs import Run
 from samtailor.training.embeddings import windows_of
 from samtailor.training.memory import peak_memory, resident_memory
-from samtailor.training.run import Run
+from samtailor.training.settings import TrainConfig
 from samtailor.training.train import Cases, new_segmenter, precision_of, prepare, quiet_lightning
 
 WARM_UP = 1
@@ -43,7 +43,7 @@ _ARRAYS = ("image", "label", "counts")
 
 
 @dataclass(frozen=True)
-class Job:
+class Trial:
     """What is measured.
 
     Attributes:
@@ -92,7 +92,7 @@ class Measurement:
     embedding_bytes: int = 0
 
 
-def measure(job: Job, scratch: Path) -> Measurement:
+def measure(job: Trial, scratch: Path) -> Measurement:
     """Train some steps and validate on some slices, in this process.
 
     Args:
@@ -110,16 +110,16 @@ def measure(job: Job, scratch: Path) -> Measurement:
     drawn = (WARM_UP + STEPS) * job.config.batch_size
     # Samples are prepared here and timed apart; what workers save is calculated.
     config = replace(job.config, workers=0, sampling=replace(job.config.sampling, per_epoch=drawn))
-    segmenter = new_segmenter(config, job.labels, job.train.image.shape[1])
+    model = new_segmenter(config, job.labels, job.train.image.shape[1])
     cases = Cases([job.train], [job.validation, job.validation])  # the first validation warms up
-    fitting = prepare(config, segmenter, cases, scratch / "warm-up")
+    fitting = prepare(config, model, cases, scratch / "warm-up")
     embedding_seconds, embedding_bytes = 0.0, 0
     if config.is_cached:
         begin = _now(device)
-        fitting = prepare(config, segmenter, Cases([job.train], [job.validation]), scratch / "measured")
-        windows = sum(len(windows_of(case, segmenter)) for case in (job.train, job.validation))
+        fitting = prepare(config, model, Cases([job.train], [job.validation]), scratch / "measured")
+        windows = sum(len(windows_of(case, model)) for case in (job.train, job.validation))
         embedding_seconds = (_now(device) - begin) / windows
-        shapes = segmenter.network.frozen_shapes(segmenter.preprocessing.image_size)
+        shapes = model.network.frozen_shapes(model.preprocessing.image_size)
         embedding_bytes = 2 * sum(prod(shape) for shape in shapes)
     clock = _Clock(device, job)
     trainer = lightning.Trainer(
@@ -140,13 +140,13 @@ def measure(job: Job, scratch: Path) -> Measurement:
     return Measurement(
         device=_in_words(device),
         memory=peak_memory(),
-        weights=_bytes(segmenter, trained=False),
-        optimiser=3 * _bytes(segmenter, trained=True),
+        weights=_bytes(model, trained=False),
+        optimiser=3 * _bytes(model, trained=True),
         gpu_memory=torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None,
         gpu_free=gpu_free,
         steps=len(clock.computing) - WARM_UP,
         step_seconds=clock.step_seconds(job.config.workers),
-        window_seconds=clock.validating[-1] / len(windows_of(job.validation, segmenter)),
+        window_seconds=clock.validating[-1] / len(windows_of(job.validation, model)),
         embedding_seconds=embedding_seconds,
         embedding_bytes=embedding_bytes,
     )
@@ -155,7 +155,7 @@ def measure(job: Job, scratch: Path) -> Measurement:
 class _Clock(lightning.Callback):
     """Times steps and validations; holds what validating a whole case holds beside the windows of some slices."""
 
-    def __init__(self, device: torch.device, job: Job) -> None:
+    def __init__(self, device: torch.device, job: Trial) -> None:
         self.preparing: list[float] = []
         self.computing: list[float] = []
         self.validating: list[float] = []
@@ -217,9 +217,9 @@ def _in_words(device: torch.device) -> str:
     return f"the CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def _bytes(segmenter: Segmenter, trained: bool) -> int:
+def _bytes(model: SegmenterModel, trained: bool) -> int:
     """Bytes of all parameters, or only of the trained ones."""
-    return sum(p.nbytes for p in segmenter.parameters() if p.requires_grad or not trained)
+    return sum(p.nbytes for p in model.parameters() if p.requires_grad or not trained)
 
 
 def is_shortage(error: BaseException) -> bool:
@@ -235,7 +235,7 @@ def is_shortage(error: BaseException) -> bool:
     return False
 
 
-def measure_apart(job: Job, limit: int) -> Measurement | None:
+def measure_apart(job: Trial, limit: int) -> Measurement | None:
     """Measure in a fresh process, which is ended as soon as it holds more memory than it may.
 
     Args:
@@ -276,8 +276,8 @@ def _watch(process: subprocess.Popen[bytes], limit: int) -> bool:
                 return False
 
 
-def _write(job: Job, folder: Path) -> None:
-    Run(folder).write_config(job.config)
+def _write(job: Trial, folder: Path) -> None:
+    Run(folder).write_config(job.config.to_plain())
     for name, case in (("train", job.train), ("validation", job.validation)):
         (folder / name).mkdir()
         for array in _ARRAYS:
@@ -285,7 +285,7 @@ def _write(job: Job, folder: Path) -> None:
     (folder / "job.json").write_text(json.dumps({"labels": job.labels.to_json(), "largest": job.largest}))
 
 
-def _job_of(folder: Path) -> Job:
+def _job_of(folder: Path) -> Trial:
     """Inverse of `_write`; the arrays stay on disk."""
     content = json.loads((folder / "job.json").read_text())
 
@@ -293,8 +293,8 @@ def _job_of(folder: Path) -> Job:
         arrays = {array: np.load(folder / name / f"{array}.npy", mmap_mode="r") for array in _ARRAYS}
         return CachedCase(name, name, spacing=None, **arrays)
 
-    return Job(
-        config=Run(folder).read_config(),
+    return Trial(
+        config=TrainConfig.from_plain(Run(folder).read_config()),
         labels=LabelSpace.from_json(content["labels"]),
         train=case("train"),
         validation=case("validation"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 import warnings
@@ -15,9 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from samtailor.data.formats.atomic import atomic
 from samtailor.distributed.world import world
-from samtailor.training.run import Run
+from samtailor.files import atomic
+from samtailor.runs import Run
 from samtailor.training.task import SegmentationTask
 
 RARE_SHARE = 0.001
@@ -81,12 +80,12 @@ class Recorder(lightning.Callback):
             row |= {name: value for name, value in metrics.items() if name.split("/")[0] == "dsc"}
             is_best = row["dsc"] > max((r["dsc"] for r in self.rows if "dsc" in r), default=-1.0)
             if is_best and world().is_first:
-                task.segmenter.save(self.run.segmenter_directory)
+                task.model.save(self.run.segmenter_directory)
         self.rows.append(row)
         if not world().is_first:
             return
-        _write_csv(self.rows, self.run.directory / "metrics.csv")
-        plot_curves(self.rows, self.run.directory / "curves.png")
+        self.run.write_history(self.rows)
+        plot_curves(self.rows, self.run.curves_file)
 
 
 class VanishingClassWarning(lightning.Callback):
@@ -115,15 +114,6 @@ class VanishingClassWarning(lightning.Callback):
                 "crops around it with --sampling.field SMALLER and --sampling.rare 0.9, or a longer --optim.warmup",
                 stacklevel=2,
             )
-
-
-def _write_csv(rows: list[dict[str, float]], path: Path) -> None:
-    """All rows, under all names that occur in any."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    with atomic(path) as scratch, scratch.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, names, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def plot_curves(rows: list[dict[str, float]], path: Path) -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from samtailor.data.dataset import Dataset
-from samtailor.data.intensity import Intensity, Percentile, Range, Window
+from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import find_base
-from samtailor.recipes.config import Recipe, RecipeName, make_recipe
-from samtailor.training.config import IntensityConfig, SamplingConfig, TrainConfig
+from samtailor.recipes.recipe import Recipe, RecipeName, make_recipe
+from samtailor.training.settings import IntensityConfig, SamplingConfig, TrainConfig
 
 # The decoder's transformer normalises after its residuals and does not bear large steps: where it is trained itself,
 # 1e-3 learned far slower than 3e-4.
@@ -125,7 +125,7 @@ def resolve_intensity(config: IntensityConfig, dataset: Dataset) -> IntensityCon
             kind = "window"
         else:
             kind = "percentile"
-    defaults = {"window": Window(), "range": Range(), "percentile": Percentile()}
+    defaults = {"window": CTWindow(), "range": Range(), "percentile": Percentile()}
     values = config.values or tuple(vars(defaults[kind]).values())
     if kind == "window" and values[1] <= 0:
         raise ConfigError(f"intensity.values: expected a width above 0, found {values[1]}")
@@ -139,7 +139,7 @@ def intensity_of(config: IntensityConfig) -> Intensity:
     assert config.values is not None
     match config.kind:
         case "window":
-            return Window(*config.values)
+            return CTWindow(*config.values)
         case "range":
             return Range(*config.values)
         case _:

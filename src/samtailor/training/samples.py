@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from samtailor.data.cache import CachedCase
-from samtailor.data.labels import IGNORE
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.distributed.world import World
+from samtailor.labels import IGNORE
 from samtailor.training.augment import Augmentation
 
 _MOST_LISTED = 1 << 22  # pixels of a slice: more than any slice of a volume has

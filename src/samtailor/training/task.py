@@ -13,30 +13,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samtailor.data.cache import CachedCase
-from samtailor.data.labels import IGNORE
 from samtailor.distributed.together import gather, is_shared, sum_over_processes
 from samtailor.inference.predictor import Predictor
+from samtailor.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
 from samtailor.metrics.overlap import Overlap, dsc, overlap
 from samtailor.models.class_aware import Features
-from samtailor.models.segmenter import Segmenter
-from samtailor.training.config import OptimConfig
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.training.prompts import prompted_loss
 from samtailor.training.samples import FILLING, NO_CASE, label_of
+from samtailor.training.settings import OptimConfig
 
 
 class SegmentationTask(lightning.LightningModule):
     """Fits a segmenter.
 
     Attributes:
-        segmenter: What is fitted.
+        model: What is fitted.
         truth_voxels: Voxels of each class in the validation cases, (K,); known after a validation.
         predicted_voxels: Voxels predicted as each class in the last validation, (K,).
     """
 
     def __init__(
         self,
-        segmenter: Segmenter,
+        model: SegmenterModel,
         loss: ClassAwareLoss,
         optim: OptimConfig,
         validation: Sequence[CachedCase],
@@ -48,7 +48,7 @@ class SegmentationTask(lightning.LightningModule):
         """Keep the parts.
 
         Args:
-            segmenter: What is fitted.
+            model: What is fitted.
             loss: Loss of the logits.
             optim: Optimiser and schedule.
             validation: Cases to validate on.
@@ -58,11 +58,11 @@ class SegmentationTask(lightning.LightningModule):
             seed: Seed of the run.
         """
         super().__init__()
-        self.segmenter = segmenter
+        self.model = model
         self.loss = loss
         self.optim = optim
-        self.truth_voxels = np.zeros(len(segmenter.labels), np.int64)
-        self.predicted_voxels = np.zeros(len(segmenter.labels), np.int64)
+        self.truth_voxels = np.zeros(len(model.labels), np.int64)
+        self.predicted_voxels = np.zeros(len(model.labels), np.int64)
         self._validation = validation
         self._validation_embeddings = validation_embeddings
         self._batch_size = batch_size
@@ -74,17 +74,17 @@ class SegmentationTask(lightning.LightningModule):
         """Loss of one batch of groups of images (B, G, 3, N, N), or of frozen maps, and targets (B, G, N, N)."""
         inputs, target = batch
         if isinstance(inputs, Tensor):
-            features = self.segmenter.encode(inputs.flatten(0, 1))
+            features = self.model.encode(inputs.flatten(0, 1))
             target = target.flatten(0, 1)
         else:
-            features = self.segmenter.encode_rest(tuple(inputs))
+            features = self.model.encode_rest(tuple(inputs))
         filling = (target == FILLING).flatten(1).all(dim=1)
         target = target.clamp(min=IGNORE)
         images = int(sum_over_processes((~filling).sum())) if is_shared() else len(target)
         if self._prompt_fraction:
             loss = self._prompted_loss(features, target, ~filling)
         else:
-            loss = self.loss(self.segmenter.decode(features), target)
+            loss = self.loss(self.model.decode(features), target)
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=images)
         return loss
 
@@ -98,15 +98,15 @@ class SegmentationTask(lightning.LightningModule):
         """
         prompted = (torch.rand(len(target)) < self._prompt_fraction).to(target.device)
         plain = (counts & ~prompted).nonzero()[:, 0]
-        classes = len(self.segmenter.labels)
+        classes = len(self.model.labels)
         if len(plain):
-            sums = self.loss.sums(self.segmenter.decode(tuple(feature[plain] for feature in features)), target[plain])
+            sums = self.loss.sums(self.model.decode(tuple(feature[plain] for feature in features)), target[plain])
         else:
             sums = self.loss.no_sums(features[0], classes)
         losses = [features[0].reshape(-1)[0] * 0.0]  # something to differentiate, whatever was drawn
         for i in (counts & prompted).nonzero()[:, 0].tolist():
             one = tuple(feature[i : i + 1] for feature in features)
-            losses.append(prompted_loss(self.segmenter.network, one, target[i], classes))
+            losses.append(prompted_loss(self.model.network, one, target[i], classes))
         numbers = sum_over_processes(torch.stack([counts.new_tensor(len(plain), dtype=torch.float32), counts.sum()]))
         of_prompts = sum_over_processes(torch.stack(losses).sum())
         return (self.loss.of_sums(sum_over_processes(sums)) * numbers[0] + of_prompts) / numbers[1]
@@ -127,8 +127,8 @@ class SegmentationTask(lightning.LightningModule):
             return
         case = self._validation[index]
         embeddings = self._validation_embeddings[index] if self._validation_embeddings is not None else None
-        predictor = Predictor(self.segmenter, self._batch_size, str(self.device))
-        counts = overlap(label_of(case), predictor.label(case.image, embeddings=embeddings), len(self.segmenter.labels))
+        predictor = Predictor(self.model, self._batch_size, str(self.device))
+        counts = overlap(label_of(case), predictor.label(case.image, embeddings=embeddings), len(self.model.labels))
         self._counts[index] = counts
 
     def on_validation_epoch_end(self) -> None:
@@ -140,14 +140,14 @@ class SegmentationTask(lightning.LightningModule):
         scores = np.stack([dsc(one, "nnunet") for one in ordered])
         known = ~np.isnan(scores)
         per_class = np.where(known.any(0), np.nansum(scores, 0) / np.maximum(known.sum(0), 1), np.nan)
-        for name, score in zip(self.segmenter.labels.names, per_class, strict=True):
+        for name, score in zip(self.model.labels.names, per_class, strict=True):
             self.log(f"dsc/{name}", float(score))
         foreground = per_class[1:][~np.isnan(per_class[1:])]
         self.log("dsc", float(foreground.mean()) if len(foreground) else 0.0, prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; weight decay on matrices only; linear warm-up, polynomial decay to zero."""
-        trained = [p for p in self.segmenter.parameters() if p.requires_grad]
+        trained = [p for p in self.model.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.optim.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
@@ -166,11 +166,11 @@ class SegmentationTask(lightning.LightningModule):
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Only what is trained: checkpoints stay small, the base's weights are never copied."""
-        return self.segmenter.trained_state()
+        return self.model.trained_state()
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> None:
         """Inverse of `state_dict`, always strict."""
-        self.segmenter.load_trained_state(dict(state_dict), "checkpoint")
+        self.model.load_trained_state(dict(state_dict), "checkpoint")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the random state to a checkpoint."""

@@ -20,25 +20,25 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from samtailor.data.cache import CachedCase, SliceCache, cache_home
+from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.data.dataset import open_dataset
-from samtailor.data.labels import LabelSpace
 from samtailor.distributed.together import make_once, start, together
 from samtailor.distributed.world import World, world
 from samtailor.errors import ConfigError, DataError
+from samtailor.files import cache_home
 from samtailor.inference.precision import chosen_precision
 from samtailor.inference.predictor import Predictor, choose_device
+from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
-from samtailor.models.segmenter import Segmenter
+from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.runs import Run
 from samtailor.training.augment import Augmentation
 from samtailor.training.checkpoint import AtomicCheckpointIO
-from samtailor.training.config import TrainConfig
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
 from samtailor.training.processes import environment_of, strategy_of
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import preprocessing_of, recipe_of, resolve
-from samtailor.training.run import Run
 from samtailor.training.samples import (
     EpochSampler,
     SliceSamples,
@@ -47,6 +47,7 @@ from samtailor.training.samples import (
     choose_slices,
     class_shares,
 )
+from samtailor.training.settings import TrainConfig
 from samtailor.training.task import SegmentationTask
 
 Progress = Callable[[str, int, int], None]
@@ -77,7 +78,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> Run:
         folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
         config = resolve(config, folder)
         check_batch(config, here)
-        segmenter = new_segmenter(config, folder.labels, len(folder.channels))
+        model = new_segmenter(config, folder.labels, len(folder.channels))
     cases = _load_cases(config, folder, progress)
     if here.is_first:
         run.directory.mkdir(parents=True, exist_ok=True)
@@ -89,8 +90,8 @@ def train(config: TrainConfig, progress: Progress = silent) -> Run:
                 "fingerprint": _fingerprint(folder, cases),
             }
         )
-        run.write_config(config)
-    _fit(run, config, segmenter, cases, progress)
+        run.write_config(config.to_plain())
+    _fit(run, config, model, cases, progress)
     return run
 
 
@@ -109,7 +110,7 @@ def resume(directory: Path, progress: Progress = silent) -> Run:
         DataError: If data, splits or classes are others than when the run began.
     """
     run = Run(directory)
-    config = run.read_config()
+    config = TrainConfig.from_plain(run.read_config())
     here = start(config.device)
     with together():
         check_batch(config, here)
@@ -120,8 +121,8 @@ def resume(directory: Path, progress: Progress = silent) -> Run:
                 f"{config.data}: expected the data the run {directory} began with, found other images, labels, splits "
                 "or classes; restore them, or start a new run"
             )
-        segmenter = new_segmenter(config, folder.labels, len(folder.channels))
-    _fit(run, config, segmenter, cases, progress)
+        model = new_segmenter(config, folder.labels, len(folder.channels))
+    _fit(run, config, model, cases, progress)
     return run
 
 
@@ -180,7 +181,7 @@ def _fingerprint(folder: LabelledFolder, cases: Cases) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Segmenter:
+def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> SegmenterModel:
     """Segmenter before its training, the same for the same seed.
 
     Args:
@@ -192,30 +193,30 @@ def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Seg
         ConfigError: If there is no frozen block whose output could be kept.
     """
     lightning.seed_everything(config.seed, verbose=False)
-    segmenter = Segmenter.create(
+    model = SegmenterModel.create(
         config.base,
         recipe_of(config),
         labels,
         preprocessing_of(config, channels),
         config.weights,
     )
-    if config.cache_frozen and not segmenter.network.frozen_steps:
+    if config.cache_frozen and not model.network.frozen_steps:
         raise ConfigError(
-            f"last_blocks: expected fewer than all {len(segmenter.network.image_encoder.steps)} blocks of the image "
+            f"last_blocks: expected fewer than all {len(model.network.image_encoder.steps)} blocks of the image "
             f"encoder, for cache_frozen keeps what those before them give; found {config.last_blocks}"
         )
-    segmenter.network.recompute_activations(config.checkpointing)
-    return segmenter
+    model.network.recompute_activations(config.checkpointing)
+    return model
 
 
 def prepare(
-    config: TrainConfig, segmenter: Segmenter, cases: Cases, embeddings_home: Path, progress: Progress = silent
+    config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings_home: Path, progress: Progress = silent
 ) -> Fitting:
     """Everything a trainer is given; outputs of frozen blocks are computed, or found, if the config trains on them.
 
     Args:
         config: Resolved config.
-        segmenter: What is fitted.
+        model: What is fitted.
         cases: Cases to train and to validate on.
         embeddings_home: Where image embeddings, and outputs of frozen blocks, lie.
         progress: Reports their preparation.
@@ -227,16 +228,16 @@ def prepare(
     samples: Dataset[Any]
     embeddings: list[NDArray[np.float16]] | None = None
     if config.is_cached:
-        cache = EmbeddingCache(Predictor(segmenter, batch_size, config.device), embeddings_home)
-        samples = EmbeddingSamples(slices, segmenter, cache, partial(progress, "embeddings (train)"))
-        work = [(case, windows_of(case, segmenter)) for case in cases.validation]
+        cache = EmbeddingCache(Predictor(model, batch_size, config.device), embeddings_home)
+        samples = EmbeddingSamples(slices, model, cache, partial(progress, "embeddings (train)"))
+        work = [(case, windows_of(case, model)) for case in cases.validation]
         embeddings = cache.load_all(work, partial(progress, "embeddings (val)"))
     else:
         assert config.sampling.image_size is not None
         augmentation = Augmentation(config.augment, config.sampling.image_size)
-        samples = SliceSamples(slices, segmenter.preprocessing, augmentation, config.sampling.rare, segmenter.group)
+        samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
     task = SegmentationTask(
-        segmenter,
+        model,
         _loss(config, shares),
         config.optim,
         cases.validation,
@@ -257,11 +258,11 @@ def prepare(
     return Fitting(task, loader, _indices(case_positions(len(cases.validation), here)), shares)
 
 
-def _fit(run: Run, config: TrainConfig, segmenter: Segmenter, cases: Cases, progress: Progress) -> None:
+def _fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases, progress: Progress) -> None:
     """Fit from scratch or from the run's last checkpoint."""
     device = choose_device(config.device)
-    fitting = prepare(config, segmenter, cases, cache_home() / "embeddings", progress)
-    trainer = _trainer(run, config, device, VanishingClassWarning(segmenter.labels.names, fitting.shares))
+    fitting = prepare(config, model, cases, cache_home() / "embeddings", progress)
+    trainer = _trainer(run, config, device, VanishingClassWarning(model.labels.names, fitting.shares))
     checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
     try:
         trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)

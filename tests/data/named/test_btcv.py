@@ -10,8 +10,8 @@ import pytest
 from samtailor.data.case import CaseFiles
 from samtailor.data.check import check_dataset
 from samtailor.data.dataset import open_dataset
-from samtailor.data.file_error import FileError
 from samtailor.data.named import NAMED
+from samtailor.errors import FileError
 from tests.generate_publishers import btcv_folder
 
 LABELLED = (*range(1, 11), *range(21, 41))
@@ -37,7 +37,7 @@ def test_check_tells_what_is_missing_and_where_it_is_published(tmp_path: Path) -
     report = check_dataset(btcv_folder(tmp_path / "data"))
     assert report.errors == ()
     assert report.warnings[0].found.startswith("4; missing img0002, img0003")
-    assert "syn3193805" in report.warnings[0].mend
+    assert "syn3193805" in report.warnings[0].fix
     assert "transunet" in report.facts["advice"]
 
 

@@ -10,8 +10,8 @@ import pytest
 from samtailor.data.case import CaseFiles
 from samtailor.data.check import check_dataset
 from samtailor.data.dataset import open_dataset
-from samtailor.data.file_error import FileError
 from samtailor.data.named import NAMED
+from samtailor.errors import FileError
 from tests.generate_publishers import flare22_folder
 
 
@@ -39,7 +39,7 @@ def test_check_tells_what_is_missing_and_where_it_is_published(tmp_path: Path) -
     assert report.facts["protocol"] == "flare22"
     first = report.warnings[0]
     assert (first.expected, first.found[:25]) == ("50 labelled cases", "4; missing FLARE22_Tr_000")
-    assert "10.5281/zenodo.7860267" in first.mend
+    assert "10.5281/zenodo.7860267" in first.fix
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_folder_without_labelled_cases_is_explained(left: list[str], found: st
         open_dataset(root)
     assert "FLARE22 as its publisher ships it: FLARE22Train/images" in raised.value.expected
     assert raised.value.found == found
-    assert "10.5281/zenodo.7860267" in raised.value.mend
+    assert "10.5281/zenodo.7860267" in raised.value.fix
 
 
 def test_an_image_without_label_is_an_error(tmp_path: Path) -> None:

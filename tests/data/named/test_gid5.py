@@ -11,10 +11,10 @@ import tifffile
 
 from samtailor.data.check import check_dataset
 from samtailor.data.dataset import open_dataset
-from samtailor.data.file_error import FileError
 from samtailor.data.formats import read_case
-from samtailor.training.config import SamplingConfig, TrainConfig
+from samtailor.errors import FileError
 from samtailor.training.resolve import resolve
+from samtailor.training.settings import SamplingConfig, TrainConfig
 from tests.generate_publishers import SCENES, gid5_scenes, gid5_tiles, scene
 
 CONFIG = TrainConfig(data="data", out="out", sampling=SamplingConfig(image_size=64))

@@ -11,9 +11,9 @@ from rich.console import Console
 from samtailor.data.check import check_dataset
 from samtailor.data.check_report import render
 from samtailor.data.dataset import open_dataset
-from samtailor.data.labels import LabelSpace
 from samtailor.data.named import NAMED, DatasetName, looking_like, with_classes
 from samtailor.data.phantom import make_phantom
+from samtailor.labels import LabelSpace
 from tests import generate, generate_publishers
 
 FOLDERS = {

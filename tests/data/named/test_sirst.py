@@ -11,9 +11,9 @@ from PIL import Image
 
 from samtailor.data.check import check_dataset
 from samtailor.data.dataset import open_dataset
-from samtailor.data.file_error import FileError
 from samtailor.data.formats import read_case, write_label
 from samtailor.data.formats.picture import PictureGeometry
+from samtailor.errors import FileError
 from tests.generate_publishers import sirst_folder
 
 
@@ -48,7 +48,7 @@ def test_misc_111_is_left_out_by_name(tmp_path: Path) -> None:
     assert "Misc_111" not in [row.name for row in report.table]
     (remark,) = [finding for finding in report.warnings if "Misc_111" in finding.file]
     assert (remark.expected, remark.found) == ("a mask of 40 x 44 pixels like the image", "38 x 44")
-    assert "left out" in remark.mend
+    assert "left out" in remark.fix
 
 
 def test_misc_111_is_kept_where_somebody_has_mended_it(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_missing_lists_images_and_masks_are_explained(tmp_path: Path) -> None:
     shutil.rmtree(root / "idx_427")
     (error,) = check_dataset(root).errors
     assert "list of the images of split train" in error.expected
-    assert "github.com/YimianDai/sirst" in error.mend
+    assert "github.com/YimianDai/sirst" in error.fix
     shutil.rmtree(root / "masks")
     with pytest.raises(FileError, match=r"SIRST as its publisher ships it.* with files in masks, found images; unpack"):
         open_dataset(root)

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import Case, CaseFiles, Geometry
-from samtailor.data.file_error import FileError
 from samtailor.data.formats import nifti, picture
-from samtailor.data.labels import LabelSpace
-from samtailor.errors import DataError
+from samtailor.errors import DataError, FileError
+from samtailor.labels import LabelSpace
 
 SUFFIXES = (*nifti.SUFFIXES, *picture.SUFFIXES)
 """Suffixes of the image files that can be read, in lower case."""
@@ -112,7 +111,7 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
     try:
         label = labels.to_indices(ids)
     except DataError as error:
-        raise DataError(f"{files.label}: {error}; mend the label, or list the ids in dataset.json") from error
+        raise DataError(f"{files.label}: {error}; fix the label, or list the ids in dataset.json") from error
     return Case(files.name, image, geometry, label)
 
 

@@ -16,9 +16,9 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, 
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
-from samtailor.data.file_error import FileError
-from samtailor.data.formats.atomic import atomic
-from samtailor.data.labels import LabelSpace
+from samtailor.errors import FileError
+from samtailor.files import atomic
+from samtailor.labels import LabelSpace
 
 SUFFIXES = (".nii.gz", ".nii")
 _CANONICAL = axcodes2ornt(("S", "P", "L"))
@@ -104,8 +104,8 @@ def read_ids(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
         wrong = ids[~(np.isfinite(ids) & (ids == whole))]
         if wrong.size:
             examples = ", ".join(f"{value:g}" for value in np.unique(wrong)[:3])
-            mend = "store the label as integers (resample it with nearest neighbours)"
-            raise FileError(path, "integer label ids", f"{wrong.size} other values ({examples}, ...)", mend)
+            fix = "store the label as integers (resample it with nearest neighbours)"
+            raise FileError(path, "integer label ids", f"{wrong.size} other values ({examples}, ...)", fix)
         ids = whole.astype(np.int32)
     return ids, geometry
 
@@ -180,8 +180,8 @@ def _open(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> FileError:
-    mend = "the file is damaged or truncated: copy or convert it again"
-    return FileError(path, "a readable NIfTI file", f"{type(error).__name__}: {error}", mend)
+    fix = "the file is damaged or truncated: copy or convert it again"
+    return FileError(path, "a readable NIfTI file", f"{type(error).__name__}: {error}", fix)
 
 
 def _geometry(path: Path, image: Any) -> VolumeGeometry:
@@ -192,7 +192,7 @@ def _geometry(path: Path, image: Any) -> VolumeGeometry:
         raise FileError(path, "a 3-D volume, or 4-D with channels last", f"shape {shape}", "store one volume per file")
     linear = image.affine[:3, :3]
     if not np.isfinite(image.affine).all() or abs(np.linalg.det(linear)) < 1e-9:
-        raise FileError(path, "an affine with three independent axes", f"{linear.tolist()}", "mend sform and qform")
+        raise FileError(path, "an affine with three independent axes", f"{linear.tolist()}", "fix sform and qform")
     return VolumeGeometry(image.header, image.affine, full if len(full) == 4 and full[3] == 1 else full[:3])
 
 

@@ -13,10 +13,10 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from samtailor.data.blocks import blocks
-from samtailor.data.file_error import FileError
-from samtailor.data.formats.atomic import atomic
-from samtailor.data.labels import LabelSpace
+from samtailor.chunks import blocks
+from samtailor.errors import FileError
+from samtailor.files import atomic
+from samtailor.labels import LabelSpace
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _READ_ERRORS = (OSError, EOFError, ValueError, SyntaxError, Image.DecompressionBombError, tifffile.TiffFileError)
@@ -265,8 +265,8 @@ def _levels_to_ids(path: Path, labels: LabelSpace, threshold: int) -> NDArray[np
     bright = levels > threshold
     if levels.any() and not bright.any():
         found = f"no level above {threshold}, the highest is {levels.max():g}"
-        mend = f"store the mask with {labels.ids[0]} for {labels.names[0]} and {labels.ids[1]} for {labels.names[1]}"
-        raise FileError(path, f"white where '{labels.names[1]}' is", found, mend)
+        fix = f"store the mask with {labels.ids[0]} for {labels.names[0]} and {labels.ids[1]} for {labels.names[1]}"
+        raise FileError(path, f"white where '{labels.names[1]}' is", found, fix)
     return np.where(bright, *map(np.int32, reversed(labels.ids)))
 
 
@@ -288,8 +288,8 @@ def _colours_to_ids(path: Path, pixels: NDArray[np.uint8], labels: LabelSpace) -
             unknown |= set(np.unique(codes[~known]).tolist())
     if unknown:
         colours = [(v >> 16, v >> 8 & 255, v & 255) for v in sorted(unknown)[:5]]
-        mend = "add the colours to the palette in dataset.json, or store the mask as class ids"
-        raise FileError(path, f"the palette's colours {sorted(ids_of)}", f"also {colours}", mend)
+        fix = "add the colours to the palette in dataset.json, or store the mask as class ids"
+        raise FileError(path, f"the palette's colours {sorted(ids_of)}", f"also {colours}", fix)
     return ids
 
 
@@ -308,5 +308,5 @@ def _has_gray_palette(image: Image.Image) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> FileError:
-    mend = "the file is damaged or of an unknown kind: copy or convert it again"
-    return FileError(path, "a readable picture", f"{type(error).__name__}: {error}", mend)
+    fix = "the file is damaged or of an unknown kind: copy or convert it again"
+    return FileError(path, "a readable picture", f"{type(error).__name__}: {error}", fix)

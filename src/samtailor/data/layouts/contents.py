@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.file_error import FileError
 from samtailor.data.finding import Finding
-from samtailor.data.labels import LabelSpace
-from samtailor.errors import DataError
+from samtailor.errors import DataError, FileError
+from samtailor.labels import LabelSpace
 
 
 @dataclass(frozen=True)
@@ -37,29 +35,6 @@ class Contents:
     remarks: tuple[Finding, ...] = ()
     largest: tuple[int, int] | None = None
     title: str | None = None
-
-
-def read_json(path: Path, expected: type[dict[str, Any]] | type[list[Any]], mend: str) -> Any:
-    """Content of a JSON file.
-
-    Args:
-        path: The file.
-        expected: Type of its outermost value.
-        mend: Advice if the file is missing.
-
-    Raises:
-        FileError: If it is missing, no JSON, or something else than expected.
-    """
-    kind = "an object {...}" if expected is dict else "a list [...]"
-    if not path.is_file():
-        raise FileError(path, f"a JSON file with {kind}", "nothing", mend)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise FileError(path, f"a JSON file with {kind}", str(error), "mend the syntax") from error
-    if not isinstance(content, expected):
-        raise FileError(path, f"a JSON file with {kind}", type(content).__name__, mend)
-    return content
 
 
 def label_space(

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.file_error import FileError
 from samtailor.data.formats.picture import SUFFIXES
-from samtailor.data.labels import LabelSpace, default_palette
-from samtailor.data.layouts.contents import Contents, label_space, read_json, read_split
+from samtailor.data.layouts.contents import Contents, label_space, read_split
 from samtailor.data.layouts.pictures import by_stem, picture_facts
+from samtailor.errors import FileError
+from samtailor.files import read_json
+from samtailor.labels import LabelSpace, default_palette
 
 _MEND = 'write {"classes": ["background", ...]} and, if wanted, palette, ids, ignore_index, splits'
 
@@ -60,8 +61,8 @@ def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
     path = root / "dataset.json"
     splits = read_json(path, dict, _MEND).get("splits", {})
     if not isinstance(splits, dict) or not splits.keys() <= {"train", "val", "test"}:
-        mend = 'write "splits": {"train": [...], "val": [...], "test": [...]}'
-        raise FileError(path, "splits train, val and test", f"{splits!r:.80}", mend)
+        fix = 'write "splits": {"train": [...], "val": [...], "test": [...]}'
+        raise FileError(path, "splits train, val and test", f"{splits!r:.80}", fix)
     return {name: read_split(path, names, name) for name, names in splits.items()}
 
 

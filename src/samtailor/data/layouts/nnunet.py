@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.file_error import FileError
-from samtailor.data.labels import LabelSpace, default_palette
-from samtailor.data.layouts.contents import Contents, label_space, read_json, read_split, visible_files
+from samtailor.data.layouts.contents import Contents, label_space, read_split, visible_files
+from samtailor.errors import FileError
+from samtailor.files import read_json
+from samtailor.labels import LabelSpace, default_palette
 
 _FOLDERS = ("imagesTr", "labelsTr", "labelsTs")
 
@@ -43,8 +44,8 @@ def read_contents(root: Path) -> Contents:
         training = _scanned_cases(root, "Tr", len(channels), ending)
     test = [case for case in _scanned_cases(root, "Ts", len(channels), ending) if case.label]
     if not training:
-        mend = f"put the images there as <case>_0000{ending}"
-        raise FileError(root / "imagesTr", f"images with the ending {ending}", "none", mend)
+        fix = f"put the images there as <case>_0000{ending}"
+        raise FileError(root / "imagesTr", f"images with the ending {ending}", "none", fix)
     cases = tuple(sorted((*training, *test), key=lambda case: case.name))
     for first, second in pairwise(cases):
         if first.name == second.name:
@@ -87,10 +88,10 @@ def _channels(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
 
 def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
     """Label space of either form of dataset.json; a label named 'ignore' is the ignore id."""
-    mend = 'write labels like {"background": 0, "liver": 1}'
+    fix = 'write labels like {"background": 0, "liver": 1}'
     entries = content.get("labels")
     if not isinstance(entries, dict) or not entries:
-        raise FileError(path, "labels", f"{entries!r:.80}", mend)
+        raise FileError(path, "labels", f"{entries!r:.80}", fix)
     if any(isinstance(value, list) for value in entries.values()):
         raise FileError(
             path,
@@ -101,11 +102,11 @@ def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
     if all(str(key).isdigit() and isinstance(value, str) for key, value in entries.items()):
         entries = {name: int(identifier) for identifier, name in entries.items()}
     if not all(type(identifier) is int for identifier in entries.values()):
-        raise FileError(path, "integer ids of labels", f"{entries!r:.80}", mend)
+        raise FileError(path, "integer ids of labels", f"{entries!r:.80}", fix)
     ignore = entries.get("ignore")
     classes = sorted((identifier, name) for name, identifier in entries.items() if name != "ignore")
     if len(classes) < 2 or classes[0][0] != 0:
-        raise FileError(path, "a background with id 0 and at least one class", f"ids {[i for i, _ in classes]}", mend)
+        raise FileError(path, "a background with id 0 and at least one class", f"ids {[i for i, _ in classes]}", fix)
     ids, names = zip(*classes, strict=True)
     return label_space(path, names, ids, default_palette(len(names)), ignore)
 
@@ -128,8 +129,8 @@ def _listed_cases(root: Path, path: Path, entries: list[Any], channels: int, end
     cases = []
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
-            mend = 'list {"image": "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}'
-            raise FileError(path, "training cases with image and label", f"{entry!r:.80}", mend)
+            fix = 'list {"image": "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}'
+            raise FileError(path, "training cases with image and label", f"{entry!r:.80}", fix)
         image = root / entry["image"]
         name = image.name.removesuffix(ending)
         if not image.is_file() and (image.parent / f"{name}_0000{ending}").is_file():

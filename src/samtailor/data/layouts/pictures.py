@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.file_error import FileError
 from samtailor.data.formats.picture import SUFFIXES, read_header, read_size
 from samtailor.data.layouts.contents import visible_files
+from samtailor.errors import FileError
 
 
 @dataclass(frozen=True)

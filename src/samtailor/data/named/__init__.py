@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from samtailor.data.labels import LabelSpace
 from samtailor.data.named.btcv import BTCV
 from samtailor.data.named.flare22 import FLARE22
 from samtailor.data.named.gid5 import GID5
 from samtailor.data.named.named_dataset import DatasetName, NamedDataset
 from samtailor.data.named.sirst import SIRST
+from samtailor.labels import LabelSpace
 
 __all__ = ["NAMED", "DatasetName", "NamedDataset", "looking_like", "with_classes"]
 

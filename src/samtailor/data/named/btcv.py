@@ -11,9 +11,9 @@ from pathlib import Path
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.finding import Finding
-from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts.contents import Contents, visible_files
 from samtailor.data.named.named_dataset import NamedDataset, enumerated, incomplete, split_in_order
+from samtailor.labels import LabelSpace
 
 _TITLE = "BTCV"
 _PUBLISHED = "https://doi.org/10.7303/syn3193805 (Synapse, Abdomen/RawData.zip, after registration)"

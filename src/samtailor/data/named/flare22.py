@@ -11,9 +11,9 @@ from pathlib import Path
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.finding import Finding
-from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts.contents import Contents, visible_files
 from samtailor.data.named.named_dataset import NamedDataset, enumerated, incomplete, split_of_names
+from samtailor.labels import LabelSpace
 
 _TITLE = "FLARE22"
 _PUBLISHED = "https://doi.org/10.5281/zenodo.7860267 (FLARE22Train.zip); challenge: https://flare22.grand-challenge.org"

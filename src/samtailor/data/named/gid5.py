@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.file_error import FileError
 from samtailor.data.finding import Finding
 from samtailor.data.formats.picture import samples_per_pixel
-from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.pictures import by_stem, picture_facts
 from samtailor.data.named.named_dataset import NamedDataset, incomplete, split_in_order, split_of_names
+from samtailor.errors import FileError
+from samtailor.labels import LabelSpace
 
 _TITLE = "GID-5"
 _PUBLISHED = (
@@ -115,8 +115,8 @@ def _other_bands(path: Path) -> Finding | None:
         return None  # the check of the case says so
     if bands <= 3:
         return None
-    mend = f"take the file of {_IMAGES}; where near infrared comes first, drop it"
-    return Finding("error", str(path), "three bands: red, green, blue", f"{bands} bands", mend)
+    fix = f"take the file of {_IMAGES}; where near infrared comes first, drop it"
+    return Finding("error", str(path), "three bands: red, green, blue", f"{bands} bands", fix)
 
 
 GID5 = NamedDataset(

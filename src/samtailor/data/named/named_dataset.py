@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.file_error import FileError
-from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts.contents import Contents
+from samtailor.errors import FileError
+from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 
 DatasetName = Literal["flare22", "gid5", "sirst", "btcv"]
@@ -65,8 +65,8 @@ def incomplete(root: Path, title: str, expected: str, missing: Path, published: 
     """
     folder = next(folder for folder in (missing, *missing.parents) if folder.is_dir())
     found = listed(folder) if folder == root else f"{listed(folder)} (in {folder.relative_to(root).as_posix()})"
-    mend = f"unpack all that its publisher ships: {published}"
-    return FileError(root, f"{title} as its publisher ships it: {expected}", found, mend)
+    fix = f"unpack all that its publisher ships: {published}"
+    return FileError(root, f"{title} as its publisher ships it: {expected}", found, fix)
 
 
 def listed(folder: Path) -> str:

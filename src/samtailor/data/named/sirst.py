@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.file_error import FileError
 from samtailor.data.finding import Finding
 from samtailor.data.formats.picture import read_size
-from samtailor.data.labels import LabelSpace
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.pictures import by_stem, picture_facts
 from samtailor.data.named.named_dataset import NamedDataset, enumerated, incomplete, listed
+from samtailor.errors import FileError
+from samtailor.labels import LabelSpace
 
 _TITLE = "SIRST"
 _PUBLISHED = "https://github.com/YimianDai/sirst (Dai et al., WACV 2021, https://arxiv.org/abs/2009.14530)"
@@ -88,8 +88,8 @@ def _left_out(images: dict[str, Path], masks: dict[str, Path]) -> Finding | None
         return None  # the check of the case says so
     if image == mask:
         return None
-    mend = "nothing to do: it is so as published, and is left out of training and scores"
-    return Finding("warning", str(masks[_WRONG_SIZE]), f"a mask of {image} pixels like the image", mask, mend)
+    fix = "nothing to do: it is so as published, and is left out of training and scores"
+    return Finding("warning", str(masks[_WRONG_SIZE]), f"a mask of {image} pixels like the image", mask, fix)
 
 
 SIRST = NamedDataset(

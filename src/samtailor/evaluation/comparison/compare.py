@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from samtailor.errors import ConfigError
 from samtailor.evaluation.bootstrap import percentile_interval, resample
-from samtailor.evaluation.comparison.results import Result, align, read_results
+from samtailor.evaluation.comparison.results import ScoredResult, align, read_results
 from samtailor.evaluation.comparison.statistics import differences, holm, signed_rank
 from samtailor.evaluation.metrics_json import number
-from samtailor.evaluation.scores import Estimate
+from samtailor.evaluation.scores import Statistic
 from samtailor.metrics.protocols import METRIC_NAMES
 
 MEAN = "mean of the classes"
@@ -41,7 +41,7 @@ class Difference:
 
     what: str
     means: tuple[float, float]
-    change: Estimate
+    change: Statistic
     pairs: int
     unpaired: int
     signs: tuple[int, int, int]
@@ -50,7 +50,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairedDifference:
     """Two results, test by test.
 
     Attributes:
@@ -59,8 +59,8 @@ class Pair:
         tests: The mean of the classes first, then each class but the background.
     """
 
-    reference: Result
-    result: Result
+    reference: ScoredResult
+    result: ScoredResult
     tests: tuple[Difference, ...]
 
 
@@ -78,8 +78,8 @@ class Comparison:
     """
 
     metric: str
-    results: tuple[Result, ...]
-    pairs: tuple[Pair, ...]
+    results: tuple[ScoredResult, ...]
+    pairs: tuple[PairedDifference, ...]
     left_out: tuple[str, ...]
     resamples: int
     seed: int
@@ -95,7 +95,7 @@ class Comparison:
         return {result.name: result.upper_bound for result in self.results if result.upper_bound}
 
     @cached_property
-    def means(self) -> dict[str, dict[str, Estimate]]:
+    def means(self) -> dict[str, dict[str, Statistic]]:
         """Mean over the cases of each result: of the mean of the classes and of each class."""
         return {
             result.name: dict(zip(rows(result), estimates(columns(result), self.resamples, self.seed), strict=True))
@@ -170,7 +170,9 @@ def compare(
     found = read_results([Path(result) for result in results], metric, split, names)
     aligned = align(found, common)
     chosen = combinations(aligned, 2) if all_pairs else ((aligned[0], other) for other in aligned[1:])
-    pairs = correct([Pair(one, other, compare_pair(one, other, metric, bootstrap, seed)) for one, other in chosen])
+    pairs = correct(
+        [PairedDifference(one, other, compare_pair(one, other, metric, bootstrap, seed)) for one, other in chosen]
+    )
     comparison = Comparison(metric, tuple(aligned), pairs, left_out(found, aligned[0]), bootstrap, seed)
     if out is not None:
         write_page(comparison, out)
@@ -182,17 +184,19 @@ def metric_title(metric: str) -> str:
     return {str(key): name for key, name in METRIC_NAMES.items()}.get(metric, metric.upper())
 
 
-def rows(result: Result) -> list[str]:
+def rows(result: ScoredResult) -> list[str]:
     """What is compared: the mean of the classes and each class; with one class only that."""
     return [MEAN, *result.classes] if len(result.classes) > 1 else list(result.classes)
 
 
-def columns(result: Result) -> NDArray[np.float64]:
+def columns(result: ScoredResult) -> NDArray[np.float64]:
     """Values of the cases for what is compared, (N, len(rows))."""
     return np.column_stack([result.case_means(), result.values]) if len(result.classes) > 1 else result.values
 
 
-def compare_pair(reference: Result, result: Result, metric: str, resamples: int, seed: int) -> tuple[Difference, ...]:
+def compare_pair(
+    reference: ScoredResult, result: ScoredResult, metric: str, resamples: int, seed: int
+) -> tuple[Difference, ...]:
     """All tests of two results on the same cases and classes, not yet corrected."""
     before, after = columns(reference), columns(result)
     changes = differences(after, before)
@@ -213,7 +217,7 @@ def compare_pair(reference: Result, result: Result, metric: str, resamples: int,
     )
 
 
-def correct(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+def correct(pairs: Sequence[PairedDifference]) -> tuple[PairedDifference, ...]:
     """The same pairs with the p values of all their tests corrected."""
     corrected = iter(holm([test.p for pair in pairs for test in pair.tests]))
     return tuple(
@@ -221,7 +225,7 @@ def correct(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
     )
 
 
-def estimates(values: NDArray[np.float64], resamples: int, seed: int) -> list[Estimate]:
+def estimates(values: NDArray[np.float64], resamples: int, seed: int) -> list[Statistic]:
     """Mean of each column over the cases in which it is known, with its bootstrap interval.
 
     Args:
@@ -235,12 +239,12 @@ def estimates(values: NDArray[np.float64], resamples: int, seed: int) -> list[Es
         means = (draws @ np.where(known, values, 0)) / (draws @ known)
     low, high = percentile_interval(means[1:])
     return [
-        Estimate(float(value), (float(a), float(b)) if count >= 2 else None)
+        Statistic(float(value), (float(a), float(b)) if count >= 2 else None)
         for value, a, b, count in zip(means[0], low, high, known.sum(axis=0), strict=True)
     ]
 
 
-def left_out(found: Sequence[Result], shared: Result) -> tuple[str, ...]:
+def left_out(found: Sequence[ScoredResult], shared: ScoredResult) -> tuple[str, ...]:
     """Cases and classes of some results that are not compared, in words."""
     cases = dict.fromkeys(name for result in found for name in result.cases if name not in shared.cases)
     classes = dict.fromkeys(name for result in found for name in result.classes if name not in shared.classes)
@@ -251,7 +255,7 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _estimate(estimate: Estimate) -> dict[str, Any]:
+def _estimate(estimate: Statistic) -> dict[str, Any]:
     return {"value": number(estimate.value), "interval": estimate.interval}
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from samtailor.evaluation.comparison.compare import LOWER_IS_BETTER, MEAN, Comparison, metric_title
-from samtailor.evaluation.figures import Colour, draw_box
+from samtailor.reporting.figures import Colour, draw_box
 
 _WIDTH = 8.0  # inches
 _LINE = 0.16  # inches, a line of small text

@@ -9,13 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from samtailor.data.formats.atomic import atomic
-from samtailor.evaluation.comparison.compare import LOWER_IS_BETTER, MEAN, Comparison, Difference, Pair, metric_title
+from samtailor.evaluation.comparison.compare import (
+    LOWER_IS_BETTER,
+    MEAN,
+    Comparison,
+    Difference,
+    PairedDifference,
+    metric_title,
+)
 from samtailor.evaluation.comparison.figures import case_figure, class_figure
 from samtailor.evaluation.comparison.statistics import ALPHA, EXACT_PAIRS, least_pairs, smallest_p
-from samtailor.evaluation.figures import png
-from samtailor.evaluation.report import Picture, Section, write_report
-from samtailor.evaluation.tables import UNDEFINED, Table, decimal, interval
+from samtailor.evaluation.tables import interval
+from samtailor.files import atomic
+from samtailor.reporting.figures import png
+from samtailor.reporting.page import Picture, Section, write_report
+from samtailor.reporting.table import UNDEFINED, Table, decimal
 
 _SIGNIFICANT = " *"
 
@@ -118,7 +126,7 @@ def results_table(comparison: Comparison) -> Table:
     return Table(header, tuple(rows), (_rule(comparison), *upper_bound_notes(comparison)))
 
 
-def pair_table(pair: Pair, comparison: Comparison) -> Table:
+def pair_table(pair: PairedDifference, comparison: Comparison) -> Table:
     """One row for the mean of the classes and each class."""
     header = (
         "class",
@@ -170,7 +178,7 @@ def _row(test: Difference) -> tuple[str, ...]:
     )
 
 
-def _heading(pair: Pair) -> str:
+def _heading(pair: PairedDifference) -> str:
     return f"{pair.result.name} against {pair.reference.name}"
 
 

@@ -18,7 +18,7 @@ _VOXELS = "truth_voxels"
 
 
 @dataclass(frozen=True)
-class Result:
+class ScoredResult:
     """One metric of one set of scores.
 
     Attributes:
@@ -50,7 +50,7 @@ class Result:
             means: NDArray[np.float64] = np.where(known, self.values, 0).sum(axis=1) / known.sum(axis=1)
         return means
 
-    def take(self, cases: Sequence[str], classes: Sequence[str]) -> Result:
+    def take(self, cases: Sequence[str], classes: Sequence[str]) -> ScoredResult:
         """The same scores of some cases and classes, in a given order."""
         part = np.ix_([self.cases.index(name) for name in cases], [self.classes.index(name) for name in classes])
         return replace(
@@ -58,7 +58,9 @@ class Result:
         )
 
 
-def read_results(paths: Sequence[Path], metric: str, split: str, names: Sequence[str] | None = None) -> list[Result]:
+def read_results(
+    paths: Sequence[Path], metric: str, split: str, names: Sequence[str] | None = None
+) -> list[ScoredResult]:
     """Read results and name them.
 
     Args:
@@ -123,7 +125,7 @@ def distinct_names(paths: Sequence[Path], files: Sequence[Path]) -> list[str]:
     return names
 
 
-def _read(file: Path, name: str, metric: str) -> Result:
+def _read(file: Path, name: str, metric: str) -> ScoredResult:
     """One metrics.json."""
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
@@ -142,7 +144,7 @@ def _read(file: Path, name: str, metric: str) -> Result:
         raise DataError(
             f"{file}: expected the metric '{metric}' of each case and class; found {', '.join(_metrics(cases))}"
         )
-    return Result(
+    return ScoredResult(
         name=name,
         file=file,
         protocol=content["protocol"],
@@ -174,7 +176,7 @@ def _in_words(source: Any) -> str:
     return str(source or "")
 
 
-def align(results: Sequence[Result], common: bool) -> list[Result]:
+def align(results: Sequence[ScoredResult], common: bool) -> list[ScoredResult]:
     """The same results on the same cases and classes, in the order of the first one.
 
     Args:

@@ -1,0 +1,144 @@
+"""The label space: ordered class names, their ids in the files, colours, and the ignore id."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.chunks import blocks
+from samtailor.errors import DataError
+
+IGNORE = -1
+"""Class index of pixels that count nowhere: not in the loss, not in the metrics."""
+
+_UNKNOWN = -2
+# Okabe and Ito's colour-blind safe palette, then colours that stay apart from it and from each other.
+_DISTINCT = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+    (230, 25, 75),
+    (70, 240, 240),
+    (145, 30, 180),
+    (170, 255, 130),
+    (128, 70, 20),
+    (255, 190, 210),
+    (128, 128, 0),
+    (190, 190, 255),
+)
+
+
+def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
+    """Black for the background, then distinct colours, as (R, G, B) in 0..255."""
+    import colorsys
+
+    extra = max(0, classes - 1 - len(_DISTINCT))
+    hues = ((0.61803 * i) % 1.0 for i in range(extra))  # the golden ratio spreads any number of hues
+    spread = [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(h, 0.75, 0.9)) for h in hues]
+    return ((0, 0, 0), *_DISTINCT, *spread)[:classes]  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Ordered classes of a task.
+
+    Attributes:
+        names: Class names; the first is the background.
+        ids: The id of each class in label files, in the order of `names`.
+        palette: (R, G, B) of each class, 0..255.
+        ignore_id: Id in label files of pixels that count nowhere, if any.
+        threshold: Gray level of pictures of masks above which a pixel is of the second of two classes, whatever its
+            level exactly; None where levels are ids.
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[int, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    ignore_id: int | None = None
+    threshold: int | None = None
+
+    @classmethod
+    def from_names(cls, names: tuple[str, ...], ignore_id: int | None = None) -> Self:
+        """Classes with ids 0, 1, 2, ... and default colours."""
+        return cls(names, tuple(range(len(names))), default_palette(len(names)), ignore_id)
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.names) == len(self.ids) == len(self.palette):
+            raise DataError(
+                f"label space: expected at least two classes with one id and one colour each, found "
+                f"{len(self.names)} names, {len(self.ids)} ids, {len(self.palette)} colours"
+            )
+        if self.threshold is not None and len(self.names) != 2:
+            raise DataError(f"label space: expected two classes with a threshold, found {len(self.names)}")
+        for what, values in (("name", self.names), ("id", self.ids)):
+            if len(set(values)) != len(values):
+                raise DataError(f"label space: a class {what} occurs twice in {values}; make them distinct")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_indices(self, ids: NDArray[Any]) -> NDArray[np.int16]:
+        """Class indices of an array of file ids; the ignore id becomes `IGNORE`.
+
+        Raises:
+            DataError: If an id is in no class, or the array does not hold integers; names the ids.
+        """
+        if ids.dtype.kind not in "iu":
+            raise DataError(f"expected integer label ids, found {ids.dtype}")
+        table = {identifier: index for index, identifier in enumerate(self.ids)}
+        if self.ignore_id is not None:
+            table[self.ignore_id] = IGNORE
+        low, high = min(table), max(table)
+        lookup = np.full(high - low + 1, _UNKNOWN, dtype=np.int16)  # much faster than sorting a volume's ids
+        lookup[np.array(list(table)) - low] = list(table.values())
+        indices = np.empty(ids.shape, dtype=np.int16)
+        for part in blocks(ids.shape):
+            indices[part] = lookup[np.clip(ids[part], low, high).astype(np.int32) - low]
+        if ids.min() < low or ids.max() > high or (indices == _UNKNOWN).any():
+            unknown = sorted(set(np.unique(ids).tolist()) - table.keys())
+            raise DataError(f"expected label ids {sorted(table)}, found {unknown[:10]}")
+        return indices
+
+    def to_ids(self, indices: NDArray[Any]) -> NDArray[Any]:
+        """File ids of an array of class indices, in the smallest type that holds them.
+
+        Raises:
+            DataError: If a pixel is `IGNORE` and the label space has no ignore id.
+        """
+        ids = np.array(self.ids)
+        if indices.min() < 0:
+            if self.ignore_id is None:
+                raise DataError(
+                    "expected a class for every pixel, found ignored ones; give the label space an ignore id"
+                )
+            ids = np.append(ids, self.ignore_id)  # the last one, where `IGNORE` points
+        smallest = np.promote_types(np.min_scalar_type(ids.min()), np.min_scalar_type(ids.max()))
+        table, result = ids.astype(smallest), np.empty(indices.shape, smallest)
+        for part in blocks(indices.shape):  # NumPy makes 8 bytes of each index it looks up
+            result[part] = table[indices[part]]
+        return result
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary, the inverse of `from_json`."""
+        content = asdict(self)
+        if self.threshold is None:  # most have none; what was written before there was one stays valid
+            del content["threshold"]
+        return content
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Label space of a plain dictionary."""
+        return cls(
+            names=tuple(content["names"]),
+            ids=tuple(content["ids"]),
+            palette=tuple((int(r), int(g), int(b)) for r, g, b in content["palette"]),
+            ignore_id=content["ignore_id"],
+            threshold=content.get("threshold"),
+        )

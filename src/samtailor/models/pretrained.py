@@ -1,0 +1,34 @@
+"""Loading the network of a fitted segmenter from wherever it lies: a run, a folder, the model hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from samtailor.errors import WeightsError
+from samtailor.models.hub import download
+from samtailor.models.segmenter_model import CONFIG_NAME, WEIGHTS_NAME, SegmenterModel
+from samtailor.runs import Run
+
+
+def load_model(source: str | Path, weights: str | Path | None = None) -> SegmenterModel:
+    """Load the network of a segmenter, in evaluation mode, on the CPU.
+
+    Args:
+        source: Folder of a segmenter, directory of a run, or a name on the Hugging Face hub ('owner/name'), which is
+            downloaded once into the cache. A folder goes before a name.
+        weights: Weights of the base, if they are not where they were when the segmenter was fitted.
+
+    Raises:
+        WeightsError: If there is no such segmenter, or it is damaged or does not fit the base's weights.
+    """
+    folder = Path(source)
+    if not folder.exists():
+        if folder.is_absolute() or len(folder.parts) != 2:
+            raise WeightsError(
+                f"{source}: expected a run, the folder of a segmenter, or the name of one on the hub (owner/name), "
+                "found nothing there; check the path"
+            )
+        folder = download(str(source), (CONFIG_NAME, WEIGHTS_NAME))
+    elif not (folder / CONFIG_NAME).is_file():
+        folder = Run(folder).segmenter_directory
+    return SegmenterModel.load(folder, weights)

@@ -1,0 +1,243 @@
+"""The network of a segmenter with what belongs to it: base, recipe, class-aware head, classes, preprocessing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
+from torch import Tensor, nn
+
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import WeightsError
+from samtailor.files import atomic, write_json
+from samtailor.labels import LabelSpace
+from samtailor.models.checkpoints import checksum
+from samtailor.models.class_aware import ClassAwareSam, Features
+from samtailor.models.inference import inference_copy
+from samtailor.models.zoo import find_base, load_base, weights_files
+from samtailor.recipes.adapter import DEPTH_SLICES
+from samtailor.recipes.apply import apply_recipe
+from samtailor.recipes.lora import merge_lora
+from samtailor.recipes.recipe import Adapter, Recipe, recipe_from_json, recipe_to_json
+
+FORMAT = 1
+"""Version of the layout of `segmenter.json`; raised when an older library could not read a newer file."""
+
+CONFIG_NAME = "segmenter.json"
+WEIGHTS_NAME = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class BaseWeights:
+    """Which base weights a segmenter stands on.
+
+    Attributes:
+        base: Name in the zoo.
+        sha256: Checksum of the weights file.
+        file: The file, folder or hub name, if the user named one; None is the published file.
+    """
+
+    base: str
+    sha256: str
+    file: str | None = None
+
+
+class SegmenterModel(nn.Module):
+    """Class-aware network that knows its classes and its preprocessing, and can be saved.
+
+    Users hold it as a `samtailor.segmenter.Segmenter`.
+
+    Attributes:
+        base: The base weights it stands on.
+        recipe: What was adapted, and how.
+        labels: Its classes.
+        preprocessing: What is done to an image before the network.
+        network: The class-aware SAM.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, base: BaseWeights, recipe: Recipe, labels: LabelSpace, preprocessing: Preprocessing) -> None:
+        """Build from the base's weights; the class-aware head starts from pretrained tokens.
+
+        Raises:
+            WeightsError: If the base's weights are missing or others than `base` names.
+        """
+        super().__init__()
+        files = weights_files(base.base, base.file)
+        found = checksum(files)
+        if found != base.sha256:
+            raise WeightsError(
+                f"{files[0]}: expected the weights of {base.base} with sha256 {base.sha256}, found {found}; "
+                "give the file the segmenter was fitted on, with --weights FILE"
+            )
+        spec = find_base(base.base)
+        self.base = base
+        self.recipe = recipe
+        self.labels = labels
+        self.preprocessing = preprocessing
+        self.network = ClassAwareSam(load_base(base.base, base.file), len(labels))
+        apply_recipe(self.network, recipe)
+        self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
+
+    @classmethod
+    def create(
+        cls,
+        base: str,
+        recipe: Recipe,
+        labels: LabelSpace,
+        preprocessing: Preprocessing,
+        weights: str | Path | None = None,
+    ) -> Self:
+        """Untrained segmenter of a base in the zoo.
+
+        Args:
+            base: Name in the zoo.
+            recipe: What is adapted, and how.
+            labels: Classes.
+            preprocessing: What is done to an image before the network.
+            weights: Weights of the base: a file, a folder in transformers' format, a hub name; None is the published
+                file.
+        """
+        found = checksum(weights_files(base, weights))
+        return cls(BaseWeights(base, found, str(weights) if weights else None), recipe, labels, preprocessing)
+
+    def encode(self, images: Tensor) -> Features:
+        """Images in [0, 1], (B, 3, N, N), to feature maps (see `ClassAwareSam.encode`)."""
+        return self.network.encode((images - self.mean) / self.std)
+
+    def encode_frozen(self, images: Tensor) -> Features:
+        """Images in [0, 1], (B, 3, N, N), to what never changes in training (see `ClassAwareSam.encode_frozen`)."""
+        return self.network.encode_frozen((images - self.mean) / self.std)
+
+    def encode_rest(self, state: Features) -> Features:
+        """What `encode` gives, from what `encode_frozen` gave."""
+        return self.network.encode_rest(state)
+
+    def decode(self, features: Features) -> Tensor:
+        """Feature maps to class logits (B, K, 4h, 4w)."""
+        return self.network.decode(features)
+
+    @property
+    def group(self) -> int:
+        """Neighbouring slices that must be computed together; 1 where slices know nothing of each other."""
+        return DEPTH_SLICES if isinstance(self.recipe, Adapter) and self.recipe.depth else 1
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images in [0, 1], (B, 3, N, N), to class logits (B, K, 4h, 4w)."""
+        return self.decode(self.encode(images))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the segmenter computes."""
+        return self.mean.device
+
+    def merge(self) -> Self:
+        """Add LoRA's updates to the weights, for faster inference; a merged segmenter cannot be saved."""
+        merge_lora(self.network)
+        return self
+
+    def for_inference(self) -> Self:
+        """Copy for prediction: LoRA's updates and the like are folded into the weights, all else is shared.
+
+        This segmenter is not changed. The copy gives the same masks faster; it is to be used without gradients, cannot
+        be saved, and is to be made anew after a training step.
+        """
+        return inference_copy(self)
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """The trained parameters by name, detached."""
+        return {name: p.detach() for name, p in self.network.named_parameters() if p.requires_grad}
+
+    def load_trained_state(self, state: dict[str, Tensor], what: str) -> None:
+        """Load trained parameters; none may be missing, left over, or of another shape.
+
+        Args:
+            state: What `trained_state` gave.
+            what: Where it comes from, for the error.
+
+        Raises:
+            WeightsError: Naming the parameters.
+        """
+        own = self.trained_state()
+        wrong = sorted(
+            name
+            for name in own.keys() | state.keys()
+            if name not in own or name not in state or own[name].shape != state[name].shape
+        )
+        if wrong:
+            raise WeightsError(
+                f"{what}: expected the {len(own)} trained parameters of {CONFIG_NAME}, found {len(wrong)} missing, "
+                f"unexpected or of another shape ({', '.join(wrong[:3])}); the files do not belong together"
+            )
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+
+    def save(self, directory: Path) -> None:
+        """Write `segmenter.json` and the trained parameters, a few megabytes, into a directory."""
+        content = {
+            "format": FORMAT,
+            "base": asdict(self.base),
+            "recipe": recipe_to_json(self.recipe),
+            "labels": self.labels.to_json(),
+            "preprocessing": self.preprocessing.to_json(),
+            "libraries": {name: version(name) for name in ("samtailor", "torch", "transformers", "peft")},
+        }
+        state = {name: value.cpu().contiguous() for name, value in self.trained_state().items()}
+        with atomic(directory / WEIGHTS_NAME) as scratch:
+            scratch.write_bytes(serialise(state))
+        write_json(directory / CONFIG_NAME, content)
+
+    @classmethod
+    def load(cls, directory: Path, weights: str | Path | None = None) -> Self:
+        """Read a segmenter, in evaluation mode, on the CPU.
+
+        Args:
+            directory: Where `save` wrote.
+            weights: Weights of the base, if they are not where they were when the segmenter was fitted.
+
+        Raises:
+            WeightsError: If a file is missing, damaged, of an unknown version, or does not fit the base.
+        """
+        content = _read_config(directory / CONFIG_NAME)
+        base = BaseWeights(**content["base"])
+        if weights is not None:
+            base = BaseWeights(base.base, base.sha256, str(weights))
+        model = cls(
+            base,
+            recipe_from_json(content["recipe"]),
+            LabelSpace.from_json(content["labels"]),
+            Preprocessing.from_json(content["preprocessing"]),
+        )
+        file = directory / WEIGHTS_NAME
+        try:
+            state = load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{file}: expected the trained parameters (safetensors), found: {error}") from error
+        model.load_trained_state(state, str(file))
+        return model.eval()
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Content of a `segmenter.json` of a version we know."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: expected the description of a segmenter (JSON), found: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise WeightsError(
+            f"{path}: expected format {FORMAT}, found {found}; it was written by another version of samtailor: "
+            "install that one, or fit again"
+        )
+    return content

@@ -1,0 +1,84 @@
+"""Progress of long work: told where the work is done, shown by whoever wants to.
+
+Work says `for case in tracked("cases", cases)` or `report("embeddings", done, total)`. Nothing is shown unless a
+display listens (`shown_by`), as the command line's bars do. Work inside a tracked item counts as a fraction of it, so
+that one display shows one number, however deep the work is nested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, Protocol, TypeVar
+
+T = TypeVar("T")
+
+Unit = Literal["items", "bytes"]
+
+
+class Display(Protocol):
+    """What shows progress."""
+
+    def __call__(self, what: str, done: float, total: int, unit: Unit) -> None:
+        """Show it.
+
+        Args:
+            what: What is being done.
+            done: How many are done, the current one as a fraction.
+            total: How many there are; 0 while nobody knows.
+            unit: What is counted.
+        """
+        ...
+
+
+_display: Display | None = None
+_item: tuple[str, int, int] | None = None  # the outermost tracked work: what, number of the item, how many
+
+
+@contextmanager
+def shown_by(display: Display) -> Iterator[None]:
+    """Everything that is reported in the block goes to a display, whatever thread reports it."""
+    global _display
+    before, _display = _display, display
+    try:
+        yield
+    finally:
+        _display = before
+
+
+def report(what: str, done: float, total: int, unit: Unit = "items") -> None:
+    """Tell how far work is; inside a tracked item it counts as a fraction of that item.
+
+    Args:
+        what: What is being done.
+        done: How many are done, the current one as a fraction.
+        total: How many there are; 0 while nobody knows.
+        unit: What is counted.
+    """
+    if _display is None:
+        return
+    if _item is None or unit == "bytes":
+        _display(what, done, total, unit)
+    elif total:
+        outer, index, count = _item
+        _display(outer, index + done / total, count, unit)
+
+
+def tracked(what: str, items: Sequence[T]) -> Iterator[T]:
+    """The items in order, each reported when it begins, and the end of all.
+
+    Args:
+        what: What is being done.
+        items: What it is done to.
+    """
+    global _item
+    outer = _item
+    for index, item in enumerate(items):
+        report(what, index, len(items))
+        if outer is None:
+            _item = (what, index, len(items))
+        try:
+            yield item
+        finally:
+            _item = outer
+    report(what, len(items), len(items))

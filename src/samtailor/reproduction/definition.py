@@ -1,0 +1,169 @@
+"""What an experiment is: a small YAML file beside this module, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from samtailor.data.dataset import Split
+from samtailor.data.named import NAMED, DatasetName
+from samtailor.errors import ConfigError
+from samtailor.reproduction.columns import Column
+
+Settings = Mapping[str, Any]
+"""Nested settings, as in a YAML file."""
+
+AVERAGE = "average"
+"""Name of the report's last row, the mean over all classes with the background."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that an experiment takes.
+
+    Attributes:
+        name: Its name, as `open_dataset` gives it.
+        split: Cases that are scored.
+        train: Settings of the training that belong to its classes and intensities.
+    """
+
+    name: DatasetName
+    split: Split
+    train: Settings
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return NAMED[self.name].title
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the columns are trained and tried.
+
+    Attributes:
+        text: What the schedule is made for, in words.
+        train: Settings of `TrainConfig`.
+        baseline: Settings of `BaselineConfig`.
+    """
+
+    text: str
+    train: Settings
+    baseline: Settings
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table or figure of the report.
+
+    Attributes:
+        name: 'table5', 'figure6', ...
+        report: What it is in the report: 'Table 5'.
+        title: Its heading there.
+        grid: Table whose cells it is made of; tables and figures with the same grid share them.
+        base: The report's base.
+        base2: The base of the SAM 2 column.
+        datasets: Data sets it takes, by their names; the first is the report's.
+        columns: Its columns.
+        schedule: Schedule for the report's base.
+        bases: What other bases change of the schedule.
+        published: The report's numbers, of each column and class.
+        printed: The report's names of classes that are called otherwise here.
+        field: What others publish on the data set, under its own protocol.
+    """
+
+    name: str
+    report: str
+    title: str
+    grid: str
+    base: str
+    base2: str
+    datasets: Mapping[DatasetName, Source]
+    columns: tuple[Column, ...]
+    schedule: Schedule
+    bases: Mapping[str, Settings]
+    published: Mapping[str, Mapping[str, float]]
+    printed: Mapping[str, str]
+    field: tuple[Mapping[str, Any], ...]
+
+    @cached_property
+    def is_figure(self) -> bool:
+        """Whether pictures, and no table, are what is asked for."""
+        return self.name.startswith("figure")
+
+    @property
+    def own_data(self) -> Source:
+        """The report's data set."""
+        return next(iter(self.datasets.values()))
+
+    def schedule_for(self, dataset: DatasetName, base: str, own: Path | None = None) -> Schedule:
+        """Schedule for a data set and a base.
+
+        Args:
+            dataset: A key of `datasets`.
+            base: Name in the zoo.
+            own: The user's YAML file with 'train' and 'baseline', which counts most.
+
+        Raises:
+            ConfigError: If the user's file cannot be read or has other keys.
+        """
+        train = merged(self.schedule.train, self.datasets[dataset].train)
+        text, baseline = self.schedule.text, self.schedule.baseline
+        if overlay := self.bases.get(base):
+            text = overlay["schedule"]
+            train = merged(train, overlay.get("train", {}))
+            baseline = merged(baseline, overlay.get("baseline", {}))
+        elif base != self.base:
+            text = f"{text} (made for {self.base})"
+        if own is not None:
+            content = _read_own(own)
+            text = f"{own}, on top of: {text}"
+            train = merged(train, content.get("train", {}))
+            baseline = merged(baseline, content.get("baseline", {}))
+        return Schedule(text, train, baseline)
+
+
+def load_experiment(name: str) -> Experiment:
+    """Read the YAML file of an experiment, and of the one it extends."""
+    content = _read(name)
+    schedule = Schedule(content.pop("schedule"), content.pop("train"), content.pop("baseline"))
+    datasets = {key: Source(key, **{"train": {}, **value}) for key, value in content.pop("datasets").items()}
+    columns = tuple(Column(column) for column in content.pop("columns"))
+    content = {"bases": {}, "printed": {}, **content, "field": tuple(content.pop("field", ()))}
+    return Experiment(name, schedule=schedule, datasets=datasets, columns=columns, **content)
+
+
+def merged(below: Settings, above: Settings) -> dict[str, Any]:
+    """Nested settings of both; where both name one, that of `above`."""
+    result = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def _read(name: str) -> dict[str, Any]:
+    """Content of an experiment's file on top of what it extends."""
+    content = yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text(encoding="utf-8"))
+    parent = content.pop("extends", None)
+    return merged(_read(parent), content) if parent else content
+
+
+def _read_own(path: Path) -> dict[str, Any]:
+    """Content of the user's file."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"settings: expected a YAML file, found {path}: {error}; check the path and the file"
+        ) from error
+    keys = [field.name for field in fields(Schedule) if field.name != "text"]
+    if not isinstance(content, dict) or not set(content) <= set(keys):
+        found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
+        raise ConfigError(f"settings: expected the keys {' and '.join(keys)} in {path}, found {found}; fix the file")
+    return content

@@ -1,0 +1,234 @@
+"""The cells of an experiment: what they are, which are missing, and making them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.dataset import Dataset, Split, open_dataset
+from samtailor.data.intensity import Intensity
+from samtailor.errors import ConfigError, DataError, WeightsError
+from samtailor.models.zoo import find_base, weights_files
+from samtailor.reporting.table import Table
+from samtailor.reproduction.cells import Cell, Fit, Progress, ZeroShot
+from samtailor.reproduction.columns import Column
+from samtailor.reproduction.definition import Experiment, Schedule, Source, load_experiment
+from samtailor.reproduction.plain import from_plain
+from samtailor.reproduction.settings import ReproduceConfig
+from samtailor.training.resolve import preprocessing_of, resolve
+from samtailor.training.settings import TrainConfig
+from samtailor.zeroshot.settings import BaselineConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment on a user's data, with a base and seeds.
+
+    Attributes:
+        experiment: What is measured again.
+        dataset: The data.
+        base: Base that is fitted and tried.
+        schedule: How.
+        seeds: Seeds of the fitted columns.
+        out: Where everything lies.
+        cells: Cells of each column, in the order of the page.
+        left_out: Columns of the experiment that are not made, and why.
+        optional: Columns that are left out where their weights cannot be had.
+    """
+
+    experiment: Experiment
+    dataset: Dataset
+    base: str
+    schedule: Schedule
+    seeds: tuple[int, ...]
+    out: Path
+    cells: dict[Column, tuple[Cell, ...]]
+    left_out: dict[Column, str]
+    optional: frozenset[Column] = frozenset()
+
+    @property
+    def source(self) -> Source:
+        """The data set, as the experiment knows it."""
+        assert self.dataset.name is not None
+        return self.experiment.datasets[self.dataset.name]
+
+    @property
+    def split(self) -> Split:
+        """Split that is scored."""
+        return self.source.split
+
+    @property
+    def scored_cases(self) -> tuple[CaseFiles, ...]:
+        """Cases that are scored; a folder without splits is split as the training with the first seed splits it."""
+        return self.dataset.with_seeded_split(self.seeds[0]).split(self.split)
+
+    @property
+    def intensity(self) -> Intensity:
+        """How the images are scaled in training, and shown."""
+        return preprocessing_of(self._training, len(self.dataset.channels)).intensity
+
+    @property
+    def _training(self) -> TrainConfig:
+        """The trainings' settings, whichever column."""
+        settings = {**self.schedule.train, "data": str(self.dataset.root), "out": "", "base": self.base}
+        return resolve(from_plain(TrainConfig, settings, "train"), self.dataset)
+
+    def all_cells(self) -> list[Cell]:
+        """Cells of all columns."""
+        return [cell for cells in self.cells.values() for cell in cells]
+
+    @property
+    def fits(self) -> list[Fit]:
+        """Cells that are trained."""
+        return [cell for cell in self.all_cells() if isinstance(cell, Fit)]
+
+    @property
+    def zero_shots(self) -> list[ZeroShot]:
+        """Cells that are tried without training."""
+        return [cell for cell in self.all_cells() if isinstance(cell, ZeroShot)]
+
+    def to_table(self) -> Table:
+        """What there is and what is missing, one row for each cell."""
+        rows = [
+            (f"{cell.column.cell}/seed-{cell.seed}", cell.column.title, cell.state(), cell.detail())
+            for cell in self.all_cells()
+        ]
+        missing = sum(cell.state() != "done" for cell in self.fits)
+        notes = (
+            f"Cells in {self.out}; trainings to do: {missing}. Schedule: {self.schedule.text}.",
+            *(f"Without {column.title}: {reason}." for column, reason in self.left_out.items()),
+        )
+        return Table(("cell", "column", "state", "what"), tuple(rows), notes)
+
+    def finished_only(self) -> Plan:
+        """The grid without the cells that are not finished; nothing is trained or tried for it.
+
+        Raises:
+            ConfigError: If none is finished.
+        """
+        cells: dict[Column, tuple[Cell, ...]] = {}
+        left_out = dict(self.left_out)
+        for column, column_cells in self.cells.items():
+            done = tuple(cell for cell in column_cells if cell.state() == "done")
+            if done:
+                cells[column] = done
+            if len(done) < len(column_cells):
+                seeds = ", ".join(str(cell.seed) for cell in column_cells if cell not in done)
+                left_out[column] = f"not finished (seed {seeds}), and --finished trains nothing"
+        if not cells:
+            raise ConfigError(f"{self.out}: expected a finished cell, found none; leave --finished out to make them")
+        return replace(self, cells=cells, left_out=left_out)
+
+    def with_weights(self) -> Plan:
+        """The grid with the weights of its bases here; without the SAM 2 column if its weights cannot be had.
+
+        Raises:
+            WeightsError: If other weights cannot be had, or the user named the base of SAM 2.
+        """
+        cells, left_out = dict(self.cells), dict(self.left_out)
+        for column, column_cells in self.cells.items():
+            wanted = {(cell.config.base, cell.config.weights) for cell in column_cells if cell.state() != "done"}
+            try:
+                for base, weights in wanted:
+                    weights_files(base, weights)
+            except WeightsError as error:
+                if column not in self.optional:
+                    raise
+                left_out[column] = f"its weights cannot be had here ({error})"
+                del cells[column]
+        return replace(self, cells=cells, left_out=left_out)
+
+    def make(self, progress: Progress) -> None:
+        """Make every cell that is missing, one after the other.
+
+        Raises:
+            SamTailorError: If a cell cannot be made; those before it are kept.
+        """
+        for cell in self.all_cells():
+            cell.make(progress)
+
+
+def lay_out(config: ReproduceConfig) -> Plan:
+    """Look at the data and say which cells an experiment has; nothing is written.
+
+    Raises:
+        ConfigError: If a setting is not as expected, or a cell's directory holds something else.
+        DataError: If the data set is another one.
+    """
+    experiment = load_experiment(config.what)
+    if config.data is None:
+        raise ConfigError(
+            f"data: expected --data with a folder of {experiment.own_data.title}, found none; docs/user-guide.md tells "
+            "how it is laid out"
+        )
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
+        raise ConfigError(f"seeds: expected different numbers from 0, found {config.seeds}")
+    dataset = open_dataset(Path(config.data))
+    if dataset.name is None or dataset.name not in experiment.datasets:
+        expected = " or ".join(source.title for source in experiment.datasets.values())
+        found = dataset.name or f"classes {', '.join(dataset.labels.names)}"
+        raise DataError(f"{config.data}: expected {expected} and its classes for {config.what}, found {found}")
+    base = find_base(config.base or experiment.base).name
+    schedule = experiment.schedule_for(dataset.name, base, Path(config.settings) if config.settings else None)
+    out = Path(config.out or Path("runs") / experiment.grid)
+    layout = _Layout(config, experiment.datasets[dataset.name].split, dataset, schedule, out)
+    cells: dict[Column, tuple[Cell, ...]] = {}
+    left_out: dict[Column, str] = {}
+    for column in [Column(name) for name in config.columns] or experiment.columns:
+        if not column.is_zero_shot:
+            cells[column] = layout.fits(column, base)
+        elif column.name == "sam":
+            cells[column] = layout.zero_shot(column, base, config.weights)
+        elif base == experiment.base or config.base2 or config.columns:
+            cells[column] = layout.zero_shot(column, config.base2 or experiment.base2, config.weights2)
+        else:
+            left_out[column] = f"no base of SAM 2 was named (--base2 {experiment.base2})"
+    is_sam2_wanted = bool(config.base2 or config.columns)
+    optional = frozenset(() if is_sam2_wanted else (column for column in cells if column.name == "sam2"))
+    grid = Plan(experiment, dataset, base, schedule, tuple(config.seeds), out, cells, left_out, optional)
+    for cell in grid.all_cells():
+        cell.state()  # refuses a directory that holds something else
+    return grid
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Makes the cells of a column."""
+
+    config: ReproduceConfig
+    split: Split
+    dataset: Dataset
+    schedule: Schedule
+    out: Path
+
+    def zero_shot(self, column: Column, base: str, weights: str | None) -> tuple[Cell, ...]:
+        """The one cell of a zero-shot column; it does not depend on the seed."""
+        if column.name == "sam2" and find_base(base).family != "sam2":
+            raise ConfigError(f"base2: expected a base of SAM 2, found {base}; samtailor models lists them")
+        settings = {
+            **self.schedule.baseline,
+            **self._places(column, 0),
+            "base": base,
+            "weights": weights,
+            "kind": "everything",
+            "split": self.split,
+        }
+        return (ZeroShot(column, from_plain(BaselineConfig, settings, "baseline")),)
+
+    def fits(self, column: Column, base: str) -> tuple[Cell, ...]:
+        """One cell for each seed."""
+        settings = {**self.schedule.train, **column.settings, "base": base, "weights": self.config.weights}
+        configs = [
+            from_plain(TrainConfig, {**settings, **self._places(column, seed), "seed": seed}, "train")
+            for seed in self.config.seeds
+        ]
+        return tuple(Fit.of(column, config, self.dataset) for config in configs)
+
+    def _places(self, column: Column, seed: int) -> dict[str, str]:
+        """Where a cell reads and writes, and computes."""
+        return {
+            "data": str(self.dataset.root.resolve()),
+            "out": str(self.out / column.cell / f"seed-{seed}"),
+            "device": self.config.device,
+        }

@@ -1,0 +1,133 @@
+"""Tables of an experiment: ours beside the published numbers, and the differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from samtailor.reporting.table import UNDEFINED, Table, decimal
+from samtailor.reproduction.columns import UPPER_BOUND
+from samtailor.reproduction.definition import AVERAGE, Experiment
+from samtailor.reproduction.results import RULE, ColumnResult, published_average
+
+
+@dataclass(frozen=True)
+class BesideReport:
+    """What was measured, and what the report says.
+
+    Attributes:
+        experiment: The table of the report.
+        results: Measured columns.
+    """
+
+    experiment: Experiment
+    results: tuple[ColumnResult, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Classes of the data."""
+        return self.results[0].names
+
+    @property
+    def rows(self) -> list[str]:
+        """Classes of the table: the report's in its order, then those that only the data has."""
+        published = list(self._published_rows)
+        return published + [name for name in self.names if name not in published]
+
+    @property
+    def shared(self) -> list[str]:
+        """Classes that the report and the data have."""
+        return [name for name in self._published_rows if name in self.names]
+
+    @property
+    def is_same_classes(self) -> bool:
+        """Whether report and data have the same classes."""
+        return set(self._published_rows) == set(self.names)
+
+    @property
+    def _published_rows(self) -> tuple[str, ...]:
+        first = next(iter(self.experiment.published.values()))
+        return tuple(name for name in first if name != AVERAGE)
+
+    def published(self, result: ColumnResult) -> Mapping[str, float]:
+        """The report's numbers of a column; none if it has no such column."""
+        return self.experiment.published.get(result.column.name, {})
+
+    def title(self, result: ColumnResult) -> str:
+        """Heading of a column; says of a zero-shot one that it is an upper bound."""
+        return f"{result.column.title}, {UPPER_BOUND}" if result.column.is_zero_shot else result.column.title
+
+    def scores(self) -> Table:
+        """One row per class: for each column the published number and ours."""
+        pairs = [(self.printed(name), self._class_cells(name)) for name in self.rows]
+        for label, names, background in self.means():
+            pairs.append((label, self._mean_cells(names, background)))
+        header = [
+            heading
+            for result in self.results
+            for heading in (f"{result.column.title}, published", f"{self.title(result)}: ours")
+        ]
+        scored = ". ".join(f"{result.column.title}: {result.scored}" for result in self.results)
+        notes = [f"{RULE} Scored: {scored}."]
+        if not self.is_same_classes:
+            notes.append(
+                f"Classes are matched by name; '{UNDEFINED}' where the report or the data has no such class. The means "
+                "over all classes are of different classes; those over the shared classes compare."
+            )
+        for result in self.results:
+            unseen = [name for name in self.names if np.isnan(result.of_class(name).mean)]
+            if unseen:
+                notes.append(
+                    f"{result.column.title}: no case has {', '.join(unseen)}; its means are of the other classes."
+                )
+        return Table(("class", *header), tuple((label, *cells) for label, cells in pairs), tuple(notes))
+
+    def differences(self) -> Table:
+        """One row per class: ours minus published, of the columns that the report has."""
+        results = [result for result in self.results if self.published(result)]
+        rows = []
+        for name in self.shared:
+            cells = [result.of_class(name).minus(self.published(result)[name]).signed() for result in results]
+            rows.append((self.printed(name), *cells))
+        for label, names, background in self.means():
+            published = [published_average(self.published(result), names, background) for result in results]
+            ours = [result.average(names, background) for result in results]
+            cells = [number.minus(other).signed() for number, other in zip(ours, published, strict=True)]
+            rows.append((label, *cells))
+        return Table(("class", *(self.title(result) for result in results)), tuple(rows))
+
+    def means(self) -> list[tuple[str, Sequence[str] | None, bool]]:
+        """Rows with means: label, classes that count (all if None), whether the background does."""
+        rows: list[tuple[str, Sequence[str] | None, bool]] = [
+            ("mean with background", None, True),
+            ("mean without background", None, False),
+        ]
+        if not self.is_same_classes:
+            count = len(self.shared)
+            rows.append((f"mean of the {count} shared classes, with background", self.shared, True))
+            rows.append((f"mean of the {count - 1} shared classes, without background", self.shared, False))
+        return rows
+
+    def printed(self, name: str) -> str:
+        """Our name of a class, and the report's where it differs."""
+        printed = self.experiment.printed.get(name)
+        return f"{name} ('{printed}')" if printed and printed.lower() != name else name
+
+    def _class_cells(self, name: str) -> list[str]:
+        return [
+            cell
+            for result in self.results
+            for cell in (decimal(self.published(result).get(name, float("nan"))), str(result.of_class(name)))
+        ]
+
+    def _mean_cells(self, names: Sequence[str] | None, background: bool) -> list[str]:
+        return [
+            cell
+            for result in self.results
+            for cell in (
+                decimal(published_average(self.published(result), names, background)),
+                str(result.average(names, background)),
+            )
+        ]

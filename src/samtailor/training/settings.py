@@ -1,0 +1,200 @@
+"""Settings of a training run: one dataclass is the command line, the YAML file and the resolved config."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from samtailor.inference.predict_settings import Precision
+from samtailor.recipes.recipe import RecipeName
+
+IntensityName = Literal["auto", "window", "percentile", "range"]
+
+
+@dataclass(frozen=True)
+class IntensityConfig:
+    """How file intensities become [0, 1].
+
+    Attributes:
+        kind: 'auto' takes the CT window for channels called CT, the full range for 8-bit pictures, percentiles
+            for everything else.
+        values: Level and width of the window, or low and high of range or percentile; the kind's default if None.
+    """
+
+    kind: IntensityName = "auto"
+    values: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of training images; probabilities in [0, 1].
+
+    Attributes:
+        flip: Axes that may be flipped: none where anatomy has a left and a right, both for views from above.
+        affine: Probability of a rotation, scaling and shift.
+        rotate: Largest rotation in degrees.
+        zoom: Largest relative change of size.
+        shift: Largest shift as a fraction of the image side.
+        intensity: Probability of each of: change of contrast, of brightness, Gaussian noise, Gaussian blur.
+    """
+
+    flip: Literal["auto", "none", "columns", "both"] = "auto"
+    affine: float = 0.5
+    rotate: float = 15.0
+    zoom: float = 0.15
+    shift: float = 0.05
+    intensity: float = 0.15
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """Which slices and crops are trained on.
+
+    Attributes:
+        image_size: Side of the square the network sees, in pixels; the base's own size if None.
+        field: Side, in pixels of the slice, of the square that is cropped and resized to `image_size`; a field
+            smaller than `image_size` enlarges. None: the whole slice. 'auto': the whole slice, but of pictures whose
+            longer side is more than four times `image_size` a crop of that size (224 for the scenes of GID-5).
+        empty: Slices (or crops) without foreground, as a fraction of those with; surplus is dropped.
+        rare: Probability that a crop is centred on a pixel of a foreground class (each class present equally
+            likely) rather than anywhere.
+        per_epoch: Training samples in an epoch; if None, one per slice, or where 'auto' has chosen crops, as many as
+            tile the training pictures, at most 2000.
+    """
+
+    image_size: int | None = None
+    field: int | Literal["auto"] | None = "auto"
+    empty: float = 0.2
+    rare: float = 0.7
+    per_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weighted sum of cross entropy and Dice (Eq. 2 of the report).
+
+    Attributes:
+        ce: Weight of the cross entropy, lambda 1.
+        dice: Weight of the Dice loss, lambda 2.
+        class_weights: Weights of the classes in the cross entropy; 'auto' computes them from the training data
+            (square root of the inverse frequency, at most 50); None weighs pixels equally.
+        batch_dice: Dice over all pixels of the batch, rather than per image.
+        resolution: 'low' takes the loss on the network's own logits, whose side is 4 cells for each of the image
+            embedding; 'full' enlarges them to the network's input first, which takes more memory.
+    """
+
+    ce: float = 0.3
+    dice: float = 0.7
+    class_weights: list[float] | Literal["auto"] | None = None
+    batch_dice: bool = True
+    resolution: Literal["low", "full"] = "low"
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW with linear warm-up and polynomial decay.
+
+    Attributes:
+        lr: Peak learning rate; if None, 1e-3 for LoRA and adapters, 3e-4 for the head alone, 1e-4 for everything.
+        weight_decay: Decoupled weight decay.
+        warmup: Fraction of all steps during which the rate rises linearly.
+        power: Exponent of the polynomial decay to zero.
+        clip: Largest gradient norm.
+        accumulate: Batches per optimiser step.
+    """
+
+    lr: float | None = None
+    weight_decay: float = 0.01
+    warmup: float = 0.05
+    power: float = 0.9
+    clip: float = 1.0
+    accumulate: int = 1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that determines a training run.
+
+    Attributes:
+        data: Labelled folder (nnU-Net layout, image folder, or a data set known by name as its publisher ships it).
+        out: Directory of the run; must not hold another run.
+        base: Base model, a name of the zoo.
+        weights: The base's weights: a file, a folder in transformers' format, or a hub name; the published ones,
+            fetched into the cache, if None.
+        recipe: Which parameters are adapted, and how.
+        rank: Rank of LoRA.
+        dora: LoRA also trains the length of every weight vector (DoRA).
+        rslora: LoRA's update is scaled by the square root of its rank (rsLoRA).
+        reduction: Width of a block over the width of its adapter's bottleneck.
+        scale: Factor of the adapter parallel to the MLP.
+        depth: Adapters also attend across neighbouring slices of a volume; a sample is then a group of slices.
+        last_blocks: Attention blocks of the image encoder that LoRA or adapters change, from its end; all if None.
+        cache_frozen: Compute what the blocks before the first adapted one give once, and keep it on disk (LoRA or
+            adapters, with `last_blocks`). Training samples are then windows of slices without augmentation.
+        prompt_fraction: Fraction of the training images that are prompted for one class with a box or points, rather
+            than segmented without a prompt, so that the fitted segmenter still takes prompts.
+        epochs: Passes over the training samples.
+        batch_size: Images per step.
+        seed: Seed of the split, the initial weights, the order of samples and the augmentation.
+        fold: Entry of splits_final.json (nnU-Net layout).
+        patience: Epochs without a better validation DSC after which training stops; never if None.
+        validate_every: Epochs between two validations on whole cases.
+        workers: Processes that prepare samples; 0 prepares them in the training process.
+        precision: 'auto' is bfloat16 where the device computes in it, float32 elsewhere.
+        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
+        device: 'auto' takes a GPU if there is one.
+        sampling: Which slices and crops are trained on.
+        intensity: How file intensities become [0, 1].
+        augment: Random changes of training images.
+        loss: Weights of the loss.
+        optim: Optimiser and schedule.
+    """
+
+    data: str
+    out: str
+    base: str = "lite-medsam"
+    weights: str | None = None
+    recipe: RecipeName = "lora"
+    rank: int = 4
+    dora: bool = False
+    rslora: bool = False
+    reduction: int = 4
+    scale: float = 0.5
+    depth: bool = False
+    last_blocks: int | None = None
+    cache_frozen: bool = False
+    prompt_fraction: float = 0.0
+    epochs: int = 20
+    batch_size: int = 4
+    seed: int = 0
+    fold: int = 0
+    patience: int | None = None
+    validate_every: int = 1
+    workers: int = 0
+    precision: Precision = "auto"
+    checkpointing: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    intensity: IntensityConfig = field(default_factory=IntensityConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether what the frozen part of the image encoder gives is computed once, and trained on."""
+        return self.cache_frozen or self.recipe == "head-only"
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values by name, as `config.yaml` holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, content: dict[str, Any]) -> TrainConfig:
+        """Inverse of `to_plain`."""
+        from jsonargparse import ArgumentParser
+
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(cls, "run")
+        config: TrainConfig = parser.instantiate(parser.parse_object({"run": content})).run
+        return config

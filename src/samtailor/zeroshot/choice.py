@@ -1,0 +1,96 @@
+"""The masks that a baseline takes for the classes of a slice, and what they share with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.labels import IGNORE
+from samtailor.zeroshot.rle import Runs
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A class's mask in one slice.
+
+    Attributes:
+        runs: The mask; empty where there was none to take.
+        both: Pixels in mask and class.
+        mask: Pixels of the mask, where the truth is known.
+        truth: Pixels of the class.
+    """
+
+    runs: Runs
+    both: int
+    mask: int
+    truth: int
+
+    @property
+    def dsc(self) -> float:
+        """Dice of mask and class."""
+        return 2 * self.both / max(self.mask + self.truth, 1)
+
+    @property
+    def iou(self) -> float:
+        """Intersection over union of mask and class."""
+        return self.both / max(self.mask + self.truth - self.both, 1)
+
+
+def classes_in(truth: NDArray[np.int16]) -> list[int]:
+    """Class indices present in a slice, (H, W)."""
+    return [int(k) for k in np.unique(truth) if k != IGNORE]
+
+
+def choose_best(masks: Sequence[Runs], truth: NDArray[np.int16]) -> dict[int, Choice]:
+    """For each class of a slice the mask with the highest Dice; of equals the first.
+
+    Args:
+        masks: Masks of the slice.
+        truth: Class indices, (H, W).
+    """
+    known = _counted(masks, truth != IGNORE)
+    choices: dict[int, Choice] = {}
+    for k in classes_in(truth):
+        pixels = int((truth == k).sum())
+        both = _counted(masks, truth == k)
+        dice = 2 * both / np.maximum(known + pixels, 1)
+        if len(masks) and dice.max() > 0:
+            best = int(dice.argmax())
+            choices[k] = Choice(masks[best], int(both[best]), int(known[best]), pixels)
+        else:
+            choices[k] = Choice(nothing(truth.shape), 0, 0, pixels)
+    return choices
+
+
+def choose(mask: Runs, k: int, truth: NDArray[np.int16]) -> Choice:
+    """A mask that was made for a class."""
+    both, known = _counted([mask], truth == k), _counted([mask], truth != IGNORE)
+    return Choice(mask, int(both[0]), int(known[0]), int((truth == k).sum()))
+
+
+def nothing(size: tuple[int, ...]) -> Runs:
+    """The empty mask of an image of (H, W)."""
+    return Runs((size[0], size[1]), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+def paint(choices: dict[int, Choice], size: tuple[int, int]) -> NDArray[np.int16]:
+    """One label map of masks that may overlap, large ones first; the background where no mask is.
+
+    Args:
+        choices: Mask of each class.
+        size: Rows and columns.
+    """
+    label = np.zeros(size, np.int16)
+    for k in sorted(choices, key=lambda k: -choices[k].runs.area):
+        label[choices[k].runs.to_mask()] = k
+    return label
+
+
+def _counted(masks: Sequence[Runs], region: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Pixels of each mask within a region (H, W), from one running sum."""
+    running = np.zeros(region.size + 1, np.int64)
+    np.cumsum(region.T.reshape(-1), out=running[1:])
+    return np.array([int((running[m.ends] - running[m.starts]).sum()) for m in masks], np.int64)

@@ -1,0 +1,176 @@
+"""One image, or a crop of it, encoded once and then asked for masks by prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from samtailor.models.sam import AnySizeSam
+from samtailor.models.sam2 import HieraSam
+from samtailor.models.shared_decoder import SharedDecoder
+from samtailor.zeroshot.crops import Crop
+from samtailor.zeroshot.image_input import InputRule
+from samtailor.zeroshot.upsampling import Upsampling
+
+_CPU_BATCH = 4
+"""Prompts at once on a CPU: what they need then stays in its cache."""
+_CLAMP = 32.0
+"""Largest logit of a mask that SAM 2 takes as a prompt."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A mask before it is enlarged.
+
+    Attributes:
+        logits: Low-resolution logits, (h, w).
+        iou: Predicted IoU.
+        prompt: Which prompt it comes from.
+    """
+
+    logits: Tensor
+    iou: float
+    prompt: int
+
+
+class PromptedImage:
+    """An encoded crop of an image."""
+
+    def __init__(
+        self, network: AnySizeSam | HieraSam, rule: InputRule, image: NDArray[Any], crop: Crop | None = None
+    ) -> None:
+        """Encode.
+
+        Args:
+            network: The base, in evaluation mode.
+            rule: How it wants its images.
+            image: Whole image, (H, W, 3), as `InputRule.stretched` gives it.
+            crop: The part that is shown to the network; all of it if None.
+        """
+        self.network = network
+        self.rule = rule
+        self.size = (image.shape[0], image.shape[1])
+        self.crop = crop or Crop(0, 0, image.shape[1], image.shape[0])
+        part = image[self.crop.top : self.crop.bottom, self.crop.left : self.crop.right]
+        device = network.prompt_encoder.no_mask_embed.weight.device
+        pixels = rule.tensor(part).to(device)
+        if isinstance(network, HieraSam):
+            finer, fine, embedding = network.get_image_embeddings(pixels)
+            self.features: tuple[Tensor, ...] = (embedding, finer, fine)
+        else:
+            network.set_image_size(rule.side)
+            self.features = (network.vision_encoder(pixels).last_hidden_state,)
+        self.positions = network.get_image_wide_positional_embeddings()
+        dense = network.prompt_encoder.no_mask_embed.weight[:, :, None, None]
+        self.decoder = SharedDecoder(network.mask_decoder, self.features, self.positions, dense)
+        self.device = device
+
+    def upsampling(self) -> Upsampling:
+        """How low-resolution masks become masks of the image."""
+        return self.rule.upsampling(self.crop, self.size, 4 * self.features[0].shape[2])
+
+    def embed(
+        self,
+        points: NDArray[np.float64] | None = None,
+        labels: NDArray[np.int32] | None = None,
+        boxes: NDArray[np.float64] | None = None,
+    ) -> Tensor:
+        """Prompts of B objects as tokens.
+
+        Args:
+            points: x and y in pixels of the crop, (B, P, 2).
+            labels: 1 on the object, 0 beside it, (B, P); all 1 if None.
+            boxes: Left, top, right, bottom in pixels of the crop, (B, 4).
+
+        Returns:
+            (B, tokens, C).
+        """
+        kinds = places = corners = None
+        if points is not None:
+            places = self.rule.places(points, self.crop)[None].to(self.device)
+            ones = np.ones(points.shape[:2], np.int32)
+            kinds = torch.from_numpy(ones if labels is None else labels)[None].to(self.device)
+        if boxes is not None:
+            corners = self.rule.places(boxes.reshape(-1, 2, 2), self.crop).reshape(1, -1, 4).to(self.device)
+        self.network.set_image_size(self.rule.side)
+        sparse: Tensor = self.network.prompt_encoder(places, kinds, corners, None)[0][0]
+        return sparse
+
+    @torch.inference_mode()
+    def candidates(self, sparse: Tensor, multimask: bool, least_iou: float = 0.0) -> list[Candidate]:
+        """Masks of prompts, without those that promise too little.
+
+        Args:
+            sparse: What `embed` gave.
+            multimask: Three masks for each prompt instead of one.
+            least_iou: Masks whose predicted IoU is not above are left out; up to 0 none is.
+        """
+        found: list[Candidate] = []
+        step = _CPU_BATCH if self.device.type == "cpu" else len(sparse)
+        for start in range(0, len(sparse), step):
+            decoded = self.decoder.transform(sparse[start : start + step])
+            scores = decoded.iou.cpu()
+            for prompt in range(len(scores)):
+                tokens = list(range(1, scores.shape[1])) if multimask else [0]
+                if not multimask and self.decoder.is_sam2:
+                    found += self._stable(decoded, scores[prompt], prompt, start, least_iou)
+                    continue
+                tokens = [token for token in tokens if least_iou <= 0 or scores[prompt, token] > least_iou]
+                if tokens:
+                    masks = self.decoder.masks(decoded, prompt, tokens)
+                    found += [
+                        Candidate(mask, float(scores[prompt, token]), start + prompt)
+                        for mask, token in zip(masks, tokens, strict=True)
+                    ]
+        return found
+
+    def _stable(self, decoded: Any, scores: Tensor, prompt: int, start: int, least_iou: float) -> list[Candidate]:
+        """SAM 2's single mask: its own where that is stable, otherwise the best of the three."""
+        decoder = self.network.mask_decoder
+        best = 1 + int(scores[1:].argmax())
+        if least_iou > 0 and not max(scores[0], scores[best]) > least_iou:
+            return []
+        delta = decoder.dynamic_multimask_stability_delta
+        mask = self.decoder.masks(decoded, prompt, [0])[0]
+        lower = int((mask > -delta).sum())
+        stability = float((mask > delta).sum()) / lower if lower else 1.0
+        token = 0
+        if decoder.dynamic_multimask_via_stability and stability < decoder.dynamic_multimask_stability_thresh:
+            token, mask = best, self.decoder.masks(decoded, prompt, [best])[0]
+        iou = float(scores[token])
+        return [] if least_iou > 0 and not iou > least_iou else [Candidate(mask, iou, start + prompt)]
+
+    @torch.inference_mode()
+    def again(self, sparse: Tensor, candidates: list[Candidate]) -> list[Candidate]:
+        """Each mask given to the decoder once more, with its prompt, for a single mask.
+
+        Args:
+            sparse: What `embed` gave.
+            candidates: What `candidates` made of it.
+        """
+        refined: list[Candidate] = []
+        step = _CPU_BATCH if self.device.type == "cpu" else 64
+        for start in range(0, len(candidates), step):
+            batch = candidates[start : start + step]
+            shown = torch.stack([candidate.logits for candidate in batch])[:, None]
+            shown = shown.clamp(-_CLAMP, _CLAMP) if self.decoder.is_sam2 else shown
+            prompts = torch.tensor([candidate.prompt for candidate in batch], device=self.device)
+            finer = {"high_resolution_features": [f.expand(len(batch), -1, -1, -1) for f in self.features[1:]]}
+            masks, scores, *_ = self.network.mask_decoder(
+                image_embeddings=self.features[0].expand(len(batch), -1, -1, -1),
+                image_positional_embeddings=self.positions.expand(len(batch), -1, -1, -1),
+                sparse_prompt_embeddings=sparse[prompts][:, None],
+                dense_prompt_embeddings=self.network.prompt_encoder.mask_embed(shown),
+                multimask_output=False,
+                **(finer if self.decoder.is_sam2 else {}),
+            )
+            refined += [
+                Candidate(mask, float(iou), candidate.prompt)
+                for mask, iou, candidate in zip(masks[:, 0, 0], scores[:, 0, 0], batch, strict=True)
+            ]
+        return refined

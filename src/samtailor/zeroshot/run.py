@@ -1,0 +1,296 @@
+"""Running a baseline over a data set: slice by slice, resumable, scored like any other result."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from samtailor.data.cache import CachedCase, SliceCache
+from samtailor.data.case import CaseFiles
+from samtailor.data.dataset import Dataset, open_dataset
+from samtailor.data.formats import mask_suffix, read_pixels, write_label
+from samtailor.errors import ConfigError, DataError
+from samtailor.evaluation.evaluate import cases_of_split, grid_of, protocol_of
+from samtailor.evaluation.grid import Grid
+from samtailor.evaluation.measure import measure_masks
+from samtailor.evaluation.predictions import write_results
+from samtailor.evaluation.scores import CaseScore, Scores
+from samtailor.files import atomic
+from samtailor.labels import IGNORE
+from samtailor.metrics.protocols import ProtocolName
+from samtailor.models.zoo import find_base, load_base
+from samtailor.reporting.view import View
+from samtailor.training.resolve import intensity_of, resolve_intensity
+from samtailor.zeroshot.choice import choose_best, paint
+from samtailor.zeroshot.generator import MaskGenerator
+from samtailor.zeroshot.image_input import InputRule
+from samtailor.zeroshot.prompted import prompt_classes
+from samtailor.zeroshot.settings import BaselineConfig
+from samtailor.zeroshot.state import SliceResult, load_score, save_score
+
+Progress = Callable[[float, int], None]
+"""Called with the number of slices done, the current one as a fraction, and the number of slices."""
+
+
+def baseline(config: BaselineConfig, progress: Progress | None = None) -> Scores:
+    """Score what a base finds without fitting, on a split of a labelled folder; goes on where it was interrupted.
+
+    Args:
+        config: All settings.
+        progress: Reports finished slices.
+
+    Returns:
+        The scores, an upper bound, as written to `config.out`.
+
+    Raises:
+        SamTailorError: If data, base, weights or settings are not as expected; nothing is written.
+    """
+    base = find_base(config.base)
+    InputRule.of(base, config.image_size)
+    dataset = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+    files = cases_of_split(dataset, config.split, {})
+    channels = len(dataset.channels)
+    if channels not in (1, 3):
+        raise DataError(f"{dataset.root}: expected images of one or three channels, found {channels}; choose channels")
+    config = replace(
+        config,
+        data=str(Path(config.data).resolve()),
+        intensity=resolve_intensity(config.intensity, dataset),
+        protocol=config.protocol or protocol_of(dataset),
+        **asdict(config.generator().for_base(base)),
+    )
+    work = _Work(config, dataset, SliceCache(dataset.labels, intensity_of(config.intensity), channels=channels))
+    _claim(work, files)
+    return work.finish(files, progress)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Slices of a case that are computed."""
+
+    file: CaseFiles
+    slices: list[int]
+
+
+class _Work:
+    """A baseline on disk."""
+
+    def __init__(self, config: BaselineConfig, dataset: Dataset, cache: SliceCache) -> None:
+        self.config = config
+        self.dataset = dataset
+        self.labels = dataset.labels
+        self.cache = cache
+        self.out = Path(config.out)
+        self.state = self.out / "state"
+        self._generator: MaskGenerator | None = None
+
+    @property
+    def generator(self) -> MaskGenerator:
+        """The base, loaded when it is first needed."""
+        from samtailor.inference.predictor import choose_device
+
+        if self._generator is None:
+            network = load_base(self.config.base, self.config.weights).to(choose_device(self.config.device))
+            base = find_base(self.config.base)
+            self._generator = MaskGenerator(network, base, self.config.generator(), self.config.image_size)
+        return self._generator
+
+    def finish(self, files: tuple[CaseFiles, ...], progress: Progress | None) -> Scores:
+        """Do what is left, write tables and figures."""
+        plans = self._plan(files)
+        total = sum(len(plan.slices) for plan in plans)
+        done = 0
+        scored: list[CaseScore] = []
+        for plan in plans:
+            scored.append(self._score(plan, _from(progress, done, total)))
+            done += len(plan.slices)
+        if progress is not None:
+            progress(total, total)
+        source: dict[str, Any] = {
+            "data": self.dataset.root.resolve().name,
+            "split": self.config.split,
+            "base": self.config.base,
+            "kind": self.config.kind,
+            "slices": self._which(total),
+        }
+        assert self.config.protocol is not None
+        scores = Scores(
+            self.labels,
+            self.config.protocol,
+            tuple(scored),
+            self.config.bootstrap,
+            self.config.seed,
+            f"{self.config.upper_bound} ({self._which(total)})",
+            source,
+        )
+        with atomic(self.out / "slices.csv") as scratch:
+            scratch.write_text(self._slice_table(plans, scores), encoding="utf-8")
+        write_results(scores, self.out, lambda index: View.load(self._case_state(plans[index].file, "view.npz")))
+        return scores
+
+    def _which(self, total: int) -> str:
+        """Which slices were computed, in words."""
+        what = "pictures" if self.dataset.pictures else "slices with foreground"
+        if self.config.slices is None:
+            return f"all {total} {what}"
+        return f"{total} {what} drawn with seed {self.config.seed}"
+
+    def _plan(self, files: tuple[CaseFiles, ...]) -> list[_Plan]:
+        """Slices with foreground of every case, all pictures, or a sample of them; cases without are left out."""
+        places: list[tuple[int, int]] = []
+        for number, file in enumerate(files):
+            counts = self.cache.load(file).counts
+            every = self.dataset.pictures
+            places += [(number, i) for i in range(len(counts)) if every or counts[i, 1:].any()]
+        if not places:
+            raise DataError(f"{self.dataset.root}: expected foreground in split '{self.config.split}', found none")
+        if self.config.slices is not None and self.config.slices < len(places):
+            random = np.random.default_rng(self.config.seed)
+            places = [places[i] for i in sorted(random.choice(len(places), self.config.slices, replace=False))]
+        chosen: dict[int, list[int]] = {}
+        for number, index in places:
+            chosen.setdefault(number, []).append(index)
+        return [_Plan(files[number], slices) for number, slices in chosen.items()]
+
+    def _score(self, plan: _Plan, report: Callable[[float], None]) -> CaseScore:
+        """Compute what is missing of a case, and score it."""
+        file = self._case_state(plan.file, "score.json")
+        if file.is_file():
+            return load_score(file)
+        case = self.cache.load(plan.file)
+        assert case.label is not None
+        results: list[SliceResult] = []
+        for index in plan.slices:
+            results.append(self._slice(case, index, _after(report, len(results))))
+        label = np.zeros(case.label.shape, np.int16)
+        for index, result in zip(plan.slices, results, strict=True):
+            label[index] = paint(result.choices, case.label.shape[1:])
+        self._write_label(plan.file, label)
+        View.of(case.image, label, case.label, case.spacing).save(self._case_state(plan.file, "view.npz"))
+        score = self._measure(case, plan, results)
+        save_score(score, file)
+        return score
+
+    def _measure(self, case: CachedCase, plan: _Plan, results: list[SliceResult]) -> CaseScore:
+        """Score of the chosen masks, each for itself, on the slices that were computed."""
+        assert case.label is not None
+        assert self.config.protocol is not None
+        sampled = self.config.slices is not None and not self.dataset.pictures
+        shown = plan.slices if sampled else range(len(case.label))
+        truth = np.array(case.label[list(shown)])
+        places = {index: place for place, index in enumerate(shown)}
+        if not sampled:
+            for index in set(range(len(truth))) - set(plan.slices):
+                truth[index] = IGNORE  # nothing was asked of slices without foreground
+        masks: dict[int, NDArray[np.bool_]] = {}
+        for index, result in zip(plan.slices, results, strict=True):
+            for k, choice in result.choices.items():
+                masks.setdefault(k, np.zeros(truth.shape, np.bool_))[places[index]] = choice.runs.to_mask()
+        grid = Grid.of_spacing(None, len(truth)) if sampled else grid_of(plan.file)
+        protocol: ProtocolName = self.config.protocol
+        score = measure_masks(case.name, truth, masks, self.labels, protocol, grid)
+        # Slices drawn from a volume have no surfaces between them.
+        return replace(score, surface={}) if sampled else score
+
+    def _slice(self, case: CachedCase, index: int, report: Callable[[float], None]) -> SliceResult:
+        """The masks of one slice, computed if they are not on disk."""
+        path = self.state / case.name / f"{index:05d}.npz"
+        if path.is_file():
+            return SliceResult.load(path)
+        assert case.label is not None
+        start = time.perf_counter()
+        truth = np.asarray(case.label[index])
+        image = as_bytes(np.asarray(case.image[index]))
+        if self.config.kind == "everything":
+            records = self.generator.generate(image, lambda done, total: report(done / total))
+            result = SliceResult(choose_best([record.runs for record in records], truth), len(records), 0.0)
+        else:
+            seed = (self.config.seed, case.name, index)
+            choices = prompt_classes(self.generator, image, truth, self.config.kind, self.config.points, seed)
+            result = SliceResult(choices, len(choices), 0.0)
+        result = replace(result, seconds=time.perf_counter() - start)
+        result.save(path)
+        report(1)
+        return result
+
+    def _write_label(self, file: CaseFiles, label: NDArray[np.int16]) -> None:
+        """The chosen masks as one label map in the geometry of the image."""
+        geometry = read_pixels(file.images)[1]
+        write_label(self.out / "predictions" / f"{file.name}{mask_suffix(geometry)}", label, geometry, self.labels)
+
+    def _case_state(self, file: CaseFiles, name: str) -> Path:
+        folder = self.state / file.name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+    def _slice_table(self, plans: list[_Plan], scores: Scores) -> str:
+        """One line per slice and class."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        columns = ("dsc", "iou", "truth_pixels", "mask_pixels", "overlap_pixels", "masks", "seconds", "upper_bound")
+        writer.writerow(("case", "slice", "class", *columns))
+        for plan in plans:
+            for index in plan.slices:
+                result = SliceResult.load(self.state / plan.file.name / f"{index:05d}.npz")
+                for k, choice in sorted(result.choices.items()):
+                    counts = (choice.truth, choice.mask, choice.both, result.masks, f"{result.seconds:.2f}")
+                    place = (plan.file.name, index, self.labels.names[k])
+                    writer.writerow((*place, f"{choice.dsc:.6f}", f"{choice.iou:.6f}", *counts, scores.upper_bound))
+        return text.getvalue()
+
+
+def as_bytes(image: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """A slice in [0, 1], (C, H, W), as the 8-bit colours that the authors' code takes, (H, W, 3)."""
+    levels = np.rint(image.astype(np.float32) * 255).astype(np.uint8)
+    picture = np.moveaxis(levels, 0, -1)
+    return np.ascontiguousarray(picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2))
+
+
+def _claim(work: _Work, files: tuple[CaseFiles, ...]) -> None:
+    """Write the settings into the folder, or refuse a folder that holds something else.
+
+    Raises:
+        ConfigError: If it holds a baseline with other settings, or anything else.
+    """
+    settings = asdict(work.config)
+    # Neither where it lies nor what computes it changes the results.
+    settings = {name: value for name, value in settings.items() if name not in ("out", "device")}
+    settings["cases"] = [file.name for file in files]
+    settings["fingerprint"] = work.dataset.fingerprint()
+    text = yaml.safe_dump(settings, sort_keys=False)
+    file = work.out / "config.yaml"
+    if not file.is_file():
+        if work.out.exists() and any(work.out.iterdir()):
+            raise ConfigError(f"out: expected a new or empty folder, found files in {work.out}; name another one")
+        with atomic(file) as scratch:
+            scratch.write_text(text)
+        return
+    found = yaml.safe_load(file.read_text())
+    wanted = yaml.safe_load(text)
+    if found != wanted:
+        changed = [k for k in {**found, **wanted} if found.get(k) != wanted.get(k)]
+        raise ConfigError(
+            f"out: expected a new folder, or the same settings as in {file}; found other {', '.join(changed)}; "
+            "name another folder"
+        )
+
+
+def _after(report: Callable[[float], None], done: int) -> Callable[[float], None]:
+    """Progress within one slice as progress within its case."""
+    return lambda part: report(done + part)
+
+
+def _from(progress: Progress | None, done: int, total: int) -> Callable[[float], None]:
+    """Progress within one case as progress of the whole."""
+    if progress is None:
+        return lambda slices: None
+    return lambda slices: progress(done + slices, total)

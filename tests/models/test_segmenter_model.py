@@ -1,0 +1,103 @@
+"""The segmenter on disk: small, complete, and clear about what does not fit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from samtailor.data.intensity import CTWindow, Percentile
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import SamTailorError, WeightsError
+from samtailor.labels import LabelSpace
+from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.zoo import Base
+from samtailor.recipes.recipe import LoRA
+from tests.tiny_base import build
+
+LABELS = LabelSpace(("background", "liver"), (0, 7), ((0, 0, 0), (1, 2, 3)), ignore_id=255)
+PREPROCESSING = Preprocessing(CTWindow(40, 400), 32, 48, 1)
+
+
+@pytest.fixture
+def saved(tiny_base: Base, tmp_path: Path) -> Path:
+    SegmenterModel.create(tiny_base.name, LoRA(rank=2), LABELS, PREPROCESSING).save(tmp_path / "segmenter")
+    return tmp_path / "segmenter"
+
+
+def test_everything_that_prediction_needs_comes_back(saved: Path) -> None:
+    segmenter = SegmenterModel.load(saved)
+    assert segmenter.labels == LABELS
+    assert segmenter.preprocessing == PREPROCESSING
+    assert segmenter.recipe == LoRA(rank=2)
+    assert not segmenter.training
+    assert not list(saved.glob(".*"))
+
+
+def test_the_description_names_base_checksum_and_libraries(saved: Path) -> None:
+    content = json.loads((saved / "segmenter.json").read_text())
+    assert content["base"]["base"] == "tiny-sam"
+    assert len(content["base"]["sha256"]) == 64
+    assert {"samtailor", "torch", "transformers", "peft"} <= content["libraries"].keys()
+
+
+def test_only_what_was_trained_is_stored(saved: Path) -> None:
+    segmenter = SegmenterModel.load(saved)
+    trained = sum(p.numel() for p in segmenter.parameters() if p.requires_grad)
+    assert (saved / "weights.safetensors").stat().st_size < 4 * trained + 50_000
+
+
+def test_a_truncated_file_is_a_clear_error(saved: Path) -> None:
+    file = saved / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match=r"weights\.safetensors: expected the trained parameters"):
+        SegmenterModel.load(saved)
+
+
+def test_a_missing_file_is_a_clear_error(saved: Path) -> None:
+    (saved / "weights.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"weights\.safetensors: expected the trained parameters"):
+        SegmenterModel.load(saved)
+
+
+def test_parameters_of_another_recipe_are_refused_by_name(saved: Path, tiny_base: Base, tmp_path: Path) -> None:
+    SegmenterModel.create(tiny_base.name, LoRA(rank=3), LABELS, PREPROCESSING).save(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "weights.safetensors", saved / "weights.safetensors")
+    with pytest.raises(WeightsError, match=r"missing, unexpected or of another shape.*lora_A"):
+        SegmenterModel.load(saved)
+
+
+def test_an_unknown_version_is_refused(saved: Path) -> None:
+    content = json.loads((saved / "segmenter.json").read_text())
+    (saved / "segmenter.json").write_text(json.dumps(content | {"format": 99}))
+    with pytest.raises(WeightsError, match="expected format 1, found 99"):
+        SegmenterModel.load(saved)
+
+
+def test_other_base_weights_are_refused(saved: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.pth"
+    torch.manual_seed(5)
+    torch.save(build("tiny-vit").state_dict(), other)
+    with pytest.raises(WeightsError, match="expected the weights of tiny-sam with sha256"):
+        SegmenterModel.load(saved, weights=other)
+
+
+def test_a_missing_base_is_refused(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"expected a weights file .*found nothing"):
+        SegmenterModel.load(saved, weights=tmp_path / "none.pth")
+
+
+def test_a_base_the_zoo_does_not_have_is_refused(saved: Path) -> None:
+    content = json.loads((saved / "segmenter.json").read_text())
+    content["base"]["base"] = "sam-vit-z"
+    (saved / "segmenter.json").write_text(json.dumps(content))
+    with pytest.raises(SamTailorError, match="base: expected one of"):
+        SegmenterModel.load(saved)
+
+
+def test_preprocessing_survives_json() -> None:
+    for preprocessing in (PREPROCESSING, Preprocessing(Percentile(1, 99), 64, None, 3)):
+        assert Preprocessing.from_json(json.loads(json.dumps(preprocessing.to_json()))) == preprocessing

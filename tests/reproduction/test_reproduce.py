@@ -1,0 +1,226 @@
+"""A grid is made once, goes on after an interruption, and ends in a page that says what it shows."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from samtailor.cli import main
+from samtailor.errors import ConfigError, DataError
+from samtailor.models.zoo import Base
+from samtailor.reproduction.cells import Fit, require_idle
+from samtailor.reproduction.columns import UPPER_BOUND
+from samtailor.reproduction.plan import lay_out
+from samtailor.reproduction.reproduce import reproduce
+from samtailor.reproduction.settings import ReproduceConfig
+from samtailor.runs import Run
+from tests.reproduction import miniatures
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Miniatures and schedule in one folder."""
+    root = tmp_path_factory.mktemp("experiments")
+    miniatures.gid5(root / "gid5")
+    miniatures.btcv(root / "btcv")
+    miniatures.schedule(root / "settings.yaml")
+    return root
+
+
+def config(place: Path, base: Base, columns: list[str], **settings: object) -> ReproduceConfig:
+    """Table 5 on the miniature."""
+    given = {"what": "table5", "data": str(place / "gid5"), "out": str(place / "out"), **settings}
+    own = str(place / "settings.yaml")
+    return ReproduceConfig(base=base.name, columns=columns, settings=own, **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def page(place: Path, tiny_base: Base) -> Path:
+    """The page of a small table 5: zero-shot, and LoRA with two seeds."""
+    return reproduce(config(place, tiny_base, ["sam", "lora-4"], seeds=[0, 1]))
+
+
+def times(folder: Path, pattern: str) -> dict[Path, int]:
+    """When each file was written."""
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob(pattern))}
+
+
+def test_each_cell_is_a_normal_run(page: Path, place: Path) -> None:
+    for seed in (0, 1):
+        run = place / "out" / "lora-4" / f"seed-{seed}"
+        assert (run / "segmenter" / "segmenter.json").is_file()
+        assert (run / "evaluation" / "test" / "metrics.json").is_file()
+        assert (run / "evaluation" / "test-remote-sensing" / "metrics.json").is_file()
+        assert len(list((run / "evaluation" / "test" / "predictions").iterdir())) == 2
+    assert (place / "out" / "oracle" / "seed-0" / "metrics.json").is_file()
+
+
+def test_the_page_shows_the_report_beside_ours(page: Path) -> None:
+    text = page.read_text()
+    assert text.startswith("# Table 5 of the report, measured again with tiny-sam (the report: sam-vit-b on GID")
+    for published in ("0.1059", "0.8367", "0.6646", "0.5478", "0.4080", "+0.1398"):
+        assert published in text
+    assert "Mean ± standard deviation over the seeds 0, 1" in text
+    assert re.search(r"built-up \('Buildings'\) .*\d ± \d", text)
+    assert "mean F1" in text
+    assert "SAM LoRA (r=4), tiny-sam, seed 1" in text  # parameters and wall time
+    assert "5,119,139" in text
+
+
+def test_zero_shot_is_called_an_upper_bound_everywhere(page: Path) -> None:
+    text = page.read_text()
+    for table in [
+        line for line in text.splitlines() if line.startswith("| class") and re.search(r"\| +SAM[, (]", line)
+    ]:
+        assert UPPER_BOUND in table
+    captions = [line for line in text.splitlines() if line.startswith("![")]
+    assert captions
+    assert all(UPPER_BOUND in caption and (page.parent / caption.split("](")[1][:-1]).is_file() for caption in captions)
+
+
+def test_the_html_page_is_whole(page: Path) -> None:
+    html = page.with_suffix(".html").read_text()
+    assert html.count("data:image/png;base64,") == page.read_text().count("![")
+    assert UPPER_BOUND in html
+    assert "0.5478" in html
+
+
+def test_nothing_is_done_twice(page: Path, place: Path, tiny_base: Base) -> None:
+    kinds = ("*.ckpt", "metrics.json", "slices.csv", "tile_*.png", "weights.safetensors")
+    before = {kind: times(place / "out", kind) for kind in kinds}
+    assert all(before.values())
+    reproduce(config(place, tiny_base, ["sam", "lora-4"], seeds=[0, 1]))
+    assert {kind: times(place / "out", kind) for kind in kinds} == before
+
+
+def test_an_interrupted_cell_is_resumed(page: Path, place: Path, tiny_base: Base, tmp_path: Path) -> None:
+    grid = lay_out(config(place, tiny_base, ["lora-4"], out=str(tmp_path)))
+    (cell,) = grid.fits
+    assert cell.state() == "missing"
+    cell.run.write_config(cell.config.to_plain())  # as a training leaves it that is killed in its first epoch
+    cell.run.write_dataset(Run(place / "out" / "lora-4" / "seed-0").read_dataset())
+    assert cell.state() == "interrupted"
+    grid.make(lambda what, done, total: None)
+    assert cell.state() == "done"
+    with (place / "out" / "lora-4" / "seed-0" / "metrics.csv").open() as stream:
+        expected = [row["loss"] for row in csv.DictReader(stream)]
+    assert [row["loss"] for row in cell.run.history()] == expected
+
+
+def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
+    program = f"f = open({str(tmp_path / 'events')!r}, 'w'); print('open', flush=True); input()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(ConfigError, match=f"files open in process {process.pid}"):
+            require_idle(tmp_path)
+        process.communicate("\n")
+    require_idle(tmp_path)
+
+
+def test_another_training_in_the_place_of_a_cell_is_refused(page: Path, place: Path, tiny_base: Base) -> None:
+    other = place / "other.yaml"
+    other.write_text((place / "settings.yaml").read_text().replace("epochs: 1", "epochs: 2"))
+    wrong = ReproduceConfig(
+        "table5",
+        str(place / "gid5"),
+        tiny_base.name,
+        columns=["lora-4"],
+        out=str(place / "out"),
+        settings=str(other),
+    )
+    with pytest.raises(ConfigError, match=r"lora-4/seed-0: expected a training.*epochs: expected 2, found 1"):
+        reproduce(wrong)
+
+
+def test_other_zero_shot_settings_are_refused(page: Path, place: Path, tiny_base: Base) -> None:
+    other = place / "more_points.yaml"
+    other.write_text((place / "settings.yaml").read_text().replace("points_per_side: 2", "points_per_side: 3"))
+    with pytest.raises(ConfigError, match=r"oracle/seed-0.*points_per_side: expected 3, found 2"):
+        lay_out(
+            ReproduceConfig(
+                "table5",
+                str(place / "gid5"),
+                tiny_base.name,
+                columns=["sam"],
+                out=str(place / "out"),
+                settings=str(other),
+            )
+        )
+
+
+def test_other_data_is_refused_before_anything_is_written(place: Path, tiny_base: Base, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected SIRST and its classes for table6, found gid5"):
+        reproduce(config(place, tiny_base, ["sam"], what="table6", out=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_finished_trains_nothing(page: Path, place: Path, tiny_base: Base, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a finished cell, found none"):
+        reproduce(config(place, tiny_base, ["lora-4"], finished=True, out=str(tmp_path / "none")))
+    assert not (tmp_path / "none").exists()
+    text = reproduce(config(place, tiny_base, ["lora-4", "adapter"], finished=True)).read_text()
+    assert "Without SAM Adapter: not finished (seed 0)" in text
+    assert "One seed (0)" in text
+    assert not (place / "out" / "adapter").exists()
+
+
+def test_a_figure_of_other_data_says_so(place: Path, tiny_base: Base) -> None:
+    settings = {"what": "figure5", "data": str(place / "btcv"), "out": str(place / "btcv-out")}
+    text = reproduce(config(place, tiny_base, ["sam", "lora-4"], **settings)).read_text()
+    assert text.startswith(
+        "# Figure 5 of the report, measured again with tiny-sam on BTCV (the report: sam-vit-b on FLARE22)"
+    )
+    assert "The data is BTCV and not FLARE22" in text
+    assert text.index("## Pictures") < text.index("## DSC on split 'val' of BTCV")
+    assert "slice 2 of 5" in text or "slice 3 of 5" in text or "slice 4 of 5" in text
+    assert "portal and splenic veins" in text
+
+
+def test_the_cells_are_listed_first(
+    page: Path, place: Path, tiny_base: Base, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["reproduce", "table5", "--data", str(place / "gid5"), "--base", tiny_base.name, "--seeds", "0", "2"]
+    arguments += ["--settings", str(place / "settings.yaml"), "--out", str(place / "out"), "--dry_run"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"lora-4/seed-0 .* done ", printed)
+    assert re.search(r"lora-4/seed-2 .* missing ", printed)
+    assert "trainings to do: 3" in printed
+    assert "Without SAM2: no base of SAM 2 was named (--base2 sam2.1-hiera-large)" in printed
+    assert not (place / "out" / "adapter").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["table5"], "data: expected --data with a folder of GID"),
+        (["table5", "--data", "{gid5}", "--seeds", "1", "1"], "seeds: expected different numbers"),
+        (["table5", "--data", "{gid5}", "--columns", "sam3"], "columns: expected sam, sam2, adapter"),
+        (
+            ["table5", "--data", "{gid5}", "--base2", "lite-medsam"],
+            "base2: expected a base of SAM 2, found lite-med",
+        ),
+        (["table9"], "table1"),
+    ],
+)
+def test_mistakes_are_answered_before_anything_happens(
+    place: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    filled = [argument.format(gid5=place / "gid5") for argument in arguments]
+    assert main(["reproduce", *filled, "--out", str(place / "nowhere")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (place / "nowhere").exists()
+
+
+def test_a_fit_knows_how_far_it_is(place: Path, tiny_base: Base) -> None:
+    (cell,) = lay_out(config(place, tiny_base, ["adapter"])).fits
+    assert isinstance(cell, Fit)
+    assert cell.detail() == "1 epochs to train"
+    assert cell.seconds == 0
