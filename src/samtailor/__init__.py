@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from samtailor.data.check import CheckReport
     from samtailor.data.dataset import Split
-    from samtailor.evaluation.comparison.compare import Comparison
+    from samtailor.evaluation.comparison.paired import Comparison
     from samtailor.evaluation.scores import Scores
     from samtailor.inference.predict import PredictReport
     from samtailor.inference.predict_settings import Precision

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from samtailor.evaluation.bootstrap import percentile_interval, resample
+from samtailor.evaluation.metrics_json import to_json
 from tests.evaluation.examples import FIRST, SECOND, case, scores
 
 
@@ -110,7 +111,7 @@ def test_an_interval_covers_the_middle_95_percent() -> None:
 
 
 def test_json_holds_protocol_cases_means_and_intervals() -> None:
-    content = json.loads(json.dumps(scores(resamples=200, seed=5).to_json(), allow_nan=False))
+    content = json.loads(json.dumps(to_json(scores(resamples=200, seed=5)), allow_nan=False))
     assert (content["protocol"], content["upper_bound"], content["overall"]) == ("nnunet", None, {})
     assert content["rules"]["empty_rule"] == "nnunet"
     assert "left out of the means" in content["rules"]["description"]

@@ -108,7 +108,7 @@ def test_an_interrupted_cell_is_resumed(page: Path, place: Path, tiny_base: Base
     grid.make(lambda what, done, total: None)
     assert cell.state() == "done"
     with (place / "out" / "lora-4" / "seed-0" / "metrics.csv").open() as stream:
-        expected = [row["loss"] for row in csv.DictReader(stream)]
+        expected = [float(row["loss"]) for row in csv.DictReader(stream)]
     assert [row["loss"] for row in cell.run.history()] == expected
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from samtailor.data.dataset import Dataset, open_dataset
+from samtailor.data.intensity import IntensityConfig
 from samtailor.errors import ConfigError
 from samtailor.recipes.recipe import RecipeName
 from samtailor.training.resolve import resolve
-from samtailor.training.settings import IntensityConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.settings import LossConfig, OptimConfig, SamplingConfig, TrainConfig
 
 CONFIG = TrainConfig(data="data", out="out")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.chunks import blocks
+from samtailor.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,56 @@ Intensity = CTWindow | Range | Percentile
 
 KINDS: dict[str, type[Intensity]] = {"window": CTWindow, "range": Range, "percentile": Percentile}
 """The ways of scaling, by their names in settings and files."""
+
+
+IntensityName = Literal["auto", "window", "percentile", "range"]
+
+
+@dataclass(frozen=True)
+class IntensityConfig:
+    """How file intensities become [0, 1].
+
+    Attributes:
+        kind: 'auto' takes the CT window for channels called CT, the full range for 8-bit pictures, percentiles
+            for everything else.
+        values: Level and width of the window, or low and high of range or percentile; the kind's default if None.
+    """
+
+    kind: IntensityName = "auto"
+    values: tuple[float, float] | None = None
+
+
+def resolve_intensity(config: IntensityConfig, bits: int | None, channels: Sequence[str]) -> IntensityConfig:
+    """The kind the data suggest, and the kind's own values.
+
+    Args:
+        config: What the user set.
+        bits: Bits per channel of pictures; None for volumes.
+        channels: Names of the channels.
+
+    Raises:
+        ConfigError: If the values make no range.
+    """
+    kind = config.kind
+    if kind == "auto":
+        if bits == 8:
+            kind = "range"
+        elif {channel.upper() for channel in channels} == {"CT"}:
+            kind = "window"
+        else:
+            kind = "percentile"
+    values = config.values or tuple(vars(KINDS[kind]()).values())
+    if kind == "window" and values[1] <= 0:
+        raise ConfigError(f"intensity.values: expected a width above 0, found {values[1]}")
+    if kind != "window" and values[0] >= values[1]:
+        raise ConfigError(f"intensity.values: expected low < high, found {list(values)}")
+    return IntensityConfig(kind, values)
+
+
+def intensity_of(config: IntensityConfig) -> Intensity:
+    """Intensity scaling of a resolved config."""
+    assert config.values is not None
+    return KINDS[config.kind](*config.values)
 
 
 def scale(image: NDArray[Any], intensity: Intensity) -> NDArray[np.float16]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.measure import measure
+from samtailor.evaluation.metrics_json import to_json
 from samtailor.evaluation.scores import CaseScore, Scores
 from samtailor.evaluation.tables import to_csv, to_markdown
 from samtailor.files import atomic
@@ -155,7 +156,7 @@ def telling_cases(scores: Scores) -> dict[str, int]:
 def write_tables(scores: Scores, out: Path) -> None:
     """Write metrics.json, metrics.csv and metrics.md, each complete or not at all."""
     contents = {
-        "metrics.json": json.dumps(scores.to_json(), indent=1, allow_nan=False),
+        "metrics.json": json.dumps(to_json(scores), indent=1, allow_nan=False),
         "metrics.csv": to_csv(scores),
         "metrics.md": to_markdown(scores),
     }

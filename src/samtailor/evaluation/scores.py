@@ -227,12 +227,6 @@ class Scores:
         overall = (known.any(axis=1).sum(), known[:, 1:].any(axis=1).sum())
         return np.concatenate([known.sum(axis=0), overall])
 
-    def to_json(self) -> dict[str, Any]:
-        """Content of `metrics.json`: plain values, None for NaN and for intervals that are not defined."""
-        from samtailor.evaluation.metrics_json import to_json
-
-        return to_json(self)
-
 
 def _means(values: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mean of each column of (N, M) over each draw of rows (B, N), without NaN, (B, M)."""

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.scaled import Scaled
-
 _LONGEST = 2048  # pixels of a side: figures are smaller, and drawing a scene of 6800 x 7200 takes minutes and gigabytes
+
+
+class Slices(Protocol):
+    """Slices in [0, 1], (S, C, H, W), that are computed where they are looked at, or an array of them."""
+
+    def __getitem__(self, part: Any, /) -> Any:
+        """A part, which NumPy can make an array of."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class View:
     @classmethod
     def of(
         cls,
-        image: NDArray[Any] | Scaled,
+        image: Slices,
         prediction: NDArray[np.int16],
         truth: NDArray[np.int16] | None = None,
         spacing: tuple[float, float, float] | None = None,

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from samtailor.data.dataset import Dataset
-from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range
+from samtailor.data.intensity import intensity_of, resolve_intensity
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import find_base
 from samtailor.recipes.recipe import Recipe, RecipeName, make_recipe
-from samtailor.training.settings import IntensityConfig, SamplingConfig, TrainConfig
+from samtailor.training.settings import SamplingConfig, TrainConfig
 
 # The decoder's transformer normalises after its residuals and does not bear large steps: where it is trained itself,
 # 1e-3 learned far slower than 3e-4.
@@ -74,7 +74,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         data=str(Path(config.data).resolve()),
         validate_every=min(config.validate_every, config.epochs),
         sampling=_resolve_sampling(replace(config.sampling, image_size=image_size), dataset),
-        intensity=resolve_intensity(config.intensity, dataset),
+        intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),
         augment=replace(config.augment, flip=flip),
         optim=replace(config.optim, lr=lr),
     )
@@ -113,37 +113,6 @@ def _resolve_sampling(config: SamplingConfig, dataset: Dataset) -> SamplingConfi
     tiles = math.prod(math.ceil(length / side) for length in dataset.largest)
     pictures = len(dataset.splits.get("train", dataset.cases))
     return replace(config, field=side, per_epoch=min(tiles * pictures, _MOST_PER_EPOCH))
-
-
-def resolve_intensity(config: IntensityConfig, dataset: Dataset) -> IntensityConfig:
-    """The kind the data suggest, and the kind's own values."""
-    kind = config.kind
-    if kind == "auto":
-        if dataset.bits == 8:
-            kind = "range"
-        elif {channel.upper() for channel in dataset.channels} == {"CT"}:
-            kind = "window"
-        else:
-            kind = "percentile"
-    defaults = {"window": CTWindow(), "range": Range(), "percentile": Percentile()}
-    values = config.values or tuple(vars(defaults[kind]).values())
-    if kind == "window" and values[1] <= 0:
-        raise ConfigError(f"intensity.values: expected a width above 0, found {values[1]}")
-    if kind != "window" and values[0] >= values[1]:
-        raise ConfigError(f"intensity.values: expected low < high, found {list(values)}")
-    return IntensityConfig(kind, values)
-
-
-def intensity_of(config: IntensityConfig) -> Intensity:
-    """Intensity scaling of a resolved config."""
-    assert config.values is not None
-    match config.kind:
-        case "window":
-            return CTWindow(*config.values)
-        case "range":
-            return Range(*config.values)
-        case _:
-            return Percentile(*config.values)
 
 
 def preprocessing_of(config: TrainConfig, channels: int) -> Preprocessing:

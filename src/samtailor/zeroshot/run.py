@@ -18,6 +18,7 @@ from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.data.formats import mask_suffix, read_pixels, write_label
+from samtailor.data.intensity import intensity_of, resolve_intensity
 from samtailor.errors import ConfigError, DataError
 from samtailor.evaluation.evaluate import cases_of_split, grid_of, protocol_of
 from samtailor.evaluation.grid import Grid
@@ -29,7 +30,6 @@ from samtailor.labels import IGNORE
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.models.zoo import find_base, load_base
 from samtailor.reporting.view import View
-from samtailor.training.resolve import intensity_of, resolve_intensity
 from samtailor.zeroshot.choice import choose_best, paint
 from samtailor.zeroshot.generator import MaskGenerator
 from samtailor.zeroshot.image_input import InputRule
@@ -64,7 +64,7 @@ def baseline(config: BaselineConfig, progress: Progress | None = None) -> Scores
     config = replace(
         config,
         data=str(Path(config.data).resolve()),
-        intensity=resolve_intensity(config.intensity, dataset),
+        intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),
         protocol=config.protocol or protocol_of(dataset),
         **asdict(config.generator().for_base(base)),
     )

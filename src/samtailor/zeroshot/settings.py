@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from samtailor.data.intensity import IntensityConfig
 from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName
-from samtailor.training.settings import IntensityConfig
 from samtailor.zeroshot.generator_settings import GeneratorSettings
 
 Kind = Literal["everything", "box", "point", "points"]

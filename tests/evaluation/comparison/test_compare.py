@@ -12,8 +12,9 @@ from scipy.stats import wilcoxon
 import samtailor
 from samtailor.cli import main
 from samtailor.evaluation.bootstrap import resample
-from samtailor.evaluation.comparison.compare import MEAN, compare
+from samtailor.evaluation.comparison.compare import compare
 from samtailor.evaluation.comparison.page import pair_table, results_table, verdict
+from samtailor.evaluation.comparison.paired import MEAN
 from samtailor.evaluation.predictions import write_tables
 from tests.evaluation.comparison.files import ORACLE, Values, write
 from tests.evaluation.examples import scores

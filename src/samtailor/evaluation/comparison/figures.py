@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from samtailor.evaluation.comparison.compare import LOWER_IS_BETTER, MEAN, Comparison, metric_title
+from samtailor.evaluation.comparison.paired import LOWER_IS_BETTER, MEAN, Comparison, metric_title
 from samtailor.reporting.figures import Colour, draw_box
 
 _WIDTH = 8.0  # inches

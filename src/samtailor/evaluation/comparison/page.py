@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from samtailor.evaluation.comparison.compare import (
+from samtailor.evaluation.comparison.figures import case_figure, class_figure
+from samtailor.evaluation.comparison.paired import (
     LOWER_IS_BETTER,
     MEAN,
     Comparison,
@@ -17,7 +18,6 @@ from samtailor.evaluation.comparison.compare import (
     PairedDifference,
     metric_title,
 )
-from samtailor.evaluation.comparison.figures import case_figure, class_figure
 from samtailor.evaluation.comparison.statistics import ALPHA, EXACT_PAIRS, least_pairs, smallest_p
 from samtailor.evaluation.tables import interval
 from samtailor.files import atomic
