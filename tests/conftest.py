@@ -12,6 +12,7 @@ import pytest
 from samtailor.files import cache_home
 from samtailor.labels import LabelSpace
 from samtailor.models.zoo import BASES, Base
+from samtailor.progress import shown_by
 from tests import generate
 from tests.tiny_base import NAMES
 from tests.tiny_base import tiny_base as make_tiny_base
@@ -27,6 +28,17 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAMTAILOR_HOME", str(home))
         yield
+
+
+Report = tuple[str, float, int]
+
+
+@pytest.fixture
+def reports() -> Iterator[list[Report]]:
+    """What is reported in the test: what is done, how much of it, and of how much."""
+    found: list[Report] = []
+    with shown_by(lambda what, done, total, unit: found.append((what, done, total))):
+        yield found
 
 
 @pytest.fixture(scope="session", autouse=True)

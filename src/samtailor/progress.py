@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -31,8 +32,17 @@ class Display(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class _Item:
+    """An item of tracked work that is being done."""
+
+    what: str
+    index: int
+    count: int
+
+
 _display: Display | None = None
-_item: tuple[str, int, int] | None = None  # the outermost tracked work: what, number of the item, how many
+_open: list[_Item] = []  # the items that are being done, each inside the one before
 
 
 @contextmanager
@@ -53,15 +63,14 @@ def report(what: str, done: float, total: int, unit: Unit = "items") -> None:
         what: What is being done.
         done: How many are done, the current one as a fraction.
         total: How many there are; 0 while nobody knows.
-        unit: What is counted.
+        unit: What is counted; bytes are shown for themselves.
     """
     if _display is None:
         return
-    if _item is None or unit == "bytes":
-        _display(what, done, total, unit)
-    elif total:
-        outer, index, count = _item
-        _display(outer, index + done / total, count, unit)
+    if unit == "items":
+        for item in reversed(_open):
+            what, done, total = item.what, item.index + (done / total if total else 0), item.count
+    _display(what, done, total, unit)
 
 
 def tracked(what: str, items: Sequence[T]) -> Iterator[T]:
@@ -71,14 +80,12 @@ def tracked(what: str, items: Sequence[T]) -> Iterator[T]:
         what: What is being done.
         items: What it is done to.
     """
-    global _item
-    outer = _item
-    for index, item in enumerate(items):
+    for index, value in enumerate(items):
         report(what, index, len(items))
-        if outer is None:
-            _item = (what, index, len(items))
+        item = _Item(what, index, len(items))
+        _open.append(item)
         try:
-            yield item
+            yield value
         finally:
-            _item = outer
+            _open.remove(item)
     report(what, len(items), len(items))

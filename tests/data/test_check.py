@@ -16,6 +16,7 @@ from rich.console import Console
 from samtailor.data.check import CheckReport, check_dataset
 from samtailor.data.check_report import render
 from tests import generate
+from tests.conftest import Report
 
 
 def change(path: Path, function: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -208,7 +209,6 @@ def test_report_can_be_written_as_json_and_shown(nnunet_folder: Path) -> None:
     assert "unreadable" in text
 
 
-def test_progress_counts_the_cases(image_folder: Path) -> None:
-    calls: list[tuple[int, int]] = []
-    check_dataset(image_folder, progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(done, 10) for done in range(1, 11)]
+def test_progress_counts_the_cases(image_folder: Path, reports: list[Report]) -> None:
+    check_dataset(image_folder)
+    assert reports == [("checking cases", done, 10) for done in range(1, 11)]

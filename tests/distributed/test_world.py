@@ -11,6 +11,7 @@ from samtailor.distributed.launch import must_launch
 from samtailor.distributed.together import from_first, gather, make_once, together
 from samtailor.distributed.world import World, world
 from samtailor.errors import ConfigError, DataError
+from tests.conftest import Report
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "GROUP_WORLD_SIZE": "2"}
 SLURM = {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_NODES": "2"}
@@ -73,11 +74,10 @@ def test_other_verbs_are_for_one_process(monkeypatch: pytest.MonkeyPatch, capsys
     assert "expected one process, found 4 of torchrun" in capsys.readouterr().err
 
 
-def test_alone_everything_is_as_it_is() -> None:
+def test_alone_everything_is_as_it_is(reports: list[Report]) -> None:
     assert gather("own") == ["own"]
     assert from_first(7) == 7
-    reports: list[tuple[int, int]] = []
-    assert make_once(str, [1, 2], lambda done, total: reports.append((done, total))) == ["1", "2"]
-    assert reports == [(0, 2), (1, 2), (2, 2)]
+    assert make_once(str, [1, 2], "numbers") == ["1", "2"]
+    assert reports == [("numbers", done, 2) for done in range(3)]
     with pytest.raises(DataError, match="mine"), together():
         raise DataError("mine")

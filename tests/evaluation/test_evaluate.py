@@ -20,6 +20,7 @@ from samtailor.models.zoo import Base
 from samtailor.recipes.recipe import HeadOnly
 from samtailor.runs import Run
 from samtailor.training.settings import TrainConfig
+from tests.conftest import Report
 from tests.generate import write_json
 
 
@@ -37,17 +38,18 @@ def make_run(directory: Path, base: Base, data: Path, labels: LabelSpace | None 
     return directory
 
 
-def test_volumes_are_scored_whole_on_their_own_grid(tmp_path: Path, tiny_base: Base, nnunet_folder: Path) -> None:
+def test_volumes_are_scored_whole_on_their_own_grid(
+    tmp_path: Path, tiny_base: Base, nnunet_folder: Path, reports: list[Report]
+) -> None:
     run = make_run(tmp_path / "run", tiny_base, nnunet_folder)
-    reports: list[tuple[float, int]] = []
-    scores = evaluate(run, nnunet_folder, progress=lambda done, total: reports.append((done, total)))
+    scores = evaluate(run, nnunet_folder)
     content = json.loads((run / "evaluation" / "test" / "metrics.json").read_text())
     assert list(content["cases"]) == ["case_5"]
     assert scores.counts.truth.sum() == 32 * 24 * 6
     assert (run / "evaluation" / "test" / "overlay_best.png").is_file()
-    assert reports[0] == (0, 1)
-    assert reports[-1] == (1, 1)
-    assert [done for done, _ in reports] == sorted(done for done, _ in reports)
+    assert reports[0] == ("cases", 0, 1)
+    assert reports[-1] == ("cases", 1, 1)
+    assert [done for _, done, _ in reports] == sorted(done for _, done, _ in reports)
     assert len(reports) == 1 + 6 + 1
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from samtailor.evaluation.metrics_json import to_json
 from samtailor.evaluation.predictions import PredictedCase, score_and_write, telling_cases
 from samtailor.evaluation.tables import to_csv, to_markdown
 from tests.evaluation.examples import FIRST, LABELS, SECOND, case, scores, volume
@@ -37,7 +38,7 @@ def test_tables_and_figures_are_written_and_nothing_else(tmp_path: Path) -> None
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
     assert (tmp_path / "out" / "metrics.md").read_text() == to_markdown(found)
     assert (tmp_path / "out" / "metrics.csv").read_text() == to_csv(found)
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == json.loads(json.dumps(found.to_json()))
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == json.loads(json.dumps(to_json(found)))
     for name in FILES:
         if name.endswith(".png"):
             with Image.open(tmp_path / "out" / name) as picture:

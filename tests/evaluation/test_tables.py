@@ -7,6 +7,7 @@ import io
 
 import pytest
 
+from samtailor.evaluation.metrics_json import to_json
 from samtailor.evaluation.tables import case_table, class_table, to_csv
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
@@ -87,7 +88,7 @@ def test_a_bound_is_called_one_in_every_table_and_file() -> None:
     assert sentence in class_table(found).to_markdown()
     assert sentence in case_table(found).to_markdown()
     assert {row["upper_bound"] for row in csv.DictReader(io.StringIO(to_csv(found)))} == {bound}
-    assert found.to_json()["upper_bound"] == bound
+    assert to_json(found)["upper_bound"] == bound
 
 
 def test_markdown_is_aligned_and_its_cells_hold_no_bars() -> None:

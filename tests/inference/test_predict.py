@@ -23,6 +23,7 @@ from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes.recipe import LoRA
+from tests.conftest import Report
 from tests.generate import LABELS, affine, picture, volume, write_volume
 
 
@@ -42,15 +43,15 @@ def write_inputs(folder: Path) -> Path:
     return folder
 
 
-def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, tiny_base: Base) -> None:
+def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, tiny_base: Base, reports: list[Report]) -> None:
     segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
-    folder, reports = write_inputs(tmp_path / "in"), []
-    report = predict(segmenter, [folder], tmp_path / "out", progress=lambda done, total: reports.append((done, total)))
+    folder = write_inputs(tmp_path / "in")
+    report = predict(segmenter, [folder], tmp_path / "out")
     assert [path.name for path in report.written] == ["case_0.nii.gz", "case_2.nii.gz"]
     assert [failure.file for failure in report.failures] == [folder / "case_1_0000.nii.gz"]
     assert "expected" in report.failures[0].reason
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["case_0.nii.gz", "case_2.nii.gz"]
-    assert reports[-1] == (3, 3)
+    assert reports[-1] == ("inputs", 3, 3)
     assert reports == sorted(reports)
 
 

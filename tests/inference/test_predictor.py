@@ -19,6 +19,7 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes.recipe import Adapter, HeadOnly, Recipe
 from samtailor.training.embeddings import windows_of
+from tests.conftest import Report
 from tests.training.cases import cached_case
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
@@ -94,10 +95,9 @@ def test_known_embeddings_give_the_same_label(field: int | None, tiny_base: Base
     assert same.mean() > 0.99  # half precision may turn a tie
 
 
-def test_progress_counts_slices(tiny_base: Base, image: np.ndarray) -> None:
-    told: list[int] = []
-    predictor_of(tiny_base).label(image, told.append)
-    assert told == [1, 2, 3, 4, 5]
+def test_progress_counts_slices(tiny_base: Base, image: np.ndarray, reports: list[Report]) -> None:
+    predictor_of(tiny_base).label(image)
+    assert reports == [("slices", done, 5) for done in range(1, 6)]
 
 
 @pytest.mark.parametrize("field", [None, 24])
@@ -111,11 +111,11 @@ def test_preparing_inputs_ahead_changes_nothing(
     np.testing.assert_array_equal(predictor.label(image), expected)
 
 
-def test_slices_of_a_group_are_stitched_side_by_side(tiny_base: Base, image: np.ndarray) -> None:
+def test_slices_of_a_group_are_stitched_side_by_side(tiny_base: Base, image: np.ndarray, reports: list[Report]) -> None:
     """Five slices in groups of three: each slice is what the network gives for its group, windows blended."""
     predictor = predictor_of(tiny_base, 24, batch_size=3, recipe=Adapter(depth=True))
-    told: list[float] = []
-    label = predictor.label(image, told.append)
+    label = predictor.label(image)
+    told = [done for _, done, _ in reports]
     assert told == sorted(told)
     assert told[-1] == 5
     np.testing.assert_array_equal(label[:3], predictor.label(image[:3]))

@@ -14,6 +14,7 @@ import pytest
 from samtailor.errors import WeightsError
 from samtailor.models import download as module
 from samtailor.models.download import download
+from tests.conftest import Report
 from tests.hub_server import FileServer
 
 CONTENT = bytes(range(256)) * 4000
@@ -59,13 +60,13 @@ def test_a_file_comes_whole_and_nothing_else_stays(server: FileServer, target: P
 
 
 def test_progress_begins_with_what_is_there_and_ends_with_all(
-    server: FileServer, target: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, target: Path, monkeypatch: pytest.MonkeyPatch, reports: list[Report]
 ) -> None:
     interrupted(server, target, monkeypatch)
-    seen: list[tuple[str, int, int]] = []
-    download(f"{server.url}/w.pt", target, "w.pt", progress=lambda *told: seen.append(told))
-    assert seen[0] == ("w.pt", 400_000, len(CONTENT))
-    assert seen[-1] == ("w.pt", len(CONTENT), len(CONTENT))
+    reports.clear()
+    download(f"{server.url}/w.pt", target, "w.pt")
+    assert reports[0] == ("w.pt", 400_000, len(CONTENT))
+    assert reports[-1] == ("w.pt", len(CONTENT), len(CONTENT))
 
 
 @pytest.mark.parametrize("resets", [False, True])

@@ -11,6 +11,7 @@ from huggingface_hub import snapshot_download
 from samtailor.errors import WeightsError
 from samtailor.models import download
 from samtailor.models.hub_download import NotInRepositoryError, fetch_from_hub, hub_place
+from tests.conftest import Report
 from tests.hub_server import HubServer
 
 CONTENT = bytes(range(256)) * 4000
@@ -34,7 +35,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def fetch(cache: Path, file: str = "model.safetensors", repo: str = "some/sam", revision: str = "main") -> Path:
-    return fetch_from_hub(cache, repo, file, revision, None)
+    return fetch_from_hub(cache, repo, file, revision)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
@@ -67,10 +68,9 @@ def test_another_content_than_the_hub_states_is_refused(
     assert not list(cache.rglob("*.part"))
 
 
-def test_progress_names_file_and_repository(hub: HubServer, cache: Path) -> None:
-    seen: list[tuple[str, int, int]] = []
-    fetch_from_hub(cache, "some/sam", "model.safetensors", "main", lambda *told: seen.append(told))
-    assert seen[-1] == ("model.safetensors of some/sam", len(CONTENT), len(CONTENT))
+def test_progress_names_file_and_repository(hub: HubServer, cache: Path, reports: list[Report]) -> None:
+    fetch_from_hub(cache, "some/sam", "model.safetensors", "main")
+    assert reports[-1] == ("model.safetensors of some/sam", len(CONTENT), len(CONTENT))
 
 
 def test_a_commit_is_kept_beside_the_branch(hub: HubServer, cache: Path) -> None:

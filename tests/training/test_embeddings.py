@@ -80,7 +80,7 @@ def test_what_half_precision_cannot_hold_is_refused(tiny_base: Base, tmp_path: P
 def test_samples_pair_each_window_with_its_target(cache: EmbeddingCache) -> None:
     segmenter = cache.predictor.model
     case = cached_case(LABELS)
-    samples = EmbeddingSamples(choose_slices([case], 0, 0), segmenter, cache, lambda done, total: None)
+    samples = EmbeddingSamples(choose_slices([case], 0, 0), segmenter, cache)
     windows = segmenter.preprocessing.windows(40, 40)
     assert len(samples) == 3 * len(windows)
     assert case.label is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samtailor.data.dataset import Dataset, open_dataset
-from samtailor.data.intensity import IntensityConfig
+from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
 from samtailor.recipes.recipe import RecipeName
 from samtailor.training.resolve import resolve

@@ -10,15 +10,14 @@ if TYPE_CHECKING:
 
 def baseline(config: BaselineConfig) -> int:
     """Run a baseline and print the table."""
-    from samtailor.cli.progress import Bars, Downloads
+    from samtailor.cli.progress import Bars
     from samtailor.evaluation.tables import to_markdown
     from samtailor.models.zoo import weights_files
     from samtailor.zeroshot.run import baseline as score
 
-    with Downloads() as downloads:
-        weights_files(config.base, config.weights, downloads)
-    with Bars() as bars:
-        scores = score(config, lambda done, total: bars("slices", done, total))
+    with Bars():
+        weights_files(config.base, config.weights)
+        scores = score(config)
     print(to_markdown(scores))
     print(f"tables and figures   {config.out}")
     return 0

@@ -1,8 +1,8 @@
-"""Progress on the screen."""
+"""Bars on the screen."""
 
 from __future__ import annotations
 
-from types import TracebackType
+from contextlib import ExitStack
 from typing import Self
 
 from rich.console import Console
@@ -17,88 +17,59 @@ from rich.progress import (
 )
 
 from samtailor.distributed.world import world
+from samtailor.progress import Unit, shown_by
 
 
 class Bars:
-    """One bar at a time, from the first report of a task to its last; the screen is free between tasks.
+    """Shows what is reported while it is open: one bar at a time, and one for every file that is fetched.
 
-    Lightning shows its own bars, and only one display can be alive. Of several processes the first shows its part.
+    A bar lives from the first report of its work to the last; between them the screen is free, since Lightning shows
+    bars of its own and only one display can be alive. Of several processes the first shows its part.
     """
 
     def __init__(self) -> None:
         """Show bars on the error stream: the output stream is for results."""
         self._console = Console(stderr=True)
-        self._what = ""
         self._progress: Progress | None = None
+        self._unit: Unit = "items"
+        self._tasks: dict[str, TaskID] = {}
+        self._finished = ""
+        self._listening = ExitStack()
 
-    def __call__(self, what: str, done: float, total: int) -> None:
-        """Report.
-
-        Args:
-            what: What is being done.
-            done: How many are done, the current one as a fraction.
-            total: How many there are.
-        """
-        if not world().is_first:
-            return
-        if self._progress is None and what == self._what:
+    def __call__(self, what: str, done: float, total: int, unit: Unit) -> None:
+        """Show how far work is (see `samtailor.progress.Display`)."""
+        if not world().is_first or (self._progress is None and what == self._finished):
             return  # told again that it is done
-        if self._progress is None or what != self._what:
+        if self._progress is None or unit != self._unit or (unit == "items" and what not in self._tasks):
+            self._start(unit)
+        assert self._progress is not None
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=None)
+        self._progress.update(self._tasks[what], completed=done, total=total or None)
+        if unit == "items" and done >= total:
             self.close()
-            self._what = what
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._progress = Progress(*columns, console=self._console)
-            self._progress.add_task(what, total=total)
-            self._progress.start()
-        self._progress.update(self._progress.task_ids[0], completed=done, total=total)
-        if done >= total:
-            self.close()
+            self._finished = what
+
+    def _start(self, unit: Unit) -> None:
+        """Show the first bar of a kind."""
+        self.close()
+        self._unit = unit
+        count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+        columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
+        self._progress = Progress(*columns, console=self._console)
+        self._progress.start()
 
     def close(self) -> None:
         """Leave the screen to others."""
         if self._progress is not None:
             self._progress.stop()
         self._progress = None
+        self._tasks.clear()
 
     def __enter__(self) -> Self:
+        self._listening.enter_context(shown_by(self))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
+        self._listening.close()
         self.close()
-
-
-class Downloads:
-    """A bar in bytes for every file that is fetched; nothing where nothing is."""
-
-    def __init__(self) -> None:
-        """Show bars on the error stream."""
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True))
-        self._files: dict[str, TaskID] = {}
-
-    def __call__(self, name: str, done: int, total: int) -> None:
-        """Report.
-
-        Args:
-            name: The file.
-            done: Bytes that have come.
-            total: All its bytes; 0 while nobody knows.
-        """
-        if not world().is_first:
-            return
-        if not self._files:
-            self._progress.start()
-        if name not in self._files:
-            self._files[name] = self._progress.add_task(name, total=None)
-        self._progress.update(self._files[name], completed=done, total=total or None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._files:
-            self._progress.stop()

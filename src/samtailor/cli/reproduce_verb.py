@@ -30,8 +30,8 @@ def _make(config: ReproduceConfig) -> None:
     from samtailor.reproduction.reproduce import reproduce as measure
 
     try:
-        with Bars() as bars:
-            page = measure(config, bars)
+        with Bars():
+            page = measure(config)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("the same command goes on where this one stopped") from interrupt
     print(f"page   {page.with_suffix('.html')}")

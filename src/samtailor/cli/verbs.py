@@ -60,8 +60,8 @@ def train(config: TrainOnDevices) -> int:
                     f"{config.data}: the errors above forbid training; fix them, then check with samtailor check"
                 )
     try:
-        with Bars() as bars:
-            run = fit(config.training(), bars)
+        with Bars():
+            run = fit(config.training())
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(_how_to_go_on(Path(config.out))) from interrupt
     if here.is_first:
@@ -78,8 +78,8 @@ def estimate(config: EstimateConfig) -> int:
     from samtailor.training.estimate_table import render
 
     _fetch_weights(config.base, config.weights)
-    with Bars() as bars:
-        result = measure(config.training(), bars)
+    with Bars():
+        result = measure(config.training())
     if config.json:
         print(json.dumps(result.to_json(), indent=1))
     else:
@@ -93,8 +93,8 @@ def resume(config: ResumeConfig) -> int:
     from samtailor.training.train import resume as fit
 
     try:
-        with Bars() as bars:
-            run = fit(Path(config.resume), bars)
+        with Bars():
+            run = fit(Path(config.resume))
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(_how_to_go_on(Path(config.resume))) from interrupt
     if world().is_first:
@@ -109,7 +109,7 @@ def evaluate(config: EvaluateConfig) -> int:
     from samtailor.evaluation.tables import to_markdown
 
     out = Path(config.out) if config.out else Path(config.run) / "evaluation" / config.split
-    with Bars() as bars:
+    with Bars():
         scores = score(
             Path(config.run),
             Path(config.data),
@@ -120,7 +120,6 @@ def evaluate(config: EvaluateConfig) -> int:
             config.device,
             config.bootstrap,
             config.seed,
-            lambda done, total: bars("cases", done, total),
             config.ignore_background,
             config.precision,
         )
@@ -149,8 +148,8 @@ def score(config: ScoreConfig) -> int:
     from samtailor.evaluation.score import score as score_masks
     from samtailor.evaluation.tables import to_markdown
 
-    with Bars() as bars:
-        scores = score_masks(config, lambda done, total: bars("cases", done, total))
+    with Bars():
+        scores = score_masks(config)
     print(to_markdown(scores))
     print(f"tables and figures   {config.out or Path(config.predictions) / 'scores'}")
     return 0
@@ -161,7 +160,7 @@ def predict(config: PredictOnDevices) -> int:
     from samtailor.cli.progress import Bars
     from samtailor.inference.predict import predict as segment
 
-    with Bars() as bars:
+    with Bars():
         report = segment(
             config.run,
             config.inputs,
@@ -171,7 +170,6 @@ def predict(config: PredictOnDevices) -> int:
             config.batch_size,
             config.device,
             config.skip_existing,
-            lambda done, total: bars("inputs", done, total),
             config.precision,
         )
     if world().is_first:
@@ -244,8 +242,8 @@ def demo(config: DemoConfig) -> int:
     from samtailor.cli.progress import Bars
     from samtailor.reproduction.demo import run_demo
 
-    with Bars() as bars:
-        result = run_demo(Path(config.out), config.miniature, bars)
+    with Bars():
+        result = run_demo(Path(config.out), config.miniature)
     print(f"mean DSC on {result.patients} unseen synthetic patients, without background: {result.dsc:.3f}")
     print("The data is synthetic: this shows that everything works, and nothing about real patients.")
     print(f"report   {result.report}")
@@ -254,11 +252,11 @@ def demo(config: DemoConfig) -> int:
 
 def _fetch_weights(base: str, weights: str | None) -> None:
     """Have the weights of a base here, with a bar on the screen if they must be fetched."""
-    from samtailor.cli.progress import Downloads
+    from samtailor.cli.progress import Bars
     from samtailor.models.zoo import weights_files
 
-    with Downloads() as downloads:
-        weights_files(base, weights, downloads)
+    with Bars():
+        weights_files(base, weights)
 
 
 def _check(data: str, fold: int, seed: int) -> CheckReport:
@@ -266,8 +264,8 @@ def _check(data: str, fold: int, seed: int) -> CheckReport:
     from samtailor.cli.progress import Bars
     from samtailor.data.check import check_dataset
 
-    with Bars() as bars:
-        return check_dataset(Path(data), fold, seed, lambda done, total: bars("checking cases", done, total))
+    with Bars():
+        return check_dataset(Path(data), fold, seed)
 
 
 def _print_check(report: CheckReport) -> None:

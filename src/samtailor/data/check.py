@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from samtailor.data.dataset import Dataset, open_cases, read_splits
 from samtailor.data.finding import Finding
 from samtailor.data.named import DatasetName
 from samtailor.errors import FileError
+from samtailor.progress import report
 
 __all__ = ["CaseRow", "CheckReport", "Finding", "check_dataset"]
 
@@ -92,16 +93,13 @@ class CheckReport:
         }
 
 
-def check_dataset(
-    root: Path, fold: int = 0, seed: int = 0, progress: Callable[[int, int], None] | None = None
-) -> CheckReport:
+def check_dataset(root: Path, fold: int = 0, seed: int = 0) -> CheckReport:
     """Read a whole data set and report what is there and what is wrong; never raises for bad data.
 
     Args:
         root: The folder.
         fold: Entry of splits_final.json (nnU-Net).
         seed: Seed of the split, if the folder names none.
-        progress: Called with the number of cases read and of all cases.
     """
     try:
         dataset = open_cases(root)
@@ -112,7 +110,7 @@ def check_dataset(
         dataset = replace(dataset, splits=read_splits(dataset, fold)).with_seeded_split(seed)
     except FileError as error:
         findings.append(Finding.of(error))
-    cases = _check_cases(dataset, progress)
+    cases = _check_cases(dataset)
     findings += [finding for case in cases for finding in case.findings]
     for condition in (_orphans, _unknown_cases, _cases_named_twice, _cases_in_no_split, _missing_splits):
         findings += condition(dataset)
@@ -149,13 +147,12 @@ def _facts(dataset: Dataset) -> dict[str, str]:
     return facts | ({"advice": named.advice} if named.advice else {})
 
 
-def _check_cases(dataset: Dataset, progress: Callable[[int, int], None] | None) -> list[CheckedCase]:
+def _check_cases(dataset: Dataset) -> list[CheckedCase]:
     """All cases checked, in their order; several are read at a time."""
     with ThreadPoolExecutor(_THREADS) as pool:
         futures = [pool.submit(check_case, files, dataset.labels, len(dataset.channels)) for files in dataset.cases]
         for done, _ in enumerate(as_completed(futures), start=1):
-            if progress:
-                progress(done, len(futures))
+            report("checking cases", done, len(futures))
     return [future.result() for future in futures]
 
 

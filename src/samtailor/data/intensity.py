@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.chunks import blocks
+from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
 
 
@@ -54,23 +55,6 @@ Intensity = CTWindow | Range | Percentile
 
 KINDS: dict[str, type[Intensity]] = {"window": CTWindow, "range": Range, "percentile": Percentile}
 """The ways of scaling, by their names in settings and files."""
-
-
-IntensityName = Literal["auto", "window", "percentile", "range"]
-
-
-@dataclass(frozen=True)
-class IntensityConfig:
-    """How file intensities become [0, 1].
-
-    Attributes:
-        kind: 'auto' takes the CT window for channels called CT, the full range for 8-bit pictures, percentiles
-            for everything else.
-        values: Level and width of the window, or low and high of range or percentile; the kind's default if None.
-    """
-
-    kind: IntensityName = "auto"
-    values: tuple[float, float] | None = None
 
 
 def resolve_intensity(config: IntensityConfig, bits: int | None, channels: Sequence[str]) -> IntensityConfig:

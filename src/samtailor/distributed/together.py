@@ -16,6 +16,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from samtailor.distributed.world import World, world
 from samtailor.errors import ConfigError, ProcessLostError, SamTailorError, SharedError
+from samtailor.progress import tracked
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -131,15 +132,13 @@ def together() -> Iterator[None]:
         raise SharedError(first) from error
 
 
-def make_once(
-    make: Callable[[T], R], items: Sequence[T], progress: Callable[[int, int], None] = lambda done, total: None
-) -> list[R]:
+def make_once(make: Callable[[T], R], items: Sequence[T], what: str) -> list[R]:
     """Make things that stay on disk, each in one process, and open them all in each.
 
     Args:
         make: Makes a thing, or opens it if it is there.
         items: What is made.
-        progress: Called with the number of things that are done, and of all.
+        what: What they are, for reports of progress.
 
     Returns:
         All things, in order.
@@ -147,20 +146,12 @@ def make_once(
     here = world()
     if is_shared():
         with together():
-            for item in _told(here.share(items), progress):
+            for item in tracked(what, here.share(items)):
                 make(item)
         with together():  # machines that share no disk make their own
             for item in items[here.local_rank :: here.local_size]:
                 make(item)
-    return [make(item) for item in _told(items, progress)]
-
-
-def _told(items: Sequence[T], progress: Callable[[int, int], None]) -> Iterator[T]:
-    """Items one after the other, with reports before each and at the end."""
-    for done, item in enumerate(items):
-        progress(done, len(items))
-        yield item
-    progress(len(items), len(items))
+    return [make(item) for item in tracked(what, items)]
 
 
 class _SumOverProcesses(torch.autograd.Function):

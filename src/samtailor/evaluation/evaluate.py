@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from samtailor.data.cache import SliceCache
@@ -19,10 +19,8 @@ from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName, require_background_rule
 from samtailor.models.pretrained import load_model
+from samtailor.progress import tracked
 from samtailor.runs import Run
-
-Progress = Callable[[float, int], None]
-"""Called with the number of cases done, that of the current one as a fraction, and the number of cases."""
 
 
 def evaluate(
@@ -35,7 +33,6 @@ def evaluate(
     device: str = "auto",
     bootstrap: int = 1000,
     seed: int = 0,
-    progress: Progress | None = None,
     ignore_background: bool = False,
     precision: Precision = "auto",
 ) -> Scores:
@@ -53,7 +50,6 @@ def evaluate(
         device: 'auto', 'cpu' or 'cuda'.
         bootstrap: Resamples of the 95 % intervals.
         seed: Seed of the bootstrap.
-        progress: Reports finished cases.
         ignore_background: Whether pixels whose true class is the first count nowhere (remote-sensing only).
         precision: In which the network computes, as for `samtailor.predict`.
 
@@ -75,7 +71,7 @@ def evaluate(
     model = load_model(run)
     check_classes(dataset, model.labels)
     predictor = Predictor(model.for_inference(), batch_size, device, precision)
-    cases = predict_cases(predictor, files, dataset.labels, progress)
+    cases = predict_cases(predictor, files, dataset.labels)
     source = {"data": dataset.root.resolve().name, "split": split, "run": run.resolve().name}
     out = out or directory.evaluation(split)
     return score_and_write(cases, dataset.labels, rules, out, bootstrap, seed, source, None, ignore_background)
@@ -139,31 +135,21 @@ def grid_of(file: CaseFiles) -> Grid | None:
     return Grid.of_file(nifti.read_geometry(file.label))
 
 
-def predict_cases(
-    predictor: Predictor, files: tuple[CaseFiles, ...], labels: LabelSpace, progress: Progress | None = None
-) -> Iterator[PredictedCase]:
+def predict_cases(predictor: Predictor, files: tuple[CaseFiles, ...], labels: LabelSpace) -> Iterator[PredictedCase]:
     """Predict cases one after the other; while the network computes, the next one is read.
 
     Args:
         predictor: The segmenter.
         files: Cases with labels.
         labels: Label space of the label files.
-        progress: Reports finished cases.
 
     Yields:
         Each case, its arrays memory-mapped from the slice cache where it can be.
     """
     preprocessing = predictor.model.preprocessing
     cache = SliceCache(labels, preprocessing.intensity, channels=preprocessing.channels)
-    report = progress or (lambda done, total: None)
-
-    def within(index: int, slices: int) -> Callable[[float], None]:
-        return lambda done: report(index + done / slices, len(files))
-
-    for index, (file, case) in enumerate(zip(files, ahead(map(cache.load, files)), strict=True)):
-        report(index, len(files))
+    for file, case in zip(tracked("cases", files), ahead(map(cache.load, files)), strict=True):
         if case.label is None:
             raise DataError(f"{file.name}: expected a label file, found none; add it")
-        prediction = predictor.label(case.image, within(index, len(case.image)))
+        prediction = predictor.label(case.image)
         yield PredictedCase(case.name, case.image, case.label, prediction, case.spacing, grid_of(file))
-    report(len(files), len(files))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -23,16 +23,14 @@ from samtailor.evaluation.score_settings import ScoreConfig
 from samtailor.evaluation.scores import CaseScore, Scores
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName, require_background_rule
+from samtailor.progress import report
 from samtailor.reporting.view import View
-
-Progress = Callable[[float, int], None]
-"""Called with the number of cases done and of all cases."""
 
 # Bytes of a voxel while its case is measured: both label maps, and the distance transforms of a large organ.
 _BYTES_PER_VOXEL = 24
 
 
-def score(config: ScoreConfig, progress: Progress | None = None) -> Scores:
+def score(config: ScoreConfig) -> Scores:
     """Score saved masks and write tables and figures.
 
     Cases are read and measured at once in several threads (the work is done outside of Python's lock); how many is
@@ -40,7 +38,6 @@ def score(config: ScoreConfig, progress: Progress | None = None) -> Scores:
 
     Args:
         config: What is scored, and how.
-        progress: Reports finished cases.
 
     Returns:
         The scores, as written.
@@ -56,7 +53,7 @@ def score(config: ScoreConfig, progress: Progress | None = None) -> Scores:
     require_background_rule(config.ignore_background, protocol)
     refuse([*errors, *filter(None, map(geometry_error, pairs))], "masks")
     labels = classes_of(pairs, truth, Path(config.classes) if config.classes else None, protocol)
-    cases = _measure(pairs, labels, protocol, config.ignore_background, config.workers, progress)
+    cases = _measure(pairs, labels, protocol, config.ignore_background, config.workers)
     source = {"data": truth.root.resolve().name, "predictions": Path(config.predictions).resolve().name}
     if config.split:
         source["split"] = config.split
@@ -90,7 +87,6 @@ def _measure(
     protocol: ProtocolName,
     ignore_background: bool,
     workers: int | None,
-    progress: Progress | None,
 ) -> list[CaseScore]:
     """Scores of each case, in their order.
 
@@ -105,14 +101,12 @@ def _measure(
         grid = Grid.of_file(geometry) if isinstance(geometry, VolumeGeometry) else None
         return measure(case.name, truth, prediction, labels, protocol, grid)
 
-    if progress:
-        progress(0, len(pairs))
+    report("cases", 0, len(pairs))
     errors: list[DataError] = []
     with ThreadPoolExecutor(workers or _workers(pairs)) as pool:
         futures = [pool.submit(one, case) for case in pairs]
         for done, _ in enumerate(as_completed(futures), start=1):
-            if progress:
-                progress(done, len(pairs))
+            report("cases", done, len(pairs))
     for future in futures:
         error = future.exception()
         if isinstance(error, DataError):

@@ -20,9 +20,7 @@ from samtailor.inference.predict_settings import Precision
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.result import Result, segment
 from samtailor.models.pretrained import load_model
-
-Progress = Callable[[float, int], None]
-"""Called with the number of images done, that of the current one as a fraction, and the number of images."""
+from samtailor.progress import tracked
 
 _FAILURES = (SamTailorError, OSError)
 """What concerns one image, or the disk it should go to; the others go on."""
@@ -65,7 +63,6 @@ def predict(
     batch_size: int = 8,
     device: str = "auto",
     skip_existing: bool = False,
-    progress: Progress | None = None,
     precision: Precision = "auto",
 ) -> PredictReport:
     """Segment files with a fitted segmenter; every result is named after its input and lies on its grid.
@@ -81,7 +78,6 @@ def predict(
         batch_size: Windows per batch.
         device: 'auto', 'cpu' or 'cuda'.
         skip_existing: Whether to leave out files whose result is there already, as after an interruption.
-        progress: Reports finished images of this process.
         precision: 'auto', '32', 'bf16' or '16'; 'auto' is bfloat16 where a GPU computes in it.
 
     Returns:
@@ -97,7 +93,7 @@ def predict(
     before = {job.target: _written_at(job.target) for job in planned}
     # One process decides for all, because results appear while others still look.
     jobs = from_first([job for job in planned if not (skip_existing and job.target.exists())])
-    report = predict_jobs(predictor, here.share(jobs), probabilities, overlays, progress)
+    report = predict_jobs(predictor, here.share(jobs), probabilities, overlays)
     try:
         reports = gather(report)
     except ProcessLostError:  # what it and the others have written lies in the folder
@@ -137,7 +133,6 @@ def predict_jobs(
     jobs: Sequence[Job],
     probabilities: bool = False,
     overlays: bool = False,
-    progress: Progress | None = None,
 ) -> PredictReport:
     """Segment planned images; of three at most something is in memory: one is read, one computed, one written.
 
@@ -146,7 +141,6 @@ def predict_jobs(
         jobs: Images and their results.
         probabilities: As for `predict`.
         overlays: As for `predict`.
-        progress: Reports finished images.
 
     Returns:
         What was written, and what could not be, each in the order of the jobs.
@@ -155,9 +149,10 @@ def predict_jobs(
         return PredictReport((), ())
     outcomes: list[Future[None]] = []
     with ThreadPoolExecutor(1) as writer:
-        for index, (job, image) in enumerate(_read_ahead(jobs, predictor.model.preprocessing.channels)):
+        images = _read_ahead(jobs, predictor.model.preprocessing.channels)
+        for job, image in zip(tracked("inputs", jobs), images, strict=True):
             try:
-                steps = _compute(predictor, job, image, probabilities, overlays, _within(progress, index, len(jobs)))
+                steps = _compute(predictor, job, image, probabilities, overlays)
             except _FAILURES as error:
                 outcomes.append(Future())
                 outcomes[-1].set_exception(error)
@@ -165,11 +160,7 @@ def predict_jobs(
                 if outcomes:
                     _settled(outcomes[-1])  # no more than one result waits for the disk
                 outcomes.append(writer.submit(_write, steps))
-            if progress is not None and index + 1 < len(jobs):
-                progress(index + 1, len(jobs))
         reasons = [_settled(outcome) for outcome in outcomes]
-    if progress is not None:
-        progress(len(jobs), len(jobs))
     return PredictReport(
         tuple(job.target for job, reason in zip(jobs, reasons, strict=True) if reason is None),
         tuple(
@@ -188,22 +179,15 @@ def _settled(outcome: Future[None]) -> BaseException | None:
     return error
 
 
-def _read_ahead(jobs: Sequence[Job], channels: int) -> Iterator[tuple[Job, Future[Case]]]:
-    """Each job with its image; while the caller works on one, the next is read."""
+def _read_ahead(jobs: Sequence[Job], channels: int) -> Iterator[Future[Case]]:
+    """The image of each job; while the caller works on one, the next is read."""
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(read, jobs[0], channels)
-        for job, following in zip(jobs, [*jobs[1:], None], strict=True):
+        for following in [*jobs[1:], None]:
             current = future
             if following is not None:
                 future = pool.submit(read, following, channels)
-            yield job, current
-
-
-def _within(progress: Progress | None, index: int, total: int) -> Callable[[float, int], None]:
-    """Progress by slices of one image, as a fraction of it."""
-    if progress is None:
-        return lambda done, slices: None
-    return lambda done, slices: progress(index + done / slices, total)
+            yield current
 
 
 def _compute(
@@ -212,7 +196,6 @@ def _compute(
     image: Future[Case],
     probabilities: bool,
     overlay: bool,
-    progress: Callable[[float, int], None],
 ) -> list[Callable[[], None]]:
     """Segment one image.
 
@@ -222,8 +205,8 @@ def _compute(
     """
     case = image.result()
     geometry, folder = case.geometry, job.target.parent
-    scratch, slices = folder / "probabilities", geometry.shape[0]
-    result = segment(predictor, case, probabilities, lambda done: progress(done, slices), scratch)
+    scratch = folder / "probabilities"
+    result = segment(predictor, case, probabilities, scratch)
     steps: list[Callable[[], None]] = []
     if result.probabilities is not None:
         path = scratch / f"{case.name}{probabilities_suffix(geometry)}"

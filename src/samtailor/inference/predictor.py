@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -22,9 +22,7 @@ from samtailor.inference.predict_settings import Precision
 from samtailor.inference.stitch import Stitcher
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
-
-Progress = Callable[[float], None]
-"""Called with the number of slices that are finished, those in work as a fraction."""
+from samtailor.progress import report
 
 
 def choose_device(name: str) -> torch.device:
@@ -68,36 +66,33 @@ class Predictor:
     def label(
         self,
         image: Slices,
-        progress: Progress | None = None,
         embeddings: NDArray[np.float16] | None = None,
     ) -> NDArray[np.int16]:
         """Most probable class of every pixel (Eq. 1 of the report).
 
         Args:
             image: Slices in [0, 1], (S, C, H, W).
-            progress: Called with the number of finished slices.
             embeddings: What `embeddings` gave of all windows in order, if it is known; (windows, N).
 
         Returns:
             Class indices, (S, H, W).
         """
         label = np.empty((image.shape[0], *image.shape[2:]), np.int16)
-        for index, rows, logits in self._stitched(image, progress, embeddings):
+        for index, rows, logits in self._stitched(image, embeddings):
             label[index, rows] = winner(logits).cpu().numpy()
         return label
 
-    def probabilities(self, image: Slices, progress: Progress | None = None) -> NDArray[np.float16]:
+    def probabilities(self, image: Slices) -> NDArray[np.float16]:
         """Softmax over classes of every pixel.
 
         Args:
             image: Slices in [0, 1], (S, C, H, W).
-            progress: Called with the number of finished slices.
 
         Returns:
             (K, S, H, W).
         """
         probabilities = np.empty(self.probabilities_shape(image), np.float16)
-        self.fill_in(probabilities, image, progress)
+        self.fill_in(probabilities, image)
         return probabilities
 
     def probabilities_shape(self, image: Slices) -> tuple[int, ...]:
@@ -105,29 +100,24 @@ class Predictor:
         return len(self.model.labels), image.shape[0], *image.shape[2:]
 
     @torch.inference_mode()
-    def fill_in(
-        self, probabilities: NDArray[np.float16], image: Slices, progress: Progress | None = None
-    ) -> NDArray[np.int16]:
+    def fill_in(self, probabilities: NDArray[np.float16], image: Slices) -> NDArray[np.int16]:
         """Softmax over classes of every pixel, into an array that may lie on disk.
 
         Args:
             probabilities: Filled in, (K, S, H, W).
             image: Slices in [0, 1], (S, C, H, W).
-            progress: Called with the number of finished slices.
 
         Returns:
             Class of the greatest of these probabilities, (S, H, W).
         """
         label = np.empty(probabilities.shape[1:], np.int16)
-        for index, rows, logits in self._stitched(image, progress, None):
+        for index, rows, logits in self._stitched(image, None):
             softmax = logits.softmax(dim=0).half()
             probabilities[:, index, rows] = softmax.cpu().numpy()
             label[index, rows] = winner(softmax.float()).cpu().numpy()
         return label
 
-    def _stitched(
-        self, image: Slices, progress: Progress | None, embeddings: NDArray[np.float16] | None
-    ) -> Iterator[tuple[int, slice, Tensor]]:
+    def _stitched(self, image: Slices, embeddings: NDArray[np.float16] | None) -> Iterator[tuple[int, slice, Tensor]]:
         """Slice, rows and class logits (K, rows, W) of everything; windows blended by weights that fall to their rims.
 
         The rows of a slice come from top to bottom; slices that are computed as one group come at the same time.
@@ -141,8 +131,7 @@ class Predictor:
                 yield piece.slice, slice(y, y + part.shape[1]), part
             if not stitcher.missing:
                 del stitchers[piece.slice]
-            if progress is not None:
-                progress(done / len(windows))
+            report("slices", done / len(windows), len(image))
 
     def _window_logits(
         self, image: Slices, windows: list[Window], embeddings: NDArray[np.float16] | None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from samtailor.data.case import Case
 from samtailor.data.formats import write_label, write_probabilities
 from samtailor.data.scaled import Scaled
-from samtailor.inference.predictor import Predictor, Progress
+from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 
 
@@ -53,7 +53,6 @@ def segment(
     predictor: Predictor,
     case: Case,
     probabilities: bool = False,
-    progress: Progress | None = None,
     scratch: Path | None = None,
 ) -> Result:
     """Segment a case.
@@ -62,15 +61,14 @@ def segment(
         predictor: Applies the segmenter.
         case: Image as read from its file, with the segmenter's number of channels (see `read_image`).
         probabilities: Whether to keep the softmax over classes as well.
-        progress: Called with the number of finished slices.
         scratch: Folder for a nameless file that holds the probabilities; None holds them in memory.
     """
     model = predictor.model
     scaled = Scaled.of_case(case.image, model.preprocessing.intensity)
     if not probabilities:
-        return Result(case, scaled, predictor.label(scaled, progress), model.labels)
+        return Result(case, scaled, predictor.label(scaled), model.labels)
     softmax = _empty(predictor.probabilities_shape(scaled), scratch)
-    label = predictor.fill_in(softmax, scaled, progress)
+    label = predictor.fill_in(softmax, scaled)
     return Result(case, scaled, label, model.labels, softmax)
 
 

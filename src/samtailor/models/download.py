@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
@@ -20,10 +20,8 @@ from filelock import FileLock
 
 from samtailor.errors import WeightsError
 from samtailor.models.checkpoints import sha256
+from samtailor.progress import report
 from samtailor.version import VERSION
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is fetched, the bytes that are there, and all its bytes (0 while nobody says how many)."""
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before each further try after a connection broke off; from the start again whenever new bytes came."""
@@ -43,7 +41,6 @@ def download(
     what: str,
     checksum: str | None = None,
     headers: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
 ) -> None:
     """Fetch a file, unless it is there.
 
@@ -53,16 +50,15 @@ def download(
     Args:
         url: Address of the file.
         target: Where the file goes once it is whole and checked.
-        what: Name of the file in messages and for `progress`.
+        what: Name of the file in messages and for reports of progress.
         checksum: Its sha256 in hex; None where nobody states one: its length is checked then.
         headers: Further headers of the request; `Authorization` is shown to no other host than that of `url`.
-        progress: Told how many bytes have come.
 
     Raises:
         WeightsError: If the server cannot be reached, refuses, breaks off too often or has another file, or the
             disk is full.
     """
-    fetch = _Fetch(url, target, what, checksum, dict(headers or {}), progress)
+    fetch = _Fetch(url, target, what, checksum, dict(headers or {}))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
@@ -111,7 +107,6 @@ class _Fetch:
     what: str
     checksum: str | None
     headers: dict[str, str]
-    progress: Progress | None
 
     @property
     def part(self) -> Path:
@@ -218,8 +213,7 @@ class _Fetch:
         return self.part.stat().st_size if self.part.is_file() else 0
 
     def _tell(self, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(self.what, done, total)
+        report(self.what, done, total, "bytes")
 
     def _failure(self, reason: str) -> WeightsError:
         return WeightsError(f"{self.what}: could not be fetched from {self.url}: {reason}. {FIX}")

@@ -19,7 +19,7 @@ from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[a
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # loaded when asked for
 
 from samtailor.errors import WeightsError
-from samtailor.models.download import FIX, Progress, download
+from samtailor.models.download import FIX, download
 
 
 class NotInRepositoryError(WeightsError):
@@ -41,7 +41,7 @@ def hub_place(cache: Path, repo: str, file: str, revision: str) -> Path:
     return folder / "snapshots" / commit / file
 
 
-def fetch_from_hub(cache: Path, repo: str, file: str, revision: str, progress: Progress | None) -> Path:
+def fetch_from_hub(cache: Path, repo: str, file: str, revision: str) -> Path:
     """A file of a repository, downloaded into the cache of the hub's library.
 
     Endpoint and token are the library's own (`HF_ENDPOINT`, `HF_TOKEN`, login). The library starts an interrupted
@@ -53,7 +53,6 @@ def fetch_from_hub(cache: Path, repo: str, file: str, revision: str, progress: P
         repo: Owner and name.
         file: Name of the file.
         revision: Branch, tag or commit.
-        progress: Told how many bytes have come.
 
     Raises:
         NotInRepositoryError: If the repository has no such file.
@@ -65,7 +64,7 @@ def fetch_from_hub(cache: Path, repo: str, file: str, revision: str, progress: P
         if remote.commit_hash and remote.etag and re.fullmatch(r"[0-9a-f]{64}", remote.etag):
             url = hf_hub_url(repo, file, revision=remote.commit_hash)
             blob = _folder(cache, repo) / "blobs" / remote.etag
-            download(url, blob, what, remote.etag, build_hf_headers(), progress)
+            download(url, blob, what, remote.etag, build_hf_headers())
         found = hf_hub_download(repo, file, revision=revision, cache_dir=cache)
     except (TransportError, HFValidationError, OSError) as error:
         missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)

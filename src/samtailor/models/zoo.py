@@ -15,7 +15,6 @@ from samtailor.errors import ConfigError, WeightsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from samtailor.models.download import Progress
     from samtailor.models.sam import AnySizeSam
     from samtailor.models.sam2 import HieraSam
     from samtailor.models.sources import WeightsSource
@@ -196,14 +195,13 @@ def find_base(name: str) -> Base:
     return BASES[name]
 
 
-def weights_files(name: str, weights: str | Path | None = None, progress: Progress | None = None) -> list[Path]:
+def weights_files(name: str, weights: str | Path | None = None) -> list[Path]:
     """Files with the weights of a base, several if they come in shards.
 
     Args:
         name: Name in the zoo.
         weights: A file, the authors' or safetensors; a local folder in transformers' format; or a hub name. None is the
             published file, fetched into the cache if need be.
-        progress: Called with the name of a file that is fetched, the bytes that have come, and all its bytes.
 
     Raises:
         WeightsError: If there are none or they cannot be fetched.
@@ -211,7 +209,7 @@ def weights_files(name: str, weights: str | Path | None = None, progress: Progre
     from samtailor.models.sources import fetch, local_weights
 
     base = find_base(name)
-    return [fetch(base.weights(), progress)] if weights is None else local_weights(weights, progress)
+    return [fetch(base.weights())] if weights is None else local_weights(weights)
 
 
 def load_base(name: str, weights: str | Path | None = None) -> AnySizeSam | HieraSam:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,12 +20,6 @@ from samtailor.training.settings import TrainConfig
 from samtailor.zeroshot.settings import BaselineConfig
 
 State = Literal["done", "interrupted", "missing"]
-Progress = Callable[[str, float, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
-
-
-def silent(what: str, done: float, total: int) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ class Fit:
         rows = self.run.history()
         return f"{len(rows)} of {self.config.epochs} epochs" if rows else f"{self.config.epochs} epochs to train"
 
-    def make(self, progress: Progress) -> None:
+    def make(self) -> None:
         """Train it, or finish its training.
 
         Raises:
@@ -110,10 +103,10 @@ class Fit:
 
         match self.state():
             case "missing":
-                train(self.config, progress)
+                train(self.config)
             case "interrupted":
                 require_idle(self.run.directory)
-                resume(self.run.directory, progress)
+                resume(self.run.directory)
             case "done":
                 pass
 
@@ -211,7 +204,7 @@ class ZeroShot:
         count = "all" if self.config.slices is None else f"{self.config.slices} drawn"
         return f"segment everything with {self.config.base}, {count} pictures or slices"
 
-    def make(self, progress: Progress) -> None:
+    def make(self) -> None:
         """Try it, or the rest of it.
 
         Raises:
@@ -220,7 +213,7 @@ class ZeroShot:
         from samtailor.zeroshot.run import baseline
 
         if self.state() != "done":
-            baseline(self.config, lambda done, total: progress(f"segment everything ({self.config.base})", done, total))
+            baseline(self.config)
 
 
 Cell = Fit | ZeroShot

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,9 +21,6 @@ from samtailor.runs import Run
 from samtailor.training.resolve import recipe_of
 from samtailor.training.settings import AugmentConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import train
-
-Progress = Callable[[str, float, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
 
 NOTE = (
     "Synthetic data: these patients were made by a program. The numbers show that everything works; "
@@ -80,13 +76,12 @@ class DemoResult:
     patients: int
 
 
-def run_demo(out: Path, miniature: bool = False, progress: Progress | None = None) -> DemoResult:
+def run_demo(out: Path, miniature: bool = False) -> DemoResult:
     """Make a synthetic data set, fit LoRA to it, evaluate, predict, and write a report.
 
     Args:
         out: New or empty directory; data, run, prediction and report.html are written there.
         miniature: Whether to do as little as shows that everything works.
-        progress: Reports the steps that take long, except the training, which shows its own bar.
 
     Raises:
         ConfigError: If the directory holds something.
@@ -97,13 +92,12 @@ def run_demo(out: Path, miniature: bool = False, progress: Progress | None = Non
             f"out: expected a new or empty directory, found files in {out}; name another one, or delete it"
         )
     settings = settings_of(out, miniature)
-    report = progress or (lambda what, done, total: None)
     clock = _Clock()
     data = make_phantom(out / "data", settings.patients, settings.shape)
     clock.stop(f"making {settings.patients} patients")
-    run = train(settings.training, report)
+    run = train(settings.training)
     clock.stop("training")
-    scores = evaluate(run.directory, data, "test", progress=lambda done, total: report("evaluation", done, total))
+    scores = evaluate(run.directory, data, "test")
     clock.stop(f"evaluating {len(scores.cases)} unseen patients, with figures")
     unseen = data / "imagesTs" / f"{scores.cases[-1].name}_0000.nii.gz"
     prediction = predict(run.directory, [unseen], out / "prediction", overlays=True).written[0]

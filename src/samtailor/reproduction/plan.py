@@ -11,7 +11,7 @@ from samtailor.data.intensity import Intensity
 from samtailor.errors import ConfigError, DataError, WeightsError
 from samtailor.models.zoo import find_base, weights_files
 from samtailor.reporting.table import Table
-from samtailor.reproduction.cells import Cell, Fit, Progress, ZeroShot
+from samtailor.reproduction.cells import Cell, Fit, ZeroShot
 from samtailor.reproduction.columns import Column
 from samtailor.reproduction.definition import Experiment, Schedule, Source, load_experiment
 from samtailor.reproduction.plain import from_plain
@@ -139,14 +139,14 @@ class Plan:
                 del cells[column]
         return replace(self, cells=cells, left_out=left_out)
 
-    def make(self, progress: Progress) -> None:
+    def make(self) -> None:
         """Make every cell that is missing, one after the other.
 
         Raises:
             SamTailorError: If a cell cannot be made; those before it are kept.
         """
         for cell in self.all_cells():
-            cell.make(progress)
+            cell.make()
 
 
 def lay_out(config: ReproduceConfig) -> Plan:

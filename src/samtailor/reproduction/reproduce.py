@@ -9,7 +9,7 @@ import numpy as np
 
 from samtailor.evaluation.evaluate import protocol_of
 from samtailor.metrics.protocols import ProtocolName
-from samtailor.reproduction.cells import Cell, Fit, Progress, ZeroShot, silent
+from samtailor.reproduction.cells import Cell, Fit, ZeroShot
 from samtailor.reproduction.own_protocol import ProtocolResult
 from samtailor.reproduction.page import Measured, write_page
 from samtailor.reproduction.pictures import Shown
@@ -19,14 +19,13 @@ from samtailor.reproduction.scoring import MAIN, Evaluation, evaluate_fit, read_
 from samtailor.reproduction.settings import ReproduceConfig
 
 
-def reproduce(config: ReproduceConfig, progress: Progress = silent) -> Path:
+def reproduce(config: ReproduceConfig) -> Path:
     """Make every cell of an experiment that is missing, score all of them, and write the page.
 
     What is finished with the same settings is taken as it is, what was interrupted goes on where it stopped.
 
     Args:
         config: What to do; any but table3, which needs no cells.
-        progress: Reports what is prepared, predicted and scored.
 
     Returns:
         The page in Markdown; the same in HTML lies beside it.
@@ -39,15 +38,15 @@ def reproduce(config: ReproduceConfig, progress: Progress = silent) -> Path:
         grid = grid.finished_only()
     else:
         grid = grid.with_weights()
-        grid.make(progress)
-    return write_page(measure(grid, config.device, progress))
+        grid.make()
+    return write_page(measure(grid, config.device))
 
 
-def measure(grid: Plan, device: str = "auto", progress: Progress = silent) -> Measured:
+def measure(grid: Plan, device: str = "auto") -> Measured:
     """Score the finished cells of a grid."""
     protocol = protocol_of(grid.dataset)
     for cell in grid.fits:
-        evaluate_fit(cell, grid.dataset, grid.split, list(dict.fromkeys((MAIN, protocol))), device, progress)
+        evaluate_fit(cell, grid.dataset, grid.split, list(dict.fromkeys((MAIN, protocol))), device)
     results: list[ColumnResult] = []
     own: list[ProtocolResult] = []
     shown: list[Shown] = []
@@ -56,7 +55,7 @@ def measure(grid: Plan, device: str = "auto", progress: Progress = silent) -> Me
         fits = [cell for cell in cells if isinstance(cell, Fit)]
         on_slices_of = {
             other.column.name: np.stack(
-                [present_dsc(score_on_slices(fit, grid.dataset, grid.split, other, progress)) for fit in fits]
+                [present_dsc(score_on_slices(fit, grid.dataset, grid.split, other)) for fit in fits]
             )
             for other in (grid.zero_shots if fits else ())
         }

@@ -23,7 +23,8 @@ from samtailor.inference.predictor import Predictor
 from samtailor.inference.result import segment
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.models.pretrained import load_model
-from samtailor.reproduction.cells import Fit, Progress, ZeroShot
+from samtailor.progress import tracked
+from samtailor.reproduction.cells import Fit, ZeroShot
 
 MAIN: ProtocolName = "samtailor"
 """Protocol of the comparison with the zero-shot columns; every cell is scored by it."""
@@ -57,7 +58,7 @@ class Evaluation:
 
 
 def evaluate_fit(
-    cell: Fit, dataset: Dataset, split: Split, protocols: Sequence[ProtocolName], device: str, progress: Progress
+    cell: Fit, dataset: Dataset, split: Split, protocols: Sequence[ProtocolName], device: str
 ) -> Evaluation:
     """Predict the cases of a split, those that are not predicted yet, and score them by every protocol.
 
@@ -67,7 +68,6 @@ def evaluate_fit(
         split: Cases to score.
         protocols: Rules to score by.
         device: 'auto', 'cpu' or 'cuda'.
-        progress: Reports predicted and scored cases.
 
     Raises:
         DataError: If there is no such split, or a case has no label.
@@ -78,25 +78,23 @@ def evaluate_fit(
     fitted = max(file.stat().st_mtime for file in run.segmenter_directory.iterdir())
     saved = {file.name: saved_file(evaluation.predictions, file) for file in files}
     missing = [file for file in files if not _is_newer(saved[file.name], fitted)]
-    _predict(cell, missing, evaluation.predictions, device, progress)
+    _predict(cell, missing, evaluation.predictions, device)
     predicted = max(saved_file(evaluation.predictions, file).stat().st_mtime for file in files)
     for protocol in protocols:
         if not _is_newer(evaluation.directory(protocol) / "metrics.json", predicted):
-            _score(cell, dataset, files, evaluation, protocol, progress)
+            _score(cell, dataset, files, evaluation, protocol)
     return evaluation
 
 
-def _predict(cell: Fit, files: Sequence[CaseFiles], out: Path, device: str, progress: Progress) -> None:
+def _predict(cell: Fit, files: Sequence[CaseFiles], out: Path, device: str) -> None:
     """Write the label map of each case on the case's own grid."""
     if not files:
         return
     predictor = Predictor(load_model(cell.run.directory), device=device)
     channels = predictor.model.preprocessing.channels
     what = f"predicting ({cell.column.name}, seed {cell.seed})"
-    for done, file in enumerate(files):
-        progress(what, done, len(files))
+    for file in tracked(what, files):
         segment(predictor, read_case(file, None, channels)).save(saved_file(out, file))
-    progress(what, len(files), len(files))
 
 
 def _score(
@@ -105,7 +103,6 @@ def _score(
     files: Sequence[CaseFiles],
     evaluation: Evaluation,
     protocol: ProtocolName,
-    progress: Progress,
 ) -> None:
     """Write the tables and figures of one protocol."""
     model = load_model(cell.run.directory)
@@ -115,21 +112,17 @@ def _score(
     what = f"scoring ({cell.column.name}, seed {cell.seed}, {protocol})"
 
     def cases() -> Iterator[PredictedCase]:
-        for done, file in enumerate(files):
-            progress(what, done, len(files))
+        for file in tracked(what, files):
             case = cache.load(file)
             assert case.label is not None  # cases_of_split refuses cases without
             prediction = read_saved(evaluation.predictions, file, dataset)
             yield PredictedCase(case.name, case.image, case.label, prediction, case.spacing, grid_of(file))
-        progress(what, len(files), len(files))
 
     source = {"data": dataset.root.resolve().name, "split": evaluation.split, "run": str(cell.run.directory)}
     score_and_write(cases(), dataset.labels, protocol, evaluation.directory(protocol), source=source)
 
 
-def score_on_slices(
-    cell: Fit, dataset: Dataset, split: Split, zero_shot: ZeroShot, progress: Progress
-) -> dict[str, Any]:
+def score_on_slices(cell: Fit, dataset: Dataset, split: Split, zero_shot: ZeroShot) -> dict[str, Any]:
     """Score a predicted cell on exactly the pictures or slices that a zero-shot column was tried on.
 
     The slices of a case are one case, in both columns.
@@ -139,7 +132,6 @@ def score_on_slices(
         dataset: Its data.
         split: Split that both are scored on.
         zero_shot: A finished zero-shot cell.
-        progress: Reports scored cases.
 
     Returns:
         Content of `metrics.json`.
@@ -156,14 +148,12 @@ def score_on_slices(
     if not _is_newer(out / "metrics.json", newest):
         what = f"scoring ({cell.column.name}, seed {cell.seed}, as {zero_shot.column.name})"
         scored = []
-        for done, file in enumerate(files):
-            progress(what, done, len(files))
+        for file in tracked(what, files):
             truth = read_case(file, dataset.labels).label
             assert truth is not None  # both columns refuse cases without
             prediction = read_saved(evaluation.predictions, file, dataset)
             chosen = slices[file.name]
             scored.append(measure(file.name, truth[chosen], prediction[chosen], dataset.labels, "nnunet"))
-        progress(what, len(files), len(files))
         source = {"data": dataset.root.resolve().name, "split": split, "run": str(cell.run.directory), "slices": slices}
         write_tables(Scores(dataset.labels, "nnunet", tuple(scored), source=source), out)
     return read_metrics(out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,16 +63,14 @@ class EmbeddingCache:
             raise OSError(f"{path}: cannot be read back after writing it; check the disk")
         return known
 
-    def load_all(
-        self, work: Sequence[tuple[CachedCase, Sequence[Piece]]], progress: Callable[[int, int], None]
-    ) -> list[NDArray[np.float16]]:
+    def load_all(self, work: Sequence[tuple[CachedCase, Sequence[Piece]]], what: str) -> list[NDArray[np.float16]]:
         """`load` of windows of several cases; several processes compute each a part of them.
 
         Args:
             work: Cases and their windows.
-            progress: Called with the number of finished cases and of all cases.
+            what: What they are, for reports of progress.
         """
-        return make_once(lambda one: self.load(*one), work, progress)
+        return make_once(lambda one: self.load(*one), work, what)
 
     def _key(self, case: CachedCase, pieces: Sequence[Piece]) -> str:
         model = self.predictor.model
@@ -139,7 +137,6 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
         slices: Sequence[SliceReference],
         model: SegmenterModel,
         cache: EmbeddingCache,
-        progress: Callable[[int, int], None],
     ) -> None:
         """Compute, or find, the embeddings of all windows.
 
@@ -147,7 +144,6 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
             slices: Slices to train on.
             model: Its preprocessing cuts the windows.
             cache: Where embeddings come from.
-            progress: Called with the number of finished cases and of all cases.
         """
         self.preprocessing = model.preprocessing
         self.shapes = model.network.frozen_shapes(model.preprocessing.image_size)
@@ -159,7 +155,7 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
             (references[0].case, windows_of(references[0].case, model, [r.index for r in references]))
             for references in chosen.values()
         ]
-        for (case, pieces), embeddings in zip(work, cache.load_all(work, progress), strict=True):
+        for (case, pieces), embeddings in zip(work, cache.load_all(work, "embeddings (train)"), strict=True):
             self.rows.extend(_Row(embeddings, i, case, piece) for i, piece in enumerate(pieces))
 
     def __len__(self) -> int:

@@ -19,13 +19,13 @@ from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError, DataError
 from samtailor.files import cache_home
 from samtailor.models.zoo import find_base, weights_files
+from samtailor.progress import report, tracked
 from samtailor.recipes.blocks import attention_blocks
 from samtailor.training.measure import Measurement, Trial, measure_apart
 from samtailor.training.memory import available_memory
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.samples import choose_slices, label_of
 from samtailor.training.settings import TrainConfig
-from samtailor.training.train import Progress, silent
 
 HEADROOM = 0.9
 """Fraction of the free memory that a training may take: other programs come and go."""
@@ -130,7 +130,7 @@ class Estimate:
         return {**asdict(self), "recommended": best.flags if best else None, "advice": self.advice()}
 
 
-def estimate(config: TrainConfig, progress: Progress = silent, measure: Measure = measure_apart) -> Estimate:
+def estimate(config: TrainConfig, measure: Measure = measure_apart) -> Estimate:
     """Measure some steps of a training, with the given settings and with such that take less memory.
 
     Nothing of the run is written. Cutting the cases into slices, which a training does once, is not part of the
@@ -139,7 +139,6 @@ def estimate(config: TrainConfig, progress: Progress = silent, measure: Measure 
 
     Args:
         config: What `train` would be given; `out` is ignored.
-        progress: Reports the preparation of slices and the settings that have been measured.
         measure: Measures a job within a limit of memory, in bytes; in a process of its own by default.
 
     Returns:
@@ -152,7 +151,7 @@ def estimate(config: TrainConfig, progress: Progress = silent, measure: Measure 
     config = resolve(config, folder)
     weights_files(config.base, config.weights)  # fetched once, not by every measurement
     free, disk = available_memory(), _disk_free()
-    workload, job = _look(config, folder, progress)
+    workload, job = _look(config, folder)
 
     def option(changed: TrainConfig) -> Option:
         limit = int(HEADROOM * free)
@@ -161,18 +160,14 @@ def estimate(config: TrainConfig, progress: Progress = silent, measure: Measure 
     variations = _variations(config, folder)
     singles = [changed for vary in variations if (changed := vary(config)) is not None]
     options: list[Option] = []
-    for changed in [config, *singles]:
-        progress("measuring settings", len(options), 1 + len(singles))
+    for changed in tracked("measuring settings", [config, *singles]):
         options.append(option(changed))
-    progress("measuring settings", len(options), 1 + len(singles))
     if not any(found.fits for found in options):
         combinations = list(_combinations(config, variations))
-        for done, changed in enumerate(combinations):
-            progress("measuring combinations", done, len(combinations))
+        for changed in tracked("measuring combinations", combinations):
             options.append(option(changed))
             if options[-1].fits:
                 break
-        progress("measuring combinations", len(combinations), len(combinations))
     return Estimate(
         data=config.data,
         base=config.base,
@@ -297,7 +292,7 @@ def _blocks(base: str) -> int:
         return len(attention_blocks(find_base(base).build().vision_encoder, None))
 
 
-def _look(config: TrainConfig, folder: Dataset, progress: Progress) -> tuple[Workload, Trial]:
+def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
     """Count what there is to compute, and take some slices of the largest cases to measure with."""
     channels = len(folder.channels)
     preprocessing = preprocessing_of(config, channels)
@@ -305,16 +300,12 @@ def _look(config: TrainConfig, folder: Dataset, progress: Progress) -> tuple[Wor
     train_files, validation_files = folder.split("train"), folder.split("val")
     train: list[CachedCase] = []
     for file in _spread(train_files):
-        progress("slices (train)", len(train), max(len(train) + 1, min(_CASES, len(train_files))))
+        report("slices (train)", len(train), max(len(train) + 1, min(_CASES, len(train_files))))
         train.append(cache.load(file))
         if len(train) >= _CASES and any(case.counts[:, 1:].any() for case in train):
             break
-    progress("slices (train)", len(train), len(train))
-    validation: list[CachedCase] = []
-    for file in _spread(validation_files)[:_CASES]:
-        progress("slices (val)", len(validation), min(_CASES, len(validation_files)))
-        validation.append(cache.load(file))
-    progress("slices (val)", len(validation), len(validation))
+    report("slices (train)", len(train), len(train))
+    validation = [cache.load(file) for file in tracked("slices (val)", _spread(validation_files)[:_CASES])]
 
     chosen = choose_slices(train, config.sampling.empty, config.seed)
     if not chosen:

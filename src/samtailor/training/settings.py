@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from samtailor.data.intensity import IntensityConfig
+from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.inference.predict_settings import Precision
 from samtailor.recipes.recipe import RecipeName
 

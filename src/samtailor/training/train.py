@@ -6,9 +6,8 @@ import hashlib
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,20 +49,12 @@ from samtailor.training.samples import (
 from samtailor.training.settings import TrainConfig
 from samtailor.training.task import SegmentationTask
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being prepared, how many are done, and how many there are."""
 
-
-def silent(what: str, done: int, total: int) -> None:
-    """Report nothing."""
-
-
-def train(config: TrainConfig, progress: Progress = silent) -> Run:
+def train(config: TrainConfig) -> Run:
     """Fit a segmenter and write a run.
 
     Args:
         config: What to do.
-        progress: Reports the preparation of slices and embeddings.
 
     Returns:
         The run, whose segmenter is that of the best validation.
@@ -79,7 +70,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> Run:
         config = resolve(config, folder)
         check_batch(config, here)
         model = new_segmenter(config, folder.labels, len(folder.channels))
-    cases = _load_cases(config, folder, progress)
+    cases = _load_cases(config, folder)
     if here.is_first:
         run.directory.mkdir(parents=True, exist_ok=True)
         run.write_dataset(
@@ -91,16 +82,15 @@ def train(config: TrainConfig, progress: Progress = silent) -> Run:
             }
         )
         run.write_config(config.to_plain())
-    _fit(run, config, model, cases, progress)
+    _fit(run, config, model, cases)
     return run
 
 
-def resume(directory: Path, progress: Progress = silent) -> Run:
+def resume(directory: Path) -> Run:
     """Continue an interrupted run after its last finished epoch.
 
     Args:
         directory: The run.
-        progress: Reports the preparation of slices and embeddings.
 
     Returns:
         The finished run, with the numbers it would have had without the interruption.
@@ -115,14 +105,14 @@ def resume(directory: Path, progress: Progress = silent) -> Run:
     with together():
         check_batch(config, here)
         folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
-        cases = _load_cases(config, folder, progress)
+        cases = _load_cases(config, folder)
         if _fingerprint(folder, cases) != run.read_dataset()["fingerprint"]:
             raise DataError(
                 f"{config.data}: expected the data the run {directory} began with, found other images, labels, splits "
                 "or classes; restore them, or start a new run"
             )
         model = new_segmenter(config, folder.labels, len(folder.channels))
-    _fit(run, config, model, cases, progress)
+    _fit(run, config, model, cases)
     return run
 
 
@@ -164,14 +154,13 @@ class Fitting:
     shares: NDArray[np.float64]
 
 
-def _load_cases(config: TrainConfig, folder: LabelledFolder, progress: Progress) -> Cases:
+def _load_cases(config: TrainConfig, folder: LabelledFolder) -> Cases:
     """Build, or find, the slice cache of training and validation cases."""
     channels = len(folder.channels)
     cache = SliceCache(folder.labels, preprocessing_of(config, channels).intensity, channels=channels)
     loaded: list[list[CachedCase]] = []
     for split in ("train", "val"):
-        report = partial(progress, f"slices ({split})")
-        loaded.append(make_once(cache.load, folder.split(split), report))
+        loaded.append(make_once(cache.load, folder.split(split), f"slices ({split})"))
     return Cases(*loaded)
 
 
@@ -209,9 +198,7 @@ def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Seg
     return model
 
 
-def prepare(
-    config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings_home: Path, progress: Progress = silent
-) -> Fitting:
+def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings_home: Path) -> Fitting:
     """Everything a trainer is given; outputs of frozen blocks are computed, or found, if the config trains on them.
 
     Args:
@@ -219,7 +206,6 @@ def prepare(
         model: What is fitted.
         cases: Cases to train and to validate on.
         embeddings_home: Where image embeddings, and outputs of frozen blocks, lie.
-        progress: Reports their preparation.
     """
     here = world()
     batch_size = max(1, config.batch_size // here.size)
@@ -229,9 +215,9 @@ def prepare(
     embeddings: list[NDArray[np.float16]] | None = None
     if config.is_cached:
         cache = EmbeddingCache(Predictor(model, batch_size, config.device), embeddings_home)
-        samples = EmbeddingSamples(slices, model, cache, partial(progress, "embeddings (train)"))
+        samples = EmbeddingSamples(slices, model, cache)
         work = [(case, windows_of(case, model)) for case in cases.validation]
-        embeddings = cache.load_all(work, partial(progress, "embeddings (val)"))
+        embeddings = cache.load_all(work, "embeddings (val)")
     else:
         assert config.sampling.image_size is not None
         augmentation = Augmentation(config.augment, config.sampling.image_size)
@@ -258,10 +244,10 @@ def prepare(
     return Fitting(task, loader, _indices(case_positions(len(cases.validation), here)), shares)
 
 
-def _fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases, progress: Progress) -> None:
+def _fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases) -> None:
     """Fit from scratch or from the run's last checkpoint."""
     device = choose_device(config.device)
-    fitting = prepare(config, model, cases, cache_home() / "embeddings", progress)
+    fitting = prepare(config, model, cases, cache_home() / "embeddings")
     trainer = _trainer(run, config, device, VanishingClassWarning(model.labels.names, fitting.shares))
     checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
     try:

@@ -5,7 +5,6 @@ Source: Kirillov et al. 2023 (arXiv 2304.02643), appendix B, and Ravi et al. 202
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 from samtailor.models.sam import AnySizeSam
 from samtailor.models.sam2 import HieraSam
 from samtailor.models.zoo import Base, find_base, load_base
+from samtailor.progress import tracked
 from samtailor.zeroshot.crops import Crop, crops_of, is_cut, point_grid
 from samtailor.zeroshot.generator_settings import GeneratorSettings, generator_settings
 from samtailor.zeroshot.image_input import InputRule, as_picture
@@ -26,9 +26,6 @@ from samtailor.zeroshot.prompted_image import Candidate, PromptedImage
 from samtailor.zeroshot.regions import clean, clean_logits
 from samtailor.zeroshot.rle import Runs
 from samtailor.zeroshot.upsampling import Upsampling
-
-Progress = Callable[[int, int], None]
-"""Called with the number of points done and the number of points."""
 
 RECORD_KEYS = ("segmentation", "area", "bbox", "predicted_iou", "point_coords", "stability_score", "crop_box")
 """Fields of a record of the originals."""
@@ -115,25 +112,21 @@ class MaskGenerator:
         self.settings = (settings or GeneratorSettings()).for_base(base)
 
     @torch.inference_mode()
-    def generate(self, image: NDArray[Any], progress: Progress | None = None) -> list[MaskRecord]:
+    def generate(self, image: NDArray[Any]) -> list[MaskRecord]:
         """All masks of an image, the best first.
 
         Args:
             image: (H, W, 3), uint8, or float in [0, 1].
-            progress: Reports finished points.
         """
         settings = self.settings
         size = (image.shape[0], image.shape[1])
         crops = crops_of(size, settings.crop_n_layers, settings.crop_overlap_ratio)
         factor = settings.crop_n_points_downscale_factor
         sides = [int(settings.points_per_side / factor**crop.layer) for crop in crops]
-        total, done = sum(side**2 for side in sides), 0
         image = self.rule.stretched(image)
         records: list[MaskRecord] = []
-        for crop, side in zip(crops, sides, strict=True):
-            report = _from(progress, done, total)
-            records += self._of_crop(image, crop, point_grid(side), report)
-            done += side**2
+        for crop, side in tracked("crops", list(zip(crops, sides, strict=True))):
+            records += self._of_crop(image, crop, point_grid(side))
         if len(crops) > 1:
             areas = np.array([record.crop.size[0] * record.crop.size[1] for record in records], np.float32)
             records = _without_duplicates(records, (1 / areas).astype(np.float32), settings.crop_nms_thresh)
@@ -141,22 +134,19 @@ class MaskGenerator:
             records = self._cleaned(records)
         return records
 
-    def _of_crop(
-        self, image: NDArray[Any], crop: Crop, grid: NDArray[np.float64], report: Callable[[int], None]
-    ) -> list[MaskRecord]:
+    def _of_crop(self, image: NDArray[Any], crop: Crop, grid: NDArray[np.float64]) -> list[MaskRecord]:
         """Masks of a crop without duplicates."""
         settings = self.settings
         shown = PromptedImage(self.network, self.rule, image, crop)
         upsampling = shown.upsampling()
         points = grid * (crop.size[1], crop.size[0])
         records: list[MaskRecord] = []
-        for start in range(0, len(points), settings.points_per_batch):
+        for start in tracked("points", range(0, len(points), settings.points_per_batch)):
             batch = points[start : start + settings.points_per_batch]
             for candidate in self._candidates(shown, batch):
                 record = self._record(candidate, batch, upsampling)
                 if record is not None and not is_cut(record.box, crop, shown.size):
                     records.append(record)
-            report(min(start + settings.points_per_batch, len(points)))
         scores = np.array([record.predicted_iou for record in records], np.float32)
         return _without_duplicates(records, scores, settings.box_nms_thresh)
 
@@ -212,7 +202,6 @@ def masks_everything(
     weights: str | Path | None = None,
     device: str = "auto",
     image_size: int | None = None,
-    progress: Progress | None = None,
     **settings: Any,
 ) -> list[MaskRecord]:
     """Everything that a base model sees in an image, without fitting and without prompts.
@@ -223,7 +212,6 @@ def masks_everything(
         weights: Weights of the base (see `load_base`).
         device: 'auto', 'cpu' or 'cuda'.
         image_size: Side of the network's input, in pixels; that of the pretraining if None.
-        progress: Called with the number of points done and their number.
         **settings: Fields of `GeneratorSettings`, named as in the originals.
 
     Returns:
@@ -239,7 +227,7 @@ def masks_everything(
     InputRule.of(found, image_size)
     picture = as_picture(image)
     network = load_base(base, weights).to(choose_device(device))
-    return MaskGenerator(network, found, chosen, image_size).generate(picture, progress)
+    return MaskGenerator(network, found, chosen, image_size).generate(picture)
 
 
 def _without_duplicates(records: list[MaskRecord], scores: NDArray[np.float32], threshold: float) -> list[MaskRecord]:
@@ -248,10 +236,3 @@ def _without_duplicates(records: list[MaskRecord], scores: NDArray[np.float32], 
         return []
     boxes = np.array([record.box for record in records], np.float32)
     return [records[i] for i in suppress(boxes, scores, threshold)]
-
-
-def _from(progress: Progress | None, done: int, total: int) -> Callable[[int], None]:
-    """Progress within one crop as progress of the whole."""
-    if progress is None:
-        return lambda points: None
-    return lambda points: progress(done + points, total)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from samtailor.files import atomic
 from samtailor.labels import IGNORE
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.models.zoo import find_base, load_base
+from samtailor.progress import tracked
 from samtailor.reporting.view import View
 from samtailor.zeroshot.choice import choose_best, paint
 from samtailor.zeroshot.generator import MaskGenerator
@@ -37,16 +37,12 @@ from samtailor.zeroshot.prompted import prompt_classes
 from samtailor.zeroshot.settings import BaselineConfig
 from samtailor.zeroshot.state import SliceResult, load_score, save_score
 
-Progress = Callable[[float, int], None]
-"""Called with the number of slices done, the current one as a fraction, and the number of slices."""
 
-
-def baseline(config: BaselineConfig, progress: Progress | None = None) -> Scores:
+def baseline(config: BaselineConfig) -> Scores:
     """Score what a base finds without fitting, on a split of a labelled folder; goes on where it was interrupted.
 
     Args:
         config: All settings.
-        progress: Reports finished slices.
 
     Returns:
         The scores, an upper bound, as written to `config.out`.
@@ -70,7 +66,7 @@ def baseline(config: BaselineConfig, progress: Progress | None = None) -> Scores
     )
     work = _Work(config, dataset, SliceCache(dataset.labels, intensity_of(config.intensity), channels=channels))
     _claim(work, files)
-    return work.finish(files, progress)
+    return work.finish(files)
 
 
 @dataclass(frozen=True)
@@ -104,17 +100,11 @@ class _Work:
             self._generator = MaskGenerator(network, base, self.config.generator(), self.config.image_size)
         return self._generator
 
-    def finish(self, files: tuple[CaseFiles, ...], progress: Progress | None) -> Scores:
+    def finish(self, files: tuple[CaseFiles, ...]) -> Scores:
         """Do what is left, write tables and figures."""
         plans = self._plan(files)
         total = sum(len(plan.slices) for plan in plans)
-        done = 0
-        scored: list[CaseScore] = []
-        for plan in plans:
-            scored.append(self._score(plan, _from(progress, done, total)))
-            done += len(plan.slices)
-        if progress is not None:
-            progress(total, total)
+        scored = [self._score(plan) for plan in tracked("cases", plans)]
         source: dict[str, Any] = {
             "data": self.dataset.root.resolve().name,
             "split": self.config.split,
@@ -161,16 +151,14 @@ class _Work:
             chosen.setdefault(number, []).append(index)
         return [_Plan(files[number], slices) for number, slices in chosen.items()]
 
-    def _score(self, plan: _Plan, report: Callable[[float], None]) -> CaseScore:
+    def _score(self, plan: _Plan) -> CaseScore:
         """Compute what is missing of a case, and score it."""
         file = self._case_state(plan.file, "score.json")
         if file.is_file():
             return load_score(file)
         case = self.cache.load(plan.file)
         assert case.label is not None
-        results: list[SliceResult] = []
-        for index in plan.slices:
-            results.append(self._slice(case, index, _after(report, len(results))))
+        results = [self._slice(case, index) for index in tracked("slices", plan.slices)]
         label = np.zeros(case.label.shape, np.int16)
         for index, result in zip(plan.slices, results, strict=True):
             label[index] = paint(result.choices, case.label.shape[1:])
@@ -201,7 +189,7 @@ class _Work:
         # Slices drawn from a volume have no surfaces between them.
         return replace(score, surface={}) if sampled else score
 
-    def _slice(self, case: CachedCase, index: int, report: Callable[[float], None]) -> SliceResult:
+    def _slice(self, case: CachedCase, index: int) -> SliceResult:
         """The masks of one slice, computed if they are not on disk."""
         path = self.state / case.name / f"{index:05d}.npz"
         if path.is_file():
@@ -211,7 +199,7 @@ class _Work:
         truth = np.asarray(case.label[index])
         image = as_bytes(np.asarray(case.image[index]))
         if self.config.kind == "everything":
-            records = self.generator.generate(image, lambda done, total: report(done / total))
+            records = self.generator.generate(image)
             result = SliceResult(choose_best([record.runs for record in records], truth), len(records), 0.0)
         else:
             seed = (self.config.seed, case.name, index)
@@ -219,7 +207,6 @@ class _Work:
             result = SliceResult(choices, len(choices), 0.0)
         result = replace(result, seconds=time.perf_counter() - start)
         result.save(path)
-        report(1)
         return result
 
     def _write_label(self, file: CaseFiles, label: NDArray[np.int16]) -> None:
@@ -282,15 +269,3 @@ def _claim(work: _Work, files: tuple[CaseFiles, ...]) -> None:
             f"out: expected a new folder, or the same settings as in {file}; found other {', '.join(changed)}; "
             "name another folder"
         )
-
-
-def _after(report: Callable[[float], None], done: int) -> Callable[[float], None]:
-    """Progress within one slice as progress within its case."""
-    return lambda part: report(done + part)
-
-
-def _from(progress: Progress | None, done: int, total: int) -> Callable[[float], None]:
-    """Progress within one case as progress of the whole."""
-    if progress is None:
-        return lambda slices: None
-    return lambda slices: progress(done + slices, total)

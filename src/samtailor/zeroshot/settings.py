@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from samtailor.data.intensity import IntensityConfig
+from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.zeroshot.generator_settings import GeneratorSettings
