@@ -11,11 +11,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+from samtailor.evaluation.score_settings import ScoreConfig
 
 from benchmarks.line import Place, Prepared, Side
-from samtailor.data.check import check_dataset
+from samtailor.data.check_dataset import check_dataset
 from samtailor.evaluation.score import score as score_masks
-from samtailor.evaluation.score_settings import ScoreConfig
 
 SPACING = (0.8, 0.8, 2.5)
 ORGANS = 13

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
+from samtailor.cli.settings import EvaluateConfig, PredictOnDevices
+from samtailor.inference.predict_settings import PredictConfig
 
 import samtailor
 from samtailor.cli import VERBS, main, parser_of
 from samtailor.cli.parsing import parse
-from samtailor.cli.settings import EvaluateConfig, PredictOnDevices
 from samtailor.errors import ConfigError
-from samtailor.inference.predict_settings import PredictConfig
 from samtailor.training.settings import TrainConfig
 
 HEAVY = ("torch", "monai", "lightning", "transformers", "matplotlib", "scipy", "nibabel", "skimage", "numpy")

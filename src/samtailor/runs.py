@@ -44,6 +44,18 @@ class Run:
         """The segmenter of the best validation."""
         return self.directory / "segmenter"
 
+    def __str__(self) -> str:
+        best = self.best_epoch()
+        data = self.read_config()["data"] if self.is_there else "DATA"
+        lines = [f"best validation   mean DSC {best['dsc']:.4f} in epoch {best['epoch']:.0f}"] if best else []
+        lines += [
+            f"segmenter         {self.segmenter_directory}",
+            f"curves            {self.curves_file}",
+            f"next              samtailor evaluate {self.directory} {data} --split test",
+            f"                  samtailor predict {self.directory} INPUT --out OUT",
+        ]
+        return "\n".join(lines)
+
     def require_new(self) -> None:
         """Refuse a directory that holds something.
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from samtailor.data.formats import read_image
-from samtailor.inference.predict_settings import Precision
 from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.inference.refine import Prompt, refine
 from samtailor.inference.result import Result, segment
@@ -14,6 +13,7 @@ from samtailor.labels import LabelSpace
 from samtailor.models.pretrained import load_model
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.recipes.recipe import Recipe
+from samtailor.settings import Precision
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from samtailor.data.check import CheckReport, check_dataset
+from samtailor.data.check_dataset import CheckReport, check_dataset
 from samtailor.data.check_report import render
 from tests import generate
 from tests.conftest import Report

@@ -10,7 +10,7 @@ import pytest
 
 from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
-from samtailor.data.check import check_dataset
+from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case, write_label
 from samtailor.data.intensity import Range

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from samtailor.data.check import check_dataset
+from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import open_dataset
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.models.zoo import Base
-from samtailor.training.settings import TrainConfig
 from samtailor.training.train import train
 from tests import generate_publishers
 
@@ -32,7 +31,7 @@ def test_a_publisher_s_folder_needs_no_configuration(
 ) -> None:
     data = generate(tmp_path / "data")
     assert check_dataset(data).errors == ()
-    run = train(TrainConfig(data=str(data), out=str(tmp_path / "run"), base=tiny_base.name, epochs=1, device="cpu"))
+    run = train(data=str(data), out=str(tmp_path / "run"), base=tiny_base.name, epochs=1, device="cpu")
     scores = evaluate(run.directory, data, "test", bootstrap=10, device="cpu")
     assert scores.protocol == open_dataset(data).protocol
     content = json.loads((run.directory / "evaluation" / "test" / "metrics.json").read_text())

@@ -13,7 +13,8 @@ from samtailor.data.dataset import open_dataset
 from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, DataError, SamTailorError
-from samtailor.evaluation.evaluate import cases_of_split, evaluate
+from samtailor.evaluation.cases import cases_of_split
+from samtailor.evaluation.evaluate import evaluate
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base

@@ -12,12 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from samtailor.data.intensity import CTWindow, Percentile, Range, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.scaled import Scaled
-from samtailor.inference.predict_settings import Precision
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes.recipe import Adapter, HeadOnly, Recipe
+from samtailor.settings import Precision
 from samtailor.training.embeddings import windows_of
 from tests.conftest import Report
 from tests.training.cases import cached_case

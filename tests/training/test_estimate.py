@@ -19,12 +19,12 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.models.zoo import Base
 from samtailor.recipes.recipe import RecipeName
 from samtailor.training import measure as measuring
-from samtailor.training.estimate import Estimate, estimate, flags_of
 from samtailor.training.estimate_table import in_bytes, in_time, render
+from samtailor.training.estimation import Estimate, estimate, flags_of
+from samtailor.training.fit import Cases, new_segmenter, prepare
 from samtailor.training.measure import Measurement, Trial, measure
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.settings import AugmentConfig, OptimConfig, SamplingConfig, TrainConfig
-from samtailor.training.train import Cases, new_segmenter, prepare
 from tests import generate
 
 Rule = Callable[[TrainConfig], bool]

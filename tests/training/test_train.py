@@ -93,7 +93,7 @@ def test_the_resolved_config_repeats_the_run(tiny_base: Base, image_folder: Path
     first = train(config_of(image_folder, tmp_path / "a", epochs=1))
     content = yaml.safe_load(first.config_file.read_text())
     assert content["intensity"] == {"kind": "range", "values": [0.0, 255.0]}
-    second = train(TrainConfig(**{**vars(TrainConfig.from_plain(first.read_config())), "out": str(tmp_path / "b")}))
+    second = train(**{**vars(TrainConfig.from_plain(first.read_config())), "out": str(tmp_path / "b")})
     assert rows_of(first) == rows_of(second)
 
 

@@ -1,4 +1,4 @@
-"""The command line: one verb per task; parse, call, print.
+"""The command line: a verb is a public function; its signature makes the flags, its docstring the help.
 
 Nothing heavy is imported before a verb runs, so that help and mistakes are answered at once.
 """
@@ -6,100 +6,21 @@ Nothing heavy is imported before a verb runs, so that help and mistakes are answ
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from importlib import import_module
 
 import samtailor
-from samtailor.cli import baseline_verb, reproduce_verb, verbs
-from samtailor.cli.settings import (
-    CheckConfig,
-    DemoConfig,
-    Devices,
-    EstimateConfig,
-    EvaluateConfig,
-    ModelsConfig,
-    PredictOnDevices,
-    ResumeConfig,
-    ShareConfig,
-    TrainOnDevices,
-)
+from samtailor.cli.parsing import VerbParser
 from samtailor.distributed.world import world
 from samtailor.errors import ConfigError, SamTailorError, SharedError
-from samtailor.evaluation.comparison.settings import CompareConfig
-from samtailor.evaluation.score_settings import ScoreConfig
-from samtailor.reproduction.settings import ReproduceConfig
-from samtailor.zeroshot.settings import BaselineConfig
 
 FAILED = 2
 """Exit code where the user has to fix something and nothing was done."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells use it."""
 
-
-@dataclass(frozen=True)
-class Verb:
-    """A task of the command line.
-
-    Attributes:
-        summary: What it does.
-        settings: Dataclass of its settings.
-        words: Settings that are given by position.
-        run: Does it and returns the exit code.
-        note: Further help.
-    """
-
-    summary: str
-    settings: type[Any]
-    words: tuple[str, ...]
-    run: Callable[[Any], int]
-    note: str = ""
-
-
-VERBS: dict[str, Verb] = {
-    "check": Verb(
-        "Find everything in a labelled folder that would spoil a training.", CheckConfig, ("data",), verbs.check
-    ),
-    "estimate": Verb(
-        "Measure how much memory and time a training takes here, and what would make it fit.",
-        EstimateConfig,
-        ("data",),
-        verbs.estimate,
-        "It takes the flags of train, so that it can stand in its place.",
-    ),
-    "train": Verb(
-        "Fit a segmenter to a labelled folder.",
-        TrainOnDevices,
-        ("data",),
-        verbs.train,
-        "An interrupted training is continued with: samtailor train --resume RUN",
-    ),
-    "evaluate": Verb("Score a run on a split of a labelled folder.", EvaluateConfig, ("run", "data"), verbs.evaluate),
-    "compare": Verb(
-        "Compare results on the same cases: differences, intervals, tests.", CompareConfig, ("results",), verbs.compare
-    ),
-    "baseline": Verb(
-        "Score what a base model finds without fitting: an upper bound that uses the ground truth.",
-        BaselineConfig,
-        ("data",),
-        baseline_verb.baseline,
-        "An interrupted baseline goes on when it is started again with the same --out.",
-    ),
-    "score": Verb("Score saved masks, ours or another tool's.", ScoreConfig, ("predictions", "labels"), verbs.score),
-    "predict": Verb("Segment volumes and pictures.", PredictOnDevices, ("run", "inputs"), verbs.predict),
-    "models": Verb("List the base models.", ModelsConfig, (), verbs.models),
-    "share": Verb("Write a segmenter for others, with a model card.", ShareConfig, ("run",), verbs.share),
-    "reproduce": Verb(
-        "Measure a table or figure of the report again.",
-        ReproduceConfig,
-        ("what",),
-        reproduce_verb.reproduce,
-        "What is finished is kept: the same command goes on after an interruption.",
-    ),
-    "demo": Verb("Try everything on a synthetic abdominal CT.", DemoConfig, (), verbs.demo),
-}
-
-_RESUME = Verb("Continue an interrupted training.", ResumeConfig, (), verbs.resume)
+SHARED = ("train", "resume", "predict")
+"""Verbs whose work several processes can share."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,28 +38,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(_overview())
         case ["--version", *_]:
             print(f"samtailor {samtailor.__version__}")
-        case [name, *rest] if name in VERBS:
+        case ["train", *rest] if any(word.split("=")[0] == "--resume" for word in rest):
+            return _run("resume", _as_resume(rest))
+        case [name, *rest] if name in samtailor.VERBS:
             return _run(name, rest)
         case [name, *_]:
-            print(f"samtailor: error: expected one of {', '.join(VERBS)}; found '{name}'", file=sys.stderr)
+            print(f"samtailor: error: expected one of {', '.join(samtailor.VERBS)}; found '{name}'", file=sys.stderr)
             return FAILED
     return 0
 
 
+def parser_of(name: str) -> VerbParser:
+    """Parser of a verb."""
+    module = import_module(f"samtailor.{samtailor.VERBS[name]}")
+    return VerbParser(name, getattr(module, name), name in SHARED)
+
+
 def _run(name: str, arguments: list[str]) -> int:
-    """Run a verb and translate its errors into messages and exit codes."""
-    from samtailor.cli.parsing import parse
+    """Run a verb, print what it returns, and translate its errors into messages and exit codes."""
     from samtailor.distributed.launch import launch, must_launch
 
-    resumes = name == "train" and any(argument.split("=")[0] == "--resume" for argument in arguments)
-    verb = _RESUME if resumes else VERBS[name]
     try:
-        config = parse(parser_of(name, verb), verb.settings, arguments)
-        if not isinstance(config, Devices):
+        call = parser_of(name).parse(arguments)
+        if name not in SHARED:
             _require_one_process()
-        elif must_launch(config.devices):
-            return launch(config.devices, [name, *arguments])
-        return verb.run(config)
+        elif must_launch(call.devices):
+            return launch(call.devices, [name, *arguments])
+        from samtailor.cli.screen import show, shown
+
+        with shown():
+            result = call()
+        if world().is_first:
+            show(result, call.as_json)
+        return int(getattr(result, "exit_code", 0))
     except SamTailorError as error:
         if world().is_first or not isinstance(error, SharedError):
             print(f"samtailor {name}: error: {error}", file=sys.stderr)
@@ -149,6 +81,13 @@ def _run(name: str, arguments: list[str]) -> int:
         return INTERRUPTED
 
 
+def _as_resume(arguments: list[str]) -> list[str]:
+    """`train --resume RUN` in the words of the verb resume."""
+    place = next(i for i, argument in enumerate(arguments) if argument.split("=")[0] == "--resume")
+    _, equals, run = arguments[place].partition("=")
+    return [*arguments[:place], *([run] if equals else []), *arguments[place + 1 :]]
+
+
 def _require_one_process() -> None:
     """Refuse to do the same several times.
 
@@ -157,20 +96,13 @@ def _require_one_process() -> None:
     """
     if (here := world()).size > 1:
         raise ConfigError(
-            f"expected one process, found {here.size} of {here.launcher}; only train and predict share work"
+            f"expected one process, found {here.size} of {here.launcher}; only {', '.join(SHARED)} share work"
         )
-
-
-def parser_of(name: str, verb: Verb) -> Any:
-    """Parser of a verb (`jsonargparse.ArgumentParser`)."""
-    from samtailor.cli.parsing import make_parser
-
-    return make_parser(name, verb.summary, verb.settings, verb.words, verb.note)
 
 
 def _overview() -> str:
     """Help of the command line as a whole."""
-    lines = [f"  {name:<10}{verb.summary}" for name, verb in VERBS.items()]
+    lines = [f"  {name:<10}{parser_of(name).summary}" for name in samtailor.VERBS]
     return "\n".join(
         [
             "usage: samtailor VERB [options]",

@@ -1,95 +1,217 @@
-"""Parsers made from dataclasses: flags, dotted overrides, YAML files and help texts, without writing any twice."""
+"""Parsers made from functions: flags, dotted overrides, YAML files and help texts, without writing any twice."""
 
 from __future__ import annotations
 
-from argparse import SUPPRESS
-from collections.abc import Sequence
-from dataclasses import MISSING, Field, fields
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+import inspect
+from argparse import SUPPRESS, Action
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, is_dataclass
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import docstring_parser
-from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser
+from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from samtailor.errors import ConfigError
+from samtailor.recipes.flat import flat_fields, flatten, take_recipe
+from samtailor.recipes.recipe import LoRA, Recipe, RecipeName
+from samtailor.settings import RARE
 
-Settings = TypeVar("Settings")
+_MUST = object()  # a setting without default
 
 
-def make_parser(verb: str, summary: str, settings: type[Any], words: tuple[str, ...], note: str) -> ArgumentParser:
-    """Parser of a verb.
+@dataclass(frozen=True)
+class Setting:
+    """A parameter of a verb, or one that stands beside others on the command line.
 
-    Args:
-        verb: What the user types after 'samtailor'.
-        summary: What the verb does.
-        settings: Dataclass of the verb's settings; its docstring gives the help texts.
-        words: Fields that are given by position; the others are flags.
-        note: Text below the help.
+    Attributes:
+        name: Its name.
+        kind: Its type.
+        default: Its default; `_MUST` if it has none.
+        help: What it is, in a sentence.
+        rare: Whether the help lists it behind the usual ones.
     """
-    docstrings = [docstring_parser.parse(kind.__doc__ or "") for kind in reversed(settings.__mro__[:-1])]
-    helps = {parameter.arg_name: parameter.description for docstring in docstrings for parameter in docstring.params}
-    types = get_type_hints(settings)
-    required = [f"--{field.name} {field.name.upper()}" for field in _required(settings) if field.name not in words]
-    parser = ArgumentParser(
-        prog=f"samtailor {verb}",
-        usage=" ".join([f"samtailor {verb}", *(word.upper() for word in words), *required, "[options]"]),
-        description=summary,
-        epilog=note,
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--config", action="config", help="YAML file with any of the settings; the command line comes before it."
-    )
-    for word in words:
-        # Words are optional for argparse, because they may come from the config; `parse` asks for what is missing.
-        many = get_origin(types[word]) is list
-        nargs, kind = ("*", str) if many else ("?", types[word])
-        parser.add_argument(word, nargs=nargs, type=kind, default=SUPPRESS, metavar=word.upper(), help=helps[word])
-    switches = [field.name for field in fields(settings) if field.default is False]
-    lists = {name: kind for name in types if name not in words and (kind := _element(types[name]))}
-    parser.add_class_arguments(settings, skip={*words, *switches, *lists}, as_group=False)
-    for field in fields(settings):
-        if field.name in lists:  # --names A B, where jsonargparse alone would want --names '[A, B]'
-            default = field.default if field.default_factory is MISSING else field.default_factory()
-            kind, text = lists[field.name], helps[field.name]
-            parser.add_argument(f"--{field.name}", nargs="+", type=kind, default=default, help=text)
-    for switch in switches:
-        parser.add_argument(f"--{switch}", action=ActionYesNo, default=False, help=helps[switch])
-    return parser
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+    rare: bool = False
 
 
-def parse(parser: ArgumentParser, settings: type[Settings], arguments: Sequence[str]) -> Settings:
-    """Settings of a command line.
+@dataclass(frozen=True)
+class Call:
+    """A verb with its settings, ready to be called.
 
-    Args:
-        parser: What `make_parser` gave for these settings.
-        settings: Dataclass of the settings.
-        arguments: Words and flags; a flag counts more than the config file wherever it stands.
-
-    Raises:
-        ConfigError: If a flag or a key of the config file is unknown, missing, or of another type.
+    Attributes:
+        verb: The function.
+        settings: Its keyword arguments.
+        as_json: Whether the result is printed as JSON.
+        devices: Processes on this machine that share the work.
     """
-    try:
-        found = parser.instantiate(parser.parse_args(_config_first(arguments)))
-    except ArgumentError as error:
-        raise ConfigError(f"{error}; see {parser.prog} --help") from error
-    missing = [field.name for field in _required(settings) if field.name not in found]
-    if missing:
-        raise ConfigError(f"the following arguments are required: {', '.join(missing)}; see {parser.prog} --help")
-    return settings(**{field.name: found[field.name] for field in fields(settings)})  # type: ignore[arg-type]
+
+    verb: Callable[..., Any]
+    settings: dict[str, Any]
+    as_json: bool = False
+    devices: int = 1
+
+    def __call__(self) -> Any:
+        """What the verb returns."""
+        return self.verb(**self.settings)
+
+
+class VerbParser:
+    """The command line of one verb.
+
+    Parameters without default come by position, but for `out`; the others are flags. A recipe's own settings are flags
+    beside `--recipe`. Settings dataclasses are dotted flags.
+
+    Attributes:
+        summary: What the verb does, in a sentence.
+    """
+
+    def __init__(self, name: str, verb: Callable[..., Any], shares_work: bool = False) -> None:
+        """Read a verb.
+
+        Args:
+            name: What the user types after 'samtailor'.
+            verb: The function.
+            shares_work: Whether several processes can share its work.
+        """
+        self.name = name
+        self.verb = verb
+        self.shares_work = shares_work
+        self._documentation = docstring_parser.parse(inspect.getdoc(verb) or "")
+        self.summary = " ".join((self._documentation.short_description or "").split())
+        self.settings = list(_settings_of(verb, self._documentation))
+        self.words = [s.name for s in self.settings if s.default is _MUST and s.name != "out"]
+
+    def parse(self, arguments: Sequence[str]) -> Call:
+        """The verb with the settings of a command line.
+
+        Args:
+            arguments: Words and flags; a flag counts more than the config file wherever it stands.
+
+        Raises:
+            ConfigError: If a flag or a key of the config file is unknown, missing, or of another type.
+        """
+        parser = self.parser()
+        try:
+            found = parser.instantiate(parser.parse_args(_config_first(arguments)))
+        except ArgumentError as error:
+            raise ConfigError(f"{error}; see {parser.prog} --help") from error
+        missing = [s.name for s in self.settings if s.default is _MUST and s.name not in found]
+        if missing:
+            raise ConfigError(f"the following arguments are required: {', '.join(missing)}; see {parser.prog} --help")
+        values = {key: value for key, value in vars(found).items() if key not in ("config", "json", "devices")}
+        if any(s.kind is Recipe for s in self.settings):
+            values["recipe"] = take_recipe(values)
+        return Call(self.verb, values, found.json, found.get("devices", 1))
+
+    def parser(self) -> ArgumentParser:
+        """The parser that reads the command line and writes the help."""
+        required = [f"--{s.name} {s.name.upper()}" for s in self.settings if s.default is _MUST and s.name == "out"]
+        parser = ArgumentParser(
+            prog=f"samtailor {self.name}",
+            usage=" ".join([f"samtailor {self.name}", *(word.upper() for word in self.words), *required, "[options]"]),
+            description=self.summary,
+            epilog=self._documentation.long_description,
+            exit_on_error=False,
+            allow_abbrev=False,
+            formatter_class=_HelpFormatter,
+        )
+        usual = parser
+        rare = parser.add_argument_group("rarely used")
+        for setting in self.settings:
+            group = rare if setting.rare else usual
+            if setting.kind is Recipe:
+                _add_recipe(usual, rare, setting)
+            elif is_dataclass(setting.kind):
+                parser.add_class_arguments(setting.kind, setting.name)
+            elif setting.name in self.words:
+                # Optional for argparse, because words may come from the config; `parse` asks for what is missing.
+                many = _element(setting.kind)
+                nargs, kind = ("*", many) if many else ("?", setting.kind)
+                name = setting.name
+                parser.add_argument(
+                    name, nargs=nargs, type=kind, default=SUPPRESS, metavar=name.upper(), help=setting.help
+                )
+            else:
+                _add_flag(group, setting)
+        if self.shares_work:
+            text = "Processes on this machine, each with a GPU of its own if there are any (see docs/distributed.md)."
+            _add_flag(usual, Setting("devices", int, 1, text))
+        rare.add_argument("--json", action="store_true", help="Print the result as JSON.")
+        text = "YAML file with any of the settings; the command line comes before it."
+        rare.add_argument("--config", action="config", help=text)
+        return parser
+
+
+def _settings_of(verb: Callable[..., Any], documentation: docstring_parser.Docstring) -> Iterator[Setting]:
+    """The parameters of a verb."""
+    helps = {parameter.arg_name: parameter.description or "" for parameter in documentation.params}
+    kinds = _hints(verb)
+    for parameter in inspect.signature(verb).parameters.values():
+        kind, rare = _plain(kinds[parameter.name])
+        default = _MUST if parameter.default is parameter.empty else parameter.default
+        yield Setting(parameter.name, kind, default, helps[parameter.name], rare)
+
+
+def _hints(verb: Callable[..., Any]) -> dict[str, Any]:
+    """Types of the parameters; what a verb returns may be imported for type checkers only."""
+    source = getattr(verb, "__settings__", verb)
+    if is_dataclass(source):
+        return get_type_hints(source, include_extras=True)
+    hints = {name: hint for name, hint in source.__annotations__.items() if name != "return"}
+    holder = type("holder", (), {"__annotations__": hints, "__module__": source.__module__})
+    return get_type_hints(holder, source.__globals__, include_extras=True)
+
+
+def _plain(kind: Any) -> tuple[Any, bool]:
+    """A type without its mark, and whether it was marked as rarely used; a recipe that may be None is a recipe."""
+    rare = get_origin(kind) is Annotated and RARE in kind.__metadata__
+    if get_origin(kind) is Annotated:
+        kind = kind.__origin__
+    if set(get_args(kind)) == {*get_args(Recipe), NoneType}:
+        kind = Recipe
+    return kind, rare
+
+
+def _add_flag(group: Any, setting: Setting) -> None:
+    """A flag; a switch where the default is False; several words behind it where it takes a list."""
+    many = _element(setting.kind)
+    if setting.default is False:
+        group.add_argument(f"--{setting.name}", action=ActionYesNo, default=False, help=setting.help)
+    elif many:  # --names A B, where jsonargparse alone would want --names '[A, B]'
+        default = list(setting.default) if setting.default else setting.default
+        group.add_argument(f"--{setting.name}", nargs="+", type=many, default=default, help=setting.help)
+    else:
+        default = SUPPRESS if setting.default is _MUST else setting.default
+        group.add_argument(f"--{setting.name}", type=setting.kind, default=default, help=setting.help)
+
+
+def _add_recipe(usual: Any, rare: Any, setting: Setting) -> None:
+    """--recipe and the settings of all recipes; each recipe takes its own."""
+    chosen = flatten(setting.default or LoRA())
+    usual.add_argument("--recipe", type=RecipeName, default=chosen["recipe"], help=setting.help)
+    for name, owners in flat_fields().items():
+        kind, own = owners[0]
+        helps = {p.arg_name: p.description for p in docstring_parser.parse(kind.__doc__ or "").params}
+        default = chosen.get(name, own.default)
+        group = usual if name == "rank" else rare
+        _add_flag(group, Setting(name, get_type_hints(kind)[name], default, helps[name] or ""))
 
 
 def _element(kind: Any) -> Any:
-    """What a list holds, also one that may be None; None for every other type."""
+    """What a list or sequence holds, also one that may be None; None for every other type."""
     for part in (kind, *get_args(kind)):
-        if get_origin(part) is list:
+        if (
+            get_origin(part) is not None
+            and isinstance(get_origin(part), type)
+            and issubclass(get_origin(part), Sequence)
+        ):
             return get_args(part)[0]
     return None
-
-
-def _required(settings: type[Any]) -> list[Field[Any]]:
-    """Fields without default."""
-    return [field for field in fields(settings) if field.default is MISSING and field.default_factory is MISSING]
 
 
 def _config_first(arguments: Sequence[str]) -> list[str]:
@@ -104,3 +226,26 @@ def _config_first(arguments: Sequence[str]) -> list[str]:
     if is_file:
         raise ConfigError("--config: expected a YAML file behind it, found nothing")
     return configs + others
+
+
+class _HelpFormatter(DefaultHelpFormatter):
+    """Help in the words of the terminal: defaults where they tell something, but no types of Python."""
+
+    def add_argument(self, action: Action) -> None:
+        """Leave out the flags that jsonargparse adds for each group of settings: `--config` does what they do."""
+        if action.help != "Path to a configuration file.":
+            super().add_argument(action)
+
+    def _get_help_string(self, action: Action) -> str:
+        """The text behind a flag; argparse's own hook."""
+        text = action.help or ""
+        default = action.default
+        if not action.option_strings or default is None or default is False or default in (SUPPRESS, [], ()):
+            return text[:1].upper() + text[1:]
+        return f"{text} (default: %(default)s)"
+
+    def _get_default_metavar_for_optional(self, action: Action) -> str:
+        """What stands for the value of a flag; argparse's own hook."""
+        numbers = {"int": "N", "float": "X"}
+        kind = (self._get_type_str(action) or "").removesuffix(" | null")
+        return numbers.get(kind, super()._get_default_metavar_for_optional(action))

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from samtailor.data.check import CaseRow, CheckReport
+from samtailor.data.check_dataset import CaseRow, CheckReport
 
 _CASES_SHOWN = 40  # more fill the screen and tell nothing; `--json` has them all
 

@@ -2,56 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from samtailor.data.cache import SliceCache
-from samtailor.data.case import CaseFiles
-from samtailor.data.dataset import Dataset, Split, open_dataset
-from samtailor.data.formats import nifti, suffix_of
-from samtailor.errors import ConfigError, DataError
-from samtailor.evaluation.grid import Grid
-from samtailor.evaluation.predictions import PredictedCase, score_and_write
-from samtailor.evaluation.scores import Scores
-from samtailor.inference.ahead import ahead
-from samtailor.inference.predict_settings import Precision
-from samtailor.inference.predictor import Predictor
-from samtailor.labels import LabelSpace
-from samtailor.metrics.protocols import PROTOCOLS, ProtocolName, require_background_rule
-from samtailor.models.pretrained import load_model
-from samtailor.progress import tracked
+from samtailor.errors import ConfigError
+from samtailor.metrics.protocols import ProtocolName, require_protocol
 from samtailor.runs import Run
+from samtailor.settings import AnyPath, Device, Precision, Rare, Split
+
+if TYPE_CHECKING:
+    from samtailor.evaluation.scores import Scores
 
 
 def evaluate(
-    run: Path,
-    data: Path,
+    run: AnyPath,
+    data: AnyPath,
     split: Split = "test",
-    out: Path | None = None,
+    out: AnyPath | None = None,
     protocol: ProtocolName | None = None,
     batch_size: int = 8,
-    device: str = "auto",
-    bootstrap: int = 1000,
-    seed: int = 0,
-    ignore_background: bool = False,
-    precision: Precision = "auto",
+    device: Device = "auto",
+    bootstrap: Rare[int] = 1000,
+    seed: Rare[int] = 0,
+    ignore_background: Rare[bool] = False,
+    precision: Rare[Precision] = "auto",
 ) -> Scores:
-    """Score the segmenter of a run on a split of a labelled folder, and write tables and figures.
+    """Score a run on a split of a labelled folder, and write tables and figures.
 
     Args:
         run: Directory of the run.
-        data: nnU-Net folder or image folder with labels.
-        split: 'train', 'val' or 'test'. A folder that names no such split, but is the run's data, is split as in
-            the run.
-        out: Where metrics.json, metrics.csv, metrics.md and the figures are written; evaluation/<split> of the run
-            if None.
-        protocol: By which rules (see `samtailor.metrics.protocols`); the data set's own, or else 'samtailor', if None.
-        batch_size: Slices or windows predicted at once.
-        device: 'auto', 'cpu' or 'cuda'.
+        data: Labelled folder with the run's classes.
+        split: Cases to score. A folder that names no such split, but is the run's data, is split as in the run.
+        out: Where tables and figures are written; evaluation/SPLIT in the run by default.
+        protocol: Which scores are computed, and by which rules; by default the data set's own, or else 'samtailor'.
+        batch_size: Images computed at once.
+        device: 'auto' takes a GPU if there is one.
         bootstrap: Resamples of the 95 % intervals.
-        seed: Seed of the bootstrap.
-        ignore_background: Whether pixels whose true class is the first count nowhere (remote-sensing only).
-        precision: In which the network computes, as for `samtailor.predict`.
+        seed: Seed of the resamples.
+        ignore_background: Pixels of the first class count nowhere (remote-sensing only), for data whose background
+            means 'not labelled'.
+        precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
 
     Returns:
         The scores, as written.
@@ -59,97 +49,23 @@ def evaluate(
     Raises:
         SamTailorError: If run, data, classes or split are not as expected, or a case has no label.
     """
+    from samtailor.data.dataset import open_dataset
+    from samtailor.evaluation.cases import cases_of_split, check_classes, predict_cases, protocol_of
+    from samtailor.evaluation.predictions import score_and_write
+    from samtailor.inference.predictor import Predictor
+    from samtailor.models.pretrained import load_model
+
     if bootstrap < 1:
         raise ConfigError(f"bootstrap: expected at least one resample, found {bootstrap}; 1000 is usual")
-    if protocol is not None and protocol not in PROTOCOLS:
-        raise ConfigError(f"protocol: expected one of {', '.join(PROTOCOLS)}; found '{protocol}'")
-    directory = Run(run)
-    dataset = open_dataset(data, directory.read_config()["fold"])
+    directory = Run(Path(run))
+    dataset = open_dataset(Path(data), directory.read_config()["fold"])
     rules = protocol or protocol_of(dataset)
-    require_background_rule(ignore_background, rules)
+    require_protocol(rules, ignore_background)
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
     model = load_model(run)
     check_classes(dataset, model.labels)
     predictor = Predictor(model.for_inference(), batch_size, device, precision)
     cases = predict_cases(predictor, files, dataset.labels)
-    source = {"data": dataset.root.resolve().name, "split": split, "run": run.resolve().name}
-    out = out or directory.evaluation(split)
-    return score_and_write(cases, dataset.labels, rules, out, bootstrap, seed, source, None, ignore_background)
-
-
-def protocol_of(dataset: Dataset) -> ProtocolName:
-    """The data set's own protocol, or ours."""
-    return dataset.protocol or "samtailor"
-
-
-def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[str]]) -> tuple[CaseFiles, ...]:
-    """Cases to evaluate: the folder's own split, or that of the run if the folder is the run's data.
-
-    Args:
-        dataset: The folder.
-        split: Name of the split.
-        run_splits: Case names of the run's splits.
-
-    Raises:
-        DataError: If there is no such split, or one of its cases has no label.
-    """
-    cases = {case.name: case for case in dataset.cases}
-    own = run_splits.get(split, [])
-    is_run_data = {name for names in run_splits.values() for name in names} == set(cases)
-    if own and is_run_data and not dataset.splits.get(split):
-        files = tuple(cases[name] for name in own)
-    else:
-        files = dataset.split(split)
-    unlabelled = [file.name for file in files if file.label is None]
-    if unlabelled:
-        raise DataError(
-            f"{dataset.root}: expected a label for each case of split '{split}', found none for {_listed(unlabelled)}; "
-            "add the label files, or take the cases out of the split"
-        )
-    return files
-
-
-def check_classes(dataset: Dataset, labels: LabelSpace) -> None:
-    """Refuse data of other classes than the segmenter's.
-
-    Raises:
-        DataError: If the names differ, or their order.
-    """
-    if dataset.labels.names != labels.names:
-        raise DataError(
-            f"{dataset.root}: expected the segmenter's classes {', '.join(labels.names)}; found "
-            f"{', '.join(dataset.labels.names)}; name and order the classes in dataset.json alike"
-        )
-
-
-def _listed(names: list[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = len(names) - 5
-    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
-
-
-def grid_of(file: CaseFiles) -> Grid | None:
-    """Grid of the label file of a volume; None for pictures."""
-    if file.label is None or suffix_of(file.label) not in nifti.SUFFIXES:
-        return None
-    return Grid.of_file(nifti.read_geometry(file.label))
-
-
-def predict_cases(predictor: Predictor, files: tuple[CaseFiles, ...], labels: LabelSpace) -> Iterator[PredictedCase]:
-    """Predict cases one after the other; while the network computes, the next one is read.
-
-    Args:
-        predictor: The segmenter.
-        files: Cases with labels.
-        labels: Label space of the label files.
-
-    Yields:
-        Each case, its arrays memory-mapped from the slice cache where it can be.
-    """
-    preprocessing = predictor.model.preprocessing
-    cache = SliceCache(labels, preprocessing.intensity, channels=preprocessing.channels)
-    for file, case in zip(tracked("cases", files), ahead(map(cache.load, files)), strict=True):
-        if case.label is None:
-            raise DataError(f"{file.name}: expected a label file, found none; add it")
-        prediction = predictor.label(case.image)
-        yield PredictedCase(case.name, case.image, case.label, prediction, case.spacing, grid_of(file))
+    source = {"data": dataset.root.resolve().name, "split": split, "run": directory.directory.resolve().name}
+    target = Path(out) if out else directory.evaluation(split)
+    return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, None, ignore_background)

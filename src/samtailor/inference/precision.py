@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from samtailor.inference.predict_settings import Precision
+from samtailor.settings import Precision
 
 _HALVES = {"bf16": torch.bfloat16, "16": torch.float16}
 

@@ -18,11 +18,11 @@ from samtailor.data.scaled import Slices
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
 from samtailor.inference.precision import computed_in
-from samtailor.inference.predict_settings import Precision
 from samtailor.inference.stitch import Stitcher
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
+from samtailor.settings import Precision
 
 
 def choose_device(name: str) -> torch.device:

@@ -213,12 +213,14 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {protocol.name: protocol for protocol 
 """The protocols by name."""
 
 
-def require_background_rule(ignore_background: bool, protocol: ProtocolName) -> None:
-    """Refuse to leave the background out where the protocol counts it.
+def require_protocol(protocol: ProtocolName, ignore_background: bool = False) -> None:
+    """Refuse a protocol that is none, and to leave the background out where the protocol counts it.
 
     Raises:
-        ConfigError: If it is asked for with another protocol than remote-sensing.
+        ConfigError: If there is no such protocol, or the background is to be ignored by another than remote-sensing.
     """
+    if protocol not in PROTOCOLS:
+        raise ConfigError(f"protocol: expected one of {', '.join(PROTOCOLS)}; found '{protocol}'")
     if ignore_background and protocol != "remote-sensing":
         raise ConfigError(
             f"ignore_background: expected with the protocol remote-sensing, found '{protocol}'; leave it out, or give "

@@ -103,7 +103,7 @@ class Fit:
 
         match self.state():
             case "missing":
-                train(self.config)
+                train(**vars(self.config))
             case "interrupted":
                 require_idle(self.run.directory)
                 resume(self.run.directory)
@@ -210,10 +210,10 @@ class ZeroShot:
         Raises:
             SamTailorError: What `baseline` raises.
         """
-        from samtailor.zeroshot.run import baseline
+        from samtailor.zeroshot.baseline import baseline
 
         if self.state() != "done":
-            baseline(self.config)
+            baseline(**vars(self.config))
 
 
 Cell = Fit | ZeroShot

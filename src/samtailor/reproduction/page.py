@@ -22,7 +22,6 @@ from samtailor.reproduction.plan import Plan
 from samtailor.reproduction.published_vs_ours import BesideReport
 from samtailor.reproduction.results import ColumnResult
 from samtailor.reproduction.scoring import MAIN, Evaluation
-from samtailor.training.resolve import recipe_of
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def _costs(grid: Plan) -> Table:
         name = f"{cell.column.title}, {base.name}, seed {cell.seed}"
         match cell:
             case Fit():
-                count = count_parameters(base, recipe_of(cell.config), len(grid.dataset.labels))
+                count = count_parameters(base, cell.config.recipe, len(grid.dataset.labels))
                 numbers = (f"{count.total:,}", f"{count.trainable:,}", str(len(cell.run.history())))
                 rows.append((name, *numbers, duration(cell.seconds)))
             case ZeroShot():

@@ -1,35 +1,10 @@
-"""Settings dataclasses from nested plain values, checked as the command line checks them."""
+"""How nested plain settings differ."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
-
-from samtailor.errors import ConfigError
 from samtailor.reproduction.definition import Settings
-
-Config = TypeVar("Config")
-
-
-def from_plain(kind: type[Config], content: Settings, where: str) -> Config:
-    """Settings of nested plain values.
-
-    Args:
-        kind: A settings dataclass.
-        content: Its fields, nested; absent ones have their defaults.
-        where: Where the values come from, for the message.
-
-    Raises:
-        ConfigError: If a key is unknown or a value of another type.
-    """
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, "content")
-    try:
-        config: Config = parser.instantiate(parser.parse_object({"content": dict(content)})).content
-    except ArgumentError as error:
-        raise ConfigError(f"{where}: {error}; fix the settings") from error
-    return config
 
 
 def differences(found: Settings, wanted: Settings, prefix: str = "") -> list[str]:

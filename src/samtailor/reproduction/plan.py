@@ -14,8 +14,8 @@ from samtailor.reporting.table import Table
 from samtailor.reproduction.cells import Cell, Fit, ZeroShot
 from samtailor.reproduction.columns import Column
 from samtailor.reproduction.definition import Experiment, Schedule, Source, load_experiment
-from samtailor.reproduction.plain import from_plain
 from samtailor.reproduction.settings import ReproduceConfig
+from samtailor.settings import from_plain
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.settings import TrainConfig
 from samtailor.zeroshot.settings import BaselineConfig
@@ -72,7 +72,7 @@ class Plan:
     def _training(self) -> TrainConfig:
         """The trainings' settings, whichever column."""
         settings = {**self.schedule.train, "data": str(self.dataset.root), "out": "", "base": self.base}
-        return resolve(from_plain(TrainConfig, settings, "train"), self.dataset)
+        return resolve(TrainConfig.from_plain(settings, "train"), self.dataset)
 
     def all_cells(self) -> list[Cell]:
         """Cells of all columns."""
@@ -220,7 +220,7 @@ class _Layout:
         """One cell for each seed."""
         settings = {**self.schedule.train, **column.settings, "base": base, "weights": self.config.weights}
         configs = [
-            from_plain(TrainConfig, {**settings, **self._places(column, seed), "seed": seed}, "train")
+            TrainConfig.from_plain({**settings, **self._places(column, seed), "seed": seed}, "train")
             for seed in self.config.seeds
         ]
         return tuple(Fit.of(column, config, self.dataset) for config in configs)

@@ -2,88 +2,63 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from samtailor.evaluation.evaluate import protocol_of
-from samtailor.metrics.protocols import ProtocolName
-from samtailor.reproduction.cells import Cell, Fit, ZeroShot
-from samtailor.reproduction.own_protocol import ProtocolResult
-from samtailor.reproduction.page import Measured, write_page
-from samtailor.reproduction.pictures import Shown
-from samtailor.reproduction.plan import Plan, lay_out
-from samtailor.reproduction.results import ColumnResult, present_dsc
-from samtailor.reproduction.scoring import MAIN, Evaluation, evaluate_fit, read_metrics, score_on_slices
 from samtailor.reproduction.settings import ReproduceConfig
+from samtailor.settings import takes
+
+LOG = logging.getLogger("samtailor")
 
 
-def reproduce(config: ReproduceConfig) -> Path:
-    """Make every cell of an experiment that is missing, score all of them, and write the page.
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of measuring a table or figure again.
 
-    What is finished with the same settings is taken as it is, what was interrupted goes on where it stopped.
+    Attributes:
+        text: What there is to read: table 3, the list of cells of a dry run, or where the page is.
+        page: The page in Markdown, the same in HTML lies beside it; None where none was made.
+    """
 
-    Args:
-        config: What to do; any but table3, which needs no cells.
+    text: str
+    page: Path | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@takes(ReproduceConfig)
+def reproduce(config: ReproduceConfig) -> Reproduction:
+    """Measure a table or figure of the report again, and write a page with the published numbers beside ours.
+
+    What is finished with the same settings is taken as it is: the same command goes on after an interruption.
 
     Returns:
-        The page in Markdown; the same in HTML lies beside it.
+        Where the page is.
 
     Raises:
         SamTailorError: If a setting or the data is not as expected; nothing is written then.
     """
-    grid = lay_out(config)
-    if config.finished:
-        grid = grid.finished_only()
-    else:
-        grid = grid.with_weights()
-        grid.make()
-    return write_page(measure(grid, config.device))
+    from samtailor.reproduction import table3
+    from samtailor.reproduction.measured import measure
+    from samtailor.reproduction.page import write_page
+    from samtailor.reproduction.plan import lay_out
 
-
-def measure(grid: Plan, device: str = "auto") -> Measured:
-    """Score the finished cells of a grid."""
-    protocol = protocol_of(grid.dataset)
-    for cell in grid.fits:
-        evaluate_fit(cell, grid.dataset, grid.split, list(dict.fromkeys((MAIN, protocol))), device)
-    results: list[ColumnResult] = []
-    own: list[ProtocolResult] = []
-    shown: list[Shown] = []
-    for column, cells in grid.cells.items():
-        metrics = [_metrics(cell, grid) for cell in cells]
-        fits = [cell for cell in cells if isinstance(cell, Fit)]
-        on_slices_of = {
-            other.column.name: np.stack(
-                [present_dsc(score_on_slices(fit, grid.dataset, grid.split, other)) for fit in fits]
-            )
-            for other in (grid.zero_shots if fits else ())
-        }
-        base, names = cells[0].config.base, tuple(metrics[0]["classes"])
-        dsc = np.stack([present_dsc(content) for content in metrics])
-        scored = _scored(cells[0], len(metrics[0]["cases"]))
-        results.append(ColumnResult(column, base, cells, dsc, names, scored, on_slices_of))
-        shown.append(Shown(results[-1], _predictions(cells[0], grid), metrics[0]))
-        if fits:
-            own.append(ProtocolResult(column, tuple(_metrics(fit, grid, protocol) for fit in fits)))
-    return Measured(grid, tuple(results), protocol, tuple(own), tuple(shown))
-
-
-def _scored(cell: Cell, cases: int) -> str:
-    """What was scored of a column, in words."""
-    if isinstance(cell, Fit):
-        return f"{cases} whole cases"
-    count = sum(len(indices) for indices in cell.slices().values())
-    return f"{count} pictures" if count == cases else f"{count} slices of {cases} cases, those of a case taken together"
-
-
-def _metrics(cell: Cell, grid: Plan, protocol: ProtocolName = MAIN) -> dict[str, Any]:
-    """Content of the `metrics.json` of a scored cell."""
-    if isinstance(cell, Fit):
-        return Evaluation(cell.run.directory, grid.split).metrics(protocol)
-    return read_metrics(cell.directory)
-
-
-def _predictions(cell: Cell, grid: Plan) -> Path:
-    """Folder with the label maps of a scored cell."""
-    return cell.predictions if isinstance(cell, ZeroShot) else Evaluation(cell.run.directory, grid.split).predictions
+    if config.what == "table3":
+        return Reproduction(table3.render())
+    plan = lay_out(config)
+    cells = plan.to_table().to_markdown()
+    if config.dry_run:
+        return Reproduction(cells)
+    LOG.info("%s", cells)
+    try:
+        if config.finished:
+            plan = plan.finished_only()
+        else:
+            plan = plan.with_weights()
+            plan.make()
+        page = write_page(measure(plan, config.device))
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt("the same command goes on where this one stopped") from interrupt
+    return Reproduction(f"page   {page.with_suffix('.html')}\n       {page}", page)

@@ -15,7 +15,7 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split
 from samtailor.data.formats import nifti, read_case, read_ids, suffix_of
-from samtailor.evaluation.evaluate import cases_of_split, check_classes, grid_of
+from samtailor.evaluation.cases import cases_of_split, check_classes, grid_of
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.predictions import PredictedCase, score_and_write, write_tables
 from samtailor.evaluation.scores import Scores

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 ExperimentName = Literal["table1", "table2", "table3", "table4", "table5", "table6", "figure5", "figure6", "figure7"]
@@ -36,8 +37,8 @@ class ReproduceConfig:
     weights: str | None = None
     base2: str | None = None
     weights2: str | None = None
-    seeds: list[int] = field(default_factory=lambda: [0])
-    columns: list[str] = field(default_factory=list)
+    seeds: Sequence[int] = (0,)
+    columns: Sequence[str] = ()
     out: str | None = None
     settings: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from samtailor.training.estimate import HEADROOM, Estimate, Option
+from samtailor.training.estimation import HEADROOM, Estimate, Option
 from samtailor.training.measure import WARM_UP
 
 

@@ -27,9 +27,9 @@ from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.runs import Run
 from samtailor.training.embeddings import windows_of
+from samtailor.training.fit import Cases, new_segmenter, precision_of, prepare, quiet_lightning
 from samtailor.training.memory import peak_memory, resident_memory
 from samtailor.training.settings import TrainConfig
-from samtailor.training.train import Cases, new_segmenter, precision_of, prepare, quiet_lightning
 
 WARM_UP = 1
 """Steps before the clock starts: the first one allocates, and makes the optimiser's state."""
@@ -294,7 +294,7 @@ def _job_of(folder: Path) -> Trial:
         return CachedCase(name, name, spacing=None, **arrays)
 
     return Trial(
-        config=TrainConfig.from_plain(Run(folder).read_config()),
+        config=TrainConfig.from_plain(Run(folder).read_config(), str(folder)),
         labels=LabelSpace.from_json(content["labels"]),
         train=case("train"),
         validation=case("validation"),

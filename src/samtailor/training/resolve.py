@@ -11,12 +11,12 @@ from samtailor.data.intensity import intensity_of, resolve_intensity
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import find_base
-from samtailor.recipes.recipe import Recipe, RecipeName, make_recipe
+from samtailor.recipes.flat import flatten
 from samtailor.training.settings import SamplingConfig, TrainConfig
 
 # The decoder's transformer normalises after its residuals and does not bear large steps: where it is trained itself,
 # 1e-3 learned far slower than 3e-4.
-_LEARNING_RATES: dict[RecipeName, float] = {"lora": 1e-3, "adapter": 1e-3, "head-only": 3e-4, "full": 1e-4}
+_LEARNING_RATES = {"lora": 1e-3, "adapter": 1e-3, "head-only": 3e-4, "full": 1e-4}
 
 
 _FAR_LARGER = 4  # shown whole, such pictures lose everything smaller than four pixels
@@ -30,6 +30,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         ConfigError: If a setting does not fit the base or the data.
     """
     base = find_base(config.base)
+    recipe = flatten(config.recipe)
     image_size = config.sampling.image_size or base.image_size
     least = max(32, 2 * base.stride)
     if image_size < least or image_size % base.stride:
@@ -41,8 +42,8 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         ("epochs", config.epochs, 1),
         ("batch_size", config.batch_size, 1),
         ("optim.accumulate", config.optim.accumulate, 1),
-        ("rank", config.rank, 1),
-        ("last_blocks", 1 if config.last_blocks is None else config.last_blocks, 1),
+        ("rank", recipe.get("rank", 1), 1),
+        ("last_blocks", recipe.get("last_blocks") or 1, 1),
         ("validate_every", config.validate_every, 1),
         ("sampling.field", config.sampling.field if isinstance(config.sampling.field, int) else 8, 8),
     ):
@@ -50,12 +51,9 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             raise ConfigError(f"{name}: expected at least {least}, found {value}")
     if not 0 <= config.prompt_fraction <= 1:
         raise ConfigError(f"prompt_fraction: expected a fraction between 0 and 1, found {config.prompt_fraction}")
-    if config.depth and (config.recipe != "adapter" or dataset.pictures):
-        raise ConfigError(
-            "depth: expected the recipe adapter and volumes, whose slices have neighbours; "
-            f"found the recipe {config.recipe} and {'pictures' if dataset.layout == 'images' else 'volumes'}"
-        )
-    lr = _LEARNING_RATES[config.recipe] if config.optim.lr is None else config.optim.lr
+    if recipe.get("depth") and dataset.pictures:
+        raise ConfigError("depth: expected volumes, whose slices have neighbours; found pictures")
+    lr = _LEARNING_RATES[recipe["recipe"]] if config.optim.lr is None else config.optim.lr
     if lr <= 0:
         raise ConfigError(f"optim.lr: expected a rate above 0, found {lr}")
     weights = config.loss.class_weights
@@ -86,11 +84,11 @@ def _check_cached(config: TrainConfig, flip: str) -> None:
     Raises:
         ConfigError: If nothing before the trained parameters is frozen, or images are changed at random.
     """
-    if config.recipe not in ("lora", "adapter") or config.depth or config.last_blocks is None:
-        found = f"the recipe {config.recipe}, last_blocks {config.last_blocks}" + ", depth" * config.depth
+    recipe = flatten(config.recipe)
+    if recipe.get("last_blocks") is None or recipe.get("depth"):
         raise ConfigError(
             "cache_frozen: expected the recipe lora, or adapter without depth, with some --last_blocks adapted; "
-            f"found {found}"
+            f"found {config.recipe}"
         )
     changes = {"flip": flip, "affine": config.augment.affine, "intensity": config.augment.intensity}
     if on := [f"{name} {value}" for name, value in changes.items() if value not in ("none", 0)]:
@@ -121,8 +119,3 @@ def preprocessing_of(config: TrainConfig, channels: int) -> Preprocessing:
     field = config.sampling.field
     assert not isinstance(field, str)
     return Preprocessing(intensity_of(config.intensity), config.sampling.image_size, field, channels)
-
-
-def recipe_of(config: TrainConfig) -> Recipe:
-    """Recipe of a config."""
-    return make_recipe(config.recipe, vars(config))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from samtailor.data.intensity_settings import IntensityConfig
-from samtailor.inference.predict_settings import Precision
-from samtailor.recipes.recipe import RecipeName
+from samtailor.recipes.flat import flatten, take_recipe
+from samtailor.recipes.recipe import HeadOnly, LoRA, Recipe
+from samtailor.settings import AnyPath, Device, Precision, Rare, from_plain
 
 
 @dataclass(frozen=True)
@@ -104,30 +106,23 @@ class TrainConfig:
         data: Labelled folder (nnU-Net layout, image folder, or a data set known by name as its publisher ships it).
         out: Directory of the run; must not hold another run.
         base: Base model, a name of the zoo.
-        weights: The base's weights: a file, a folder in transformers' format, or a hub name; the published ones,
-            fetched into the cache, if None.
+        weights: The base's weights: a file, a folder in transformers' format, or a hub name; by default the published
+            ones, fetched into the cache.
         recipe: Which parameters are adapted, and how.
-        rank: Rank of LoRA.
-        dora: LoRA also trains the length of every weight vector (DoRA).
-        rslora: LoRA's update is scaled by the square root of its rank (rsLoRA).
-        reduction: Width of a block over the width of its adapter's bottleneck.
-        scale: Factor of the adapter parallel to the MLP.
-        depth: Adapters also attend across neighbouring slices of a volume; a sample is then a group of slices.
-        last_blocks: Attention blocks of the image encoder that LoRA or adapters change, from its end; all if None.
+        epochs: Passes over the training samples.
+        batch_size: Images per step.
+        seed: Seed of the split, the initial weights, the order of samples and the augmentation.
+        device: 'auto' takes a GPU if there is one.
+        patience: Epochs without a better validation DSC after which training stops; by default it does not.
+        validate_every: Epochs between two validations on whole cases.
+        fold: Entry of splits_final.json (nnU-Net layout).
         cache_frozen: Compute what the blocks before the first adapted one give once, and keep it on disk (LoRA or
             adapters, with `last_blocks`). Training samples are then windows of slices without augmentation.
         prompt_fraction: Fraction of the training images that are prompted for one class with a box or points, rather
             than segmented without a prompt, so that the fitted segmenter still takes prompts.
-        epochs: Passes over the training samples.
-        batch_size: Images per step.
-        seed: Seed of the split, the initial weights, the order of samples and the augmentation.
-        fold: Entry of splits_final.json (nnU-Net layout).
-        patience: Epochs without a better validation DSC after which training stops; never if None.
-        validate_every: Epochs between two validations on whole cases.
         workers: Processes that prepare samples; 0 prepares them in the training process.
         precision: 'auto' is bfloat16 where the device computes in it, float32 elsewhere.
         checkpointing: Recompute the encoder's activations in the backward pass to save memory.
-        device: 'auto' takes a GPU if there is one.
         sampling: Which slices and crops are trained on.
         intensity: How file intensities become [0, 1].
         augment: Random changes of training images.
@@ -135,51 +130,64 @@ class TrainConfig:
         optim: Optimiser and schedule.
     """
 
-    data: str
-    out: str
+    data: AnyPath
+    out: AnyPath
     base: str = "lite-medsam"
-    weights: str | None = None
-    recipe: RecipeName = "lora"
-    rank: int = 4
-    dora: bool = False
-    rslora: bool = False
-    reduction: int = 4
-    scale: float = 0.5
-    depth: bool = False
-    last_blocks: int | None = None
-    cache_frozen: bool = False
-    prompt_fraction: float = 0.0
+    weights: AnyPath | None = None
+    recipe: Recipe = LoRA()
     epochs: int = 20
     batch_size: int = 4
     seed: int = 0
-    fold: int = 0
+    device: Device = "auto"
     patience: int | None = None
     validate_every: int = 1
-    workers: int = 0
-    precision: Precision = "auto"
-    checkpointing: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    intensity: IntensityConfig = field(default_factory=IntensityConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
+    fold: Rare[int] = 0
+    cache_frozen: Rare[bool] = False
+    prompt_fraction: Rare[float] = 0.0
+    workers: Rare[int] = 0
+    precision: Rare[Precision] = "auto"
+    checkpointing: Rare[bool] = False
+    sampling: SamplingConfig = SamplingConfig()
+    intensity: IntensityConfig = IntensityConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+
+    def __post_init__(self) -> None:
+        for name in ("data", "out", "weights"):  # plain values, whatever kind of path was given
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else str(value))
 
     @property
     def is_cached(self) -> bool:
         """Whether what the frozen part of the image encoder gives is computed once, and trained on."""
-        return self.cache_frozen or self.recipe == "head-only"
+        return self.cache_frozen or isinstance(self.recipe, HeadOnly)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values by name, as `config.yaml` holds them."""
-        return asdict(self)
+        plain: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            plain |= flatten(self.recipe) if name == "recipe" else {name: value}
+        return plain
 
     @classmethod
-    def from_plain(cls, content: dict[str, Any]) -> TrainConfig:
-        """Inverse of `to_plain`."""
-        from jsonargparse import ArgumentParser
+    def from_plain(cls, content: Mapping[str, Any], where: str) -> TrainConfig:
+        """Inverse of `to_plain`.
 
-        parser = ArgumentParser(exit_on_error=False)
-        parser.add_class_arguments(cls, "run")
-        config: TrainConfig = parser.instantiate(parser.parse_object({"run": content})).run
-        return config
+        Args:
+            content: Plain values by name; absent settings have their defaults.
+            where: Where they come from, for the message.
+
+        Raises:
+            ConfigError: If a setting is unknown or of another type.
+        """
+        others = dict(content)
+        recipe = take_recipe(others)
+        return replace(from_plain(cls, others, where, skip=("recipe",)), recipe=recipe)
+
+
+@dataclass(frozen=True)
+class EstimateConfig(TrainConfig):
+    """A training of which memory and time are estimated; nothing is written to `out`."""
+
+    out: AnyPath = ""

@@ -2,95 +2,72 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import signal
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import lightning
-import numpy as np
-import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
-from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
-
-from samtailor.data.cache import CachedCase, SliceCache
-from samtailor.data.dataset import Dataset as LabelledFolder
-from samtailor.data.dataset import open_dataset
-from samtailor.distributed.together import make_once, start, together
-from samtailor.distributed.world import World, world
 from samtailor.errors import ConfigError, DataError
-from samtailor.files import cache_home
-from samtailor.inference.precision import chosen_precision
-from samtailor.inference.predictor import Predictor, choose_device
-from samtailor.labels import LabelSpace
-from samtailor.losses import ClassAwareLoss
-from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.runs import Run
-from samtailor.training.augment import Augmentation
-from samtailor.training.checkpoint import AtomicCheckpointIO
-from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
-from samtailor.training.processes import environment_of, strategy_of
-from samtailor.training.recorder import Recorder, VanishingClassWarning
-from samtailor.training.resolve import preprocessing_of, recipe_of, resolve
-from samtailor.training.samples import (
-    EpochSampler,
-    SliceSamples,
-    balancing_weights,
-    case_positions,
-    choose_slices,
-    class_shares,
-)
+from samtailor.settings import AnyPath, takes
 from samtailor.training.settings import TrainConfig
-from samtailor.training.task import SegmentationTask
+
+LOG = logging.getLogger("samtailor")
 
 
+@takes(TrainConfig)
 def train(config: TrainConfig) -> Run:
-    """Fit a segmenter and write a run.
+    """Fit a segmenter to a labelled folder.
 
-    Args:
-        config: What to do.
+    The data is checked first (see `samtailor.check`). An interrupted training is continued by `samtailor.resume`, on
+    the command line also with: samtailor train --resume RUN
 
     Returns:
-        The run, whose segmenter is that of the best validation.
+        The run, whose segmenter is that of the best validation; `samtailor.load` takes its directory.
 
     Raises:
         SamTailorError: If the data, the base or a setting is not as expected; nothing is written then.
     """
+    from samtailor.data.dataset import open_dataset
+    from samtailor.distributed.together import start, together
+    from samtailor.models.zoo import weights_files
+    from samtailor.training.fit import check_batch, fingerprint_of, fit, load_cases, new_segmenter
+    from samtailor.training.resolve import resolve
+
     run = Run(Path(config.out))
     here = start(config.device)
-    with together():
+    with together():  # what needs no look at the data is refused, and fetched, before the data is read
         run.require_new()
+        weights_files(config.base, config.weights)
+    with together():
+        if here.is_first:
+            _require_sound(config)
         folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
         config = resolve(config, folder)
         check_batch(config, here)
         model = new_segmenter(config, folder.labels, len(folder.channels))
-    cases = _load_cases(config, folder)
-    if here.is_first:
-        run.directory.mkdir(parents=True, exist_ok=True)
-        run.write_dataset(
-            {
-                "root": config.data,
-                "labels": folder.labels.to_json(),
-                "splits": {split: list(names) for split, names in folder.splits.items()},
-                "fingerprint": _fingerprint(folder, cases),
-            }
-        )
-        run.write_config(config.to_plain())
-    _fit(run, config, model, cases)
+    try:
+        cases = load_cases(config, folder)
+        if here.is_first:
+            run.directory.mkdir(parents=True, exist_ok=True)
+            run.write_dataset(
+                {
+                    "root": config.data,
+                    "labels": folder.labels.to_json(),
+                    "splits": {split: list(names) for split, names in folder.splits.items()},
+                    "fingerprint": fingerprint_of(folder, cases),
+                }
+            )
+            run.write_config(config.to_plain())
+        fit(run, config, model, cases)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(_how_to_go_on(run)) from interrupt
     return run
 
 
-def resume(directory: Path) -> Run:
-    """Continue an interrupted run after its last finished epoch.
+def resume(run: AnyPath) -> Run:
+    """Continue an interrupted training after its last finished epoch.
 
     Args:
-        directory: The run.
+        run: Directory of the run.
 
     Returns:
         The finished run, with the numbers it would have had without the interruption.
@@ -99,236 +76,46 @@ def resume(directory: Path) -> Run:
         ConfigError: If the directory is not a run.
         DataError: If data, splits or classes are others than when the run began.
     """
-    run = Run(directory)
-    config = TrainConfig.from_plain(run.read_config())
+    from samtailor.data.dataset import open_dataset
+    from samtailor.distributed.together import start, together
+    from samtailor.training.fit import check_batch, fingerprint_of, fit, load_cases, new_segmenter
+
+    begun = Run(Path(run))
+    config = TrainConfig.from_plain(begun.read_config(), str(begun.config_file))
     here = start(config.device)
-    with together():
-        check_batch(config, here)
-        folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
-        cases = _load_cases(config, folder)
-        if _fingerprint(folder, cases) != run.read_dataset()["fingerprint"]:
-            raise DataError(
-                f"{config.data}: expected the data the run {directory} began with, found other images, labels, splits "
-                "or classes; restore them, or start a new run"
-            )
-        model = new_segmenter(config, folder.labels, len(folder.channels))
-    _fit(run, config, model, cases)
-    return run
-
-
-def check_batch(config: TrainConfig, here: World) -> None:
-    """Refuse a batch that the processes cannot share evenly.
-
-    Raises:
-        ConfigError: If it is no multiple of their number.
-    """
-    if config.batch_size % here.size:
-        raise ConfigError(
-            f"batch_size: expected a multiple of {here.size}, for that many processes share each batch; "
-            f"found {config.batch_size}"
-        )
-
-
-@dataclass(frozen=True)
-class Cases:
-    """Cached cases of the two splits that training sees."""
-
-    train: list[CachedCase]
-    validation: list[CachedCase]
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """What a trainer is given.
-
-    Attributes:
-        task: Loss, validation, optimiser.
-        samples: Batches of training samples.
-        cases: Positions of the validation cases.
-        shares: Share of each class among the labelled pixels of the training slices, (K,).
-    """
-
-    task: SegmentationTask
-    samples: DataLoader[Any]
-    cases: DataLoader[int]
-    shares: NDArray[np.float64]
-
-
-def _load_cases(config: TrainConfig, folder: LabelledFolder) -> Cases:
-    """Build, or find, the slice cache of training and validation cases."""
-    channels = len(folder.channels)
-    cache = SliceCache(folder.labels, preprocessing_of(config, channels).intensity, channels=channels)
-    loaded: list[list[CachedCase]] = []
-    for split in ("train", "val"):
-        loaded.append(make_once(cache.load, folder.split(split), f"slices ({split})"))
-    return Cases(*loaded)
-
-
-def _fingerprint(folder: LabelledFolder, cases: Cases) -> str:
-    """Hash of classes, splits, and the content of every training and validation file."""
-    parts = [folder.fingerprint(), *(case.key for case in cases.train + cases.validation)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> SegmenterModel:
-    """Segmenter before its training, the same for the same seed.
-
-    Args:
-        config: Resolved config.
-        labels: Classes.
-        channels: Channels of the images.
-
-    Raises:
-        ConfigError: If there is no frozen block whose output could be kept.
-    """
-    lightning.seed_everything(config.seed, verbose=False)
-    model = SegmenterModel.create(
-        config.base,
-        recipe_of(config),
-        labels,
-        preprocessing_of(config, channels),
-        config.weights,
-    )
-    if config.cache_frozen and not model.network.frozen_steps:
-        raise ConfigError(
-            f"last_blocks: expected fewer than all {len(model.network.image_encoder.steps)} blocks of the image "
-            f"encoder, for cache_frozen keeps what those before them give; found {config.last_blocks}"
-        )
-    model.network.recompute_activations(config.checkpointing)
-    return model
-
-
-def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings_home: Path) -> Fitting:
-    """Everything a trainer is given; outputs of frozen blocks are computed, or found, if the config trains on them.
-
-    Args:
-        config: Resolved config.
-        model: What is fitted.
-        cases: Cases to train and to validate on.
-        embeddings_home: Where image embeddings, and outputs of frozen blocks, lie.
-    """
-    here = world()
-    batch_size = max(1, config.batch_size // here.size)
-    slices = choose_slices(cases.train, config.sampling.empty, config.seed)
-    shares = class_shares(slices)
-    samples: Dataset[Any]
-    embeddings: list[NDArray[np.float16]] | None = None
-    if config.is_cached:
-        cache = EmbeddingCache(Predictor(model, batch_size, config.device), embeddings_home)
-        samples = EmbeddingSamples(slices, model, cache)
-        work = [(case, windows_of(case, model)) for case in cases.validation]
-        embeddings = cache.load_all(work, "embeddings (val)")
-    else:
-        assert config.sampling.image_size is not None
-        augmentation = Augmentation(config.augment, config.sampling.image_size)
-        samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
-    task = SegmentationTask(
-        model,
-        _loss(config, shares),
-        config.optim,
-        cases.validation,
-        embeddings,
-        batch_size,
-        config.prompt_fraction,
-        config.seed,
-    )
-    sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here)
-    loader = DataLoader(
-        samples,
-        batch_size,
-        sampler=sampler,
-        num_workers=config.workers,
-        persistent_workers=config.workers > 0,
-        pin_memory=choose_device(config.device).type == "cuda",
-    )
-    return Fitting(task, loader, _indices(case_positions(len(cases.validation), here)), shares)
-
-
-def _fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases) -> None:
-    """Fit from scratch or from the run's last checkpoint."""
-    device = choose_device(config.device)
-    fitting = prepare(config, model, cases, cache_home() / "embeddings")
-    trainer = _trainer(run, config, device, VanishingClassWarning(model.labels.names, fitting.shares))
-    checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
     try:
-        trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit as stop:
-        if not trainer.interrupted:
-            raise
-        # Lightning answers Ctrl-C by ignoring further ones and ending the process; that is for the caller to decide.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt from stop
+        with together():
+            check_batch(config, here)
+            folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+            cases = load_cases(config, folder)
+            if fingerprint_of(folder, cases) != begun.read_dataset()["fingerprint"]:
+                raise DataError(
+                    f"{config.data}: expected the data the run {run} began with, found other images, labels, splits "
+                    "or classes; restore them, or start a new run"
+                )
+            model = new_segmenter(config, folder.labels, len(folder.channels))
+        fit(begun, config, model, cases)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(_how_to_go_on(begun)) from interrupt
+    return begun
 
 
-def _indices(positions: Sequence[int]) -> DataLoader[int]:
-    """Loader of whole cases: their positions, one at a time."""
-    return DataLoader(positions, batch_size=None)  # type: ignore[arg-type]
+def _require_sound(config: TrainConfig) -> None:
+    """Check the data and say what is there.
+
+    Raises:
+        ConfigError: If something forbids training; all of it is in the log.
+    """
+    from samtailor.data.check import check
+
+    report = check(config.data, config.fold, config.seed)
+    LOG.log(logging.WARNING if report.warnings or report.errors else logging.INFO, "%s", report)
+    if report.errors:
+        raise ConfigError(f"{config.data}: the errors above forbid training; fix them, then check with samtailor check")
 
 
-def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
-    """Loss with the class weights of the config."""
-    weights = config.loss.class_weights
-    match weights:
-        case None:
-            tensor = None
-        case "auto":
-            tensor = balancing_weights(shares)
-        case _:
-            tensor = torch.tensor(weights)
-    loss = config.loss
-    return ClassAwareLoss(loss.ce, loss.dice, tensor, loss.batch_dice, loss.resolution)
-
-
-def precision_of(config: TrainConfig, device: torch.device) -> Any:
-    """Lightning's name of the precision; 'auto' is bfloat16 where the GPU computes in it."""
-    names = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-    return names[chosen_precision(config.precision, device)]
-
-
-def quiet_lightning() -> None:
-    """Silence Lightning's advice on workers and checkpoint folders: it is about choices made here on purpose."""
-    warnings.filterwarnings("ignore", module="lightning")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-
-
-def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: VanishingClassWarning) -> lightning.Trainer:
-    """Lightning trainer that writes into the run."""
-    quiet_lightning()
-    here = world()
-    checkpoints = run.last_checkpoint.parent
-    callbacks: list[lightning.Callback] = [
-        warning,
-        Recorder(run),
-        RichProgressBar(),
-        ModelCheckpoint(
-            checkpoints,
-            "best",
-            monitor="dsc",
-            mode="max",
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        ),
-        ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
-    ]
-    if config.patience is not None:
-        patience = max(1, config.patience // config.validate_every)
-        callbacks.append(EarlyStopping("dsc", mode="max", patience=patience, check_on_train_epoch_end=False))
-    return lightning.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=here.local_size,
-        num_nodes=here.nodes,
-        strategy=strategy_of(here),
-        precision=precision_of(config, device),
-        max_epochs=config.epochs,
-        accumulate_grad_batches=config.optim.accumulate,
-        gradient_clip_val=config.optim.clip,
-        check_val_every_n_epoch=config.validate_every,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-        logger=TensorBoardLogger(run.directory, name="tensorboard", version=""),
-        log_every_n_steps=10,
-        callbacks=callbacks,
-        plugins=[AtomicCheckpointIO(), environment_of(here)],
-        default_root_dir=run.directory,
-    )
+def _how_to_go_on(run: Run) -> str:
+    """What to do after an interruption."""
+    if run.is_there:
+        return f"continue with samtailor train --resume {run.directory}"
+    return "nothing has been written; start again"

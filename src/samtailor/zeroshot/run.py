@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
-from samtailor.data.dataset import Dataset, open_dataset
+from samtailor.data.dataset import Dataset
 from samtailor.data.formats import mask_suffix, read_pixels, write_label
-from samtailor.data.intensity import intensity_of, resolve_intensity
 from samtailor.errors import ConfigError, DataError
-from samtailor.evaluation.evaluate import cases_of_split, grid_of, protocol_of
+from samtailor.evaluation.cases import grid_of
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.measure import measure_masks
 from samtailor.evaluation.predictions import write_results
@@ -32,41 +31,9 @@ from samtailor.progress import tracked
 from samtailor.reporting.view import View
 from samtailor.zeroshot.choice import choose_best, paint
 from samtailor.zeroshot.generator import MaskGenerator
-from samtailor.zeroshot.image_input import InputRule
 from samtailor.zeroshot.prompted import prompt_classes
 from samtailor.zeroshot.settings import BaselineConfig
 from samtailor.zeroshot.state import SliceResult, load_score, save_score
-
-
-def baseline(config: BaselineConfig) -> Scores:
-    """Score what a base finds without fitting, on a split of a labelled folder; goes on where it was interrupted.
-
-    Args:
-        config: All settings.
-
-    Returns:
-        The scores, an upper bound, as written to `config.out`.
-
-    Raises:
-        SamTailorError: If data, base, weights or settings are not as expected; nothing is written.
-    """
-    base = find_base(config.base)
-    InputRule.of(base, config.image_size)
-    dataset = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
-    files = cases_of_split(dataset, config.split, {})
-    channels = len(dataset.channels)
-    if channels not in (1, 3):
-        raise DataError(f"{dataset.root}: expected images of one or three channels, found {channels}; choose channels")
-    config = replace(
-        config,
-        data=str(Path(config.data).resolve()),
-        intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),
-        protocol=config.protocol or protocol_of(dataset),
-        **asdict(config.generator().for_base(base)),
-    )
-    work = _Work(config, dataset, SliceCache(dataset.labels, intensity_of(config.intensity), channels=channels))
-    _claim(work, files)
-    return work.finish(files)
 
 
 @dataclass(frozen=True)
@@ -77,7 +44,7 @@ class _Plan:
     slices: list[int]
 
 
-class _Work:
+class BaselineWork:
     """A baseline on disk."""
 
     def __init__(self, config: BaselineConfig, dataset: Dataset, cache: SliceCache) -> None:
@@ -242,7 +209,7 @@ def as_bytes(image: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2))
 
 
-def _claim(work: _Work, files: tuple[CaseFiles, ...]) -> None:
+def claim(work: BaselineWork, files: tuple[CaseFiles, ...]) -> None:
     """Write the settings into the folder, or refuse a folder that holds something else.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from samtailor.data.intensity_settings import IntensityConfig
@@ -49,7 +49,7 @@ class BaselineConfig(GeneratorSettings):
     protocol: ProtocolName | None = None
     weights: str | None = None
     image_size: int | None = None
-    intensity: IntensityConfig = field(default_factory=IntensityConfig)
+    intensity: IntensityConfig = IntensityConfig()
     bootstrap: int = 1000
     device: Literal["auto", "cpu", "cuda"] = "auto"
 

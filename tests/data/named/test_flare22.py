@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.check import check_dataset
+from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import open_dataset
 from samtailor.data.named import NAMED
 from samtailor.errors import FileError

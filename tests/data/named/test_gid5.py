@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from samtailor.data.check import check_dataset
+from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case
 from samtailor.errors import FileError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from samtailor.data.check import check_dataset
+from samtailor.data.check_dataset import check_dataset
 from samtailor.data.check_report import render
 from samtailor.data.dataset import open_dataset
 from samtailor.data.named import NAMED, DatasetName, looking_like, with_classes

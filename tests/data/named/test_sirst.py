@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samtailor.data.check import check_dataset
+from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case, write_label
 from samtailor.data.formats.picture import PictureGeometry

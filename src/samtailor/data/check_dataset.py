@@ -1,0 +1,211 @@
+"""The check of a data set: everything that would spoil a training, found at once and before it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from samtailor.data.check_case import CheckedCase, check_case
+from samtailor.data.dataset import Dataset, open_cases, read_splits
+from samtailor.data.finding import Finding
+from samtailor.data.named import DatasetName
+from samtailor.errors import FileError
+from samtailor.progress import report
+
+__all__ = ["CaseRow", "CheckReport", "Finding", "check_dataset"]
+
+_THREADS = 4  # each holds one volume in memory
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """What one case is.
+
+    Attributes:
+        name: Name of the case.
+        split: Split it is in; '' if in none.
+        shape: Slices, rows, columns; None if the image cannot be read.
+        spacing: Distance in mm of slices, rows, columns; None for pictures.
+        voxels: Voxels of each class in the label, by class name.
+    """
+
+    name: str
+    split: str
+    shape: tuple[int, int, int] | None
+    spacing: tuple[float, float, float] | None
+    voxels: dict[str, int]
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What is in a data set and what is wrong with it.
+
+    Attributes:
+        root: The folder.
+        layout: How it is laid out; '' if it cannot be told.
+        classes: Class names.
+        findings: Errors first, then warnings.
+        table: One row per case.
+        name: Data set that it is, if it is known by name.
+        facts: What is known of that data set: title, publisher's page, terms, split, protocol, advice; by what it is.
+    """
+
+    root: str
+    layout: str
+    classes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    table: tuple[CaseRow, ...]
+    name: DatasetName | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings that forbid training."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Findings that do not."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    def voxels(self, split: str) -> dict[str, int]:
+        """Voxels of each class in a split, by class name."""
+        rows = [row for row in self.table if row.split == split]
+        return {name: sum(row.voxels[name] for row in rows) for name in self.classes}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary: errors, warnings, cases, and voxels of each class in each split."""
+        splits = {row.split: None for row in self.table if row.split}
+        return {
+            "root": self.root,
+            "layout": self.layout,
+            "name": self.name,
+            "facts": dict(self.facts),
+            "classes": list(self.classes),
+            "errors": [asdict(finding) for finding in self.errors],
+            "warnings": [asdict(finding) for finding in self.warnings],
+            "splits": {split: self.voxels(split) for split in splits},
+            "cases": [asdict(row) for row in self.table],
+        }
+
+
+def check_dataset(root: Path, fold: int = 0, seed: int = 0) -> CheckReport:
+    """Read a whole data set and report what is there and what is wrong; never raises for bad data.
+
+    Args:
+        root: The folder.
+        fold: Entry of splits_final.json (nnU-Net).
+        seed: Seed of the split, if the folder names none.
+    """
+    try:
+        dataset = open_cases(root)
+    except FileError as error:
+        return CheckReport(str(root), "", (), (Finding.of(error),), ())
+    findings = list(dataset.remarks)
+    try:
+        dataset = replace(dataset, splits=read_splits(dataset, fold)).with_seeded_split(seed)
+    except FileError as error:
+        findings.append(Finding.of(error))
+    cases = _check_cases(dataset)
+    findings += [finding for case in cases for finding in case.findings]
+    for condition in (_orphans, _unknown_cases, _cases_named_twice, _cases_in_no_split, _missing_splits):
+        findings += condition(dataset)
+    findings += _absent_classes(dataset, cases)
+    split_of = {name: split for split, names in dataset.splits.items() for name in names}
+    table = tuple(
+        CaseRow(
+            case.name,
+            split_of.get(case.name, ""),
+            case.shape,
+            case.spacing,
+            dict(zip(dataset.labels.names, case.voxels, strict=True)),
+        )
+        for case in cases
+    )
+    findings.sort(key=lambda finding: finding.severity)  # errors before warnings, else in the order found
+    names = dataset.labels.names
+    return CheckReport(str(root), dataset.layout, names, tuple(findings), table, dataset.name, _facts(dataset))
+
+
+def _facts(dataset: Dataset) -> dict[str, str]:
+    """What is known of a data set with a name; of one in our own layouts only what its classes imply."""
+    if not (named := dataset.named):
+        return {}
+    if dataset.layout == "publisher":
+        kind = "as its publisher ships it"
+    else:
+        kind = "by its classes, in our own layout; --protocol chooses other rules"
+    facts = {"recognised": f"{named.title} ({named.name}), {kind}"}
+    facts |= {"published": named.published, "terms": named.terms}
+    if dataset.layout == "publisher":
+        facts["split"] = named.split
+    facts["protocol"] = named.protocol
+    return facts | ({"advice": named.advice} if named.advice else {})
+
+
+def _check_cases(dataset: Dataset) -> list[CheckedCase]:
+    """All cases checked, in their order; several are read at a time."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = [pool.submit(check_case, files, dataset.labels, len(dataset.channels)) for files in dataset.cases]
+        for done, _ in enumerate(as_completed(futures), start=1):
+            report("checking cases", done, len(futures))
+    return [future.result() for future in futures]
+
+
+def _orphans(dataset: Dataset) -> Iterator[Finding]:
+    for path in dataset.orphans:
+        if path.parent.name.startswith("images"):
+            expected = (
+                f"{len(dataset.channels)} channel files per case, numbered from _0000, and as listed in dataset.json"
+            )
+            yield Finding("error", str(path), expected, "another file", "fix channel_names, or take the file away")
+        else:
+            yield Finding("error", str(path), "an image for the label", "none", "add the image, or take the label away")
+
+
+def _unknown_cases(dataset: Dataset) -> Iterator[Finding]:
+    known = {case.name for case in dataset.cases}
+    for split, names in dataset.splits.items():
+        for name in names:
+            if name not in known:
+                fix = "add the image, or take the name out of the split"
+                yield Finding("error", str(dataset.root), f"an image of case '{name}' of split {split}", "none", fix)
+
+
+def _cases_named_twice(dataset: Dataset) -> Iterator[Finding]:
+    times = Counter(name for names in dataset.splits.values() for name in names)
+    for name, count in times.items():
+        if count > 1:
+            found = " and ".join(split for split, names in dataset.splits.items() for n in names if n == name)
+            fix = "leave it in one split: a case seen in training measures nothing in a test"
+            yield Finding("error", str(dataset.root), f"case '{name}' in one split", found, fix)
+
+
+def _cases_in_no_split(dataset: Dataset) -> Iterator[Finding]:
+    named = {name for names in dataset.splits.values() for name in names}
+    unused = [case.name for case in dataset.cases if case.name not in named]
+    if dataset.splits and unused:
+        found = f"{len(unused)} in none: {', '.join(unused[:5])}{', ...' if len(unused) > 5 else ''}"
+        yield Finding("warning", str(dataset.root), "every case in a split", found, "name them in a split to use them")
+
+
+def _missing_splits(dataset: Dataset) -> Iterator[Finding]:
+    for split in ("train", "val"):
+        if dataset.splits and not dataset.splits.get(split):
+            fix = "name its cases in the split file; training needs train and val"
+            yield Finding("warning", str(dataset.root), f"cases in split {split}", "none", fix)
+
+
+def _absent_classes(dataset: Dataset, cases: list[CheckedCase]) -> Iterator[Finding]:
+    """Classes, except the background, that occur in no readable label of a split."""
+    voxels = {case.name: case.voxels for case in cases}
+    for split, names in dataset.splits.items():
+        known = [voxels[name] for name in names if name in voxels]
+        for index, label in enumerate(dataset.labels.names):
+            if index > 0 and known and not any(counts[index] for counts in known):
+                fix = "add cases that show it, split differently, or take the class out"
+                yield Finding("warning", str(dataset.root), f"class '{label}' in split {split}", "no voxel", fix)

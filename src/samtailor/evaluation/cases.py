@@ -1,0 +1,96 @@
+"""The cases of an evaluation: which they are, and what the segmenter makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from samtailor.data.cache import SliceCache
+from samtailor.data.case import CaseFiles
+from samtailor.data.dataset import Dataset, Split
+from samtailor.data.formats import nifti, suffix_of
+from samtailor.errors import DataError
+from samtailor.evaluation.grid import Grid
+from samtailor.evaluation.predictions import PredictedCase
+from samtailor.inference.ahead import ahead
+from samtailor.inference.predictor import Predictor
+from samtailor.labels import LabelSpace
+from samtailor.metrics.protocols import ProtocolName
+from samtailor.progress import tracked
+
+
+def protocol_of(dataset: Dataset) -> ProtocolName:
+    """The data set's own protocol, or ours."""
+    return dataset.protocol or "samtailor"
+
+
+def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[str]]) -> tuple[CaseFiles, ...]:
+    """Cases to evaluate: the folder's own split, or that of the run if the folder is the run's data.
+
+    Args:
+        dataset: The folder.
+        split: Name of the split.
+        run_splits: Case names of the run's splits.
+
+    Raises:
+        DataError: If there is no such split, or one of its cases has no label.
+    """
+    cases = {case.name: case for case in dataset.cases}
+    own = run_splits.get(split, [])
+    is_run_data = {name for names in run_splits.values() for name in names} == set(cases)
+    if own and is_run_data and not dataset.splits.get(split):
+        files = tuple(cases[name] for name in own)
+    else:
+        files = dataset.split(split)
+    unlabelled = [file.name for file in files if file.label is None]
+    if unlabelled:
+        raise DataError(
+            f"{dataset.root}: expected a label for each case of split '{split}', found none for {_listed(unlabelled)}; "
+            "add the label files, or take the cases out of the split"
+        )
+    return files
+
+
+def check_classes(dataset: Dataset, labels: LabelSpace) -> None:
+    """Refuse data of other classes than the segmenter's.
+
+    Raises:
+        DataError: If the names differ, or their order.
+    """
+    if dataset.labels.names != labels.names:
+        raise DataError(
+            f"{dataset.root}: expected the segmenter's classes {', '.join(labels.names)}; found "
+            f"{', '.join(dataset.labels.names)}; name and order the classes in dataset.json alike"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
+
+
+def grid_of(file: CaseFiles) -> Grid | None:
+    """Grid of the label file of a volume; None for pictures."""
+    if file.label is None or suffix_of(file.label) not in nifti.SUFFIXES:
+        return None
+    return Grid.of_file(nifti.read_geometry(file.label))
+
+
+def predict_cases(predictor: Predictor, files: tuple[CaseFiles, ...], labels: LabelSpace) -> Iterator[PredictedCase]:
+    """Predict cases one after the other; while the network computes, the next one is read.
+
+    Args:
+        predictor: The segmenter.
+        files: Cases with labels.
+        labels: Label space of the label files.
+
+    Yields:
+        Each case, its arrays memory-mapped from the slice cache where it can be.
+    """
+    preprocessing = predictor.model.preprocessing
+    cache = SliceCache(labels, preprocessing.intensity, channels=preprocessing.channels)
+    for file, case in zip(tracked("cases", files), ahead(map(cache.load, files)), strict=True):
+        if case.label is None:
+            raise DataError(f"{file.name}: expected a label file, found none; add it")
+        prediction = predictor.label(case.image)
+        yield PredictedCase(case.name, case.image, case.label, prediction, case.spacing, grid_of(file))

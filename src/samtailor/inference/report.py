@@ -1,0 +1,48 @@
+"""What came of segmenting many files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be segmented.
+
+    Attributes:
+        file: The image.
+        reason: What was wrong and how to fix it.
+    """
+
+    file: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class PredictReport:
+    """What came of a prediction.
+
+    Attributes:
+        written: Label files.
+        failures: Images that could not be segmented.
+        skipped: Label files that were there already.
+        out: Folder of the results.
+    """
+
+    written: tuple[Path, ...]
+    failures: tuple[Failure, ...]
+    skipped: tuple[Path, ...] = ()
+    out: Path = Path()
+
+    @property
+    def exit_code(self) -> int:
+        """1 if some images could not be segmented."""
+        return 1 if self.failures else 0
+
+    def __str__(self) -> str:
+        there = f", {len(self.skipped)} were there" if self.skipped else ""
+        lines = [f"{len(self.written)} written to {self.out}{there}"]
+        if self.failures:
+            lines += [f"{len(self.failures)} failed:", *(f"  {one.file}: {one.reason}" for one in self.failures)]
+        return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""A recipe among other settings, as flags and YAML files have it: its name, and its own settings beside it."""
+
+from __future__ import annotations
+
+from dataclasses import Field, fields
+from typing import Any
+
+from samtailor.errors import ConfigError
+from samtailor.recipes.recipe import _KINDS as RECIPES
+from samtailor.recipes.recipe import Recipe, recipe_from_json, recipe_to_json
+
+
+def flat_fields() -> dict[str, list[tuple[type[Recipe], Field[Any]]]]:
+    """Settings of all recipes by their names, with the recipes that have them."""
+    found: dict[str, list[tuple[type[Recipe], Field[Any]]]] = {}
+    for kind in RECIPES.values():
+        for field in fields(kind):
+            found.setdefault(field.name, []).append((kind, field))
+    return found
+
+
+def flatten(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's name as 'recipe', and its own settings."""
+    content = recipe_to_json(recipe)
+    return {"recipe": content.pop("name"), **content}
+
+
+def take_recipe(content: dict[str, Any]) -> Recipe:
+    """Take a recipe out of settings; what is not said is its default.
+
+    Args:
+        content: Settings by name; 'recipe' and the settings of all recipes are removed.
+
+    Raises:
+        ConfigError: If there is no such recipe, or a setting belongs to another one.
+    """
+    name = content.pop("recipe", "lora")
+    if name not in RECIPES:
+        raise ConfigError(f"recipe: expected one of {', '.join(RECIPES)}; found '{name}'")
+    own: dict[str, Any] = {}
+    for setting, owners in flat_fields().items():
+        if setting not in content:
+            continue
+        value = content.pop(setting)
+        if any(kind is RECIPES[name] for kind, _ in owners):
+            own[setting] = value
+        elif value != owners[0][1].default:  # a file may hold the defaults of all recipes
+            others = " or ".join(other for other, kind in RECIPES.items() if any(kind is owner for owner, _ in owners))
+            raise ConfigError(f"{setting}: expected with the recipe {others}, found it with {name}; leave it out")
+    return recipe_from_json({"name": name, **own})

@@ -1,0 +1,186 @@
+"""The demo: the main job from nothing to a report, on a synthetic abdominal CT."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from samtailor.data.phantom import make_phantom
+from samtailor.errors import ConfigError
+from samtailor.evaluation.evaluate import evaluate
+from samtailor.evaluation.scores import Scores
+from samtailor.evaluation.tables import case_table, class_table
+from samtailor.inference.predict import predict
+from samtailor.models.counts import count_parameters
+from samtailor.models.zoo import find_base
+from samtailor.recipes.recipe import LoRA
+from samtailor.reporting.page import Picture, Section, write_report
+from samtailor.reporting.provenance import machine_table, settings_table
+from samtailor.reporting.table import Table
+from samtailor.runs import Run
+from samtailor.training.settings import AugmentConfig, SamplingConfig, TrainConfig
+from samtailor.training.train import train
+
+NOTE = (
+    "Synthetic data: these patients were made by a program. The numbers show that everything works; "
+    "they say nothing about real patients."
+)
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """Size and training of a demo.
+
+    Attributes:
+        patients: Synthetic patients, a fifth of them (at least two) unseen in training.
+        shape: Slices, rows and columns of each volume.
+        training: Settings of the training.
+    """
+
+    patients: int
+    shape: tuple[int, int, int]
+    training: TrainConfig
+
+
+def settings_of(out: Path, miniature: bool) -> DemoSettings:
+    """Settings of the demo in a directory, or of its miniature for continuous integration."""
+    training = TrainConfig(data=str(out / "data"), out=str(out / "run"), recipe=LoRA(rank=4))
+    if miniature:
+        tiny = replace(training, epochs=12, validate_every=4, sampling=SamplingConfig(image_size=64))
+        return DemoSettings(6, (8, 64, 64), tiny)
+    # Small batches: what counts in so short a training is the number of steps.
+    full = replace(
+        training,
+        epochs=6,
+        batch_size=2,
+        validate_every=2,
+        sampling=SamplingConfig(image_size=96, empty=0.1),
+        augment=AugmentConfig(affine=0.3, intensity=0.05),
+    )
+    return DemoSettings(12, (24, 128, 128), full)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What came of a demo.
+
+    Attributes:
+        report: The HTML page.
+        dsc: Mean DSC of the unseen patients, without background.
+        patients: Number of unseen patients.
+    """
+
+    report: Path
+    dsc: float
+    patients: int
+
+    def __str__(self) -> str:
+        return (
+            f"mean DSC on {self.patients} unseen synthetic patients, without background: {self.dsc:.3f}\n"
+            "The data is synthetic: this shows that everything works, and nothing about real patients.\n"
+            f"report   {self.report}"
+        )
+
+
+def run_demo(out: Path, miniature: bool) -> DemoResult:
+    """Do what `demo` says."""
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(
+            f"out: expected a new or empty directory, found files in {out}; name another one, or delete it"
+        )
+    settings = settings_of(out, miniature)
+    clock = _Clock()
+    data = make_phantom(out / "data", settings.patients, settings.shape)
+    clock.stop(f"making {settings.patients} patients")
+    run = train(**vars(settings.training))
+    clock.stop("training")
+    scores = evaluate(run.directory, data, "test")
+    clock.stop(f"evaluating {len(scores.cases)} unseen patients, with figures")
+    unseen = data / "imagesTs" / f"{scores.cases[-1].name}_0000.nii.gz"
+    prediction = predict(run.directory, [unseen], out / "prediction", overlays=True).written[0]
+    clock.stop("predicting one volume, from loading the segmenter to the overlay")
+    sections = [
+        _summary(settings, clock),
+        _scores(scores, run),
+        _prediction(unseen, prediction),
+        _training(settings.training, run, len(scores.labels)),
+        Section("Machine and versions", (machine_table(),)),
+    ]
+    write_report(out / "report.html", "SamTailor demo", NOTE, sections)
+    dsc = scores.summary("dsc").without_background.value
+    return DemoResult(out / "report.html", dsc, len(scores.cases))
+
+
+class _Clock:
+    """Seconds of each step."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, float]] = []
+        self._start = time.perf_counter()
+
+    def stop(self, step: str) -> None:
+        """The step ends, the next begins."""
+        now = time.perf_counter()
+        self.steps.append((step, now - self._start))
+        self._start = now
+
+
+def _summary(settings: DemoSettings, clock: _Clock) -> Section:
+    """What was done, and how long it took."""
+    slices, rows, columns = settings.shape
+    training = settings.training
+    text = (
+        f"{settings.patients} synthetic abdominal CT volumes of {slices} x {rows} x {columns} voxels with 13 organs "
+        f"were made, {training.base} was fitted to some of them with {training.recipe}, and the segmenter "
+        "was tried on patients it had not seen. Any step can be repeated with the command line, for instance\n"
+        f"samtailor evaluate {training.out} {training.data}"
+    )
+    rows_of_table = tuple((step, f"{seconds:.1f}") for step, seconds in clock.steps)
+    total = sum(seconds for _, seconds in clock.steps)
+    return Section("What was done", (text, Table(("step", "seconds"), (*rows_of_table, ("all", f"{total:.1f}")))))
+
+
+def _scores(scores: Scores, run: Run) -> Section:
+    """Tables and figures of the unseen patients."""
+    figures = run.evaluation("test")
+    pictures = [
+        _picture(path, f"Image, truth and prediction of the {path.stem.removeprefix('overlay_')} case")
+        for path in sorted(figures.glob("overlay_*.png"))
+    ]
+    box_plot = _picture(figures / "boxplot.png", "DSC of each class, every patient a point")
+    return Section("Unseen patients", (class_table(scores), case_table(scores), *pictures, box_plot))
+
+
+def _prediction(unseen: Path, prediction: Path) -> Section:
+    """The one volume that was predicted as a user would."""
+    text = f"samtailor predict wrote {prediction} for {unseen}, on the very grid of the input."
+    overlay = prediction.parent / "overlays" / f"{unseen.name.removesuffix('_0000.nii.gz')}.png"
+    return Section("Prediction", (text, _picture(overlay, "Image and prediction, without truth")))
+
+
+def _training(config: TrainConfig, run: Run, classes: int) -> Section:
+    """Parameters, settings and curves."""
+    recipe = config.recipe
+    count = count_parameters(find_base(config.base), recipe, classes)
+    size = sum(file.stat().st_size for file in run.segmenter_directory.iterdir())
+    parameters = Table(
+        ("base and recipe", "parameters", "trained", "share", "segmenter on disk"),
+        (
+            (
+                f"{count.base}, {recipe}, {classes} classes",
+                f"{count.total:,}",
+                f"{count.trainable:,}",
+                f"{count.trainable / count.total:.1%}",
+                f"{size / 1e6:.1f} MB",
+            ),
+        ),
+    )
+    curves = _picture(run.curves_file, "Training loss and validation DSC over the epochs")
+    settings = settings_table(run.read_config())
+    return Section("Training", (parameters, curves, f"All settings, as in {run.config_file}:", settings))
+
+
+def _picture(path: Path, caption: str) -> Picture:
+    """Picture of a PNG file."""
+    return Picture(path.read_bytes(), caption, caption)

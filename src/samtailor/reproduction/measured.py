@@ -1,0 +1,65 @@
+"""Scores of the finished cells of an experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samtailor.evaluation.cases import protocol_of
+from samtailor.metrics.protocols import ProtocolName
+from samtailor.reproduction.cells import Cell, Fit, ZeroShot
+from samtailor.reproduction.own_protocol import ProtocolResult
+from samtailor.reproduction.page import Measured
+from samtailor.reproduction.pictures import Shown
+from samtailor.reproduction.plan import Plan
+from samtailor.reproduction.results import ColumnResult, present_dsc
+from samtailor.reproduction.scoring import MAIN, Evaluation, evaluate_fit, read_metrics, score_on_slices
+
+
+def measure(grid: Plan, device: str = "auto") -> Measured:
+    """Score the finished cells of a grid."""
+    protocol = protocol_of(grid.dataset)
+    for cell in grid.fits:
+        evaluate_fit(cell, grid.dataset, grid.split, list(dict.fromkeys((MAIN, protocol))), device)
+    results: list[ColumnResult] = []
+    own: list[ProtocolResult] = []
+    shown: list[Shown] = []
+    for column, cells in grid.cells.items():
+        metrics = [_metrics(cell, grid) for cell in cells]
+        fits = [cell for cell in cells if isinstance(cell, Fit)]
+        on_slices_of = {
+            other.column.name: np.stack(
+                [present_dsc(score_on_slices(fit, grid.dataset, grid.split, other)) for fit in fits]
+            )
+            for other in (grid.zero_shots if fits else ())
+        }
+        base, names = cells[0].config.base, tuple(metrics[0]["classes"])
+        dsc = np.stack([present_dsc(content) for content in metrics])
+        scored = _scored(cells[0], len(metrics[0]["cases"]))
+        results.append(ColumnResult(column, base, cells, dsc, names, scored, on_slices_of))
+        shown.append(Shown(results[-1], _predictions(cells[0], grid), metrics[0]))
+        if fits:
+            own.append(ProtocolResult(column, tuple(_metrics(fit, grid, protocol) for fit in fits)))
+    return Measured(grid, tuple(results), protocol, tuple(own), tuple(shown))
+
+
+def _scored(cell: Cell, cases: int) -> str:
+    """What was scored of a column, in words."""
+    if isinstance(cell, Fit):
+        return f"{cases} whole cases"
+    count = sum(len(indices) for indices in cell.slices().values())
+    return f"{count} pictures" if count == cases else f"{count} slices of {cases} cases, those of a case taken together"
+
+
+def _metrics(cell: Cell, grid: Plan, protocol: ProtocolName = MAIN) -> dict[str, Any]:
+    """Content of the `metrics.json` of a scored cell."""
+    if isinstance(cell, Fit):
+        return Evaluation(cell.run.directory, grid.split).metrics(protocol)
+    return read_metrics(cell.directory)
+
+
+def _predictions(cell: Cell, grid: Plan) -> Path:
+    """Folder with the label maps of a scored cell."""
+    return cell.predictions if isinstance(cell, ZeroShot) else Evaluation(cell.run.directory, grid.split).predictions

@@ -1,0 +1,385 @@
+"""How much memory and time a training takes on this machine, and which settings would make it fit."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from samtailor.data.cache import CachedCase, SliceCache
+from samtailor.data.case import CaseFiles
+from samtailor.data.dataset import Dataset, open_dataset
+from samtailor.errors import ConfigError, DataError
+from samtailor.files import cache_home
+from samtailor.models.zoo import find_base, weights_files
+from samtailor.progress import report, tracked
+from samtailor.recipes.blocks import attention_blocks
+from samtailor.recipes.flat import flatten
+from samtailor.recipes.recipe import Adapter, HeadOnly, LoRA
+from samtailor.training.measure import Measurement, Trial, measure_apart
+from samtailor.training.memory import available_memory
+from samtailor.training.resolve import preprocessing_of, resolve
+from samtailor.training.samples import choose_slices, label_of
+from samtailor.training.settings import TrainConfig
+
+HEADROOM = 0.9
+"""Fraction of the free memory that a training may take: other programs come and go."""
+
+_CASES = 8  # of each split, of which slices are counted; the others are taken to be like them
+_SLICES = 8  # of which training samples are made for the measurement
+_SHARE = 4  # alternatives adapt the last quarter of the blocks
+
+Measure = Callable[[Trial, int], Measurement | None]
+Variation = Callable[[TrainConfig], TrainConfig | None]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How much there is to compute; whole numbers are rounded where cases are counted in part.
+
+    Attributes:
+        training_cases: Cases to train on, and how many of them were counted.
+        validation_cases: Cases to validate on, and how many of them were counted.
+        samples: Training samples in an epoch.
+        training_windows: Windows of the training slices, of which `head-only` and `cache_frozen` keep something.
+        validation_windows: Windows of the validation cases.
+    """
+
+    training_cases: tuple[int, int]
+    validation_cases: tuple[int, int]
+    samples: int
+    training_windows: int
+    validation_windows: int
+
+
+@dataclass(frozen=True)
+class Option:
+    """One choice of settings.
+
+    Attributes:
+        flags: What it changes in the given settings, as flags; empty for these themselves.
+        measured: What a step took; None if memory did not suffice for one.
+        steps_per_epoch: Training steps in an epoch.
+        seconds: The whole training, validations and embeddings included; None if memory did not suffice.
+        disk: Bytes that image embeddings take on disk; None if memory did not suffice.
+        fits: Whether the training fits this machine.
+    """
+
+    flags: str
+    measured: Measurement | None
+    steps_per_epoch: int
+    seconds: float | None
+    disk: int | None
+    fits: bool
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training takes on this machine.
+
+    Attributes:
+        data: The labelled folder.
+        base: Base model.
+        recipe: Recipe.
+        epochs: Passes over the training samples.
+        validations: Validations in the whole training.
+        workers: Processes that prepare samples; their own memory is not measured.
+        memory_free: Memory that was free before, in bytes.
+        disk_free: Bytes that are free where image embeddings are kept.
+        workload: How much there is to compute.
+        options: The given settings, then alternatives.
+    """
+
+    data: str
+    base: str
+    recipe: str
+    epochs: int
+    validations: int
+    workers: int
+    memory_free: int
+    disk_free: int
+    workload: Workload
+    options: tuple[Option, ...]
+
+    @property
+    def recommended(self) -> Option | None:
+        """The given settings if they fit, else the alternative that fits and changes least; None if none fits."""
+        return next((option for option in self.options if option.fits), None)
+
+    def advice(self) -> str:
+        """What to do, in one line."""
+        match self.recommended:
+            case None:
+                recipe = "" if self.recipe == "head-only" else "--recipe head-only, "
+                return (
+                    f"Nothing here fits: try {recipe}a smaller base (samtailor models), or a machine with more memory."
+                )
+            case Option(flags=""):
+                return "It fits: train with these settings."
+            case option:
+                return f"It does not fit as it is; it fits with: {option.flags}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary of everything; bytes and seconds."""
+        best = self.recommended
+        return {**asdict(self), "recommended": best.flags if best else None, "advice": self.advice()}
+
+
+def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> Estimate:
+    """Measure some steps of a training, with the given settings and with such that take less memory.
+
+    Nothing of the run is written. Cutting the cases into slices, which a training does once, is not part of the
+    estimate; the slices of the few cases that are looked at stay in the cache. Numbers do not depend on the seed beyond
+    the choice of these cases; other programs on the machine make them larger.
+
+    Args:
+        config: What `train` would be given; `out` is ignored.
+        measure: Measures a job within a limit of memory, in bytes; in a process of its own by default.
+
+    Returns:
+        The given settings and single changes of them; combinations of changes follow if none of these fits.
+
+    Raises:
+        SamTailorError: If the data, the base or a setting is not as expected, as in training.
+    """
+    folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+    config = resolve(config, folder)
+    weights_files(config.base, config.weights)  # fetched once, not by every measurement
+    free, disk = available_memory(), _disk_free()
+    workload, job = _look(config, folder)
+
+    def option(changed: TrainConfig) -> Option:
+        limit = int(HEADROOM * free)
+        return _option(config, changed, workload, measure(replace(job, config=changed), limit), limit, disk)
+
+    variations = _variations(config, folder)
+    singles = [changed for vary in variations if (changed := vary(config)) is not None]
+    options: list[Option] = []
+    for changed in tracked("measuring settings", [config, *singles]):
+        options.append(option(changed))
+    if not any(found.fits for found in options):
+        combinations = list(_combinations(config, variations))
+        for changed in tracked("measuring combinations", combinations):
+            options.append(option(changed))
+            if options[-1].fits:
+                break
+    return Estimate(
+        data=str(config.data),
+        base=config.base,
+        recipe=flatten(config.recipe)["recipe"],
+        epochs=config.epochs,
+        validations=config.epochs // config.validate_every,
+        workers=config.workers,
+        memory_free=free,
+        disk_free=disk,
+        workload=workload,
+        options=tuple(options),
+    )
+
+
+def _option(
+    given: TrainConfig,
+    config: TrainConfig,
+    workload: Workload,
+    measured: Measurement | None,
+    limit: int,
+    disk_free: int,
+) -> Option:
+    """What a measurement means for the whole training."""
+    flags = flags_of(given, config)
+    steps = math.ceil(workload.samples / config.batch_size)
+    if measured is None:
+        return Option(flags, None, steps, None, None, fits=False)
+    embedded = workload.training_windows + workload.validation_windows
+    validations = config.epochs // config.validate_every
+    seconds = (
+        embedded * measured.embedding_seconds
+        + config.epochs * steps * measured.step_seconds
+        + validations * workload.validation_windows * measured.window_seconds
+    )
+    disk = embedded * measured.embedding_bytes
+    gpu_fits = (
+        measured.gpu_memory is None or measured.gpu_free is None or measured.gpu_memory <= HEADROOM * measured.gpu_free
+    )
+    fits = gpu_fits and measured.memory <= limit and disk <= disk_free
+    return Option(flags, measured, steps, seconds, disk, fits)
+
+
+def flags_of(given: TrainConfig, changed: TrainConfig) -> str:
+    """The flags that make the one config of the other."""
+    before, after = (dict(_leaves(config.to_plain())) for config in (given, changed))
+    different = {name: value for name, value in after.items() if value != before[name]}
+    return " ".join(f"--{name}" if value is True else f"--{name} {value}" for name, value in different.items())
+
+
+def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by their dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _variations(config: TrainConfig, folder: Dataset) -> list[Variation]:
+    """Changes that take less memory; those that change the result least come first."""
+    variations: list[Variation] = [_checkpointing, _half_batch, _single_batch]
+    if hasattr(config.recipe, "last_blocks"):
+        variations.append(partial(_last_blocks, blocks=_blocks(config.base)))
+    return [*variations, partial(_half_image, folder=folder)]
+
+
+def _combinations(config: TrainConfig, variations: Sequence[Variation]) -> Iterator[TrainConfig]:
+    """The variations on top of each other, two at first, then all; at last a quarter of the image size."""
+    changes, last = 0, config
+    for vary in (*variations, variations[-1]):
+        if vary is not _half_batch and (changed := vary(last)) is not None:
+            last, changes = changed, changes + 1
+            if changes > 1:
+                yield last
+
+
+def _checkpointing(config: TrainConfig) -> TrainConfig | None:
+    """Activations are computed again; where the encoder is not trained, there are none to keep."""
+    if config.checkpointing or isinstance(config.recipe, HeadOnly):
+        return None
+    return replace(config, checkpointing=True)
+
+
+def _half_batch(config: TrainConfig) -> TrainConfig | None:
+    """Two batches of half the size to a step; None if that is a batch of one."""
+    return _with_batch(config, config.batch_size // 2) if config.batch_size >= 4 else None
+
+
+def _single_batch(config: TrainConfig) -> TrainConfig | None:
+    """One image at a time."""
+    return _with_batch(config, 1) if config.batch_size > 1 else None
+
+
+def _with_batch(config: TrainConfig, size: int) -> TrainConfig:
+    """Smaller batches, and as many more of them to a step."""
+    accumulate = config.optim.accumulate * round(config.batch_size / size)
+    return replace(config, batch_size=size, optim=replace(config.optim, accumulate=accumulate))
+
+
+def _last_blocks(config: TrainConfig, blocks: int) -> TrainConfig | None:
+    """Only the last blocks are adapted: nothing is kept for a backward pass through those before."""
+    last = max(1, blocks // _SHARE)
+    assert isinstance(config.recipe, (LoRA, Adapter))
+    if last >= min(config.recipe.last_blocks or blocks, blocks):
+        return None
+    return replace(config, recipe=replace(config.recipe, last_blocks=last))
+
+
+def _half_image(config: TrainConfig, folder: Dataset) -> TrainConfig | None:
+    """Half the image size, if the base takes it."""
+    assert config.sampling.image_size is not None
+    stride = find_base(config.base).stride
+    size = config.sampling.image_size // 2 // stride * stride
+    try:
+        return resolve(replace(config, sampling=replace(config.sampling, image_size=size or 1)), folder)
+    except ConfigError:
+        return None
+
+
+def _blocks(base: str) -> int:
+    """Attention blocks of a base's image encoder."""
+    with torch.device("meta"):
+        return len(attention_blocks(find_base(base).build().vision_encoder, None))
+
+
+def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
+    """Count what there is to compute, and take some slices of the largest cases to measure with."""
+    channels = len(folder.channels)
+    preprocessing = preprocessing_of(config, channels)
+    cache = SliceCache(folder.labels, preprocessing.intensity, channels=channels)
+    train_files, validation_files = folder.split("train"), folder.split("val")
+    train: list[CachedCase] = []
+    for file in _spread(train_files):
+        report("slices (train)", len(train), max(len(train) + 1, min(_CASES, len(train_files))))
+        train.append(cache.load(file))
+        if len(train) >= _CASES and any(case.counts[:, 1:].any() for case in train):
+            break
+    report("slices (train)", len(train), len(train))
+    validation = [cache.load(file) for file in tracked("slices (val)", _spread(validation_files)[:_CASES])]
+
+    chosen = choose_slices(train, config.sampling.empty, config.seed)
+    if not chosen:
+        raise DataError(
+            f"{folder.root}: expected training cases with labelled pixels of a class other than the background, found "
+            "none; check the masks with samtailor check"
+        )
+
+    def windows(case: CachedCase) -> int:
+        return len(preprocessing.windows(*case.image.shape[2:]))
+
+    more = len(train_files) / len(train)
+    slices = round(more * len(chosen))
+    training_windows = round(more * sum(windows(reference.case) for reference in chosen))
+    validation_windows = sum(len(case.image) * windows(case) for case in validation)
+    workload = Workload(
+        training_cases=(len(train_files), len(train)),
+        validation_cases=(len(validation_files), len(validation)),
+        samples=config.sampling.per_epoch or (training_windows if config.is_cached else slices),
+        training_windows=training_windows,
+        validation_windows=round(len(validation_files) / len(validation) * validation_windows),
+    )
+    labelled = [reference for reference in chosen if reference.case.counts[reference.index, 1:].any()]
+    first = max(labelled, key=lambda reference: math.prod(reference.case.image.shape[2:]))
+    largest = max(validation, key=lambda case: math.prod(case.image.shape[2:]))
+    height, width = largest.image.shape[2:]
+    job = Trial(
+        config,
+        folder.labels,
+        _excerpt(first.case, first.index, config, whole=not config.is_cached),
+        _excerpt(largest, len(largest.image) // 2, config, whole=False),
+        (max(len(case.image) for case in validation), height, width),
+    )
+    return workload, job
+
+
+def _spread(files: Sequence[CaseFiles]) -> list[CaseFiles]:
+    """The files in another order: the first ones come from everywhere."""
+    first = np.unique(np.linspace(0, len(files) - 1, min(_CASES, len(files))).round().astype(int)).tolist()
+    return [files[i] for i in first] + [file for i, file in enumerate(files) if i not in first]
+
+
+def _excerpt(case: CachedCase, index: int, config: TrainConfig, whole: bool) -> CachedCase:
+    """Some slices of a case, from one of them on.
+
+    Args:
+        case: The case.
+        index: First slice.
+        config: Resolved config.
+        whole: Whether slices are kept whole; otherwise as many slices, and as much of each, as give a batch of windows.
+    """
+    label = label_of(case)
+    if whole:
+        part = np.s_[index : index + _SLICES]
+        return replace(case, image=case.image[part], label=label[part], counts=case.counts[part])
+    height, width = label.shape[1:]
+    preprocessing = preprocessing_of(config, case.image.shape[1])
+    side = math.ceil(math.sqrt(config.batch_size)) * (preprocessing.field or max(height, width))
+    rows, columns = min(side, height), min(side, width)
+    # Where a labelled pixel is, for there must be something to train on.
+    y, x = np.unravel_index(np.argmax(label[index] > 0), (height, width))
+    top, left = min(int(y), height - rows), min(int(x), width - columns)
+    count = math.ceil(config.batch_size / len(preprocessing.windows(rows, columns)))
+    index = max(0, min(index, len(label) - count))
+    corner = np.s_[top : top + rows, left : left + columns]
+    cut = label[index : index + count, *corner]
+    counts = np.stack([np.bincount(plane[plane >= 0], minlength=case.counts.shape[1]) for plane in cut])
+    return replace(case, image=case.image[index : index + count, :, *corner], label=cut, counts=counts)
+
+
+def _disk_free() -> int:
+    """Bytes that are free where the cache lies, or will lie."""
+    place = cache_home().absolute()
+    return shutil.disk_usage(next(folder for folder in (place, *place.parents) if folder.exists())).free

@@ -1,0 +1,267 @@
+"""What a training is made of: cached cases, the untrained model, batches, Lightning's trainer."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import signal
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from samtailor.data.cache import CachedCase, SliceCache
+from samtailor.data.dataset import Dataset as LabelledFolder
+from samtailor.distributed.together import make_once
+from samtailor.distributed.world import World, world
+from samtailor.errors import ConfigError
+from samtailor.files import cache_home
+from samtailor.inference.precision import chosen_precision
+from samtailor.inference.predictor import Predictor, choose_device
+from samtailor.labels import LabelSpace
+from samtailor.losses import ClassAwareLoss
+from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.runs import Run
+from samtailor.training.augment import Augmentation
+from samtailor.training.checkpoint import AtomicCheckpointIO
+from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
+from samtailor.training.processes import environment_of, strategy_of
+from samtailor.training.recorder import Recorder, VanishingClassWarning
+from samtailor.training.resolve import preprocessing_of
+from samtailor.training.samples import (
+    EpochSampler,
+    SliceSamples,
+    balancing_weights,
+    case_positions,
+    choose_slices,
+    class_shares,
+)
+from samtailor.training.settings import TrainConfig
+from samtailor.training.task import SegmentationTask
+
+
+def check_batch(config: TrainConfig, here: World) -> None:
+    """Refuse a batch that the processes cannot share evenly.
+
+    Raises:
+        ConfigError: If it is no multiple of their number.
+    """
+    if config.batch_size % here.size:
+        raise ConfigError(
+            f"batch_size: expected a multiple of {here.size}, for that many processes share each batch; "
+            f"found {config.batch_size}"
+        )
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Cached cases of the two splits that training sees."""
+
+    train: list[CachedCase]
+    validation: list[CachedCase]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a trainer is given.
+
+    Attributes:
+        task: Loss, validation, optimiser.
+        samples: Batches of training samples.
+        cases: Positions of the validation cases.
+        shares: Share of each class among the labelled pixels of the training slices, (K,).
+    """
+
+    task: SegmentationTask
+    samples: DataLoader[Any]
+    cases: DataLoader[int]
+    shares: NDArray[np.float64]
+
+
+def load_cases(config: TrainConfig, folder: LabelledFolder) -> Cases:
+    """Build, or find, the slice cache of training and validation cases."""
+    channels = len(folder.channels)
+    cache = SliceCache(folder.labels, preprocessing_of(config, channels).intensity, channels=channels)
+    loaded: list[list[CachedCase]] = []
+    for split in ("train", "val"):
+        loaded.append(make_once(cache.load, folder.split(split), f"slices ({split})"))
+    return Cases(*loaded)
+
+
+def fingerprint_of(folder: LabelledFolder, cases: Cases) -> str:
+    """Hash of classes, splits, and the content of every training and validation file."""
+    parts = [folder.fingerprint(), *(case.key for case in cases.train + cases.validation)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> SegmenterModel:
+    """Segmenter before its training, the same for the same seed.
+
+    Args:
+        config: Resolved config.
+        labels: Classes.
+        channels: Channels of the images.
+
+    Raises:
+        ConfigError: If there is no frozen block whose output could be kept.
+    """
+    lightning.seed_everything(config.seed, verbose=False)
+    model = SegmenterModel.create(
+        config.base,
+        config.recipe,
+        labels,
+        preprocessing_of(config, channels),
+        config.weights,
+    )
+    if config.cache_frozen and not model.network.frozen_steps:
+        raise ConfigError(
+            f"last_blocks: expected fewer than all {len(model.network.image_encoder.steps)} blocks of the image "
+            f"encoder, for cache_frozen keeps what those before them give; found {config.recipe}"
+        )
+    model.network.recompute_activations(config.checkpointing)
+    return model
+
+
+def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings_home: Path) -> Fitting:
+    """Everything a trainer is given; outputs of frozen blocks are computed, or found, if the config trains on them.
+
+    Args:
+        config: Resolved config.
+        model: What is fitted.
+        cases: Cases to train and to validate on.
+        embeddings_home: Where image embeddings, and outputs of frozen blocks, lie.
+    """
+    here = world()
+    batch_size = max(1, config.batch_size // here.size)
+    slices = choose_slices(cases.train, config.sampling.empty, config.seed)
+    shares = class_shares(slices)
+    samples: Dataset[Any]
+    embeddings: list[NDArray[np.float16]] | None = None
+    if config.is_cached:
+        cache = EmbeddingCache(Predictor(model, batch_size, config.device), embeddings_home)
+        samples = EmbeddingSamples(slices, model, cache)
+        work = [(case, windows_of(case, model)) for case in cases.validation]
+        embeddings = cache.load_all(work, "embeddings (val)")
+    else:
+        assert config.sampling.image_size is not None
+        augmentation = Augmentation(config.augment, config.sampling.image_size)
+        samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
+    task = SegmentationTask(
+        model,
+        _loss(config, shares),
+        config.optim,
+        cases.validation,
+        embeddings,
+        batch_size,
+        config.prompt_fraction,
+        config.seed,
+    )
+    sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here)
+    loader = DataLoader(
+        samples,
+        batch_size,
+        sampler=sampler,
+        num_workers=config.workers,
+        persistent_workers=config.workers > 0,
+        pin_memory=choose_device(config.device).type == "cuda",
+    )
+    return Fitting(task, loader, _indices(case_positions(len(cases.validation), here)), shares)
+
+
+def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases) -> None:
+    """Fit from scratch or from the run's last checkpoint."""
+    device = choose_device(config.device)
+    fitting = prepare(config, model, cases, cache_home() / "embeddings")
+    trainer = _trainer(run, config, device, VanishingClassWarning(model.labels.names, fitting.shares))
+    checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
+    try:
+        trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as stop:
+        if not trainer.interrupted:
+            raise
+        # Lightning answers Ctrl-C by ignoring further ones and ending the process; that is for the caller to decide.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from stop
+
+
+def _indices(positions: Sequence[int]) -> DataLoader[int]:
+    """Loader of whole cases: their positions, one at a time."""
+    return DataLoader(positions, batch_size=None)  # type: ignore[arg-type]
+
+
+def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
+    """Loss with the class weights of the config."""
+    weights = config.loss.class_weights
+    match weights:
+        case None:
+            tensor = None
+        case "auto":
+            tensor = balancing_weights(shares)
+        case _:
+            tensor = torch.tensor(weights)
+    loss = config.loss
+    return ClassAwareLoss(loss.ce, loss.dice, tensor, loss.batch_dice, loss.resolution)
+
+
+def precision_of(config: TrainConfig, device: torch.device) -> Any:
+    """Lightning's name of the precision; 'auto' is bfloat16 where the GPU computes in it."""
+    names = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+    return names[chosen_precision(config.precision, device)]
+
+
+def quiet_lightning() -> None:
+    """Silence Lightning's advice on workers and checkpoint folders: it is about choices made here on purpose."""
+    warnings.filterwarnings("ignore", module="lightning")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: VanishingClassWarning) -> lightning.Trainer:
+    """Lightning trainer that writes into the run."""
+    quiet_lightning()
+    here = world()
+    checkpoints = run.last_checkpoint.parent
+    callbacks: list[lightning.Callback] = [
+        warning,
+        Recorder(run),
+        RichProgressBar(),
+        ModelCheckpoint(
+            checkpoints,
+            "best",
+            monitor="dsc",
+            mode="max",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        ),
+        ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+    ]
+    if config.patience is not None:
+        patience = max(1, config.patience // config.validate_every)
+        callbacks.append(EarlyStopping("dsc", mode="max", patience=patience, check_on_train_epoch_end=False))
+    return lightning.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=here.local_size,
+        num_nodes=here.nodes,
+        strategy=strategy_of(here),
+        precision=precision_of(config, device),
+        max_epochs=config.epochs,
+        accumulate_grad_batches=config.optim.accumulate,
+        gradient_clip_val=config.optim.clip,
+        check_val_every_n_epoch=config.validate_every,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        logger=TensorBoardLogger(run.directory, name="tensorboard", version=""),
+        log_every_n_steps=10,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO(), environment_of(here)],
+        default_root_dir=run.directory,
+    )

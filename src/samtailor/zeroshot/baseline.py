@@ -1,0 +1,55 @@
+"""Scoring what a base model finds without fitting."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samtailor.errors import DataError
+from samtailor.settings import takes
+from samtailor.zeroshot.settings import BaselineConfig
+
+if TYPE_CHECKING:
+    from samtailor.evaluation.scores import Scores
+
+
+@takes(BaselineConfig)
+def baseline(config: BaselineConfig) -> Scores:
+    """Score what a base model finds without fitting: an upper bound that uses the ground truth.
+
+    An interrupted baseline goes on when it is started again with the same settings and `out`.
+
+    Returns:
+        The scores, an upper bound, as written to `out`.
+
+    Raises:
+        SamTailorError: If data, base, weights or settings are not as expected; nothing is written.
+    """
+    from samtailor.data.cache import SliceCache
+    from samtailor.data.dataset import open_dataset
+    from samtailor.data.intensity import intensity_of, resolve_intensity
+    from samtailor.evaluation.cases import cases_of_split, protocol_of
+    from samtailor.models.zoo import find_base, weights_files
+    from samtailor.zeroshot.image_input import InputRule
+    from samtailor.zeroshot.run import BaselineWork, claim
+
+    base = find_base(config.base)
+    InputRule.of(base, config.image_size)
+    weights_files(config.base, config.weights)
+    dataset = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+    files = cases_of_split(dataset, config.split, {})
+    channels = len(dataset.channels)
+    if channels not in (1, 3):
+        raise DataError(f"{dataset.root}: expected images of one or three channels, found {channels}; choose channels")
+    config = replace(
+        config,
+        data=str(Path(config.data).resolve()),
+        out=str(config.out),
+        intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),
+        protocol=config.protocol or protocol_of(dataset),
+        **asdict(config.generator().for_base(base)),
+    )
+    work = BaselineWork(config, dataset, SliceCache(dataset.labels, intensity_of(config.intensity), channels=channels))
+    claim(work, files)
+    return work.finish(files)
