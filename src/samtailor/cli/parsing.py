@@ -38,6 +38,11 @@ class Setting:
     help: str
     rare: bool = False
 
+    @property
+    def is_required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is _MUST
+
 
 @dataclass(frozen=True)
 class Call:
@@ -84,7 +89,7 @@ class VerbParser:
         self._documentation = docstring_parser.parse(inspect.getdoc(verb) or "")
         self.summary = " ".join((self._documentation.short_description or "").split())
         self.settings = list(_settings_of(verb, self._documentation))
-        self.words = [s.name for s in self.settings if s.default is _MUST and s.name != "out"]
+        self.words = [s.name for s in self.settings if s.is_required and s.name != "out"]
 
     def parse(self, arguments: Sequence[str]) -> Call:
         """The verb with the settings of a command line.
@@ -100,7 +105,7 @@ class VerbParser:
             found = parser.instantiate(parser.parse_args(_config_first(arguments)))
         except ArgumentError as error:
             raise ConfigError(f"{error}; see {parser.prog} --help") from error
-        missing = [s.name for s in self.settings if s.default is _MUST and s.name not in found]
+        missing = [s.name for s in self.settings if s.is_required and s.name not in found]
         if missing:
             raise ConfigError(f"the following arguments are required: {', '.join(missing)}; see {parser.prog} --help")
         values = {key: value for key, value in vars(found).items() if key not in ("config", "json", "devices")}
@@ -110,7 +115,7 @@ class VerbParser:
 
     def parser(self) -> ArgumentParser:
         """The parser that reads the command line and writes the help."""
-        required = [f"--{s.name} {s.name.upper()}" for s in self.settings if s.default is _MUST and s.name == "out"]
+        required = [f"--{s.name} {s.name.upper()}" for s in self.settings if s.is_required and s.name == "out"]
         parser = ArgumentParser(
             prog=f"samtailor {self.name}",
             usage=" ".join([f"samtailor {self.name}", *(word.upper() for word in self.words), *required, "[options]"]),

@@ -1,0 +1,137 @@
+"""A verb is one function: the command line, the YAML file and Python take the same settings with the same defaults."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import samtailor
+from samtailor.cli import main, parser_of
+from samtailor.cli.parsing import Call
+from samtailor.errors import ConfigError
+
+RECIPE_SETTINGS = ("recipe", "rank", "dora", "rslora", "last_blocks", "reduction", "scale", "depth")
+OF_THE_COMMAND_LINE = ("help", "config", "print_config", "json", "devices")
+
+
+def parsed(name: str, *arguments: str) -> Call:
+    return parser_of(name).parse(arguments)
+
+
+def required(name: str) -> list[str]:
+    """The shortest command line of a verb: every setting without default."""
+    words = ["table3" if word == "what" else word for word in parser_of(name).words]
+    return [
+        *words,
+        *(["--out", "out"] if any(s.name == "out" and s.is_required for s in parser_of(name).settings) else []),
+    ]
+
+
+@pytest.mark.parametrize("name", samtailor.VERBS)
+class TestEveryVerb:
+    def test_help_explains_every_parameter_of_the_function(self, name: str) -> None:
+        verb = parser_of(name)
+        text = verb.parser().format_help()
+        for parameter in inspect.signature(getattr(samtailor, name)).parameters.values():
+            kind = next(s.kind for s in verb.settings if s.name == parameter.name)
+            names = (
+                [f"--{parameter.name}.{f.name}" for f in fields(kind)]
+                if is_dataclass(kind)
+                else [f"--{parameter.name}"]
+            )
+            assert all((n in text) or parameter.name.upper() in text for n in names)
+        assert all(action.help for action in verb.parser()._actions)
+        assert " | null" not in text
+        assert "type: " not in text
+
+    def test_a_command_line_without_flags_is_a_call_without_settings(self, name: str) -> None:
+        call = parsed(name, *required(name))
+        signature = inspect.signature(getattr(samtailor, name))
+        given = {n: v for n, v in call.settings.items() if signature.parameters[n].default is inspect.Parameter.empty}
+        left = {n: v for n, v in call.settings.items() if n not in given}
+        assert signature.bind(**call.settings)
+        for setting, value in left.items():
+            default = signature.parameters[setting].default
+            if setting == "recipe" and default is None:
+                default = samtailor.LoRA()
+            assert value == (list(default) if isinstance(default, tuple) else default), setting
+
+    def test_the_command_line_has_no_setting_of_its_own(self, name: str) -> None:
+        verb = parser_of(name)
+        flags = {action.dest.split(".")[0] for action in verb.parser()._actions} - set(OF_THE_COMMAND_LINE)
+        parameters = set(inspect.signature(getattr(samtailor, name)).parameters)
+        assert flags - set(RECIPE_SETTINGS) == parameters - {"recipe"}
+        assert ("recipe" in flags) == ("recipe" in parameters)
+
+    def test_the_printed_config_gives_the_same_settings(
+        self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit, match="0"):
+            main([name, *required(name), "--print_config"])
+        text = capsys.readouterr().out
+        (tmp_path / "c.yaml").write_text(text)
+        assert "config" not in yaml.safe_load(text)
+        assert parsed(name, "--config", str(tmp_path / "c.yaml")).settings == parsed(name, *required(name)).settings
+
+    def test_the_function_documents_what_the_help_says(self, name: str) -> None:
+        documentation = inspect.getdoc(getattr(samtailor, name)) or ""
+        for setting in parser_of(name).settings:
+            assert f"{setting.name}: " in documentation
+            assert setting.help
+
+
+def test_every_public_name_can_be_had() -> None:
+    assert sorted(samtailor.__all__) == sorted(n for n in dir(samtailor) if not n.startswith("_"))
+    for name in samtailor.__all__:
+        assert getattr(samtailor, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'fit'"):
+        samtailor.fit  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_dotted_flags_reach_the_settings() -> None:
+    flags = ["--optim.lr", "3e-4", "--loss.class_weights", "auto", "--sampling.field", "128", "--checkpointing"]
+    more = ["--intensity.kind", "range", "--intensity.values", "[0, 255]", "--rank", "8", "--dora"]
+    settings = parsed("train", "data", "--out", "run", *flags, *more).settings
+    assert (settings["data"], settings["out"], settings["optim"].lr) == ("data", "run", 3e-4)
+    assert settings["recipe"] == samtailor.LoRA(rank=8, dora=True)
+    assert settings["checkpointing"] is True
+    assert (settings["loss"].class_weights, settings["sampling"].field) == ("auto", 128)
+    assert (settings["intensity"].kind, settings["intensity"].values) == ("range", (0.0, 255.0))
+    weights: Any = parsed("train", "data", "--out", "run", "--loss.class_weights", "[1, 50]").settings["loss"]
+    assert weights.class_weights == [1.0, 50.0]
+
+
+def test_the_command_line_counts_more_than_the_file_wherever_it_stands(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("data: theirs\nout: run\nrank: 8\noptim: {lr: 0.1, clip: 2.0}\n")
+    assert parsed("train", "--config", str(file)).settings["data"] == "theirs"
+    before = parsed("train", "--config", str(file), "mine", "--optim.lr", "0.2").settings
+    behind = parsed("train", "mine", "--optim.lr", "0.2", f"--config={file}").settings
+    assert before == behind
+    assert (before["data"], before["recipe"].rank) == ("mine", 8)
+    assert (before["optim"].lr, before["optim"].clip) == (0.2, 2.0)
+
+
+def test_words_of_several_files_come_from_the_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("run: r\ninputs: [a, b]\nout: o\noverlays: true\n")
+    found = parsed("predict", "--config", str(file)).settings
+    assert (found["run"], found["inputs"], found["overlays"]) == ("r", ["a", "b"], True)
+    found = parsed("predict", "r2", "c", "--config", str(file), "--no_overlays").settings
+    assert (found["run"], found["inputs"], found["overlays"]) == ("r2", ["c"], False)
+
+
+def test_only_verbs_that_share_work_take_devices() -> None:
+    assert parsed("train", "data", "--out", "run", "--devices", "2").devices == 2
+    with pytest.raises(ConfigError, match="--devices"):
+        parsed("evaluate", "run", "data", "--devices", "2")
+
+
+def test_usual_settings_come_before_rarely_used_ones() -> None:
+    text = parser_of("train").parser().format_help()
+    assert text.index("--epochs") < text.index("rarely used") < text.index("--checkpointing")
