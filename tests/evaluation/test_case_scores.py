@@ -1,15 +1,13 @@
-"""Means, pooled scores, intervals and the content of metrics.json."""
+"""Means, pooled scores and intervals."""
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
 
 from samtailor.evaluation.bootstrap import percentile_interval, resample
-from samtailor.evaluation.metrics_json import to_json
 from tests.evaluation.examples import FIRST, SECOND, case, scores
 
 
@@ -108,36 +106,6 @@ def test_a_resample_draws_as_many_cases_as_there_are() -> None:
 def test_an_interval_covers_the_middle_95_percent() -> None:
     statistics = np.column_stack([np.arange(1001.0), np.full(1001, np.nan)])
     np.testing.assert_allclose(percentile_interval(statistics), [[25, np.nan], [975, np.nan]])
-
-
-def test_json_holds_protocol_cases_means_and_intervals() -> None:
-    content = json.loads(json.dumps(to_json(scores(resamples=200, seed=5)), allow_nan=False))
-    assert (content["protocol"], content["upper_bound"], content["overall"]) == ("nnunet", None, {})
-    assert content["rules"]["empty_rule"] == "nnunet"
-    assert "left out of the means" in content["rules"]["description"]
-    assert content["rules"]["resamples"] == 200
-    assert content["rules"]["seed"] == 5
-    assert content["classes"] == ["background", "liver", "spleen"]
-    assert content["cases"]["first"]["liver"] == {
-        "dsc": pytest.approx(0.8),
-        "iou": pytest.approx(2 / 3),
-        "truth_voxels": 10,
-        "predicted_voxels": 10,
-        "overlap_voxels": 8,
-    }
-    assert content["cases"]["second"]["spleen"]["dsc"] is None
-    assert content["mean"]["liver"]["dsc"] == pytest.approx(0.6)
-    assert content["mean_without_background"]["dsc"] == pytest.approx(0.8)
-    assert content["mean_with_background"]["dsc"] == pytest.approx(2.6 / 3)
-    assert content["pooled"]["liver"]["dsc"] == pytest.approx(2 / 3)
-    assert content["pooled_without_background"]["iou"] == pytest.approx(0.75)
-    assert content["interval"]["mean"]["liver"]["dsc"] == pytest.approx([0.4, 0.8])
-    assert content["interval"]["mean"]["spleen"]["dsc"] is None
-    assert set(content["interval"]) == {
-        f"{averaging}{means}"
-        for averaging in ("mean", "pooled")
-        for means in ("", "_with_background", "_without_background")
-    } | {"overall"}
 
 
 def test_scores_of_no_case_are_refused() -> None:

@@ -1,23 +1,17 @@
-"""Figures hold what they say, at the place where it belongs."""
+"""Overlays hold what they say, at the place where it belongs."""
 
 from __future__ import annotations
-
-import io
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image
 
 from samtailor.labels import IGNORE, LabelSpace
-from samtailor.reporting.figures import Panel, box_plot, overlay_figure, overlay_row, png, save_figure
+from samtailor.reporting.figures import png
+from samtailor.reporting.overlay import Panel, overlay_figure, overlay_row
 from samtailor.reporting.view import View
 from tests.evaluation.examples import LABELS, volume
-
-
-def pixels(figure: Figure) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB"))
+from tests.reporting.drawn import is_colour, pixels
 
 
 def area(figure: Figure, panel: int, box: tuple[slice, slice]) -> NDArray[np.uint8]:
@@ -38,15 +32,11 @@ def titles(figure: Figure) -> list[str]:
     return [axes.get_title() for axes in figure.axes]
 
 
-def is_colour(drawn: NDArray[np.uint8], index: int) -> NDArray[np.bool_]:
-    return (np.abs(drawn.astype(int) - LABELS.palette[index]) <= 12).all(axis=-1)
-
-
 def test_classes_are_coloured_where_they_are_and_only_there() -> None:
     image, truth = volume()
     prediction = np.zeros_like(truth)
     prediction[2, 24:36, 5:19] = 2  # the spleen on the other side, no liver
-    figure = overlay_figure(View.of(image * 0, prediction, truth), LABELS, "case")
+    figure = overlay_figure(View.from_case(image * 0, prediction, truth), LABELS, "case")
     liver, spleen, mirrored = np.s_[6:19, 6:24], np.s_[25:35, 31:43], np.s_[25:35, 6:18]
     assert titles(figure) == ["image", "truth", "prediction"]
     for panel, box, index in ((1, liver, 1), (1, spleen, 2), (2, mirrored, 2)):
@@ -58,7 +48,7 @@ def test_classes_are_coloured_where_they_are_and_only_there() -> None:
 
 def test_classes_have_outlines_in_their_full_colour() -> None:
     image, truth = volume()
-    drawn = pixels(overlay_figure(View.of(image * 0, truth, truth), LABELS, "case"))
+    drawn = pixels(overlay_figure(View.from_case(image * 0, truth, truth), LABELS, "case"))
     above_legend = drawn[: int(0.8 * len(drawn))]
     assert is_colour(above_legend, 1).sum() > 100
     assert is_colour(above_legend, 2).sum() > 100
@@ -67,28 +57,28 @@ def test_classes_have_outlines_in_their_full_colour() -> None:
 def test_the_legend_names_the_classes_present() -> None:
     image, truth = volume()
     truth[truth == 1] = 0
-    assert legend(overlay_figure(View.of(image, truth, truth), LABELS, "case")) == ["spleen"]
+    assert legend(overlay_figure(View.from_case(image, truth, truth), LABELS, "case")) == ["spleen"]
     truth[2, :3] = IGNORE
-    assert legend(overlay_figure(View.of(image, truth, truth), LABELS, "case")) == ["ignored", "spleen"]
-    assert legend(overlay_figure(View.of(image, truth * 0), LABELS, "case")) == []
+    assert legend(overlay_figure(View.from_case(image, truth, truth), LABELS, "case")) == ["ignored", "spleen"]
+    assert legend(overlay_figure(View.from_case(image, truth * 0), LABELS, "case")) == []
 
 
 def test_the_title_names_the_slice_of_a_volume() -> None:
     image, truth = volume()
-    assert overlay_figure(View.of(image, truth, truth), LABELS, "case 7, DSC 1").get_suptitle() == (
+    assert overlay_figure(View.from_case(image, truth, truth), LABELS, "case 7, DSC 1").get_suptitle() == (
         "case 7, DSC 1, slice 3 of 4"
     )
-    assert overlay_figure(View.of(image[2:3], truth[2:3]), LABELS, "tile 7").get_suptitle() == "tile 7"
+    assert overlay_figure(View.from_case(image[2:3], truth[2:3]), LABELS, "tile 7").get_suptitle() == "tile 7"
 
 
 def test_without_truth_image_and_prediction_are_shown() -> None:
     image, truth = volume()
-    assert titles(overlay_figure(View.of(image, truth), LABELS, "case")) == ["image", "prediction"]
+    assert titles(overlay_figure(View.from_case(image, truth), LABELS, "case")) == ["image", "prediction"]
 
 
 def test_pixels_are_drawn_in_the_shape_of_the_spacing() -> None:
     image, truth = volume(shape=(4, 40, 60))
-    figure = overlay_figure(View.of(image, truth, truth, (5.0, 3.0, 1.0)), LABELS, "case")
+    figure = overlay_figure(View.from_case(image, truth, truth, (5.0, 3.0, 1.0)), LABELS, "case")
     png(figure)
     box = figure.axes[0].get_window_extent()
     assert abs(box.height / box.width - 40 * 3 / 60) < 0.02
@@ -98,7 +88,7 @@ def test_tiny_targets_are_magnified_in_every_panel() -> None:
     truth = np.zeros((1, 256, 256), np.int16)
     truth[0, 40:43, 200:203] = 1
     prediction = np.zeros_like(truth)
-    figure = overlay_figure(View.of(np.zeros((1, 1, 256, 256)), prediction, truth), LABELS, "case")
+    figure = overlay_figure(View.from_case(np.zeros((1, 1, 256, 256)), prediction, truth), LABELS, "case")
     drawn = pixels(figure)
     third = drawn.shape[1] // 3
     counts = [is_colour(drawn[: int(0.9 * len(drawn)), i * third : (i + 1) * third], 1).sum() for i in range(3)]
@@ -107,33 +97,12 @@ def test_tiny_targets_are_magnified_in_every_panel() -> None:
     assert [len(axes.child_axes) for axes in figure.axes] == [1, 1, 1]
 
 
-def test_box_plots_have_a_row_for_each_foreground_class_in_order() -> None:
-    values = np.array([[0.9, 0.5, np.nan], [0.9, 0.7, np.nan]])
-    figure = box_plot(values, LABELS, "DSC")
-    axes = figure.axes[0]
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["liver  (n = 2)", "spleen  (n = 0)"]
-    assert axes.yaxis_inverted()
-    drawn = pixels(figure)
-    assert is_colour(drawn, 1).sum() > 20
-    assert is_colour(drawn, 2).sum() == 0
-
-
-def test_150_classes_fit_into_both_figures() -> None:
+def test_150_classes_fit_in() -> None:
     labels = LabelSpace.from_names(tuple(f"a class with a long name {k}" for k in range(150)))
     label = np.arange(150, dtype=np.int16).repeat(64).reshape(1, 96, 100)
-    figure = overlay_figure(View.of(np.zeros((1, 3, 96, 100)), label, label), labels, "case")
+    figure = overlay_figure(View.from_case(np.zeros((1, 3, 96, 100)), label, label), labels, "case")
     assert len(legend(figure)) == 149
     assert len(png(figure)) > 1000
-    rows = box_plot(np.random.default_rng(0).random((3, 150)), labels, "DSC")
-    assert len(rows.axes[0].get_yticks()) == 149
-    assert len(png(rows)) > 1000
-
-
-def test_saved_figures_are_png_files_and_leave_nothing_else(tmp_path: Path) -> None:
-    save_figure(box_plot(np.array([[0.9, 0.5, 0.6]]), LABELS, "DSC"), tmp_path / "deep" / "box.png")
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["box.png"]
-    with Image.open(tmp_path / "deep" / "box.png") as picture:
-        assert picture.format == "PNG"
 
 
 def test_a_row_takes_any_number_of_panels_in_the_same_colours() -> None:

@@ -1,4 +1,4 @@
-"""Scores of a set of cases: per case and class, averaged, pooled, with bootstrap intervals."""
+"""Numbers of a set of scored cases: per case and class, averaged, pooled, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ class Summary:
     without_background: Statistic
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Everything that is known about the quality of a set of predictions.
+@dataclass(frozen=True, repr=False)
+class CaseScores:
+    """The numbers alone; `samtailor.evaluation.scores.Scores` adds the tables and files that are made of them.
 
     Attributes:
         labels: Label space.

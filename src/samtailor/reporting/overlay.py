@@ -1,32 +1,23 @@
-"""Figures: overlays of one case, and the spread of the cases' scores per class.
-
-Matplotlib's objects are used directly, without pyplot: nothing is shared between calls, no window is opened.
-"""
+"""Overlays: one slice of a case several times side by side, with the classes of truth and predictions over it."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
-from samtailor.files import atomic
 from samtailor.labels import IGNORE, LabelSpace
+from samtailor.reporting.figures import class_colour
 from samtailor.reporting.painting import Box, gray_or_rgb, outlines, paint, tiny_targets
 from samtailor.reporting.view import View
 
-Colour = tuple[float, float, float]
-
-_DPI = 160
 _PANEL = 3.4  # inches, the longer side of a picture
 _OPACITY = 0.4
 _INSET = 0.42  # side of the inset as a fraction of the picture's
@@ -55,7 +46,7 @@ def overlay_figure(view: View, labels: LabelSpace, title: str) -> Figure:
     """
     truth = [] if view.truth is None else [Panel("truth", view.truth)]
     panels = [Panel("image"), *truth, Panel("prediction", view.prediction)]
-    heading = title if view.slices == 1 else f"{title}, slice {view.number + 1} of {view.slices}"
+    heading = title if view.slices == 1 else f"{title}, slice {view.index + 1} of {view.slices}"
     return overlay_row(view.image, panels, labels, heading, view.aspect)
 
 
@@ -93,7 +84,7 @@ def overlay_row(
         axes.set_title(panel.name, fontsize=10)
     figure.suptitle(title, fontsize=11, fontweight="bold", y=1 - 0.12 / total, va="top")
     if present:
-        handles = [Patch(color=_colour(labels, k), label=n) for k, n in zip(present, names, strict=True)]
+        handles = [Patch(color=class_colour(labels, k), label=n) for k, n in zip(present, names, strict=True)]
         place = (0.5, (legend - 0.02) / total)
         figure.legend(
             handles=handles, ncols=columns, loc="upper center", bbox_to_anchor=place, frameon=False, fontsize=9
@@ -105,12 +96,6 @@ def _legend_columns(names: Sequence[str], width: float) -> int:
     """Columns of a legend that fit into a width in inches."""
     longest = max((len(name) for name in names), default=1)
     return max(1, min(len(names), int(width / (0.5 + 0.075 * longest))))
-
-
-def _colour(labels: LabelSpace, index: int) -> Colour:
-    """Colour of a class (gray for `IGNORE`), each part in [0, 1]."""
-    red, green, blue = labels.palette[index] if index != IGNORE else (128, 128, 128)
-    return red / 255, green / 255, blue / 255
 
 
 def _draw_panel(
@@ -157,78 +142,9 @@ def _draw_classes(
     painted = picture if plane is None else paint(picture, plane, labels, _OPACITY)
     axes.imshow(painted, aspect=aspect, interpolation="nearest")
     for k in [] if plane is None else np.unique(plane[plane > 0]).tolist():
-        lines = LineCollection(list(outlines(plane == k)), colors=[_colour(labels, k)], linewidths=linewidth)
+        lines = LineCollection(list(outlines(plane == k)), colors=[class_colour(labels, k)], linewidths=linewidth)
         lines.set_capstyle("projecting")
         axes.add_collection(lines, autolim=False)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
-
-
-def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str, title: str = "") -> Figure:
-    """Spread of the cases' scores for each class but the background, every case a point.
-
-    Args:
-        values: Scores of cases and classes, (N, K); NaN is left out.
-        labels: Label space.
-        metric: Name of the score, for the axis.
-        title: Heading, if any.
-    """
-    count = len(labels) - 1
-    row = float(np.clip(30 / count, 0.16, 0.34))  # inches; many classes stand closer
-    longest = max(len(name) for name in labels.names[1:])
-    figure = Figure(figsize=(6.4 + 0.075 * longest, 0.9 + row * (count + 1)), layout="constrained")
-    axes = figure.add_subplot()
-    jitter = np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
-    ticks = []
-    for k in range(1, count + 1):
-        known = ~np.isnan(values[:, k])
-        ticks.append(f"{labels.names[k]}  (n = {known.sum()})")
-        if known.any():
-            draw_box(axes, values[known, k], k, jitter[known], _colour(labels, k))
-    axes.set_yticks(range(1, count + 1), ticks, fontsize=min(9, row * 45))
-    axes.set(xlim=(-0.02, 1.02), ylim=(count + 0.6, 0.4), xlabel=metric)
-    axes.set_title(title, fontsize=9)
-    axes.grid(axis="x", color="0.88", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(axis="y", length=0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    return figure
-
-
-def draw_box(
-    axes: Axes, values: NDArray[np.float64], position: int, jitter: NDArray[np.float64], colour: Colour
-) -> None:
-    """One horizontal box (quartiles, median, whiskers to 1.5 interquartile ranges) and its points."""
-    axes.boxplot(
-        values,
-        positions=[position],
-        orientation="horizontal",
-        widths=0.6,
-        showfliers=False,
-        patch_artist=True,
-        manage_ticks=False,
-        boxprops={"facecolor": (*colour, 0.35), "edgecolor": "0.25", "linewidth": 0.9},
-        medianprops={"color": "black", "linewidth": 1.6, "zorder": 4},  # above the points
-        whiskerprops={"color": "0.25", "linewidth": 0.9},
-        capprops={"color": "0.25", "linewidth": 0.9},
-    )
-    size = np.clip(400 / len(values), 5, 14)
-    axes.scatter(
-        values, position + jitter, s=size, color=[colour], edgecolors="0.2", linewidths=0.5, zorder=3, clip_on=False
-    )
-
-
-def png(figure: Figure) -> bytes:
-    """Content of a PNG file of a figure."""
-    content = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(content, format="png", dpi=_DPI)
-    return content.getvalue()
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG file, complete or not at all."""
-    with atomic(path) as scratch:
-        scratch.write_bytes(png(figure))

@@ -1,4 +1,4 @@
-"""Tables of an experiment: ours beside the published numbers, and the differences."""
+"""Tables of an experiment: ours next to the published numbers, and the differences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from samtailor.reproduction.results import RULE, ColumnResult, published_average
 
 
 @dataclass(frozen=True)
-class BesideReport:
+class PublishedVsOurs:
     """What was measured, and what the report says.
 
     Attributes:

@@ -1,83 +1,178 @@
-"""An estimate for the screen."""
+"""An estimate of a training: what it takes here, and how that is told."""
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from samtailor.training.estimation import HEADROOM, Estimate, Option
-from samtailor.training.measure import WARM_UP
+from samtailor.reporting.table import UNDEFINED, Table
+from samtailor.reporting.terminal import Block, Level, Message, to_text
+from samtailor.training.measure import WARM_UP, Measurement
 
-
-def render(estimate: Estimate) -> Group:
-    """Table of the settings, what was measured, and the advice."""
-    parts: list[RenderableType] = [_table(estimate), *(Text(line) for line in _notes(estimate))]
-    style = "bold red" if estimate.recommended is None else "yellow" if estimate.recommended.flags else "green"
-    return Group(*parts, Text(estimate.advice(), style=style))
+HEADROOM = 0.9
+"""Fraction of the free memory that a training may take: other programs come and go."""
 
 
-def _table(estimate: Estimate) -> Table:
-    epochs = f"{estimate.epochs} epoch{'s' if estimate.epochs > 1 else ''}"
-    table = Table(title=f"{estimate.base}, {estimate.recipe}, {epochs} of {estimate.data}")
-    gpu = any(option.measured and option.measured.gpu_memory is not None for option in estimate.options)
-    table.add_column("settings")
-    for column in ("memory", *(["GPU memory"] if gpu else []), "per step", "whole training"):
-        table.add_column(column, justify="right")
-    table.add_column("fits")
-    for option in estimate.options:
-        flags = option.flags.replace(" --", "\n--") or "as given"
-        table.add_row(flags, *_cells(option, gpu), "yes" if option.fits else "no")
-    return table
+@dataclass(frozen=True)
+class Workload:
+    """How much there is to compute; whole numbers are rounded where cases are counted in part.
+
+    Attributes:
+        training_cases: Cases to train on, and how many of them were counted.
+        validation_cases: Cases to validate on, and how many of them were counted.
+        samples: Training samples in an epoch.
+        training_windows: Windows of the training slices, of which `head-only` and `cache_frozen` keep something.
+        validation_windows: Windows of the validation cases.
+    """
+
+    training_cases: tuple[int, int]
+    validation_cases: tuple[int, int]
+    samples: int
+    training_windows: int
+    validation_windows: int
 
 
-def _cells(option: Option, gpu: bool) -> list[str]:
-    """Memory, time per step, time of the whole training."""
-    measured = option.measured
-    if measured is None or option.seconds is None:
-        return ["too much", *(["-"] if gpu else []), "-", "-"]
-    memory = [in_bytes(measured.memory)]
-    if gpu:
-        memory.append("-" if measured.gpu_memory is None else in_bytes(measured.gpu_memory))
-    return [*memory, in_time(measured.step_seconds), in_time(option.seconds)]
+@dataclass(frozen=True)
+class Option:
+    """One choice of settings.
+
+    Attributes:
+        flags: What it changes in the given settings, as flags; empty for these themselves.
+        measured: What a step took; None if memory did not suffice for one.
+        steps_per_epoch: Training steps in an epoch.
+        seconds: The whole training, validations and embeddings included; None if memory did not suffice.
+        disk: Bytes that image embeddings take on disk; None if memory did not suffice.
+        fits: Whether the training fits this machine.
+    """
+
+    flags: str
+    measured: Measurement | None
+    steps_per_epoch: int
+    seconds: float | None
+    disk: int | None
+    fits: bool
 
 
-def _notes(estimate: Estimate) -> list[str]:
-    """What the numbers are made of."""
-    given = estimate.options[0]
-    all_measured = [option.measured for option in estimate.options if option.measured]
-    measured = all_measured[0] if all_measured else None
-    free = f"free            {in_bytes(estimate.memory_free)} of memory"
-    if measured is not None and measured.gpu_free is not None:
-        free += f", {in_bytes(measured.gpu_free)} on the GPU"
-    lines = [f"{free}; a training may take {HEADROOM:.0%} of it"]
-    if given.measured is not None:
-        weights, optimiser = in_bytes(given.measured.weights), in_bytes(given.measured.optimiser)
-        lines.append(f"of the memory   {weights} are weights, {optimiser} gradients and the optimiser's state")
-    work = estimate.workload
-    lines += [
-        f"each epoch      {given.steps_per_epoch} steps with {work.samples} samples of {_counted(work.training_cases)}",
-        f"validations     {estimate.validations} with {work.validation_windows} windows of "
-        f"{_counted(work.validation_cases)}",
-    ]
-    if given.disk:
-        windows = work.training_windows + work.validation_windows
-        assert given.measured is not None
-        lines.append(
-            f"embeddings      {windows} computed once, in {in_time(windows * given.measured.embedding_seconds)}; "
-            f"{in_bytes(given.disk)} on disk, where {in_bytes(estimate.disk_free)} are free"
-        )
-    if measured is not None:
-        fewest, most = (choose(m.steps for m in all_measured) for choose in (min, max))
-        steps = f"{most}" if fewest == most else f"{fewest} to {most}"
-        lines.append(
-            f"An estimate from {steps} measured steps after {WARM_UP} to warm up, each row in a process of its own, on "
-            f"{measured.device}. Other programs make it slower; the seed makes no difference. Cutting the cases into "
-            "slices, once, comes on top."
-        )
-    if estimate.workers:
-        lines.append(f"The memory of the {estimate.workers} processes that prepare samples comes on top.")
-    return lines
+@dataclass(frozen=True)
+class Estimate:
+    """What a training takes on this machine.
+
+    Attributes:
+        data: The labelled folder.
+        base: Base model.
+        recipe: Recipe.
+        epochs: Passes over the training samples.
+        validations: Validations in the whole training.
+        workers: Processes that prepare samples; their own memory is not measured.
+        memory_free: Memory that was free before, in bytes.
+        disk_free: Bytes that are free where image embeddings are kept.
+        workload: How much there is to compute.
+        options: The given settings, then alternatives.
+    """
+
+    data: str
+    base: str
+    recipe: str
+    epochs: int
+    validations: int
+    workers: int
+    memory_free: int
+    disk_free: int
+    workload: Workload
+    options: tuple[Option, ...]
+
+    @property
+    def recommended(self) -> Option | None:
+        """The given settings if they fit, else the alternative that fits and changes least; None if none fits."""
+        return next((option for option in self.options if option.fits), None)
+
+    def advice(self) -> str:
+        """What to do, in one line."""
+        match self.recommended:
+            case None:
+                recipe = "" if self.recipe == "head-only" else "--recipe head-only, "
+                return (
+                    f"Nothing here fits: try {recipe}a smaller base (samtailor models), or a machine with more memory."
+                )
+            case Option(flags=""):
+                return "It fits: train with these settings."
+            case option:
+                return f"It does not fit as it is; it fits with: {option.flags}"
+
+    def __str__(self) -> str:
+        return to_text(self.blocks())
+
+    def blocks(self) -> list[Block]:
+        """Table of the settings, what was measured, and the advice."""
+        best = self.recommended
+        level: Level = "error" if best is None else "warning" if best.flags else "good"
+        return [self._table(), self._facts(), *self._remarks(), Message(level, self.advice())]
+
+    def _table(self) -> Table:
+        """Memory and time of each option; flags stand one below the other."""
+        on_gpu = any(option.measured and option.measured.gpu_memory is not None for option in self.options)
+        rows = []
+        for option in self.options:
+            measured = option.measured
+            cells = {"memory": "too much", "GPU memory": UNDEFINED, "per step": UNDEFINED, "whole training": UNDEFINED}
+            if measured is not None and option.seconds is not None:
+                cells |= {"memory": in_bytes(measured.memory), "per step": in_time(measured.step_seconds)}
+                cells["whole training"] = in_time(option.seconds)
+                if measured.gpu_memory is not None:
+                    cells["GPU memory"] = in_bytes(measured.gpu_memory)
+            if not on_gpu:
+                del cells["GPU memory"]
+            flags = option.flags.replace(" --", "\n--") or "as given"
+            rows.append((flags, *cells.values(), "yes" if option.fits else "no"))
+        epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+        title = f"{self.base}, {self.recipe}, {epochs} of {self.data}"
+        return Table(("settings", *cells, "fits"), tuple(rows), title=title)
+
+    def _facts(self) -> dict[str, str]:
+        """What the numbers are made of."""
+        given, work, measured = self.options[0], self.workload, self._measured
+        free = f"{in_bytes(self.memory_free)} of memory"
+        if measured and measured[0].gpu_free is not None:
+            free += f", {in_bytes(measured[0].gpu_free)} on the GPU"
+        facts = {"free": f"{free}; a training may take {HEADROOM:.0%} of it"}
+        if given.measured is not None:
+            weights, optimiser = in_bytes(given.measured.weights), in_bytes(given.measured.optimiser)
+            facts["of the memory"] = f"{weights} are weights, {optimiser} gradients and the optimiser's state"
+        steps = f"{given.steps_per_epoch} steps with {work.samples} samples"
+        facts["each epoch"] = f"{steps} of {_counted(work.training_cases)}"
+        windows = f"{self.validations} with {work.validation_windows} windows"
+        facts["validations"] = f"{windows} of {_counted(work.validation_cases)}"
+        if given.measured is not None and given.disk:
+            embedded = work.training_windows + work.validation_windows
+            facts["embeddings"] = (
+                f"{embedded} computed once, in {in_time(embedded * given.measured.embedding_seconds)}; "
+                f"{in_bytes(given.disk)} on disk, where {in_bytes(self.disk_free)} are free"
+            )
+        return facts
+
+    def _remarks(self) -> Iterator[str]:
+        """How it was measured, and what was not."""
+        if measured := self._measured:
+            fewest, most = (choose(found.steps for found in measured) for choose in (min, max))
+            steps = f"{most}" if fewest == most else f"{fewest} to {most}"
+            yield (
+                f"An estimate from {steps} measured steps after {WARM_UP} to warm up, each row in a process of its "
+                f"own, on {measured[0].device}. Other programs make it slower; the seed makes no difference. Cutting "
+                "the cases into slices, once, comes on top."
+            )
+        if self.workers:
+            yield f"The memory of the {self.workers} processes that prepare samples comes on top."
+
+    @property
+    def _measured(self) -> list[Measurement]:
+        """What was measured of the options that memory sufficed for."""
+        return [option.measured for option in self.options if option.measured is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary of everything; bytes and seconds."""
+        best = self.recommended
+        return {**asdict(self), "recommended": best.flags if best else None, "advice": self.advice()}
 
 
 def _counted(cases: tuple[int, int]) -> str:

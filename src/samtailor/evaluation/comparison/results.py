@@ -208,6 +208,13 @@ def align(results: Sequence[ScoredResult], common: bool) -> list[ScoredResult]:
     return aligned
 
 
+def left_out(found: Sequence[ScoredResult], shared: ScoredResult) -> tuple[str, ...]:
+    """Cases and classes of some results that are not compared, in words."""
+    cases = dict.fromkeys(name for result in found for name in result.cases if name not in shared.cases)
+    classes = dict.fromkeys(name for result in found for name in result.classes if name not in shared.classes)
+    return tuple(f"{what}: {', '.join(names)}" for what, names in (("cases", cases), ("classes", classes)) if names)
+
+
 def _shared(what: str, found: dict[Path, tuple[str, ...]], common: bool) -> list[str]:
     """Names that all files have, in the order of the first; refused if some have more, unless common ones will do."""
     (first, names), *others = found.items()
