@@ -13,6 +13,7 @@ from PIL import Image
 
 from samtailor.data.check_dataset import check_dataset
 from samtailor.data.check_report import CheckReport
+from samtailor.reporting.terminal import to_text
 from tests import generate
 from tests.conftest import Report
 
@@ -199,7 +200,7 @@ def test_report_can_be_written_as_json_and_shown(nnunet_folder: Path) -> None:
     assert content["errors"][0].keys() == {"severity", "file", "expected", "found", "fix"}
     assert content["cases"][0]["shape"] == [6, 24, 32]
     assert content["splits"]["val"]["liver"] > 0
-    text = str(report)
+    text = to_text(report.blocks(), width=200)
     assert "case_1_0000.nii.gz" in text
     assert "6 cases, 1 errors, 0 warnings" in text
     assert "unreadable" in text

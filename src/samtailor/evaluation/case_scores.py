@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.evaluation.bootstrap import percentile_interval, resample
+from samtailor.evaluation.bootstrap import Statistic, means_of_draws, resample, with_intervals
 from samtailor.evaluation.overall import nan_mean, of_confusion, of_targets
 from samtailor.labels import LabelSpace
 from samtailor.metrics.empty import EmptyRule
@@ -25,8 +25,6 @@ AVERAGINGS: dict[Averaging, str] = {
     "pooled": "voxels of all cases added up before scoring (and before the rule for absent classes is applied), "
     "then averaged over the classes",
 }
-
-Interval = tuple[float, float]
 
 _OVERLAP: tuple[OverlapMetric, ...] = ("dsc", "iou")
 
@@ -49,19 +47,6 @@ class CaseScore:
     surface: Mapping[Metric, NDArray[np.float64]] = field(default_factory=dict)
     confusion: NDArray[np.int64] | None = None
     targets: TargetCounts | None = None
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """A number and how much other cases might have changed it.
-
-    Attributes:
-        value: NaN if the rule leaves the class out of every case.
-        interval: 95 % bootstrap interval over cases; None where fewer than two cases count.
-    """
-
-    value: float
-    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -173,13 +158,9 @@ class CaseScores:
                 whole.
         """
         once = np.ones((1, len(self.cases)), dtype=np.int64)
-        values = self._statistics(metric, averaging, once)[0]
         draws = resample(len(self.cases), self.resamples, self.seed)
-        ends = percentile_interval(self._statistics(metric, averaging, draws))
-        *classes, with_background, without_background = (
-            _estimate(value, low, high, count)
-            for value, low, high, count in zip(values, *ends, self._support(metric), strict=True)
-        )
+        value, resampled = (self._statistics(metric, averaging, drawn) for drawn in (once, draws))
+        *classes, with_background, without_background = with_intervals(value[0], resampled, self._support(metric))
         return Summary(tuple(classes), with_background, without_background)
 
     def overall(self, metric: OverallMetric) -> Statistic:
@@ -192,9 +173,8 @@ class CaseScores:
             raise ValueError(f"metric: expected one of {self.overall_metrics}, found '{metric}'")
         once = np.ones((1, len(self.cases)), dtype=np.int64)
         draws = resample(len(self.cases), self.resamples, self.seed)
-        (value,) = self._overall(metric, once)
-        (low,), (high,) = percentile_interval(self._overall(metric, draws)[:, None])
-        return _estimate(value, low, high, len(self.cases))
+        value, resampled = self._overall(metric, once), self._overall(metric, draws)[:, None]
+        return with_intervals(value, resampled, [len(self.cases)])[0]
 
     def _overall(self, metric: OverallMetric, draws: NDArray[np.int64]) -> Any:
         """The score of each draw of cases (B, N), (B,); None if it is not known here."""
@@ -210,10 +190,10 @@ class CaseScores:
         """Scores of each draw of cases (B, N): of each class, with and without background, (B, K + 2)."""
         if averaging == "mean":
             values = self.per_case(metric)
-            classes = _means(values, draws)
+            classes = means_of_draws(values, draws)
             if self.rules.overall_mean == "cases":
                 cases = np.column_stack([nan_mean(values), nan_mean(values[:, 1:])])
-                return np.column_stack([classes, _means(cases, draws)])
+                return np.column_stack([classes, means_of_draws(cases, draws)])
         else:
             pooled = Overlap(draws @ self.counts.tp, draws @ self.counts.fp, draws @ self.counts.fn)
             classes = score(pooled, cast(OverlapMetric, metric), self.rule)
@@ -226,17 +206,3 @@ class CaseScores:
         known = ~np.isnan(self.per_case(metric))
         overall = (known.any(axis=1).sum(), known[:, 1:].any(axis=1).sum())
         return np.concatenate([known.sum(axis=0), overall])
-
-
-def _means(values: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean of each column of (N, M) over each draw of rows (B, N), without NaN, (B, M)."""
-    known = ~np.isnan(values)
-    numbers = draws @ known
-    with np.errstate(invalid="ignore"):  # 0 / 0: a column that counts in no case of the draw
-        means: NDArray[np.float64] = (draws @ np.where(known, values, 0)) / numbers
-    return means
-
-
-def _estimate(value: float, low: float, high: float, count: int) -> Statistic:
-    """A number with its interval if at least two cases count."""
-    return Statistic(float(value), (float(low), float(high)) if count >= 2 and not np.isnan(low) else None)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from samtailor.evaluation.case_scores import AVERAGINGS, Averaging, CaseScores, Interval, Statistic
+from samtailor.evaluation.bootstrap import Interval, Statistic
+from samtailor.evaluation.case_scores import AVERAGINGS, Averaging, CaseScores
 from samtailor.metrics.protocols import Metric
 
 OVERALL_MEANS = {

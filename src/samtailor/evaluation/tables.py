@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.evaluation.case_scores import AVERAGINGS, CaseScores, Interval, Statistic, Summary
+from samtailor.evaluation.bootstrap import Interval, Statistic
+from samtailor.evaluation.case_scores import AVERAGINGS, CaseScores, Summary
 from samtailor.evaluation.metrics_json import IGNORED_BACKGROUND, OVERALL_MEANS, metrics_of
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES, Metric

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from samtailor.reporting.table import Table
 
 if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+    from rich.console import RenderableType
 
 Level = Literal["error", "warning", "good"]
 _STYLES: dict[Level, str] = {"error": "bold red", "warning": "yellow", "good": "green"}
@@ -36,7 +36,7 @@ def show(blocks: Iterable[Block]) -> None:
     """Print blocks one below the other, in colour where the terminal has colours."""
     from rich.console import Console
 
-    Console(highlight=False, markup=False).print(_drawn(blocks))
+    Console(highlight=False, markup=False).print(*map(_drawn, blocks), sep="\n")
 
 
 def to_text(blocks: Iterable[Block], width: int | None = None) -> str:
@@ -50,18 +50,12 @@ def to_text(blocks: Iterable[Block], width: int | None = None) -> str:
 
     console = Console(highlight=False, markup=False, width=width, color_system=None, force_jupyter=False)
     with console.capture() as capture:
-        console.print(_drawn(blocks))
+        console.print(*map(_drawn, blocks), sep="\n")
     return capture.get().rstrip("\n")
 
 
-def _drawn(blocks: Iterable[Block]) -> Group:
-    """Blocks as rich draws them."""
-    from rich.console import Group
-
-    return Group(*map(_block, blocks))
-
-
-def _block(block: Block) -> RenderableType:
+def _drawn(block: Block) -> RenderableType:
+    """A block as rich draws it."""
     from rich.console import Group
     from rich.table import Table as RichTable
     from rich.text import Text

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from samtailor.evaluation.case_scores import Interval, Statistic
+from samtailor.evaluation.bootstrap import Interval, Statistic
 from samtailor.evaluation.comparison.paired import (
     MEAN,
     Difference,

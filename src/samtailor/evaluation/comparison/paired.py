@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.evaluation.bootstrap import percentile_interval, resample
-from samtailor.evaluation.case_scores import Statistic
+from samtailor.evaluation.bootstrap import Statistic, means_of_draws, resample, with_intervals
 from samtailor.evaluation.comparison.results import ScoredResult
 from samtailor.evaluation.comparison.statistics import differences, holm, signed_rank
 from samtailor.metrics.protocols import LOWER_IS_BETTER
@@ -111,15 +110,9 @@ def estimates(values: NDArray[np.float64], resamples: int, seed: int) -> list[St
         resamples: Number of resamples.
         seed: Equal seeds draw the same cases.
     """
-    known = ~np.isnan(values)
     draws = np.vstack([np.ones((1, len(values)), np.int64), resample(len(values), resamples, seed)])
-    with np.errstate(invalid="ignore"):  # 0 / 0: no case of the draw counts
-        means = (draws @ np.where(known, values, 0)) / (draws @ known)
-    low, high = percentile_interval(means[1:])
-    return [
-        Statistic(float(value), (float(a), float(b)) if count >= 2 else None)
-        for value, a, b, count in zip(means[0], low, high, known.sum(axis=0), strict=True)
-    ]
+    means = means_of_draws(values, draws)
+    return with_intervals(means[0], means[1:], (~np.isnan(values)).sum(axis=0))
 
 
 def _mean(values: NDArray[np.float64]) -> float:
