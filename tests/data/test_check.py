@@ -53,7 +53,8 @@ def found(report: CheckReport, severity: str, file: str, words: str) -> bool:
 
 def test_sound_folders_have_no_findings(nnunet_folder: Path, image_folder: Path) -> None:
     for folder in (nnunet_folder, image_folder):
-        assert check_dataset(folder).findings == ()
+        report = check_dataset(folder)
+        assert (report.findings, report.exit_code) == ((), 0)
 
 
 def test_table_has_sizes_spacings_and_voxels_of_every_case(nnunet_folder: Path) -> None:
@@ -196,6 +197,7 @@ def test_a_folder_that_is_no_data_set_is_one_finding(tmp_path: Path) -> None:
 def test_report_can_be_written_as_json_and_shown(nnunet_folder: Path) -> None:
     truncate(nnunet_folder / "imagesTr/case_1_0000.nii.gz")
     report = check_dataset(nnunet_folder)
+    assert report.exit_code == 2
     content = json.loads(json.dumps(report.to_json()))
     assert content["errors"][0].keys() == {"severity", "file", "expected", "found", "fix"}
     assert content["cases"][0]["shape"] == [6, 24, 32]
