@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
-from samtailor.data.check_dataset import CheckReport, check_dataset
-from samtailor.data.check_report import render
+from samtailor.data.check_dataset import check_dataset
+from samtailor.data.check_report import CheckReport
+from samtailor.reporting.terminal import to_text
 from tests import generate
 from tests.conftest import Report
 
@@ -54,13 +53,14 @@ def found(report: CheckReport, severity: str, file: str, words: str) -> bool:
 
 def test_sound_folders_have_no_findings(nnunet_folder: Path, image_folder: Path) -> None:
     for folder in (nnunet_folder, image_folder):
-        assert check_dataset(folder).findings == ()
+        report = check_dataset(folder)
+        assert (report.findings, report.exit_code) == ((), 0)
 
 
 def test_table_has_sizes_spacings_and_voxels_of_every_case(nnunet_folder: Path) -> None:
     report = check_dataset(nnunet_folder)
-    assert [row.name for row in report.table] == [f"case_{i}" for i in range(6)]
-    row = report.table[4]
+    assert [row.name for row in report.cases] == [f"case_{i}" for i in range(6)]
+    row = report.cases[4]
     assert row.split == "val"
     assert row.shape == (6, 24, 32)
     assert row.spacing == pytest.approx((5, 2, 2))
@@ -190,20 +190,19 @@ def test_masks_with_unknown_colours_and_ids_are_found(image_folder: Path) -> Non
 def test_a_folder_that_is_no_data_set_is_one_finding(tmp_path: Path) -> None:
     report = check_dataset(tmp_path / "nowhere")
     assert len(report.errors) == 1
-    assert report.table == ()
+    assert report.cases == ()
     assert report.layout == ""
 
 
 def test_report_can_be_written_as_json_and_shown(nnunet_folder: Path) -> None:
     truncate(nnunet_folder / "imagesTr/case_1_0000.nii.gz")
     report = check_dataset(nnunet_folder)
+    assert report.exit_code == 2
     content = json.loads(json.dumps(report.to_json()))
     assert content["errors"][0].keys() == {"severity", "file", "expected", "found", "fix"}
     assert content["cases"][0]["shape"] == [6, 24, 32]
     assert content["splits"]["val"]["liver"] > 0
-    console = Console(record=True, width=120, file=io.StringIO())
-    console.print(render(report))
-    text = console.export_text()
+    text = to_text(report.blocks(), width=200)
     assert "case_1_0000.nii.gz" in text
     assert "6 cases, 1 errors, 0 warnings" in text
     assert "unreadable" in text

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.evaluation.scores import CaseScore, Scores
+from samtailor.evaluation.case_scores import CaseScore
+from samtailor.evaluation.scores import Scores
 from samtailor.labels import LabelSpace
 from samtailor.metrics.overlap import Overlap
 from samtailor.metrics.protocols import ProtocolName

@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samtailor.evaluation.metrics_json import to_json
-from samtailor.evaluation.predictions import PredictedCase, score_and_write, telling_cases
-from samtailor.evaluation.tables import to_csv, to_markdown
+from samtailor.evaluation.predictions import PredictedCase, representative_cases, score_and_write
 from tests.evaluation.examples import FIRST, LABELS, SECOND, case, scores, volume
 
 FILES = [
@@ -36,9 +34,9 @@ def predicted(count: int) -> Iterator[PredictedCase]:
 def test_tables_and_figures_are_written_and_nothing_else(tmp_path: Path) -> None:
     found = score_and_write(predicted(5), LABELS, "nnunet", tmp_path / "out", resamples=100)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
-    assert (tmp_path / "out" / "metrics.md").read_text() == to_markdown(found)
-    assert (tmp_path / "out" / "metrics.csv").read_text() == to_csv(found)
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == json.loads(json.dumps(to_json(found)))
+    assert (tmp_path / "out" / "metrics.md").read_text() == str(found)
+    assert (tmp_path / "out" / "metrics.csv").read_text() == found.to_csv()
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == json.loads(json.dumps(found.to_json()))
     for name in FILES:
         if name.endswith(".png"):
             with Image.open(tmp_path / "out" / name) as picture:
@@ -65,15 +63,15 @@ def test_missing_numbers_are_null_in_json(tmp_path: Path) -> None:
 
 def test_best_median_and_worst_are_told_by_their_mean_dsc() -> None:
     between = case("between", tp=[9, 5, 5], fp=[0, 1, 1], fn=[0, 4, 4])
-    assert telling_cases(scores(cases=(between, SECOND, FIRST))) == {"best": 2, "worst": 1, "median": 0}
+    assert representative_cases(scores(cases=(between, SECOND, FIRST))) == {"best": 2, "worst": 1, "median": 0}
 
 
 @pytest.mark.parametrize(("count", "roles"), [(1, {"best": 0}), (2, {"best": 0, "worst": 1})])
 def test_no_case_is_shown_twice(count: int, roles: dict[str, int]) -> None:
-    assert telling_cases(scores(cases=(FIRST, SECOND)[:count])) == roles
+    assert representative_cases(scores(cases=(FIRST, SECOND)[:count])) == roles
 
 
 def test_a_case_that_counts_for_no_class_is_not_the_worst() -> None:
     empty = case("empty", tp=[9, 0, 0], fp=[0, 0, 0], fn=[0, 0, 0])
-    assert telling_cases(scores(cases=(empty, FIRST, SECOND))) == {"best": 1, "worst": 2}
-    assert telling_cases(scores(cases=(empty, empty))) == {"best": 0}
+    assert representative_cases(scores(cases=(empty, FIRST, SECOND))) == {"best": 1, "worst": 2}
+    assert representative_cases(scores(cases=(empty, empty))) == {"best": 0}

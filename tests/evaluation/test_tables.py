@@ -7,11 +7,9 @@ import io
 
 import pytest
 
-from samtailor.evaluation.metrics_json import to_json
-from samtailor.evaluation.tables import case_table, class_table, to_csv
+from samtailor.evaluation.tables import case_table, class_table
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
-from samtailor.reporting.table import Table
 from tests.evaluation.examples import FIRST, scores
 
 
@@ -65,39 +63,11 @@ def test_the_case_table_has_the_dsc_of_each_case() -> None:
     assert table.rows == (("first", "0.8000", "1.0000", "0.9000"), ("second", "0.4000", "-", "0.4000"))
 
 
-def test_csv_has_a_row_for_each_case_and_class() -> None:
-    rows = list(csv.DictReader(io.StringIO(to_csv(scores()))))
-    assert len(rows) == 6
-    assert rows[1] == {
-        "case": "first",
-        "class": "liver",
-        "dsc": "0.800000",
-        "iou": "0.666667",
-        "truth_voxels": "10",
-        "predicted_voxels": "10",
-        "overlap_voxels": "8",
-        "protocol": "nnunet",
-    }
-    assert rows[5]["dsc"] == ""
-
-
 def test_a_bound_is_called_one_in_every_table_and_file() -> None:
     bound = "upper bound, uses the ground truth: the best mask is taken"
     found = scores(upper_bound=bound)
     sentence = bound[0].upper() + bound[1:]
     assert sentence in class_table(found).to_markdown()
     assert sentence in case_table(found).to_markdown()
-    assert {row["upper_bound"] for row in csv.DictReader(io.StringIO(to_csv(found)))} == {bound}
-    assert to_json(found)["upper_bound"] == bound
-
-
-def test_markdown_is_aligned_and_its_cells_hold_no_bars() -> None:
-    table = Table(("name", "value"), (("a|b", "1"), ("long name", "0.25")), ("Read this.",))
-    assert table.to_markdown() == (
-        "| name      | value |\n| --------- | ----: |\n| a\\|b      |     1 |\n| long name |  0.25 |\n\nRead this.\n"
-    )
-
-
-def test_a_row_of_another_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected 2 cells"):
-        Table(("name", "value"), (("only a name",),))
+    assert {row["upper_bound"] for row in csv.DictReader(io.StringIO(found.to_csv()))} == {bound}
+    assert found.to_json()["upper_bound"] == bound

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from samtailor.evaluation.measure import measure
-from samtailor.evaluation.metrics_json import to_json
 from samtailor.evaluation.scores import Scores
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics import confusion
@@ -49,7 +48,7 @@ def test_pixels_of_all_images_make_one_matrix_and_ignored_ones_are_in_none() -> 
     assert found.overall("oa").value == pytest.approx(6 / 9)
     assert found.overall("miou").value == pytest.approx((1 / 3 + 3 / 5 + 2 / 4) / 3)
     assert found.overall("miou_without_background").value == pytest.approx((3 / 5 + 2 / 4) / 2)
-    assert to_json(found)["confusion"] == found.confusion.tolist()
+    assert found.to_json()["confusion"] == found.confusion.tolist()
 
 
 def test_an_ignored_background_counts_as_error_only_where_it_is_predicted() -> None:
@@ -61,4 +60,4 @@ def test_an_ignored_background_counts_as_error_only_where_it_is_predicted() -> N
         == pytest.approx((3 / 4 + 2 / 4) / 2)
     )
     assert np.isnan(found.per_case("iou")[:, 0]).all()
-    assert "count nowhere" in to_json(found)["rules"]["background"]
+    assert "count nowhere" in found.to_json()["rules"]["background"]

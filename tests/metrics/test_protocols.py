@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.measure import measure, measure_masks
-from samtailor.evaluation.scores import CaseScore, Scores
+from samtailor.evaluation.scores import Scores
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.class_names import key_of
 from samtailor.metrics.protocols import FLARE22_CLASSES, PROTOCOLS, Metric, ProtocolName

@@ -1,151 +1,19 @@
-"""Figures hold what they say, at the place where it belongs."""
+"""Figures are saved whole."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-import numpy as np
+import pytest
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from PIL import Image
 
-from samtailor.labels import IGNORE, LabelSpace
-from samtailor.reporting.figures import Panel, box_plot, overlay_figure, overlay_row, png, save_figure
-from samtailor.reporting.view import View
-from tests.evaluation.examples import LABELS, volume
+from samtailor.reporting.figures import save_figure
 
 
-def pixels(figure: Figure) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB"))
-
-
-def area(figure: Figure, panel: int, box: tuple[slice, slice]) -> NDArray[np.uint8]:
-    """Drawn pixels inside a box of image pixels of a panel."""
-    drawn = pixels(figure)
-    axes = figure.axes[panel]
-    corners = [(box[1].start, box[0].start), (box[1].stop - 1, box[0].stop - 1)]
-    scale = drawn.shape[1] / figure.bbox.width
-    (x0, y0), (x1, y1) = axes.transData.transform(corners) * scale
-    return drawn[round(drawn.shape[0] - y0) : round(drawn.shape[0] - y1), round(x0) : round(x1)]
-
-
-def legend(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()] if figure.legends else []
-
-
-def titles(figure: Figure) -> list[str]:
-    return [axes.get_title() for axes in figure.axes]
-
-
-def is_colour(drawn: NDArray[np.uint8], index: int) -> NDArray[np.bool_]:
-    return (np.abs(drawn.astype(int) - LABELS.palette[index]) <= 12).all(axis=-1)
-
-
-def test_classes_are_coloured_where_they_are_and_only_there() -> None:
-    image, truth = volume()
-    prediction = np.zeros_like(truth)
-    prediction[2, 24:36, 5:19] = 2  # the spleen on the other side, no liver
-    figure = overlay_figure(View.of(image * 0, prediction, truth), LABELS, "case")
-    liver, spleen, mirrored = np.s_[6:19, 6:24], np.s_[25:35, 31:43], np.s_[25:35, 6:18]
-    assert titles(figure) == ["image", "truth", "prediction"]
-    for panel, box, index in ((1, liver, 1), (1, spleen, 2), (2, mirrored, 2)):
-        expected = 0.4 * np.array(LABELS.palette[index])
-        np.testing.assert_allclose(np.median(area(figure, panel, box), axis=(0, 1)), expected, atol=2)
-    for panel, box in ((0, liver), (0, spleen), (1, mirrored), (2, liver), (2, spleen)):
-        assert area(figure, panel, box).max() <= 1
-
-
-def test_classes_have_outlines_in_their_full_colour() -> None:
-    image, truth = volume()
-    drawn = pixels(overlay_figure(View.of(image * 0, truth, truth), LABELS, "case"))
-    above_legend = drawn[: int(0.8 * len(drawn))]
-    assert is_colour(above_legend, 1).sum() > 100
-    assert is_colour(above_legend, 2).sum() > 100
-
-
-def test_the_legend_names_the_classes_present() -> None:
-    image, truth = volume()
-    truth[truth == 1] = 0
-    assert legend(overlay_figure(View.of(image, truth, truth), LABELS, "case")) == ["spleen"]
-    truth[2, :3] = IGNORE
-    assert legend(overlay_figure(View.of(image, truth, truth), LABELS, "case")) == ["ignored", "spleen"]
-    assert legend(overlay_figure(View.of(image, truth * 0), LABELS, "case")) == []
-
-
-def test_the_title_names_the_slice_of_a_volume() -> None:
-    image, truth = volume()
-    assert overlay_figure(View.of(image, truth, truth), LABELS, "case 7, DSC 1").get_suptitle() == (
-        "case 7, DSC 1, slice 3 of 4"
-    )
-    assert overlay_figure(View.of(image[2:3], truth[2:3]), LABELS, "tile 7").get_suptitle() == "tile 7"
-
-
-def test_without_truth_image_and_prediction_are_shown() -> None:
-    image, truth = volume()
-    assert titles(overlay_figure(View.of(image, truth), LABELS, "case")) == ["image", "prediction"]
-
-
-def test_pixels_are_drawn_in_the_shape_of_the_spacing() -> None:
-    image, truth = volume(shape=(4, 40, 60))
-    figure = overlay_figure(View.of(image, truth, truth, (5.0, 3.0, 1.0)), LABELS, "case")
-    png(figure)
-    box = figure.axes[0].get_window_extent()
-    assert abs(box.height / box.width - 40 * 3 / 60) < 0.02
-
-
-def test_tiny_targets_are_magnified_in_every_panel() -> None:
-    truth = np.zeros((1, 256, 256), np.int16)
-    truth[0, 40:43, 200:203] = 1
-    prediction = np.zeros_like(truth)
-    figure = overlay_figure(View.of(np.zeros((1, 1, 256, 256)), prediction, truth), LABELS, "case")
-    drawn = pixels(figure)
-    third = drawn.shape[1] // 3
-    counts = [is_colour(drawn[: int(0.9 * len(drawn)), i * third : (i + 1) * third], 1).sum() for i in range(3)]
-    assert counts[1] > 100
-    assert counts[0] == counts[2] == 0
-    assert [len(axes.child_axes) for axes in figure.axes] == [1, 1, 1]
-
-
-def test_box_plots_have_a_row_for_each_foreground_class_in_order() -> None:
-    values = np.array([[0.9, 0.5, np.nan], [0.9, 0.7, np.nan]])
-    figure = box_plot(values, LABELS, "DSC")
-    axes = figure.axes[0]
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["liver  (n = 2)", "spleen  (n = 0)"]
-    assert axes.yaxis_inverted()
-    drawn = pixels(figure)
-    assert is_colour(drawn, 1).sum() > 20
-    assert is_colour(drawn, 2).sum() == 0
-
-
-def test_150_classes_fit_into_both_figures() -> None:
-    labels = LabelSpace.from_names(tuple(f"a class with a long name {k}" for k in range(150)))
-    label = np.arange(150, dtype=np.int16).repeat(64).reshape(1, 96, 100)
-    figure = overlay_figure(View.of(np.zeros((1, 3, 96, 100)), label, label), labels, "case")
-    assert len(legend(figure)) == 149
-    assert len(png(figure)) > 1000
-    rows = box_plot(np.random.default_rng(0).random((3, 150)), labels, "DSC")
-    assert len(rows.axes[0].get_yticks()) == 149
-    assert len(png(rows)) > 1000
-
-
-def test_saved_figures_are_png_files_and_leave_nothing_else(tmp_path: Path) -> None:
-    save_figure(box_plot(np.array([[0.9, 0.5, 0.6]]), LABELS, "DSC"), tmp_path / "deep" / "box.png")
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["box.png"]
-    with Image.open(tmp_path / "deep" / "box.png") as picture:
-        assert picture.format == "PNG"
-
-
-def test_a_row_takes_any_number_of_panels_in_the_same_colours() -> None:
-    image, truth = volume()
-    other = np.zeros_like(truth[2])
-    other[24:36, 5:19] = 2
-    panels = [Panel("image"), Panel("truth", truth[2]), Panel("SAM\nupper bound", other), Panel("LoRA", truth[2])]
-    figure = overlay_row(image[2] * 0, panels, LABELS, "case")
-    assert titles(figure) == ["image", "truth", "SAM\nupper bound", "LoRA"]
-    assert legend(figure) == ["liver", "spleen"]
-    spleen, mirrored = np.s_[25:35, 31:43], np.s_[25:35, 6:18]
-    for panel, box in ((1, spleen), (2, mirrored), (3, spleen)):
-        expected = 0.4 * np.array(LABELS.palette[2])
-        np.testing.assert_allclose(np.median(area(figure, panel, box), axis=(0, 1)), expected, atol=2)
-    assert area(figure, 2, spleen).max() <= 1
+@pytest.mark.parametrize("dpi", [160, 50])
+def test_saved_figures_are_png_files_and_leave_nothing_else(dpi: int, tmp_path: Path) -> None:
+    save_figure(Figure(figsize=(2, 1)), tmp_path / "deep" / "figure.png", dpi)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["figure.png"]
+    with Image.open(tmp_path / "deep" / "figure.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (2 * dpi, dpi))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from samtailor.reporting.page import Picture, Section, write_report
+from samtailor.reporting.page import Page, Picture, Section
 from samtailor.reporting.table import Table
 
 PNG = b"\x89PNG not really"
@@ -41,11 +41,14 @@ class Collector(HTMLParser):
 
 @pytest.fixture
 def page(tmp_path: Path) -> tuple[str, Collector]:
-    sections = [
-        Section("Results <1>", ("A paragraph.", Table(("case", "DSC"), ((NASTY, "0.9000"),), (f"Note: {NASTY}",)))),
-        Section("Pictures", (Picture(PNG, NASTY, "A caption & more"), NASTY)),
-    ]
-    write_report(tmp_path / "out" / "report.html", "SamTailor & phantom", "synthetic phantom", sections)
+    sections = (
+        Section(
+            "Results <1>",
+            ("A paragraph.", Table(("case", "DSC"), ((NASTY, "0.9000"),), (f"Note: {NASTY}",), "A <title>")),
+        ),
+        Section("Pictures", (Picture("a.png", PNG, NASTY, "A caption & more"), NASTY)),
+    )
+    Page("SamTailor & phantom", "synthetic phantom", sections).write_html(tmp_path / "out" / "report.html")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.html"]
     html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     collector = Collector()
@@ -83,7 +86,18 @@ def test_title_note_sections_tables_and_pictures_are_there(page: tuple[str, Coll
         "A paragraph.",
         "0.9000",
         "A caption & more",
+        "A <title>",
     ):
         assert text in collector.text
     assert base64.b64encode(PNG).decode() in html
     assert any(attrs.get("class") == "note" for _, attrs in collector.tags)
+
+
+def test_markdown_shows_the_same_with_pictures_beside_it(tmp_path: Path) -> None:
+    content = ("A paragraph.", Table(("case", "DSC"), (("one", "0.9"),)), Picture("page/1.png", PNG, "Alt", "Caption"))
+    Page("Title", "Two\nlines", (Section("Results", content),)).write_markdown(tmp_path / "page.md")
+    assert (tmp_path / "page.md").read_text() == (
+        "# Title\n\n> Two\n> lines\n\n## Results\n\nA paragraph.\n\n"
+        "| case | DSC |\n| ---- | --: |\n| one  | 0.9 |\n\n![Alt](page/1.png)\n\nCaption\n"
+    )
+    assert (tmp_path / "page" / "1.png").read_bytes() == PNG

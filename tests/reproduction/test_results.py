@@ -1,4 +1,4 @@
-"""Numbers over cases and seeds, and beside the report."""
+"""Numbers over cases and seeds, and next to the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from samtailor.reproduction.columns import UPPER_BOUND, Column
 from samtailor.reproduction.definition import load_experiment
 from samtailor.reproduction.margins import margin_sections
 from samtailor.reproduction.pictures import choose
-from samtailor.reproduction.published_vs_ours import BesideReport
+from samtailor.reproduction.published_vs_ours import PublishedVsOurs
 from samtailor.reproduction.results import ColumnResult, Number, present_dsc, published_average
 
 SIRST = ("background", "target")
@@ -63,11 +63,11 @@ def test_the_report_s_means_are_with_and_without_background() -> None:
     assert np.isnan(published_average({}))
 
 
-def test_both_columns_stand_beside_each_other_with_their_difference() -> None:
-    beside = BesideReport(
+def test_both_columns_stand_next_to_each_other_with_their_difference() -> None:
+    versus = PublishedVsOurs(
         load_experiment("table6"), (result("sam", [[0.8, 0.5]]), result("lora-4", [[1, 0.9], [1, 0.7]]))
     )
-    scores, differences = beside.scores().to_markdown(), beside.differences().to_markdown()
+    scores, differences = versus.scores().to_markdown(), versus.differences().to_markdown()
     assert f"SAM, {UPPER_BOUND}: ours" in scores
     assert [cell.strip() for cell in scores.splitlines()[3].split("|")[1:-1]] == [
         "target",
@@ -82,10 +82,12 @@ def test_both_columns_stand_beside_each_other_with_their_difference() -> None:
     assert "-0.0874 ± 0.1414" in differences
 
 
-def test_the_margin_stands_beside_the_report_s() -> None:
+def test_the_margin_stands_next_to_the_report_s() -> None:
     fitted = replace(result("lora-4", [[0, 0]]), on_slices_of={"sam": np.array([[1, 0.9]])})
-    beside = BesideReport(load_experiment("table6"), (result("sam", [[0.8, 0.5]]), fitted, result("adapter", [[1, 1]])))
-    (section,) = margin_sections(beside)
+    versus = PublishedVsOurs(
+        load_experiment("table6"), (result("sam", [[0.8, 0.5]]), fitted, result("adapter", [[1, 1]]))
+    )
+    (section,) = margin_sections(versus)
     sentences, table = section.content
     assert UPPER_BOUND in section.heading
     assert isinstance(sentences, str)
@@ -97,10 +99,10 @@ def test_the_margin_stands_beside_the_report_s() -> None:
 
 
 def test_classes_of_other_data_are_matched_by_name() -> None:
-    beside = BesideReport(load_experiment("table2"), (result("lora-4", [[1, 0.5, 0.2]], BTCV_LIKE),))
-    assert beside.shared == ["background", "liver"]
+    versus = PublishedVsOurs(load_experiment("table2"), (result("lora-4", [[1, 0.5, 0.2]], BTCV_LIKE),))
+    assert versus.shared == ["background", "liver"]
     rows = {
-        line.split("|")[1].strip(): line.split("|")[2:4] for line in beside.scores().to_markdown().splitlines()[:20]
+        line.split("|")[1].strip(): line.split("|")[2:4] for line in versus.scores().to_markdown().splitlines()[:20]
     }
     assert [cell.strip() for cell in rows["duodenum"]] == ["0.7519", "-"]
     assert [cell.strip() for cell in rows["portal and splenic veins"]] == ["-", "0.2000"]

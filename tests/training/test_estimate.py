@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from samtailor.cli import VERBS, main, parser_of
 from samtailor.cli.parsing import parse
@@ -19,8 +17,8 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.models.zoo import Base
 from samtailor.recipes.recipe import RecipeName
 from samtailor.training import measure as measuring
-from samtailor.training.estimate_table import in_bytes, in_time, render
-from samtailor.training.estimation import Estimate, estimate, flags_of
+from samtailor.training.estimate_report import Estimate, in_bytes, in_time
+from samtailor.training.estimation import estimate, flags_of
 from samtailor.training.fit import Cases, new_segmenter, prepare
 from samtailor.training.measure import Measurement, Trial, measure
 from samtailor.training.resolve import preprocessing_of, resolve
@@ -76,12 +74,6 @@ def by_rule(config: TrainConfig, suffices: Rule) -> Estimate:
     return estimate(config, measure=by)
 
 
-def printed(found: Estimate) -> str:
-    console = Console(width=120, file=io.StringIO(), record=True)
-    console.print(render(found))
-    return console.export_text()
-
-
 @pytest.mark.parametrize("recipe", ["lora", "adapter", "head-only", "full"])
 def test_every_recipe_is_measured(recipe: RecipeName, tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     config = config_of(nnunet_folder, recipe)
@@ -99,7 +91,7 @@ def test_every_recipe_is_measured(recipe: RecipeName, tiny_base: Base, nnunet_fo
     assert ("--checkpointing" in flags) == (recipe != "head-only")
     assert any("--last_blocks" in flag for flag in flags) == (recipe in ("lora", "adapter"))
     assert found.recommended is given
-    assert "It fits" in printed(found)
+    assert "It fits" in str(found)
     assert json.loads(json.dumps(found.to_json()))["recommended"] == ""
 
 
@@ -132,7 +124,7 @@ def test_many_cases_are_counted_in_part(tiny_base: Base, tmp_path: Path) -> None
     found = by_rule(config, lambda _: True)
     assert found.workload.training_cases == (21, 8)
     assert found.workload.samples == 21
-    assert "21 cases (8 of them counted)" in printed(found)
+    assert "21 cases (8 of them counted)" in str(found)
 
 
 def test_windows_of_large_pictures_are_measured_in_a_corner(tiny_base: Base, tmp_path: Path) -> None:
@@ -163,7 +155,7 @@ def test_the_change_that_fits_and_changes_least_is_recommended(tiny_base: Base, 
     assert found.recommended is not None
     assert found.recommended.flags == "--batch_size 2 --optim.accumulate 2"
     assert found.advice() == "It does not fit as it is; it fits with: --batch_size 2 --optim.accumulate 2"
-    assert "too much" in printed(found)
+    assert "too much" in str(found)
 
 
 def test_changes_are_combined_only_if_none_fits_alone(tiny_base: Base, nnunet_folder: Path) -> None:
@@ -190,7 +182,7 @@ def test_more_than_the_free_memory_does_not_fit(tiny_base: Base, nnunet_folder: 
     for found, fits in ((huge, False), (on_gpu, False), (fitting, True)):
         estimated = estimate(config, measure=lambda job, limit, found=found: found)  # type: ignore[misc]
         assert [option.fits for option in estimated.options[:6]] == [fits] * 6
-    assert "GPU memory" in printed(estimated)
+    assert "GPU memory" in str(estimated)
 
 
 def test_the_flags_are_those_of_train(tiny_base: Base, nnunet_folder: Path) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.training.recorder import VanishingClassWarning, plot_curves
+from samtailor.training.recorder import VanishingClassWarning
 from samtailor.training.settings import OptimConfig
 from samtailor.training.task import SegmentationTask
 
@@ -46,12 +44,3 @@ def test_a_rare_class_that_is_found_or_absent_is_not_warned_of() -> None:
         callback.on_validation_epoch_end(cast(Any, None), task_that_saw([1000, 90, 9], [1090, 0, 9]))
         callback.on_validation_epoch_end(cast(Any, None), task_that_saw([1009, 90, 0], [1099, 0, 0]))
     assert not warned
-
-
-def test_curves_are_drawn_even_where_not_every_epoch_was_validated(tmp_path: Path) -> None:
-    rows: list[dict[str, float]] = [
-        {"epoch": 1, "loss": 1.0},
-        {"epoch": 2, "loss": 0.5, "dsc/background": 0.9, "dsc/liver": 0.4, "dsc": 0.4},
-    ]
-    plot_curves(rows, tmp_path / "curves.png")
-    assert len(np.unique(np.asarray(Image.open(tmp_path / "curves.png")).reshape(-1, 4), axis=0)) > 10

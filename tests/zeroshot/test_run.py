@@ -16,7 +16,6 @@ from PIL import Image
 import samtailor
 from samtailor.cli import main
 from samtailor.errors import ConfigError
-from samtailor.evaluation.metrics_json import to_json
 from samtailor.models.zoo import Base
 from samtailor.zeroshot import run as module
 from samtailor.zeroshot.generator import MaskGenerator
@@ -117,7 +116,7 @@ class TestGoingOn:
         first = pictures(image_folder, tiny_base, tmp_path / "out")
         monkeypatch.setattr(module, "load_base", None)
         again = pictures(image_folder, tiny_base, tmp_path / "out")
-        assert to_json(again) == to_json(first)
+        assert again.to_json() == first.to_json()
 
     def test_other_settings_are_refused(self, image_folder: Path, tiny_base: Base, tmp_path: Path) -> None:
         pictures(image_folder, tiny_base, tmp_path / "out", slices=1)

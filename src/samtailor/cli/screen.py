@@ -12,6 +12,7 @@ from typing import Any
 
 from samtailor.cli.bars import Bars
 from samtailor.distributed.world import world
+from samtailor.reporting import terminal
 
 
 @contextmanager
@@ -40,7 +41,10 @@ def show(result: Any, as_json: bool) -> None:
         as_json: Print plain values instead: what its `to_json` gives, or its fields.
     """
     if not as_json:
-        print(result)
+        if hasattr(result, "blocks"):
+            terminal.show(result.blocks())
+        else:
+            print(result)
         return
     plain = result.to_json() if hasattr(result, "to_json") else result
     print(json.dumps(plain, indent=1, default=_plain))

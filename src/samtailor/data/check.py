@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from samtailor.settings import AnyPath, Rare
 
 if TYPE_CHECKING:
-    from samtailor.data.check_dataset import CheckReport
+    from samtailor.data.check_report import CheckReport
 
 
 def check(data: AnyPath, fold: Rare[int] = 0, seed: Rare[int] = 0) -> CheckReport:

@@ -3,94 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from samtailor.data.check_case import CheckedCase, check_case
+from samtailor.data.check_report import CaseRow, CheckReport
 from samtailor.data.dataset import Dataset, open_cases, read_splits
 from samtailor.data.finding import Finding
-from samtailor.data.named import DatasetName
 from samtailor.errors import FileError
 from samtailor.progress import report
 
-__all__ = ["CaseRow", "CheckReport", "Finding", "check_dataset"]
-
 _THREADS = 4  # each holds one volume in memory
-
-
-@dataclass(frozen=True)
-class CaseRow:
-    """What one case is.
-
-    Attributes:
-        name: Name of the case.
-        split: Split it is in; '' if in none.
-        shape: Slices, rows, columns; None if the image cannot be read.
-        spacing: Distance in mm of slices, rows, columns; None for pictures.
-        voxels: Voxels of each class in the label, by class name.
-    """
-
-    name: str
-    split: str
-    shape: tuple[int, int, int] | None
-    spacing: tuple[float, float, float] | None
-    voxels: dict[str, int]
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """What is in a data set and what is wrong with it.
-
-    Attributes:
-        root: The folder.
-        layout: How it is laid out; '' if it cannot be told.
-        classes: Class names.
-        findings: Errors first, then warnings.
-        table: One row per case.
-        name: Data set that it is, if it is known by name.
-        facts: What is known of that data set: title, publisher's page, terms, split, protocol, advice; by what it is.
-    """
-
-    root: str
-    layout: str
-    classes: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    table: tuple[CaseRow, ...]
-    name: DatasetName | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def errors(self) -> tuple[Finding, ...]:
-        """Findings that forbid training."""
-        return tuple(finding for finding in self.findings if finding.severity == "error")
-
-    @property
-    def warnings(self) -> tuple[Finding, ...]:
-        """Findings that do not."""
-        return tuple(finding for finding in self.findings if finding.severity == "warning")
-
-    def voxels(self, split: str) -> dict[str, int]:
-        """Voxels of each class in a split, by class name."""
-        rows = [row for row in self.table if row.split == split]
-        return {name: sum(row.voxels[name] for row in rows) for name in self.classes}
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dictionary: errors, warnings, cases, and voxels of each class in each split."""
-        splits = {row.split: None for row in self.table if row.split}
-        return {
-            "root": self.root,
-            "layout": self.layout,
-            "name": self.name,
-            "facts": dict(self.facts),
-            "classes": list(self.classes),
-            "errors": [asdict(finding) for finding in self.errors],
-            "warnings": [asdict(finding) for finding in self.warnings],
-            "splits": {split: self.voxels(split) for split in splits},
-            "cases": [asdict(row) for row in self.table],
-        }
 
 
 def check_dataset(root: Path, fold: int = 0, seed: int = 0) -> CheckReport:

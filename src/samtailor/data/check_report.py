@@ -1,100 +1,154 @@
-"""The check's report for the screen."""
+"""What the check of a data set found, and how it is told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from samtailor.data.check_dataset import CaseRow, CheckReport
+from samtailor.data.finding import Finding
+from samtailor.data.named import DatasetName
+from samtailor.reporting.table import UNDEFINED, Table
+from samtailor.reporting.terminal import Block, Message, to_text
 
 _CASES_SHOWN = 40  # more fill the screen and tell nothing; `--json` has them all
 
 
-def render(report: CheckReport) -> Group:
-    """What is known by name, tables of splits, classes and (if they are few) cases, every finding, errors first."""
-    parts: list[RenderableType] = [_facts(report)] if report.facts else []
-    if report.table:
-        parts += [_splits(report), _classes(report)]
-        if len(report.table) <= _CASES_SHOWN:
-            parts.append(_cases(report))
-    for finding in report.findings:
-        style = "bold red" if finding.severity == "error" else "yellow"
-        text = Text(f"{finding.severity}  ", style=style)
-        text.append(finding.file, style="bold")
-        text.append(f"\n  expected {finding.expected}\n  found    {finding.found}\n  fix     {finding.fix}", style="")
-        parts.append(text)
-    parts.append(_verdict(report))
-    return Group(*parts)
+@dataclass(frozen=True)
+class CaseRow:
+    """What one case is.
+
+    Attributes:
+        name: Name of the case.
+        split: Split it is in; '' if in none.
+        shape: Slices, rows, columns; None if the image cannot be read.
+        spacing: Distance in mm of slices, rows, columns; None for pictures.
+        voxels: Voxels of each class in the label, by class name.
+    """
+
+    name: str
+    split: str
+    shape: tuple[int, int, int] | None
+    spacing: tuple[float, float, float] | None
+    voxels: dict[str, int]
 
 
-def _facts(report: CheckReport) -> Table:
-    """What is known of a data set with a name, one line each."""
-    table = Table.grid(padding=(0, 2))
-    for what, text in report.facts.items():
-        table.add_row(Text(what, style="bold"), text)
-    return table
+@dataclass(frozen=True)
+class CheckReport:
+    """What is in a data set and what is wrong with it.
 
+    Attributes:
+        root: The folder.
+        layout: How it is laid out; '' if it cannot be told.
+        classes: Class names.
+        findings: Errors first, then warnings.
+        cases: One row per case.
+        name: Data set that it is, if it is known by name.
+        facts: What is known of that data set: title, publisher's page, terms, split, protocol, advice; by what it is.
+    """
 
-def _verdict(report: CheckReport) -> Text:
-    errors, warnings = len(report.errors), len(report.warnings)
-    style = "bold red" if errors else "yellow" if warnings else "green"
-    return Text(f"{len(report.table)} cases, {errors} errors, {warnings} warnings", style=style)
+    root: str
+    layout: str
+    classes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    cases: tuple[CaseRow, ...]
+    name: DatasetName | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings that forbid training."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
 
-def _split_names(report: CheckReport) -> list[str]:
-    """Splits that have cases, in the usual order; '' stands for cases in none."""
-    present = {row.split for row in report.table}
-    return [split for split in ("train", "val", "test", "") if split in present]
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Findings that do not."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
 
+    @property
+    def exit_code(self) -> int:
+        """2 if something forbids training."""
+        return 2 if self.errors else 0
 
-def _splits(report: CheckReport) -> Table:
-    """Number, sizes and spacings of the cases of each split."""
-    table = Table("split", "cases", "slices x rows x columns", "spacing (mm)", title=f"{report.root} ({report.layout})")
-    for split in _split_names(report):
-        rows = [row for row in report.table if row.split == split]
-        shapes = [row.shape for row in rows if row.shape]
-        spacings = [row.spacing for row in rows if row.spacing]
-        table.add_row(split or "none", str(len(rows)), _ranges(shapes), _ranges(spacings) or "-")
-    return table
+    def voxels(self, split: str) -> dict[str, int]:
+        """Voxels of each class in a split, by class name."""
+        rows = [row for row in self.cases if row.split == split]
+        return {name: sum(row.voxels[name] for row in rows) for name in self.classes}
 
+    def __str__(self) -> str:
+        return to_text(self.blocks())
 
-def _classes(report: CheckReport) -> Table:
-    """Voxels, share of all voxels and number of cases of each class, per split."""
-    splits = _split_names(report)
-    table = Table("class", title="voxels per class (share, cases)")
-    for split in splits:
-        table.add_column(split or "none", justify="right")
-    totals = {split: report.voxels(split) for split in splits}
-    for name in report.classes:
-        cells = []
-        for split in splits:
-            voxels, everything = totals[split][name], max(1, sum(totals[split].values()))
-            cases = sum(row.voxels[name] > 0 for row in report.table if row.split == split)
-            cells.append(f"{voxels} ({voxels / everything:.2%}, {cases})")
-        table.add_row(name, *cells)
-    return table
+    def blocks(self) -> list[Block]:
+        """What is known by name, tables of splits, classes and (if they are few) cases, every finding, a summary."""
+        blocks: list[Block] = [self.facts] if self.facts else []
+        if self.cases:
+            blocks += [self._split_table(), self._class_table()]
+            if len(self.cases) <= _CASES_SHOWN:
+                blocks.append(self._case_table())
+        for finding in self.findings:
+            text = f"{finding.severity}  {finding.file}\n  expected {finding.expected}\n  found    {finding.found}"
+            blocks.append(Message(finding.severity, f"{text}\n  fix      {finding.fix}"))
+        errors, warnings = len(self.errors), len(self.warnings)
+        summary = f"{len(self.cases)} cases, {errors} errors, {warnings} warnings"
+        return [*blocks, Message("error" if errors else "warning" if warnings else "good", summary)]
 
+    def _split_names(self) -> list[str]:
+        """Splits that have cases, in the usual order; '' stands for cases in none."""
+        present = {row.split for row in self.cases}
+        return [split for split in ("train", "val", "test", "") if split in present]
 
-def _cases(report: CheckReport) -> Table:
-    """One row per case."""
-    table = Table("case", "split", "slices x rows x columns", "spacing (mm)", "foreground", "classes", title="cases")
-    for row in report.table:
-        table.add_row(row.name, row.split or "none", *_size(row), *_foreground(row, report.classes[1:]))
-    return table
+    def _split_table(self) -> Table:
+        """Number, sizes and spacings of the cases of each split."""
+        table = []
+        for split in self._split_names():
+            rows = [row for row in self.cases if row.split == split]
+            shapes = _ranges([row.shape for row in rows if row.shape])
+            spacings = _ranges([row.spacing for row in rows if row.spacing])
+            table.append((split or "none", str(len(rows)), shapes, spacings or UNDEFINED))
+        header = ("split", "cases", "slices x rows x columns", "spacing (mm)")
+        return Table(header, tuple(table), title=f"{self.root} ({self.layout})")
 
+    def _class_table(self) -> Table:
+        """Voxels, share of all voxels and number of cases of each class, per split."""
+        splits = self._split_names()
+        totals = {split: self.voxels(split) for split in splits}
+        rows = []
+        for name in self.classes:
+            cells = []
+            for split in splits:
+                voxels, everything = totals[split][name], max(1, sum(totals[split].values()))
+                cases = sum(row.voxels[name] > 0 for row in self.cases if row.split == split)
+                cells.append(f"{voxels} ({voxels / everything:.2%}, {cases})")
+            rows.append((name, *cells))
+        header = ("class", *(split or "none" for split in splits))
+        return Table(header, tuple(rows), title="voxels per class (share, cases)")
 
-def _size(row: CaseRow) -> tuple[str, str]:
-    shape = _ranges([row.shape]) if row.shape else "unreadable"
-    return shape, _ranges([row.spacing]) if row.spacing else "-"
+    def _case_table(self) -> Table:
+        """One row per case: its size, voxels of all classes but the background, how many of these classes occur."""
+        rows = []
+        for row in self.cases:
+            shape = _ranges([row.shape]) if row.shape else "unreadable"
+            spacing = _ranges([row.spacing]) if row.spacing else UNDEFINED
+            voxels = [row.voxels[name] for name in self.classes[1:]]
+            present = f"{sum(count > 0 for count in voxels)} of {len(voxels)}"
+            rows.append((row.name, row.split or "none", shape, spacing, str(sum(voxels)), present))
+        header = ("case", "split", "slices x rows x columns", "spacing (mm)", "foreground", "classes")
+        return Table(header, tuple(rows), title="cases")
 
-
-def _foreground(row: CaseRow, classes: Sequence[str]) -> tuple[str, str]:
-    """Voxels of all classes but the background, and how many of these classes occur."""
-    voxels = [row.voxels[name] for name in classes]
-    return str(sum(voxels)), f"{sum(count > 0 for count in voxels)} of {len(voxels)}"
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary: errors, warnings, cases, and voxels of each class in each split."""
+        splits = {row.split: None for row in self.cases if row.split}
+        return {
+            "root": self.root,
+            "layout": self.layout,
+            "name": self.name,
+            "facts": dict(self.facts),
+            "classes": list(self.classes),
+            "errors": [asdict(finding) for finding in self.errors],
+            "warnings": [asdict(finding) for finding in self.warnings],
+            "splits": {split: self.voxels(split) for split in splits},
+            "cases": [asdict(row) for row in self.cases],
+        }
 
 
 def _ranges(triples: Iterable[tuple[float, float, float]]) -> str:

@@ -1,1 +1,1 @@
-"""Evaluation: scores of a segmenter on a split, their tables, figures and files, and the report page."""
+"""Evaluation: scores of predicted cases with their tables, files and figures, and comparison of results."""

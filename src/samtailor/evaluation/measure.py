@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.grid import Grid
-from samtailor.evaluation.scores import CaseScore
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.overlap import Overlap, confusion

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from samtailor.evaluation.scores import AVERAGINGS, Averaging, Interval, Scores, Statistic
+from samtailor.evaluation.bootstrap import Interval, Statistic
+from samtailor.evaluation.case_scores import AVERAGINGS, Averaging, CaseScores
 from samtailor.metrics.protocols import Metric
 
 OVERALL_MEANS = {
@@ -24,13 +25,13 @@ IGNORED_BACKGROUND = (
 """What it means that the background is ignored."""
 
 
-def metrics_of(scores: Scores, averaging: Averaging = "mean") -> tuple[Metric, ...]:
+def metrics_of(scores: CaseScores, averaging: Averaging = "mean") -> tuple[Metric, ...]:
     """Scores of a class in the file: DSC and IoU always, and what the protocol adds; only those two can be pooled."""
     surface = tuple(metric for metric in scores.metrics if metric not in ("dsc", "iou"))
     return ("dsc", "iou", *(surface if averaging == "mean" else ()))
 
 
-def to_json(scores: Scores) -> dict[str, Any]:
+def to_json(scores: CaseScores) -> dict[str, Any]:
     """Plain values, None for NaN and for intervals that are not defined."""
     names = scores.labels.names
     content: dict[str, Any] = {
@@ -71,7 +72,7 @@ def to_json(scores: Scores) -> dict[str, Any]:
     return content
 
 
-def _cases(scores: Scores) -> dict[str, Any]:
+def _cases(scores: CaseScores) -> dict[str, Any]:
     """Scores and voxels of each case and class."""
     values = {metric: scores.per_case(metric) for metric in metrics_of(scores)}
     counts = scores.counts

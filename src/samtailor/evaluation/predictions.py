@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
@@ -14,16 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.measure import measure
-from samtailor.evaluation.metrics_json import to_json
-from samtailor.evaluation.scores import CaseScore, Scores
-from samtailor.evaluation.tables import to_csv, to_markdown
-from samtailor.files import atomic
+from samtailor.evaluation.scores import Scores
+from samtailor.files import write_json, write_text
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.protocols import METRIC_NAMES, ProtocolName
+from samtailor.reporting.box_plot import box_plot
 from samtailor.reporting.confusion import confusion_figure
-from samtailor.reporting.figures import box_plot, overlay_figure, save_figure
+from samtailor.reporting.figures import save_figure
+from samtailor.reporting.overlay import overlay_figure
 from samtailor.reporting.table import decimal
 from samtailor.reporting.view import View
 
@@ -102,8 +102,8 @@ def without_background(case: PredictedCase) -> PredictedCase:
 
 
 def _score_one(case: PredictedCase, labels: LabelSpace, protocol: ProtocolName, view: Path) -> CaseScore:
-    """Scores of a case; its most telling slice goes into a file."""
-    View.of(case.image, case.prediction, case.truth, case.spacing).save(view)
+    """Scores of a case; its representative slice goes into a file."""
+    View.from_case(case.image, case.prediction, case.truth, case.spacing).save(view)
     return case.measure(labels, protocol)
 
 
@@ -118,7 +118,7 @@ def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | No
     write_tables(scores, out)
     main = scores.metrics[0]
     means = scores.case_means(main)
-    for role, index in telling_cases(scores).items() if view_of else ():
+    for role, index in representative_cases(scores).items() if view_of else ():
         assert view_of is not None
         what = METRIC_NAMES[main] if len(scores.labels) == 2 else f"mean {METRIC_NAMES[main]}"
         title = with_bound(
@@ -139,27 +139,22 @@ def with_bound(title: str, scores: Scores) -> str:
     return "\n".join(filter(None, (title, *textwrap.wrap(scores.upper_bound, 90))))
 
 
-def telling_cases(scores: Scores) -> dict[str, int]:
+def representative_cases(scores: Scores) -> dict[str, int]:
     """Index of the best, the worst and the median case by the main metric's mean without background; each once."""
     means = scores.case_means(scores.metrics[0])
     known = np.flatnonzero(~np.isnan(means))
     if not len(known):  # no case has a foreground class that counts: any is as good as another
         return {"best": 0}
     order = known[np.argsort(-means[known], kind="stable")].tolist()
-    telling: dict[str, int] = {}
+    chosen: dict[str, int] = {}
     for role, index in (("best", order[0]), ("worst", order[-1]), ("median", order[len(order) // 2])):
-        if index not in telling.values():
-            telling[role] = index
-    return telling
+        if index not in chosen.values():
+            chosen[role] = index
+    return chosen
 
 
 def write_tables(scores: Scores, out: Path) -> None:
     """Write metrics.json, metrics.csv and metrics.md, each complete or not at all."""
-    contents = {
-        "metrics.json": json.dumps(to_json(scores), indent=1, allow_nan=False),
-        "metrics.csv": to_csv(scores),
-        "metrics.md": to_markdown(scores),
-    }
-    for name, content in contents.items():
-        with atomic(out / name) as scratch:
-            scratch.write_text(content, encoding="utf-8")
+    write_json(out / "metrics.json", scores.to_json())
+    write_text(out / "metrics.csv", scores.to_csv())
+    write_text(out / "metrics.md", str(scores))

@@ -14,10 +14,10 @@ from samtailor.data.formats import read_case, read_geometry
 from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.data.intensity import Percentile, scale
 from samtailor.errors import DataError
+from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.masks import MaskPair, read_pair, refuse
 from samtailor.evaluation.measure import measure
-from samtailor.evaluation.scores import CaseScore
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.progress import report
@@ -71,7 +71,7 @@ def _workers(pairs: Sequence[MaskPair]) -> int:
 
 
 def view_of(case: MaskPair, files: CaseFiles, labels: LabelSpace) -> View:
-    """The most telling slice of a case; intensities between the 0.5th and the 99.5th percentile."""
+    """The representative slice of a case; intensities between the 0.5th and the 99.5th percentile."""
     truth, prediction, geometry = read_pair(case, labels)
     image = read_case(CaseFiles(files.name, files.images), None).image
-    return View.of(scale(image, Percentile()).swapaxes(0, 1), prediction, truth, geometry.spacing)
+    return View.from_case(scale(image, Percentile()).swapaxes(0, 1), prediction, truth, geometry.spacing)

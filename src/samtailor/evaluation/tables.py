@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.evaluation.bootstrap import Interval, Statistic
+from samtailor.evaluation.case_scores import AVERAGINGS, CaseScores, Summary
 from samtailor.evaluation.metrics_json import IGNORED_BACKGROUND, OVERALL_MEANS, metrics_of
-from samtailor.evaluation.scores import AVERAGINGS, Interval, Scores, Statistic, Summary
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES, Metric
 from samtailor.reporting.table import UNDEFINED, Table, decimal
 
 
-def class_table(scores: Scores) -> Table:
+def class_table(scores: CaseScores) -> Table:
     """One row per class and the means: averaged over cases with intervals, pooled, and what was counted."""
     header: list[str] = ["class"]
     for metric in scores.metrics:
@@ -38,7 +39,7 @@ def class_table(scores: Scores) -> Table:
     return Table(tuple(header), tuple(rows), notes(scores))
 
 
-def overall_table(scores: Scores) -> Table | None:
+def overall_table(scores: CaseScores) -> Table | None:
     """Scores of all cases together; None where the protocol has none."""
     estimates = [(OVERALL_NAMES[metric], scores.overall(metric)) for metric in scores.overall_metrics]
     rows = tuple((name, decimal(estimate.value), interval(estimate.interval)) for name, estimate in estimates)
@@ -46,7 +47,7 @@ def overall_table(scores: Scores) -> Table | None:
     return Table(("score", "value", "95 % interval"), rows, notes) if rows else None
 
 
-def confusion_table(scores: Scores) -> Table | None:
+def confusion_table(scores: CaseScores) -> Table | None:
     """Pixels of each true (row) and predicted (column) class; None where the protocol does not count them."""
     if scores.confusion is None:
         return None
@@ -56,13 +57,13 @@ def confusion_table(scores: Scores) -> Table | None:
     return Table(("true \\ predicted", *scores.labels.names), rows, (note, *_bound(scores)))
 
 
-def to_markdown(scores: Scores) -> str:
+def to_markdown(scores: CaseScores) -> str:
     """All tables of all cases: what is on the screen and in `metrics.md`."""
     tables = (overall_table(scores), class_table(scores), confusion_table(scores))
     return "\n".join(table.to_markdown() for table in tables if table is not None)
 
 
-def case_table(scores: Scores) -> Table:
+def case_table(scores: CaseScores) -> Table:
     """One row per case: the main score of each class but the background, and their mean."""
     main = scores.metrics[0]
     values = scores.per_case(main)
@@ -74,7 +75,7 @@ def case_table(scores: Scores) -> Table:
     return Table(("case", *scores.labels.names[1:], "mean"), tuple(rows), (note, *_bound(scores)))
 
 
-def notes(scores: Scores) -> tuple[str, ...]:
+def notes(scores: CaseScores) -> tuple[str, ...]:
     """The protocol in sentences."""
     count = len(scores.cases)
     bootstrap = (
@@ -98,7 +99,7 @@ def notes(scores: Scores) -> tuple[str, ...]:
     )
 
 
-def _protocol(scores: Scores) -> str:
+def _protocol(scores: CaseScores) -> str:
     """The protocol and its rule for absent classes."""
     return (
         f"Protocol '{scores.protocol}': {scores.rules.description} "
@@ -106,7 +107,7 @@ def _protocol(scores: Scores) -> str:
     )
 
 
-def _background(scores: Scores) -> tuple[str, ...]:
+def _background(scores: CaseScores) -> tuple[str, ...]:
     """Whether the first class of land cover, which often means 'not labelled', counts."""
     if scores.ignore_background:
         return (f"Background: {IGNORED_BACKGROUND}.",)
@@ -126,14 +127,14 @@ def _sentence(rules: Mapping[str, Any], metric: Metric) -> str:
     return f"{rules[metric]}; tolerances in mm: " + ", ".join(f"{name} {mm:g}" for name, mm in tolerances.items())
 
 
-def _bound(scores: Scores) -> tuple[str, ...]:
+def _bound(scores: CaseScores) -> tuple[str, ...]:
     """The warning that the scores are a bound only, if they are."""
     if scores.upper_bound is None:
         return ()
     return (scores.upper_bound[0].upper() + scores.upper_bound[1:].rstrip(".") + ".",)
 
 
-def to_csv(scores: Scores) -> str:
+def to_csv(scores: CaseScores) -> str:
     """One line per case and class; an empty field where a score is not defined."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

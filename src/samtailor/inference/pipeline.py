@@ -142,11 +142,12 @@ def _write(steps: list[Callable[[], None]]) -> None:
 
 
 def _overlay(result: Result, path: Path) -> Callable[[], None]:
-    """What draws the most telling slice of a result; it holds that slice only."""
-    # Figures belong to evaluation, which stands above inference; only who asks for one pays for matplotlib.
-    from samtailor.reporting.figures import overlay_figure, save_figure
+    """What draws the representative slice of a result; it holds that slice only."""
+    # Only who asks for a figure pays for matplotlib.
+    from samtailor.reporting.figures import save_figure
+    from samtailor.reporting.overlay import overlay_figure
     from samtailor.reporting.view import View
 
     labels, name = result.labels, result.case.name
-    view = View.of(result.scaled, result.label, spacing=result.case.geometry.spacing)
+    view = View.from_case(result.scaled, result.label, spacing=result.case.geometry.spacing)
     return lambda: save_figure(overlay_figure(view, labels, name), path)

@@ -1,1 +1,1 @@
-"""Metrics: voxel overlap of label maps and the named rules for absent classes."""
+"""Metrics: overlap, surfaces, confusion, small targets, and the protocols that say which count and how."""

@@ -35,6 +35,9 @@ OverallMetric = Literal[
 
 METRIC_NAMES: dict[Metric, str] = {"dsc": "DSC", "iou": "IoU", "nsd": "NSD", "hd95": "HD95"}
 
+LOWER_IS_BETTER: frozenset[str] = frozenset({"hd95"})
+"""Metrics of which less is better; of all others, more."""
+
 OVERALL_NAMES: dict[OverallMetric, str] = {
     "iou": "IoU of the targets (the 'mIoU' of the field's papers)",
     "niou": "nIoU, mean IoU of the images",

@@ -1,4 +1,4 @@
-"""Figures: overlays of one case, and the spread of the cases' scores per class.
+"""What all figures share: how they are saved, the colours of the classes, the look of rows along a value axis.
 
 Matplotlib's objects are used directly, without pyplot: nothing is shared between calls, no window is opened.
 """
@@ -6,229 +6,45 @@ Matplotlib's objects are used directly, without pyplot: nothing is shared betwee
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
-from numpy.typing import NDArray
 
 from samtailor.files import atomic
 from samtailor.labels import IGNORE, LabelSpace
-from samtailor.reporting.painting import Box, gray_or_rgb, outlines, paint, tiny_targets
-from samtailor.reporting.view import View
 
 Colour = tuple[float, float, float]
+"""Red, green and blue in [0, 1]."""
 
 _DPI = 160
-_PANEL = 3.4  # inches, the longer side of a picture
-_OPACITY = 0.4
-_INSET = 0.42  # side of the inset as a fraction of the picture's
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One picture of a row.
-
-    Attributes:
-        name: Its heading; may have several lines.
-        plane: Class indices, (H, W); None shows the image alone.
-    """
-
-    name: str
-    plane: NDArray[np.int16] | None = None
+def png(figure: Figure, dpi: int = _DPI) -> bytes:
+    """Content of a PNG file of a figure."""
+    content = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(content, format="png", dpi=dpi)
+    return content.getvalue()
 
 
-def overlay_figure(view: View, labels: LabelSpace, title: str) -> Figure:
-    """Image, truth (if known) and prediction side by side, with a legend of the classes that occur.
-
-    Args:
-        view: What is shown.
-        labels: Label space.
-        title: Heading; the number of the slice is added for volumes.
-    """
-    truth = [] if view.truth is None else [Panel("truth", view.truth)]
-    panels = [Panel("image"), *truth, Panel("prediction", view.prediction)]
-    heading = title if view.slices == 1 else f"{title}, slice {view.number + 1} of {view.slices}"
-    return overlay_row(view.image, panels, labels, heading, view.aspect)
+def save_figure(figure: Figure, path: Path, dpi: int = _DPI) -> None:
+    """Write a figure as a PNG file, complete or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(png(figure, dpi))
 
 
-def overlay_row(
-    image: NDArray[Any], panels: Sequence[Panel], labels: LabelSpace, title: str, aspect: float = 1.0
-) -> Figure:
-    """The same slice several times side by side, with the classes of each panel and a legend of those that occur.
-
-    Args:
-        image: In [0, 1], (C, H, W).
-        panels: What is laid over it, from left to right.
-        labels: Label space.
-        title: Heading.
-        aspect: Height of a pixel over its width.
-    """
-    picture = gray_or_rgb(image)
-    planes = [panel.plane for panel in panels if panel.plane is not None]
-    present = sorted({int(value) for plane in planes for value in np.unique(plane)} - {0})
-    magnified = next((box for plane in planes for box in tiny_targets(plane)), None)
-
-    height, width = picture.shape[0] * aspect, picture.shape[1]
-    size = np.array([width, height]) * _PANEL / max(width, height)
-    names = [labels.names[k] if k != IGNORE else "ignored" for k in present]
-    columns = _legend_columns(names, len(panels) * size[0])
-    legend = 0.15 + 0.195 * -(-len(present) // columns)
-    headings = 0.43 + 0.17 * (max(panel.name.count("\n") for panel in panels) + 1) + 0.19 * title.count("\n")
-    total = size[1] + headings + legend
-    figure = Figure(figsize=(max(5, len(panels) * (size[0] + 0.1) + 0.1), total))
-    grid = figure.add_gridspec(
-        1, len(panels), left=0.01, right=0.99, bottom=legend / total, top=(legend + size[1]) / total, wspace=0.03
-    )
-    for column, panel in enumerate(panels):
-        axes = figure.add_subplot(grid[column])
-        _draw_panel(axes, picture, panel.plane, labels, aspect, magnified)
-        axes.set_title(panel.name, fontsize=10)
-    figure.suptitle(title, fontsize=11, fontweight="bold", y=1 - 0.12 / total, va="top")
-    if present:
-        handles = [Patch(color=_colour(labels, k), label=n) for k, n in zip(present, names, strict=True)]
-        place = (0.5, (legend - 0.02) / total)
-        figure.legend(
-            handles=handles, ncols=columns, loc="upper center", bbox_to_anchor=place, frameon=False, fontsize=9
-        )
-    return figure
-
-
-def _legend_columns(names: Sequence[str], width: float) -> int:
-    """Columns of a legend that fit into a width in inches."""
-    longest = max((len(name) for name in names), default=1)
-    return max(1, min(len(names), int(width / (0.5 + 0.075 * longest))))
-
-
-def _colour(labels: LabelSpace, index: int) -> Colour:
-    """Colour of a class (gray for `IGNORE`), each part in [0, 1]."""
+def class_colour(labels: LabelSpace, index: int) -> Colour:
+    """Colour of a class; gray for `IGNORE`."""
     red, green, blue = labels.palette[index] if index != IGNORE else (128, 128, 128)
     return red / 255, green / 255, blue / 255
 
 
-def _draw_panel(
-    axes: Axes,
-    picture: NDArray[np.float32],
-    plane: NDArray[np.int16] | None,
-    labels: LabelSpace,
-    aspect: float,
-    magnified: Box | None,
-) -> None:
-    """A picture with the classes of a slice over it; tiny targets are framed, one is magnified."""
-    _draw_classes(axes, picture, plane, labels, aspect, linewidth=0.8)
-    if magnified is None:
-        return
-    others = [] if plane is None else [box for box in tiny_targets(plane) if not magnified.holds(box)]
-    for box, linewidth in [(magnified, 1.2), *((box, 0.6) for box in others)]:
-        corner = (box.x - 0.5, box.y - 0.5)
-        axes.add_patch(Rectangle(corner, box.side, box.side, fill=False, edgecolor="white", linewidth=linewidth))
-    inset = _far_corner(axes, picture.shape[:2], magnified)
-    part = np.s_[magnified.y : magnified.y + magnified.side, magnified.x : magnified.x + magnified.side]
-    _draw_classes(inset, picture[part], None if plane is None else plane[part], labels, aspect, linewidth=1.5)
-    for spine in inset.spines.values():
-        spine.set(visible=True, edgecolor="white", linewidth=1.2)
-
-
-def _far_corner(axes: Axes, shape: tuple[int, ...], box: Box) -> Axes:
-    """Inset in the corner of a picture of (H, W) pixels that is farthest from a box."""
-    is_low, is_right = box.y + box.side / 2 > shape[0] / 2, box.x + box.side / 2 > shape[1] / 2
-    corner = ((0.99 - _INSET, 0.01)[is_right], (0.01, 0.99 - _INSET)[is_low])
-    inset = axes.inset_axes((*corner, _INSET, _INSET))
-    inset.set_anchor("NW" if is_low and is_right else "NE" if is_low else "SW" if is_right else "SE")
-    return inset
-
-
-def _draw_classes(
-    axes: Axes,
-    picture: NDArray[np.float32],
-    plane: NDArray[np.int16] | None,
-    labels: LabelSpace,
-    aspect: float,
-    linewidth: float,
-) -> None:
-    """A picture with classes painted translucently and outlined; without ticks and frame."""
-    painted = picture if plane is None else paint(picture, plane, labels, _OPACITY)
-    axes.imshow(painted, aspect=aspect, interpolation="nearest")
-    for k in [] if plane is None else np.unique(plane[plane > 0]).tolist():
-        lines = LineCollection(list(outlines(plane == k)), colors=[_colour(labels, k)], linewidths=linewidth)
-        lines.set_capstyle("projecting")
-        axes.add_collection(lines, autolim=False)
-    axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str, title: str = "") -> Figure:
-    """Spread of the cases' scores for each class but the background, every case a point.
-
-    Args:
-        values: Scores of cases and classes, (N, K); NaN is left out.
-        labels: Label space.
-        metric: Name of the score, for the axis.
-        title: Heading, if any.
-    """
-    count = len(labels) - 1
-    row = float(np.clip(30 / count, 0.16, 0.34))  # inches; many classes stand closer
-    longest = max(len(name) for name in labels.names[1:])
-    figure = Figure(figsize=(6.4 + 0.075 * longest, 0.9 + row * (count + 1)), layout="constrained")
-    axes = figure.add_subplot()
-    jitter = np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
-    ticks = []
-    for k in range(1, count + 1):
-        known = ~np.isnan(values[:, k])
-        ticks.append(f"{labels.names[k]}  (n = {known.sum()})")
-        if known.any():
-            draw_box(axes, values[known, k], k, jitter[known], _colour(labels, k))
-    axes.set_yticks(range(1, count + 1), ticks, fontsize=min(9, row * 45))
-    axes.set(xlim=(-0.02, 1.02), ylim=(count + 0.6, 0.4), xlabel=metric)
-    axes.set_title(title, fontsize=9)
+def style_rows(axes: Axes) -> None:
+    """Rows along a value axis: vertical grid lines, no frame but the axis itself."""
     axes.grid(axis="x", color="0.88", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    return figure
-
-
-def draw_box(
-    axes: Axes, values: NDArray[np.float64], position: int, jitter: NDArray[np.float64], colour: Colour
-) -> None:
-    """One horizontal box (quartiles, median, whiskers to 1.5 interquartile ranges) and its points."""
-    axes.boxplot(
-        values,
-        positions=[position],
-        orientation="horizontal",
-        widths=0.6,
-        showfliers=False,
-        patch_artist=True,
-        manage_ticks=False,
-        boxprops={"facecolor": (*colour, 0.35), "edgecolor": "0.25", "linewidth": 0.9},
-        medianprops={"color": "black", "linewidth": 1.6, "zorder": 4},  # above the points
-        whiskerprops={"color": "0.25", "linewidth": 0.9},
-        capprops={"color": "0.25", "linewidth": 0.9},
-    )
-    size = np.clip(400 / len(values), 5, 14)
-    axes.scatter(
-        values, position + jitter, s=size, color=[colour], edgecolors="0.2", linewidths=0.5, zorder=3, clip_on=False
-    )
-
-
-def png(figure: Figure) -> bytes:
-    """Content of a PNG file of a figure."""
-    content = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(content, format="png", dpi=_DPI)
-    return content.getvalue()
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG file, complete or not at all."""
-    with atomic(path) as scratch:
-        scratch.write_bytes(png(figure))

@@ -1,4 +1,4 @@
-"""A table of text: Markdown for files and the screen, HTML by `samtailor.reporting.page`."""
+"""A table of text: Markdown for files, HTML by `samtailor.reporting.page`, drawn by `samtailor.reporting.terminal`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ class Table:
         header: Titles of the columns.
         rows: Cells, as many in each row as the header has.
         notes: What a reader must know to read it.
+        title: Heading, if any.
     """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    title: str = ""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -34,9 +36,13 @@ class Table:
         cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in (self.header, *self.rows)]
         widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(self.header))]
         rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+        title = [f"**{self.title}**", ""] if self.title else []
         lines = [_line(row, widths) for row in (cells[0], rule, *cells[1:])]
         notes = [line for note in self.notes for line in ("", note)]
-        return "\n".join([*lines, *notes]) + "\n"
+        return "\n".join([*title, *lines, *notes]) + "\n"
+
+    def __str__(self) -> str:
+        return self.to_markdown()
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

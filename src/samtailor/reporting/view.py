@@ -22,14 +22,14 @@ class Slices(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """The most telling slice of a case; for pictures, the picture, every n-th pixel if it is larger than any figure.
+    """The representative slice of a case; for pictures, the picture, every n-th pixel if it is larger than any figure.
 
     Attributes:
         image: In [0, 1], (C, H, W).
         prediction: Class indices, (H, W).
         truth: Class indices, (H, W); None if it is not known.
         aspect: Height of a pixel over its width.
-        number: Index of the slice.
+        index: Index of the slice.
         slices: Slices of the case.
     """
 
@@ -37,11 +37,11 @@ class View:
     prediction: NDArray[np.int16]
     truth: NDArray[np.int16] | None = None
     aspect: float = 1.0
-    number: int = 0
+    index: int = 0
     slices: int = 1
 
     @classmethod
-    def of(
+    def from_case(
         cls,
         image: Slices,
         prediction: NDArray[np.int16],
@@ -58,17 +58,17 @@ class View:
             truth: Class indices, (S, H, W); None if it is not known.
             spacing: Distance in mm of slices, rows, columns; None for pictures.
         """
-        number = 0
+        index = 0
         if len(prediction) > 1:
-            number = telling_slice(prediction if truth is None or not (truth > 0).any() else truth)
+            index = representative_slice(prediction if truth is None or not (truth > 0).any() else truth)
         step = -(-max(prediction.shape[1:]) // _LONGEST)
         sparse = np.s_[..., ::step, ::step]
         return cls(
-            image=np.ascontiguousarray(image[number][sparse]),
-            prediction=np.ascontiguousarray(prediction[number][sparse]),
-            truth=None if truth is None else np.ascontiguousarray(truth[number][sparse]),
+            image=np.ascontiguousarray(image[index][sparse]),
+            prediction=np.ascontiguousarray(prediction[index][sparse]),
+            truth=None if truth is None else np.ascontiguousarray(truth[index][sparse]),
             aspect=1.0 if spacing is None else spacing[1] / spacing[2],
-            number=number,
+            index=index,
             slices=len(prediction),
         )
 
@@ -79,7 +79,7 @@ class View:
             image=self.image,
             prediction=self.prediction,
             truth=np.empty(0, np.int16) if self.truth is None else self.truth,
-            place=np.array([self.aspect, self.number, self.slices]),
+            place=np.array([self.aspect, self.index, self.slices]),
         )
 
     @classmethod
@@ -91,7 +91,7 @@ class View:
             return cls(arrays["image"], arrays["prediction"], truth, aspect, int(number), int(slices))
 
 
-def telling_slice(label: NDArray[np.int16]) -> int:
+def representative_slice(label: NDArray[np.int16]) -> int:
     """Index of the slice with the most foreground classes and, of those, the most foreground pixels.
 
     Args:

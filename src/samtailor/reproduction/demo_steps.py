@@ -15,7 +15,7 @@ from samtailor.inference.predict import predict
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
 from samtailor.recipes.recipe import LoRA
-from samtailor.reporting.page import Picture, Section, write_report
+from samtailor.reporting.page import Page, Picture, Section
 from samtailor.reporting.provenance import machine_table, settings_table
 from samtailor.reporting.table import Table
 from samtailor.runs import Run
@@ -100,14 +100,14 @@ def run_demo(out: Path, miniature: bool) -> DemoResult:
     unseen = data / "imagesTs" / f"{scores.cases[-1].name}_0000.nii.gz"
     prediction = predict(run.directory, [unseen], out / "prediction", overlays=True).written[0]
     clock.stop("predicting one volume, from loading the segmenter to the overlay")
-    sections = [
+    sections = (
         _summary(settings, clock),
         _scores(scores, run),
         _prediction(unseen, prediction),
         _training(settings.training, run, len(scores.labels)),
         Section("Machine and versions", (machine_table(),)),
-    ]
-    write_report(out / "report.html", "SamTailor demo", NOTE, sections)
+    )
+    Page("SamTailor demo", NOTE, sections).write_html(out / "report.html")
     dsc = scores.summary("dsc").without_background.value
     return DemoResult(out / "report.html", dsc, len(scores.cases))
 
@@ -183,4 +183,4 @@ def _training(config: TrainConfig, run: Run, classes: int) -> Section:
 
 def _picture(path: Path, caption: str) -> Picture:
     """Picture of a PNG file."""
-    return Picture(path.read_bytes(), caption, caption)
+    return Picture(path.name, path.read_bytes(), caption, caption)

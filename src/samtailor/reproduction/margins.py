@@ -1,4 +1,4 @@
-"""Fitting against zero-shot: both on exactly the same pictures or slices, with the report's margin beside ours."""
+"""Fitting against zero-shot: both on exactly the same pictures or slices, with the report's margin next to ours."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import numpy as np
 from samtailor.reporting.page import Section
 from samtailor.reporting.table import Table
 from samtailor.reproduction.columns import UPPER_BOUND
-from samtailor.reproduction.published_vs_ours import BesideReport
+from samtailor.reproduction.published_vs_ours import PublishedVsOurs
 from samtailor.reproduction.results import RULE, ColumnResult, Number, published_average
 
 _MEANS = {True: "mean with background", False: "mean without background"}
 
 
-def margin_sections(beside: BesideReport) -> list[Section]:
+def margin_sections(versus: PublishedVsOurs) -> list[Section]:
     """One section for each zero-shot column; none if nothing was fitted."""
-    fits = [result for result in beside.results if not result.column.is_zero_shot]
-    oracles = [result for result in beside.results if result.column.is_zero_shot]
-    return [_section(beside, oracle, fits) for oracle in oracles] if fits else []
+    fits = [result for result in versus.results if not result.column.is_zero_shot]
+    oracles = [result for result in versus.results if result.column.is_zero_shot]
+    return [_section(versus, oracle, fits) for oracle in oracles] if fits else []
 
 
-def _section(beside: BesideReport, oracle: ColumnResult, fits: list[ColumnResult]) -> Section:
+def _section(versus: PublishedVsOurs, oracle: ColumnResult, fits: list[ColumnResult]) -> Section:
     """The margins of all fits over one zero-shot column; what they mean is for the reader to say."""
     same = [fit.on(oracle.column) for fit in fits]
     name = f"{oracle.column.title} ({oracle.base})"
@@ -29,15 +29,15 @@ def _section(beside: BesideReport, oracle: ColumnResult, fits: list[ColumnResult
     for fit in fits:
         header += [fit.column.title, f"{fit.column.title} minus {oracle.column.title}"]
     columns = [oracle, *same]
-    rows = [_row(beside.printed(label), [column.of_class(label) for column in columns]) for label in beside.names]
+    rows = [_row(versus.printed(label), [column.of_class(label) for column in columns]) for label in versus.names]
     for background, what in _MEANS.items():
         rows.append(_row(what, [column.average(background=background) for column in columns]))
     for background, what in _MEANS.items():
-        published = [Number(_published(beside, column, background)) for column in columns]
+        published = [Number(_published(versus, column, background)) for column in columns]
         rows.append(_row(f"the report: {what}", published))
     sentences = []
     for fit in same:
-        theirs = _published(beside, fit, True) - _published(beside, oracle, True)
+        theirs = _published(versus, fit, True) - _published(versus, oracle, True)
         report = "not in the report" if np.isnan(theirs) else f"in the report {theirs:+.4f}"
         ours = fit.average().minus(oracle.average().mean)
         sentences.append(
@@ -53,6 +53,6 @@ def _row(label: str, numbers: list[Number]) -> tuple[str, ...]:
     return (label, str(oracle), *(cell for fit in fits for cell in (str(fit), fit.minus(oracle.mean).signed())))
 
 
-def _published(beside: BesideReport, result: ColumnResult, background: bool) -> float:
+def _published(versus: PublishedVsOurs, result: ColumnResult, background: bool) -> float:
     """The report's mean of a column."""
-    return published_average(beside.published(result), background=background)
+    return published_average(versus.published(result), background=background)

@@ -1,4 +1,4 @@
-"""The fitted columns by the rules of their data set, beside what others publish by the same rules."""
+"""The fitted columns by the rules of their data set, next to what others publish by the same rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of an experiment: published numbers beside ours, margins, pictures, costs and settings."""
+"""The page of an experiment: published numbers next to ours, margins, pictures, costs and settings."""
 
 from __future__ import annotations
 
@@ -9,34 +9,33 @@ from pathlib import Path
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
-from samtailor.reporting.page import Section, write_report
+from samtailor.reporting.page import Page, Section
 from samtailor.reporting.provenance import machine_table, settings_table
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reproduction import pictures
 from samtailor.reproduction.cells import Fit, ZeroShot
 from samtailor.reproduction.columns import UPPER_BOUND
 from samtailor.reproduction.margins import margin_sections
-from samtailor.reproduction.markdown import write_markdown
 from samtailor.reproduction.own_protocol import ProtocolResult, field_table, protocol_table
 from samtailor.reproduction.plan import Plan
-from samtailor.reproduction.published_vs_ours import BesideReport
+from samtailor.reproduction.published_vs_ours import PublishedVsOurs
 from samtailor.reproduction.results import ColumnResult
 from samtailor.reproduction.scoring import MAIN, Evaluation
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Everything that was measured of a grid.
+    """Everything that was measured of a plan.
 
     Attributes:
-        grid: What was done.
+        plan: What was done.
         results: DSC of the columns by the rule of the comparison.
         protocol: The data set's own protocol.
         own: The fitted columns by it.
         shown: The columns as the pictures show them.
     """
 
-    grid: Plan
+    plan: Plan
     results: tuple[ColumnResult, ...]
     protocol: ProtocolName
     own: tuple[ProtocolResult, ...]
@@ -44,39 +43,38 @@ class Measured:
 
 
 def write_page(measured: Measured) -> Path:
-    """Write NAME.md, its pictures and NAME.html into the directory of the grid.
+    """Write NAME.md, its pictures and NAME.html into the directory of the plan.
 
     Returns:
         The Markdown file.
     """
-    grid = measured.grid
-    path = grid.out / f"{grid.experiment.name}.md"
-    sections = list(_sections(measured))
-    title, note = heading(grid), caution(measured)
-    write_markdown(path, title, note, sections)
-    write_report(path.with_suffix(".html"), title, note, sections)
+    plan = measured.plan
+    path = plan.out / f"{plan.experiment.name}.md"
+    page = Page(heading(plan), caution(measured), tuple(_sections(measured)))
+    page.write_markdown(path)
+    page.write_html(path.with_suffix(".html"))
     return path
 
 
-def heading(grid: Plan) -> str:
+def heading(plan: Plan) -> str:
     """Heading of the page; names base and data where they are not the report's."""
-    experiment = grid.experiment
-    others = [f"with {grid.base}"] if grid.base != experiment.base else []
-    others += [f"on {grid.source.title}"] if grid.source != experiment.own_data else []
+    experiment = plan.experiment
+    others = [f"with {plan.base}"] if plan.base != experiment.base else []
+    others += [f"on {plan.source.title}"] if plan.source != experiment.own_data else []
     how = f" {' '.join(others)} (the report: {experiment.base} on {experiment.own_data.title})" if others else ""
     return f"{experiment.report} of the report, measured again{how}: {experiment.title}"
 
 
 def caution(measured: Measured) -> str:
     """What must not be overlooked."""
-    grid = measured.grid
-    experiment = grid.experiment
+    plan = measured.plan
+    experiment = plan.experiment
     sentences = []
-    if grid.base != experiment.base:
-        sentences.append(f"Made with the base {grid.base}, the report's is {experiment.base}.")
-    if grid.source != experiment.own_data:
+    if plan.base != experiment.base:
+        sentences.append(f"Made with the base {plan.base}, the report's is {experiment.base}.")
+    if plan.source != experiment.own_data:
         sentences.append(
-            f"The data is {grid.source.title} and not {experiment.own_data.title}: classes are matched by name, other "
+            f"The data is {plan.source.title} and not {experiment.own_data.title}: classes are matched by name, other "
             "patients are scored."
         )
     bounds = [result for result in measured.results if result.column.is_zero_shot]
@@ -88,57 +86,57 @@ def caution(measured: Measured) -> str:
         )
     if any(not result.column.is_zero_shot for result in measured.results):
         sentences.append(
-            f"One seed ({grid.seeds[0]}): no deviation can be given."
-            if len(grid.seeds) == 1
-            else f"Mean ± standard deviation over the seeds {', '.join(map(str, grid.seeds))}."
+            f"One seed ({plan.seeds[0]}): no deviation can be given."
+            if len(plan.seeds) == 1
+            else f"Mean ± standard deviation over the seeds {', '.join(map(str, plan.seeds))}."
         )
-    sentences += [f"Without {column.title}: {reason}." for column, reason in grid.left_out.items()]
+    sentences += [f"Without {column.title}: {reason}." for column, reason in plan.left_out.items()]
     return " ".join(sentences)
 
 
 def _sections(measured: Measured) -> Iterator[Section]:
     """Parts of the page in order; a figure begins with its pictures, a table with its numbers."""
-    beside = BesideReport(measured.grid.experiment, measured.results)
+    versus = PublishedVsOurs(measured.plan.experiment, measured.results)
     rule = pictures.RULE.format(chooser=pictures.chooser(measured.shown).result.column.title)
-    rows = list(pictures.rows(measured.grid, measured.shown))
+    rows = list(pictures.rows(measured.plan, measured.shown))
     shown = Section("Pictures", (rule, *rows) if rows else (rule, "No case can be shown by this rule."))
     numbers = [
-        Section(f"DSC on split '{measured.grid.split}' of {measured.grid.source.title}", (beside.scores(),)),
-        Section("Ours minus published", (beside.differences(),)),
-        *margin_sections(beside),
+        Section(f"DSC on split '{measured.plan.split}' of {measured.plan.source.title}", (versus.scores(),)),
+        Section("Ours minus published", (versus.differences(),)),
+        *margin_sections(versus),
     ]
-    yield from (shown, *numbers) if measured.grid.experiment.is_figure else (*numbers, shown)
+    yield from (shown, *numbers) if measured.plan.experiment.is_figure else (*numbers, shown)
     if measured.own:
         yield _own_protocol(measured)
-    yield Section("What it took", (_costs(measured.grid), machine_table()))
-    yield _settings(measured.grid)
+    yield Section("What it took", (_costs(measured.plan), machine_table()))
+    yield _settings(measured.plan)
 
 
 def _own_protocol(measured: Measured) -> Section:
     """The fitted columns by the rules of the data set, and the published methods."""
     tables = [protocol_table(measured.protocol, measured.own)]
-    grid = measured.grid
-    if grid.experiment.field and measured.protocol == "irstd":
-        split = " / ".join(str(len(grid.dataset.splits.get(name, ()))) for name in ("train", "val", "test"))
-        tables.append(field_table(grid.experiment.field, measured.own, grid.base, f"{split}, {grid.split} scored"))
+    plan = measured.plan
+    if plan.experiment.field and measured.protocol == "irstd":
+        split = " / ".join(str(len(plan.dataset.splits.get(name, ()))) for name in ("train", "val", "test"))
+        tables.append(field_table(plan.experiment.field, measured.own, plan.base, f"{split}, {plan.split} scored"))
     where = ", ".join(
-        str(Evaluation(cell.run.directory, grid.split).directory(measured.protocol))
-        for cell in grid.all_cells()
+        str(Evaluation(cell.run.directory, plan.split).directory(measured.protocol))
+        for cell in plan.all_cells()
         if isinstance(cell, Fit)
     )
     name = "The data set's own protocol" if measured.protocol != MAIN else "By SamTailor's own protocol"
     return Section(f"{name}, '{measured.protocol}'", (*tables, f"Every score of every case: {where}."))
 
 
-def _costs(grid: Plan) -> Table:
+def _costs(plan: Plan) -> Table:
     """Parameters and wall time of each cell."""
     rows = []
-    for cell in grid.all_cells():
+    for cell in plan.all_cells():
         base = find_base(cell.config.base)
         name = f"{cell.column.title}, {base.name}, seed {cell.seed}"
         match cell:
             case Fit():
-                count = count_parameters(base, cell.config.recipe, len(grid.dataset.labels))
+                count = count_parameters(base, cell.config.recipe, len(plan.dataset.labels))
                 numbers = (f"{count.total:,}", f"{count.trainable:,}", str(len(cell.run.history())))
                 rows.append((name, *numbers, duration(cell.seconds)))
             case ZeroShot():
@@ -152,15 +150,15 @@ def _costs(grid: Plan) -> Table:
     return Table(("cell", "parameters", "trained", "epochs", "wall time"), tuple(rows), notes)
 
 
-def _settings(grid: Plan) -> Section:
+def _settings(plan: Plan) -> Section:
     """The schedule, and where the cells are."""
-    train = settings_table(grid.schedule.train, "setting of the trainings")
-    baseline = settings_table(grid.schedule.baseline, "setting of the zero-shot columns")
+    train = settings_table(plan.schedule.train, "setting of the trainings")
+    baseline = settings_table(plan.schedule.baseline, "setting of the zero-shot columns")
     text = (
-        f"Schedule: {grid.schedule.text}. What is not listed has its default; every cell holds all its settings in "
-        f"config.yaml.\nCells: {grid.out}"
+        f"Schedule: {plan.schedule.text}. What is not listed has its default; every cell holds all its settings in "
+        f"config.yaml.\nCells: {plan.out}"
     )
-    used = {cell.column.is_zero_shot for cell in grid.all_cells()}
+    used = {cell.column.is_zero_shot for cell in plan.all_cells()}
     tables = [
         table for table, is_zero_shot in ((train, False), (baseline, True)) if is_zero_shot in used and table.rows
     ]

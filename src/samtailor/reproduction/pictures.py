@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
-from samtailor.reporting.figures import Panel, overlay_row, png
+from samtailor.reporting.figures import png
+from samtailor.reporting.overlay import Panel, overlay_row
 from samtailor.reporting.page import Picture
-from samtailor.reporting.view import telling_slice
+from samtailor.reporting.view import representative_slice
 from samtailor.reproduction.columns import UPPER_BOUND
 from samtailor.reproduction.plan import Plan
 from samtailor.reproduction.results import ColumnResult, dice
@@ -62,23 +64,26 @@ def chooser(columns: Sequence[Shown]) -> Shown:
     return by_name.get("lora-4") or (fitted or list(columns))[0]
 
 
-def rows(grid: Plan, columns: Sequence[Shown]) -> Iterator[Picture]:
+def rows(plan: Plan, columns: Sequence[Shown]) -> Iterator[Picture]:
     """One picture for each chosen case.
 
     Args:
-        grid: The experiment.
+        plan: The experiment.
         columns: Scored columns, at least one.
     """
-    cache = SliceCache(grid.dataset.labels, grid.intensity, channels=len(grid.dataset.channels))
-    files = {file.name: file for file in grid.scored_cases if _all_have(file, columns)}
+    cache = SliceCache(plan.dataset.labels, plan.intensity, channels=len(plan.dataset.channels))
+    files = {file.name: file for file in plan.scored_cases if _all_have(file, columns)}
     decides = chooser(columns)
+    number = 0
     chosen = choose(decides.metrics, sorted(files), decides.result.column.title)
     for name, role in chosen.items():
         case = cache.load(files[name])
-        planes = [read_saved(shown.predictions, files[name], grid.dataset) for shown in columns]
-        picture = _row(grid, role, case, columns, planes)
-        if picture is not None:
-            yield picture
+        planes = [read_saved(shown.predictions, files[name], plan.dataset) for shown in columns]
+        drawn = _row(plan, role, case, columns, planes)
+        if drawn is not None:
+            number += 1
+            figure, caption = drawn
+            yield Picture(f"{plan.experiment.name}/{number}.png", png(figure), caption, caption)
 
 
 def choose(metrics: Mapping[str, Any], names: Sequence[str], whose: str) -> dict[str, str]:
@@ -104,16 +109,16 @@ def choose(metrics: Mapping[str, Any], names: Sequence[str], whose: str) -> dict
 
 
 def _row(
-    grid: Plan, role: str, case: CachedCase, columns: Sequence[Shown], planes: Sequence[NDArray[np.int16]]
-) -> Picture | None:
-    """The picture of one case; None if no slice was tried by every zero-shot column."""
+    plan: Plan, role: str, case: CachedCase, columns: Sequence[Shown], planes: Sequence[NDArray[np.int16]]
+) -> tuple[Figure, str] | None:
+    """Figure and caption of one case; None if no slice was tried by every zero-shot column."""
     assert case.label is not None
     tried = [plane.any(axis=(1, 2)) for shown, plane in zip(columns, planes, strict=True) if shown.is_upper_bound]
     is_volume = len(case.label) > 1
     candidates = np.flatnonzero(np.all(tried, axis=0)) if tried and is_volume else np.arange(len(case.label))
     if not len(candidates):
         return None
-    number = int(candidates[telling_slice(np.asarray(case.label[candidates]))])
+    number = int(candidates[representative_slice(np.asarray(case.label[candidates]))])
     panels = [Panel("image"), Panel("truth", np.asarray(case.label[number]))]
     panels += [Panel(shown.name, plane[number]) for shown, plane in zip(columns, planes, strict=True)]
     aspect = 1.0 if case.spacing is None else case.spacing[1] / case.spacing[2]
@@ -121,8 +126,7 @@ def _row(
     title = f"{role}: {where}"
     bounds = [shown.result.column.title for shown in columns if shown.is_upper_bound]
     caption = f"{title}. {' and '.join(bounds)}: {UPPER_BOUND}." if bounds else f"{title}."
-    figure = overlay_row(np.asarray(case.image[number]), panels, grid.dataset.labels, title, aspect)
-    return Picture(png(figure), caption, caption)
+    return overlay_row(np.asarray(case.image[number]), panels, plan.dataset.labels, title, aspect), caption
 
 
 def _all_have(file: CaseFiles, columns: Sequence[Shown]) -> bool:

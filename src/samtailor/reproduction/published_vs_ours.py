@@ -1,4 +1,4 @@
-"""Tables of an experiment: ours beside the published numbers, and the differences."""
+"""Tables of an experiment: ours next to the published numbers, and the differences."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from samtailor.reporting.table import UNDEFINED, Table, decimal
 from samtailor.reproduction.columns import UPPER_BOUND
 from samtailor.reproduction.definition import AVERAGE, Experiment
-from samtailor.reproduction.results import RULE, ColumnResult, published_average
+from samtailor.reproduction.results import RULE, ColumnResult, Number, published_average
 
 
 @dataclass(frozen=True)
-class BesideReport:
+class PublishedVsOurs:
     """What was measured, and what the report says.
 
     Attributes:
@@ -61,9 +61,10 @@ class BesideReport:
 
     def scores(self) -> Table:
         """One row per class: for each column the published number and ours."""
-        pairs = [(self.printed(name), self._class_cells(name)) for name in self.rows]
-        for label, names, background in self.means():
-            pairs.append((label, self._mean_cells(names, background)))
+        rows = [
+            (label, *(cell for published, ours in numbers for cell in (decimal(published), str(ours))))
+            for label, numbers in self._numbers(self.rows, self.results)
+        ]
         header = [
             heading
             for result in self.results
@@ -82,20 +83,15 @@ class BesideReport:
                 notes.append(
                     f"{result.column.title}: no case has {', '.join(unseen)}; its means are of the other classes."
                 )
-        return Table(("class", *header), tuple((label, *cells) for label, cells in pairs), tuple(notes))
+        return Table(("class", *header), tuple(rows), tuple(notes))
 
     def differences(self) -> Table:
         """One row per class: ours minus published, of the columns that the report has."""
         results = [result for result in self.results if self.published(result)]
-        rows = []
-        for name in self.shared:
-            cells = [result.of_class(name).minus(self.published(result)[name]).signed() for result in results]
-            rows.append((self.printed(name), *cells))
-        for label, names, background in self.means():
-            published = [published_average(self.published(result), names, background) for result in results]
-            ours = [result.average(names, background) for result in results]
-            cells = [number.minus(other).signed() for number, other in zip(ours, published, strict=True)]
-            rows.append((label, *cells))
+        rows = [
+            (label, *(ours.minus(published).signed() for published, ours in numbers))
+            for label, numbers in self._numbers(self.shared, results)
+        ]
         return Table(("class", *(self.title(result) for result in results)), tuple(rows))
 
     def means(self) -> list[tuple[str, Sequence[str] | None, bool]]:
@@ -115,19 +111,16 @@ class BesideReport:
         printed = self.experiment.printed.get(name)
         return f"{name} ('{printed}')" if printed and printed.lower() != name else name
 
-    def _class_cells(self, name: str) -> list[str]:
-        return [
-            cell
-            for result in self.results
-            for cell in (decimal(self.published(result).get(name, float("nan"))), str(result.of_class(name)))
+    def _numbers(
+        self, names: Sequence[str], results: Sequence[ColumnResult]
+    ) -> list[tuple[str, list[tuple[float, Number]]]]:
+        """Rows of classes and of the means: what is published and what is ours of each result."""
+        rows = [
+            (self.printed(name), [(self.published(r).get(name, float("nan")), r.of_class(name)) for r in results])
+            for name in names
         ]
-
-    def _mean_cells(self, names: Sequence[str] | None, background: bool) -> list[str]:
-        return [
-            cell
-            for result in self.results
-            for cell in (
-                decimal(published_average(self.published(result), names, background)),
-                str(result.average(names, background)),
-            )
-        ]
+        for label, counted, background in self.means():
+            published = [published_average(self.published(result), counted, background) for result in results]
+            ours = [result.average(counted, background) for result in results]
+            rows.append((label, list(zip(published, ours, strict=True))))
+        return rows

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.evaluation.overall import nan_mean
 from samtailor.reporting.table import UNDEFINED
 from samtailor.reproduction.cells import Cell
 from samtailor.reproduction.columns import Column
@@ -100,11 +101,7 @@ class ColumnResult:
     def averages(self, names: Sequence[str] | None = None, background: bool = True) -> NDArray[np.float64]:
         """Mean over classes of each seed, (N,)."""
         chosen = [k for k, name in enumerate(self.names) if (names is None or name in names) and (background or k > 0)]
-        values = self.dsc[:, chosen]
-        known = ~np.isnan(values)
-        with np.errstate(invalid="ignore"):  # no class counts
-            mean: NDArray[np.float64] = np.where(known, values, 0).sum(axis=1) / known.sum(axis=1)
-        return mean
+        return nan_mean(self.dsc[:, chosen])
 
 
 def present_dsc(metrics: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from samtailor.models.hub import upload
 from samtailor.models.segmenter_model import CONFIG_NAME, WEIGHTS_NAME, SegmenterModel
 from samtailor.models.zoo import find_base
 from samtailor.recipes.recipe import LoRA
-from samtailor.sharing.card import PICTURE_NAME, base_model, how_to_load, model_card, own_weights
+from samtailor.sharing.card import PICTURE_NAME, base_model, model_card, own_weights
 from samtailor.sharing.folder import CARD_NAME, whole_folder
 from samtailor.sharing.record import read_record
 
@@ -57,7 +57,7 @@ def save_pretrained(
             _describe_lora(model, scratch)
         if record and record.quality and record.quality.picture:
             shutil.copyfile(record.quality.picture, scratch / PICTURE_NAME)
-        card = model_card(model, name, record, how_to_load(model, name))
+        card = model_card(model, name, record)
         (scratch / CARD_NAME).write_text(card, encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ from samtailor.settings import takes
 from samtailor.training.settings import EstimateConfig
 
 if TYPE_CHECKING:
-    from samtailor.training.estimation import Estimate
+    from samtailor.training.estimate_report import Estimate
 
 
 @takes(EstimateConfig)

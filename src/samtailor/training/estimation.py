@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,12 @@ from samtailor.progress import report, tracked
 from samtailor.recipes.blocks import attention_blocks
 from samtailor.recipes.flat import flatten
 from samtailor.recipes.recipe import Adapter, HeadOnly, LoRA
+from samtailor.training.estimate_report import HEADROOM, Estimate, Option, Workload
 from samtailor.training.measure import Measurement, Trial, measure_apart
 from samtailor.training.memory import available_memory
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.samples import choose_slices, label_of
 from samtailor.training.settings import TrainConfig
-
-HEADROOM = 0.9
-"""Fraction of the free memory that a training may take: other programs come and go."""
 
 _CASES = 8  # of each split, of which slices are counted; the others are taken to be like them
 _SLICES = 8  # of which training samples are made for the measurement
@@ -38,98 +36,6 @@ _SHARE = 4  # alternatives adapt the last quarter of the blocks
 
 Measure = Callable[[Trial, int], Measurement | None]
 Variation = Callable[[TrainConfig], TrainConfig | None]
-
-
-@dataclass(frozen=True)
-class Workload:
-    """How much there is to compute; whole numbers are rounded where cases are counted in part.
-
-    Attributes:
-        training_cases: Cases to train on, and how many of them were counted.
-        validation_cases: Cases to validate on, and how many of them were counted.
-        samples: Training samples in an epoch.
-        training_windows: Windows of the training slices, of which `head-only` and `cache_frozen` keep something.
-        validation_windows: Windows of the validation cases.
-    """
-
-    training_cases: tuple[int, int]
-    validation_cases: tuple[int, int]
-    samples: int
-    training_windows: int
-    validation_windows: int
-
-
-@dataclass(frozen=True)
-class Option:
-    """One choice of settings.
-
-    Attributes:
-        flags: What it changes in the given settings, as flags; empty for these themselves.
-        measured: What a step took; None if memory did not suffice for one.
-        steps_per_epoch: Training steps in an epoch.
-        seconds: The whole training, validations and embeddings included; None if memory did not suffice.
-        disk: Bytes that image embeddings take on disk; None if memory did not suffice.
-        fits: Whether the training fits this machine.
-    """
-
-    flags: str
-    measured: Measurement | None
-    steps_per_epoch: int
-    seconds: float | None
-    disk: int | None
-    fits: bool
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a training takes on this machine.
-
-    Attributes:
-        data: The labelled folder.
-        base: Base model.
-        recipe: Recipe.
-        epochs: Passes over the training samples.
-        validations: Validations in the whole training.
-        workers: Processes that prepare samples; their own memory is not measured.
-        memory_free: Memory that was free before, in bytes.
-        disk_free: Bytes that are free where image embeddings are kept.
-        workload: How much there is to compute.
-        options: The given settings, then alternatives.
-    """
-
-    data: str
-    base: str
-    recipe: str
-    epochs: int
-    validations: int
-    workers: int
-    memory_free: int
-    disk_free: int
-    workload: Workload
-    options: tuple[Option, ...]
-
-    @property
-    def recommended(self) -> Option | None:
-        """The given settings if they fit, else the alternative that fits and changes least; None if none fits."""
-        return next((option for option in self.options if option.fits), None)
-
-    def advice(self) -> str:
-        """What to do, in one line."""
-        match self.recommended:
-            case None:
-                recipe = "" if self.recipe == "head-only" else "--recipe head-only, "
-                return (
-                    f"Nothing here fits: try {recipe}a smaller base (samtailor models), or a machine with more memory."
-                )
-            case Option(flags=""):
-                return "It fits: train with these settings."
-            case option:
-                return f"It does not fit as it is; it fits with: {option.flags}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dictionary of everything; bytes and seconds."""
-        best = self.recommended
-        return {**asdict(self), "recommended": best.flags if best else None, "advice": self.advice()}
 
 
 def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> Estimate:

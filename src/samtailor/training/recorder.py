@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from samtailor.distributed.world import world
-from samtailor.files import atomic
+from samtailor.reporting.curves import curves_figure
+from samtailor.reporting.figures import save_figure
 from samtailor.runs import Run
 from samtailor.training.task import SegmentationTask
 
@@ -85,7 +82,7 @@ class Recorder(lightning.Callback):
         if not world().is_first:
             return
         self.run.write_history(self.rows)
-        plot_curves(self.rows, self.run.curves_file)
+        save_figure(curves_figure(self.rows), self.run.curves_file, dpi=120)
 
 
 class VanishingClassWarning(lightning.Callback):
@@ -114,25 +111,3 @@ class VanishingClassWarning(lightning.Callback):
                 "crops around it with --sampling.field SMALLER and --sampling.rare 0.9, or a longer --optim.warmup",
                 stacklevel=2,
             )
-
-
-def plot_curves(rows: list[dict[str, float]], path: Path) -> None:
-    """Loss and DSC over the epochs, as a PNG."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    left.plot([r["epoch"] for r in rows], [r["loss"] for r in rows], color="tab:blue")
-    left.set(xlabel="epoch", ylabel="training loss", title="Loss")
-    validated = [r for r in rows if "dsc" in r]
-    classes = [name for name in (validated[0] if validated else {}) if name.startswith("dsc/")]
-    for name in classes[1:] if len(classes) <= 21 else []:
-        scores = [r.get(name, math.nan) for r in validated]
-        right.plot([r["epoch"] for r in validated], scores, lw=0.8, alpha=0.7, label=name.removeprefix("dsc/"))
-    right.plot([r["epoch"] for r in validated], [r["dsc"] for r in validated], color="black", lw=2, label="mean")
-    right.set(xlabel="epoch", ylabel="DSC", ylim=(0, 1), title="Validation, whole cases")
-    right.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    with atomic(path) as scratch:
-        figure.savefig(scratch, dpi=120)

@@ -18,11 +18,12 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset
 from samtailor.data.formats import mask_suffix, read_pixels, write_label
 from samtailor.errors import ConfigError, DataError
+from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.cases import grid_of
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.measure import measure_masks
 from samtailor.evaluation.predictions import write_results
-from samtailor.evaluation.scores import CaseScore, Scores
+from samtailor.evaluation.scores import Scores
 from samtailor.files import atomic
 from samtailor.labels import IGNORE
 from samtailor.metrics.protocols import ProtocolName
@@ -130,7 +131,7 @@ class BaselineWork:
         for index, result in zip(plan.slices, results, strict=True):
             label[index] = paint(result.choices, case.label.shape[1:])
         self._write_label(plan.file, label)
-        View.of(case.image, label, case.label, case.spacing).save(self._case_state(plan.file, "view.npz"))
+        View.from_case(case.image, label, case.label, case.spacing).save(self._case_state(plan.file, "view.npz"))
         score = self._measure(case, plan, results)
         save_score(score, file)
         return score

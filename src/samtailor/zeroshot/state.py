@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from samtailor.evaluation.scores import CaseScore
+from samtailor.evaluation.case_scores import CaseScore
 from samtailor.files import atomic
 from samtailor.metrics.overlap import Overlap
 from samtailor.metrics.targets import TargetCounts

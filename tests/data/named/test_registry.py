@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from samtailor.data.check_dataset import check_dataset
-from samtailor.data.check_report import render
 from samtailor.data.dataset import open_dataset
 from samtailor.data.named import NAMED, DatasetName, looking_like, with_classes
 from samtailor.data.phantom import make_phantom
 from samtailor.labels import LabelSpace
+from samtailor.reporting.terminal import to_text
 from tests import generate, generate_publishers
 
 FOLDERS = {
@@ -66,9 +64,8 @@ def test_an_ordinary_folder_looks_like_none(image_folder: Path, nnunet_folder: P
 def test_check_prints_name_page_terms_split_and_protocol(tmp_path: Path) -> None:
     report = check_dataset(generate_publishers.sirst_folder(tmp_path / "data"))
     assert report.to_json()["name"] == "sirst"
-    stream = io.StringIO()
-    Console(file=stream, width=160).print(render(report))
+    text = to_text(report.blocks(), width=160)
     for words in ("SIRST (sirst), as its publisher ships it", "github.com/YimianDai/sirst", "idx_427", "irstd"):
-        assert words in stream.getvalue()
+        assert words in text
     for what in ("published", "terms", "split", "protocol", "advice"):
-        assert f"\n{what} " in stream.getvalue()
+        assert f"\n{what} " in text

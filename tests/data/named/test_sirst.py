@@ -45,7 +45,7 @@ def test_a_mask_that_we_write_is_read_again(tmp_path: Path) -> None:
 def test_misc_111_is_left_out_by_name(tmp_path: Path) -> None:
     report = check_dataset(sirst_folder(tmp_path / "data"))
     assert report.errors == ()
-    assert "Misc_111" not in [row.name for row in report.table]
+    assert "Misc_111" not in [row.name for row in report.cases]
     (remark,) = [finding for finding in report.warnings if "Misc_111" in finding.file]
     assert (remark.expected, remark.found) == ("a mask of 40 x 44 pixels like the image", "38 x 44")
     assert "left out" in remark.fix

@@ -13,7 +13,7 @@ import samtailor
 from samtailor.cli import main
 from samtailor.evaluation.bootstrap import resample
 from samtailor.evaluation.comparison.compare import compare
-from samtailor.evaluation.comparison.page import pair_table, results_table, verdict
+from samtailor.evaluation.comparison.page import figures
 from samtailor.evaluation.comparison.paired import MEAN
 from samtailor.evaluation.predictions import write_tables
 from tests.evaluation.comparison.files import ORACLE, Values, write
@@ -33,7 +33,7 @@ def pair(tmp_path: Path, first: Values = FIRST, second: Values = SECOND) -> list
 def test_differences_intervals_and_tests_of_known_values(tmp_path: Path) -> None:
     comparison = compare(pair(tmp_path))
     mean, liver, spleen = comparison.pairs[0].tests
-    assert [test.what for test in comparison.tests] == [MEAN, "liver", "spleen"]
+    assert [test.name for test in comparison.tests] == [MEAN, "liver", "spleen"]
     assert liver.means == pytest.approx((LIVER.mean(), (LIVER + GAIN).mean()))
     assert liver.change.value == pytest.approx(GAIN.mean())
     assert mean.change.value == pytest.approx((GAIN.mean() + 0.1) / 2)
@@ -87,7 +87,7 @@ def test_a_class_that_counts_in_one_result_only_makes_no_pair_but_counts_in_the_
     assert (spleen.pairs, spleen.unpaired, spleen.change.value) == (1, 1, 0)
     assert spleen.change.interval is None
     assert mean.change.value == pytest.approx((0.4 - 0.8) / 2)
-    assert "spleen 1" in pair_table(comparison.pairs[0], comparison).to_markdown()
+    assert "spleen 1" in comparison.pair_table(comparison.pairs[0]).to_markdown()
 
 
 def test_a_class_without_pairs_is_not_tested_and_not_counted(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_class_without_pairs_is_not_tested_and_not_counted(tmp_path: Path) -> 
 def test_a_single_class_is_tested_once(tmp_path: Path) -> None:
     values = [{name: row[:1] for name, row in result.items()} for result in (FIRST, SECOND)]
     folders = [write(tmp_path / str(n), value, classes=("target",)) for n, value in enumerate(values)]
-    assert [test.what for test in compare(folders).tests] == ["target"]
+    assert [test.name for test in compare(folders).tests] == ["target"]
 
 
 def test_all_pairs_are_corrected_together(tmp_path: Path) -> None:
@@ -115,29 +115,29 @@ def test_all_pairs_are_corrected_together(tmp_path: Path) -> None:
 
 def test_three_cases_cannot_show_anything_and_the_page_says_so(tmp_path: Path) -> None:
     few = [dict(list(values.items())[:3]) for values in (FIRST, SECOND)]
-    text = verdict(compare(pair(tmp_path, *few)))
+    text = compare(pair(tmp_path, *few)).verdict()
     assert "With 3 paired cases no p value can be below 0.2500: nothing can be significant" in text
     assert "at least 6 cases, the 3 tests of this page 7" in text
 
 
 def test_too_many_tests_for_the_cases_are_told(tmp_path: Path) -> None:
     few = [dict(list(values.items())[:6]) for values in (FIRST, SECOND)]
-    assert "0.0938 after Holm's correction for 3 tests: nothing on this page" in verdict(compare(pair(tmp_path, *few)))
+    assert "0.0938 after Holm's correction for 3 tests: nothing on this page" in compare(pair(tmp_path, *few)).verdict()
 
 
 def test_what_is_significant_is_counted_and_marked(tmp_path: Path) -> None:
     comparison = compare(pair(tmp_path))
-    assert verdict(comparison).startswith("3 of 3 differences are significant at 0.05 after Holm's correction.")
-    assert pair_table(comparison.pairs[0], comparison).rows[0][-1] == "0.0234 *"
+    assert comparison.verdict().startswith("3 of 3 differences are significant at 0.05 after Holm's correction.")
+    assert comparison.pair_table(comparison.pairs[0]).rows[0][-1] == "0.0234 *"
 
 
 def test_upper_bounds_are_told_everywhere(tmp_path: Path) -> None:
     folders = [*pair(tmp_path), write(tmp_path / "oracle", FIRST, upper_bound=ORACLE)]
     comparison = compare(folders, out=tmp_path / "out")
     said = f"oracle: {ORACLE}"
-    assert said in results_table(comparison).to_markdown()
-    assert said in pair_table(comparison.pairs[1], comparison).to_markdown()
-    assert said not in pair_table(comparison.pairs[0], comparison).to_markdown()
+    assert said in comparison.results_table().to_markdown()
+    assert said in comparison.pair_table(comparison.pairs[1]).to_markdown()
+    assert said not in comparison.pair_table(comparison.pairs[0]).to_markdown()
     for name in ("compare.md", "compare.html"):
         assert (tmp_path / "out" / name).read_text().count(said) == 3
     content = json.loads((tmp_path / "out" / "compare.json").read_text())
@@ -145,10 +145,8 @@ def test_upper_bounds_are_told_everywhere(tmp_path: Path) -> None:
 
 
 def test_figures_name_upper_bounds_and_join_pairs(tmp_path: Path) -> None:
-    from samtailor.evaluation.comparison.figures import case_figure, class_figure
-
     comparison = compare([*pair(tmp_path), write(tmp_path / "oracle", FIRST, upper_bound=ORACLE)])
-    cases, classes = case_figure(comparison), class_figure(comparison)
+    cases, classes = figures(comparison)
     for figure in (cases, classes):
         assert ORACLE in figure.get_suptitle().replace("\n", " ")
     assert [label.get_text() for label in cases.axes[0].get_yticklabels()][2] == "oracle †  (n = 8)"
@@ -189,6 +187,7 @@ def test_the_command_prints_the_tables(tmp_path: Path, capsys: pytest.CaptureFix
     text = capsys.readouterr().out
     assert "after against before" in text
     assert "3 of 3 differences are significant" in text
+    assert repr(compare(folders)) == "<Comparison of first, second by dsc on 8 cases>"
 
 
 def test_the_command_refuses_before_it_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,10 @@ from itertools import combinations
 from pathlib import Path
 
 from samtailor.errors import ConfigError
+from samtailor.evaluation.comparison.comparison import Comparison
 from samtailor.evaluation.comparison.page import write_page
-from samtailor.evaluation.comparison.paired import Comparison, PairedDifference, compare_pair, correct, left_out
-from samtailor.evaluation.comparison.results import align, read_results
+from samtailor.evaluation.comparison.paired import PairedDifference, compare_pair, correct
+from samtailor.evaluation.comparison.results import align, left_out, read_results
 
 
 def compare(

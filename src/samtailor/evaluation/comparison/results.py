@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.errors import ConfigError, DataError
+from samtailor.evaluation.overall import nan_mean
 
 _FILE = "metrics.json"
 _VOXELS = "truth_voxels"
@@ -45,10 +46,7 @@ class ScoredResult:
 
     def case_means(self) -> NDArray[np.float64]:
         """Mean of each case over the classes that count, (N,); NaN where none does."""
-        known = ~np.isnan(self.values)
-        with np.errstate(invalid="ignore"):  # 0 / 0: no class counts
-            means: NDArray[np.float64] = np.where(known, self.values, 0).sum(axis=1) / known.sum(axis=1)
-        return means
+        return nan_mean(self.values)
 
     def take(self, cases: Sequence[str], classes: Sequence[str]) -> ScoredResult:
         """The same scores of some cases and classes, in a given order."""
@@ -206,6 +204,13 @@ def align(results: Sequence[ScoredResult], common: bool) -> list[ScoredResult]:
                 "score both against the same label files"
             )
     return aligned
+
+
+def left_out(found: Sequence[ScoredResult], shared: ScoredResult) -> tuple[str, ...]:
+    """Cases and classes of some results that are not compared, in words."""
+    cases = dict.fromkeys(name for result in found for name in result.cases if name not in shared.cases)
+    classes = dict.fromkeys(name for result in found for name in result.classes if name not in shared.classes)
+    return tuple(f"{what}: {', '.join(names)}" for what, names in (("cases", cases), ("classes", classes)) if names)
 
 
 def _shared(what: str, found: dict[Path, tuple[str, ...]], common: bool) -> list[str]:

@@ -1,0 +1,201 @@
+"""An estimate of a training: what it takes here, and how that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from samtailor.reporting.table import UNDEFINED, Table
+from samtailor.reporting.terminal import Block, Level, Message, to_text
+from samtailor.training.measure import WARM_UP, Measurement
+
+HEADROOM = 0.9
+"""Fraction of the free memory that a training may take: other programs come and go."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How much there is to compute; whole numbers are rounded where cases are counted in part.
+
+    Attributes:
+        training_cases: Cases to train on, and how many of them were counted.
+        validation_cases: Cases to validate on, and how many of them were counted.
+        samples: Training samples in an epoch.
+        training_windows: Windows of the training slices, of which `head-only` and `cache_frozen` keep something.
+        validation_windows: Windows of the validation cases.
+    """
+
+    training_cases: tuple[int, int]
+    validation_cases: tuple[int, int]
+    samples: int
+    training_windows: int
+    validation_windows: int
+
+
+@dataclass(frozen=True)
+class Option:
+    """One choice of settings.
+
+    Attributes:
+        flags: What it changes in the given settings, as flags; empty for these themselves.
+        measured: What a step took; None if memory did not suffice for one.
+        steps_per_epoch: Training steps in an epoch.
+        seconds: The whole training, validations and embeddings included; None if memory did not suffice.
+        disk: Bytes that image embeddings take on disk; None if memory did not suffice.
+        fits: Whether the training fits this machine.
+    """
+
+    flags: str
+    measured: Measurement | None
+    steps_per_epoch: int
+    seconds: float | None
+    disk: int | None
+    fits: bool
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training takes on this machine.
+
+    Attributes:
+        data: The labelled folder.
+        base: Base model.
+        recipe: Recipe.
+        epochs: Passes over the training samples.
+        validations: Validations in the whole training.
+        workers: Processes that prepare samples; their own memory is not measured.
+        memory_free: Memory that was free before, in bytes.
+        disk_free: Bytes that are free where image embeddings are kept.
+        workload: How much there is to compute.
+        options: The given settings, then alternatives.
+    """
+
+    data: str
+    base: str
+    recipe: str
+    epochs: int
+    validations: int
+    workers: int
+    memory_free: int
+    disk_free: int
+    workload: Workload
+    options: tuple[Option, ...]
+
+    @property
+    def recommended(self) -> Option | None:
+        """The given settings if they fit, else the alternative that fits and changes least; None if none fits."""
+        return next((option for option in self.options if option.fits), None)
+
+    def advice(self) -> str:
+        """What to do, in one line."""
+        match self.recommended:
+            case None:
+                recipe = "" if self.recipe == "head-only" else "--recipe head-only, "
+                return (
+                    f"Nothing here fits: try {recipe}a smaller base (samtailor models), or a machine with more memory."
+                )
+            case Option(flags=""):
+                return "It fits: train with these settings."
+            case option:
+                return f"It does not fit as it is; it fits with: {option.flags}"
+
+    def __str__(self) -> str:
+        return to_text(self.blocks())
+
+    def blocks(self) -> list[Block]:
+        """Table of the settings, what was measured, and the advice."""
+        best = self.recommended
+        level: Level = "error" if best is None else "warning" if best.flags else "good"
+        return [self._table(), self._facts(), *self._remarks(), Message(level, self.advice())]
+
+    def _table(self) -> Table:
+        """Memory and time of each option; flags stand one below the other."""
+        on_gpu = any(option.measured and option.measured.gpu_memory is not None for option in self.options)
+        rows = []
+        for option in self.options:
+            measured = option.measured
+            cells = {"memory": "too much", "GPU memory": UNDEFINED, "per step": UNDEFINED, "whole training": UNDEFINED}
+            if measured is not None and option.seconds is not None:
+                cells |= {"memory": in_bytes(measured.memory), "per step": in_time(measured.step_seconds)}
+                cells["whole training"] = in_time(option.seconds)
+                if measured.gpu_memory is not None:
+                    cells["GPU memory"] = in_bytes(measured.gpu_memory)
+            if not on_gpu:
+                del cells["GPU memory"]
+            flags = option.flags.replace(" --", "\n--") or "as given"
+            rows.append((flags, *cells.values(), "yes" if option.fits else "no"))
+        epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+        title = f"{self.base}, {self.recipe}, {epochs} of {self.data}"
+        return Table(("settings", *cells, "fits"), tuple(rows), title=title)
+
+    def _facts(self) -> dict[str, str]:
+        """What the numbers are made of."""
+        given, work, measured = self.options[0], self.workload, self._measured
+        free = f"{in_bytes(self.memory_free)} of memory"
+        if measured and measured[0].gpu_free is not None:
+            free += f", {in_bytes(measured[0].gpu_free)} on the GPU"
+        facts = {"free": f"{free}; a training may take {HEADROOM:.0%} of it"}
+        if given.measured is not None:
+            weights, optimiser = in_bytes(given.measured.weights), in_bytes(given.measured.optimiser)
+            facts["of the memory"] = f"{weights} are weights, {optimiser} gradients and the optimiser's state"
+        steps = f"{given.steps_per_epoch} steps with {work.samples} samples"
+        facts["each epoch"] = f"{steps} of {_counted(work.training_cases)}"
+        windows = f"{self.validations} with {work.validation_windows} windows"
+        facts["validations"] = f"{windows} of {_counted(work.validation_cases)}"
+        if given.measured is not None and given.disk:
+            embedded = work.training_windows + work.validation_windows
+            facts["embeddings"] = (
+                f"{embedded} computed once, in {in_time(embedded * given.measured.embedding_seconds)}; "
+                f"{in_bytes(given.disk)} on disk, where {in_bytes(self.disk_free)} are free"
+            )
+        return facts
+
+    def _remarks(self) -> Iterator[str]:
+        """How it was measured, and what was not."""
+        if measured := self._measured:
+            fewest, most = (choose(found.steps for found in measured) for choose in (min, max))
+            steps = f"{most}" if fewest == most else f"{fewest} to {most}"
+            yield (
+                f"An estimate from {steps} measured steps after {WARM_UP} to warm up, each row in a process of its "
+                f"own, on {measured[0].device}. Other programs make it slower; the seed makes no difference. Cutting "
+                "the cases into slices, once, comes on top."
+            )
+        if self.workers:
+            yield f"The memory of the {self.workers} processes that prepare samples comes on top."
+
+    @property
+    def _measured(self) -> list[Measurement]:
+        """What was measured of the options that memory sufficed for."""
+        return [option.measured for option in self.options if option.measured is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionary of everything; bytes and seconds."""
+        best = self.recommended
+        return {**asdict(self), "recommended": best.flags if best else None, "advice": self.advice()}
+
+
+def _counted(cases: tuple[int, int]) -> str:
+    """Number of cases, and in how many of them was counted."""
+    total, counted = cases
+    text = f"{total} case{'s' if total > 1 else ''}"
+    return text if counted == total else f"{text} ({counted} of them counted)"
+
+
+def in_bytes(size: float) -> str:
+    """Bytes in words: 830 MiB, 2.5 GiB."""
+    if size < 2**30:
+        return f"{size / 2**20:.0f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"
+    return f"{size / 2**30:.1f} GiB"
+
+
+def in_time(seconds: float) -> str:
+    """Seconds in words: 45 ms, 2.1 s, 14 min, 3 h 05 min."""
+    minutes = round(seconds / 60)
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02} min"
