@@ -11,7 +11,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
-from samtailor.evaluation.score_settings import ScoreConfig
 
 from benchmarks.line import Place, Prepared, Side
 from samtailor.data.check_dataset import check_dataset
@@ -69,17 +68,10 @@ def score(
             copied(masks, "case_{}.nii.gz", index, lambda seed: np.roll(organs(size, seed), (2, 1, 1), (0, 1, 2)))
         classes = place.folder / "dataset.json"
         write_classes(classes, count)
-        config = ScoreConfig(
-            str(masks),
-            str(labels),
-            protocol="samtailor",
-            classes=str(classes),
-            out=str(place.folder / "scores"),
-            workers=None if side == "ours" else 1,
-        )
+        workers, out = None if side == "ours" else 1, place.folder / "scores"
         if side == "peer" and find_spec("surface_distance"):
             return Prepared(lambda: with_surface_distance(masks, labels))
-        return Prepared(lambda: score_masks(config))
+        return Prepared(lambda: score_masks(masks, labels, "samtailor", out, classes=classes, workers=workers))
 
     return prepare
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from samtailor.evaluation.score import score as score
     from samtailor.inference.predict import predict as predict
     from samtailor.inference.refine import Prompt as Prompt
-    from samtailor.models.listing import models as models
+    from samtailor.models.listing import list_models as list_models
     from samtailor.models.zoo import load_base as load_base
     from samtailor.recipes.recipe import Adapter as Adapter
     from samtailor.recipes.recipe import Full as Full
@@ -45,46 +45,47 @@ if TYPE_CHECKING:
     from samtailor.zeroshot.generator import masks_everything as masks_everything
 
 VERBS = {
-    "check": "data.check",
-    "estimate": "training.estimate",
-    "train": "training.train",
-    "resume": "training.train",
-    "evaluate": "evaluation.evaluate",
-    "compare": "evaluation.comparison.compare",
-    "baseline": "zeroshot.baseline",
-    "score": "evaluation.score",
-    "predict": "inference.predict",
-    "models": "models.listing",
-    "share": "sharing.share",
-    "reproduce": "reproduction.reproduce",
-    "demo": "reproduction.demo",
+    "check": "data.check.check",
+    "estimate": "training.estimate.estimate",
+    "train": "training.train.train",
+    "resume": "training.train.resume",
+    "evaluate": "evaluation.evaluate.evaluate",
+    "compare": "evaluation.comparison.compare.compare",
+    "baseline": "zeroshot.baseline.baseline",
+    "score": "evaluation.score.score",
+    "predict": "inference.predict.predict",
+    "models": "models.listing.list_models",
+    "share": "sharing.share.share",
+    "reproduce": "reproduction.reproduce.reproduce",
+    "demo": "reproduction.demo.demo",
 }
-"""Modules of the functions that are verbs of the command line as well, in the order of its help."""
+"""The functions that are verbs of the command line as well, by the verb, in the order of its help."""
 
-_OTHERS = {
-    "load": "segmenter",
-    "load_base": "models.zoo",
-    "masks_everything": "zeroshot.generator",
-    "Adapter": "recipes.recipe",
-    "Full": "recipes.recipe",
-    "HeadOnly": "recipes.recipe",
-    "LoRA": "recipes.recipe",
-    "Prompt": "inference.refine",
-    "Recipe": "recipes.recipe",
-    "SamTailorError": "errors",
-    "Segmenter": "segmenter",
-}
+_OTHERS = (
+    "segmenter.Segmenter",
+    "segmenter.load",
+    "models.zoo.load_base",
+    "zeroshot.generator.masks_everything",
+    "inference.refine.Prompt",
+    "recipes.recipe.LoRA",
+    "recipes.recipe.Adapter",
+    "recipes.recipe.HeadOnly",
+    "recipes.recipe.Full",
+    "recipes.recipe.Recipe",
+    "errors.SamTailorError",
+)
+
+_MODULES = {name: module for module, _, name in (path.rpartition(".") for path in (*VERBS.values(), *_OTHERS))}
 
 __version__ = VERSION
-__all__ = [*VERBS, *_OTHERS]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its module."""
-    module = VERBS.get(name) or _OTHERS.get(name)
-    if module is None:
+    if name not in _MODULES:
         raise AttributeError(f"module 'samtailor' has no attribute '{name}'")
-    value = getattr(import_module(f"samtailor.{module}"), name)
+    value = getattr(import_module(f"samtailor.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

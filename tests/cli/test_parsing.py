@@ -26,10 +26,13 @@ def parsed(name: str, *arguments: str) -> Call:
 def required(name: str) -> list[str]:
     """The shortest command line of a verb: every setting without default."""
     words = ["table3" if word == "what" else word for word in parser_of(name).words]
-    return [
-        *words,
-        *(["--out", "out"] if any(s.name == "out" and s.is_required for s in parser_of(name).settings) else []),
-    ]
+    is_out_required = any(s.name == "out" and s.is_required for s in parser_of(name).settings)
+    return [*words, *(["--out", "out"] if is_out_required else [])]
+
+
+def function_of(name: str) -> Any:
+    """The public function that a verb is."""
+    return getattr(samtailor, samtailor.VERBS[name].rpartition(".")[2])
 
 
 @pytest.mark.parametrize("name", samtailor.VERBS)
@@ -37,13 +40,10 @@ class TestEveryVerb:
     def test_help_explains_every_parameter_of_the_function(self, name: str) -> None:
         verb = parser_of(name)
         text = verb.parser().format_help()
-        for parameter in inspect.signature(getattr(samtailor, name)).parameters.values():
+        for parameter in inspect.signature(function_of(name)).parameters.values():
             kind = next(s.kind for s in verb.settings if s.name == parameter.name)
-            names = (
-                [f"--{parameter.name}.{f.name}" for f in fields(kind)]
-                if is_dataclass(kind)
-                else [f"--{parameter.name}"]
-            )
+            dotted = [f"--{parameter.name}.{f.name}" for f in fields(kind)] if is_dataclass(kind) else []
+            names = dotted or [f"--{parameter.name}"]
             assert all((n in text) or parameter.name.upper() in text for n in names)
         assert all(action.help for action in verb.parser()._actions)
         assert " | null" not in text
@@ -51,7 +51,7 @@ class TestEveryVerb:
 
     def test_a_command_line_without_flags_is_a_call_without_settings(self, name: str) -> None:
         call = parsed(name, *required(name))
-        signature = inspect.signature(getattr(samtailor, name))
+        signature = inspect.signature(function_of(name))
         given = {n: v for n, v in call.settings.items() if signature.parameters[n].default is inspect.Parameter.empty}
         left = {n: v for n, v in call.settings.items() if n not in given}
         assert signature.bind(**call.settings)
@@ -64,7 +64,7 @@ class TestEveryVerb:
     def test_the_command_line_has_no_setting_of_its_own(self, name: str) -> None:
         verb = parser_of(name)
         flags = {action.dest.split(".")[0] for action in verb.parser()._actions} - set(OF_THE_COMMAND_LINE)
-        parameters = set(inspect.signature(getattr(samtailor, name)).parameters)
+        parameters = set(inspect.signature(function_of(name)).parameters)
         assert flags - set(RECIPE_SETTINGS) == parameters - {"recipe"}
         assert ("recipe" in flags) == ("recipe" in parameters)
 
@@ -79,7 +79,7 @@ class TestEveryVerb:
         assert parsed(name, "--config", str(tmp_path / "c.yaml")).settings == parsed(name, *required(name)).settings
 
     def test_the_function_documents_what_the_help_says(self, name: str) -> None:
-        documentation = inspect.getdoc(getattr(samtailor, name)) or ""
+        documentation = inspect.getdoc(function_of(name)) or ""
         for setting in parser_of(name).settings:
             assert f"{setting.name}: " in documentation
             assert setting.help

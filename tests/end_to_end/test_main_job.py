@@ -20,7 +20,7 @@ from samtailor.models.zoo import Base
 from samtailor.training.recorder import Recorder
 from tests.generate import image_folder as make_image_folder
 
-TINY = ("--base", "tiny-sam", "--rank", "2", "--epochs", "1", "--sampling.image_size", "32", "--batch_size", "8")
+TINY = ("--base", "tiny-sam", "--epochs", "1", "--sampling.image_size", "32", "--batch_size", "8")
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from samtailor.evaluation.predictions import PredictedCase, representative_cases, score_and_write
+from samtailor.evaluation.tables import to_markdown
 from tests.evaluation.examples import FIRST, LABELS, SECOND, case, scores, volume
 
 FILES = [
@@ -34,7 +35,7 @@ def predicted(count: int) -> Iterator[PredictedCase]:
 def test_tables_and_figures_are_written_and_nothing_else(tmp_path: Path) -> None:
     found = score_and_write(predicted(5), LABELS, "nnunet", tmp_path / "out", resamples=100)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
-    assert (tmp_path / "out" / "metrics.md").read_text() == str(found)
+    assert (tmp_path / "out" / "metrics.md").read_text() == to_markdown(found)
     assert (tmp_path / "out" / "metrics.csv").read_text() == found.to_csv()
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == json.loads(json.dumps(found.to_json()))
     for name in FILES:

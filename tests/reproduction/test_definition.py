@@ -10,8 +10,7 @@ from typing import get_args
 
 import pytest
 
-from samtailor.cli import VERBS, parser_of
-from samtailor.cli.parsing import parse
+from samtailor.cli import parser_of
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError
 from samtailor.reproduction.cells import Fit
@@ -64,7 +63,7 @@ def test_the_schedules_for_two_cores_are_those_of_the_finished_runs(what: str, c
     data = DATA[what](tmp_path / "data")
     recipe = "--recipe adapter" if column == "adapter" else f"--recipe lora --rank {column[-1]}"
     arguments = [str(data), "--out", "elsewhere", *shlex.split(f"{FLAGS[what]} {recipe}")]
-    trained = parse(parser_of("train", VERBS["train"]), TrainConfig, arguments)
+    trained = TrainConfig(**parser_of("train").parse(arguments).settings)
     out = str(tmp_path / "out")
     grid = lay_out(ReproduceConfig(what, str(data), "lite-medsam", columns=[column], out=out))  # type: ignore[arg-type]
     (cell,) = grid.all_cells()

@@ -42,7 +42,9 @@ def config(place: Path, base: Base, columns: list[str], **settings: object) -> R
 @pytest.fixture(scope="module")
 def page(place: Path, tiny_base: Base) -> Path:
     """The page of a small table 5: zero-shot, and LoRA with two seeds."""
-    return reproduce(config(place, tiny_base, ["sam", "lora-4"], seeds=[0, 1]))
+    page = reproduce(**vars(config(place, tiny_base, ["sam", "lora-4"], seeds=[0, 1]))).page
+    assert page is not None
+    return page
 
 
 def times(folder: Path, pattern: str) -> dict[Path, int]:
@@ -94,7 +96,7 @@ def test_nothing_is_done_twice(page: Path, place: Path, tiny_base: Base) -> None
     kinds = ("*.ckpt", "metrics.json", "slices.csv", "tile_*.png", "weights.safetensors")
     before = {kind: times(place / "out", kind) for kind in kinds}
     assert all(before.values())
-    reproduce(config(place, tiny_base, ["sam", "lora-4"], seeds=[0, 1]))
+    reproduce(**vars(config(place, tiny_base, ["sam", "lora-4"], seeds=[0, 1])))
     assert {kind: times(place / "out", kind) for kind in kinds} == before
 
 
@@ -136,7 +138,7 @@ def test_another_training_in_the_place_of_a_cell_is_refused(page: Path, place: P
         settings=str(other),
     )
     with pytest.raises(ConfigError, match=r"lora-4/seed-0: expected a training.*epochs: expected 2, found 1"):
-        reproduce(wrong)
+        reproduce(**vars(wrong))
 
 
 def test_other_zero_shot_settings_are_refused(page: Path, place: Path, tiny_base: Base) -> None:
@@ -157,15 +159,15 @@ def test_other_zero_shot_settings_are_refused(page: Path, place: Path, tiny_base
 
 def test_other_data_is_refused_before_anything_is_written(place: Path, tiny_base: Base, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected SIRST and its classes for table6, found gid5"):
-        reproduce(config(place, tiny_base, ["sam"], what="table6", out=str(tmp_path / "out")))
+        reproduce(**vars(config(place, tiny_base, ["sam"], what="table6", out=str(tmp_path / "out"))))
     assert not (tmp_path / "out").exists()
 
 
 def test_finished_trains_nothing(page: Path, place: Path, tiny_base: Base, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a finished cell, found none"):
-        reproduce(config(place, tiny_base, ["lora-4"], finished=True, out=str(tmp_path / "none")))
+        reproduce(**vars(config(place, tiny_base, ["lora-4"], finished=True, out=str(tmp_path / "none"))))
     assert not (tmp_path / "none").exists()
-    text = reproduce(config(place, tiny_base, ["lora-4", "adapter"], finished=True)).read_text()
+    text = reproduce(**vars(config(place, tiny_base, ["lora-4", "adapter"], finished=True))).page.read_text()
     assert "Without SAM Adapter: not finished (seed 0)" in text
     assert "One seed (0)" in text
     assert not (place / "out" / "adapter").exists()
@@ -173,7 +175,7 @@ def test_finished_trains_nothing(page: Path, place: Path, tiny_base: Base, tmp_p
 
 def test_a_figure_of_other_data_says_so(place: Path, tiny_base: Base) -> None:
     settings = {"what": "figure5", "data": str(place / "btcv"), "out": str(place / "btcv-out")}
-    text = reproduce(config(place, tiny_base, ["sam", "lora-4"], **settings)).read_text()
+    text = reproduce(**vars(config(place, tiny_base, ["sam", "lora-4"], **settings))).page.read_text()
     assert text.startswith(
         "# Figure 5 of the report, measured again with tiny-sam on BTCV (the report: sam-vit-b on FLARE22)"
     )

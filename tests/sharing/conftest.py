@@ -11,6 +11,7 @@ from huggingface_hub import constants
 
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.models.zoo import Base
+from samtailor.recipes.recipe import LoRA
 from samtailor.training.settings import OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import train
 from tests import generate
@@ -26,14 +27,14 @@ def evaluated_run(tiny_base: Base, tmp_path_factory: pytest.TempPathFactory) -> 
         data=str(data),
         out=str(root / "run"),
         base=tiny_base.name,
-        rank=2,
+        recipe=LoRA(rank=2),
         epochs=1,
         batch_size=4,
         sampling=SamplingConfig(image_size=32),
         optim=OptimConfig(lr=1e-3),
         device="cpu",
     )
-    run = train(config).directory
+    run = train(**vars(config)).directory
     evaluate(run, data, "test", device="cpu")
     return run
 

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from samtailor.cli import VERBS, main, parser_of
-from samtailor.cli.parsing import parse
+from samtailor.cli import main, parser_of
 from samtailor.data.cache import SliceCache
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError, DataError
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import RecipeName
+from samtailor.recipes.recipe import RecipeName, recipe_from_json
 from samtailor.training import measure as measuring
 from samtailor.training.estimate_report import Estimate, in_bytes, in_time
-from samtailor.training.estimation import estimate, flags_of
+from samtailor.training.estimation import estimate_training, flags_of
 from samtailor.training.fit import Cases, new_segmenter, prepare
 from samtailor.training.measure import Measurement, Trial, measure
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.settings import AugmentConfig, OptimConfig, SamplingConfig, TrainConfig
 from tests import generate
+from tests.training.configs import changed
 
 Rule = Callable[[TrainConfig], bool]
 
@@ -39,7 +39,7 @@ def config_of(data: Path, recipe: RecipeName = "lora", image_size: int = 64) -> 
         data=str(data),
         out="never-written",
         base="tiny-sam",
-        recipe=recipe,
+        recipe=recipe_from_json({"name": recipe}),
         epochs=4,
         sampling=SamplingConfig(image_size=image_size),
         device="cpu",
@@ -49,12 +49,12 @@ def config_of(data: Path, recipe: RecipeName = "lora", image_size: int = 64) -> 
 def measured_here(config: TrainConfig, scratch: Path) -> Estimate:
     """Estimate in this process, which knows the tiny base."""
     count = iter(range(100))
-    return estimate(config, measure=lambda job, limit: measure(job, scratch / str(next(count))))
+    return estimate_training(config, measure=lambda job, limit: measure(job, scratch / str(next(count))))
 
 
 def test_what_frozen_blocks_give_is_measured_and_counted(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     still = AugmentConfig(affine=0, intensity=0)
-    config = replace(config_of(nnunet_folder), last_blocks=1, cache_frozen=True, augment=still)
+    config = changed(config_of(nnunet_folder), last_blocks=1, cache_frozen=True, augment=still)
     given = measured_here(config, tmp_path).options[0]
     assert given.measured is not None
     # TinyViT before its last block: 16 channels at a quarter of the image side, in half precision.
@@ -71,7 +71,7 @@ def by_rule(config: TrainConfig, suffices: Rule) -> Estimate:
         found = Measurement("a rule", 2**20, 2**10, 2**10, None, None, 3, step_seconds=2.0, window_seconds=0.5)
         return found if suffices(job.config) else None
 
-    return estimate(config, measure=by)
+    return estimate_training(config, measure=by)
 
 
 @pytest.mark.parametrize("recipe", ["lora", "adapter", "head-only", "full"])
@@ -96,7 +96,7 @@ def test_every_recipe_is_measured(recipe: RecipeName, tiny_base: Base, nnunet_fo
 
 
 def test_slices_with_neighbours_are_measured_in_groups(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
-    config = replace(config_of(nnunet_folder, "adapter", 32), depth=True, batch_size=1, prompt_fraction=0.5)
+    config = changed(config_of(nnunet_folder, "adapter", 32), depth=True, batch_size=1, prompt_fraction=0.5)
     assert measured_here(config, tmp_path).options[0].fits
 
 
@@ -137,7 +137,7 @@ def test_windows_of_large_pictures_are_measured_in_a_corner(tiny_base: Base, tmp
         jobs.append(job)
         return measure(job, tmp_path / str(len(jobs)))
 
-    found = estimate(config, measure=look)
+    found = estimate_training(config, measure=look)
     assert jobs[0].train.image.shape[2:] == jobs[0].validation.image.shape[2:] == (32, 32)
     assert jobs[0].largest == (1, 160, 200)
     assert found.workload.validation_windows > 100
@@ -180,7 +180,7 @@ def test_more_than_the_free_memory_does_not_fit(tiny_base: Base, nnunet_folder: 
     fitting = replace(on_gpu, gpu_memory=80)
     config = config_of(nnunet_folder)
     for found, fits in ((huge, False), (on_gpu, False), (fitting, True)):
-        estimated = estimate(config, measure=lambda job, limit, found=found: found)  # type: ignore[misc]
+        estimated = estimate_training(config, measure=lambda job, limit, found=found: found)  # type: ignore[misc]
         assert [option.fits for option in estimated.options[:6]] == [fits] * 6
     assert "GPU memory" in str(estimated)
 
@@ -188,23 +188,18 @@ def test_more_than_the_free_memory_does_not_fit(tiny_base: Base, nnunet_folder: 
 def test_the_flags_are_those_of_train(tiny_base: Base, nnunet_folder: Path) -> None:
     seen: list[TrainConfig] = []
     by_rule(config_of(nnunet_folder), lambda c: bool(seen.append(c)))
-    parser = parser_of("train", VERBS["train"])
-    for changed in seen:
-        flags = flags_of(seen[0], changed).split()
-        config = parse(parser, TrainConfig, [str(nnunet_folder), "--out", "run", *flags])
-        for name in ("batch_size", "checkpointing", "last_blocks"):
-            assert getattr(config, name) == getattr(changed, name)
-        assert config.optim.accumulate == changed.optim.accumulate
+    for option in seen:
+        flags = flags_of(seen[0], option).split()
+        config = TrainConfig(**parser_of("train").parse([str(nnunet_folder), "--out", "run", *flags]).settings)
+        for name in ("batch_size", "checkpointing", "recipe"):
+            assert getattr(config, name) == getattr(option, name)
+        assert config.optim.accumulate == option.optim.accumulate
 
 
-def test_estimate_stands_where_train_stood(tiny_base: Base, tmp_path: Path) -> None:
+def test_estimate_stands_where_train_stood(tiny_base: Base) -> None:
     flags = ["data", "--out", "run", "--recipe", "adapter", "--optim.lr", "0.1", "--checkpointing"]
-    configs = [parse(parser_of(name, VERBS[name]), VERBS[name].settings, flags) for name in ("train", "estimate")]
-    assert configs[1].training() == configs[0].training()
-    file = tmp_path / "config.yaml"
-    file.write_text("data: theirs\nout: run\nrank: 8\n")
-    config = parse(parser_of("estimate", VERBS["estimate"]), VERBS["estimate"].settings, ["--config", str(file)])
-    assert (config.data, config.rank) == ("theirs", 8)
+    train, estimate = (parser_of(name).parse(flags).settings for name in ("train", "estimate"))
+    assert train == estimate
 
 
 @pytest.mark.parametrize(

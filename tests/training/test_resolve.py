@@ -10,9 +10,10 @@ import pytest
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
-from samtailor.recipes.recipe import RecipeName
+from samtailor.recipes.recipe import LoRA, RecipeName
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import LossConfig, OptimConfig, SamplingConfig, TrainConfig
+from tests.training.configs import changed
 
 CONFIG = TrainConfig(data="data", out="out")
 
@@ -52,8 +53,8 @@ def test_volumes_are_never_flipped_unasked(volumes: Dataset, pictures: Dataset) 
 
 @pytest.mark.parametrize(("recipe", "lr"), [("lora", 1e-3), ("adapter", 1e-3), ("head-only", 3e-4), ("full", 1e-4)])
 def test_each_recipe_has_its_own_learning_rate_unless_set(recipe: RecipeName, lr: float, volumes: Dataset) -> None:
-    assert resolve(replace(CONFIG, recipe=recipe), volumes).optim.lr == lr
-    assert resolve(replace(CONFIG, recipe=recipe, optim=OptimConfig(lr=5e-5)), volumes).optim.lr == 5e-5
+    assert resolve(changed(CONFIG, recipe=recipe), volumes).optim.lr == lr
+    assert resolve(changed(CONFIG, recipe=recipe, optim=OptimConfig(lr=5e-5)), volumes).optim.lr == 5e-5
 
 
 def test_the_image_size_is_the_base_s_own_unless_set(volumes: Dataset) -> None:
@@ -65,7 +66,7 @@ def test_the_image_size_is_the_base_s_own_unless_set(volumes: Dataset) -> None:
     [
         (replace(CONFIG, sampling=SamplingConfig(image_size=130)), "multiple of 4"),
         (replace(CONFIG, sampling=SamplingConfig(field=2)), "field: expected at least 8, found 2"),
-        (replace(CONFIG, rank=0), "rank: expected at least 1, found 0"),
+        (replace(CONFIG, recipe=LoRA(rank=0)), "rank: expected at least 1, found 0"),
         (replace(CONFIG, loss=LossConfig(class_weights=[1, 2])), "one weight for each of the 3 classes"),
         (replace(CONFIG, intensity=IntensityConfig("range", (9, 1))), "expected low < high"),
         (replace(CONFIG, intensity=IntensityConfig("window", (40, 0))), "expected a width above 0"),

@@ -25,12 +25,13 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.models.pretrained import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import RecipeName
+from samtailor.recipes.recipe import RecipeName, recipe_from_json
 from samtailor.runs import Run
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import resume, train
 from tests import generate
+from tests.training.configs import changed
 
 
 def config_of(data: Path, out: Path, recipe: RecipeName = "lora", epochs: int = 2) -> TrainConfig:
@@ -38,7 +39,7 @@ def config_of(data: Path, out: Path, recipe: RecipeName = "lora", epochs: int = 
         data=str(data),
         out=str(out),
         base="tiny-sam",
-        recipe=recipe,
+        recipe=recipe_from_json({"name": recipe}),
         epochs=epochs,
         batch_size=4,
         sampling=SamplingConfig(image_size=32),
@@ -57,7 +58,7 @@ def rows_of(run: Run) -> list[dict[str, str]]:
 def test_a_run_leaves_what_a_user_needs(
     recipe: RecipeName, tiny_base: Base, nnunet_folder: Path, tmp_path: Path
 ) -> None:
-    run = train(config_of(nnunet_folder, tmp_path / "run", recipe, epochs=1))
+    run = train(**vars(config_of(nnunet_folder, tmp_path / "run", recipe, epochs=1)))
     names = {p.relative_to(run.directory).as_posix() for p in run.directory.rglob("*") if p.is_file()}
     assert {
         "config.yaml",
@@ -79,21 +80,21 @@ def test_a_run_leaves_what_a_user_needs(
 
 
 def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
-    run = train(config_of(nnunet_folder, tmp_path / "run", epochs=1))
+    run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=1)))
     checkpoint = torch.load(run.last_checkpoint, weights_only=True)
     assert checkpoint["state_dict"].keys() == load_model(run.directory).trained_state().keys()
 
 
 def test_the_same_command_twice_gives_the_same_numbers(tiny_base: Base, image_folder: Path, tmp_path: Path) -> None:
-    first, second = (train(config_of(image_folder, tmp_path / name)) for name in ("a", "b"))
+    first, second = (train(**vars(config_of(image_folder, tmp_path / name))) for name in ("a", "b"))
     assert rows_of(first) == rows_of(second)
 
 
 def test_the_resolved_config_repeats_the_run(tiny_base: Base, image_folder: Path, tmp_path: Path) -> None:
-    first = train(config_of(image_folder, tmp_path / "a", epochs=1))
+    first = train(**vars(config_of(image_folder, tmp_path / "a", epochs=1)))
     content = yaml.safe_load(first.config_file.read_text())
     assert content["intensity"] == {"kind": "range", "values": [0.0, 255.0]}
-    second = train(**{**vars(TrainConfig.from_plain(first.read_config())), "out": str(tmp_path / "b")})
+    second = train(**{**vars(TrainConfig.from_plain(first.read_config(), "run")), "out": str(tmp_path / "b")})
     assert rows_of(first) == rows_of(second)
 
 
@@ -103,10 +104,10 @@ def test_the_loss_is_taken_at_the_resolution_that_is_asked_for(
     def loss(resolution: Literal["low", "full"]) -> str:
         config = config_of(nnunet_folder, tmp_path / resolution, epochs=1)
         sampling = SamplingConfig(image_size=64)
-        changed = dataclasses.replace(
+        altered = dataclasses.replace(
             config, base=any_base.name, sampling=sampling, loss=LossConfig(resolution=resolution)
         )
-        return rows_of(train(changed))[0]["loss"]
+        return rows_of(train(**vars(altered)))[0]["loss"]
 
     logits_are_full = any_base.stride == 4
     assert (loss("low") == loss("full")) == logits_are_full
@@ -119,7 +120,7 @@ def test_configs_of_older_versions_are_read(tiny_base: Base, nnunet_folder: Path
     content = yaml.safe_load(run.config_file.read_text())
     del content["loss"]["resolution"]
     run.config_file.write_text(yaml.safe_dump(content))
-    assert TrainConfig.from_plain(run.read_config()) == config
+    assert TrainConfig.from_plain(run.read_config(), "run") == config
 
 
 @pytest.mark.parametrize("recipe", ["lora", "adapter"])
@@ -146,8 +147,11 @@ def test_frozen_blocks_kept_on_disk_give_the_training_without_them(
     [
         ("--last_blocks 1", "found random changes (affine 0.5, intensity 0.15); turn them off"),
         ("--recipe head-only", "expected the recipe lora, or adapter without depth, with some --last_blocks"),
-        ("", "last_blocks None"),
-        ("--last_blocks 1 --recipe adapter --depth", "found the recipe adapter, last_blocks 1, depth"),
+        ("", "found LoRA(rank=4, dora=False, rslora=False, last_blocks=None)"),
+        (
+            "--last_blocks 1 --recipe adapter --depth",
+            "found Adapter(reduction=4, scale=0.5, depth=True",
+        ),
     ],
 )
 def test_what_changes_from_epoch_to_epoch_is_not_cached(
@@ -163,17 +167,17 @@ def test_there_must_be_frozen_blocks_to_cache(nnunet_folder: Path, tmp_path: Pat
     still = AugmentConfig(affine=0, intensity=0)
     config = dataclasses.replace(config_of(nnunet_folder, tmp_path / "run"), base=any_base.name, augment=still)
     sampling = SamplingConfig(image_size=64)
-    config = dataclasses.replace(config, sampling=sampling, last_blocks=99, cache_frozen=True, epochs=1)
+    config = changed(config, sampling=sampling, last_blocks=99, cache_frozen=True, epochs=1)
     if any_base.family == "tiny-vit":  # its first stage has no attention that could be adapted
-        train(config)
+        train(**vars(config))
     else:
         with pytest.raises(ConfigError, match=r"last_blocks: expected fewer than all \d+ blocks"):
-            train(config)
+            train(**vars(config))
         assert not (tmp_path / "run").exists()
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
-    whole = train(config_of(nnunet_folder, tmp_path / "whole", epochs=3))
+    whole = train(**vars(config_of(nnunet_folder, tmp_path / "whole", epochs=3)))
     part = tmp_path / "part"
     process = start_training(config_of(nnunet_folder, part, epochs=3), fetch(tiny_base.weights()))
     wait_for(part / "checkpoints" / "last.ckpt", process)
@@ -191,7 +195,9 @@ def start_training(config: TrainConfig, weights: Path) -> subprocess.Popen[bytes
 import time
 from pathlib import Path
 from samtailor.models.zoo import BASES
+from samtailor.recipes.recipe import *
 from samtailor.training.settings import *
+from samtailor.data.intensity_settings import *
 from samtailor.training.recorder import Recorder
 from samtailor.training.train import train
 from tests.tiny_base import tiny_base
@@ -204,7 +210,7 @@ def slowly(self, trainer, task):
     begin(self, trainer, task)
 
 Recorder.on_train_epoch_start = slowly
-train({config!r})
+train(**vars({config!r}))
 """
     root = Path(__file__).parents[2]
     return subprocess.Popen([sys.executable, "-c", program], cwd=root, env=os.environ.copy())
@@ -223,13 +229,13 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 def test_a_run_killed_before_its_first_checkpoint_can_be_resumed(
     tiny_base: Base, nnunet_folder: Path, tmp_path: Path
 ) -> None:
-    whole = train(config_of(nnunet_folder, tmp_path / "whole", epochs=1))
+    whole = train(**vars(config_of(nnunet_folder, tmp_path / "whole", epochs=1)))
     shutil.copytree(whole.directory, tmp_path / "part", ignore=lambda *_: ["checkpoints", "segmenter", "metrics.csv"])
     assert rows_of(resume(tmp_path / "part")) == rows_of(whole)
 
 
 def test_resume_refuses_other_data(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
-    run = train(config_of(nnunet_folder, tmp_path / "run", epochs=1))
+    run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=1)))
     _, ids = generate.volume((32, 24, 6), seed=99)
     generate.write_volume(nnunet_folder / "labelsTr" / "case_0.nii.gz", ids)
     with pytest.raises(DataError, match=r"expected the data the run .* began with"):
@@ -245,7 +251,7 @@ def test_a_directory_with_files_is_not_overwritten(tiny_base: Base, nnunet_folde
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious").write_text("thesis")
     with pytest.raises(ConfigError, match=r"expected a new or empty directory.*--resume"):
-        train(config_of(nnunet_folder, tmp_path / "run"))
+        train(**vars(config_of(nnunet_folder, tmp_path / "run")))
 
 
 @pytest.mark.parametrize(
@@ -262,7 +268,7 @@ def test_a_bad_setting_is_refused_before_anything_is_written(
 ) -> None:
     config = TrainConfig(**{**vars(config_of(nnunet_folder, tmp_path / "run")), **change})  # type: ignore[arg-type]
     with pytest.raises(samtailor.SamTailorError, match=message):
-        train(config)
+        train(**vars(config))
     assert not (tmp_path / "run").exists()
 
 
@@ -300,7 +306,7 @@ def test_every_base_is_fitted_and_loaded_by_every_recipe(
 ) -> None:
     config = config_of(nnunet_folder, tmp_path / "run", epochs=1)
     sampling = dataclasses.replace(config.sampling, image_size=64)
-    run = train(dataclasses.replace(config, base=any_base.name, sampling=sampling, **settings))
+    run = train(**vars(changed(config, base=any_base.name, sampling=sampling, **settings)))
     assert np.isfinite(float(rows_of(run)[0]["loss"]))
     segmenter = samtailor.load(run.directory)
     case = next(iter(sorted((nnunet_folder / "imagesTr").iterdir())))
@@ -312,7 +318,7 @@ def test_every_base_is_fitted_and_loaded_by_every_recipe(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"depth": True}, "depth: expected the recipe adapter and volumes"),
+        ({"depth": True}, "depth: expected with the recipe adapter, found it with lora"),
         ({"recipe": "adapter", "last_blocks": 0}, "last_blocks: expected at least 1, found 0"),
         ({"prompt_fraction": 1.5}, "prompt_fraction: expected a fraction"),
     ],
@@ -321,5 +327,5 @@ def test_settings_that_do_not_go_together_are_refused(
     settings: dict[str, Any], message: str, tiny_base: Base, nnunet_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        train(dataclasses.replace(config_of(nnunet_folder, tmp_path / "run"), **settings))
+        train(**vars(changed(config_of(nnunet_folder, tmp_path / "run"), **settings)))
     assert not (tmp_path / "run").exists()

@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser_of(name: str) -> VerbParser:
     """Parser of a verb."""
-    module = import_module(f"samtailor.{samtailor.VERBS[name]}")
-    return VerbParser(name, getattr(module, name), name in SHARED)
+    module, _, function = samtailor.VERBS[name].rpartition(".")
+    return VerbParser(name, getattr(import_module(f"samtailor.{module}"), function), name in SHARED)
 
 
 def _run(name: str, arguments: list[str]) -> int:

@@ -148,7 +148,7 @@ class VerbParser:
             _add_flag(usual, Setting("devices", int, 1, text))
         rare.add_argument("--json", action="store_true", help="Print the result as JSON.")
         text = "YAML file with any of the settings; the command line comes before it."
-        rare.add_argument("--config", action="config", help=text)
+        parser.add_argument("--config", action="config", help=text)
         return parser
 
 
@@ -188,8 +188,8 @@ def _add_flag(group: Any, setting: Setting) -> None:
     if setting.default is False:
         group.add_argument(f"--{setting.name}", action=ActionYesNo, default=False, help=setting.help)
     elif many:  # --names A B, where jsonargparse alone would want --names '[A, B]'
-        default = list(setting.default) if setting.default else setting.default
-        group.add_argument(f"--{setting.name}", nargs="+", type=many, default=default, help=setting.help)
+        several = None if setting.default is None else list(setting.default)
+        group.add_argument(f"--{setting.name}", nargs="+", type=many, default=several, help=setting.help)
     else:
         default = SUPPRESS if setting.default is _MUST else setting.default
         group.add_argument(f"--{setting.name}", type=setting.kind, default=default, help=setting.help)

@@ -37,7 +37,7 @@ def show(result: Any, as_json: bool) -> None:
     """Print what a verb returns.
 
     Args:
-        result: Any value; its `str` is what people read.
+        result: Any value; its `str` is what people read, and its `complaint`, if any, goes to the error stream.
         as_json: Print plain values instead: what its `to_json` gives, or its fields.
     """
     if not as_json:
@@ -45,6 +45,8 @@ def show(result: Any, as_json: bool) -> None:
             terminal.show(result.blocks())
         else:
             print(result)
+        if complaint := getattr(result, "complaint", ""):
+            print(complaint, file=sys.stderr)
         return
     plain = result.to_json() if hasattr(result, "to_json") else result
     print(json.dumps(plain, indent=1, default=_plain))

@@ -92,8 +92,7 @@ def score_and_write(
             scored.append(scorer.submit(_score_one, case, labels, protocol, views[-1]))
         results = tuple(score.result() for score in scored)
         scores = Scores(labels, protocol, results, resamples, seed, upper_bound, source or {}, ignore_background)
-        write_results(scores, out, lambda index: View.load(views[index]))
-    return scores
+        return write_results(scores, out, lambda index: View.load(views[index]))
 
 
 def without_background(case: PredictedCase) -> PredictedCase:
@@ -107,13 +106,16 @@ def _score_one(case: PredictedCase, labels: LabelSpace, protocol: ProtocolName, 
     return case.measure(labels, protocol)
 
 
-def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | None = None) -> None:
+def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | None = None) -> Scores:
     """Write tables and figures.
 
     Args:
         scores: What they show.
         out: Folder.
         view_of: Gives the picture of a case by its index; without, no overlays are drawn.
+
+    Returns:
+        The scores, which know the folder.
     """
     write_tables(scores, out)
     main = scores.metrics[0]
@@ -130,6 +132,7 @@ def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | No
         save_figure(confusion_figure(scores.confusion, scores.labels, title), out / "confusion.png")
     title = with_bound("", scores)
     save_figure(box_plot(scores.per_case(main), scores.labels, METRIC_NAMES[main], title), out / "boxplot.png")
+    return replace(scores, folder=out)
 
 
 def with_bound(title: str, scores: Scores) -> str:

@@ -17,10 +17,10 @@ def score(
     predictions: AnyPath,
     labels: AnyPath,
     protocol: ProtocolName | None = None,
+    out: AnyPath | None = None,
     split: Split | None = None,
     fold: Rare[int] = 0,
     classes: AnyPath | None = None,
-    out: AnyPath | None = None,
     ignore_background: Rare[bool] = False,
     workers: Rare[int | None] = None,
     bootstrap: Rare[int] = 1000,
@@ -34,10 +34,10 @@ def score(
         predictions: Folder of masks (NIfTI, PNG, TIFF), each named after its case.
         labels: Folder of label files of the same names, or a labelled data set.
         protocol: Which scores are computed, and by which rules; by default the data set's own, or else 'samtailor'.
+        out: Where tables and figures are written; the folder 'scores' in that of the predictions by default.
         split: Cases of a data set to score; all of them by default.
         fold: Entry of splits_final.json (nnU-Net layout).
         classes: dataset.json with the classes, if neither the labels' folder nor the masks say what they are.
-        out: Where tables and figures are written; the folder 'scores' in that of the predictions by default.
         ignore_background: Pixels of the first class count nowhere (remote-sensing only), for data whose background
             means 'not labelled'.
         workers: Cases read and measured at once; by default as many as the machine has cores and memory for.
@@ -73,5 +73,4 @@ def score(
     scores = Scores(space, rules, tuple(cases), bootstrap, seed, source=source, ignore_background=ignore_background)
     files = {case.name: case for case in truth.cases if case.images}
     draw = (lambda index: view_of(pairs[index], files[pairs[index].name], space)) if files else None
-    write_results(scores, Path(out) if out else Path(predictions) / "scores", draw)
-    return scores
+    return write_results(scores, Path(out) if out else Path(predictions) / "scores", draw)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from samtailor.evaluation import metrics_json, tables
@@ -13,11 +14,17 @@ from samtailor.evaluation.case_scores import CaseScores
 class Scores(CaseScores):
     """Everything that is known about the quality of a set of predictions; printed, it is the tables of all cases.
 
-    Attributes and statistics are those of `CaseScores`.
+    Statistics and the other attributes are those of `CaseScores`.
+
+    Attributes:
+        folder: Where tables and figures were written, if they were.
     """
 
+    folder: Path | None = field(default=None, compare=False)
+
     def __str__(self) -> str:
-        return tables.to_markdown(self)
+        where = f"\ntables and figures   {self.folder}" if self.folder else ""
+        return f"{tables.to_markdown(self).rstrip()}\n{where}"
 
     def __repr__(self) -> str:
         return f"<Scores of {len(self.cases)} cases and {len(self.labels)} classes by protocol '{self.protocol}'>"

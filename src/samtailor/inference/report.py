@@ -40,9 +40,12 @@ class PredictReport:
         """1 if some images could not be segmented."""
         return 1 if self.failures else 0
 
+    @property
+    def complaint(self) -> str:
+        """What failed and why; empty if nothing did."""
+        lines = [f"  {one.file}: {one.reason}" for one in self.failures]
+        return "\n".join([f"{len(lines)} failed:", *lines]) if lines else ""
+
     def __str__(self) -> str:
         there = f", {len(self.skipped)} were there" if self.skipped else ""
-        lines = [f"{len(self.written)} written to {self.out}{there}"]
-        if self.failures:
-            lines += [f"{len(self.failures)} failed:", *(f"  {one.file}: {one.reason}" for one in self.failures)]
-        return "\n".join(lines)
+        return f"{len(self.written)} written to {self.out}{there}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from samtailor.models.zoo import Base
 
 
-def models(recipe: Recipe | None = None, classes: int = 14) -> Table:
+def list_models(recipe: Recipe | None = None, classes: int = 14) -> Table:
     """List the base models, with the parameters that a recipe adds to each.
 
     Args:

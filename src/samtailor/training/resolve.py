@@ -43,7 +43,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         ("batch_size", config.batch_size, 1),
         ("optim.accumulate", config.optim.accumulate, 1),
         ("rank", recipe.get("rank", 1), 1),
-        ("last_blocks", recipe.get("last_blocks") or 1, 1),
+        ("last_blocks", 1 if recipe.get("last_blocks") is None else recipe["last_blocks"], 1),
         ("validate_every", config.validate_every, 1),
         ("sampling.field", config.sampling.field if isinstance(config.sampling.field, int) else 8, 8),
     ):

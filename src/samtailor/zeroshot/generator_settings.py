@@ -14,7 +14,7 @@ BOX_FITTED = frozenset({"medsam-vit-b", "lite-medsam"})
 three further masks say nothing, and SAM's thresholds would drop everything."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GeneratorSettings:
     """How masks are generated without a prompt; names and defaults are those of SAM's and SAM 2's own generators.
 

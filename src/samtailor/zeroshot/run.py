@@ -92,8 +92,7 @@ class BaselineWork:
         )
         with atomic(self.out / "slices.csv") as scratch:
             scratch.write_text(self._slice_table(plans, scores), encoding="utf-8")
-        write_results(scores, self.out, lambda index: View.load(self._case_state(plans[index].file, "view.npz")))
-        return scores
+        return write_results(scores, self.out, lambda index: View.load(self._case_state(plans[index].file, "view.npz")))
 
     def _which(self, total: int) -> str:
         """Which slices were computed, in words."""

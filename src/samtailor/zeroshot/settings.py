@@ -13,7 +13,7 @@ from samtailor.zeroshot.generator_settings import GeneratorSettings
 Kind = Literal["everything", "box", "point", "points"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class BaselineConfig(GeneratorSettings):
     """Score what a base model finds without fitting; every score is an upper bound, since it uses the ground truth.
 

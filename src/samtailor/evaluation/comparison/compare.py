@@ -3,43 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from samtailor.errors import ConfigError
-from samtailor.evaluation.comparison.comparison import Comparison
-from samtailor.evaluation.comparison.page import write_page
-from samtailor.evaluation.comparison.paired import PairedDifference, compare_pair, correct
-from samtailor.evaluation.comparison.results import align, left_out, read_results
+from samtailor.settings import AnyPath, Rare, Split
+
+if TYPE_CHECKING:
+    from samtailor.evaluation.comparison.comparison import Comparison
 
 
 def compare(
-    results: Sequence[str | Path],
+    results: Sequence[AnyPath],
     metric: str = "dsc",
-    split: str = "test",
-    out: Path | None = None,
+    split: Split = "test",
+    out: AnyPath | None = None,
     names: Sequence[str] | None = None,
     all_pairs: bool = False,
     common: bool = False,
-    bootstrap: int = 1000,
-    seed: int = 0,
+    bootstrap: Rare[int] = 1000,
+    seed: Rare[int] = 0,
 ) -> Comparison:
-    """Compare results on the same cases, and write a page about it.
+    """Compare results on the same cases: paired differences, bootstrap intervals, Wilcoxon tests.
 
     Args:
         results: metrics.json files, folders that hold one, or runs; the first one is the reference.
-        metric: Score to compare, as it is called in the files.
+        metric: Score to compare, as it is called in the metrics.json files.
         split: Split whose scores are taken from runs.
-        out: Where compare.md, compare.html, compare.json and the figures are written; nowhere if None.
-        names: Names of the results; those of their folders if None.
-        all_pairs: Compare each with every other one, instead of each with the first.
-        common: Compare on the cases and classes that all have, where they differ.
+        out: Directory of a page with figures and numbers; none is written by default.
+        names: Names of the results, in their order; by default those of their folders.
+        all_pairs: Compare every result with every other one, instead of each with the first.
+        common: Compare on the cases and classes that all results have, where they differ.
         bootstrap: Resamples of the 95 % intervals.
         seed: Seed of the resamples.
+
+    Returns:
+        What the tests say.
 
     Raises:
         SamTailorError: If the results cannot be compared.
     """
+    from samtailor.evaluation.comparison.comparison import Comparison
+    from samtailor.evaluation.comparison.page import write_page
+    from samtailor.evaluation.comparison.paired import PairedDifference, compare_pair, correct
+    from samtailor.evaluation.comparison.results import align, left_out, read_results
+
     if bootstrap < 1:
         raise ConfigError(f"bootstrap: expected at least one resample, found {bootstrap}; 1000 is usual")
     found = read_results([Path(result) for result in results], metric, split, names)
@@ -50,5 +60,6 @@ def compare(
     )
     comparison = Comparison(metric, tuple(aligned), pairs, left_out(found, aligned[0]), bootstrap, seed)
     if out is not None:
-        write_page(comparison, out)
+        write_page(comparison, Path(out))
+        comparison = replace(comparison, folder=Path(out))
     return comparison

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class Comparison:
         left_out: Cases and classes that not all results have, in words.
         resamples: Bootstrap resamples of the intervals.
         seed: Seed of the bootstrap.
+        folder: Where the page was written, if it was.
     """
 
     metric: str
@@ -48,10 +50,12 @@ class Comparison:
     left_out: tuple[str, ...]
     resamples: int
     seed: int
+    folder: Path | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         pairs = [f"{pair.heading}\n\n{self.pair_table(pair)}" for pair in self.pairs]
-        return "\n".join([*pairs, self.verdict()])
+        where = [f"page   {self.folder / 'compare.html'}"] if self.folder else []
+        return "\n".join([*pairs, self.verdict(), *where])
 
     def __repr__(self) -> str:
         names = ", ".join(result.name for result in self.results)
