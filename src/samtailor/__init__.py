@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from samtailor.inference.refine import Prompt as Prompt
     from samtailor.models.listing import models as models
     from samtailor.models.zoo import load_base as load_base
-    from samtailor.recipes.recipe import Adapter as Adapter
-    from samtailor.recipes.recipe import Full as Full
-    from samtailor.recipes.recipe import HeadOnly as HeadOnly
-    from samtailor.recipes.recipe import LoRA as LoRA
-    from samtailor.recipes.recipe import Recipe as Recipe
+    from samtailor.recipes import Adapter as Adapter
+    from samtailor.recipes import Full as Full
+    from samtailor.recipes import HeadOnly as HeadOnly
+    from samtailor.recipes import LoRA as LoRA
+    from samtailor.recipes import Recipe as Recipe
     from samtailor.reproduction.demo import demo as demo
     from samtailor.reproduction.reproduce import reproduce as reproduce
     from samtailor.segmenter import Segmenter as Segmenter
@@ -65,12 +65,12 @@ _OTHERS = {
     "load": "segmenter",
     "load_base": "models.zoo",
     "masks_everything": "zeroshot.generator",
-    "Adapter": "recipes.recipe",
-    "Full": "recipes.recipe",
-    "HeadOnly": "recipes.recipe",
-    "LoRA": "recipes.recipe",
+    "Adapter": "recipes",
+    "Full": "recipes",
+    "HeadOnly": "recipes",
+    "LoRA": "recipes",
     "Prompt": "inference.refine",
-    "Recipe": "recipes.recipe",
+    "Recipe": "recipes",
     "SamTailorError": "errors",
     "Segmenter": "segmenter",
 }

@@ -20,7 +20,7 @@ from samtailor.models.pretrained import load_model
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import Adapter, HeadOnly, LoRA, Recipe
+from samtailor.recipes import Adapter, HeadOnly, LoRA, Recipe
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 from tests.sharing.hub_imitation import Hub
 

@@ -25,7 +25,7 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.models.pretrained import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import RecipeName
+from samtailor.recipes import RecipeName
 from samtailor.runs import Run
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig

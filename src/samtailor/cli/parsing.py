@@ -13,8 +13,8 @@ import docstring_parser
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from samtailor.errors import ConfigError
+from samtailor.recipes import LoRA, Recipe, RecipeName
 from samtailor.recipes.flat import flat_fields, flatten, take_recipe
-from samtailor.recipes.recipe import LoRA, Recipe, RecipeName
 from samtailor.settings import RARE
 
 _MUST = object()  # a setting without default
