@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from samtailor.cli import main
 from samtailor.data.cache import SliceCache
-from samtailor.distributed.together import start
+from samtailor.distributed.collectives import connect
 from samtailor.distributed.world import world
 from samtailor.inference import predict
 from samtailor.labels import IGNORE
@@ -60,7 +60,7 @@ def run(plan: Plan) -> int:
     if here.rank == plan.dies:
         die_at_the_second_image()
     if plan.losses:
-        start("cpu")
+        connect("cpu")
         half = slice(here.rank, None, here.size)
         found = losses_and_gradients(half)
         if here.is_first:
