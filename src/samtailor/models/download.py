@@ -107,11 +107,19 @@ class _Continuing:
         self.validator, self.size = "", 0  # of the version: ETag, or when it was modified; length
         self.part: Path | None = None  # None until the server has said which version it has
         self.session = requests.Session()
-        retry = Retry(TRIES - 1, connect=0, read=0, status_forcelist=_BUSY, backoff_factor=PAUSE, raise_on_status=False)
+        retry = Retry(
+            TRIES - 1,
+            connect=0,
+            read=0,
+            status_forcelist=_BUSY,
+            backoff_factor=PAUSE,
+            raise_on_status=False,
+            respect_retry_after_header=False,  # which may be an hour
+        )
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, HTTPAdapter(max_retries=retry))
 
-    def __call__(self, url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
+    def __call__(self, url: str, output_file: str, pooch: object) -> None:
         """Fetch until the file is whole, and move it to where pooch checks it."""
         furthest = fruitless = 0
         while True:
