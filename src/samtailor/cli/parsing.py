@@ -6,7 +6,6 @@ import inspect
 from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
-from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import docstring_parser
@@ -177,7 +176,7 @@ def _plain(kind: Any) -> tuple[Any, bool]:
     rare = get_origin(kind) is Annotated and RARE in kind.__metadata__
     if get_origin(kind) is Annotated:
         kind = kind.__origin__
-    if set(get_args(kind)) == {*get_args(Recipe), NoneType}:
+    if kind == Recipe | None:
         kind = Recipe
     return kind, rare
 
