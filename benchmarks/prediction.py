@@ -28,7 +28,7 @@ from samtailor.labels import LabelSpace
 from samtailor.models.sam import sam_config
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import BASES, find_base
-from samtailor.recipes.recipe import LoRA
+from samtailor.recipes import LoRA
 
 SPACING = (0.8, 0.8, 2.5)
 CLASSES = 14

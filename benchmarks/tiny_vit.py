@@ -21,8 +21,7 @@ from benchmarks.upstream_tiny_vit import UpstreamTinyViT
 from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.tiny_vit import TinyViT, TinyViTConfig
 from samtailor.models.zoo import find_base
-from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.recipe import LoRA
+from samtailor.recipes import LoRA
 
 SMALL = 64
 
@@ -62,7 +61,7 @@ def training_step(size: int, batch: int, classes: int) -> Callable[[Side, Place]
         if side == "peer":
             with_upstream_encoder(network)
         else:
-            apply_recipe(network, LoRA(rank=RANK))
+            LoRA(rank=RANK).apply(network)
         length = SMALL if place.small else size
         run = stepping(network, network, length, batch, classes, place)
 
@@ -82,7 +81,7 @@ def with_upstream_encoder(network: ClassAwareSam) -> None:
     assert isinstance(network.image_encoder, TinyViT)
     upstream = _Upstream(network.image_encoder)
     network.image_encoder = TinyViT(TinyViTConfig(depths=(0, 0, 0, 0)))  # nothing for the recipe to adapt
-    apply_recipe(network, LoRA(rank=RANK))
+    LoRA(rank=RANK).apply(network)
     upstream.requires_grad_(False)
     inject_adapter_in_model(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=["qkv"]), upstream)
     network.image_encoder = upstream

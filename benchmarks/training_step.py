@@ -16,8 +16,7 @@ from benchmarks.line import Place, Prepared, Side
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.sam import VitSize, sam_config, vit_sam
-from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.recipe import LoRA
+from samtailor.recipes import LoRA
 
 RANK = 4
 
@@ -39,7 +38,7 @@ def training_step(size: int, batch: int, classes: int) -> Callable[[Side, Place]
 def ours(size: VitSize, classes: int) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """Our network and what it makes of images."""
     network = ClassAwareSam(vit_sam(size), classes).train()
-    apply_recipe(network, LoRA(rank=RANK))
+    LoRA(rank=RANK).apply(network)
     return network, network
 
 

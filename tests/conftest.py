@@ -14,6 +14,7 @@ from samtailor.labels import LabelSpace
 from samtailor.models.zoo import BASES, Base
 from samtailor.progress import shown_by
 from tests import generate
+from tests.hub_server import HubServer
 from tests.tiny_base import NAMES
 from tests.tiny_base import tiny_base as make_tiny_base
 
@@ -28,6 +29,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAMTAILOR_HOME", str(home))
         yield
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """An empty hub that huggingface_hub talks to; a cache that holds nothing of it."""
+    monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path / "home"))
+    with HubServer() as hub:
+        hub.install(monkeypatch)
+        yield hub
 
 
 Report = tuple[str, float, int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -9,10 +10,9 @@ import socket
 import struct
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -29,6 +29,7 @@ class Asked:
     path: str
     range: str | None
     authorization: str | None
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -100,22 +101,24 @@ class FileServer(ThreadingHTTPServer):
 
 
 class HubServer(FileServer):
-    """A model hub whose repositories are the folders owner/name under a root: one branch, main, one commit.
+    """A model hub whose repositories have one branch, main, and one commit.
 
     As on the real hub, large files are redirected to another host, which takes no token.
 
-    Args:
-        root: Folder of the repositories, read at each request.
-
     Attributes:
+        repositories: Files of each repository, 'owner/name'.
         gated: Repositories that need `token`.
-        token: The one that opens them.
+        private: Those that were made so.
+        messages: Of the commits.
+        token: The one that opens gated repositories, and that writing needs.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.root = root
+        self.repositories: dict[str, dict[str, bytes]] = {}
         self.gated: set[str] = set()
+        self.private: set[str] = set()
+        self.messages: list[str] = []
         self.token = "hf_of_the_test"
 
     def install(self, patch: pytest.MonkeyPatch) -> None:
@@ -127,31 +130,34 @@ class HubServer(FileServer):
 
     def commit(self, repo: str) -> str:
         """Hash of the content of a repository."""
-        return hashlib.sha1(repr(sorted(self._contents(repo).items())).encode()).hexdigest()
+        return hashlib.sha1(repr(sorted(self.repositories[repo].items())).encode()).hexdigest()
 
     def answer(self, asked: Asked) -> Answer:
         """What the hub answers to a request."""
         if blob := re.fullmatch(r"/blobs/(\w{64})", asked.path):
             return self._blob(blob[1], asked)
+        if asked.method == "POST":
+            return self._write(asked)
         found = re.fullmatch(r"(?:/api/models)?/([^/]+/[^/]+)(?:/(resolve|revision|tree)/([^/]+)/?(.*))?", asked.path)
-        if found is None or not (self.root / found[1]).is_dir():
+        if found is None or found[1] not in self.repositories:
             return _refused(404, "RepoNotFound")
         repo, verb, revision, file = found[1], found[2] or "revision", found[3] or "main", found[4] or ""
         if repo in self.gated and asked.authorization != f"Bearer {self.token}":
             return _refused(403 if asked.authorization else 401, "GatedRepo")
         if revision not in ("main", self.commit(repo)):
             return _refused(404, "RevisionNotFound")
+        files = self.repositories[repo]
         match verb:
             case "revision":
-                siblings = [{"rfilename": name} for name in self._contents(repo)]
+                siblings = [{"rfilename": name} for name in files]
                 return _json({"id": repo, "modelId": repo, "sha": self.commit(repo), "siblings": siblings})
             case "tree":
-                return _json([_entry(name, content) for name, content in self._contents(repo).items()])
+                return _json([_entry(name, content) for name, content in files.items()])
         return self._resolve(repo, file)
 
     def _resolve(self, repo: str, file: str) -> Answer:
         commit = {"X-Repo-Commit": self.commit(repo)}
-        content = self._contents(repo).get(file)
+        content = self.repositories[repo].get(file)
         if content is None:
             return _refused(404, "EntryNotFound", commit)
         if not file.endswith(_LARGE):
@@ -169,12 +175,44 @@ class HubServer(FileServer):
 
     def blob_of(self, sha256: str) -> bytes | None:
         """The content with that checksum."""
-        contents = (path.read_bytes() for path in self.root.rglob("*") if path.is_file())
+        contents = (content for files in self.repositories.values() for content in files.values())
         return next((content for content in contents if hashlib.sha256(content).hexdigest() == sha256), None)
 
-    def _contents(self, repo: str) -> dict[str, bytes]:
-        folder = self.root / repo
-        return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    def _write(self, asked: Asked) -> Answer:
+        """Make a repository, or change its files."""
+        if asked.path == "/api/validate-yaml":
+            return _json({"warnings": [], "errors": []})
+        if asked.authorization != f"Bearer {self.token}":
+            return Answer(b'{"error": "Invalid username or password."}', {"Content-Type": "application/json"}, 401)
+        lines = [json.loads(line) for line in asked.body.splitlines()]
+        if asked.path == "/api/repos/create":
+            return self._create(lines[0])
+        repo, verb = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main", asked.path).groups()  # type: ignore[union-attr]
+        if verb == "commit":
+            return self._commit(repo, lines)
+        kinds = [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in lines[0]["files"]]
+        return _json({"files": kinds})
+
+    def _create(self, content: dict[str, Any]) -> Answer:
+        repo = f"{content['organization']}/{content['name']}"
+        if content.get("visibility") == "private" or content.get("private"):
+            self.private.add(repo)
+        status = 409 if repo in self.repositories else 200
+        self.repositories.setdefault(repo, {})
+        return replace(_json({"url": f"{self.url}/{repo}"}), status=status)
+
+    def _commit(self, repo: str, lines: list[dict[str, Any]]) -> Answer:
+        for line in lines:
+            value = line["value"]
+            match line["key"]:
+                case "header":
+                    self.messages.append(value["summary"])
+                case "file":
+                    self.repositories[repo][value["path"]] = base64.b64decode(value["content"])
+                case "deletedFile":
+                    del self.repositories[repo][value["path"]]
+        commit = self.commit(repo)
+        return _json({"commitUrl": f"{self.url}/{repo}/commit/{commit}", "commitOid": commit})
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -182,7 +220,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        asked = Asked(self.command, path, self.headers.get("Range"), self.headers.get("Authorization"))
+        headers = (self.headers.get("Range"), self.headers.get("Authorization"))
+        asked = Asked(self.command, path, *headers, self._body())
         self.server.asked.append(asked)
         if self.server.status != 200:
             self._send(Answer(status=self.server.status))
@@ -204,6 +243,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self.do_GET()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from samtailor.inference.refine import Prompt as Prompt
     from samtailor.models.listing import list_models as list_models
     from samtailor.models.zoo import load_base as load_base
-    from samtailor.recipes.recipe import Adapter as Adapter
-    from samtailor.recipes.recipe import Full as Full
-    from samtailor.recipes.recipe import HeadOnly as HeadOnly
-    from samtailor.recipes.recipe import LoRA as LoRA
-    from samtailor.recipes.recipe import Recipe as Recipe
+    from samtailor.recipes import Adapter as Adapter
+    from samtailor.recipes import Full as Full
+    from samtailor.recipes import HeadOnly as HeadOnly
+    from samtailor.recipes import LoRA as LoRA
+    from samtailor.recipes import Recipe as Recipe
     from samtailor.reproduction.demo import demo as demo
     from samtailor.reproduction.reproduce import reproduce as reproduce
     from samtailor.segmenter import Segmenter as Segmenter
@@ -67,11 +67,11 @@ _OTHERS = (
     "models.zoo.load_base",
     "zeroshot.generator.masks_everything",
     "inference.refine.Prompt",
-    "recipes.recipe.LoRA",
-    "recipes.recipe.Adapter",
-    "recipes.recipe.HeadOnly",
-    "recipes.recipe.Full",
-    "recipes.recipe.Recipe",
+    "recipes.LoRA",
+    "recipes.Adapter",
+    "recipes.HeadOnly",
+    "recipes.Full",
+    "recipes.Recipe",
     "errors.SamTailorError",
 )
 

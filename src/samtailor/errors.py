@@ -41,7 +41,7 @@ class WeightsError(SamTailorError):
 
 
 class SharedError(SamTailorError):
-    """An error that all processes of a job raise together; one of them need say it."""
+    """An error that every process of a job raises; only one of them need report it."""
 
 
 class ProcessLostError(SamTailorError):

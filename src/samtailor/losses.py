@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtailor.distributed.together import sum_over_processes
+from samtailor.distributed.collectives import sum_over_processes
 from samtailor.labels import IGNORE
 
 _SMOOTH = 1e-5  # keeps the Dice of a class that is nowhere finite

@@ -12,7 +12,7 @@ from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
 from samtailor.models.pretrained import load_model
 from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.recipes.recipe import Recipe
+from samtailor.recipes import Recipe
 from samtailor.settings import Precision
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained

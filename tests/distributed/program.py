@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from samtailor.cli import main
 from samtailor.data.cache import SliceCache
-from samtailor.distributed.together import start
+from samtailor.distributed.collectives import connect
 from samtailor.distributed.world import world
-from samtailor.inference import predict
+from samtailor.inference import pipeline
 from samtailor.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.zoo import BASES
@@ -60,7 +60,7 @@ def run(plan: Plan) -> int:
     if here.rank == plan.dies:
         die_at_the_second_image()
     if plan.losses:
-        start("cpu")
+        connect("cpu")
         half = slice(here.rank, None, here.size)
         found = losses_and_gradients(half)
         if here.is_first:
@@ -124,7 +124,7 @@ def note_built_slices(path: Path) -> None:
 
 def die_at_the_second_image() -> None:
     """Have this process killed once it has written one result and is about to compute the next."""
-    compute = predict._compute
+    compute = pipeline._compute
     images: list[Any] = []
 
     def fatal(predictor: Any, job: Any, image: Future[Any], *rest: Any) -> Any:
@@ -135,7 +135,7 @@ def die_at_the_second_image() -> None:
         images.append(job)
         return compute(predictor, job, image, *rest)
 
-    predict._compute = fatal  # type: ignore[assignment]
+    pipeline._compute = fatal  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from samtailor.cli import main
+from samtailor.distributed.collectives import broadcast_from_first, gather, make_once, raise_on_all_ranks
 from samtailor.distributed.launch import must_launch
-from samtailor.distributed.together import from_first, gather, make_once, together
 from samtailor.distributed.world import World, world
 from samtailor.errors import ConfigError, DataError
 from tests.conftest import Report
@@ -76,8 +76,8 @@ def test_other_verbs_are_for_one_process(monkeypatch: pytest.MonkeyPatch, capsys
 
 def test_alone_everything_is_as_it_is(reports: list[Report]) -> None:
     assert gather("own") == ["own"]
-    assert from_first(7) == 7
+    assert broadcast_from_first(7) == 7
     assert make_once(str, [1, 2], "numbers") == ["1", "2"]
     assert reports == [("numbers", done, 2) for done in range(3)]
-    with pytest.raises(DataError, match="mine"), together():
+    with pytest.raises(DataError, match="mine"), raise_on_all_ranks():
         raise DataError("mine")

@@ -18,7 +18,7 @@ from samtailor.evaluation.evaluate import evaluate
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import HeadOnly
+from samtailor.recipes import HeadOnly
 from samtailor.runs import Run
 from samtailor.training.settings import TrainConfig
 from tests.conftest import Report

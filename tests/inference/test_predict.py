@@ -22,7 +22,7 @@ from samtailor.inference.predict import predict
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import LoRA
+from samtailor.recipes import LoRA
 from tests.conftest import Report
 from tests.generate import LABELS, affine, picture, volume, write_volume
 

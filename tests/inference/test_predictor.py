@@ -16,7 +16,7 @@ from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import Adapter, HeadOnly, Recipe
+from samtailor.recipes import Adapter, HeadOnly, Recipe
 from samtailor.settings import Precision
 from samtailor.training.embeddings import windows_of
 from tests.conftest import Report

@@ -22,7 +22,7 @@ from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import Adapter, LoRA
+from samtailor.recipes import Adapter, LoRA
 from samtailor.segmenter import Segmenter
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))

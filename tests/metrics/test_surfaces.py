@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from monai.metrics import utils
 
 from samtailor.metrics import surfaces as module
 from samtailor.metrics.surfaces import surface_dice, surface_hd95, surfaces, voxel_hd95
@@ -79,3 +80,15 @@ def test_the_search_tree_gives_what_the_distance_transform_gives(monkeypatch: py
     found = surfaces(truth, prediction, (0.7, 0.7, 3.0))
     np.testing.assert_allclose(found.truth_distances, expected.truth_distances, rtol=1e-12)
     np.testing.assert_allclose(found.prediction_distances, expected.prediction_distances, rtol=1e-12)
+
+
+def test_without_monais_private_table_the_areas_have_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    spacing = (0.7, 0.8, 3.0)
+    exact = module._areas(spacing)
+    public = utils.get_code_to_measure_table(spacing)  # as a MONAI would give it that has renamed the private table
+    monkeypatch.setattr(utils, "get_code_to_measure_table", lambda spacing: public)
+    monkeypatch.delattr(utils, "_get_neighbour_code_to_normals_table")
+    module._areas.cache_clear()
+    found = module._areas(spacing)
+    module._areas.cache_clear()
+    np.testing.assert_allclose(found, exact, rtol=1e-6)

@@ -10,7 +10,7 @@ from samtailor.inference.predictor import pack, unpack
 from samtailor.models.class_aware import ClassAwareSam, Prompts, StackedHypernetworks, source_tokens
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import Base, find_base, load_base
-from samtailor.recipes.recipe import Adapter, HeadOnly, LoRA, Recipe
+from samtailor.recipes import Adapter, HeadOnly, LoRA, Recipe
 from tests.recipes.test_recipes import described, segmenter_of, train_a_little
 
 

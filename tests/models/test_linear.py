@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samtailor.models import operators
 from samtailor.models.linear import Linear, product
 
 
@@ -58,6 +59,13 @@ def test_without_onednn_it_is_torchs_own_product() -> None:
     tokens, weight, bias = given()
     with torch.backends.mkldnn.flags(enabled=False):
         assert torch.equal(product(tokens, weight, bias), F.linear(tokens, weight, bias))
+
+
+def test_without_the_private_operator_it_is_torchs_own_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, weight, bias = given()
+    monkeypatch.setattr(operators, "_LINEAR", None)
+    assert torch.equal(product(tokens, weight, bias), F.linear(tokens, weight, bias))
+    assert torch.equal(product(tokens, weight, bias, with_gelu=True), F.gelu(F.linear(tokens, weight, bias)))
 
 
 def test_what_torch_compiles_is_torchs_own_product(monkeypatch: pytest.MonkeyPatch) -> None:

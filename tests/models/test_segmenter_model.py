@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from samtailor.data.intensity import CTWindow, Percentile
 from samtailor.data.preprocessing import Preprocessing
@@ -15,11 +16,13 @@ from samtailor.errors import SamTailorError, WeightsError
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import LoRA
+from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe
+from tests.recipes.test_recipes import described, segmenter_of, train_a_little
 from tests.tiny_base import build
 
 LABELS = LabelSpace(("background", "liver"), (0, 7), ((0, 0, 0), (1, 2, 3)), ignore_id=255)
 PREPROCESSING = Preprocessing(CTWindow(40, 400), 32, 48, 1)
+RECIPES: list[Recipe] = [LoRA(rank=2), LoRA(rank=2, dora=True), Adapter(depth=True), HeadOnly(), Full()]
 
 
 @pytest.fixture
@@ -101,3 +104,42 @@ def test_a_base_the_zoo_does_not_have_is_refused(saved: Path) -> None:
 def test_preprocessing_survives_json() -> None:
     for preprocessing in (PREPROCESSING, Preprocessing(Percentile(1, 99), 64, None, 3)):
         assert Preprocessing.from_json(json.loads(json.dumps(preprocessing.to_json()))) == preprocessing
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=described)
+def test_a_copy_for_inference_gives_the_same_masks(recipe: Recipe, any_base: Base, images: Tensor) -> None:
+    segmenter = segmenter_of(any_base, recipe).train()
+    train_a_little(segmenter, images)
+    ready = segmenter.for_inference()
+    with torch.inference_mode():
+        expected = segmenter.eval()(images)
+        torch.testing.assert_close(ready(images), expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=described)
+def test_a_copy_for_inference_leaves_the_segmenter_as_it_is(recipe: Recipe, any_base: Base, images: Tensor) -> None:
+    segmenter = segmenter_of(any_base, recipe).train()
+    train_a_little(segmenter, images)
+    before = {name: value.clone() for name, value in segmenter.state_dict().items()}
+    trained = list(segmenter.trained_state())
+    segmenter.for_inference()
+    assert segmenter.training
+    assert list(segmenter.trained_state()) == trained
+    after = segmenter.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    segmenter(images).square().mean().backward()
+
+
+def test_only_what_is_merged_takes_memory_in_a_copy_for_inference(any_base: Base) -> None:
+    segmenter = segmenter_of(any_base, LoRA(rank=2))
+    ready = segmenter.for_inference()
+    shared = {p.data_ptr() for p in segmenter.parameters()}
+    own = [name for name, p in ready.named_parameters() if p.data_ptr() not in shared]
+    assert own
+    assert all(".q_proj." in name or ".v_proj." in name for name in own if "norm" not in name and "conv" not in name)

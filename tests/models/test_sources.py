@@ -17,6 +17,7 @@ from tests.hub_server import FileServer, HubServer
 
 CONTENT = bytes(range(256)) * 100
 SHARDS = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+INDEX = json.dumps({"weight_map": {"last": SHARDS[1], "first": SHARDS[0], "second": SHARDS[0]}}).encode()
 MEMBER = "tiny_weights/asset/tiny.pth"
 
 
@@ -36,12 +37,12 @@ def server() -> Iterator[FileServer]:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    transformers_folder(tmp_path / "repositories" / "some" / "sam")
-    sharded_folder(tmp_path / "repositories" / "some" / "sharded")
-    with HubServer(tmp_path / "repositories") as hub:
-        hub.install(monkeypatch)
-        yield hub
+def hub(hub: HubServer) -> HubServer:
+    """A hub with weights in one file, and in two."""
+    hub.repositories["some/sam"] = {"config.json": b"{}", "model.safetensors": CONTENT}
+    shards = {shard: shard.encode() for shard in SHARDS}
+    hub.repositories["some/sharded"] = {"config.json": b"{}", "model.safetensors.index.json": INDEX, **shards}
+    return hub
 
 
 @pytest.fixture
@@ -72,8 +73,7 @@ def transformers_folder(folder: Path) -> Path:
 def sharded_folder(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    index = {"weight_map": {"last": SHARDS[1], "first": SHARDS[0], "second": SHARDS[0]}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors.index.json").write_bytes(INDEX)
     for shard in SHARDS:
         (folder / shard).write_bytes(shard.encode())
     return folder
@@ -102,7 +102,7 @@ class TestHubFile:
         source = HubFile("some/sam")
         assert cached_path(source) is None
         path = fetch(source)
-        (hub.root / "some" / "sam" / "model.safetensors").write_bytes(b"new")
+        hub.repositories["some/sam"]["model.safetensors"] = b"new"
         hub.asked.clear()
         assert fetch(source) == cached_path(source) == path
         assert path.read_bytes() == CONTENT
@@ -214,8 +214,7 @@ class TestLocalWeights:
         assert bool(hub.asked) == (name == "some/none")
 
     def test_a_repository_without_safetensors(self, hub: HubServer) -> None:
-        (hub.root / "some" / "other").mkdir()
-        (hub.root / "some" / "other" / "pytorch_model.bin").write_bytes(CONTENT)
+        hub.repositories["some/other"] = {"pytorch_model.bin": CONTENT}
         with pytest.raises(WeightsError, match=r"some/other holds neither model\.safetensors nor"):
             local_weights("some/other")
 

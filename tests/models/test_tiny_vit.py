@@ -11,7 +11,7 @@ from samtailor.models import tiny_vit
 from samtailor.models.gelu import gelu
 from samtailor.models.tiny_vit import MBConv, TinyViT, TinyViTBlock, TinyViTConfig
 from samtailor.models.windows import join_windows, split_windows
-from samtailor.recipes.adapter import AdaptedOutput, Bottleneck, DepthAdapter
+from samtailor.recipes.adapter_layers import AdaptedOutput, Bottleneck, DepthAdapter
 
 CONFIG = TinyViTConfig(widths=(8, 16, 16, 16), depths=(1, 1, 1, 1), heads=(1, 2, 2, 2), windows=(3, 3, 5, 3))
 """Grids of sides 8 to 16, so that windows of sides 3 and 5 reach over them by every number of rows."""
@@ -86,7 +86,7 @@ def padded_attention(block: TinyViTBlock, tokens: Tensor) -> Tensor:
 
 def test_adapters_see_the_padding_too() -> None:
     block = TinyViTBlock(16, 2, 5, 4)
-    block.attn = DepthAdapter(AdaptedOutput(block.attn, Bottleneck(16, 4)), Bottleneck(16, 4), heads=2)
+    block.attn = DepthAdapter(AdaptedOutput(block.attn, Bottleneck(16, 4)), Bottleneck(16, 4), heads=2, slices=3)
     randomised(block)
     tokens = torch.randn(3, 7, 11, 16, generator=torch.Generator().manual_seed(1))
     assert_close(block.attn(block.layer_norm1(tokens), block.layer_norm1.bias), padded_attention(block, tokens))

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
-from samtailor.recipes.lora import LeanLinear
+from samtailor.recipes.lora_layers import LeanLinear, make_lean
 
 
 def layer(lean: bool, **options: Any) -> nn.Module:
@@ -18,9 +18,9 @@ def layer(lean: bool, **options: Any) -> nn.Module:
     torch.manual_seed(0)
     network = nn.ModuleDict({"q_proj": nn.Linear(6, 8)})
     config = LoraConfig(r=2, lora_alpha=3, target_modules=["q_proj"], **options)
-    if lean:
-        config._register_custom_module({nn.Linear: LeanLinear})
     inject_adapter_in_model(config, network)
+    if lean:
+        make_lean(network)
     generator = torch.Generator().manual_seed(1)
     for name, parameter in network.named_parameters():
         if "lora_" in name:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -16,8 +19,8 @@ from samtailor.labels import LabelSpace
 from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base, load_base
-from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.recipe import Adapter, Full, HeadOnly, LoRA, Recipe, recipe_from_json, recipe_to_json
+from samtailor.recipes import RECIPES as REGISTRY
+from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe, RecipeName, recipe_from_json, recipe_to_json
 
 RECIPES: list[Recipe] = [
     LoRA(rank=2),
@@ -69,17 +72,27 @@ def train_a_little(segmenter: SegmenterModel, images: Tensor) -> None:
         optimizer.zero_grad()
 
 
+def test_every_recipe_is_registered_under_its_name() -> None:
+    assert tuple(REGISTRY) == get_args(RecipeName)
+    assert {type(recipe) for recipe in RECIPES} == set(REGISTRY.values())
+
+
+def test_importing_the_recipes_imports_nothing_heavy() -> None:
+    code = "import sys, samtailor; samtailor.LoRA(4); sys.exit(bool({'torch', 'numpy', 'peft'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=described)
 class TestEveryRecipe:
     def test_the_output_is_the_base_s_at_the_start(self, recipe: Recipe, any_base: Base, images: Tensor) -> None:
         network = network_of(any_base)
         before = network(images)
-        apply_recipe(network, recipe)
+        recipe.apply(network)
         torch.testing.assert_close(network.eval()(images), before, rtol=1e-5, atol=1e-6)
 
     def test_the_named_parameters_are_trained_and_no_others(self, recipe: Recipe, any_base: Base) -> None:
         network = network_of(any_base)
-        apply_recipe(network, recipe)
+        recipe.apply(network)
         for name, parameter in network.named_parameters():
             assert parameter.requires_grad == bool(re.fullmatch(TRAINED[type(recipe).__name__], name)), name
 
@@ -130,7 +143,7 @@ def test_lora_merges_into_the_weights_with_the_same_output(recipe: LoRA, any_bas
 
 def test_lora_is_b_a_without_further_scaling(tiny_base: Base) -> None:
     network = network_of(tiny_base)
-    apply_recipe(network, LoRA(rank=3))
+    LoRA(rank=3).apply(network)
     query = network.get_submodule("mask_decoder.transformer.final_attn_token_to_image.q_proj")
     a, b = query.lora_A["default"], query.lora_B["default"]  # type: ignore[index,union-attr]
     torch.nn.init.normal_(b.weight)

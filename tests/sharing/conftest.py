@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
 
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.models.zoo import Base
@@ -15,7 +13,7 @@ from samtailor.recipes.recipe import LoRA
 from samtailor.training.settings import OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import train
 from tests import generate
-from tests.sharing.hub_imitation import TOKEN, Hub, serve
+from tests.hub_server import HubServer
 
 
 @pytest.fixture(scope="session")
@@ -46,13 +44,7 @@ def run(evaluated_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """An empty hub that huggingface_hub talks to, logged in; a cache that holds nothing of it."""
-    with serve() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.address)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.address + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path / "home"))
-        yield server
+def hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    """An empty hub, logged in."""
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    return hub

@@ -19,7 +19,7 @@ from samtailor.models.pretrained import load_model
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.tiny_sam import TinySam
 from samtailor.models.zoo import Base, Family
-from samtailor.recipes.recipe import Adapter, Full, HeadOnly, LoRA, Recipe
+from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe
 from samtailor.sharing.export import merge_and_export
 
 LABELS = LabelSpace.from_names(("background", "field", "water", "road", "roof"))

@@ -20,9 +20,9 @@ from samtailor.models.pretrained import load_model
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import Adapter, HeadOnly, LoRA, Recipe
+from samtailor.recipes import Adapter, HeadOnly, LoRA, Recipe
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
-from tests.sharing.hub_imitation import Hub
+from tests.hub_server import HubServer
 
 LABELS = LabelSpace(
     ("background", "liver", "left|right"), (0, 7, 9), ((0, 0, 0), (1, 2, 255), (9, 9, 9)), ignore_id=255
@@ -212,10 +212,10 @@ def test_a_folder_without_a_segmenter_is_a_clear_error(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-def test_what_is_pushed_can_be_loaded_by_name(run: Path, hub: Hub) -> None:
+def test_what_is_pushed_can_be_loaded_by_name(run: Path, hub: HubServer) -> None:
     segmenter = load_model(run)
     address = push_to_hub(segmenter, "anna/fields", run, private=True, picture=True, message="First")
-    assert address == f"{hub.address}/anna/fields"
+    assert address == f"{hub.url}/anna/fields"
     assert hub.repositories["anna/fields"].keys() == {
         "README.md",
         "adapter_config.json",
@@ -229,7 +229,7 @@ def test_what_is_pushed_can_be_loaded_by_name(run: Path, hub: Hub) -> None:
     assert_same(load_model("anna/fields"), segmenter)
 
 
-def test_pushing_again_replaces_what_was_pushed(run: Path, hub: Hub) -> None:
+def test_pushing_again_replaces_what_was_pushed(run: Path, hub: HubServer) -> None:
     hub.repositories["anna/fields"] = {"notes.txt": b"hers"}
     push_to_hub(load_model(run), "anna/fields", run, picture=True)
     push_to_hub(load_model(run), "anna/fields", run)

@@ -15,7 +15,7 @@ from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import Adapter, HeadOnly, LoRA
+from samtailor.recipes import Adapter, HeadOnly, LoRA
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
 from samtailor.training.samples import choose_slices
 from tests.training.cases import cached_case

@@ -14,7 +14,7 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError, DataError
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import RecipeName, recipe_from_json
+from samtailor.recipes import RecipeName, recipe_from_json
 from samtailor.training import measure as measuring
 from samtailor.training.estimate_report import Estimate, in_bytes, in_time
 from samtailor.training.estimation import estimate_training, flags_of

@@ -10,7 +10,7 @@ import pytest
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
-from samtailor.recipes.recipe import LoRA, RecipeName
+from samtailor.recipes import LoRA, RecipeName
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from tests.training.configs import changed

@@ -25,7 +25,7 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.models.pretrained import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import RecipeName, recipe_from_json
+from samtailor.recipes import RecipeName, recipe_from_json
 from samtailor.runs import Run
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
@@ -195,7 +195,7 @@ def start_training(config: TrainConfig, weights: Path) -> subprocess.Popen[bytes
 import time
 from pathlib import Path
 from samtailor.models.zoo import BASES
-from samtailor.recipes.recipe import *
+from samtailor.recipes import *
 from samtailor.training.settings import *
 from samtailor.data.intensity_settings import *
 from samtailor.training.recorder import Recorder

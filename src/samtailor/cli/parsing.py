@@ -6,15 +6,14 @@ import inspect
 from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
-from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import docstring_parser
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from samtailor.errors import ConfigError
+from samtailor.recipes import LoRA, Recipe, RecipeName
 from samtailor.recipes.flat import flat_fields, flatten, take_recipe
-from samtailor.recipes.recipe import LoRA, Recipe, RecipeName
 from samtailor.settings import RARE
 
 _MUST = object()  # a setting without default
@@ -177,7 +176,7 @@ def _plain(kind: Any) -> tuple[Any, bool]:
     rare = get_origin(kind) is Annotated and RARE in kind.__metadata__
     if get_origin(kind) is Annotated:
         kind = kind.__origin__
-    if set(get_args(kind)) == {*get_args(Recipe), NoneType}:
+    if kind == Recipe | None:
         kind = Recipe
     return kind, rare
 

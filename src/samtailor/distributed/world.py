@@ -1,4 +1,9 @@
-"""Which process of how many this is, as torchrun or SLURM says; light, for it is asked before anything is imported."""
+"""Which process of how many this is, as torchrun or SLURM says.
+
+Lightning's cluster environments read the same variables, but take seconds to import, while this is asked before
+anything heavy is, `samtailor --help` included; nor do they count the machines, or tell a step of srun from a batch
+script. They are used from where the processes meet (`lightning_plugins`).
+"""
 
 from __future__ import annotations
 

@@ -44,19 +44,19 @@ def predict(
     Raises:
         SamTailorError: If the segmenter cannot be loaded, or a result would overwrite something; nothing is written.
     """
-    from samtailor.distributed.together import from_first, gather, start, together
+    from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
     from samtailor.inference.inputs import plan
     from samtailor.inference.pipeline import joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor
     from samtailor.models.pretrained import load_model
 
-    here = start(device)
-    with together():
+    here = connect(device)
+    with raise_on_all_ranks():
         planned = plan(inputs, Path(out))
         predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision)
     before = {job.target: written_at(job.target) for job in planned}
     # One process decides for all, because results appear while others still look.
-    jobs = from_first([job for job in planned if not (skip_existing and job.target.exists())])
+    jobs = broadcast_from_first([job for job in planned if not (skip_existing and job.target.exists())])
     report = predict_jobs(predictor, here.share(jobs), probabilities, overlays)
     try:
         reports = gather(report)

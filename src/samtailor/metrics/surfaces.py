@@ -143,15 +143,14 @@ def _percentile(distances: NDArray[np.float64], areas: NDArray[np.float64]) -> f
 @lru_cache(maxsize=64)
 def _areas(spacing: Spacing) -> NDArray[np.float64]:
     """Area of the surface, or length of the contour, for each code of the voxels around a corner, (256,) or (16,)."""
-    if len(spacing) == 2:
-        from monai.metrics.utils import get_code_to_measure_table
+    from monai.metrics import utils
 
-        return np.asarray(get_code_to_measure_table(spacing)[0], dtype=np.float64)
-    # MONAI's own function gives single precision, which can change the fourth digit of an NSD; the normals it starts
-    # from are multiples of 1/8 and exact.
-    from monai.metrics.utils import _get_neighbour_code_to_normals_table
-
-    normals = np.asarray(_get_neighbour_code_to_normals_table(), dtype=np.float64)
+    # MONAI's public function gives single precision, which can change the fourth digit of an NSD; the normals it starts
+    # from are multiples of 1/8 and exact, but have a private name, which a later MONAI than 1.6 may not know.
+    table = getattr(utils, "_get_neighbour_code_to_normals_table", None)
+    if len(spacing) == 2 or table is None:
+        return np.asarray(utils.get_code_to_measure_table(spacing)[0], dtype=np.float64)
+    normals = np.asarray(table(), dtype=np.float64)
     first, second, third = map(float, spacing)
     stretched = normals * np.array([second * third, first * third, first * second])
     areas: NDArray[np.float64] = np.linalg.norm(stretched, axis=-1).sum(axis=-1)

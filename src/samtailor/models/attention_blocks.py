@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from samtailor.models.operators import softmax_backward_
+
 FORWARD, BACKWARD = 2**22, 2**20
 """Scores whose bias or gradient is computed at once, 16 and 4 MB: fewer make thin products, more leave the cache."""
 
@@ -222,7 +224,7 @@ def _add_gradients(part: _Part, gradient: Tensor, total: _Gradients, buffers: tu
         # Of the scores: weights * (gradient of the weights - its mean under the weights).
         own = buffers[1][: weights.numel()].view(weights.shape)
         torch.bmm(outer[:, tokens], value.mT, out=own)
-        torch.ops.aten._softmax_backward_data.out(own, weights, -1, own.dtype, grad_input=own)
+        softmax_backward_(own, weights)
         of_key.baddbmm_(own.mT, query[:, tokens], alpha=scale)
         of_query[:, tokens] = own @ key
         products.vertical[:, :, rows] = own.view(bias.shape).sum(dim=-1)

@@ -8,8 +8,7 @@ import torch
 
 from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.zoo import BASES, Base
-from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.recipe import Recipe
+from samtailor.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def count_parameters(base: Base, recipe: Recipe, classes: int) -> ParameterCount
     """Build the network on the meta device and count."""
     with torch.device("meta"):
         network = ClassAwareSam(base.build(), classes)
-        apply_recipe(network, recipe)
+        recipe.apply(network)
     sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
     return ParameterCount(base.name, sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
 

@@ -1,51 +1,70 @@
-"""Downloads over HTTP that go on where they broke off; a file gets its name when it is whole and checked, or never."""
+"""Plain downloads by pooch that go on where they broke off; a file has its name when it is whole and checked, or never.
+
+pooch checks the file and gives it its name, requests asks a busy server again. By hand, since neither they nor the
+hub's library do it: what has come is kept for later calls and processes, and continued with a Range request as long as
+the server still has the same file.
+"""
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
-import re
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
-from typing import IO
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+import pooch
+import requests
 from filelock import FileLock
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from samtailor.errors import WeightsError
-from samtailor.models.checkpoints import sha256
 from samtailor.progress import report
 from samtailor.version import VERSION
 
-PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds before each further try after a connection broke off; from the start again whenever new bytes came."""
+TRIES = 6
+"""Answers of a busy server, or connections that broke off one after the other without a new byte, before giving up."""
+
+PAUSE = 1.0
+"""Seconds before the second further try; twice as many before each one after it."""
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as broken."""
 
-FIX = "Try again (what has come is kept and continued), or name a file with --weights FILE"
+OFFLINE_VARIABLES = ("SAMTAILOR_OFFLINE", "HF_HUB_OFFLINE")
+"""The first forbids to contact anybody, the second is the hub's own."""
 
-_BLOCK = 1 << 18
-_TRY_LATER = (408, 425, 429)  # besides all 5xx: the server is busy, the file is not refused
+FIX = "Try again (what has come is kept and continued), or name a file with --weights FILE"
+BLOCK = 1 << 16
+
+_BUSY = (408, 425, 429, 500, 502, 503, 504)
+pooch.get_logger().setLevel("WARNING")
+
+
+def offline_variable(hub: bool) -> str | None:
+    """The environment variable that forbids to contact anybody, or the hub; None if none does.
+
+    Args:
+        hub: Whether it is the hub that would be contacted.
+    """
+    names = OFFLINE_VARIABLES if hub else OFFLINE_VARIABLES[:1]
+    return next((n for n in names if os.environ.get(n, "").lower() not in ("", "0", "false", "no", "off")), None)
+
+
+def cannot_write(what: str, folder: Path, error: OSError) -> WeightsError:
+    """The disk is full, or the folder cannot be written."""
+    return WeightsError(
+        f"{what}: could not be written to {folder}: {error.strerror or error}. Free some space, or set SAMTAILOR_HOME "
+        "to a folder that can be written"
+    )
 
 
 def download(
-    url: str,
-    target: Path,
-    what: str,
-    checksum: str | None = None,
-    headers: Mapping[str, str] | None = None,
+    url: str, target: Path, what: str, checksum: str | None = None, headers: Mapping[str, str] | None = None
 ) -> None:
-    """Fetch a file, unless it is there.
-
-    What has come is kept in `target` + ".part" and continued, in this call and in later ones, as long as the server
-    still has the same file. Processes that fetch the same file wait for each other.
+    """Fetch a file, unless it is there. Processes that fetch the same file wait for each other.
 
     Args:
         url: Address of the file.
@@ -58,188 +77,127 @@ def download(
         WeightsError: If the server cannot be reached, refuses, breaks off too often or has another file, or the
             disk is full.
     """
-    fetch = _Fetch(url, target, what, checksum, dict(headers or {}))
+    downloader = _Continuing(target, what, checksum is not None, headers or {})
+    known_hash = None if checksum is None else f"sha256:{checksum}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
             if not target.is_file():  # another process may have been faster
-                fetch.run()
-    except OSError as error:  # of the disk; what the network raises is caught where it is used
+                pooch.retrieve(url, known_hash, target.name, target.parent, downloader=downloader)
+    except ValueError as error:
         raise WeightsError(
-            f"{what}: could not be written to {target.parent}: {error.strerror or error}. Free some space, or set "
-            "SAMTAILOR_HOME to a folder that can be written"
+            f"{what}: expected sha256 {checksum} from {url}, found another file, which is deleted. Try again; if it "
+            "stays so, its publisher has changed the file: name one that you trust with --weights FILE"
         ) from error
+    except OSError as error:  # of the disk; what the network raises is caught where it is used
+        raise cannot_write(what, target.parent, error) from error
 
 
 class _BrokenOffError(Exception):
-    """The connection ended early, or the server is busy: worth another try."""
+    """The connection ended early: worth another try."""
 
 
-class _NoAnswerError(_BrokenOffError):
-    """There is no connection at all: worth another try only if there was one before."""
+class _Continuing:
+    """Downloader for pooch that keeps what has come beside the target, a part for each version of the file."""
 
+    def __init__(self, target: Path, what: str, is_checked: bool, headers: Mapping[str, str]) -> None:
+        """Remember what is fetched; `is_checked` is whether a checksum will tell if the file is whole."""
+        self.target, self.what, self.is_checked = target, what, is_checked
+        self.headers = {"User-Agent": f"samtailor/{VERSION}", "Accept-Encoding": "identity", **headers}
+        self.validator, self.size = "", 0  # of the version: ETag, or when it was modified; length
+        self.part: Path | None = None  # None until the server has said which version it has
+        self.session = requests.Session()
+        retry = Retry(
+            TRIES - 1,
+            connect=0,
+            read=0,
+            status_forcelist=_BUSY,
+            backoff_factor=PAUSE,
+            raise_on_status=False,
+            respect_retry_after_header=False,  # which may be an hour
+        )
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, HTTPAdapter(max_retries=retry))
 
-@dataclass(frozen=True)
-class _Remote:
-    """What tells one version of a file on a server from another.
-
-    Attributes:
-        url: Its address.
-        validator: Its ETag, or else when it was modified; empty if the server says neither.
-        size: Its length in bytes; 0 if the server does not say.
-    """
-
-    url: str
-    validator: str
-    size: int
-
-    def may_be(self, other: _Remote) -> bool:
-        """Whether nothing that both answers say differs."""
-        return all(not a or not b or a == b for a, b in zip(asdict(self).values(), asdict(other).values(), strict=True))
-
-
-@dataclass(frozen=True)
-class _Fetch:
-    """One download; arguments as those of `download`."""
-
-    url: str
-    target: Path
-    what: str
-    checksum: str | None
-    headers: dict[str, str]
-
-    @property
-    def part(self) -> Path:
-        """What has come so far."""
-        return self.target.with_name(f"{self.target.name}.part")
-
-    @property
-    def record(self) -> Path:
-        """Of which version of the file it is a part, as JSON."""
-        return self.target.with_name(f"{self.target.name}.part.json")
-
-    def run(self) -> None:
-        """Fetch until the file is whole, check it, and give it its name."""
-        first = furthest = self._length()
-        pauses = iter(PAUSES)
+    def __call__(self, url: str, output_file: str, pooch: object) -> None:
+        """Fetch until the file is whole, and move it to where pooch checks it."""
+        furthest = fruitless = 0
         while True:
             try:
-                self._continue()
+                part = self._continue(url)
                 break
-            except _BrokenOffError as error:
-                if self._length() > furthest:  # else a server that cannot continue would be asked for ever
-                    furthest, pauses = self._length(), iter(PAUSES)
-                hopeless = isinstance(error, _NoAnswerError) and furthest == first
-                pause = None if hopeless else next(pauses, None)
-                if pause is None:
-                    raise self._failure(str(error)) from error
-                time.sleep(pause)
-        if self.checksum is not None and (found := sha256(self.part)) != self.checksum:
-            self.part.unlink()
-            raise WeightsError(
-                f"{self.what}: expected sha256 {self.checksum} from {self.url}, found {found}; it is deleted. Try "
-                "again; if it stays so, its publisher has changed the file: name one that you trust with --weights FILE"
-            )
-        os.replace(self.part, self.target)
-        self.record.unlink(missing_ok=True)
+            except (_BrokenOffError, requests.RequestException) as error:
+                # A server that cannot continue gives the same bytes again and again: only new ones count.
+                fruitless = 1 if self._length() > furthest else fruitless + 1
+                furthest = max(furthest, self._length())
+                if self.part is None or fruitless == TRIES:
+                    raise self._failure(url, _reason(error)) from error
+                time.sleep(PAUSE * 2 ** (fruitless - 1))
+        os.replace(part, output_file)
+        for old in self.target.parent.glob(f"{self.target.name}.*.part"):  # of other versions
+            old.unlink()
 
-    def _continue(self) -> None:
-        """Fetch what is missing of the part, or all of it where the server cannot continue or has another file."""
-        there, known = self._kept()
-        if known is not None and there == known.size > 0:
-            return
-        with self._ask(there, known) as response:
-            if response.status == 206:
-                span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-                size = int(span[2]) if span and span[2] != "*" else 0
-                remote = _remote(self.url, response, size)
-                if span is None or int(span[1]) != there or known is None or not remote.may_be(known):
-                    self.part.unlink()
-                    raise _BrokenOffError("the server continued another file than the one it began")
-            else:
-                there, remote = 0, _remote(self.url, response, response.length or 0)
-                if not remote.size and not response.chunked and self.checksum is None:
-                    raise self._failure("the server does not say its length, so nobody could tell whether it is whole")
-            if (free := shutil.disk_usage(self.part.parent).free) < remote.size - there:
-                raise OSError(None, f"{free / 1e6:.0f} MB are free, {(remote.size - there) / 1e6:.0f} MB are needed")
-            self._tell(there, remote.size)
-            with self.part.open("ab" if there else "wb") as stream:
-                if not there:  # only now that nothing of another version is left in the part
-                    self.record.write_text(json.dumps(asdict(remote)))
-                while block := _read(response):
+    def _continue(self, url: str) -> Path:
+        """Fetch what is missing of the part, or all of it if the server cannot continue or has another version."""
+        part, there = self.part, self._length()
+        headers = dict(self.headers)
+        if there:
+            headers["Range"] = f"bytes={there}-"
+            if self.validator and not self.validator.startswith("W/"):  # weak ones are not allowed there, RFC 9110
+                headers["If-Range"] = self.validator
+        with self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            if response.status_code not in (200, 206, 416):
+                raise self._failure(url, f"the server answers {response.status_code} {response.reason}")
+            if part is None or response.status_code == 200:
+                is_first, part = part is None, self._begin(url, response)
+                there = self._length() if is_first else 0
+                if there:  # what an earlier call has left
+                    return part if there == self.size else self._continue(url)
+            elif response.headers.get("Content-Range") != f"bytes {there}-{self.size - 1}/{self.size}":
+                part.unlink()
+                raise _BrokenOffError("the server has another file than the one it began")
+            self._write(response, part, there)
+        return part
+
+    def _begin(self, url: str, response: requests.Response) -> Path:
+        """Where the part of the version belongs that a server begins to send."""
+        length = response.headers.get("Content-Length")
+        if length is None and "Transfer-Encoding" not in response.headers and not self.is_checked:
+            raise self._failure(url, "the server does not say its length, so nobody could tell whether it is whole")
+        self.validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+        self.size = int(length or 0)
+        version = hashlib.sha256(f"{url} {self.validator} {self.size}".encode()).hexdigest()
+        self.part = self.target.with_name(f"{self.target.name}.{version[:16]}.part")
+        return self.part
+
+    def _write(self, response: requests.Response, part: Path, there: int) -> None:
+        """Write what a server sends behind what is there."""
+        if (free := shutil.disk_usage(part.parent).free) < self.size - there:
+            raise OSError(None, f"{free / 1e6:.0f} MB are free, {(self.size - there) / 1e6:.0f} MB are needed")
+        report(self.what, there, self.size, "bytes")
+        with part.open("ab" if there else "wb") as stream:
+            try:
+                for block in response.iter_content(BLOCK):
                     stream.write(block)
                     there += len(block)
-                    self._tell(there, remote.size)
-                stream.flush()
-                os.fsync(stream.fileno())  # whole also after the power fails
-        if there < remote.size:
-            raise _BrokenOffError(f"the connection broke off after {there} of {remote.size} bytes")
-
-    def _kept(self) -> tuple[int, _Remote | None]:
-        """Bytes that can be continued, and of which version they are."""
-        try:
-            known = _Remote(**json.loads(self.record.read_text()))
-        except (OSError, ValueError, TypeError):  # there is none, or its writing was interrupted
-            return 0, None
-        there = self._length()
-        if known.url != self.url or not (known.validator or known.size) or there > known.size > 0:
-            return 0, None
-        return there, known
-
-    def _ask(self, there: int, known: _Remote | None) -> HTTPResponse:
-        """The server's answer, from the byte `there` on if it can."""
-        agent = {"User-Agent": f"samtailor/{VERSION}", "Accept-Encoding": "identity"}
-        request = Request(self.url, headers={**agent, **self.headers})
-        if there and known is not None:
-            request.add_header("Range", f"bytes={there}-")
-            if known.validator and not known.validator.startswith("W/"):  # weak ones are not allowed there, RFC 9110
-                request.add_header("If-Range", known.validator)
-        try:
-            response: HTTPResponse = build_opener(_Redirects()).open(request, timeout=TIMEOUT)
-        except HTTPError as error:
-            error.close()
-            answer = f"the server answers {error.code} {error.reason}"
-            if error.code == 416:  # nothing behind what is there: it was of another version
-                self.part.unlink(missing_ok=True)
-                raise _BrokenOffError("the file on the server has become shorter") from error
-            if error.code >= 500 or error.code in _TRY_LATER:
-                raise _BrokenOffError(answer) from error
-            raise self._failure(answer) from error
-        except (URLError, HTTPException, OSError) as error:
-            raise _NoAnswerError(f"no connection ({getattr(error, 'reason', error)!s})") from error
-        return response
+                    report(self.what, there, self.size, "bytes")
+            except requests.RequestException as error:
+                raise _BrokenOffError(f"the connection broke off after {there} of {self.size} bytes") from error
+            stream.flush()
+            os.fsync(stream.fileno())  # whole also after the power fails
 
     def _length(self) -> int:
-        return self.part.stat().st_size if self.part.is_file() else 0
+        """Bytes that have come and can be continued, for it is known of how many they are."""
+        return self.part.stat().st_size if self.size and self.part is not None and self.part.is_file() else 0
 
-    def _tell(self, done: int, total: int) -> None:
-        report(self.what, done, total, "bytes")
-
-    def _failure(self, reason: str) -> WeightsError:
-        return WeightsError(f"{self.what}: could not be fetched from {self.url}: {reason}. {FIX}")
+    def _failure(self, url: str, reason: str) -> WeightsError:
+        return WeightsError(f"{self.what}: could not be fetched from {url}: {reason}. {FIX}")
 
 
-class _Redirects(HTTPRedirectHandler):
-    """Follows the server to another address, without showing a token to another host."""
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> Request | None:
-        """The request for the other address."""
-        request = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if request is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
-            request.remove_header("Authorization")
-        return request
-
-
-def _remote(url: str, response: HTTPResponse, size: int) -> _Remote:
-    """The version of the file that a server answers with."""
-    return _Remote(url, response.headers.get("ETag") or response.headers.get("Last-Modified") or "", size)
-
-
-def _read(response: HTTPResponse) -> bytes:
-    """The next bytes; none at the end, which may come early."""
-    try:
-        return response.read(_BLOCK)
-    except (HTTPException, OSError) as error:
-        raise _BrokenOffError(f"the connection broke off ({error!s})") from error
+def _reason(error: BaseException) -> str:
+    """What has gone wrong, without the wrappers of the libraries."""
+    if isinstance(error, _BrokenOffError):
+        return str(error)
+    while error.__context__ is not None:
+        error = error.__context__
+    return f"no connection ({error})"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from samtailor.models.operators import gelu_
 
 
 def gelu(fresh: Tensor) -> Tensor:
@@ -22,7 +21,7 @@ def gelu(fresh: Tensor) -> Tensor:
 
 
 def _contiguous_gelu(fresh: Tensor) -> Tensor:
-    return F.gelu(fresh) if fresh.requires_grad else cast(Tensor, torch.ops.aten.gelu_(fresh))
+    return F.gelu(fresh) if fresh.requires_grad else gelu_(fresh)
 
 
 class GELU(nn.Module):

@@ -1,22 +1,32 @@
-"""The Hugging Face hub: fetching files of a repository, writing a repository."""
+"""The Hugging Face hub, by its own library and in its cache: fetching files of a repository, writing a repository.
+
+The library checks no content and, as of 2.4, starts an interrupted download from zero in a later process. So large
+weights are put among its blobs by `samtailor.models.download`, and the library finds them there.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    LocalEntryNotFoundError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
 )
 from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]  # of its own HTTP client
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # loaded when asked for
 
 from samtailor.errors import WeightsError
 from samtailor.files import cache_home
-from samtailor.models.sources import OFFLINE_VARIABLES, offline_variable
+from samtailor.models.download import FIX, OFFLINE_VARIABLES, download, offline_variable
 from samtailor.version import VERSION
 
 _FAILURES = (TransportError, HFValidationError, OSError, RuntimeError)
@@ -25,11 +35,54 @@ _FAILURES = (TransportError, HFValidationError, OSError, RuntimeError)
 _OFFLINE = f"offline mode forbids to contact the hub; unset {' and '.join(OFFLINE_VARIABLES)}"
 
 
-def download(repo: str, names: Collection[str]) -> Path:
-    """Files of a repository, from the cache where they are up to date or the hub cannot be reached.
+class NotInRepositoryError(WeightsError):
+    """The repository is there, the file is not."""
+
+
+def hub_place(repo: str, file: str, revision: str) -> Path:
+    """Where a file of a repository lies, or would lie, in the cache.
 
     Args:
-        repo: Name on the hub, 'owner/name'.
+        repo: Owner and name.
+        file: Name of the file.
+        revision: Branch, tag or commit.
+    """
+    folder = _folder(repo)
+    reference = folder / "refs" / revision
+    commit = reference.read_text().strip() if reference.is_file() else revision
+    return folder / "snapshots" / commit / file
+
+
+def fetch_from_hub(repo: str, file: str, revision: str) -> Path:
+    """A file of a repository, with the library's endpoint and token (`HF_ENDPOINT`, `HF_TOKEN`, login).
+
+    Args:
+        repo: Owner and name.
+        file: Name of the file.
+        revision: Branch, tag or commit.
+
+    Raises:
+        NotInRepositoryError: If the repository has no such file.
+        WeightsError: If the hub cannot be reached or refuses.
+    """
+    what = f"{file} of {repo}"
+    try:
+        remote = get_hf_file_metadata(hf_hub_url(repo, file, revision=revision))
+        if remote.commit_hash and remote.etag and re.fullmatch(r"[0-9a-f]{64}", remote.etag):  # a large file's sha256
+            url = hf_hub_url(repo, file, revision=remote.commit_hash)
+            download(url, _folder(repo) / "blobs" / remote.etag, what, remote.etag, build_hf_headers())
+        return Path(hf_hub_download(repo, file, revision=revision, cache_dir=_cache()))
+    except _FAILURES as error:
+        missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
+        kind = NotInRepositoryError if missing else WeightsError
+        raise kind(f"{what}: could not be fetched from the hub: {_reason(error)}. {FIX}") from error
+
+
+def fetch_segmenter(repo: str, names: Collection[str]) -> Path:
+    """Files of a segmenter, from the cache where they are up to date or the hub cannot be reached.
+
+    Args:
+        repo: Owner and name.
         names: Names of the files; all must be there.
 
     Returns:
@@ -42,7 +95,7 @@ def download(repo: str, names: Collection[str]) -> Path:
         folder = Path(
             snapshot_download(
                 repo,
-                cache_dir=cache_home() / "hub",
+                cache_dir=_cache(),
                 allow_patterns=sorted(names),
                 local_files_only=offline_variable(hub=True) is not None,
                 library_name="samtailor",
@@ -68,7 +121,7 @@ def upload(folder: Path, repo: str, private: bool, message: str, names: Collecti
 
     Args:
         folder: What is uploaded.
-        repo: Name on the hub, 'owner/name'; made if there is none.
+        repo: Owner and name; made if there is none.
         private: Whether a repository that is made is visible to its owner only.
         message: Message of the commit.
         names: Files that are deleted from the repository if the folder does not have them.
@@ -92,20 +145,34 @@ def upload(folder: Path, repo: str, private: bool, message: str, names: Collecti
     return str(url)
 
 
+def _cache() -> Path:
+    """Cache of what comes from the hub."""
+    return cache_home() / "hub"
+
+
+def _folder(repo: str) -> Path:
+    """Folder of a repository in the cache."""
+    return _cache() / repo_folder_name(repo_id=repo, repo_type="model")
+
+
 def _reason(error: Exception) -> str:
-    """What went wrong and how to fix it."""
+    """What the hub's library could not do, and how to fix it."""
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     match error:
         case HFValidationError():
-            return f"'{error}': name it 'owner/name'"
+            return "that is not the name of a repository: name it 'owner/name'"
         case _ if offline_variable(hub=True) is not None:
             return f"it is not in the cache; {_OFFLINE}"
         case GatedRepoError():
-            return "its owner must grant you access; ask on its page, then log in with: hf auth login"
-        case _ if status == 401:
-            return "you are not logged in; log in with: hf auth login, or set HF_TOKEN"
-        case _ if status == 403:
-            return "your account or token must not do that; log in as one that may: hf auth login"
+            return "its owner must grant you access: ask on its page, then log in with: hf auth login"
         case RepositoryNotFoundError():
-            return "the hub has none of that name, or it is private and you are not logged in: hf auth login"
-    return f"the hub failed ({(str(error).strip() or repr(error)).splitlines()[0]}); connect, and try again"
+            return "the hub has no such repository, or it is private and you are not logged in: hf auth login"
+        case RevisionNotFoundError():
+            return "the repository has no such revision"
+        case EntryNotFoundError() if not isinstance(error, LocalEntryNotFoundError):
+            return "the repository has no such file"
+        case _ if status in (401, 403):
+            return f"the hub refuses access ({status}); log in as one who has it: hf auth login, or set HF_TOKEN"
+        case OSError(errno=int(), strerror=reason, filename=file):
+            return f"{reason} ({file})"
+    return f"the hub cannot be reached ({(str(error).strip() or repr(error)).splitlines()[0]}); connect, and try again"

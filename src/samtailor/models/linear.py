@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from samtailor.models.gelu import gelu
-
-# What torch.compile makes of a linear layer and the activation after it; torch's Python interface has no name for it.
-_FUSED: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+from samtailor.models.operators import has_onednn_linear, onednn_linear
 
 
 def product(tokens: Tensor, weight: Tensor, bias: Tensor | None = None, with_gelu: bool = False) -> Tensor:
@@ -34,13 +32,12 @@ def product(tokens: Tensor, weight: Tensor, bias: Tensor | None = None, with_gel
     if not _is_fused() or not in_single_precision(tokens, weight):
         output = F.linear(tokens, weight, bias)
         return gelu(output) if with_gelu else output
-    fused: Tensor = _FUSED(tokens.contiguous(), weight, bias, "gelu" if with_gelu else "none", [], "none")
-    return fused
+    return onednn_linear(tokens.contiguous(), weight, bias, with_gelu)
 
 
 def _is_fused() -> bool:
     """Whether oneDNN's product is there and wanted; torch.compile, which fuses by itself, cannot take it."""
-    return _FUSED is not None and bool(torch.backends.mkldnn.enabled) and not torch.compiler.is_compiling()
+    return has_onednn_linear() and bool(torch.backends.mkldnn.enabled) and not torch.compiler.is_compiling()
 
 
 def in_single_precision(*tensors: Tensor) -> bool:

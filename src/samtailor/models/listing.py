@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from samtailor.errors import ConfigError
-from samtailor.recipes.recipe import LoRA, Recipe
+from samtailor.recipes import LoRA, Recipe
 from samtailor.reporting.table import Table
 
 if TYPE_CHECKING:

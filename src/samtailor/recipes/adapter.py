@@ -2,153 +2,91 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import cast
-
-import torch.nn.functional as F
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from samtailor.recipes.blocks import attention_blocks
-from samtailor.recipes.recipe import Adapter
+from samtailor.recipes.recipe import BACKBONE, Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DEPTH_SLICES = 3
 """Neighbouring slices that a depth adapter sees at once."""
 
 
-class Bottleneck(nn.Module):
-    """ReLU(x W_down) W_up, without the skip connection; zero at the start."""
+@dataclass(frozen=True)
+class Adapter(Recipe):
+    """Bottleneck adapters in every transformer block of encoder and decoder (Eq. 5 of the report).
 
-    def __init__(self, width: int, reduction: int) -> None:
-        super().__init__()
-        self.down = nn.Linear(width, width // reduction)
-        self.up = nn.Linear(width // reduction, width)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+    Prompt encoder and segmentation head are fully trained, the rest is frozen. Adapters are not linear and cannot be
+    merged into weights.
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(..., C) to the same."""
-        output: Tensor = self.up(F.relu(self.down(tokens)))
-        return output
-
-
-class AdaptedOutput(nn.Module):
-    """A layer followed by an adapter with its own skip connection."""
-
-    def __init__(self, layer: nn.Module, adapter: Bottleneck) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
-
-    def forward(self, tokens: Tensor, *padding: Tensor) -> Tensor:
-        """What the layer takes and gives."""
-        output = self.layer(tokens, *padding)
-        adapted: Tensor = output + self.adapter(output)
-        return adapted
-
-
-class AdaptedInput(nn.Module):
-    """An adapter with its own skip connection followed by a layer."""
-
-    def __init__(self, layer: nn.Module, adapter: Bottleneck) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """What the layer takes and gives."""
-        output: Tensor = self.layer(tokens + self.adapter(tokens))
-        return output
-
-
-class ParallelAdapter(nn.Module):
-    """A layer plus a scaled adapter of the same input, without skip connection (AdaptFormer)."""
-
-    def __init__(self, layer: nn.Module, adapter: Bottleneck, scale: float) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
-        self.scale = scale
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """What the layer takes and gives."""
-        output: Tensor = self.layer(tokens) + self.scale * self.adapter(tokens)
-        return output
-
-
-class DepthAdapter(nn.Module):
-    """A layer whose input takes in the same place of neighbouring slices, through attention and an adapter.
-
-    The attention has no weights of its own: queries, keys and values are the tokens, so that the adapter is all that is
-    trained (the depth branch of Med-SA, arXiv 2304.12620, made free of the space branch's projections).
+    Attributes:
+        reduction: Width of the block over the width of its adapter's bottleneck.
+        scale: Factor s of the adapter parallel to the MLP.
+        depth: Add a third adapter to each block, which attends across neighbouring slices of a volume; a sample is
+            then a group of slices.
+        last_blocks: Adapt this many attention blocks of the image encoder, counted from its end; all if None.
     """
 
-    images: int
-    """Images in the batch; set before every pass, since windows hide the number."""
+    name: ClassVar[str] = "adapter"
+    learning_rate: ClassVar[float] = 1e-3
+    is_mergeable: ClassVar[bool] = False
 
-    def __init__(self, layer: nn.Module, adapter: Bottleneck, heads: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
-        self.heads = heads
-        self.images = DEPTH_SLICES
+    reduction: int = 4
+    scale: float = 0.5
+    depth: bool = False
+    last_blocks: int | None = None
 
-    def forward(self, tokens: Tensor, *padding: Tensor) -> Tensor:
-        """What the layer takes and gives; images are `DEPTH_SLICES` neighbouring slices after one another."""
-        # A padding token is the same in all slices: attention across them gives it back.
-        padding = tuple(token + self.adapter(token) for token in padding)
-        output: Tensor = self.layer(tokens + self.adapter(self._across(tokens)), *padding)
-        return output
+    @property
+    def starts_frozen(self) -> bool:
+        """Whether some first blocks are not adapted; with `depth`, samples are groups, which are not cached."""
+        return self.last_blocks is not None and not self.depth
 
-    def _across(self, tokens: Tensor) -> Tensor:
-        """Attention of every token over the slices, (images * windows, ..., C) to the same."""
-        if self.images % DEPTH_SLICES:
-            raise ValueError(f"expected groups of {DEPTH_SLICES} neighbouring slices, found {self.images} images")
-        width = tokens.shape[-1]
-        slices = tokens.reshape(self.images // DEPTH_SLICES, DEPTH_SLICES, -1, width).transpose(1, 2)
-        heads = slices.reshape(*slices.shape[:3], self.heads, -1).transpose(2, 3)
-        attended = F.scaled_dot_product_attention(heads, heads, heads).transpose(2, 3).flatten(3)
-        return attended.transpose(1, 2).reshape(tokens.shape)
+    @property
+    def group(self) -> int:
+        """The slices that depth adapters see at once."""
+        return DEPTH_SLICES if self.depth else 1
 
+    def trains(self, parameter: str) -> bool:
+        """Whether it is an adapter's, or outside the backbone."""
+        return ".adapter." in parameter or not parameter.startswith(BACKBONE)
 
-def insert_adapters(image_encoder: nn.Module, transformer: nn.Module, recipe: Adapter) -> None:
-    """Put adapters into the transformer blocks of the image encoder and of the mask decoder.
+    def insert(self, network: nn.Module) -> None:
+        """Put adapters into the transformer blocks of the image encoder and of the mask decoder.
 
-    Image encoder: one after the attention, one parallel to the MLP, and with `depth` one across slices before the
-    attention. Mask decoder: one parallel to the MLP, one after the residual of the image-to-token cross attention,
-    which is before the norm that follows it.
+        Image encoder: one after the attention, one parallel to the MLP, and with `depth` one across slices before the
+        attention. Mask decoder: one parallel to the MLP, one after the residual of the image-to-token cross attention,
+        which is before the norm that follows it.
+        """
+        from samtailor.recipes.adapter_layers import (
+            AdaptedInput,
+            AdaptedOutput,
+            Bottleneck,
+            DepthAdapter,
+            ParallelAdapter,
+            tell_images,
+            width_of,
+        )
 
-    Args:
-        image_encoder: Encoder whose transformer blocks have `layer_norm1`, `attn`, `layer_norm2` and `mlp`.
-        transformer: SAM's two-way transformer, with `layers`.
-        recipe: Size, scale and places of the adapters.
-    """
-    across: list[DepthAdapter] = []
-    for name in attention_blocks(image_encoder, recipe.last_blocks):
-        block = image_encoder.get_submodule(name)
-        attention, mlp = block.get_submodule("attn"), block.get_submodule("mlp")
-        width = _width(block.get_submodule("layer_norm2"))
-        block.attn = AdaptedOutput(attention, Bottleneck(width, recipe.reduction))
-        if recipe.depth:
-            adapter = Bottleneck(_width(block.get_submodule("layer_norm1")), recipe.reduction)
-            across.append(DepthAdapter(block.attn, adapter, cast(int, attention.heads)))
-            block.attn = across[-1]
-        block.mlp = ParallelAdapter(mlp, Bottleneck(width, recipe.reduction), recipe.scale)
-    for layer in transformer.get_submodule("layers").children():
-        norm, mlp = layer.get_submodule("layer_norm4"), layer.get_submodule("mlp")
-        width = _width(norm)
-        layer.mlp = ParallelAdapter(mlp, Bottleneck(width, recipe.reduction), recipe.scale)
-        layer.layer_norm4 = AdaptedInput(norm, Bottleneck(width, recipe.reduction))
-    if across:
-        image_encoder.register_forward_pre_hook(partial(_tell_images, across))
-
-
-def _tell_images(adapters: list[DepthAdapter], encoder: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-    """Tell depth adapters how many images are in the batch."""
-    for adapter in adapters:
-        adapter.images = len(arguments[0])
-
-
-def _width(norm: nn.Module) -> int:
-    """Width of the tokens that a layer norm takes."""
-    assert isinstance(norm, nn.LayerNorm)
-    return norm.normalized_shape[0]
+        encoder = network.get_submodule("image_encoder")
+        across: list[DepthAdapter] = []
+        for name in attention_blocks(encoder, self.last_blocks):
+            block = encoder.get_submodule(name)
+            attention, mlp = block.get_submodule("attn"), block.get_submodule("mlp")
+            width = width_of(block.get_submodule("layer_norm2"))
+            block.attn = AdaptedOutput(attention, Bottleneck(width, self.reduction))
+            if self.depth:
+                adapter = Bottleneck(width_of(block.get_submodule("layer_norm1")), self.reduction)
+                across.append(DepthAdapter(block.attn, adapter, cast(int, attention.heads), DEPTH_SLICES))
+                block.attn = across[-1]
+            block.mlp = ParallelAdapter(mlp, Bottleneck(width, self.reduction), self.scale)
+        for layer in network.get_submodule("mask_decoder.transformer.layers").children():
+            norm, mlp = layer.get_submodule("layer_norm4"), layer.get_submodule("mlp")
+            width = width_of(norm)
+            layer.mlp = ParallelAdapter(mlp, Bottleneck(width, self.reduction), self.scale)
+            layer.layer_norm4 = AdaptedInput(norm, Bottleneck(width, self.reduction))
+        if across:
+            encoder.register_forward_pre_hook(partial(tell_images, across))

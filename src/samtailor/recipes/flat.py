@@ -6,8 +6,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from samtailor.errors import ConfigError
-from samtailor.recipes.recipe import _KINDS as RECIPES
-from samtailor.recipes.recipe import Recipe, recipe_from_json, recipe_to_json
+from samtailor.recipes import RECIPES, Recipe, recipe_from_json, recipe_to_json
 
 
 def flat_fields() -> dict[str, list[tuple[type[Recipe], Field[Any]]]]:

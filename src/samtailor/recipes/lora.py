@@ -2,74 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import Linear, LoraLayer
-from torch import Tensor, nn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from samtailor.recipes.blocks import attention_blocks
-from samtailor.recipes.recipe import LoRA
+from samtailor.recipes.recipe import BACKBONE, Recipe
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from torch import nn
 
 
-class LeanLinear(Linear):
-    """peft's LoRA layer, but the plain update is added to the layer's output in place, in one product."""
+@dataclass(frozen=True)
+class LoRA(Recipe):
+    """Low-rank updates of the query and value projections of encoder and decoder (Eq. 3 and 4 of the report).
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Layer and update of tokens x (peft's name), x W^T + s x A^T B^T; (..., C_in) to (..., C_out)."""
-        special = args or kwargs or self.lora_variant or self.merged or self.disable_adapters
-        if special or torch.is_autocast_enabled(x.device.type):
-            output: Tensor = super().forward(x, *args, **kwargs)
-            return output
-        (name,) = self.active_adapters
-        tokens = x.reshape(-1, x.shape[-1])
-        output, update = self.base_layer(tokens), self.lora_A[name](tokens)
-        up: Tensor = self.lora_B[name].get_parameter("weight")
-        output.addmm_(update, up.T, alpha=self.scaling[name])
-        return output.view(*x.shape[:-1], -1)
+    Prompt encoder and segmentation head are fully trained, the rest is frozen.
 
-
-def lora_config(network: nn.Module, recipe: LoRA) -> LoraConfig:
-    """Settings for peft: A (Kaiming) and B (zero) beside every adapted query and value projection.
-
-    Those are the attentions of the image encoder's last blocks and all of the mask decoder's transformer (self
-    attention, both cross attentions, final attention). The update is B A without further scaling, but for
-    rsLoRA's sqrt(r).
-
-    Args:
-        network: Class-aware SAM, with `image_encoder` and `mask_decoder`.
-        recipe: Rank and options.
+    Attributes:
+        rank: Rank r of the low-rank update B A.
+        dora: Also train the length of each weight vector beside its direction (DoRA, arXiv 2402.09353).
+        rslora: Scale the update by sqrt(r), which keeps high ranks stable (rsLoRA, arXiv 2312.03732).
+        last_blocks: Adapt this many attention blocks of the image encoder, counted from its end; all if None.
     """
-    blocks = attention_blocks(network.get_submodule("image_encoder"), recipe.last_blocks)
-    encoder = [f"image_encoder.{block}.attn" for block in blocks]
-    transformer = "mask_decoder.transformer"
-    decoder = [
-        f"{transformer}.{name}"
-        for name, module in network.get_submodule(transformer).named_modules()
-        if hasattr(module, "q_proj")
-    ]
-    targets = [f"{attention}.{projection}" for attention in encoder + decoder for projection in ("q_proj", "v_proj")]
-    config = LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.rank,
-        target_modules=targets,
-        use_dora=recipe.dora,
-        use_rslora=recipe.rslora,
-    )
-    config._register_custom_module({nn.Linear: LeanLinear})
-    return config
 
+    name: ClassVar[str] = "lora"
+    learning_rate: ClassVar[float] = 1e-3
 
-def inject_lora(network: nn.Module, recipe: LoRA) -> None:
-    """Put the updates of `lora_config` into a class-aware SAM."""
-    inject_adapter_in_model(lora_config(network, recipe), network)
+    rank: int = 4
+    dora: bool = False
+    rslora: bool = False
+    last_blocks: int | None = None
 
+    @property
+    def starts_frozen(self) -> bool:
+        """Whether some first blocks are not adapted."""
+        return self.last_blocks is not None
 
-def merge_lora(network: nn.Module) -> None:
-    """Add every update B A to the weights it stands beside and remove it."""
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, LoraLayer):
-                child.merge()
-                setattr(parent, name, child.get_base_layer())
+    def trains(self, parameter: str) -> bool:
+        """Whether it is A, B or DoRA's length, or outside the backbone."""
+        return ".lora_" in parameter or not parameter.startswith(BACKBONE)
+
+    def insert(self, network: nn.Module) -> None:
+        """Put A (Kaiming) and B (zero) beside every adapted query and value projection.
+
+        Those are the attentions of the image encoder's last blocks and all of the mask decoder's transformer (self
+        attention, both cross attentions, final attention). The update is B A without further scaling, but for
+        rsLoRA's sqrt(r).
+        """
+        from peft import LoraConfig, inject_adapter_in_model
+
+        from samtailor.recipes.lora_layers import make_lean
+
+        blocks = attention_blocks(network.get_submodule("image_encoder"), self.last_blocks)
+        attentions = [f"image_encoder.{block}.attn" for block in blocks]
+        decoder = network.get_submodule("mask_decoder.transformer")
+        modules = decoder.named_modules(prefix="mask_decoder.transformer")
+        attentions += [name for name, module in modules if hasattr(module, "q_proj")]
+        targets = [f"{attention}.{projection}" for attention in attentions for projection in ("q_proj", "v_proj")]
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.rank,
+            target_modules=targets,
+            use_dora=self.dora,
+            use_rslora=self.rslora,
+        )
+        make_lean(inject_adapter_in_model(config, network))
+
+    def merge(self, network: nn.Module) -> None:
+        """Add every update B A to the weights it stands beside and remove it."""
+        from samtailor.recipes.lora_layers import merge_updates
+
+        merge_updates(network)
+
+    def is_merged(self, network: nn.Module) -> bool:
+        """Whether no A is left."""
+        return not any(".lora_A." in name for name, _ in network.named_parameters())
+
+    def peft_config(self, network: nn.Module) -> PeftConfig | None:
+        """Peft's `LoraConfig`."""
+        configs = network.peft_config
+        assert isinstance(configs, dict)
+        config: PeftConfig = configs["default"]
+        return config

@@ -1,88 +1,77 @@
-"""Recipes: which parameters of a base model are adapted, and how."""
+"""What every recipe answers: what it inserts into a network, what it trains, what can be merged or cached."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from torch import nn
+
+BACKBONE = ("image_encoder.", "mask_decoder.transformer.")
+"""Where the parameters lie that LoRA and adapters leave frozen."""
+
+_NEVER_TRAINED = ("prompt_encoder.shared_embedding.", "mask_decoder.pred_obj_score_head.")
 
 
 @dataclass(frozen=True)
-class LoRA:
-    """Low-rank updates of the query and value projections of encoder and decoder (Eq. 3 and 4 of the report).
-
-    Prompt encoder and segmentation head are fully trained, the rest is frozen.
+class Recipe(ABC):
+    """Which parameters of a class-aware SAM are adapted, and how; the fields of a recipe are its settings.
 
     Attributes:
-        rank: Rank r of the update B A.
-        dora: Train the length of every weight vector beside its direction (DoRA, arXiv 2402.09353).
-        rslora: Scale the update by sqrt(r), which keeps high ranks stable (rsLoRA, arXiv 2312.03732).
-        last_blocks: Attention blocks of the image encoder that are adapted, counted from its end; all if None.
+        name: Its name on the command line and in files.
+        learning_rate: Peak learning rate, unless the user sets one.
+        is_mergeable: Whether `merge` leaves nothing of the recipe beside the weights.
+        freezes_encoder: Whether the image encoder stays as it is, so that its embeddings are computed once.
     """
 
-    rank: int = 4
-    dora: bool = False
-    rslora: bool = False
-    last_blocks: int | None = None
+    name: ClassVar[str]
+    learning_rate: ClassVar[float]
+    is_mergeable: ClassVar[bool] = True
+    freezes_encoder: ClassVar[bool] = False
 
+    @property
+    def starts_frozen(self) -> bool:
+        """Whether the blocks before the first adapted one give the same in every epoch, so that it can be kept."""
+        return False
 
-@dataclass(frozen=True)
-class Adapter:
-    """Bottleneck adapters in every transformer block of encoder and decoder (Eq. 5 of the report).
+    @property
+    def group(self) -> int:
+        """Neighbouring slices that must be computed together; 1 where slices know nothing of each other."""
+        return 1
 
-    Prompt encoder and segmentation head are fully trained, the rest is frozen.
+    def apply(self, network: nn.Module) -> None:
+        """Insert the recipe's modules and mark what is trained.
 
-    Attributes:
-        reduction: Width of the block over width of the bottleneck.
-        scale: Factor s of the adapter parallel to the MLP.
-        depth: Whether every block has a third adapter, which attends across neighbouring slices of a volume.
-        last_blocks: Attention blocks of the image encoder that are adapted, counted from its end; all if None.
-    """
+        The network's output does not change. Prompt encoder and segmentation head (mask tokens, hypernetworks,
+        upscaling, IoU head) are trained under every recipe; under none the Fourier features of positions, which are a
+        constant of SAM, and SAM 2's object score, which touches no mask.
 
-    reduction: int = 4
-    scale: float = 0.5
-    depth: bool = False
-    last_blocks: int | None = None
+        Args:
+            network: Class-aware SAM, with `image_encoder`, `prompt_encoder` and `mask_decoder`.
+        """
+        self.insert(network)
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad = self.trains(name) and not name.startswith(_NEVER_TRAINED)
 
+    def insert(self, network: nn.Module) -> None:
+        """Put the recipe's modules into a class-aware SAM; most recipes have none."""
+        return
 
-@dataclass(frozen=True)
-class HeadOnly:
-    """Image encoder frozen and its embeddings cached; prompt encoder and the whole mask decoder trained."""
+    @abstractmethod
+    def trains(self, parameter: str) -> bool:
+        """Whether the recipe trains the parameter of that name, SAM's constants aside."""
 
+    def merge(self, network: nn.Module) -> None:
+        """Fold the recipe's modules into the weights beside them, which are replaced, not changed in place."""
+        return
 
-@dataclass(frozen=True)
-class Full:
-    """Every parameter trained (batch normalisation keeps its pretrained statistics)."""
+    def is_merged(self, network: nn.Module) -> bool:
+        """Whether `merge` has taken the recipe's modules out of a network it was applied to."""
+        return False
 
-
-Recipe = LoRA | Adapter | HeadOnly | Full
-RecipeName = Literal["lora", "adapter", "head-only", "full"]
-
-_KINDS: dict[RecipeName, type[Recipe]] = {
-    "lora": LoRA,
-    "adapter": Adapter,
-    "head-only": HeadOnly,
-    "full": Full,
-}
-
-
-def make_recipe(name: RecipeName, settings: Mapping[str, Any]) -> Recipe:
-    """Recipe of that name; it takes the settings that are its own.
-
-    Args:
-        name: Name of the recipe.
-        settings: Settings of all recipes, and whatever else stands beside them, by name.
-    """
-    kind = _KINDS[name]
-    return kind(**{field.name: settings[field.name] for field in fields(kind)})
-
-
-def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
-    """Plain dictionary, the inverse of `recipe_from_json`."""
-    name = next(name for name, kind in _KINDS.items() if isinstance(recipe, kind))
-    return {"name": name, **asdict(recipe)}
-
-
-def recipe_from_json(content: dict[str, Any]) -> Recipe:
-    """Recipe of a plain dictionary: its name and its own settings."""
-    return _KINDS[content["name"]](**{k: v for k, v in content.items() if k != "name"})
+    def peft_config(self, network: nn.Module) -> PeftConfig | None:
+        """Peft's own description of what was inserted; None if peft does not know the recipe."""
+        return None

@@ -14,7 +14,7 @@ from samtailor.evaluation.tables import case_table, class_table
 from samtailor.inference.predict import predict
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
-from samtailor.recipes.recipe import LoRA
+from samtailor.recipes import LoRA
 from samtailor.reporting.page import Page, Picture, Section
 from samtailor.reporting.provenance import machine_table, settings_table
 from samtailor.reporting.table import Table

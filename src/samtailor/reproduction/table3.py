@@ -7,8 +7,7 @@ import torch
 from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
-from samtailor.recipes.apply import apply_recipe
-from samtailor.recipes.recipe import Adapter, LoRA, Recipe
+from samtailor.recipes import Adapter, LoRA, Recipe
 from samtailor.reporting.table import Table
 
 BASE = "sam-vit-b"
@@ -53,5 +52,5 @@ def _adapters_alone(recipe: Adapter) -> float:
     """Parameters of the adapters themselves, in millions."""
     with torch.device("meta"):
         network = ClassAwareSam(find_base(BASE).build(), CLASSES)
-        apply_recipe(network, recipe)
+        recipe.apply(network)
     return sum(p.numel() for name, p in network.named_parameters() if ".adapter." in name) / 1e6

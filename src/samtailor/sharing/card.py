@@ -13,7 +13,7 @@ from samtailor.models.checkpoints import checksum
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.sources import HubFile, cached_path, is_hub_name
 from samtailor.models.zoo import Base, find_base
-from samtailor.recipes.recipe import recipe_to_json
+from samtailor.recipes import recipe_to_json
 from samtailor.reporting.table import Table
 from samtailor.sharing.record import Record
 

@@ -21,8 +21,7 @@ from samtailor.models.sam2 import FEATURE_STRIDES
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.tiny_sam import TinySam
 from samtailor.models.zoo import Base, find_base
-from samtailor.recipes.lora import merge_lora
-from samtailor.recipes.recipe import Adapter
+from samtailor.recipes import RECIPES
 from samtailor.sharing.card import PICTURE_NAME, model_card
 from samtailor.sharing.folder import CARD_NAME, whole_folder
 from samtailor.sharing.record import read_record
@@ -58,10 +57,11 @@ def merge_and_export(
         ConfigError: If the recipe cannot be merged, the folder holds anything else, or the run is another segmenter's.
             Nothing is written then.
     """
-    if isinstance(model.recipe, Adapter):
+    if not model.recipe.is_mergeable:
+        mergeable = ", ".join(kind.__name__ for kind in RECIPES.values() if kind.is_mergeable)
         raise ConfigError(
-            f"recipe: expected LoRA, HeadOnly or Full, found {model.recipe}; adapters are not linear and cannot be "
-            "merged into weights: share the segmenter with save_pretrained"
+            f"recipe: expected one of {mergeable}, found {model.recipe}, whose modules are not linear and cannot be "
+            "merged into weights; share the segmenter with save_pretrained"
         )
     record = read_record(run, model, picture) if run else None
     base = find_base(model.base.base)
@@ -80,7 +80,7 @@ def merge_and_export(
 def _network(model: SegmenterModel, base: Base) -> PreTrainedModel:
     """The segmenter's network as transformers knows it; shares no memory with the segmenter."""
     merged = copy.deepcopy(model.network).cpu()
-    merge_lora(merged)
+    model.recipe.merge(merged)
     config = _config(model, base)
     kinds: dict[str, type[PreTrainedModel]] = {"sam": SamModel, "sam2": Sam2Model, "tiny-vit": TinySam}
     with torch.device("meta"):

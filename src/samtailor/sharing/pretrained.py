@@ -8,13 +8,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from peft import LoraConfig
-
 from samtailor.errors import ConfigError
 from samtailor.models.hub import upload
 from samtailor.models.segmenter_model import CONFIG_NAME, WEIGHTS_NAME, SegmenterModel
 from samtailor.models.zoo import find_base
-from samtailor.recipes.recipe import LoRA
 from samtailor.sharing.card import PICTURE_NAME, base_model, model_card, own_weights
 from samtailor.sharing.folder import CARD_NAME, whole_folder
 from samtailor.sharing.record import read_record
@@ -53,8 +50,7 @@ def save_pretrained(
     with whole_folder(folder, NAMES) as scratch:
         model.save(scratch)
         _hide_path(scratch / CONFIG_NAME, own_weights(model))
-        if isinstance(model.recipe, LoRA):
-            _describe_lora(model, scratch)
+        _describe_to_peft(model, scratch)
         if record and record.quality and record.quality.picture:
             shutil.copyfile(record.quality.picture, scratch / PICTURE_NAME)
         card = model_card(model, name, record)
@@ -93,8 +89,8 @@ def push_to_hub(
 
 
 def _require_unmerged(model: SegmenterModel) -> None:
-    """Refuse a segmenter whose LoRA is no longer beside the base's weights but in them."""
-    if isinstance(model.recipe, LoRA) and not any("lora_A" in name for name in model.trained_state()):
+    """Refuse a segmenter whose updates are no longer beside the base's weights but in them."""
+    if model.recipe.is_merged(model.network):
         raise ConfigError(
             "segmenter: expected one that is not merged, as only what was trained is shared, found a merged one; "
             "load it again, or write the whole network with merge_and_export"
@@ -108,11 +104,11 @@ def _hide_path(file: Path, weights: str | None) -> None:
     file.write_text(json.dumps(content, indent=1))
 
 
-def _describe_lora(model: SegmenterModel, folder: Path) -> None:
-    """Write peft's own description of the updates: `adapter_config.json`."""
-    configs = model.network.peft_config
-    assert isinstance(configs, dict)
-    config: LoraConfig = copy.copy(configs["default"])
+def _describe_to_peft(model: SegmenterModel, folder: Path) -> None:
+    """Write peft's own description of the updates, `adapter_config.json`, if it knows the recipe."""
+    config = copy.copy(model.recipe.peft_config(model.network))
+    if config is None:
+        return
     config.base_model_name_or_path = base_model(find_base(model.base.base))
     config.inference_mode = True
     config.save_pretrained(str(folder))

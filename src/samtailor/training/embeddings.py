@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from samtailor.data.cache import CachedCase
-from samtailor.distributed.together import make_once
+from samtailor.distributed.collectives import make_once
 from samtailor.errors import ConfigError
 from samtailor.files import atomic
 from samtailor.inference.predictor import Piece, Predictor, unpack

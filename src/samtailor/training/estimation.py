@@ -20,9 +20,8 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.files import cache_home
 from samtailor.models.zoo import find_base, weights_files
 from samtailor.progress import report, tracked
+from samtailor.recipes import recipe_from_json, recipe_to_json
 from samtailor.recipes.blocks import attention_blocks
-from samtailor.recipes.flat import flatten
-from samtailor.recipes.recipe import Adapter, HeadOnly, LoRA
 from samtailor.training.estimate_report import HEADROOM, Estimate, Option, Workload
 from samtailor.training.measure import Measurement, Trial, measure_apart
 from samtailor.training.memory import available_memory
@@ -79,7 +78,7 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
     return Estimate(
         data=str(config.data),
         base=config.base,
-        recipe=flatten(config.recipe)["recipe"],
+        recipe=config.recipe.name,
         epochs=config.epochs,
         validations=config.epochs // config.validate_every,
         workers=config.workers,
@@ -154,7 +153,7 @@ def _combinations(config: TrainConfig, variations: Sequence[Variation]) -> Itera
 
 def _checkpointing(config: TrainConfig) -> TrainConfig | None:
     """Activations are computed again; where the encoder is not trained, there are none to keep."""
-    if config.checkpointing or isinstance(config.recipe, HeadOnly):
+    if config.checkpointing or config.recipe.freezes_encoder:
         return None
     return replace(config, checkpointing=True)
 
@@ -178,10 +177,10 @@ def _with_batch(config: TrainConfig, size: int) -> TrainConfig:
 def _last_blocks(config: TrainConfig, blocks: int) -> TrainConfig | None:
     """Only the last blocks are adapted: nothing is kept for a backward pass through those before."""
     last = max(1, blocks // _SHARE)
-    assert isinstance(config.recipe, (LoRA, Adapter))
-    if last >= min(config.recipe.last_blocks or blocks, blocks):
+    recipe = recipe_to_json(config.recipe)
+    if last >= min(recipe["last_blocks"] or blocks, blocks):
         return None
-    return replace(config, recipe=replace(config.recipe, last_blocks=last))
+    return replace(config, recipe=recipe_from_json({**recipe, "last_blocks": last}))
 
 
 def _half_image(config: TrainConfig, folder: Dataset) -> TrainConfig | None:

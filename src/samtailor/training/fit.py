@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.dataset import Dataset as LabelledFolder
-from samtailor.distributed.together import make_once
+from samtailor.distributed.collectives import make_once
+from samtailor.distributed.lightning_plugins import environment_of, strategy_of
 from samtailor.distributed.world import World, world
 from samtailor.errors import ConfigError
 from samtailor.files import cache_home
@@ -34,7 +35,6 @@ from samtailor.runs import Run
 from samtailor.training.augment import Augmentation
 from samtailor.training.checkpoint import AtomicCheckpointIO
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
-from samtailor.training.processes import environment_of, strategy_of
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import preprocessing_of
 from samtailor.training.samples import (

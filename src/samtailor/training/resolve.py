@@ -14,11 +14,6 @@ from samtailor.models.zoo import find_base
 from samtailor.recipes.flat import flatten
 from samtailor.training.settings import SamplingConfig, TrainConfig
 
-# The decoder's transformer normalises after its residuals and does not bear large steps: where it is trained itself,
-# 1e-3 learned far slower than 3e-4.
-_LEARNING_RATES = {"lora": 1e-3, "adapter": 1e-3, "head-only": 3e-4, "full": 1e-4}
-
-
 _FAR_LARGER = 4  # shown whole, such pictures lose everything smaller than four pixels
 _MOST_PER_EPOCH = 2000  # a validation after each 500 steps of 4, even if there are 100 scenes of 1000 tiles
 
@@ -51,9 +46,9 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             raise ConfigError(f"{name}: expected at least {least}, found {value}")
     if not 0 <= config.prompt_fraction <= 1:
         raise ConfigError(f"prompt_fraction: expected a fraction between 0 and 1, found {config.prompt_fraction}")
-    if recipe.get("depth") and dataset.pictures:
+    if config.recipe.group > 1 and dataset.pictures:
         raise ConfigError("depth: expected volumes, whose slices have neighbours; found pictures")
-    lr = _LEARNING_RATES[recipe["recipe"]] if config.optim.lr is None else config.optim.lr
+    lr = config.recipe.learning_rate if config.optim.lr is None else config.optim.lr
     if lr <= 0:
         raise ConfigError(f"optim.lr: expected a rate above 0, found {lr}")
     weights = config.loss.class_weights
@@ -84,8 +79,7 @@ def _check_cached(config: TrainConfig, flip: str) -> None:
     Raises:
         ConfigError: If nothing before the trained parameters is frozen, or images are changed at random.
     """
-    recipe = flatten(config.recipe)
-    if recipe.get("last_blocks") is None or recipe.get("depth"):
+    if not config.recipe.starts_frozen:
         raise ConfigError(
             "cache_frozen: expected the recipe lora, or adapter without depth, with some --last_blocks adapted; "
             f"found {config.recipe}"

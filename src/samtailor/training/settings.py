@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from samtailor.data.intensity_settings import IntensityConfig
+from samtailor.recipes import LoRA, Recipe
 from samtailor.recipes.flat import flatten, take_recipe
-from samtailor.recipes.recipe import HeadOnly, LoRA, Recipe
 from samtailor.settings import AnyPath, Device, Precision, Rare, from_plain
 
 
@@ -161,7 +161,7 @@ class TrainConfig:
     @property
     def is_cached(self) -> bool:
         """Whether what the frozen part of the image encoder gives is computed once, and trained on."""
-        return self.cache_frozen or isinstance(self.recipe, HeadOnly)
+        return self.cache_frozen or self.recipe.freezes_encoder
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values by name, as `config.yaml` holds them."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samtailor.data.cache import CachedCase
-from samtailor.distributed.together import gather, is_shared, sum_over_processes
+from samtailor.distributed.collectives import gather, is_distributed, sum_over_processes
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
@@ -80,7 +80,7 @@ class SegmentationTask(lightning.LightningModule):
             features = self.model.encode_rest(tuple(inputs))
         filling = (target == FILLING).flatten(1).all(dim=1)
         target = target.clamp(min=IGNORE)
-        images = int(sum_over_processes((~filling).sum())) if is_shared() else len(target)
+        images = int(sum_over_processes((~filling).sum())) if is_distributed() else len(target)
         if self._prompt_fraction:
             loss = self._prompted_loss(features, target, ~filling)
         else:
@@ -113,7 +113,7 @@ class SegmentationTask(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Give each of several processes random numbers of its own, the same in a resumed run."""
-        if is_shared():
+        if is_distributed():
             seed = (self._seed, self.trainer.current_epoch, self.trainer.global_rank)
             torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
 

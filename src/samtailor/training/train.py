@@ -27,17 +27,17 @@ def train(config: TrainConfig) -> Run:
         SamTailorError: If the data, the base or a setting is not as expected; nothing is written then.
     """
     from samtailor.data.dataset import open_dataset
-    from samtailor.distributed.together import start, together
+    from samtailor.distributed.collectives import connect, raise_on_all_ranks
     from samtailor.models.zoo import weights_files
     from samtailor.training.fit import check_batch, fingerprint_of, fit, load_cases, new_segmenter
     from samtailor.training.resolve import resolve
 
     run = Run(Path(config.out))
-    here = start(config.device)
-    with together():  # what needs no look at the data is refused, and fetched, before the data is read
+    here = connect(config.device)
+    with raise_on_all_ranks():  # what needs no look at the data is refused, and fetched, before the data is read
         run.require_new()
         weights_files(config.base, config.weights)
-    with together():
+    with raise_on_all_ranks():
         if here.is_first:
             _require_sound(config)
         folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
@@ -77,14 +77,14 @@ def resume(run: AnyPath) -> Run:
         DataError: If data, splits or classes are others than when the run began.
     """
     from samtailor.data.dataset import open_dataset
-    from samtailor.distributed.together import start, together
+    from samtailor.distributed.collectives import connect, raise_on_all_ranks
     from samtailor.training.fit import check_batch, fingerprint_of, fit, load_cases, new_segmenter
 
     begun = Run(Path(run))
     config = TrainConfig.from_plain(begun.read_config(), str(begun.config_file))
-    here = start(config.device)
+    here = connect(config.device)
     try:
-        with together():
+        with raise_on_all_ranks():
             check_batch(config, here)
             folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
             cases = load_cases(config, folder)

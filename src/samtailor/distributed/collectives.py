@@ -25,14 +25,14 @@ _MEETING = timedelta(minutes=10)  # until all processes have been started
 _PATIENCE = timedelta(days=1)  # the first process checks the data alone; one that dies is noticed at once
 
 
-def start(device: str = "auto") -> World:
+def connect(device: str = "auto") -> World:
     """Connect the processes of the job, once; with a GPU each takes its own.
 
     Args:
         device: 'auto', 'cpu' or 'cuda'.
 
     Raises:
-        ConfigError: If there are fewer GPUs than processes on this machine.
+        ConfigError: If there are fewer GPUs than processes on this machine, or SLURM has no tasks per node.
         ProcessLostError: If the others do not come.
     """
     here = world()
@@ -46,7 +46,11 @@ def start(device: str = "auto") -> World:
                 f"{torch.cuda.device_count()}; start fewer, or take --device cpu"
             )
         torch.cuda.set_device(here.local_rank)
-    _set_address(here)
+    if here.launcher == "slurm":  # it does not say where the processes meet; torchrun does
+        from samtailor.distributed.lightning_plugins import slurm_environment
+
+        environment = slurm_environment()
+        os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = environment.main_address, str(environment.main_port)
     try:
         store, _, _ = next(rendezvous("env://", here.rank, here.size, timeout=_MEETING))
         torch.distributed.init_process_group(
@@ -65,25 +69,11 @@ def start(device: str = "auto") -> World:
 
 def _leave() -> None:
     """Disconnect from the other processes, if nobody has done so."""
-    if is_shared():
+    if is_distributed():
         torch.distributed.destroy_process_group()
 
 
-def _set_address(here: World) -> None:
-    """Where the processes meet, if SLURM started them; torchrun says it itself."""
-    if here.launcher != "slurm":
-        return
-    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-
-    try:
-        environment = SLURMEnvironment(auto_requeue=False)
-    except RuntimeError as error:
-        raise ConfigError(f"slurm: expected tasks per node; {error}") from error
-    os.environ["MASTER_ADDR"] = environment.main_address
-    os.environ["MASTER_PORT"] = str(environment.main_port)
-
-
-def is_shared() -> bool:
+def is_distributed() -> bool:
     """Whether there are other processes to talk to."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
@@ -94,7 +84,7 @@ def gather(value: T) -> list[T]:
     Raises:
         ProcessLostError: If one of them is gone.
     """
-    if not is_shared():
+    if not is_distributed():
         return [value]
     values: list[Any] = [None] * torch.distributed.get_world_size()
     try:
@@ -104,19 +94,19 @@ def gather(value: T) -> list[T]:
     return cast(list[T], values)
 
 
-def from_first(value: T) -> T:
+def broadcast_from_first(value: T) -> T:
     """The value of the first process, for all of them. All must call it."""
     return gather(value)[0]
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def raise_on_all_ranks() -> Iterator[None]:
     """What is done here succeeds in all processes, or fails in all with the error of the first that failed.
 
     Raises:
         SharedError: If it failed; with one process, the error itself.
     """
-    if not is_shared():
+    if not is_distributed():
         yield
         return
     error: SamTailorError | None = None
@@ -144,11 +134,11 @@ def make_once(make: Callable[[T], R], items: Sequence[T], what: str) -> list[R]:
         All things, in order.
     """
     here = world()
-    if is_shared():
-        with together():
+    if is_distributed():
+        with raise_on_all_ranks():
             for item in tracked(what, here.share(items)):
                 make(item)
-        with together():  # machines that share no disk make their own
+        with raise_on_all_ranks():  # machines that share no disk make their own
             for item in items[here.local_rank :: here.local_size]:
                 make(item)
     return [make(item) for item in tracked(what, items)]
@@ -175,4 +165,4 @@ def sum_over_processes(local: Tensor) -> Tensor:
     All processes must compute the same loss from the sum. Its gradients, averaged over the processes as DDP averages
     them, are then those that one process with the inputs of all would have.
     """
-    return cast(Tensor, _SumOverProcesses.apply(local)) if is_shared() else local  # type: ignore[no-untyped-call]
+    return cast(Tensor, _SumOverProcesses.apply(local)) if is_distributed() else local  # type: ignore[no-untyped-call]

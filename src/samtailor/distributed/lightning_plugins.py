@@ -1,4 +1,4 @@
-"""How Lightning trains in the processes that torchrun or SLURM has started."""
+"""What Lightning is told of the processes that torchrun or SLURM has started."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from samtailor.distributed.world import World
+from samtailor.errors import ConfigError
 
 
 def strategy_of(here: World) -> Strategy | str:
@@ -24,5 +25,16 @@ def environment_of(here: World) -> ClusterEnvironment:
     """What Lightning has to know about the processes; with one only, it must not look for SLURM's batch scripts."""
     if here.size == 1:
         return LightningEnvironment()
-    # A job that is queued again continues with --resume, not with a checkpoint of Lightning's own.
-    return SLURMEnvironment(auto_requeue=False) if here.launcher == "slurm" else TorchElasticEnvironment()
+    return slurm_environment() if here.launcher == "slurm" else TorchElasticEnvironment()
+
+
+def slurm_environment() -> SLURMEnvironment:
+    """SLURM's variables, read by Lightning: also where the processes meet.
+
+    Raises:
+        ConfigError: If the job does not say its tasks per node.
+    """
+    try:  # a job that is queued again continues with --resume, not with a checkpoint of Lightning's own
+        return SLURMEnvironment(auto_requeue=False)
+    except RuntimeError as error:
+        raise ConfigError(f"slurm: expected tasks per node; {error}") from error

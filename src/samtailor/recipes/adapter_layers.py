@@ -1,0 +1,113 @@
+"""The layers of adapters: a bottleneck, and the ways it stands beside a layer of the base."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Bottleneck(nn.Module):
+    """ReLU(x W_down) W_up, without the skip connection; zero at the start."""
+
+    def __init__(self, width: int, reduction: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, width // reduction)
+        self.up = nn.Linear(width // reduction, width)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., C) to the same."""
+        output: Tensor = self.up(F.relu(self.down(tokens)))
+        return output
+
+
+class AdaptedOutput(nn.Module):
+    """A layer followed by an adapter with its own skip connection."""
+
+    def __init__(self, layer: nn.Module, adapter: Bottleneck) -> None:
+        super().__init__()
+        self.layer = layer
+        self.adapter = adapter
+
+    def forward(self, tokens: Tensor, *padding: Tensor) -> Tensor:
+        """What the layer takes and gives."""
+        output = self.layer(tokens, *padding)
+        adapted: Tensor = output + self.adapter(output)
+        return adapted
+
+
+class AdaptedInput(nn.Module):
+    """An adapter with its own skip connection followed by a layer."""
+
+    def __init__(self, layer: nn.Module, adapter: Bottleneck) -> None:
+        super().__init__()
+        self.layer = layer
+        self.adapter = adapter
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """What the layer takes and gives."""
+        output: Tensor = self.layer(tokens + self.adapter(tokens))
+        return output
+
+
+class ParallelAdapter(nn.Module):
+    """A layer plus a scaled adapter of the same input, without skip connection (AdaptFormer)."""
+
+    def __init__(self, layer: nn.Module, adapter: Bottleneck, scale: float) -> None:
+        super().__init__()
+        self.layer = layer
+        self.adapter = adapter
+        self.scale = scale
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """What the layer takes and gives."""
+        output: Tensor = self.layer(tokens) + self.scale * self.adapter(tokens)
+        return output
+
+
+class DepthAdapter(nn.Module):
+    """A layer whose input takes in the same place of neighbouring slices, through attention and an adapter.
+
+    The attention has no weights of its own: queries, keys and values are the tokens, so that the adapter is all that is
+    trained (the depth branch of Med-SA, arXiv 2304.12620, made free of the space branch's projections).
+    """
+
+    images: int
+    """Images in the batch; set before every pass, since windows hide the number."""
+
+    def __init__(self, layer: nn.Module, adapter: Bottleneck, heads: int, slices: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.adapter = adapter
+        self.heads = heads
+        self.slices = self.images = slices
+
+    def forward(self, tokens: Tensor, *padding: Tensor) -> Tensor:
+        """What the layer takes and gives; images are groups of neighbouring slices."""
+        # A padding token is the same in all slices: attention across them gives it back.
+        padding = tuple(token + self.adapter(token) for token in padding)
+        output: Tensor = self.layer(tokens + self.adapter(self._across(tokens)), *padding)
+        return output
+
+    def _across(self, tokens: Tensor) -> Tensor:
+        """Attention of every token over the slices, (images * windows, ..., C) to the same."""
+        if self.images % self.slices:
+            raise ValueError(f"expected groups of {self.slices} neighbouring slices, found {self.images} images")
+        width = tokens.shape[-1]
+        slices = tokens.reshape(self.images // self.slices, self.slices, -1, width).transpose(1, 2)
+        heads = slices.reshape(*slices.shape[:3], self.heads, -1).transpose(2, 3)
+        attended = F.scaled_dot_product_attention(heads, heads, heads).transpose(2, 3).flatten(3)
+        return attended.transpose(1, 2).reshape(tokens.shape)
+
+
+def tell_images(adapters: list[DepthAdapter], encoder: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    """Tell depth adapters how many images are in the batch."""
+    for adapter in adapters:
+        adapter.images = len(arguments[0])
+
+
+def width_of(norm: nn.Module) -> int:
+    """Width of the tokens that a layer norm takes."""
+    assert isinstance(norm, nn.LayerNorm)
+    return norm.normalized_shape[0]
