@@ -14,11 +14,12 @@ import pytest
 from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import open_dataset
-from samtailor.data.formats import read_case
+from samtailor.data.formats import FORMATS, read_case
 from samtailor.data.intensity import CTWindow, Percentile, scale
 from samtailor.errors import DataError
 from samtailor.labels import LabelSpace
 from tests import generate
+from tests.data.formats.npz import NpzFolder
 
 
 @pytest.fixture
@@ -49,6 +50,20 @@ def test_cached_slices_are_the_scaled_image_and_the_label(cache: SliceCache, cas
     assert np.array_equal(cached.label, read.label)
     assert cached.spacing == read.geometry.spacing
     assert cached.counts.tolist() == [np.bincount(p.ravel(), minlength=3).tolist() for p in read.label]
+
+
+def test_every_file_of_an_image_in_a_folder_counts(
+    cache: SliceCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("samtailor.data.formats.FORMATS", [*FORMATS, NpzFolder()])
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for value in (0, 1, 2):
+        np.savez(folder / "0.npz", pixels=np.full((2, 2), 10))
+        np.savez(folder / "1.npz", pixels=np.full((2, 2), value))
+        assert np.array_equal(
+            cache.load(CaseFiles("x", (folder,))).image[0, 1], scale(np.full((2, 2), value), CTWindow())
+        )
 
 
 def test_case_without_label_has_no_counts(cache: SliceCache, case: CaseFiles) -> None:

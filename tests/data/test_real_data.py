@@ -12,7 +12,7 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import open_dataset
-from samtailor.data.formats import read_case, write_label
+from samtailor.data.formats import read_case
 from samtailor.data.intensity import Range
 from samtailor.labels import LabelSpace
 
@@ -37,7 +37,7 @@ def test_btcv_label_is_written_back_byte_by_byte(shared_data: Path, tmp_path: Pa
     case = read_case(files, dataset.labels)
     assert case.label is not None
     assert files.label is not None
-    write_label(tmp_path / "label.nii.gz", case.label, case.geometry, dataset.labels)
+    case.geometry.write_label(tmp_path / "label.nii.gz", case.label, dataset.labels)
     before, after = nib.load(files.label), nib.load(tmp_path / "label.nii.gz")
     assert np.array_equal(np.asarray(after.dataobj), np.asarray(before.dataobj))
     assert np.array_equal(after.affine, before.affine)

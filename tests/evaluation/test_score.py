@@ -12,7 +12,7 @@ from PIL import Image
 
 import samtailor
 from samtailor.cli import main
-from samtailor.data.formats import read_geometry, write_label
+from samtailor.data.formats import read_geometry
 from samtailor.errors import ConfigError, DataError
 from samtailor.evaluation.masks import read_pair
 from samtailor.labels import LabelSpace
@@ -110,7 +110,7 @@ def test_our_own_masks_bring_their_classes_and_ids(tmp_path: Path) -> None:
 
     pair = MaskPair("case", tmp_path / "masks" / "case.nii.gz", tmp_path / "labels" / "case.nii.gz")
     truth = read_pair(MaskPair("case", pair.label, pair.label), LABELS)[0]
-    write_label(pair.prediction, truth, geometry, own)
+    geometry.write_label(pair.prediction, truth, own)
     scores = samtailor.score(tmp_path / "masks", tmp_path / "labels", classes=str(tmp_path / "classes.json"))
     assert scores.summary("dsc").without_background.value == 1
 
@@ -152,14 +152,14 @@ def test_masks_of_other_classes_are_refused(tmp_path: Path, nnunet_folder: Path)
     geometry = read_geometry(labels / "case_5.nii.gz")
     (tmp_path / "masks").mkdir()
     space = LabelSpace.from_names(("background", "liver", "kidney"))
-    write_label(tmp_path / "masks" / "case_5.nii.gz", np.zeros(geometry.shape, np.int16), geometry, space)
+    geometry.write_label(tmp_path / "masks" / "case_5.nii.gz", np.zeros(geometry.shape, np.int16), space)
     with pytest.raises(DataError, match="classes background, liver, spleen, found background, liver, kidney"):
         samtailor.score(tmp_path / "masks", labels)
 
 
 def test_nothing_to_score_and_unknown_classes_are_refused(tmp_path: Path, nnunet_folder: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"masks \(.nii.gz, .png, .tif\) named after their cases, found none"):
+    with pytest.raises(DataError, match=r"masks \(.nii.gz, .*, .tiff\) named after their cases, found none"):
         samtailor.score(tmp_path / "empty", nnunet_folder)
     with pytest.raises(DataError, match="no such folder"):
         samtailor.score(tmp_path / "nowhere", nnunet_folder)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from samtailor.data.formats import FORMATS
 from samtailor.errors import ConfigError, DataError
 from samtailor.inference.inputs import plan, read
+from tests.data.formats.npz import NpzFolder
 
 
 @pytest.fixture
@@ -45,6 +48,20 @@ def test_a_pattern_the_shell_left_alone_stands_for_its_images(
     folder: Path, tmp_path: Path, pattern: str, expected: list[str]
 ) -> None:
     assert targets([f"{folder}/{pattern}"], tmp_path / "out") == expected
+
+
+def test_a_folder_is_one_image_where_a_format_keeps_images_in_folders(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    (folder / "series").mkdir()
+    for index, channel in enumerate(pixels):
+        np.savez(folder / "series" / f"{index}.npz", pixels=channel)
+    monkeypatch.setattr("samtailor.data.formats.FORMATS", [*FORMATS, NpzFolder()])
+    (job,) = plan([folder / "series"], tmp_path / "out")
+    assert (job.file, job.target.name) == (folder / "series", "series.npz")
+    np.testing.assert_array_equal(read(job, 2).image[:, 0], pixels)
+    assert targets([folder], tmp_path / "out")[-1] == "series.npz"
 
 
 def test_an_image_named_twice_is_taken_once(folder: Path, tmp_path: Path) -> None:

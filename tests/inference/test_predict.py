@@ -15,6 +15,7 @@ import tifffile
 from PIL import Image
 
 import samtailor
+from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
@@ -144,17 +145,17 @@ def test_every_result_is_written_once_while_the_next_is_computed(
 ) -> None:
     segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
     folder = write_volumes(tmp_path / "in", 4)
-    write, segment = module.write_label, module.segment
+    write, segment = VolumeGeometry.write_label, module.segment
     written: Counter[str] = Counter()
     computed, running, most = threading.Semaphore(0), 0, 0
 
-    def slow_write(path: Path, *rest: Any) -> None:
+    def slow_write(geometry: VolumeGeometry, path: Path, *rest: Any) -> None:
         nonlocal running, most
         if path.name != "case_3.nii.gz":  # nothing is computed after the last
             assert computed.acquire(timeout=30)
         running += 1
         most = max(most, running)
-        write(path, *rest)
+        write(geometry, path, *rest)
         running -= 1
         written[path.name] += 1
 
@@ -164,7 +165,7 @@ def test_every_result_is_written_once_while_the_next_is_computed(
             computed.release()
         return result
 
-    monkeypatch.setattr(module, "write_label", slow_write)
+    monkeypatch.setattr(VolumeGeometry, "write_label", slow_write)
     monkeypatch.setattr(module, "segment", counted)
     report = predict(segmenter, [folder], tmp_path / "out")
     assert [path.name for path in report.written] == [f"case_{i}.nii.gz" for i in range(4)]
@@ -191,13 +192,11 @@ def test_an_interruption_leaves_whole_files_only(
     assert np.asanyarray(nib.load(left).dataobj).shape == (20, 16, 3)
 
 
-def test_what_nobody_foresaw_is_raised(
-    tmp_path: Path, tiny_base: Base, module: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_nobody_foresaw_is_raised(tmp_path: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(module, "write_label", broken)
+    monkeypatch.setattr(VolumeGeometry, "write_label", broken)
     segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
     with pytest.raises(ZeroDivisionError):
         predict(segmenter, [write_volumes(tmp_path / "in", 2)], tmp_path / "out")

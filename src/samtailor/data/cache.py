@@ -100,12 +100,13 @@ class SliceCache:
         ]
         digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=20)
         for path in (*files.images, *([files.label] if files.label else [])):
-            if not path.is_file():
+            if not path.exists():
                 raise FileError(path, "a file", "nothing", "restore the file, or take the case out of the data set")
-            digest.update(str(path.stat().st_size).encode())
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+            for part in sorted(filter(Path.is_file, path.rglob("*"))) if path.is_dir() else [path]:
+                digest.update(str(part.stat().st_size).encode())
+                with part.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
         return digest.hexdigest()
 
     def _build(self, files: CaseFiles, entry: Path) -> None:

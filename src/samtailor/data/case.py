@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from samtailor.labels import LabelSpace
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class CaseFiles:
 
     Attributes:
         name: Name of the case, unique in its data set.
-        images: One file, or one file per channel.
+        images: One file, or one file per channel; a folder where a format keeps an image in one.
         label: Label file, if there is one.
     """
 
@@ -25,8 +28,8 @@ class CaseFiles:
     label: Path | None = None
 
 
-class Geometry(Protocol):
-    """How the canonical array of a case lies in its file.
+class Geometry(ABC):
+    """How the canonical array of a case lies in its file, and how results are written like it; one kind per format.
 
     The canonical array is (slices, rows, columns). Volumes: slices go from inferior to superior, rows from
     anterior to posterior, columns from the patient's right to left, whatever the axes of the file. Pictures:
@@ -34,14 +37,71 @@ class Geometry(Protocol):
     """
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, int, int]:
         """Slices, rows, columns."""
-        ...
+
+    @property
+    def affine(self) -> NDArray[np.float64] | None:
+        """Indices (slice, row, column) to mm (RAS+), shape (4, 4); None for pictures."""
+        return None
 
     @property
     def spacing(self) -> tuple[float, float, float] | None:
         """Distance in mm of slices, rows, columns; None for pictures."""
-        ...
+        if (affine := self.affine) is None:
+            return None
+        slices, rows, columns = np.linalg.norm(affine[:3, :3], axis=0).tolist()
+        return slices, rows, columns
+
+    @property
+    def file_axes(self) -> tuple[tuple[float, ...], NDArray[np.float64]] | None:
+        """Spacing in mm along each axis of the file, and nibabel's orientation that takes canonical axes to them.
+
+        None where the canonical axes are the file's.
+        """
+        return None
+
+    def difference(self, label: Geometry) -> tuple[str, str] | None:
+        """What a label's grid should be and what it is, if it differs from this one, its image's.
+
+        Compared in canonical axes, so that files with different axis orders can share a grid. Spacings may differ
+        by 0.1 %, direction cosines by 0.001, origins by a tenth of a voxel: more than rounding in headers does,
+        less than anybody sees.
+        """
+        if self.shape != label.shape:
+            expected, found = (" x ".join(map(str, shape)) for shape in (self.shape, label.shape))
+            return f"{expected} slices x rows x columns like the image", found
+        first, second = self.affine, label.affine
+        if first is None or second is None:
+            return None
+        spacings = np.array([self.spacing, label.spacing])
+        if not np.allclose(spacings[0], spacings[1], rtol=1e-3, atol=0):
+            return f"spacing {_mm(spacings[0])} like the image", _mm(spacings[1])
+        if not np.allclose(first[:3, :3] / spacings[0], second[:3, :3] / spacings[1], rtol=0, atol=1e-3):
+            return "the direction cosines of the image", "others (the label is rotated or flipped against the image)"
+        if np.linalg.norm(first[:3, 3] - second[:3, 3]) > 0.1 * spacings[0].min():
+            return f"first voxel at {_mm(first[:3, 3])} like the image", _mm(second[:3, 3])
+        return None
+
+    @abstractmethod
+    def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
+        """Write class indices as the label ids of `labels`, on the grid and in the format of the image.
+
+        Args:
+            path: File to write, with the format's `label_suffix`; appears complete or not at all.
+            label: Class indices, shape (S, H, W).
+            labels: Label space; its names go into the file.
+        """
+
+    @abstractmethod
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
+        """Write class probabilities as float32, part by part: the array may lie on disk.
+
+        Args:
+            path: File to write, with the format's `probabilities_suffix`; appears complete or not at all.
+            probabilities: Shape (K, S, H, W), in [0, 1].
+        """
 
 
 @dataclass(frozen=True)
@@ -59,3 +119,7 @@ class Case:
     image: NDArray[Any]
     geometry: Geometry
     label: NDArray[np.int16] | None = None
+
+
+def _mm(values: NDArray[np.float64]) -> str:
+    return " x ".join(f"{value:.4g}" for value in values) + " mm"

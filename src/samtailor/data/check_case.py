@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.finding import Finding
-from samtailor.data.formats import geometry_difference, match_channels, read_ids, read_pixels
+from samtailor.data.formats import match_channels, read_ids, read_pixels
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
 
@@ -109,7 +109,7 @@ def _constant(path: Path, plane: NDArray[Any]) -> Finding | None:
 
 
 def _off_grid(path: Path, image: Geometry | None, label: Geometry) -> Iterator[Finding]:
-    difference = geometry_difference(image, label) if image else None
+    difference = image.difference(label) if image else None
     if difference:
         yield Finding("error", str(path), *difference, "resample the label to the image's grid")
 

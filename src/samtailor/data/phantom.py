@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from samtailor.data.anatomy import (
     ORGANS,
 )
-from samtailor.data.formats import write_label
 from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.data.phantom_patient import FIELD, make_patient
 from samtailor.errors import ConfigError, FileError
@@ -78,15 +77,12 @@ def _write_patient(root: Path, name: str, part: str, patient: tuple[NDArray[np.i
     affine = np.diag([-columns, rows, slices, 1.0])
     file_shape = hu.shape[::-1]
     affine[:3, 3] = -affine[:3, :3] @ (np.array(file_shape) - 1) / 2
-    header = nib.Nifti1Header()
-    header.set_xyzt_units("mm")
-    header.set_sform(affine, code=1)
-    header.set_qform(affine, code=1)
-    geometry = VolumeGeometry(header, affine, file_shape)
+    geometry = VolumeGeometry.new(affine, file_shape)
     with atomic(root / f"images{part}" / f"{name}_0000.nii.gz") as temporary:
-        nib.save(nib.Nifti1Image(apply_orientation(hu, geometry.from_canonical), affine, header), temporary)
+        array = apply_orientation(hu, geometry.from_canonical)
+        nib.save(nib.Nifti1Image(array, affine, geometry.header), temporary)
     labels = LabelSpace.from_names(("background", *ORGANS))
-    write_label(root / f"labels{part}" / f"{name}.nii.gz", ids, geometry, labels)
+    geometry.write_label(root / f"labels{part}" / f"{name}.nii.gz", ids, labels)
 
 
 def _make_room(root: Path) -> None:

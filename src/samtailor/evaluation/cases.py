@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split
-from samtailor.data.formats import nifti, suffix_of
+from samtailor.data.formats import read_geometry
 from samtailor.errors import DataError
 from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.predictions import PredictedCase
@@ -70,10 +70,8 @@ def _listed(names: list[str]) -> str:
 
 
 def grid_of(file: CaseFiles) -> Grid | None:
-    """Grid of the label file of a volume; None for pictures."""
-    if file.label is None or suffix_of(file.label) not in nifti.SUFFIXES:
-        return None
-    return Grid.of_file(nifti.read_geometry(file.label))
+    """Grid of a case's label file, if there is one."""
+    return None if file.label is None else Grid.of(read_geometry(file.label))
 
 
 def predict_cases(predictor: Predictor, files: tuple[CaseFiles, ...], labels: LabelSpace) -> Iterator[PredictedCase]:

@@ -9,7 +9,7 @@ import numpy as np
 from nibabel.orientations import apply_orientation
 from numpy.typing import NDArray
 
-from samtailor.data.formats.nifti import VolumeGeometry
+from samtailor.data.case import Geometry
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,11 @@ class Grid:
     orientation: NDArray[np.float64] | None = None
 
     @classmethod
-    def of_file(cls, geometry: VolumeGeometry) -> Grid:
-        """Grid of a NIfTI file."""
-        from_affine = tuple(np.linalg.norm(geometry.affine[:3, :3], axis=0).tolist())
-        in_header = tuple(float(step) for step in geometry.header.get_zooms()[:3])
-        # Where they disagree, the affine is what viewers and the other files of the case go by.
-        agree = np.allclose(in_header, from_affine, rtol=1e-3, atol=0)
-        return cls(in_header if agree else from_affine, True, geometry.from_canonical)
+    def of(cls, geometry: Geometry) -> Grid:
+        """Grid of a file."""
+        if axes := geometry.file_axes:
+            return cls(axes[0], True, axes[1])
+        return cls.of_spacing(geometry.spacing, geometry.shape[0])
 
     @classmethod
     def of_spacing(cls, spacing: tuple[float, float, float] | None, slices: int) -> Grid:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.dataset import Dataset, Split, open_dataset
-from samtailor.data.formats import geometry_difference, read_geometry, read_ids, read_names, stem_of, suffix_of
+from samtailor.data.formats import find_format, image_suffixes, read_geometry, read_ids, read_names
 from samtailor.data.layouts import images, nnunet
 from samtailor.data.layouts.contents import visible_files
 from samtailor.errors import DataError, FileError
@@ -98,9 +98,9 @@ def masks_in(folder: Path) -> dict[str, Path]:
         raise FileError(folder, "a folder of masks", "no such folder", "give the path of the masks")
     found: dict[str, Path] = {}
     for file in visible_files(folder):
-        if not suffix_of(file):
+        if not (format := find_format(file)):
             continue
-        name = stem_of(file).removesuffix("_pixels0")  # how SIRST calls its masks
+        name = format.stem_of(file).removesuffix("_pixels0")  # how SIRST calls its masks
         if other := found.get(name):
             raise FileError(folder, f"one mask of case '{name}'", f"{other.name} and {file.name}", "remove one of them")
         found[name] = file
@@ -128,7 +128,8 @@ def pair(predictions: Path, truth: Truth) -> tuple[list[MaskPair], list[FileErro
     if not labels:
         raise FileError(truth.root, "cases with a label", "none", "name a folder with label files")
     if not masks:
-        raise FileError(predictions, "masks (.nii.gz, .png, .tif) named after their cases", "none", "name their folder")
+        expected = f"masks ({', '.join(image_suffixes())}) named after their cases"
+        raise FileError(predictions, expected, "none", "name their folder")
     hint = "predict it, or score one split with --split" if truth.dataset else "predict it, or take the label away"
     alone = [FileError(predictions, f"a mask of case '{name}'", "none", hint) for name in labels if name not in masks]
     alone += [
@@ -166,10 +167,10 @@ def geometry_error(one: MaskPair) -> FileError | None:
         label, prediction = read_geometry(one.label), read_geometry(one.prediction)
     except FileError as error:
         return error
-    if type(label) is not type(prediction):
+    if (label.spacing is None) != (prediction.spacing is None):
         kinds = ("a volume", "a picture") if label.spacing else ("a picture", "a volume")
         return FileError(one.prediction, f"{kinds[0]} like the label", kinds[1], "save the mask in the label's format")
-    difference = geometry_difference(label, prediction)
+    difference = label.difference(prediction)
     if difference is None:
         return None
     expected, found = (text.replace("the image", "the label").replace("the label is", "it is") for text in difference)

@@ -11,7 +11,6 @@ import psutil  # type: ignore[import-untyped]
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_case, read_geometry
-from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.data.intensity import Percentile, scale
 from samtailor.errors import DataError
 from samtailor.evaluation.case_scores import CaseScore
@@ -44,8 +43,7 @@ def measure_pairs(
         truth, prediction, geometry = read_pair(case, labels)
         if ignore_background:
             truth = np.where(truth == 0, np.int16(IGNORE), truth)
-        grid = Grid.of_file(geometry) if isinstance(geometry, VolumeGeometry) else None
-        return measure(case.name, truth, prediction, labels, protocol, grid)
+        return measure(case.name, truth, prediction, labels, protocol, Grid.of(geometry))
 
     report("cases", 0, len(pairs))
     errors: list[DataError] = []

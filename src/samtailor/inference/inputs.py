@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samtailor.data.case import Case, CaseFiles
-from samtailor.data.formats import image_files, nifti, read_case, suffix_of
+from samtailor.data.formats import find_format, image_files, read_case
 from samtailor.errors import ConfigError, FileError
 
 
@@ -41,7 +41,7 @@ def plan(inputs: Sequence[str | Path], out: Path) -> list[Job]:
     Raises:
         ConfigError: If there is nothing to do, or a result would overwrite an input or another result.
     """
-    if suffix_of(out):
+    if find_format(out):
         raise ConfigError(f"out: expected a folder, found the file name {out}; results are named after their inputs")
     jobs = [Job(files, out / f"{files.name}{_mask_suffix(files)}") for files in _find_images(inputs)]
     if not jobs:
@@ -67,7 +67,7 @@ def read(job: Job, channels: int) -> Case:
     Raises:
         DataError: If there is none, or it cannot be read.
     """
-    if job.file.is_dir():
+    if job.file.is_dir() and not find_format(job.file):
         raise FileError(job.file, "images in the folder", "none", "name the folder that holds them")
     if not job.file.exists():
         raise FileError(job.file, "a file, a folder or a glob pattern", "nothing there", "check the path")
@@ -93,11 +93,12 @@ def _expand(text: str) -> list[Path]:
 
 
 def _images_at(path: Path) -> list[Path]:
-    """Image files in a folder, or the file itself if it can be an image."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [file for file in files if suffix_of(file) and file.is_file() and not file.name.startswith(".")]
+    """Images in a folder, or the path itself if it can be an image."""
+    paths = sorted(path.iterdir()) if path.is_dir() and not find_format(path) else [path]
+    return [path for path in paths if find_format(path) and path.exists() and not path.name.startswith(".")]
 
 
 def _mask_suffix(files: CaseFiles) -> str:
-    """Suffix of the label file of an image that has not been read yet."""
-    return ".nii.gz" if suffix_of(files.images[0]) in nifti.SUFFIXES else ".png"
+    """Suffix of the label file of an image that has not been read yet; reading what can be no image fails."""
+    format = find_format(files.images[0])
+    return format.label_suffix if format else ".unknown"

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from samtailor.data.case import Case
-from samtailor.data.formats import probabilities_suffix, write_label, write_probabilities
+from samtailor.data.formats import format_of
 from samtailor.errors import SamTailorError
 from samtailor.inference.inputs import Job, read
 from samtailor.inference.predictor import Predictor
@@ -128,11 +128,11 @@ def _compute(
     result = segment(predictor, case, probabilities, scratch)
     steps: list[Callable[[], None]] = []
     if result.probabilities is not None:
-        path = scratch / f"{case.name}{probabilities_suffix(geometry)}"
-        steps.append(partial(write_probabilities, path, result.probabilities, geometry))
+        path = scratch / f"{case.name}{format_of(job.file).probabilities_suffix}"
+        steps.append(partial(geometry.write_probabilities, path, result.probabilities))
     if overlay:
         steps.append(_overlay(result, folder / "overlays" / f"{case.name}.png"))
-    return [*steps, partial(write_label, job.target, result.label, geometry, result.labels)]
+    return [*steps, partial(geometry.write_label, job.target, result.label, result.labels)]
 
 
 def _write(steps: list[Callable[[], None]]) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import Case
-from samtailor.data.formats import write_label, write_probabilities
 from samtailor.data.scaled import Scaled
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
@@ -35,8 +34,8 @@ class Result:
     probabilities: NDArray[np.float16] | None = None
 
     def save(self, path: str | Path) -> None:
-        """Write the label in the input's geometry: NIfTI for volumes, palette PNG for pictures."""
-        write_label(Path(path), self.label, self.case.geometry, self.labels)
+        """Write the label in the geometry and the format of the input: NIfTI for volumes, palette PNG for pictures."""
+        self.case.geometry.write_label(Path(path), self.label, self.labels)
 
     def save_probabilities(self, path: str | Path) -> None:
         """Write the probabilities in the input's geometry.
@@ -46,7 +45,7 @@ class Result:
         """
         if self.probabilities is None:
             raise ValueError("predict with probabilities=True first")
-        write_probabilities(Path(path), self.probabilities, self.case.geometry)
+        self.case.geometry.write_probabilities(Path(path), self.probabilities)
 
 
 def segment(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split
-from samtailor.data.formats import nifti, read_case, read_ids, suffix_of
+from samtailor.data.formats import format_of, read_case, read_ids
 from samtailor.evaluation.cases import cases_of_split, check_classes, grid_of
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.predictions import PredictedCase, score_and_write, write_tables
@@ -177,7 +177,7 @@ def read_saved(folder: Path, file: CaseFiles, dataset: Dataset) -> NDArray[np.in
 
 def saved_file(folder: Path, file: CaseFiles) -> Path:
     """Where the label map of a case lies."""
-    return folder / f"{file.name}{'.nii.gz' if suffix_of(file.images[0]) in nifti.SUFFIXES else '.png'}"
+    return folder / f"{file.name}{format_of(file.images[0]).label_suffix}"
 
 
 def _is_newer(path: Path, time: float) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset
-from samtailor.data.formats import mask_suffix, read_pixels, write_label
+from samtailor.data.formats import format_of, read_geometry
 from samtailor.errors import ConfigError, DataError
 from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.cases import grid_of
@@ -178,8 +178,8 @@ class BaselineWork:
 
     def _write_label(self, file: CaseFiles, label: NDArray[np.int16]) -> None:
         """The chosen masks as one label map in the geometry of the image."""
-        geometry = read_pixels(file.images)[1]
-        write_label(self.out / "predictions" / f"{file.name}{mask_suffix(geometry)}", label, geometry, self.labels)
+        path = self.out / "predictions" / f"{file.name}{format_of(file.images[0]).label_suffix}"
+        read_geometry(file.images[0]).write_label(path, label, self.labels)
 
     def _case_state(self, file: CaseFiles, name: str) -> Path:
         folder = self.state / file.name

@@ -11,7 +11,7 @@ from PIL import Image
 
 from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import open_dataset
-from samtailor.data.formats import read_case, write_label
+from samtailor.data.formats import read_case
 from samtailor.data.formats.picture import PictureGeometry
 from samtailor.errors import FileError
 from tests.generate_publishers import sirst_folder
@@ -37,7 +37,7 @@ def test_a_mask_that_we_write_is_read_again(tmp_path: Path) -> None:
     label[0, 3:5, 6:9] = 1
     file = dataset.cases[0].label
     assert file is not None
-    write_label(file, label, PictureGeometry((1, 40, 44)), dataset.labels)
+    PictureGeometry((40, 44)).write_label(file, label, dataset.labels)
     again = read_case(dataset.cases[0], dataset.labels).label
     np.testing.assert_array_equal(again, label)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -14,154 +15,153 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from samtailor.chunks import blocks
+from samtailor.data.case import Geometry
+from samtailor.data.formats.format import Format, Header
 from samtailor.errors import FileError
 from samtailor.files import atomic
 from samtailor.labels import LabelSpace
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-_READ_ERRORS = (OSError, EOFError, ValueError, SyntaxError, Image.DecompressionBombError, tifffile.TiffFileError)
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    zlib.error,
+    Image.DecompressionBombError,
+    tifffile.TiffFileError,
+)
 _GRAY_MODES = ("L", "LA", "I", "F", "I;16", "I;16L", "I;16B")
 _LARGEST_TIFF = (1 << 32) - (1 << 25)  # bytes that 32-bit offsets reach, less some for tags
 _DEEP = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}  # Pillow's names of the high and the low bytes
 
 
 @dataclass(frozen=True)
-class PictureGeometry:
+class PictureGeometry(Geometry):
     """Size of a picture: the canonical array is the file's, with one slice.
 
     Attributes:
-        shape: 1, rows, columns.
-        spacing: None, pictures have no millimetres.
+        size: Rows and columns.
     """
 
-    shape: tuple[int, int, int]
-    spacing: None = None
+    size: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """1, rows, columns."""
+        return 1, *self.size
+
+    def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
+        """Write a palette PNG of ids (16-bit gray if an id is over 255).
+
+        The class names go into a text chunk named 'labels' (JSON).
+        """
+        ids = labels.to_ids(label[0])
+        image = Image.fromarray(ids)
+        if ids.dtype == np.uint8:
+            palette = np.zeros((256, 3), dtype=np.uint8)
+            palette[list(labels.ids)] = labels.palette
+            image.putpalette(palette.tobytes())
+        names = PngImagePlugin.PngInfo()
+        names.add_text("labels", json.dumps(dict(zip(map(str, labels.ids), labels.names, strict=True))))
+        with atomic(path) as temporary:
+            image.save(temporary, format="PNG", pnginfo=names)
+
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
+        """Write a TIFF with one page per class."""
+        pages = probabilities[:, 0]
+        with atomic(path) as temporary:
+            tifffile.imwrite(
+                temporary,
+                (page.astype(np.float32) for page in pages),  # page by page: the array may lie on disk
+                shape=pages.shape,
+                dtype=np.float32,
+                compression="zlib",
+                photometric="minisblack",
+                bigtiff=4 * pages.size > _LARGEST_TIFF,
+            )
 
 
-def read_header(path: Path) -> tuple[int, int]:
-    """Number of channels (1 or 3) and bits per channel that `read_picture` will give, without reading pixels.
+class Picture(Format):
+    """PNG, JPEG and TIFF; one file holds all channels, and numbers at the end of its name are a name."""
 
-    Raises:
-        FileError: If the file cannot be read or is of a kind that is not supported.
-    """
-    if deep := _deep_tiff(path):
-        return deep
-    with _open(path) as image:
-        channels = 1 if image.mode in ("1", *_GRAY_MODES) or _has_gray_palette(image) else 3
-        if image.mode in ("I", "F"):
-            return channels, 32
-        return channels, 16 if image.mode.startswith("I;16") or _raw_mode(image) in _DEEP else 8
+    suffixes = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+    label_suffix = ".png"
+    probabilities_suffix = ".tif"
+    volumes = False
 
-
-def read_size(path: Path) -> tuple[int, int]:
-    """Rows and columns, without reading pixels.
-
-    Raises:
-        FileError: If the file cannot be read.
-    """
-    if _deep_tiff(path):
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            return page.imagelength, page.imagewidth
-    with _open(path) as image:
-        return image.height, image.width
-
-
-def samples_per_pixel(path: Path) -> int:
-    """Numbers that the file holds per pixel, alpha and bands that `read_picture` drops included.
-
-    Raises:
-        FileError: If the file cannot be read.
-    """
-    if path.suffix.lower() in (".tif", ".tiff"):
-        try:
-            with tifffile.TiffFile(path) as file:
-                return int(file.pages.first.samplesperpixel)
-        except (*_READ_ERRORS, IndexError) as error:
-            raise _unreadable(path, error) from error
-    with _open(path) as image:
-        return len(image.getbands())
-
-
-def read_picture(path: Path) -> tuple[NDArray[Any], PictureGeometry]:
-    """Intensities, shape (C, 1, H, W) with C 1 or 3 (alpha is dropped), and geometry.
-
-    Raises:
-        FileError: If the file cannot be read or is of a kind that is not supported.
-    """
-    if _deep_tiff(path):
-        array = _read_deep_tiff(path)
-    else:
+    def read_header(self, path: Path) -> Header:
+        """Size, channels (1 or 3: alpha is dropped) and bits."""
+        tiff = _tiff_page(path)
+        if tiff and tiff.is_deep_colour:
+            return Header(PictureGeometry(tiff.size), 3, tiff.bits, tiff.samples)
         with _open(path) as image:
-            array = _decode(path, image)
-    array = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
-    return array[:, None], PictureGeometry((1, *array.shape[1:]))
+            channels = 1 if image.mode in ("1", *_GRAY_MODES) or _has_gray_palette(image) else 3
+            bits = 16 if image.mode.startswith("I;16") or _raw_mode(image) in _DEEP else 8
+            bands = tiff.samples if tiff else len(image.getbands())
+            geometry = PictureGeometry((image.height, image.width))
+            return Header(geometry, channels, 32 if image.mode in ("I", "F") else bits, bands)
+
+    def read_pixels(self, paths: tuple[Path, ...]) -> tuple[NDArray[Any], PictureGeometry]:
+        """Intensities of one file, 1 or 3 channels: alpha is dropped."""
+        if len(paths) > 1:
+            raise FileError(paths[1], "one picture file per case", f"{len(paths)} files", "merge the channels")
+        tiff = _tiff_page(paths[0])
+        if tiff and tiff.is_deep_colour:
+            array = _read_deep_tiff(paths[0])
+        else:
+            with _open(paths[0]) as image:
+                array = _decode(paths[0], image)
+        array = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
+        return array[:, None], _geometry_of(array)
+
+    def read_ids(self, path: Path, labels: LabelSpace) -> tuple[NDArray[Any], PictureGeometry]:
+        """Label ids of a mask of ids (gray or palette indices), of palette colours, or of gray levels.
+
+        Raises:
+            FileError: If the file cannot be read, a colour is not in the palette, or nothing in a mask of gray levels
+                is above the label space's threshold although it is not all black.
+        """
+        _tiff_page(path)  # refuses a stack, of which Pillow would take the first page
+        if labels.threshold is not None:
+            ids = _levels_to_ids(path, labels, labels.threshold)
+            return ids[None], _geometry_of(ids)
+        with _open(path) as image:
+            mode = image.mode
+            pixels = _pixels(path, image if mode in ("1", "P", "RGB", *_GRAY_MODES) else image.convert("RGB"))
+        if mode == "LA":
+            pixels = pixels[..., 0]
+        if mode == "F":
+            fix = "store the mask as integers"
+            raise FileError(path, "integer ids or palette colours", "floating-point numbers", fix)
+        ids = _colours_to_ids(path, pixels, labels) if pixels.ndim == 3 else pixels.astype(np.int32)
+        return ids[None], _geometry_of(ids)
+
+    def read_names(self, path: Path) -> dict[int, str] | None:
+        """Class names in a text chunk."""
+        with _open(path) as image:
+            text = image.info.get("labels")
+        with suppress(ValueError, TypeError, AttributeError):  # somebody else's text
+            return {int(i): str(name) for i, name in json.loads(text or "").items()}
+        return None
 
 
-def read_ids(path: Path, labels: LabelSpace) -> tuple[NDArray[Any], PictureGeometry]:
-    """Label ids, shape (1, H, W), of a mask of ids (gray or palette indices) or of palette colours.
+class _TiffPage(NamedTuple):
+    """What the first page of a TIFF says."""
 
-    Raises:
-        FileError: If the file cannot be read, a colour is not in the palette, or nothing in a mask of gray levels is
-            above the label space's threshold although it is not all black.
-    """
-    if labels.threshold is not None:
-        ids = _levels_to_ids(path, labels, labels.threshold)
-        return ids[None], PictureGeometry((1, *ids.shape))
-    with _open(path) as image:
-        mode = image.mode
-        pixels = _pixels(path, image if mode in ("1", "P", "RGB", *_GRAY_MODES) else image.convert("RGB"))
-    if mode == "LA":
-        pixels = pixels[..., 0]
-    if mode == "F":
-        raise FileError(path, "integer ids or palette colours", "floating-point numbers", "store the mask as integers")
-    ids = _colours_to_ids(path, pixels, labels) if pixels.ndim == 3 else pixels.astype(np.int32)
-    return ids[None], PictureGeometry((1, *ids.shape))
+    samples: int
+    bits: int
+    size: tuple[int, int]
+
+    @property
+    def is_deep_colour(self) -> bool:
+        """Whether it has several samples of more than 8 bits, which Pillow cannot read."""
+        return self.samples >= 3 and self.bits > 8
 
 
-def write_label(path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
-    """Write class indices, shape (1, H, W), as a palette PNG of ids (16-bit gray if an id is over 255).
-
-    The class names go into a text chunk named 'labels' (JSON).
-    """
-    ids = labels.to_ids(label[0])
-    image = Image.fromarray(ids)
-    if ids.dtype == np.uint8:
-        palette = np.zeros((256, 3), dtype=np.uint8)
-        palette[list(labels.ids)] = labels.palette
-        image.putpalette(palette.tobytes())
-    names = PngImagePlugin.PngInfo()
-    names.add_text("labels", json.dumps(dict(zip(map(str, labels.ids), labels.names, strict=True))))
-    with atomic(path) as temporary:
-        image.save(temporary, format="PNG", pnginfo=names)
-
-
-def read_names(path: Path) -> dict[int, str] | None:
-    """Class name of each id, as `write_label` left them in the file; None if there are none.
-
-    Raises:
-        FileError: If the file cannot be read.
-    """
-    with _open(path) as image:
-        text = image.info.get("labels")
-    with suppress(ValueError, TypeError, AttributeError):  # somebody else's text
-        return {int(i): str(name) for i, name in json.loads(text or "").items()}
-    return None
-
-
-def write_probabilities(path: Path, probabilities: NDArray[Any]) -> None:
-    """Write probabilities, shape (K, 1, H, W), as a float32 TIFF with one page per class."""
-    pages = probabilities[:, 0]
-    with atomic(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            (page.astype(np.float32) for page in pages),  # page by page: the array may lie on disk
-            shape=pages.shape,
-            dtype=np.float32,
-            compression="zlib",
-            photometric="minisblack",
-            bigtiff=4 * pages.size > _LARGEST_TIFF,
-        )
+def _geometry_of(array: NDArray[Any]) -> PictureGeometry:
+    """Geometry of an array whose last axes are rows and columns."""
+    rows, columns = array.shape[-2:]
+    return PictureGeometry((rows, columns))
 
 
 def _open(path: Path) -> Image.Image:
@@ -222,25 +222,30 @@ def _decode_deep_png(path: Path, image: Image.Image) -> NDArray[np.uint16]:
     return deep
 
 
-def _deep_tiff(path: Path) -> tuple[int, int] | None:
-    """Channels (3) and bits of a TIFF with several samples of more than 8 bits, which Pillow cannot read.
+def _tiff_page(path: Path) -> _TiffPage | None:
+    """The only page of a TIFF; None if the file is none, or is missing.
 
     Raises:
-        FileError: If it is a TIFF that is damaged, or a stack, or has neither 1 nor 3 nor 4 samples.
+        FileError: If it is a TIFF that is damaged, a stack, lies on its side, or has more than 4 samples.
     """
     if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
         return None
     try:
         with tifffile.TiffFile(path) as file:
             series, page = file.series[0], file.pages.first
-            axes, samples, dtype = series.axes, page.samplesperpixel, series.dtype
-            pages = series.size // (page.imagelength * page.imagewidth * samples)
+            samples, size = page.samplesperpixel, (page.imagelength, page.imagewidth)
+            pages = series.size // (size[0] * size[1] * samples)
+            orientation = page.tags.valueof("Orientation", 1)
     except (*_READ_ERRORS, IndexError) as error:
         raise _unreadable(path, error) from error
     if pages > 1 or samples not in (1, 2, 3, 4):
-        found = f"axes {axes}, {pages} pages of {samples} channels"
+        found = f"axes {series.axes}, {pages} pages of {samples} channels"
         raise FileError(path, "one gray or RGB picture", found, "split the stack, or keep three channels")
-    return (3, dtype.itemsize * 8) if samples >= 3 and dtype.itemsize > 1 else None
+    if orientation > 4:  # Pillow 13 confuses rows and columns of such files
+        raise FileError(
+            path, "rows from top to bottom", f"a picture on its side (tag {orientation})", "rotate and save it"
+        )
+    return _TiffPage(samples, series.dtype.itemsize * 8, size)
 
 
 def _read_deep_tiff(path: Path) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.formats.picture import SUFFIXES
+from samtailor.data.formats import image_suffixes
 from samtailor.data.layouts.contents import Contents, label_space, read_split
 from samtailor.data.layouts.pictures import by_stem, picture_facts
 from samtailor.errors import FileError
@@ -37,7 +37,8 @@ def read_contents(root: Path) -> Contents:
     labels = labels_of(path, content)
     images, masks = by_stem(root / "images"), by_stem(root / "masks")
     if not images:
-        raise FileError(root / "images", f"pictures ({', '.join(SUFFIXES)})", "none", "put the images there")
+        expected = f"pictures ({', '.join(image_suffixes(only_pictures=True))})"
+        raise FileError(root / "images", expected, "none", "put the images there")
     cases = tuple(CaseFiles(name, (file,), masks.get(name)) for name, file in images.items())
     orphans = tuple(file for name, file in masks.items() if name not in images)
     facts, title = picture_facts(cases), content.get("name")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.formats.picture import SUFFIXES, read_header, read_size
+from samtailor.data.formats import find_format, read_header
 from samtailor.data.layouts.contents import visible_files
 from samtailor.errors import FileError
 
@@ -39,8 +39,9 @@ def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
     """
     files = defaultdict(list)
     for file in visible_files(folder):
-        if file.suffix.lower() in SUFFIXES and file.stem.endswith(ending):
-            files[file.stem.removesuffix(ending)].append(file)
+        format = find_format(file)
+        if format and not format.volumes and (stem := format.stem_of(file)).endswith(ending):
+            files[stem.removesuffix(ending)].append(file)
     for stem, found in files.items():
         if len(found) > 1:
             names = " and ".join(file.name for file in found)
@@ -56,10 +57,10 @@ def picture_facts(cases: tuple[CaseFiles, ...]) -> PictureFacts:
     channels, bits, largest = 1, 8, None
     for case in cases:
         try:
-            file_channels, file_bits = read_header(case.images[0])
-            size = read_size(case.images[0])
+            header = read_header(case.images[0])
         except FileError:
             continue
-        channels, bits = max(channels, file_channels), max(bits, file_bits)
+        channels, bits = max(channels, header.channels), max(bits, header.bits)
+        size = header.geometry.shape[1:]
         largest = size if largest is None else max(largest, size, key=max)
     return PictureFacts(("R", "G", "B") if channels == 3 else ("gray",), bits, largest)

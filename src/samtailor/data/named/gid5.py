@@ -16,7 +16,7 @@ from pathlib import Path
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.finding import Finding
-from samtailor.data.formats.picture import samples_per_pixel
+from samtailor.data.formats import read_header
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.pictures import by_stem, picture_facts
 from samtailor.data.named.named_dataset import NamedDataset, incomplete, split_in_order, split_of_names
@@ -110,7 +110,7 @@ def _tiles(root: Path, folders: tuple[str, ...]) -> dict[str, Path]:
 def _other_bands(path: Path) -> Finding | None:
     """The error of an image of more than three bands, of which nobody could say which are taken."""
     try:
-        bands = samples_per_pixel(path)
+        bands = read_header(path).bands
     except FileError:
         return None  # the check of the case says so
     if bands <= 3:

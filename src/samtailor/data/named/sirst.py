@@ -11,7 +11,7 @@ from pathlib import Path
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.finding import Finding
-from samtailor.data.formats.picture import read_size
+from samtailor.data.formats import read_geometry
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.pictures import by_stem, picture_facts
 from samtailor.data.named.named_dataset import NamedDataset, enumerated, incomplete, listed
@@ -83,7 +83,7 @@ def _left_out(images: dict[str, Path], masks: dict[str, Path]) -> Finding | None
     if _WRONG_SIZE not in images or _WRONG_SIZE not in masks:
         return None
     try:
-        image, mask = (" x ".join(map(str, read_size(files[_WRONG_SIZE]))) for files in (images, masks))
+        image, mask = (" x ".join(map(str, read_geometry(files[_WRONG_SIZE]).shape[1:])) for files in (images, masks))
     except FileError:
         return None  # the check of the case says so
     if image == mask:

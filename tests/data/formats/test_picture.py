@@ -16,15 +16,7 @@ from PIL import Image
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import open_dataset
-from samtailor.data.formats import (
-    mask_suffix,
-    probabilities_suffix,
-    read_case,
-    read_image,
-    write_label,
-    write_probabilities,
-)
-from samtailor.data.formats.picture import read_header
+from samtailor.data.formats import read_case, read_header, read_image
 from samtailor.errors import DataError
 from samtailor.labels import IGNORE, LabelSpace
 from tests import generate
@@ -40,6 +32,12 @@ LABELS = LabelSpace(generate.PICTURE_CLASSES, (0, 1, 2), generate.PICTURE_PALETT
 def channels_first(array: NDArray[Any]) -> NDArray[Any]:
     """What `read_image` gives for an array as pictures hold it: (C, 1, H, W)."""
     return (array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0))[:, None]
+
+
+def kind_of(path: Path) -> tuple[int, int]:
+    """Channels and bits by the header."""
+    header = read_header(path)
+    return header.channels, header.bits
 
 
 def write_deep_png(path: Path, array: NDArray[np.uint16]) -> None:
@@ -88,7 +86,7 @@ def test_pixels_come_as_they_are(tmp_path: Path, name: str, array: NDArray[Any],
     image = read_image(tmp_path / name).image
     assert image.dtype == array.dtype
     assert np.array_equal(image, channels_first(array))
-    assert read_header(tmp_path / name) == (image.shape[0], bits)
+    assert kind_of(tmp_path / name) == (image.shape[0], bits)
 
 
 def test_jpeg_is_read(tmp_path: Path) -> None:
@@ -107,13 +105,16 @@ def test_deep_colour_keeps_all_its_bits(tmp_path: Path, array: NDArray[np.uint16
         image = read_image(tmp_path / name).image
         assert image.dtype == np.uint16, name
         assert np.array_equal(image, channels_first(DEEP_COLOUR)), name
-        assert read_header(tmp_path / name) == (3, 16)
+        assert kind_of(tmp_path / name) == (3, 16)
 
 
 def test_alpha_is_dropped(tmp_path: Path) -> None:
     for array in (GRAY, COLOUR):
-        Image.fromarray(alpha(array)).save(tmp_path / "x.png")
-        assert np.array_equal(read_image(tmp_path / "x.png").image, channels_first(array))
+        for path in (tmp_path / "x.png", tmp_path / "x.tif"):
+            Image.fromarray(alpha(array)).save(path)
+            assert np.array_equal(read_image(path).image, channels_first(array))
+            header = read_header(path)
+            assert (header.channels, header.bands) == ((1, 2) if array is GRAY else (3, 4))
 
 
 def test_palettes_are_read_as_what_they_show(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_palettes_are_read_as_what_they_show(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "gray.png").image, channels_first(255 - GRAY))
     shown = np.stack([255 - GRAY, np.full_like(GRAY, 7), 255 - GRAY], axis=-1)
     assert np.array_equal(read_image(tmp_path / "colour.png").image, channels_first(shown))
-    assert (read_header(tmp_path / "gray.png"), read_header(tmp_path / "colour.png")) == ((1, 8), (3, 8))
+    assert (kind_of(tmp_path / "gray.png"), kind_of(tmp_path / "colour.png")) == ((1, 8), (3, 8))
 
 
 def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
 def test_floats_are_read(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.tif", GRAY.astype(np.float32) / 3)
     assert np.array_equal(read_image(tmp_path / "x.tif").image[0, 0], GRAY.astype(np.float32) / 3)
-    assert read_header(tmp_path / "x.tif") == (1, 32)
+    assert kind_of(tmp_path / "x.tif") == (1, 32)
 
 
 def test_stacks_and_odd_channels_are_refused(tmp_path: Path) -> None:
@@ -147,6 +148,21 @@ def test_stacks_and_odd_channels_are_refused(tmp_path: Path) -> None:
             read_image(tmp_path / f"{name}.tif")
     with pytest.raises(DataError, match="16-bit gray with transparency"):
         read_image(tmp_path / "alpha.png")
+    with pytest.raises(DataError, match="4 pages"):
+        label_of(tmp_path / "stack.tif")
+
+
+def test_a_tiff_that_lies_on_its_side_is_refused(tmp_path: Path) -> None:
+    image = Image.fromarray(GRAY)
+    for orientation, refused in ((3, False), (6, True)):
+        exif = image.getexif()
+        exif[0x0112] = orientation
+        image.save(tmp_path / "x.tif", exif=exif)
+        if refused:
+            with pytest.raises(DataError, match=r"on its side \(tag 6\); rotate"):
+                read_header(tmp_path / "x.tif")
+        else:
+            assert read_header(tmp_path / "x.tif").geometry.shape == (1, 5, 7)
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif", "deep.tif"])
@@ -239,9 +255,9 @@ def test_unknown_ids_and_colours_are_named_with_the_file(tmp_path: Path) -> None
 def test_label_is_written_as_palette_png_with_the_names(tmp_path: Path) -> None:
     Image.fromarray(COLOUR).save(tmp_path / "x.png")
     geometry = read_image(tmp_path / "x.png").geometry
-    assert (geometry.shape, geometry.spacing, mask_suffix(geometry)) == ((1, 5, 7), None, ".png")
+    assert (geometry.shape, geometry.spacing) == ((1, 5, 7), None)
     label = RNG.integers(0, 3, (1, 5, 7)).astype(np.int16)
-    write_label(tmp_path / "y.png", label, geometry, LABELS)
+    geometry.write_label(tmp_path / "y.png", label, LABELS)
     assert np.array_equal(label_of(tmp_path / "y.png"), label)  # type: ignore[arg-type]
     with Image.open(tmp_path / "y.png") as image:
         assert image.mode == "P"
@@ -255,7 +271,7 @@ def test_large_ids_are_written_with_sixteen_bits(tmp_path: Path) -> None:
     labels = LabelSpace(("background", "city"), (0, 1000), ((0, 0, 0), (9, 9, 9)))
     Image.fromarray(GRAY).save(tmp_path / "x.png")
     geometry = read_image(tmp_path / "x.png").geometry
-    write_label(tmp_path / "y.png", np.ones((1, 5, 7), dtype=np.int16), geometry, labels)
+    geometry.write_label(tmp_path / "y.png", np.ones((1, 5, 7), dtype=np.int16), labels)
     assert np.unique(read_image(tmp_path / "y.png").image).tolist() == [1000]
 
 
@@ -263,6 +279,6 @@ def test_probabilities_are_pages_of_a_tiff(tmp_path: Path) -> None:
     Image.fromarray(GRAY).save(tmp_path / "x.png")
     geometry = read_image(tmp_path / "x.png").geometry
     probabilities = RNG.random((3, 1, 5, 7)).astype(np.float16)
-    path = tmp_path / f"p{probabilities_suffix(geometry)}"
-    write_probabilities(path, probabilities, geometry)
+    path = tmp_path / "p.tif"
+    geometry.write_probabilities(path, probabilities)
     assert np.array_equal(tifffile.imread(path), probabilities[:, 0].astype(np.float32))

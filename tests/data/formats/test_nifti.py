@@ -11,15 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.formats import (
-    mask_suffix,
-    probabilities_suffix,
-    read_case,
-    read_image,
-    stem_of,
-    write_label,
-    write_probabilities,
-)
+from samtailor.data.formats import read_case, read_header, read_image
+from samtailor.data.formats.nifti import Nifti
 from samtailor.errors import DataError
 from samtailor.labels import LabelSpace
 from tests import generate
@@ -68,7 +61,7 @@ def test_what_is_read_is_written_back_on_the_same_grid(tmp_path: Path, seed: int
     nib.save(image, tmp_path / "in.nii.gz")
     case = read_case(CaseFiles("in", (tmp_path / "in.nii.gz",), tmp_path / "in.nii.gz"), LABELS)
     assert case.label is not None
-    write_label(tmp_path / "out.nii.gz", case.label, case.geometry, LABELS)
+    case.geometry.write_label(tmp_path / "out.nii.gz", case.label, LABELS)
     before, after = nib.load(tmp_path / "in.nii.gz"), nib.load(tmp_path / "out.nii.gz")
     assert np.asarray(after.dataobj).tobytes() == np.asarray(before.dataobj).tobytes()
     assert after.get_data_dtype() == np.uint8
@@ -83,8 +76,7 @@ def test_both_suffixes_and_both_versions_are_kept(tmp_path: Path, suffix: str) -
     path = tmp_path / f"x{suffix}"
     nib.save(nib.Nifti2Image(np.zeros((3, 4, 5), dtype=np.int16), generate.affine()), path)
     case = read_image(path)
-    assert mask_suffix(case.geometry) == ".nii.gz"
-    write_label(path, np.zeros(case.geometry.shape, dtype=np.int16), case.geometry, LABELS)
+    case.geometry.write_label(path, np.zeros(case.geometry.shape, dtype=np.int16), LABELS)
     assert isinstance(nib.load(path), nib.Nifti2Image)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
@@ -92,7 +84,7 @@ def test_both_suffixes_and_both_versions_are_kept(tmp_path: Path, suffix: str) -
 def test_names_of_the_classes_lie_in_the_header(tmp_path: Path) -> None:
     generate.write_volume(tmp_path / "x.nii", np.zeros((2, 2, 2), dtype=np.int16))
     geometry = read_image(tmp_path / "x.nii").geometry
-    write_label(tmp_path / "y.nii.gz", np.zeros((2, 2, 2), dtype=np.int16), geometry, LABELS)
+    geometry.write_label(tmp_path / "y.nii.gz", np.zeros((2, 2, 2), dtype=np.int16), LABELS)
     extension = nib.load(tmp_path / "y.nii.gz").header.extensions[0]
     assert b'{"labels": {"0": "background", "3": "liver", "200": "spleen"}}' in extension.get_content()
 
@@ -106,7 +98,7 @@ def test_scaled_integers_are_read_as_hu(tmp_path: Path) -> None:
     case = read_image(path)
     assert case.image.dtype == np.float32
     assert np.array_equal(np.unique(case.image), np.unique(array))
-    write_label(tmp_path / "y.nii.gz", np.ones(case.geometry.shape, dtype=np.int16), case.geometry, LABELS)
+    case.geometry.write_label(tmp_path / "y.nii.gz", np.ones(case.geometry.shape, dtype=np.int16), LABELS)
     written = nib.load(tmp_path / "y.nii.gz")
     assert np.unique(np.asarray(written.dataobj)).tolist() == [3]  # the scaling of the image is not the label's
 
@@ -115,7 +107,7 @@ def test_single_volume_with_a_fourth_axis_keeps_it(tmp_path: Path) -> None:
     generate.write_volume(tmp_path / "x.nii", np.zeros((4, 3, 2, 1), dtype=np.uint8))
     case = read_case(CaseFiles("x", (tmp_path / "x.nii",), tmp_path / "x.nii"), LABELS)
     assert case.image.shape == (1, 2, 3, 4)
-    write_label(tmp_path / "y.nii.gz", case.image[0], case.geometry, LABELS)
+    case.geometry.write_label(tmp_path / "y.nii.gz", case.image[0], LABELS)
     assert nib.load(tmp_path / "y.nii.gz").shape == (4, 3, 2, 1)
 
 
@@ -128,7 +120,9 @@ def test_channels_come_from_several_files_or_the_fourth_axis(tmp_path: Path) -> 
     assert several.name == "x"
     assert several.image.shape == (2, 5, 3, 4)
     assert np.array_equal(several.image, together.image)
-    write_label(tmp_path / "z.nii.gz", np.zeros((5, 3, 4), dtype=np.int16), together.geometry, LABELS)
+    headers = read_header(tmp_path / "x_0000.nii.gz"), read_header(tmp_path / "y.nii.gz")
+    assert [(header.channels, header.bits, header.bands) for header in headers] == [(1, 16, 1), (2, 16, 2)]
+    together.geometry.write_label(tmp_path / "z.nii.gz", np.zeros((5, 3, 4), dtype=np.int16), LABELS)
     assert nib.load(tmp_path / "z.nii.gz").shape == (4, 3, 5)
     with pytest.raises(DataError, match="expected 1 channel, found 2"):
         read_image(tmp_path / "y.nii.gz", channels=1)
@@ -215,14 +209,14 @@ def test_probabilities_lie_on_the_grid_with_classes_last(tmp_path: Path) -> None
     generate.write_volume(tmp_path / "x.nii.gz", np.zeros((4, 3, 2), dtype=np.int16), random_affine(rng))
     geometry = read_image(tmp_path / "x.nii.gz").geometry
     probabilities = rng.random((3, *geometry.shape)).astype(np.float16)
-    path = tmp_path / f"p{probabilities_suffix(geometry)}"
-    write_probabilities(path, probabilities, geometry)
+    path = tmp_path / "p.nii.gz"
+    geometry.write_probabilities(path, probabilities)
     assert nib.load(path).shape == (4, 3, 2, 3)
     assert np.array_equal(read_image(path).image, probabilities.astype(np.float32))
 
 
 def test_names_of_files(tmp_path: Path) -> None:
-    assert stem_of(Path("a/b.c.nii.gz")) == "b.c"
-    assert stem_of(Path("B.NII")) == "B"
+    assert Nifti().stem_of(Path("a/b.c.nii.gz")) == "b.c"
+    assert Nifti().stem_of(Path("B.NII")) == "B"
     generate.write_volume(tmp_path / "x [1]_0000.nii.gz", np.zeros((2, 2, 2), dtype=np.int16))
     assert read_image(tmp_path / "x [1]_0000.nii.gz").name == "x [1]"

@@ -1,0 +1,82 @@
+"""The contract of a file format: one file beside this one for each, registered in `FORMATS`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.data.case import CaseFiles, Geometry
+from samtailor.labels import LabelSpace
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says of itself, its pixels not read.
+
+    Attributes:
+        geometry: How the image lies in the file.
+        channels: Number of channels that reading the file gives.
+        bits: Bits of each number, at least 8.
+        bands: Numbers per pixel in the file, counting those that reading drops, such as alpha.
+    """
+
+    geometry: Geometry
+    channels: int
+    bits: int
+    bands: int
+
+
+class Format(ABC):
+    """How one kind of file is recognised and read; its `Geometry` writes results that lie on the grid of an image.
+
+    Whatever cannot be read raises `FileError`.
+
+    Attributes:
+        suffixes: Suffixes of image files, in lower case, the longest first where one ends with another.
+        label_suffix: Suffix of the label files that are written.
+        probabilities_suffix: Suffix of the files of probabilities that are written.
+        volumes: Whether images are volumes with spacing in mm, rather than pictures.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]]
+    label_suffix: ClassVar[str]
+    probabilities_suffix: ClassVar[str]
+    volumes: ClassVar[bool]
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the path is an image of this format, or would be if there were one."""
+        return self.stem_of(path) != path.name and not path.is_dir()
+
+    def stem_of(self, path: Path) -> str:
+        """Name of the path without the format's suffix."""
+        suffix = next((suffix for suffix in self.suffixes if path.name.lower().endswith(suffix)), "")
+        return path.name[: len(path.name) - len(suffix)]
+
+    def case_files(self, path: Path) -> CaseFiles:
+        """The case that a user means by one path: what else belongs to it, and its name."""
+        return CaseFiles(self.stem_of(path), (path,))
+
+    @abstractmethod
+    def read_header(self, path: Path) -> Header:
+        """What a file says of itself, its pixels not read."""
+
+    @abstractmethod
+    def read_pixels(self, paths: tuple[Path, ...]) -> tuple[NDArray[Any], Geometry]:
+        """Intensities of one image as in the file, shape (C, S, H, W), and how they lie there."""
+
+    def read_window(self, paths: tuple[Path, ...], rows: slice, columns: slice) -> NDArray[Any]:
+        """Part of what `read_pixels` gives, shape (C, S, h, w); formats of huge images read no more than that."""
+        return np.ascontiguousarray(self.read_pixels(paths)[0][..., rows, columns])
+
+    @abstractmethod
+    def read_ids(self, path: Path, labels: LabelSpace) -> tuple[NDArray[Any], Geometry]:
+        """Integer label ids as in the file, shape (S, H, W), and how they lie there; palette colours become ids."""
+
+    @abstractmethod
+    def read_names(self, path: Path) -> dict[int, str] | None:
+        """Class name of each id, as `Geometry.write_label` left them in the file; None if there are none."""

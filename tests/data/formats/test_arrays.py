@@ -1,0 +1,90 @@
+"""Arrays in memory become cases that are saved and measured like files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK
+from numpy.typing import NDArray
+
+from samtailor.data.formats import read_geometry, read_image
+from samtailor.data.formats.arrays import case_of_array
+from samtailor.errors import DataError
+from samtailor.evaluation.grid import Grid
+from samtailor.labels import LabelSpace
+
+LABELS = LabelSpace.from_names(("background", "liver"))
+HU = np.random.default_rng(0).integers(-1000, 1000, (3, 4, 5)).astype(np.int16)
+
+
+def test_a_volume_is_saved_where_itk_puts_an_array(tmp_path: Path) -> None:
+    case = case_of_array(HU, (5.0, 0.7, 0.8))
+    assert (case.name, case.geometry.shape) == ("array", (3, 4, 5))
+    assert case.geometry.spacing == pytest.approx((5.0, 0.7, 0.8))
+    np.testing.assert_array_equal(case.image, HU[None])
+    case.geometry.write_label(tmp_path / "x.nii.gz", (HU > 0).astype(np.int16), LABELS)
+    saved = SimpleITK.ReadImage(tmp_path / "x.nii.gz")
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(saved), HU > 0)
+    assert saved.GetDirection() == pytest.approx(np.eye(3).ravel())
+    assert saved.GetSpacing() == pytest.approx((0.8, 0.7, 5.0))
+    assert saved.GetOrigin() == pytest.approx((0, 0, 0))
+    again = read_image(tmp_path / "x.nii.gz")
+    np.testing.assert_array_equal(again.image[0], HU > 0)
+    assert case.geometry.difference(again.geometry) is None
+    assert Grid.of(case.geometry).spacing == Grid.of(again.geometry).spacing
+
+
+def test_channels_of_a_volume_come_first(tmp_path: Path) -> None:
+    case = case_of_array(np.stack([HU, HU + 1]), (1, 1, 1), "two")
+    assert (case.name, case.image.shape, case.geometry.shape) == ("two", (2, 3, 4, 5), (3, 4, 5))
+    np.testing.assert_array_equal(case.image[1], HU + 1)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3)])
+def test_channels_of_a_picture_come_last(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    case = case_of_array(array)
+    assert (case.geometry.shape, case.geometry.spacing) == ((1, 4, 5), None)
+    np.testing.assert_array_equal(np.moveaxis(case.image[:, 0], 0, -1), array.reshape(4, 5, -1))
+    case.geometry.write_label(tmp_path / "x.png", np.ones((1, 4, 5), np.int16), LABELS)
+    assert read_geometry(tmp_path / "x.png") == case.geometry
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("int16", "int16"), (">u2", "uint16"), (">f4", "float32"), ("float16", "float32"), ("float64", "float32")],
+)
+def test_numbers_come_as_readers_give_them(given: str, expected: str) -> None:
+    image = case_of_array(HU.clip(0).astype(given), (1, 1, 1)).image
+    assert image.dtype == np.dtype(expected)
+    np.testing.assert_array_equal(image[0], HU.clip(0).astype(given))
+
+
+@pytest.mark.parametrize(
+    ("array", "spacing", "words"),
+    [
+        (HU > 0, (1, 1, 1), "integers or floats, found bool"),
+        (HU.astype(complex), (1, 1, 1), "found complex128"),
+        (HU.astype(object), None, "found object"),
+        (HU[0], (1, 1, 1), r"volume .*found shape \(4, 5\); leave out the spacing"),
+        (HU[None, None], (1, 1, 1), r"found shape \(1, 1, 3, 4, 5\)"),
+        (HU[:0], (1, 1, 1), r"found shape \(0, 4, 5\)"),
+        (HU, None, r"picture .*found shape \(3, 4, 5\); give the spacing in mm of a volume"),
+        (HU[0, 0], None, r"found shape \(5,\)"),
+        (HU[:0, :, 0], None, r"found shape \(0, 4\)"),
+        (np.array(1), None, r"found shape \(\)"),
+        (HU[None], None, r"found shape \(1, 3, 4, 5\)"),
+        (HU, (1, np.nan, 1), "three numbers above 0, found .*nan"),
+        (HU, (1, np.inf, 1), "three numbers above 0"),
+        (HU, (1, 0, 1), "three numbers above 0"),
+        (HU, (1, -2, 1), "three numbers above 0"),
+        (HU, (1, 1), "three numbers above 0"),
+        (HU, 1.0, "three numbers above 0"),
+    ],
+)
+def test_what_is_no_image_is_refused(array: NDArray[Any], spacing: Any, words: str) -> None:
+    with pytest.raises(DataError, match=f"ct: expected .*{words}"):
+        case_of_array(array, spacing, "ct")

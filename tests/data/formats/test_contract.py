@@ -1,0 +1,257 @@
+"""What every format promises, and one that tests register themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from samtailor.data.case import CaseFiles, Geometry
+from samtailor.data.formats import FORMATS, find_format, read_case, read_geometry, read_header, read_image
+from samtailor.data.formats.format import Format
+from samtailor.data.formats.nifti import Nifti
+from samtailor.data.formats.picture import Picture
+from samtailor.errors import DataError, FileError
+from samtailor.evaluation.grid import Grid
+from samtailor.labels import LabelSpace
+from tests import generate
+from tests.data.formats.npz import Npz
+
+LABELS = LabelSpace(("background", "liver", "spleen"), (0, 3, 200), ((0, 0, 0), (1, 2, 3), (4, 5, 6)))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the tests write and read files of a format, apart from samtailor.
+
+    Attributes:
+        format: The format.
+        shape: Channels, slices, rows, columns of an image.
+        writers: Ways to write a canonical array (C, S, H, W), the usual one first, then odd ones.
+        read_probabilities: File of probabilities as (K, S, H, W).
+    """
+
+    format: Format
+    shape: tuple[int, int, int, int]
+    writers: dict[str, Callable[[Path, NDArray[Any]], None]]
+    read_probabilities: Callable[[Path], NDArray[Any]]
+
+    def image(self, seed: int = 0) -> NDArray[Any]:
+        """Noise."""
+        return np.random.default_rng(seed).integers(0, 256, self.shape).astype(np.uint8)
+
+    def label(self) -> NDArray[np.int16]:
+        """Class indices (S, H, W)."""
+        return np.random.default_rng(1).integers(0, len(LABELS), self.shape[1:]).astype(np.int16)
+
+    def write(self, path: Path, array: NDArray[Any] | None = None) -> Geometry:
+        """Write an image the usual way; how it lies in the file."""
+        next(iter(self.writers.values()))(path, self.image() if array is None else array)
+        return read_geometry(path)
+
+
+def nifti_writer(codes: str) -> Callable[[Path, NDArray[Any]], None]:
+    """Writes an image whose file has axes that point to `codes`."""
+
+    def write(path: Path, image: NDArray[Any]) -> None:
+        affine = generate.affine((2.0, 3.0, 5.0), "SPL")  # the canonical axes
+        to_codes = nib.orientations.ornt_transform(
+            nib.orientations.axcodes2ornt("SPL"), nib.orientations.axcodes2ornt(codes)
+        )
+        nib.save(nib.Nifti1Image(image[0], affine).as_reoriented(to_codes), path)
+
+    return write
+
+
+def write_tiff(**settings: Any) -> Callable[[Path, NDArray[Any]], None]:
+    """Writes a TIFF, whatever the suffix would be."""
+    return lambda path, image: tifffile.imwrite(path, np.moveaxis(image[:, 0], 0, -1), photometric="rgb", **settings)
+
+
+def write_planes(path: Path, image: NDArray[Any]) -> None:
+    tifffile.imwrite(path, image[:, 0], photometric="rgb", planarconfig="separate", byteorder=">")
+
+
+KINDS: dict[type[Format], Kind] = {
+    Nifti: Kind(
+        Nifti(),
+        (1, 4, 9, 7),
+        {f"x_{codes}.nii.gz": nifti_writer(codes) for codes in ("LPS", "SPL", "ARI", "PIR", "RIA")},
+        lambda path: read_image(path).image,
+    ),
+    Picture: Kind(
+        Picture(),
+        (3, 1, 48, 32),
+        {
+            "x.png": lambda path, image: Image.fromarray(np.moveaxis(image[:, 0], 0, -1)).save(path),
+            "deep.tif": lambda path, image: write_tiff(compression="zlib")(path, image.astype(np.uint16)),
+            "planes.TIF": write_planes,
+            "tiles.tiff": write_tiff(tile=(16, 16)),
+        },
+        lambda path: tifffile.imread(path)[:, None],
+    ),
+    Npz: Kind(
+        Npz(),
+        (3, 1, 48, 32),
+        {"x.npz": lambda path, image: np.savez(path, pixels=image[:, 0])},
+        lambda path: np.load(path)["pixels"][:, None],
+    ),
+}
+
+
+@pytest.fixture(params=[*FORMATS, Npz()], ids=lambda format: type(format).__name__)
+def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
+    """Each format in turn; who adds one says in `KINDS` how its files are written."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param not in FORMATS:
+            patch.setattr("samtailor.data.formats.FORMATS", [*FORMATS, request.param])
+        yield KINDS[type(request.param)]
+
+
+@pytest.fixture(params=[(type_, name) for type_, kind in KINDS.items() for name in kind.writers], ids=lambda p: p[1])
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Kind, Path]]:
+    """A kind and a file of it, written in each of its ways in turn."""
+    kind = KINDS[request.param[0]]
+    path = tmp_path / request.param[1]
+    kind.writers[path.name](path, kind.image())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("samtailor.data.formats.FORMATS", [*FORMATS, Npz()])
+        yield kind, path
+
+
+class TestReading:
+    def test_axes_are_canonical_whatever_the_files(self, written: tuple[Kind, Path]) -> None:
+        kind, path = written
+        case = read_image(path)
+        np.testing.assert_array_equal(case.image, kind.image())
+        assert case.geometry.shape == kind.shape[1:]
+        assert (case.geometry.spacing is not None) == kind.format.volumes
+        assert path.name.startswith(f"{case.name}.")
+
+    def test_the_header_alone_says_what_reading_gives(self, written: tuple[Kind, Path]) -> None:
+        header, case = read_header(written[1]), read_image(written[1])
+        assert header.geometry.difference(case.geometry) is None
+        assert header.geometry.spacing == case.geometry.spacing
+        assert (header.channels, header.bits) == (len(case.image), 8 * case.image.itemsize)
+        assert header.bands == header.channels
+
+    def test_a_window_is_part_of_the_whole(self, written: tuple[Kind, Path]) -> None:
+        kind, path = written
+        rows, columns = slice(2, 8), slice(3, 5)
+        window = kind.format.read_window((path,), rows, columns)
+        np.testing.assert_array_equal(window, kind.image()[..., rows, columns])
+
+    def test_the_grid_of_distances_is_that_of_the_file(self, written: tuple[Kind, Path]) -> None:
+        kind, path = written
+        geometry, label = read_geometry(path), kind.label()
+        grid = Grid.of(geometry)
+        laid = grid.take(label)
+        assert (grid.in_mm, laid.ndim) == (kind.format.volumes, len(grid.spacing))
+        assert np.bincount(laid.ravel()).tolist() == np.bincount(label.ravel()).tolist()
+        spacing_of = dict(zip(label.shape, geometry.spacing or (1, 1, 1), strict=True))  # all lengths differ
+        np.testing.assert_allclose(grid.spacing, [spacing_of[length] for length in laid.shape])
+
+    def test_its_files_are_recognised_by_no_other_format_and_nothing_else_is(self, kind: Kind, tmp_path: Path) -> None:
+        for name in kind.writers:
+            assert find_format(tmp_path / name) is not None
+            assert type(find_format(tmp_path / name)) is type(kind.format)
+            assert kind.format.case_files(tmp_path / name).images == (tmp_path / name,)
+        for suffix in (kind.format.label_suffix, kind.format.probabilities_suffix):
+            assert type(find_format(tmp_path / f"x{suffix}")) is type(kind.format)
+        assert not kind.format.recognises(tmp_path / "notes.txt")
+        (tmp_path / f"folder{kind.format.suffixes[0]}").mkdir()
+        assert not kind.format.recognises(tmp_path / f"folder{kind.format.suffixes[0]}")
+
+
+class TestWriting:
+    def test_a_label_comes_back_on_the_grid_of_its_image(self, written: tuple[Kind, Path]) -> None:
+        kind, path = written
+        target = path.with_name(f"label{kind.format.label_suffix}")
+        read_geometry(path).write_label(target, kind.label(), LABELS)
+        case = read_case(CaseFiles("x", (path,), target), LABELS)
+        np.testing.assert_array_equal(case.label, kind.label())
+        assert Grid.of(read_geometry(target)).spacing == Grid.of(case.geometry).spacing
+
+    def test_the_names_of_the_classes_come_back(self, kind: Kind, tmp_path: Path) -> None:
+        target = tmp_path / f"label{kind.format.label_suffix}"
+        kind.write(tmp_path / next(iter(kind.writers))).write_label(target, kind.label(), LABELS)
+        assert kind.format.read_names(target) == dict(zip(LABELS.ids, LABELS.names, strict=True))
+
+    def test_probabilities_come_back_as_single_precision(self, written: tuple[Kind, Path]) -> None:
+        kind, path = written
+        probabilities = np.random.default_rng(2).random((3, *kind.shape[1:])).astype(np.float16)
+        target = path.with_name(f"p{kind.format.probabilities_suffix}")
+        read_geometry(path).write_probabilities(target, probabilities)
+        found = kind.read_probabilities(target)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, probabilities.astype(np.float32))
+
+    def test_a_file_appears_complete_or_not_at_all(
+        self, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        geometry = kind.write(tmp_path / next(iter(kind.writers)))
+        probabilities = np.zeros((3, *kind.shape[1:]), np.float16)
+        targets = [tmp_path / f"out{suffix}" for suffix in (kind.format.label_suffix, kind.format.probabilities_suffix)]
+
+        def full_disk(source: Path, target: Path) -> None:
+            raise OSError("no space left")
+
+        for target in targets:
+            target.write_bytes(b"what was there before")
+        before = sorted(tmp_path.iterdir())
+        monkeypatch.setattr(os, "replace", full_disk)
+        with pytest.raises(OSError, match="no space left"):
+            geometry.write_label(targets[0], kind.label(), LABELS)
+        with pytest.raises(OSError, match="no space left"):
+            geometry.write_probabilities(targets[1], probabilities)
+        assert sorted(tmp_path.iterdir()) == before
+        assert {target.read_bytes() for target in targets} == {b"what was there before"}
+
+
+class TestRefusing:
+    @pytest.mark.parametrize("kept", [0, 0.3, 0.9])
+    def test_a_damaged_file_is_named(self, written: tuple[Kind, Path], kept: float) -> None:
+        kind, path = written
+        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+        with pytest.raises(FileError) as error:
+            read_image(path)
+        assert error.value.file == str(path)
+        with pytest.raises(FileError):
+            kind.format.read_ids(path, LABELS)
+        if not kept:
+            for read in (kind.format.read_header, kind.format.read_names):
+                with pytest.raises(FileError):
+                    read(path)
+
+    def test_a_missing_file_is_named(self, kind: Kind, tmp_path: Path) -> None:
+        path = tmp_path / next(iter(kind.writers))
+        for read in (read_image, read_header, kind.format.read_names):
+            with pytest.raises(FileError, match="x"):
+                read(path)
+
+    def test_a_label_on_another_grid_is_named(self, kind: Kind, tmp_path: Path) -> None:
+        path, target = tmp_path / next(iter(kind.writers)), tmp_path / f"label{kind.format.label_suffix}"
+        larger = np.pad(kind.image(), ((0, 0), (0, 0), (0, 2), (0, 0)))
+        kind.write(path, larger).write_label(target, np.zeros(larger.shape[1:], np.int16), LABELS)
+        geometry = kind.write(path)
+        slices, rows, columns = kind.shape[1:]
+        found = f"{slices} x {rows + 2} x {columns}"
+        expected = f"{slices} x {rows} x {columns} slices x rows x columns like the image, found {found};"
+        with pytest.raises(FileError, match=expected):
+            read_case(CaseFiles("x", (path,), target), LABELS)
+        assert geometry.difference(geometry) is None
+
+    def test_ids_that_are_no_class_are_named(self, kind: Kind, tmp_path: Path) -> None:
+        path, target = tmp_path / next(iter(kind.writers)), tmp_path / f"label{kind.format.label_suffix}"
+        kind.write(path).write_label(target, kind.label(), LABELS)
+        with pytest.raises(DataError, match=r"label\..*expected label ids \[0, 1, 2\], found \[3, 200\]"):
+            read_case(CaseFiles("x", (path,), target), generate.LABELS)
