@@ -125,6 +125,13 @@ def test_image_folder_json_is_refused_with_the_reason(image_folder: Path, change
         open_dataset(image_folder)
 
 
+def test_an_image_folder_holds_pictures(image_folder: Path) -> None:
+    for image in (image_folder / "images").iterdir():
+        image.rename(image.with_name(f"{image.stem}.nii.gz"))
+    with pytest.raises(DataError, match=r"pictures \(\.png, \.jpg, \.jpeg, \.tif, \.tiff\), found none"):
+        open_dataset(image_folder)
+
+
 def test_two_pictures_of_one_name_are_refused(image_folder: Path) -> None:
     shutil.copy(image_folder / "images" / "tile_0.png", image_folder / "images" / "tile_0.jpg")
     with pytest.raises(DataError, match=r"tile_0\.jpg and tile_0\.png"):

@@ -13,7 +13,7 @@ from samtailor.data.dataset import open_dataset
 from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, DataError, SamTailorError
-from samtailor.evaluation.cases import cases_of_split
+from samtailor.evaluation.cases import cases_of_split, grid_of
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
@@ -52,6 +52,15 @@ def test_volumes_are_scored_whole_on_their_own_grid(
     assert reports[-1] == ("cases", 1, 1)
     assert [done for _, done, _ in reports] == sorted(done for _, done, _ in reports)
     assert len(reports) == 1 + 6 + 1
+
+
+def test_distances_are_measured_on_the_axes_of_the_label_file(nnunet_folder: Path, image_folder: Path) -> None:
+    volume, picture = (grid_of(open_dataset(folder).cases[0]) for folder in (nnunet_folder, image_folder))
+    assert volume is not None
+    assert picture is not None
+    assert (volume.spacing, volume.in_mm) == ((2.0, 2.0, 5.0), True)
+    assert volume.take(np.zeros((6, 24, 32))).shape == (32, 24, 6)
+    assert (picture.spacing, picture.in_mm) == ((1.0, 1.0), False)
 
 
 def test_a_folder_without_split_is_split_as_in_the_run(tmp_path: Path, tiny_base: Base, image_folder: Path) -> None:

@@ -136,6 +136,15 @@ def test_everything_that_does_not_fit_is_named_at_once(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_picture_is_no_mask_of_a_volume(tmp_path: Path) -> None:
+    for folder in ("labels", "masks"):
+        (tmp_path / folder).mkdir()
+    write_volume(tmp_path / "labels" / "case.nii.gz", np.zeros((5, 4, 1), np.uint8))
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "masks" / "case.png")
+    with pytest.raises(DataError, match="expected a volume like the label, found a picture; save the mask in the lab"):
+        samtailor.score(tmp_path / "masks", tmp_path / "labels")
+
+
 def test_ids_that_are_no_class_are_named_for_every_file(tmp_path: Path, nnunet_folder: Path) -> None:
     labels = nnunet_folder / "labelsTr"
     masks = shifted(labels, tmp_path / "masks")

@@ -10,7 +10,7 @@ import pytest
 from samtailor.data.formats import FORMATS
 from samtailor.errors import ConfigError, DataError
 from samtailor.inference.inputs import plan, read
-from tests.data.formats.npz import NpzFolder
+from tests.data.formats.npz import Npz, NpzFolder
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_folder_is_one_image_where_a_format_keeps_images_in_folders(
     (folder / "series").mkdir()
     for index, channel in enumerate(pixels):
         np.savez(folder / "series" / f"{index}.npz", pixels=channel)
-    monkeypatch.setattr("samtailor.data.formats.FORMATS", [*FORMATS, NpzFolder()])
+    monkeypatch.setattr("samtailor.data.formats.FORMATS", [*FORMATS, Npz(), NpzFolder()])
     (job,) = plan([folder / "series"], tmp_path / "out")
     assert (job.file, job.target.name) == (folder / "series", "series.npz")
     np.testing.assert_array_equal(read(job, 2).image[:, 0], pixels)
@@ -88,6 +88,16 @@ def test_what_is_no_image_fails_when_it_is_read(folder: Path, tmp_path: Path, na
     (job,) = plan([tmp_path / name], tmp_path / "out")
     with pytest.raises(DataError, match=message):
         read(job, 1)
+
+
+def test_what_is_no_image_is_not_taken_for_a_result(folder: Path) -> None:
+    (job,) = plan([folder / "dataset.json"], folder)
+    assert not job.target.exists()
+
+
+def test_a_link_to_nowhere_in_a_folder_is_passed_over(folder: Path, tmp_path: Path) -> None:
+    (folder / "link.png").symlink_to(tmp_path / "nowhere.png")
+    assert "link.png" not in targets([folder], tmp_path / "out")
 
 
 def test_nothing_to_do_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.formats import read_case, read_header, read_image
+from samtailor.data.formats import read_case, read_geometry, read_header, read_image
 from samtailor.data.formats.nifti import Nifti
 from samtailor.errors import DataError
 from samtailor.labels import LabelSpace
@@ -154,6 +154,31 @@ def test_label_on_another_grid_is_refused(tmp_path: Path) -> None:
     generate.write_volume(tmp_path / "label.nii.gz", np.zeros((4, 4, 4), dtype=np.uint8), generate.affine((2, 2, 4)))
     with pytest.raises(DataError, match=r"label\.nii\.gz: expected spacing 5 x 2 x 2 mm"):
         read_case(CaseFiles("x", (tmp_path / "image.nii.gz",), tmp_path / "label.nii.gz"), generate.LABELS)
+
+
+def test_label_in_another_direction_is_refused(tmp_path: Path) -> None:
+    matrix = generate.affine()
+    turn = np.radians(10)
+    turned = matrix.copy()
+    turned[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]] @ matrix[:2, :2]
+    for name, affine in (("image", matrix), ("label", turned)):
+        generate.write_volume(tmp_path / f"{name}.nii.gz", np.zeros((4, 4, 4), dtype=np.uint8), affine)
+    image, label = (read_geometry(tmp_path / f"{name}.nii.gz") for name in ("image", "label"))
+    assert (image.difference(label) or ("",))[0] == "the direction cosines of the image"
+
+
+def test_distances_go_by_the_header_unless_the_affine_disagrees(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.zeros((4, 3, 2), dtype=np.uint8), None)
+    image.set_sform(generate.affine((0.7, 0.8, 2.5), "LAS"), code=1)
+    for steps, spacing in (
+        ((0.7, 0.8, 2.5), [float(np.float32(step)) for step in (0.7, 0.8, 2.5)]),
+        ((1.0, 1.0, 1.0), np.linalg.norm(image.affine[:3, :3], axis=0).tolist()),
+    ):
+        image.header.set_zooms(steps)
+        nib.save(image, tmp_path / "x.nii")
+        axes = read_geometry(tmp_path / "x.nii").file_axes
+        assert axes is not None
+        assert list(axes[0]) == spacing
 
 
 def test_label_with_float_integers_is_read_and_fractions_are_refused(tmp_path: Path) -> None:

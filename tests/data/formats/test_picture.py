@@ -17,6 +17,7 @@ from PIL import Image
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case, read_header, read_image
+from samtailor.data.formats.picture import Picture
 from samtailor.errors import DataError
 from samtailor.labels import IGNORE, LabelSpace
 from tests import generate
@@ -106,6 +107,7 @@ def test_deep_colour_keeps_all_its_bits(tmp_path: Path, array: NDArray[np.uint16
         assert image.dtype == np.uint16, name
         assert np.array_equal(image, channels_first(DEEP_COLOUR)), name
         assert kind_of(tmp_path / name) == (3, 16)
+    assert read_header(tmp_path / "x.tif").bands == array.shape[2]
 
 
 def test_alpha_is_dropped(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_stacks_and_odd_channels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="16-bit gray with transparency"):
         read_image(tmp_path / "alpha.png")
     with pytest.raises(DataError, match="4 pages"):
-        label_of(tmp_path / "stack.tif")
+        Picture().read_ids(tmp_path / "stack.tif", LABELS)
 
 
 def test_a_tiff_that_lies_on_its_side_is_refused(tmp_path: Path) -> None:
@@ -177,6 +179,13 @@ def test_truncated_pictures_are_refused(tmp_path: Path, name: str, kept: float) 
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
     with pytest.raises(DataError, match=f"{name}: expected a readable picture"):
         read_image(path)
+
+
+def test_a_case_of_two_files_is_refused(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.fromarray(GRAY).save(tmp_path / name)
+    with pytest.raises(DataError, match=r"b\.png: expected one picture file per case"):
+        read_case(CaseFiles("x", (tmp_path / "a.png", tmp_path / "b.png")), None)
 
 
 def test_gray_and_colour_pictures_come_with_one_number_of_channels(tmp_path: Path) -> None:
