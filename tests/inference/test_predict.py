@@ -119,7 +119,7 @@ def test_nothing_is_written_if_a_result_would_overwrite_an_input(tmp_path: Path,
 @pytest.fixture
 def module() -> Any:
     """The module `predict`, which the package hides behind its function."""
-    return sys.modules["samtailor.inference.predict"]
+    return sys.modules["samtailor.inference.pipeline"]
 
 
 def write_volumes(folder: Path, count: int) -> Path:

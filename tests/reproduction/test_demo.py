@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from samtailor.errors import ConfigError
-from samtailor.recipes.recipe import LoRA
+from samtailor.recipes import LoRA
 from samtailor.reproduction.demo import demo
 from samtailor.reproduction.demo_steps import settings_of
 

@@ -9,7 +9,7 @@ import pytest
 
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import LoRA
+from samtailor.recipes import LoRA
 from samtailor.training.settings import OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import train
 from tests import generate
