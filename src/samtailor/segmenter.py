@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from samtailor.data.formats import read_image
+from numpy.typing import NDArray
+
+from samtailor.data.case import Case
+from samtailor.data.formats import match_channels, read_image
+from samtailor.data.formats.arrays import case_of_array
 from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.inference.refine import Prompt, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
+from samtailor.models.weights_version import weights_version
 from samtailor.models.pretrained import load_model
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.recipes import Recipe
+from samtailor.refinement import steps_named
 from samtailor.settings import Precision
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
@@ -41,6 +49,7 @@ class Segmenter:
     def __init__(self, model: SegmenterModel) -> None:
         """Hold a model; `load` reads one."""
         self.model = model
+        self._ready: tuple[object, SegmenterModel] | None = None
 
     @property
     def labels(self) -> LabelSpace:
@@ -54,31 +63,55 @@ class Segmenter:
 
     def predict(
         self,
-        path: str | Path,
+        image: str | Path | NDArray[Any] | Case,
         probabilities: bool = False,
         batch_size: int = 8,
         device: str = "auto",
         precision: Precision = "auto",
+        refine: str | None = None,
+        spacing: tuple[float, float, float] | None = None,
     ) -> Result:
-        """Segment one file.
+        """Segment one image.
 
         Args:
-            path: Volume or picture.
+            image: A file; a case that has been read; or an array: a picture (H, W) or (H, W, C), or with spacing a
+                volume (S, H, W) or (C, S, H, W).
             probabilities: Whether to keep the softmax over classes as well.
             batch_size: Windows per batch.
             device: 'auto', 'cpu' or 'cuda'.
             precision: 'auto', '32', 'bf16' or '16'; 'auto' is bfloat16 where a GPU computes in it.
+            refine: What is done to the label at the end (see `samtailor.predict`); by default what the segmenter was
+                fitted with.
+            spacing: Distance in mm of slices, rows, columns of an array that is a volume.
 
         Returns:
             The label in canonical axes; `save` writes it in the geometry of the input.
 
         Raises:
-            DataError: If the file cannot be read or does not fit the segmenter.
+            ConfigError: If there is no such refinement.
+            DataError: If the image cannot be read or does not fit the segmenter.
         """
-        case = read_image(Path(path), self.model.preprocessing.channels)
-        # Moved first: the copy shares most weights with this model, which must not be torn apart.
-        ready = self.model.to(choose_device(device)).for_inference()
-        return segment(Predictor(ready, batch_size, device, precision), case, probabilities)
+        refinement = steps_named(refine)
+        case = self._case_of(image, spacing)
+        predictor = Predictor(self._for_inference(device), batch_size, device, precision, refinement)
+        return segment(predictor, case, probabilities)
+
+    def _case_of(self, image: str | Path | NDArray[Any] | Case, spacing: tuple[float, float, float] | None) -> Case:
+        """The image as a case with the segmenter's channels."""
+        channels = self.model.preprocessing.channels
+        if isinstance(image, str | Path):
+            return read_image(Path(image), channels)
+        case = image if isinstance(image, Case) else case_of_array(image, spacing)
+        return replace(case, image=match_channels(case.image, channels, Path(case.name)))
+
+    def _for_inference(self, device: str) -> SegmenterModel:
+        """The model's copy for prediction, kept until the model changes."""
+        # Moved first: the copy shares most weights with the model, which must not be torn apart.
+        model = self.model.to(choose_device(device))
+        state = (model.preprocessing, model.refinement, weights_version(model))
+        if self._ready is None or self._ready[0] != state:
+            self._ready = state, model.for_inference()
+        return self._ready[1]
 
     def refine(self, case: str | Path | Result, prompts: Sequence[Prompt], device: str = "auto") -> Result:
         """Segment a file and correct single classes by what prompted masks say.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_case
-from samtailor.data.intensity import Intensity, scale, to_json
+from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import FileError
 from samtailor.files import cache_home
 from samtailor.labels import LabelSpace
@@ -35,7 +35,7 @@ class CachedCase:
     Attributes:
         name: Name of the case.
         key: Hash of the files' content and the preprocessing.
-        image: Scaled to [0, 1], shape (S, C, H, W).
+        image: Prepared slices in [0, 1], shape (S, C, H, W).
         label: Class indices, shape (S, H, W); None without label file.
         spacing: Distance in mm of slices, rows, columns; None for pictures.
         counts: Pixels of each class in each slice, shape (S, K); zeros without label.
@@ -54,22 +54,14 @@ class SliceCache:
 
     Args:
         labels: Label space of the label files.
-        intensity: How file intensities become [0, 1].
+        preprocessing: What makes slices of file values; windows and the size of the network's input do not matter.
         directory: Where the cache lies; the folder 'slices' of `cache_home` if None.
-        channels: Channels of every image (gray pictures are repeated to three); the file's own if None.
     """
 
-    def __init__(
-        self,
-        labels: LabelSpace,
-        intensity: Intensity,
-        directory: Path | None = None,
-        channels: int | None = None,
-    ) -> None:
+    def __init__(self, labels: LabelSpace, preprocessing: Preprocessing, directory: Path | None = None) -> None:
         self.labels = labels
-        self.intensity = intensity
+        self.preprocessing = preprocessing
         self.directory = directory or cache_home() / "slices"
-        self.channels = channels
 
     def load(self, files: CaseFiles) -> CachedCase:
         """The cached case, built first if it is missing or broken.
@@ -91,13 +83,9 @@ class SliceCache:
 
     def _key(self, files: CaseFiles) -> str:
         """Hash of everything that determines the entry."""
-        settings = [
-            _VERSION,
-            self.channels,
-            to_json(self.intensity),
-            self.labels.to_json(),
-            len(files.images),
-        ]
+        made_by = self.preprocessing.to_json()
+        settings = [_VERSION, made_by["channels"], made_by["intensity"], self.labels.to_json(), len(files.images)]
+        settings += made_by.get("steps", [])
         digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=20)
         for path in (*files.images, *([files.label] if files.label else [])):
             if not path.exists():
@@ -111,8 +99,8 @@ class SliceCache:
 
     def _build(self, files: CaseFiles, entry: Path) -> None:
         """Write the entry under a temporary name and move it to its place."""
-        case = read_case(files, self.labels, self.channels)
-        image = np.ascontiguousarray(scale(case.image, self.intensity).swapaxes(0, 1))
+        case = read_case(files, self.labels, self.preprocessing.channels)
+        image = np.asarray(self.preprocessing.prepare(case))
         counts = np.zeros((len(image), len(self.labels)), dtype=np.int64)
         arrays: dict[str, NDArray[Any]] = {"image": image, "counts": counts}
         if case.label is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -93,8 +93,7 @@ def intensity_of(config: IntensityConfig) -> Intensity:
 def scale(image: NDArray[Any], intensity: Intensity) -> NDArray[np.float16]:
     """Intensities in [0, 1], clipped.
 
-    Half precision holds 11 bits, finer than any display window, and is what the slice cache stores; prediction
-    uses this same function, so both see the same values.
+    Half precision holds 11 bits, finer than any display window, and is what the slice cache stores.
     """
     return scale_between(image, *intensity.limits(image))
 
@@ -108,14 +107,3 @@ def scale_between(image: NDArray[Any], low: float, high: float) -> NDArray[np.fl
         scaled /= max(high - low, 1e-6)
         result[part] = np.clip(scaled, 0.0, 1.0, out=scaled)
     return result
-
-
-def to_json(intensity: Intensity) -> dict[str, Any]:
-    """Plain dictionary, the inverse of `from_json`."""
-    kind = next(name for name, kind in KINDS.items() if isinstance(intensity, kind))
-    return {"kind": kind, **asdict(intensity)}
-
-
-def from_json(content: dict[str, Any]) -> Intensity:
-    """Intensity scaling of a plain dictionary."""
-    return KINDS[content["kind"]](**{k: v for k, v in content.items() if k != "kind"})

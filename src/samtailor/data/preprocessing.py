@@ -1,4 +1,4 @@
-"""From slices to the network's input: the same windows, sizes and channels in training and prediction."""
+"""From a case to the network's input: the same steps, intensities, windows and sizes in training and prediction."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samtailor.data import intensity as intensities
-from samtailor.data.intensity import Intensity
+from samtailor import kinds
+from samtailor.data.case import Case
+from samtailor.data.intensity import KINDS, Intensity
 from samtailor.data.scaled import Scaled
+from samtailor.data.steps import STEPS
+from samtailor.data.steps.step import PreprocessingStep
 from samtailor.labels import IGNORE
 
 
@@ -31,6 +34,15 @@ class Window:
     x: int
     side: int
 
+    @classmethod
+    def around(cls, y: int, x: int, side: int, size: tuple[int, ...]) -> Self:
+        """Window with a pixel in its middle, or as near to it as the borders of a slice (H, W) allow."""
+        first_row, first_column = (
+            int(np.clip(centre - side // 2, 0, max(length - side, 0)))
+            for centre, length in zip((y, x), size, strict=True)
+        )
+        return cls(first_row, first_column, side)
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -41,12 +53,24 @@ class Preprocessing:
         image_size: Side of the network's input, in pixels.
         field: Side of the window of the slice that becomes one input; None is the whole slice.
         channels: Channels of the images, 1 (repeated for the network) or 3.
+        steps: What is done to file values before, in order.
     """
 
     intensity: Intensity
     image_size: int
     field: int | None
     channels: int
+    steps: tuple[PreprocessingStep, ...] = ()
+
+    def prepare(self, case: Case) -> Scaled:
+        """Slices of a case in [0, 1], (S, C, H, W), scaled where they are looked at.
+
+        The slice cache holds these values, and prediction looks at them: both see the same.
+        """
+        image = case.image
+        for step in self.steps:
+            image = step(image, case.geometry.spacing)
+        return Scaled(image.swapaxes(0, 1), self.intensity.limits(image))
 
     def windows(self, height: int, width: int, overlap: float = 0.25) -> list[Window]:
         """Windows that cover a slice, neighbours sharing at least the given fraction of their side."""
@@ -65,8 +89,8 @@ class Preprocessing:
             (3, image_size, image_size), float32.
         """
         # PyTorch turns half into single precision ten times as fast as NumPy.
-        cut = torch.from_numpy(np.require(_cut(image, window, 0), requirements=("C", "W"))).float()
-        resized = F.interpolate(cut[None], (self.image_size, self.image_size), mode="bilinear", antialias=True)[0]
+        seen = torch.from_numpy(np.require(cut(image, window, 0), requirements=("C", "W"))).float()
+        resized = F.interpolate(seen[None], (self.image_size, self.image_size), mode="bilinear", antialias=True)[0]
         return resized.expand(3, -1, -1)
 
     def target_of(self, label: NDArray[Any], window: Window) -> Tensor:
@@ -79,23 +103,27 @@ class Preprocessing:
         Returns:
             (image_size, image_size), int64.
         """
-        cut = torch.from_numpy(_cut(label[None], window, IGNORE).astype(np.float32))
-        resized = F.interpolate(cut[None], (self.image_size, self.image_size), mode="nearest-exact")
+        seen = torch.from_numpy(cut(label[None], window, IGNORE).astype(np.float32))
+        resized = F.interpolate(seen[None], (self.image_size, self.image_size), mode="nearest-exact")
         return resized[0, 0].long()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionary, the inverse of `from_json`."""
-        return {
-            "intensity": intensities.to_json(self.intensity),
+        """Plain dictionary, the inverse of `from_json`; without the key 'steps' if there are none."""
+        content = {
+            "intensity": kinds.to_json(self.intensity, KINDS),
             "image_size": self.image_size,
             "field": self.field,
             "channels": self.channels,
         }
+        # Caches are keyed by this dictionary: those from before there were steps stay good.
+        return content | ({"steps": [kinds.to_json(step, STEPS) for step in self.steps]} if self.steps else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Preprocessing of a plain dictionary."""
-        return cls(**{**content, "intensity": intensities.from_json(content["intensity"])})
+        intensity = kinds.from_json(content["intensity"], KINDS, "intensity")
+        steps = tuple(kinds.from_json(step, STEPS, "preprocessing") for step in content.get("steps", ()))
+        return cls(**{**content, "intensity": intensity, "steps": steps})
 
 
 def _starts(length: int, side: int, overlap: float) -> list[int]:
@@ -106,7 +134,7 @@ def _starts(length: int, side: int, overlap: float) -> list[int]:
     return [round(start) for start in np.linspace(0, length - side, count)]
 
 
-def _cut(image: NDArray[Any] | Scaled, window: Window, fill: int) -> NDArray[Any]:
+def cut(image: NDArray[Any] | Scaled, window: Window, fill: int) -> NDArray[Any]:
     """Square of (C, H, W), (C, side, side); `fill` beyond the border."""
     top, left = max(window.y, 0), max(window.x, 0)
     inside = image[:, top : window.y + window.side, left : window.x + window.side]

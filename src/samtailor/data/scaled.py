@@ -7,29 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.intensity import Intensity, scale_between
+from samtailor.data.intensity import scale_between
 
 
 class Scaled:
-    """A view of file values as intensities in [0, 1]; part of it is again a view, `np.asarray` computes it.
-
-    The values are those of `samtailor.data.intensity.scale`.
-    """
+    """A view of values as intensities in [0, 1]; part of it is again a view, `np.asarray` computes it."""
 
     def __init__(self, values: NDArray[Any], limits: tuple[float, float]) -> None:
         """View values.
 
         Args:
-            values: Intensities as in the file.
+            values: Intensities, (..., H, W).
             limits: Those that become 0 and 1.
         """
         self._values = values
         self._limits = limits
-
-    @classmethod
-    def of_case(cls, image: NDArray[Any], intensity: Intensity) -> Scaled:
-        """Slices (S, C, H, W) of a case's image (C, S, H, W)."""
-        return cls(image.swapaxes(0, 1), intensity.limits(image))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,10 +1,13 @@
-"""The cases of an evaluation: which they are, and what the segmenter makes of them."""
+"""The cases of an evaluation: which they are, and what is predicted of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from samtailor.data.cache import SliceCache
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split
 from samtailor.data.formats import read_geometry
@@ -74,7 +77,7 @@ def grid_of(file: CaseFiles) -> Grid | None:
     return None if file.label is None else Grid.of(read_geometry(file.label))
 
 
-def predict_cases(predictor: Predictor, files: tuple[CaseFiles, ...], labels: LabelSpace) -> Iterator[PredictedCase]:
+def predict_cases(predictor: Predictor, files: Sequence[CaseFiles], labels: LabelSpace) -> Iterator[PredictedCase]:
     """Predict cases one after the other; while the network computes, the next one is read.
 
     Args:
@@ -82,13 +85,28 @@ def predict_cases(predictor: Predictor, files: tuple[CaseFiles, ...], labels: La
         files: Cases with labels.
         labels: Label space of the label files.
 
-    Yields:
+    Returns:
         Each case, its arrays memory-mapped from the slice cache where it can be.
     """
-    preprocessing = predictor.model.preprocessing
-    cache = SliceCache(labels, preprocessing.intensity, channels=preprocessing.channels)
-    for file, case in zip(tracked("cases", files), ahead(map(cache.load, files)), strict=True):
+    cache = SliceCache(labels, predictor.model.preprocessing)
+    return cases_with(lambda _, case: predictor.label(case.image, case.spacing), cache, files, "cases")
+
+
+def cases_with(
+    prediction_of: Callable[[CaseFiles, CachedCase], NDArray[np.int16]],
+    cache: SliceCache,
+    files: Sequence[CaseFiles],
+    what: str,
+) -> Iterator[PredictedCase]:
+    """Cases with a prediction of each, one after the other.
+
+    Args:
+        prediction_of: Gives class indices, (S, H, W).
+        cache: Prepares the cases; the next one while the caller works.
+        files: Cases with labels.
+        what: What is done, for reports of progress.
+    """
+    for file, case in zip(tracked(what, files), ahead(map(cache.load, files)), strict=True):
         if case.label is None:
             raise DataError(f"{file.name}: expected a label file, found none; add it")
-        prediction = predictor.label(case.image)
-        yield PredictedCase(case.name, case.image, case.label, prediction, case.spacing, grid_of(file))
+        yield PredictedCase(case.name, case.image, case.label, prediction_of(file, case), case.spacing, grid_of(file))

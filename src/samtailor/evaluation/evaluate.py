@@ -26,6 +26,7 @@ def evaluate(
     seed: Rare[int] = 0,
     ignore_background: Rare[bool] = False,
     precision: Rare[Precision] = "auto",
+    refine: str | None = None,
 ) -> Scores:
     """Score a run on a split of a labelled folder, and write tables and figures.
 
@@ -42,6 +43,8 @@ def evaluate(
         ignore_background: Pixels of the first class count nowhere (remote-sensing only), for data whose background
             means 'not labelled'.
         precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
+        refine: What is done to labels at the end (see `samtailor.predict`); by default what the segmenter was fitted
+            with.
 
     Returns:
         The scores, as written.
@@ -54,9 +57,11 @@ def evaluate(
     from samtailor.evaluation.predictions import score_and_write
     from samtailor.inference.predictor import Predictor
     from samtailor.models.pretrained import load_model
+    from samtailor.refinement import steps_named
 
     if bootstrap < 1:
         raise ConfigError(f"bootstrap: expected at least one resample, found {bootstrap}; 1000 is usual")
+    refinement = steps_named(refine)
     directory = Run(Path(run))
     dataset = open_dataset(Path(data), directory.read_config()["fold"])
     rules = protocol or protocol_of(dataset)
@@ -64,7 +69,7 @@ def evaluate(
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
     model = load_model(run)
     check_classes(dataset, model.labels)
-    predictor = Predictor(model.for_inference(), batch_size, device, precision)
+    predictor = Predictor(model.for_inference(), batch_size, device, precision, refinement)
     cases = predict_cases(predictor, files, dataset.labels)
     source = {"data": dataset.root.resolve().name, "split": split, "run": directory.directory.resolve().name}
     target = Path(out) if out else directory.evaluation(split)

@@ -149,5 +149,5 @@ def _overlay(result: Result, path: Path) -> Callable[[], None]:
     from samtailor.reporting.view import View
 
     labels, name = result.labels, result.case.name
-    view = View.from_case(result.scaled, result.label, spacing=result.case.geometry.spacing)
+    view = View.from_case(result.slices, result.label, spacing=result.case.geometry.spacing)
     return lambda: save_figure(overlay_figure(view, labels, name), path)

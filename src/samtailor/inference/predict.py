@@ -21,6 +21,7 @@ def predict(
     device: Device = "auto",
     precision: Rare[Precision] = "auto",
     skip_existing: bool = False,
+    refine: str | None = None,
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -37,6 +38,8 @@ def predict(
         device: 'auto' takes a GPU if there is one.
         precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
         skip_existing: Leave out inputs whose result is there already, of an interrupted prediction with the same run.
+        refine: What is done to the label at the end: 'largest-component' keeps the largest connected part of each
+            class; 'none' does nothing; several joined by commas. By default what the segmenter was fitted with.
 
     Returns:
         What was written by all processes, and what could not be, and why.
@@ -49,11 +52,12 @@ def predict(
     from samtailor.inference.pipeline import joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor
     from samtailor.models.pretrained import load_model
+    from samtailor.refinement import steps_named
 
     here = connect(device)
     with raise_on_all_ranks():
-        planned = plan(inputs, Path(out))
-        predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision)
+        planned, refinement = plan(inputs, Path(out)), steps_named(refine)
+        predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement)
     before = {job.target: written_at(job.target) for job in planned}
     # One process decides for all, because results appear while others still look.
     jobs = broadcast_from_first([job for job in planned if not (skip_existing and job.target.exists())])

@@ -1,9 +1,8 @@
-"""From scaled slices to labels on the slices' own grid: windows, batches, stitching."""
+"""The one case loop, from prepared slices to their label: windows, batches, stitching, refinement."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import prod
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from samtailor import kinds
 from samtailor.data.preprocessing import Window
 from samtailor.data.scaled import Slices
 from samtailor.inference.ahead import ahead
@@ -22,6 +22,8 @@ from samtailor.inference.stitch import Stitcher
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
+from samtailor.refinement import STEPS
+from samtailor.refinement.step import RefinementStep
 from samtailor.settings import Precision
 
 
@@ -46,7 +48,12 @@ class Predictor:
     """Applies a segmenter to whole images and volumes; memory is bounded by one batch and one row of windows."""
 
     def __init__(
-        self, model: SegmenterModel, batch_size: int = 8, device: str = "auto", precision: Precision | None = None
+        self,
+        model: SegmenterModel,
+        batch_size: int = 8,
+        device: str = "auto",
+        precision: Precision = "auto",
+        refinement: Sequence[RefinementStep] | None = None,
     ) -> None:
         """Move the segmenter to the device and into evaluation mode.
 
@@ -54,8 +61,14 @@ class Predictor:
             model: What is applied.
             batch_size: Windows per batch.
             device: 'auto', 'cpu' or 'cuda'.
-            precision: In which the network computes; that of the surroundings (`torch.autocast`) if None.
+            precision: In which the network computes.
+            refinement: What is done to labels at the end; what the segmenter has saved if None.
+
+        Raises:
+            ConfigError: If the segmenter was saved with a refinement that is not known here.
         """
+        saved = (kinds.from_json(step, STEPS, "refinement") for step in model.refinement)
+        self.refinement = tuple(saved if refinement is None else refinement)
         self.model = model.to(choose_device(device)).eval()
         self.batch_size = batch_size
         self.precision = precision
@@ -66,55 +79,51 @@ class Predictor:
     def label(
         self,
         image: Slices,
+        spacing: tuple[float, float, float] | None = None,
         embeddings: NDArray[np.float16] | None = None,
+        probabilities: NDArray[np.float16] | None = None,
     ) -> NDArray[np.int16]:
-        """Most probable class of every pixel (Eq. 1 of the report).
+        """Most probable class of every pixel (Eq. 1 of the report), refined.
 
         Args:
             image: Slices in [0, 1], (S, C, H, W).
+            spacing: Distance in mm of slices, rows, columns; None for pictures.
             embeddings: What `embeddings` gave of all windows in order, if it is known; (windows, N).
+            probabilities: Where the softmax over classes goes if it is wanted, (K, S, H, W); may lie on disk. The
+                refinement does not change it.
 
         Returns:
             Class indices, (S, H, W).
         """
-        label = np.empty((image.shape[0], *image.shape[2:]), np.int16)
-        for index, rows, logits in self._stitched(image, embeddings):
-            label[index, rows] = winner(logits).cpu().numpy()
+        if probabilities is None and any(step.needs_probabilities for step in self.refinement):
+            probabilities = np.empty(self.probabilities_shape(image), np.float16)
+        label = self._most_probable(image, embeddings, probabilities)
+        for step in self.refinement:
+            label = step(label, probabilities, image, spacing)
         return label
 
+    @torch.inference_mode()
     def probabilities(self, image: Slices) -> NDArray[np.float16]:
-        """Softmax over classes of every pixel.
-
-        Args:
-            image: Slices in [0, 1], (S, C, H, W).
-
-        Returns:
-            (K, S, H, W).
-        """
+        """Softmax over classes of every pixel of slices in [0, 1], (S, C, H, W) to (K, S, H, W)."""
         probabilities = np.empty(self.probabilities_shape(image), np.float16)
-        self.fill_in(probabilities, image)
+        self._most_probable(image, None, probabilities)
         return probabilities
 
     def probabilities_shape(self, image: Slices) -> tuple[int, ...]:
         """Shape (K, S, H, W) of the probabilities of slices (S, C, H, W)."""
         return len(self.model.labels), image.shape[0], *image.shape[2:]
 
-    @torch.inference_mode()
-    def fill_in(self, probabilities: NDArray[np.float16], image: Slices) -> NDArray[np.int16]:
-        """Softmax over classes of every pixel, into an array that may lie on disk.
-
-        Args:
-            probabilities: Filled in, (K, S, H, W).
-            image: Slices in [0, 1], (S, C, H, W).
-
-        Returns:
-            Class of the greatest of these probabilities, (S, H, W).
-        """
-        label = np.empty(probabilities.shape[1:], np.int16)
-        for index, rows, logits in self._stitched(image, None):
-            softmax = logits.softmax(dim=0).half()
-            probabilities[:, index, rows] = softmax.cpu().numpy()
-            label[index, rows] = winner(softmax.float()).cpu().numpy()
+    def _most_probable(
+        self, image: Slices, embeddings: NDArray[np.float16] | None, probabilities: NDArray[np.float16] | None
+    ) -> NDArray[np.int16]:
+        """The label before it is refined; the softmax is filled in if there is room for it."""
+        label = np.empty((image.shape[0], *image.shape[2:]), np.int16)
+        for index, rows, logits in self._stitched(image, embeddings):
+            scores = logits
+            if probabilities is not None:
+                scores = logits.softmax(dim=0).half()  # rounded first, so that the label is the argmax of what is kept
+                probabilities[:, index, rows] = scores.cpu().numpy()
+            label[index, rows] = winner(scores.float()).cpu().numpy()
         return label
 
     def _stitched(self, image: Slices, embeddings: NDArray[np.float16] | None) -> Iterator[tuple[int, slice, Tensor]]:
@@ -147,7 +156,7 @@ class Predictor:
         """Batches and their logits (B, K, n, n)."""
         inputs = ((batch, self._inputs(image, batch)) for batch in batches)
         for batch, images in ahead(inputs) if self.inputs_ahead else inputs:
-            with self._in_precision():
+            with self.in_precision():
                 logits = self.model(images.to(self.model.device))
             yield batch, logits
 
@@ -161,12 +170,13 @@ class Predictor:
             known = torch.from_numpy(embeddings[start : start + len(batch)].astype(np.float32))
             start += len(batch)
             state = unpack(known.to(self.model.device), shapes)
-            with self._in_precision():
+            with self.in_precision():
                 logits = self.model.decode(self.model.encode_rest(state))
             yield batch, logits
 
-    def _in_precision(self) -> AbstractContextManager[object]:
-        return nullcontext() if self.precision is None else computed_in(self.precision, self.model.device)
+    def in_precision(self) -> torch.autocast:
+        """Context in which the network computes."""
+        return computed_in(self.precision, self.model.device)
 
     def _inputs(self, image: Slices, pieces: list[Piece]) -> Tensor:
         """Network inputs of windows, (B, 3, N, N), on the CPU."""
@@ -174,8 +184,18 @@ class Predictor:
         return torch.stack([preprocessing.input_of(image[piece.slice], piece.window) for piece in pieces])
 
     @torch.inference_mode()
+    def features(self, image: Slices, piece: Piece) -> Features:
+        """Feature maps of a window of a slice, a batch of one; slices beside it are taken to look alike."""
+        inputs = self._inputs(image, [piece]).to(self.model.device)
+        with self.in_precision():
+            return tuple(feature[:1] for feature in self.model.encode(inputs.expand(self.model.group, -1, -1, -1)))
+
+    @torch.inference_mode()
     def embeddings(self, image: Slices, pieces: list[Piece]) -> Iterator[NDArray[np.float16]]:
-        """Packed outputs of the frozen part of the image encoder for windows, batch by batch, (B, N)."""
+        """Packed outputs of the frozen part of the image encoder for windows, batch by batch, (B, N).
+
+        In single precision always: they are kept, for trainings in any.
+        """
         for start in range(0, len(pieces), self.batch_size):
             inputs = self._inputs(image, pieces[start : start + self.batch_size])
             yield pack(self.model.encode_frozen(inputs.to(self.model.device))).half().cpu().numpy()

@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samtailor.data.preprocessing import Window
-from samtailor.data.scaled import Scaled
+from samtailor.data.preprocessing import Window, cut
 from samtailor.errors import DataError
-from samtailor.inference.predictor import Predictor
+from samtailor.inference.predictor import Piece, Predictor
 from samtailor.inference.result import Result
 from samtailor.models.class_aware import Features, Prompts
 
@@ -76,7 +75,7 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
     # Prompts for several classes mostly speak of the same slice: it is encoded and segmented once.
     @lru_cache(maxsize=4)
     def features_of(index: int, window: Window) -> Features:
-        return _encode(predictor, result.scaled[index], window)
+        return predictor.features(result.slices, Piece(index, window))
 
     @lru_cache(maxsize=4)
     def probabilities_of(index: int) -> NDArray[np.float16]:
@@ -130,19 +129,8 @@ def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Wind
         shown = np.concatenate([shown, np.argwhere(prompt.mask)[:, ::-1].reshape(-1, 2)])
     low, high = shown.min(axis=0), shown.max(axis=0)
     side = max(field, int(np.ceil(1.25 * (high - low).max())))
-    x, y = (
-        int(np.clip(round((a + b) / 2) - side // 2, 0, max(length - side, 0)))
-        for a, b, length in zip(low, high, (width, height), strict=True)
-    )
-    return Window(y, x, side)
-
-
-@torch.inference_mode()
-def _encode(predictor: Predictor, image: NDArray[np.float16] | Scaled, window: Window) -> Features:
-    """Feature maps of a window of a slice, a batch of one."""
-    model = predictor.model
-    seen = model.preprocessing.input_of(image, window)[None].to(model.device)
-    return tuple(x[:1] for x in model.encode(seen.expand(model.group, -1, -1, -1)))
+    x, y = (round(centre) for centre in (low + high) / 2)
+    return Window.around(y, x, side, size)
 
 
 @torch.inference_mode()
@@ -150,7 +138,9 @@ def _prompted_mask(predictor: Predictor, features: Features, window: Window, pro
     """SAM's mask for the prompt, (side, side) of the window."""
     model = predictor.model
     scale = model.preprocessing.image_size / window.side
-    logits = model.network.decode_prompted(features, _in_network_pixels(prompt, window, scale, features))
+    moved = _in_network_pixels(prompt, window, scale, features)
+    with predictor.in_precision():
+        logits = model.network.decode_prompted(features, moved)
     resized = F.interpolate(logits[None].float(), (window.side, window.side), mode="bilinear")
     return (resized[0, 0] > 0).cpu().numpy()
 
@@ -167,9 +157,9 @@ def _in_network_pixels(prompt: Prompt, window: Window, scale: float, features: F
     kinds = [1] * len(prompt.points) + [0] * len(prompt.not_points)
     masks = None
     if prompt.mask is not None:
-        cut = _cut_mask(prompt.mask, window)
+        seen = cut(prompt.mask[None].astype(np.float32), window, 0)
         size = [4 * side for side in features[0].shape[2:]]
-        share = F.interpolate(torch.from_numpy(cut)[None, None], size, mode="bilinear", antialias=True)[:, 0]
+        share = F.interpolate(torch.from_numpy(seen)[None], size, mode="bilinear", antialias=True)[:, 0]
         masks = ((2 * share - 1) * MASK_LOGIT).to(device)
     return Prompts(
         points=moved(points)[None] if points else None,
@@ -177,14 +167,6 @@ def _in_network_pixels(prompt: Prompt, window: Window, scale: float, features: F
         boxes=moved([prompt.box[:2], prompt.box[2:]]).view(1, 4) if prompt.box is not None else None,
         masks=masks,
     )
-
-
-def _cut_mask(mask: NDArray[np.bool_], window: Window) -> NDArray[np.float32]:
-    """The window's part of a mask, (side, side); nothing beyond the border."""
-    square = np.zeros((window.side, window.side), np.float32)
-    part = mask[window.y : window.y + window.side, window.x : window.x + window.side]
-    square[: part.shape[0], : part.shape[1]] = part
-    return square
 
 
 def _place(
@@ -209,4 +191,4 @@ def _probabilities(predictor: Predictor, result: Result, index: int) -> NDArray[
     """Softmax over classes of a slice, (K, H, W), computed with the neighbours that the segmenter looks at."""
     neighbours = predictor.model.group // 2
     first = max(0, index - neighbours)
-    return predictor.probabilities(result.scaled[first : index + neighbours + 1])[:, index - first]
+    return predictor.probabilities(result.slices[first : index + neighbours + 1])[:, index - first]

@@ -1,4 +1,4 @@
-"""Segmenting one case that has been read: scaled as in training, predicted, ready to be saved."""
+"""Segmenting one case that has been read: prepared as in training, predicted, ready to be saved."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Result:
 
     Attributes:
         case: The case, without label.
-        scaled: Its slices as the network saw them, in [0, 1], (S, C, H, W); computed where they are looked at.
+        slices: What the network saw of it, in [0, 1], (S, C, H, W); computed where they are looked at.
         label: Class indices, (S, H, W).
         labels: The classes.
-        probabilities: Softmax over classes, (K, S, H, W), if asked for.
+        probabilities: Softmax over classes, (K, S, H, W), if asked for; before the refinement.
     """
 
     case: Case
-    scaled: Scaled
+    slices: Scaled
     label: NDArray[np.int16]
     labels: LabelSpace
     probabilities: NDArray[np.float16] | None = None
@@ -63,12 +63,10 @@ def segment(
         scratch: Folder for a nameless file that holds the probabilities; None holds them in memory.
     """
     model = predictor.model
-    scaled = Scaled.of_case(case.image, model.preprocessing.intensity)
-    if not probabilities:
-        return Result(case, scaled, predictor.label(scaled), model.labels)
-    softmax = _empty(predictor.probabilities_shape(scaled), scratch)
-    label = predictor.fill_in(softmax, scaled)
-    return Result(case, scaled, label, model.labels, softmax)
+    slices = model.preprocessing.prepare(case)
+    softmax = _empty(predictor.probabilities_shape(slices), scratch) if probabilities else None
+    label = predictor.label(slices, case.geometry.spacing, probabilities=softmax)
+    return Result(case, slices, label, model.labels, softmax)
 
 
 def _empty(shape: tuple[int, ...], scratch: Path | None) -> NDArray[np.float16]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import chain
@@ -57,13 +58,21 @@ class SegmenterModel(nn.Module):
         recipe: What was adapted, and how.
         labels: Its classes.
         preprocessing: What is done to an image before the network.
+        refinement: What is done to a label after it: plain values of `samtailor.refinement`'s steps.
         network: The class-aware SAM.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, base: BaseWeights, recipe: Recipe, labels: LabelSpace, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        base: BaseWeights,
+        recipe: Recipe,
+        labels: LabelSpace,
+        preprocessing: Preprocessing,
+        refinement: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         """Build from the base's weights; the class-aware head starts from pretrained tokens.
 
         Raises:
@@ -82,6 +91,7 @@ class SegmenterModel(nn.Module):
         self.recipe = recipe
         self.labels = labels
         self.preprocessing = preprocessing
+        self.refinement = tuple(refinement)
         self.network = ClassAwareSam(load_base(base.base, base.file), len(labels))
         recipe.apply(self.network)
         self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
@@ -95,6 +105,7 @@ class SegmenterModel(nn.Module):
         labels: LabelSpace,
         preprocessing: Preprocessing,
         weights: str | Path | None = None,
+        refinement: Sequence[Mapping[str, Any]] = (),
     ) -> Self:
         """Untrained segmenter of a base in the zoo.
 
@@ -105,9 +116,11 @@ class SegmenterModel(nn.Module):
             preprocessing: What is done to an image before the network.
             weights: Weights of the base: a file, a folder in transformers' format, a hub name; None is the published
                 file.
+            refinement: What is done to a label after the network.
         """
         found = checksum(weights_files(base, weights))
-        return cls(BaseWeights(base, found, str(weights) if weights else None), recipe, labels, preprocessing)
+        stands_on = BaseWeights(base, found, str(weights) if weights else None)
+        return cls(stands_on, recipe, labels, preprocessing, refinement)
 
     def encode(self, images: Tensor) -> Features:
         """Images in [0, 1], (B, 3, N, N), to feature maps (see `ClassAwareSam.encode`)."""
@@ -190,6 +203,7 @@ class SegmenterModel(nn.Module):
             "recipe": recipe_to_json(self.recipe),
             "labels": self.labels.to_json(),
             "preprocessing": self.preprocessing.to_json(),
+            **({"refinement": self.refinement} if self.refinement else {}),
             "libraries": {name: version(name) for name in ("samtailor", "torch", "transformers", "peft")},
         }
         state = {name: value.cpu().contiguous() for name, value in self.trained_state().items()}
@@ -217,6 +231,7 @@ class SegmenterModel(nn.Module):
             recipe_from_json(content["recipe"]),
             LabelSpace.from_json(content["labels"]),
             Preprocessing.from_json(content["preprocessing"]),
+            content.get("refinement", ()),
         )
         file = directory / WEIGHTS_NAME
         try:

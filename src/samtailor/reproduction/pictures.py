@@ -71,7 +71,7 @@ def rows(plan: Plan, columns: Sequence[Shown]) -> Iterator[Picture]:
         plan: The experiment.
         columns: Scored columns, at least one.
     """
-    cache = SliceCache(plan.dataset.labels, plan.intensity, channels=len(plan.dataset.channels))
+    cache = SliceCache(plan.dataset.labels, plan.preprocessing)
     files = {file.name: file for file in plan.scored_cases if _all_have(file, columns)}
     decides = chooser(columns)
     number = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split, open_dataset
-from samtailor.data.intensity import Intensity
+from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, DataError, WeightsError
 from samtailor.models.zoo import find_base, weights_files
 from samtailor.reporting.table import Table
@@ -64,15 +64,11 @@ class Plan:
         return self.dataset.with_seeded_split(self.seeds[0]).split(self.split)
 
     @property
-    def intensity(self) -> Intensity:
-        """How the images are scaled in training, and shown."""
-        return preprocessing_of(self._training, len(self.dataset.channels)).intensity
-
-    @property
-    def _training(self) -> TrainConfig:
-        """The trainings' settings, whichever column."""
+    def preprocessing(self) -> Preprocessing:
+        """What the images go through in training, whichever column, and before they are shown."""
         settings = {**self.schedule.train, "data": str(self.dataset.root), "out": "", "base": self.base}
-        return resolve(TrainConfig.from_plain(settings, "train"), self.dataset)
+        config = resolve(TrainConfig.from_plain(settings, "train"), self.dataset)
+        return preprocessing_of(config, len(self.dataset.channels))
 
     def all_cells(self) -> list[Cell]:
         """Cells of all columns."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,16 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split
 from samtailor.data.formats import format_of, read_case, read_ids
-from samtailor.evaluation.cases import cases_of_split, check_classes, grid_of
+from samtailor.evaluation.cases import cases_of_split, cases_with, check_classes
 from samtailor.evaluation.measure import measure
-from samtailor.evaluation.predictions import PredictedCase, score_and_write, write_tables
+from samtailor.evaluation.predictions import score_and_write, write_tables
 from samtailor.evaluation.scores import Scores
-from samtailor.inference.predictor import Predictor
-from samtailor.inference.result import segment
+from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
-from samtailor.models.pretrained import load_model
 from samtailor.progress import tracked
 from samtailor.reproduction.cells import Fit, ZeroShot
+from samtailor.segmenter import load
+from samtailor.training.resolve import preprocessing_of
 
 MAIN: ProtocolName = "samtailor"
 """Protocol of the comparison with the zero-shot columns; every cell is scored by it."""
@@ -73,53 +73,26 @@ def evaluate_fit(
         DataError: If there is no such split, or a case has no label.
     """
     run = cell.run
-    files = cases_of_split(dataset, split, run.read_dataset()["splits"])
+    about = run.read_dataset()
+    check_classes(dataset, LabelSpace.from_json(about["labels"]))
+    files = cases_of_split(dataset, split, about["splits"])
     evaluation = Evaluation(run.directory, split)
     fitted = max(file.stat().st_mtime for file in run.segmenter_directory.iterdir())
-    saved = {file.name: saved_file(evaluation.predictions, file) for file in files}
-    missing = [file for file in files if not _is_newer(saved[file.name], fitted)]
-    _predict(cell, missing, evaluation.predictions, device)
-    predicted = max(saved_file(evaluation.predictions, file).stat().st_mtime for file in files)
+    saved = [saved_file(evaluation.predictions, file) for file in files]
+    if missing := [pair for pair in zip(files, saved, strict=True) if not _is_newer(pair[1], fitted)]:
+        segmenter = load(run.directory)
+        for file, path in tracked(f"predicting ({cell.column.name}, seed {cell.seed})", missing):
+            segmenter.predict(read_case(file, None), device=device).save(path)
+    predicted = max(path.stat().st_mtime for path in saved)
+    cache = SliceCache(dataset.labels, preprocessing_of(cell.config, len(dataset.channels)))
+    source = {"data": dataset.root.resolve().name, "split": split, "run": str(run.directory)}
     for protocol in protocols:
-        if not _is_newer(evaluation.directory(protocol) / "metrics.json", predicted):
-            _score(cell, dataset, files, evaluation, protocol)
+        out = evaluation.directory(protocol)
+        if not _is_newer(out / "metrics.json", predicted):
+            what = f"scoring ({cell.column.name}, seed {cell.seed}, {protocol})"
+            cases = cases_with(lambda file, _: read_saved(evaluation.predictions, file, dataset), cache, files, what)
+            score_and_write(cases, dataset.labels, protocol, out, source=source)
     return evaluation
-
-
-def _predict(cell: Fit, files: Sequence[CaseFiles], out: Path, device: str) -> None:
-    """Write the label map of each case on the case's own grid."""
-    if not files:
-        return
-    predictor = Predictor(load_model(cell.run.directory), device=device)
-    channels = predictor.model.preprocessing.channels
-    what = f"predicting ({cell.column.name}, seed {cell.seed})"
-    for file in tracked(what, files):
-        segment(predictor, read_case(file, None, channels)).save(saved_file(out, file))
-
-
-def _score(
-    cell: Fit,
-    dataset: Dataset,
-    files: Sequence[CaseFiles],
-    evaluation: Evaluation,
-    protocol: ProtocolName,
-) -> None:
-    """Write the tables and figures of one protocol."""
-    model = load_model(cell.run.directory)
-    check_classes(dataset, model.labels)
-    preprocessing = model.preprocessing
-    cache = SliceCache(dataset.labels, preprocessing.intensity, channels=preprocessing.channels)
-    what = f"scoring ({cell.column.name}, seed {cell.seed}, {protocol})"
-
-    def cases() -> Iterator[PredictedCase]:
-        for file in tracked(what, files):
-            case = cache.load(file)
-            assert case.label is not None  # cases_of_split refuses cases without
-            prediction = read_saved(evaluation.predictions, file, dataset)
-            yield PredictedCase(case.name, case.image, case.label, prediction, case.spacing, grid_of(file))
-
-    source = {"data": dataset.root.resolve().name, "split": evaluation.split, "run": str(cell.run.directory)}
-    score_and_write(cases(), dataset.labels, protocol, evaluation.directory(protocol), source=source)
 
 
 def score_on_slices(cell: Fit, dataset: Dataset, split: Split, zero_shot: ZeroShot) -> dict[str, Any]:

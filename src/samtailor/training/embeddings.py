@@ -23,10 +23,10 @@ from samtailor.files import atomic
 from samtailor.inference.predictor import Piece, Predictor, unpack
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.training.samples import Drawn, SliceReference, filled, label_of
+from samtailor.training.samples import Drawn, SliceReference, label_of, target_or_padding
 
 
-def windows_of(case: CachedCase, model: SegmenterModel, slices: Sequence[int] | None = None) -> list[Piece]:
+def case_windows(case: CachedCase, model: SegmenterModel, slices: Sequence[int] | None = None) -> list[Piece]:
     """Every window of a case, or of some of its slices, in the order in which prediction visits them."""
     windows = model.preprocessing.windows(*case.image.shape[2:])
     return [Piece(s, window) for s in (range(len(case.image)) if slices is None else slices) for window in windows]
@@ -152,7 +152,7 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
         for reference in slices:
             chosen.setdefault(reference.case.name, []).append(reference)
         work = [
-            (references[0].case, windows_of(references[0].case, model, [r.index for r in references]))
+            (references[0].case, case_windows(references[0].case, model, [r.index for r in references]))
             for references in chosen.values()
         ]
         for (case, pieces), embeddings in zip(work, cache.load_all(work, "embeddings (train)"), strict=True):
@@ -167,4 +167,4 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
         packed = torch.from_numpy(row.embeddings[row.index][None].astype(np.float32))
         label = np.asarray(label_of(row.case)[row.piece.slice])
         target = self.preprocessing.target_of(label, row.piece.window)
-        return tuple(feature[0] for feature in unpack(packed, self.shapes)), filled(target, drawn)
+        return tuple(feature[0] for feature in unpack(packed, self.shapes)), target_or_padding(target, drawn)

@@ -204,7 +204,7 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
     """Count what there is to compute, and take some slices of the largest cases to measure with."""
     channels = len(folder.channels)
     preprocessing = preprocessing_of(config, channels)
-    cache = SliceCache(folder.labels, preprocessing.intensity, channels=channels)
+    cache = SliceCache(folder.labels, preprocessing)
     train_files, validation_files = folder.split("train"), folder.split("val")
     train: list[CachedCase] = []
     for file in _spread(train_files):

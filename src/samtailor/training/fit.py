@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from samtailor import kinds
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.distributed.collectives import make_once
@@ -31,10 +32,11 @@ from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.refinement import STEPS, steps_named
 from samtailor.runs import Run
 from samtailor.training.augment import Augmentation
 from samtailor.training.checkpoint import AtomicCheckpointIO
-from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
+from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import preprocessing_of
 from samtailor.training.samples import (
@@ -89,12 +91,9 @@ class Fitting:
 
 def load_cases(config: TrainConfig, folder: LabelledFolder) -> Cases:
     """Build, or find, the slice cache of training and validation cases."""
-    channels = len(folder.channels)
-    cache = SliceCache(folder.labels, preprocessing_of(config, channels).intensity, channels=channels)
-    loaded: list[list[CachedCase]] = []
-    for split in ("train", "val"):
-        loaded.append(make_once(cache.load, folder.split(split), f"slices ({split})"))
-    return Cases(*loaded)
+    cache = SliceCache(folder.labels, preprocessing_of(config, len(folder.channels)))
+    train, validation = (make_once(cache.load, folder.split(split), f"slices ({split})") for split in ("train", "val"))
+    return Cases(train, validation)
 
 
 def fingerprint_of(folder: LabelledFolder, cases: Cases) -> str:
@@ -121,6 +120,7 @@ def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Seg
         labels,
         preprocessing_of(config, channels),
         config.weights,
+        [kinds.to_json(step, STEPS) for step in steps_named(config.refine) or ()],
     )
     if config.cache_frozen and not model.network.frozen_steps:
         raise ConfigError(
@@ -149,7 +149,7 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
     if config.is_cached:
         cache = EmbeddingCache(Predictor(model, batch_size, config.device), embeddings_home)
         samples = EmbeddingSamples(slices, model, cache)
-        work = [(case, windows_of(case, model)) for case in cases.validation]
+        work = [(case, case_windows(case, model)) for case in cases.validation]
         embeddings = cache.load_all(work, "embeddings (val)")
     else:
         assert config.sampling.image_size is not None
@@ -164,6 +164,7 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
         batch_size,
         config.prompt_fraction,
         config.seed,
+        config.precision,
     )
     sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here)
     loader = DataLoader(

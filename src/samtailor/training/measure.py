@@ -26,7 +26,7 @@ from samtailor.inference.predictor import choose_device
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.runs import Run
-from samtailor.training.embeddings import windows_of
+from samtailor.training.embeddings import case_windows
 from samtailor.training.fit import Cases, new_segmenter, precision_of, prepare, quiet_lightning
 from samtailor.training.memory import peak_memory, resident_memory
 from samtailor.training.settings import TrainConfig
@@ -117,7 +117,7 @@ def measure(job: Trial, scratch: Path) -> Measurement:
     if config.is_cached:
         begin = _now(device)
         fitting = prepare(config, model, Cases([job.train], [job.validation]), scratch / "measured")
-        windows = sum(len(windows_of(case, model)) for case in (job.train, job.validation))
+        windows = sum(len(case_windows(case, model)) for case in (job.train, job.validation))
         embedding_seconds = (_now(device) - begin) / windows
         shapes = model.network.frozen_shapes(model.preprocessing.image_size)
         embedding_bytes = 2 * sum(prod(shape) for shape in shapes)
@@ -146,7 +146,7 @@ def measure(job: Trial, scratch: Path) -> Measurement:
         gpu_free=gpu_free,
         steps=len(clock.computing) - WARM_UP,
         step_seconds=clock.step_seconds(job.config.workers),
-        window_seconds=clock.validating[-1] / len(windows_of(job.validation, model)),
+        window_seconds=clock.validating[-1] / len(case_windows(job.validation, model)),
         embedding_seconds=embedding_seconds,
         embedding_bytes=embedding_bytes,
     )

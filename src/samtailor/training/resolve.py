@@ -6,12 +6,15 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from samtailor import kinds
 from samtailor.data.dataset import Dataset
 from samtailor.data.intensity import intensity_of, resolve_intensity
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.data.steps import STEPS
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import find_base
 from samtailor.recipes.flat import flatten
+from samtailor.refinement import steps_named
 from samtailor.training.settings import SamplingConfig, TrainConfig
 
 _FAR_LARGER = 4  # shown whole, such pictures lose everything smaller than four pixels
@@ -46,6 +49,8 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             raise ConfigError(f"{name}: expected at least {least}, found {value}")
     if not 0 <= config.prompt_fraction <= 1:
         raise ConfigError(f"prompt_fraction: expected a fraction between 0 and 1, found {config.prompt_fraction}")
+    kinds.from_names(config.denoise, STEPS, "denoise")
+    steps_named(config.refine)
     if config.recipe.group > 1 and dataset.pictures:
         raise ConfigError("depth: expected volumes, whose slices have neighbours; found pictures")
     lr = config.recipe.learning_rate if config.optim.lr is None else config.optim.lr
@@ -112,4 +117,5 @@ def preprocessing_of(config: TrainConfig, channels: int) -> Preprocessing:
     assert config.sampling.image_size is not None
     field = config.sampling.field
     assert not isinstance(field, str)
-    return Preprocessing(intensity_of(config.intensity), config.sampling.image_size, field, channels)
+    steps = kinds.from_names(config.denoise, STEPS, "denoise")
+    return Preprocessing(intensity_of(config.intensity), config.sampling.image_size, field, channels, steps)

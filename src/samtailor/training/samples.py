@@ -21,11 +21,11 @@ _MOST_LISTED = 1 << 22  # pixels of a slice: more than any slice of a volume has
 _DRAWS = 64
 
 Drawn = tuple[int, int]
-"""A sample's index and the seed that decides everything random about it; a negative seed makes it a filling."""
+"""A sample's index and the seed that decides everything random about it; a negative seed makes it padding."""
 
-FILLING = IGNORE - 1
-"""Target of all pixels of a filling: an image that only gives every process as many as the others."""
-NO_CASE = -1
+PADDING_TARGET = IGNORE - 1
+"""Target of all pixels of an image that only gives every process as many as the others."""
+PADDING_CASE = -1
 """Position of a case that only gives every process as many as the others."""
 
 
@@ -107,8 +107,8 @@ class EpochSampler(Sampler[Drawn]):
 
 
 def case_positions(cases: int, here: World) -> list[int]:
-    """Positions of the cases that a process validates on; all have as many, `NO_CASE` fills up."""
-    return World(here.rank, here.size).share([*range(cases), *[NO_CASE] * (-cases % here.size)])
+    """Positions of the cases that a process validates on; all have as many, `PADDING_CASE` fills up."""
+    return World(here.rank, here.size).share([*range(cases), *[PADDING_CASE] * (-cases % here.size)])
 
 
 class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
@@ -156,7 +156,7 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
             for i in np.clip(range(first, first + self.group), 0, len(labels) - 1)
         ]
         images, targets = zip(*group, strict=True)
-        return torch.stack(images), filled(torch.stack(targets), drawn)
+        return torch.stack(images), target_or_padding(torch.stack(targets), drawn)
 
     def _window(self, reference: SliceReference, label: NDArray[np.int16], random: np.random.Generator) -> Window:
         """Window of the slice: all of it, or a random crop that likes foreground."""
@@ -167,14 +167,10 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
         present = 1 + np.flatnonzero(reference.case.counts[reference.index, 1:])
         if len(present) and random.random() < self.rare:
             pixel = _pixel_of(label, random.choice(present), random)
-            centre = pixel + random.integers(-side // 4, side // 4 + 1, size=2)
+            y, x = pixel + random.integers(-side // 4, side // 4 + 1, size=2)
         else:
-            centre = random.integers((0, 0), (height, width))
-        y, x = (
-            int(np.clip(c - side // 2, 0, max(length - side, 0)))
-            for c, length in zip(centre, (height, width), strict=True)
-        )
-        return Window(y, x, side)
+            y, x = random.integers((0, 0), (height, width))
+        return Window.around(y, x, side, label.shape)
 
 
 def _pixel_of(label: NDArray[np.int16], wanted: int, random: np.random.Generator) -> NDArray[np.int64]:
@@ -194,9 +190,9 @@ def _pixel_of(label: NDArray[np.int16], wanted: int, random: np.random.Generator
     return chosen
 
 
-def filled(target: Tensor, drawn: Drawn) -> Tensor:
-    """The target of a drawn sample; that of a filling if it is one."""
-    return target if drawn[1] >= 0 else torch.full_like(target, FILLING)
+def target_or_padding(target: Tensor, drawn: Drawn) -> Tensor:
+    """The target of a drawn sample; `PADDING_TARGET` everywhere if it is padding."""
+    return target if drawn[1] >= 0 else torch.full_like(target, PADDING_TARGET)
 
 
 def label_of(case: CachedCase) -> NDArray[np.int16]:

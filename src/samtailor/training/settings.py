@@ -123,6 +123,10 @@ class TrainConfig:
         workers: Processes that prepare samples; 0 prepares them in the training process.
         precision: 'auto' is bfloat16 where the device computes in it, float32 elsewhere.
         checkpointing: Recompute the encoder's activations in the backward pass to save memory.
+        denoise: What is done to images before everything else: 'gaussian' smooths each slice; 'none' does nothing;
+            several joined by commas. Saved with the segmenter, like `refine`.
+        refine: What is done to labels at the end, in validation and by default in prediction (see
+            `samtailor.predict`).
         sampling: Which slices and crops are trained on.
         intensity: How file intensities become [0, 1].
         augment: Random changes of training images.
@@ -147,6 +151,8 @@ class TrainConfig:
     workers: Rare[int] = 0
     precision: Rare[Precision] = "auto"
     checkpointing: Rare[bool] = False
+    denoise: Rare[str] = "none"
+    refine: Rare[str] = "none"
     sampling: SamplingConfig = SamplingConfig()
     intensity: IntensityConfig = IntensityConfig()
     augment: AugmentConfig = AugmentConfig()

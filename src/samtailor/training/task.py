@@ -20,8 +20,9 @@ from samtailor.losses import ClassAwareLoss
 from samtailor.metrics.overlap import Overlap, dsc, overlap
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.settings import Precision
 from samtailor.training.prompts import prompted_loss
-from samtailor.training.samples import FILLING, NO_CASE, label_of
+from samtailor.training.samples import PADDING_CASE, PADDING_TARGET, label_of
 from samtailor.training.settings import OptimConfig
 
 
@@ -44,6 +45,7 @@ class SegmentationTask(lightning.LightningModule):
         batch_size: int,
         prompt_fraction: float = 0.0,
         seed: int = 0,
+        precision: Precision = "auto",
     ) -> None:
         """Keep the parts.
 
@@ -56,6 +58,7 @@ class SegmentationTask(lightning.LightningModule):
             batch_size: Windows per batch in validation.
             prompt_fraction: Fraction of the training images that are prompted for one class.
             seed: Seed of the run.
+            precision: In which validation is computed.
         """
         super().__init__()
         self.model = model
@@ -68,6 +71,7 @@ class SegmentationTask(lightning.LightningModule):
         self._batch_size = batch_size
         self._prompt_fraction = prompt_fraction
         self._seed = seed
+        self._precision: Precision = precision
         self._counts: dict[int, Overlap] = {}
 
     def training_step(self, batch: tuple[Tensor | Features, Tensor], index: int) -> Tensor:
@@ -78,11 +82,11 @@ class SegmentationTask(lightning.LightningModule):
             target = target.flatten(0, 1)
         else:
             features = self.model.encode_rest(tuple(inputs))
-        filling = (target == FILLING).flatten(1).all(dim=1)
+        counts = (target != PADDING_TARGET).flatten(1).any(dim=1)
         target = target.clamp(min=IGNORE)
-        images = int(sum_over_processes((~filling).sum())) if is_distributed() else len(target)
+        images = int(sum_over_processes(counts.sum())) if is_distributed() else len(target)
         if self._prompt_fraction:
-            loss = self._prompted_loss(features, target, ~filling)
+            loss = self._prompted_loss(features, target, counts)
         else:
             loss = self.loss(self.model.decode(features), target)
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=images)
@@ -94,7 +98,7 @@ class SegmentationTask(lightning.LightningModule):
         Args:
             features: Feature maps of the images of this process.
             target: Their targets, (B, N, N).
-            counts: Whether each image counts, (B,); fillings do not.
+            counts: Whether each image counts, (B,); padding does not.
         """
         prompted = (torch.rand(len(target)) < self._prompt_fraction).to(target.device)
         plain = (counts & ~prompted).nonzero()[:, 0]
@@ -122,14 +126,14 @@ class SegmentationTask(lightning.LightningModule):
         self._counts.clear()
 
     def validation_step(self, index: int) -> None:
-        """Predict one whole case on its own grid and score it; nothing if the index is `NO_CASE`."""
-        if index == NO_CASE:
+        """Predict one whole case on its own grid and score it; nothing if the index is `PADDING_CASE`."""
+        if index == PADDING_CASE:
             return
         case = self._validation[index]
         embeddings = self._validation_embeddings[index] if self._validation_embeddings is not None else None
-        predictor = Predictor(self.model, self._batch_size, str(self.device))
-        counts = overlap(label_of(case), predictor.label(case.image, embeddings=embeddings), len(self.model.labels))
-        self._counts[index] = counts
+        predictor = Predictor(self.model, self._batch_size, str(self.device), self._precision)
+        label = predictor.label(case.image, case.spacing, embeddings)
+        self._counts[index] = overlap(label_of(case), label, len(self.model.labels))
 
     def on_validation_epoch_end(self) -> None:
         """Log the DSC of each class, mean over the cases of all processes, and the mean of the foreground classes."""

@@ -29,6 +29,7 @@ def baseline(config: BaselineConfig) -> Scores:
     from samtailor.data.cache import SliceCache
     from samtailor.data.dataset import open_dataset
     from samtailor.data.intensity import intensity_of, resolve_intensity
+    from samtailor.data.preprocessing import Preprocessing
     from samtailor.evaluation.cases import cases_of_split, protocol_of
     from samtailor.models.zoo import find_base, weights_files
     from samtailor.zeroshot.image_input import InputRule
@@ -50,6 +51,8 @@ def baseline(config: BaselineConfig) -> Scores:
         protocol=config.protocol or protocol_of(dataset),
         **asdict(config.generator().for_base(base)),
     )
-    work = BaselineWork(config, dataset, SliceCache(dataset.labels, intensity_of(config.intensity), channels=channels))
+    size = config.image_size or base.image_size
+    preprocessing = Preprocessing(intensity_of(config.intensity), size, None, channels)
+    work = BaselineWork(config, dataset, SliceCache(dataset.labels, preprocessing))
     claim(work, files)
     return work.finish(files)
