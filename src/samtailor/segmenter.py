@@ -16,9 +16,9 @@ from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.inference.refine import Prompt, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
-from samtailor.models.weights_version import weights_version
 from samtailor.models.pretrained import load_model
 from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.weights_version import weights_version
 from samtailor.recipes import Recipe
 from samtailor.refinement import steps_named
 from samtailor.settings import Precision

@@ -15,7 +15,10 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import FORMATS, read_case
-from samtailor.data.intensity import CTWindow, Percentile, scale
+from samtailor.data.intensity import CTWindow, Intensity, Percentile, scale
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.data.steps.gaussian import GaussianDenoising
+from samtailor.data.steps.step import PreprocessingStep
 from samtailor.errors import DataError
 from samtailor.labels import LabelSpace
 from tests import generate
@@ -29,7 +32,14 @@ def case(nnunet_folder: Path) -> CaseFiles:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> SliceCache:
-    return SliceCache(generate.LABELS, CTWindow(), tmp_path / "cache")
+    return SliceCache(generate.LABELS, made_by(), tmp_path / "cache")
+
+
+WINDOW = CTWindow()
+
+
+def made_by(intensity: Intensity = WINDOW, channels: int = 1, *steps: PreprocessingStep) -> Preprocessing:
+    return Preprocessing(intensity, 32, None, channels, steps)
 
 
 def entry(cache: SliceCache) -> Path:
@@ -74,7 +84,7 @@ def test_case_without_label_has_no_counts(cache: SliceCache, case: CaseFiles) ->
 
 def test_ignored_pixels_are_not_counted(cache: SliceCache, case: CaseFiles) -> None:
     labels = LabelSpace.from_names(("background", "liver"), ignore_id=2)
-    cached = SliceCache(labels, CTWindow(), cache.directory).load(case)
+    cached = SliceCache(labels, made_by(), cache.directory).load(case)
     assert cached.label is not None
     assert cached.counts.sum() == (cached.label >= 0).sum() < cached.label.size
 
@@ -89,9 +99,11 @@ def test_second_load_takes_the_entry_as_it_is(cache: SliceCache, case: CaseFiles
 def test_content_and_settings_make_the_key(cache: SliceCache, case: CaseFiles) -> None:
     assert case.label is not None
     others = [
-        SliceCache(generate.LABELS, Percentile(), cache.directory),
-        SliceCache(LabelSpace.from_names(("background", "liver", "tumour")), CTWindow(), cache.directory),
-        SliceCache(generate.LABELS, CTWindow(), cache.directory, channels=3),
+        SliceCache(generate.LABELS, made_by(Percentile()), cache.directory),
+        SliceCache(LabelSpace.from_names(("background", "liver", "tumour")), made_by(), cache.directory),
+        SliceCache(generate.LABELS, made_by(channels=3), cache.directory),
+        SliceCache(generate.LABELS, made_by(CTWindow(), 1, GaussianDenoising()), cache.directory),
+        SliceCache(generate.LABELS, made_by(CTWindow(), 1, GaussianDenoising(2)), cache.directory),
     ]
     keys = {cache.load(case).key, *(other.load(case).key for other in others)}
     keys.add(cache.load(CaseFiles(case.name, case.images)).key)
@@ -100,14 +112,28 @@ def test_content_and_settings_make_the_key(cache: SliceCache, case: CaseFiles) -
     keys.add(cache.load(case).key)
     generate.write_volume(case.images[0], hu)
     keys.add(cache.load(case).key)
-    assert len(keys) == 7
+    assert len(keys) == 9
+
+
+def test_windows_and_the_size_of_the_input_do_not_make_the_key(cache: SliceCache, case: CaseFiles) -> None:
+    other = SliceCache(generate.LABELS, Preprocessing(CTWindow(), 64, 16, 1), cache.directory)
+    assert other.load(case).key == cache.load(case).key
+
+
+def test_steps_are_in_the_cache(cache: SliceCache, case: CaseFiles) -> None:
+    preprocessing = made_by(Percentile(), 1, GaussianDenoising())
+    cached = SliceCache(generate.LABELS, preprocessing, cache.directory).load(case)
+    image = read_case(case, None).image
+    smooth = scale(GaussianDenoising()(image, None), Percentile())
+    assert np.array_equal(cached.image.swapaxes(0, 1), smooth)
+    assert np.array_equal(cached.image, np.asarray(preprocessing.prepare(read_case(case, None))))
 
 
 def test_gray_is_repeated_to_the_wanted_channels(cache: SliceCache, case: CaseFiles) -> None:
-    cached = SliceCache(generate.LABELS, CTWindow(), cache.directory, channels=3).load(case)
+    cached = SliceCache(generate.LABELS, made_by(channels=3), cache.directory).load(case)
     assert cached.image.shape == (6, 3, 24, 32)
     with pytest.raises(DataError, match="expected 2 channels, found 1"):
-        SliceCache(generate.LABELS, CTWindow(), cache.directory, channels=2).load(case)
+        SliceCache(generate.LABELS, made_by(channels=2), cache.directory).load(case)
 
 
 def flip_last_byte(path: Path) -> None:
@@ -174,12 +200,12 @@ def test_missing_file_is_named(cache: SliceCache, case: CaseFiles) -> None:
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path, case: CaseFiles) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="SAMTAILOR_HOME"):
-        SliceCache(generate.LABELS, CTWindow(), tmp_path / "file").load(case)
+        SliceCache(generate.LABELS, made_by(), tmp_path / "file").load(case)
 
 
 def test_the_default_folder_lies_in_samtailors_home(
     tmp_path: Path, case: CaseFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path / "home"))
-    SliceCache(generate.LABELS, CTWindow()).load(case)
+    SliceCache(generate.LABELS, made_by()).load(case)
     assert len(list((tmp_path / "home" / "slices").iterdir())) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range, from_json, scale, to_json
+from samtailor.data.intensity import CTWindow, Percentile, Range, scale
 
 
 def test_window_maps_its_borders_to_zero_and_one_and_clips() -> None:
@@ -27,8 +27,3 @@ def test_percentiles_are_taken_of_each_case() -> None:
 
 def test_constant_image_becomes_zero_not_nan() -> None:
     assert scale(np.full(5, 7.0), Percentile()).tolist() == [0] * 5
-
-
-@pytest.mark.parametrize("intensity", [CTWindow(50, 350), Range(0, 4095), Percentile(1, 99)])
-def test_json_gives_the_same_scaling(intensity: Intensity) -> None:
-    assert from_json(to_json(intensity)) == intensity

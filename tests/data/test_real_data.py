@@ -14,6 +14,7 @@ from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case
 from samtailor.data.intensity import Range
+from samtailor.data.preprocessing import Preprocessing
 from samtailor.labels import LabelSpace
 
 pytestmark = pytest.mark.shared_data
@@ -56,7 +57,7 @@ def test_label_of_a_ct_series_has_the_aorta_left_of_the_vena_cava(shared_data: P
 def test_picture_folders_read_into_colour_slices(shared_data: Path, name: str) -> None:
     dataset = open_dataset(shared_data / name)
     assert (dataset.channels, dataset.bits) == (("R", "G", "B"), 8)
-    cache = SliceCache(dataset.labels, Range(), channels=3)
+    cache = SliceCache(dataset.labels, Preprocessing(Range(), 32, None, 3))
     counts = sum(cache.load(files).counts for files in dataset.split("test"))
     assert np.asarray(counts).all()
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from samtailor.data.intensity import CTWindow, Percentile, Range, scale
+from samtailor.data.formats.arrays import case_of_array
+from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.data.scaled import Scaled
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, HeadOnly, Recipe
+from samtailor.refinement.largest_component import LargestComponent
+from samtailor.refinement.step import RefinementStep
 from samtailor.settings import Precision
-from samtailor.training.embeddings import windows_of
+from samtailor.training.embeddings import case_windows
 from tests.conftest import Report
 from tests.training.cases import cached_case
 
@@ -89,7 +92,7 @@ def test_on_a_cpu_auto_is_single_precision_whatever_surrounds_it(tiny_base: Base
 def test_known_embeddings_give_the_same_label(field: int | None, tiny_base: Base) -> None:
     predictor = predictor_of(tiny_base, field)
     case = cached_case(LABELS)
-    pieces = windows_of(case, predictor.model)
+    pieces = case_windows(case, predictor.model)
     embeddings = np.concatenate(list(predictor.embeddings(case.image, pieces)))
     same = predictor.label(case.image, embeddings=embeddings) == predictor.label(case.image)
     assert same.mean() > 0.99  # half precision may turn a tie
@@ -150,16 +153,75 @@ def test_memory_does_not_grow_with_the_picture(field: int | None, tiny_base: Bas
         assert largest[1] == largest[0]
 
 
-@pytest.mark.parametrize("intensity", [CTWindow(), Range(-100, 200), Percentile()])
 @pytest.mark.parametrize("field", [None, 24])
-def test_scaling_where_it_is_looked_at_changes_nothing(
-    intensity: CTWindow | Range | Percentile, field: int | None, tiny_base: Base
-) -> None:
-    values = np.random.default_rng(0).normal(50, 100, (1, 3, 40, 31)).astype(np.int16)
-    scaled = np.ascontiguousarray(scale(values, intensity).swapaxes(0, 1))
-    view = Scaled.of_case(values, intensity)
-    np.testing.assert_array_equal(np.asarray(view), scaled)
-    np.testing.assert_array_equal(np.asarray(view[1:][0, :, 3:9, ::-1]), scaled[1, :, 3:9, ::-1])
-    assert (view.shape, view.dtype, len(view)) == (scaled.shape, scaled.dtype, len(scaled))
+def test_scaling_slices_where_they_are_looked_at_changes_nothing(field: int | None, tiny_base: Base) -> None:
     predictor = predictor_of(tiny_base, field)
-    np.testing.assert_array_equal(predictor.label(view), predictor.label(scaled))
+    view = predictor.model.preprocessing.prepare(case_of_array(np.arange(4000).reshape(4, 40, 25) % 255, (1, 1, 1)))
+    np.testing.assert_array_equal(predictor.label(view), predictor.label(np.asarray(view)))
+
+
+@dataclass(frozen=True)
+class Witness(RefinementStep):
+    """Notes what it is given, and paints one pixel."""
+
+    seen: ClassVar[list[Any]] = []
+    pixel: int = 0
+
+    def __call__(self, label: Any, probabilities: Any, slices: Any, spacing: Any) -> Any:
+        self.seen.append((label, probabilities, slices, spacing))
+        painted = label.copy()
+        painted[0, 0, self.pixel] = 2
+        return painted
+
+
+class Sceptic(Witness):
+    needs_probabilities = True
+
+
+@pytest.fixture
+def seen() -> list[Any]:
+    Witness.seen.clear()
+    return Witness.seen
+
+
+def test_refinement_steps_come_last_one_after_the_other(tiny_base: Base, image: np.ndarray, seen: list[Any]) -> None:
+    predictor = predictor_of(tiny_base)
+    plain = predictor.label(image)
+    predictor.refinement = (Witness(pixel=3), Witness(pixel=5))
+    refined = predictor.label(image, (5.0, 1.0, 2.0))
+    expected = plain.copy()
+    expected[0, 0, [3, 5]] = 2
+    np.testing.assert_array_equal(refined, expected)
+    (first, probabilities, slices, spacing), (second, *_) = seen
+    np.testing.assert_array_equal(first, plain)
+    assert second[0, 0, 3] == 2
+    assert (probabilities, slices is image, spacing) == (None, True, (5.0, 1.0, 2.0))
+
+
+def test_probabilities_are_kept_for_the_step_that_needs_them(
+    tiny_base: Base, image: np.ndarray, seen: list[Any]
+) -> None:
+    predictor = predictor_of(tiny_base, 24)
+    expected = predictor.probabilities(image)
+    predictor.refinement = (Sceptic(),)
+    predictor.label(image)
+    np.testing.assert_array_equal(seen[0][1], expected)
+
+
+def test_probabilities_that_are_asked_for_are_shown_to_the_steps_and_not_refined(
+    tiny_base: Base, image: np.ndarray, seen: list[Any]
+) -> None:
+    predictor = predictor_of(tiny_base)
+    expected = predictor.probabilities(image)
+    predictor.refinement = (Witness(),)
+    kept = np.empty(predictor.probabilities_shape(image), np.float16)
+    predictor.label(image, probabilities=kept)
+    assert seen[0][1] is kept
+    np.testing.assert_array_equal(kept, expected)
+
+
+def test_what_is_asked_for_goes_before_what_was_saved(tiny_base: Base) -> None:
+    model = predictor_of(tiny_base).model
+    model.refinement = ({"kind": "largest-component"},)
+    assert Predictor(model, device="cpu").refinement == (LargestComponent(),)
+    assert Predictor(model, device="cpu", refinement=()).refinement == ()

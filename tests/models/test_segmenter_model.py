@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from samtailor.data.intensity import CTWindow, Percentile
+from samtailor import kinds
+from samtailor.data.intensity import CTWindow
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import SamTailorError, WeightsError
+from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe
+from samtailor.refinement import STEPS
+from samtailor.refinement.largest_component import LargestComponent
 from tests.recipes.test_recipes import described, segmenter_of, train_a_little
 from tests.tiny_base import build
 
@@ -101,11 +107,6 @@ def test_a_base_the_zoo_does_not_have_is_refused(saved: Path) -> None:
         SegmenterModel.load(saved)
 
 
-def test_preprocessing_survives_json() -> None:
-    for preprocessing in (PREPROCESSING, Preprocessing(Percentile(1, 99), 64, None, 3)):
-        assert Preprocessing.from_json(json.loads(json.dumps(preprocessing.to_json()))) == preprocessing
-
-
 @pytest.fixture
 def images() -> Tensor:
     return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -143,3 +144,33 @@ def test_only_what_is_merged_takes_memory_in_a_copy_for_inference(any_base: Base
     own = [name for name, p in ready.named_parameters() if p.data_ptr() not in shared]
     assert own
     assert all(".q_proj." in name or ".v_proj." in name for name in own if "norm" not in name and "conv" not in name)
+
+
+def test_steps_before_and_after_the_network_come_back(tiny_base: Base, tmp_path: Path) -> None:
+    preprocessing = replace(PREPROCESSING, steps=(GaussianDenoising(0.7),))
+    refinement = [kinds.to_json(LargestComponent(), STEPS)]
+    model = SegmenterModel.create(tiny_base.name, LoRA(rank=2), LABELS, preprocessing, refinement=refinement)
+    model.save(tmp_path)
+    loaded = SegmenterModel.load(tmp_path)
+    assert loaded.preprocessing == preprocessing
+    assert Predictor(loaded.for_inference(), device="cpu").refinement == (LargestComponent(),)
+
+
+def test_without_steps_the_description_is_as_it_was_before_there_were_any(saved: Path) -> None:
+    content = json.loads((saved / "segmenter.json").read_text())
+    assert "refinement" not in content
+    assert "steps" not in content["preprocessing"]
+    assert Predictor(SegmenterModel.load(saved), device="cpu").refinement == ()
+
+
+@pytest.mark.parametrize("where", ["preprocessing", "refinement"])
+def test_a_step_of_a_newer_version_is_refused(saved: Path, where: str) -> None:
+    content = json.loads((saved / "segmenter.json").read_text())
+    step = {"kind": "magic", "strength": 3}
+    if where == "refinement":
+        content["refinement"] = [step]
+    else:
+        content["preprocessing"]["steps"] = [step]
+    (saved / "segmenter.json").write_text(json.dumps(content))
+    with pytest.raises(SamTailorError, match=f"{where}: expected one of .*; found 'magic'"):
+        Predictor(SegmenterModel.load(saved), device="cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ import torch
 
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, HeadOnly, LoRA
-from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, windows_of
+from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
 from samtailor.training.samples import choose_slices
 from tests.training.cases import cached_case
 
@@ -31,7 +33,7 @@ def cache(tiny_base: Base, tmp_path: Path) -> EmbeddingCache:
 
 def test_embeddings_are_computed_once(cache: EmbeddingCache) -> None:
     case = cached_case(LABELS)
-    pieces = windows_of(case, cache.predictor.model)
+    pieces = case_windows(case, cache.predictor.model)
     first = np.array(cache.load(case, pieces))
     (file,) = cache.directory.glob("*.npy")
     written = file.stat().st_mtime_ns
@@ -43,7 +45,7 @@ def test_embeddings_are_computed_once(cache: EmbeddingCache) -> None:
 @pytest.mark.parametrize("damage", ["truncate", "alter", "no checksum"])
 def test_a_broken_file_is_rebuilt_and_never_used(cache: EmbeddingCache, damage: str) -> None:
     case = cached_case(LABELS)
-    pieces = windows_of(case, cache.predictor.model)
+    pieces = case_windows(case, cache.predictor.model)
     first = np.array(cache.load(case, pieces))
     (file,) = cache.directory.glob("*.npy")
     content = bytearray(file.read_bytes())
@@ -63,8 +65,17 @@ def test_each_first_adapted_block_has_entries_of_its_own(tiny_base: Base, tmp_pa
     recipes = (HeadOnly(), LoRA(last_blocks=1), LoRA(last_blocks=2), Adapter(last_blocks=1))
     for recipe, entries in zip(recipes, (1, 2, 3, 3), strict=True):
         segmenter = SegmenterModel.create(tiny_base.name, recipe, LABELS, Preprocessing(Range(), 32, 24, 1))
-        EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path).load(case, windows_of(case, segmenter))
+        EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path).load(case, case_windows(case, segmenter))
         assert len(list(tmp_path.glob("*.npy"))) == entries
+
+
+def test_each_preprocessing_has_entries_of_its_own(tiny_base: Base, tmp_path: Path) -> None:
+    case = cached_case(LABELS)
+    plain = Preprocessing(Range(), 32, 24, 1)
+    for preprocessing in (plain, replace(plain, steps=(GaussianDenoising(),)), plain):
+        segmenter = SegmenterModel.create(tiny_base.name, HeadOnly(), LABELS, preprocessing)
+        EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path).load(case, case_windows(case, segmenter))
+    assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
 def test_what_half_precision_cannot_hold_is_refused(tiny_base: Base, tmp_path: Path) -> None:
@@ -73,7 +84,7 @@ def test_what_half_precision_cannot_hold_is_refused(tiny_base: Base, tmp_path: P
         segmenter.network.image_encoder.patch_embed[2].norm.bias.fill_(1e9)
     cache, case = EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path), cached_case(LABELS)
     with pytest.raises(ConfigError, match="half precision"):
-        cache.load(case, windows_of(case, segmenter))
+        cache.load(case, case_windows(case, segmenter))
     assert not list(tmp_path.iterdir())
 
 

@@ -109,7 +109,7 @@ def test_as_much_is_counted_as_training_computes(
     config = resolve(config_of(nnunet_folder, recipe), folder)
     config = replace(config, sampling=replace(config.sampling, field=field))
     preprocessing = preprocessing_of(config, 1)
-    cache = SliceCache(folder.labels, preprocessing.intensity, channels=1)
+    cache = SliceCache(folder.labels, preprocessing)
     cases = Cases(*([cache.load(file) for file in folder.split(split)] for split in ("train", "val")))
     fitting = prepare(config, new_segmenter(config, folder.labels, 1), cases, tmp_path)
     found = by_rule(config, lambda _: True)

@@ -12,8 +12,8 @@ from samtailor.distributed.world import World
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.training.augment import Augmentation
 from samtailor.training.samples import (
-    FILLING,
-    NO_CASE,
+    PADDING_CASE,
+    PADDING_TARGET,
     EpochSampler,
     SliceSamples,
     _pixel_of,
@@ -21,7 +21,7 @@ from samtailor.training.samples import (
     case_positions,
     choose_slices,
     class_shares,
-    filled,
+    target_or_padding,
 )
 from samtailor.training.settings import AugmentConfig
 from tests.training.cases import cached_case
@@ -142,14 +142,14 @@ def test_processes_share_every_batch_of_the_epoch(size: int, per_epoch: int) -> 
     assert all(seed < 0 for _, seed in together[per_epoch:])
 
 
-def test_a_filling_counts_nowhere() -> None:
-    assert (filled(torch.ones(2, 3), (0, -1)) == FILLING).all()
-    assert (filled(torch.ones(2, 3), (0, 5)) == 1).all()
+def test_padding_counts_nowhere() -> None:
+    assert (target_or_padding(torch.ones(2, 3), (0, -1)) == PADDING_TARGET).all()
+    assert (target_or_padding(torch.ones(2, 3), (0, 5)) == 1).all()
 
 
 @pytest.mark.parametrize("cases", [1, 2, 5])
 def test_processes_validate_each_case_once_in_as_many_steps(cases: int) -> None:
     shares = [case_positions(cases, World(rank, 2)) for rank in range(2)]
     assert len(shares[0]) == len(shares[1])
-    assert sorted(p for share in shares for p in share if p != NO_CASE) == list(range(cases))
+    assert sorted(p for share in shares for p in share if p != PADDING_CASE) == list(range(cases))
     assert case_positions(cases, World()) == list(range(cases))

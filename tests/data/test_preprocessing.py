@@ -1,0 +1,72 @@
+"""From a case to the network's input: what training, evaluation and prediction share."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from samtailor.data.formats.arrays import case_of_array
+from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range, scale
+from samtailor.data.preprocessing import Preprocessing, Window
+from samtailor.data.steps.gaussian import GaussianDenoising
+from samtailor.data.steps.step import PreprocessingStep
+
+CASE = case_of_array(np.random.default_rng(0).normal(50, 100, (3, 40, 31)).astype(np.int16), (5.0, 1.0, 2.0))
+
+
+@pytest.mark.parametrize("intensity", [CTWindow(), Range(-100, 200), Percentile()])
+def test_scaling_where_it_is_looked_at_changes_nothing(intensity: Intensity) -> None:
+    scaled = scale(CASE.image, intensity).swapaxes(0, 1)
+    view = Preprocessing(intensity, 32, None, 1).prepare(CASE)
+    np.testing.assert_array_equal(np.asarray(view), scaled)
+    np.testing.assert_array_equal(np.asarray(view[1:][0, :, 3:9, ::-1]), scaled[1, :, 3:9, ::-1])
+    assert (view.shape, view.dtype, len(view)) == (scaled.shape, scaled.dtype, len(scaled))
+
+
+@dataclass(frozen=True)
+class Add(PreprocessingStep):
+    amount: float = 0.0
+
+    def __call__(self, image: NDArray[Any], spacing: tuple[float, float, float] | None) -> NDArray[Any]:
+        assert spacing == (5.0, 1.0, 2.0)
+        return image + self.amount
+
+
+@dataclass(frozen=True)
+class Double(PreprocessingStep):
+    def __call__(self, image: NDArray[Any], spacing: tuple[float, float, float] | None) -> NDArray[Any]:
+        return 2 * image
+
+
+def test_steps_come_in_order_and_before_the_intensity() -> None:
+    prepared = Preprocessing(Percentile(), 32, None, 1, (Add(100), Double())).prepare(CASE)
+    np.testing.assert_array_equal(np.asarray(prepared), scale(2 * (CASE.image + 100.0), Percentile()).swapaxes(0, 1))
+
+
+@pytest.mark.parametrize(
+    "preprocessing",
+    [
+        Preprocessing(CTWindow(50, 350), 32, 48, 1),
+        Preprocessing(Range(0, 4095), 32, None, 1),
+        Preprocessing(Percentile(1, 99), 64, None, 3, (GaussianDenoising(2), GaussianDenoising())),
+    ],
+)
+def test_preprocessing_survives_json(preprocessing: Preprocessing) -> None:
+    content = json.loads(json.dumps(preprocessing.to_json()))
+    assert Preprocessing.from_json(content) == preprocessing
+    assert ("steps" in content) == bool(preprocessing.steps)
+
+
+@pytest.mark.parametrize(
+    ("centre", "side", "first"),
+    [((20, 15), 10, (15, 10)), ((0, 30), 10, (0, 21)), ((39, 0), 11, (29, 0)), ((20, 15), 36, (2, 0))],
+)
+def test_a_window_lies_around_its_centre_as_far_as_the_borders_allow(
+    centre: tuple[int, int], side: int, first: tuple[int, int]
+) -> None:
+    assert Window.around(*centre, side, (40, 31)) == Window(*first, side)

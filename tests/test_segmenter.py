@@ -1,0 +1,88 @@
+"""The segmenter takes files, arrays and cases, and shows itself as it is now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from samtailor.data.formats import read_image
+from samtailor.data.intensity import Range, scale
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import ConfigError, DataError
+from samtailor.labels import LabelSpace
+from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.zoo import Base
+from samtailor.recipes import LoRA
+from samtailor.segmenter import Segmenter
+
+LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
+
+
+@pytest.fixture
+def segmenter(tiny_base: Base) -> Segmenter:
+    model = SegmenterModel.create(tiny_base.name, LoRA(rank=2), LABELS, Preprocessing(Range(-200, 300), 32, None, 1))
+    return Segmenter(model.eval())
+
+
+@pytest.fixture
+def file(nnunet_folder: Path) -> Path:
+    return nnunet_folder / "imagesTr" / "case_0_0000.nii.gz"
+
+
+def test_a_file_an_array_and_a_case_give_the_same_label(segmenter: Segmenter, file: Path, tmp_path: Path) -> None:
+    case = read_image(file)
+    results = [
+        segmenter.predict(image, device="cpu", spacing=spacing)
+        for image, spacing in ((file, None), (str(file), None), (case, None), (case.image[0], (5.0, 2.0, 2.0)))
+    ]
+    for result in results:
+        np.testing.assert_array_equal(result.label, results[0].label)
+        assert result.case.geometry.spacing == pytest.approx((5.0, 2.0, 2.0))
+    results[-1].save(tmp_path / "label.nii.gz")
+    np.testing.assert_array_equal(read_image(tmp_path / "label.nii.gz").image[0], results[0].label)
+
+
+def test_an_array_without_spacing_is_a_picture(segmenter: Segmenter) -> None:
+    gray = np.random.default_rng(0).integers(0, 255, (20, 30), np.uint8)
+    coloured = np.repeat(gray[..., None], 3, axis=2)
+    one, other = (segmenter.predict(array, device="cpu") for array in (gray, coloured))
+    assert one.label.shape == (1, 20, 30)
+    np.testing.assert_array_equal(one.label, other.label)
+    with pytest.raises(DataError, match="expected 1 channel, found 3"):
+        segmenter.predict(coloured + np.arange(3, dtype=np.uint8), device="cpu")
+
+
+def test_an_unknown_refinement_is_refused_before_anything_is_read(segmenter: Segmenter) -> None:
+    with pytest.raises(ConfigError, match="refine: expected one of largest-component"):
+        segmenter.predict("nowhere.nii.gz", refine="magic")
+
+
+def test_the_copy_for_prediction_is_made_once(
+    segmenter: Segmenter, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    make = SegmenterModel.for_inference
+    monkeypatch.setattr(SegmenterModel, "for_inference", lambda model: made.append(1) or make(model))
+    for _ in range(3):
+        segmenter.predict(file, device="cpu")
+    assert len(made) == 1
+
+
+def test_what_changes_in_the_model_shows_at_once(segmenter: Segmenter, file: Path) -> None:
+    case = read_image(file)
+    before = segmenter.predict(case, probabilities=True, device="cpu").probabilities
+    with torch.no_grad():
+        for parameter in segmenter.model.parameters():
+            if parameter.requires_grad:
+                parameter += 0.05
+    after = segmenter.predict(case, probabilities=True, device="cpu").probabilities
+    fresh = Segmenter(segmenter.model).predict(case, probabilities=True, device="cpu").probabilities
+    assert before is not None
+    assert not np.array_equal(before, after)
+    np.testing.assert_array_equal(after, fresh)
+    segmenter.model.preprocessing = Preprocessing(Range(0, 100), 32, None, 1)
+    slices = np.asarray(segmenter.predict(case, device="cpu").slices)
+    np.testing.assert_array_equal(slices, scale(case.image, Range(0, 100)).swapaxes(0, 1))
