@@ -124,6 +124,11 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path: Path, nnunet_folder: Pa
         evaluate(tmp_path, nnunet_folder)
 
 
+def test_an_unknown_refinement_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="refine: expected one of largest-component; found 'magic'"):
+        evaluate(tmp_path, tmp_path, refine="magic")
+
+
 def test_a_bootstrap_without_resamples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least one resample, found 0"):
         evaluate(tmp_path, tmp_path, bootstrap=0)

@@ -15,6 +15,7 @@ import tifffile
 from PIL import Image
 
 import samtailor
+from samtailor.cli import main
 from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
@@ -114,6 +115,15 @@ def test_nothing_is_written_if_a_result_would_overwrite_an_input(tmp_path: Path,
     with pytest.raises(ConfigError, match="overwrite the input"):
         predict(segmenter, [tmp_path / "in"], tmp_path / "in")
     assert (tmp_path / "in" / "x.nii.gz").read_bytes() == before
+
+
+def test_an_unknown_refinement_is_refused_before_anything_is_written(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    folder = write_inputs(tmp_path / "in")
+    with pytest.raises(ConfigError, match="refine: expected one of largest-component; found 'magic'"):
+        predict(segmenter, [folder], tmp_path / "out", refine="magic")
+    assert main(["predict", str(segmenter), str(folder), "--out", str(tmp_path / "out"), "--refine", "magic"]) == 2
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from typing import Literal
 import psutil  # type: ignore[import-untyped]
 import yaml
 
-from samtailor.data.dataset import Dataset
+from samtailor.data.dataset import Dataset, Split
 from samtailor.errors import ConfigError
+from samtailor.metrics.protocols import ProtocolName
 from samtailor.reproduction.columns import Column
 from samtailor.reproduction.plain import differences
 from samtailor.runs import Run
@@ -20,6 +21,9 @@ from samtailor.training.settings import TrainConfig
 from samtailor.zeroshot.settings import BaselineConfig
 
 State = Literal["done", "interrupted", "missing"]
+
+MAIN: ProtocolName = "samtailor"
+"""Protocol of the comparison with the zero-shot columns; every cell is scored by it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,14 @@ class Fit:
         """Where everything of it lies."""
         return Run(Path(self.config.out))
 
+    def evaluation(self, split: Split, protocol: ProtocolName = MAIN) -> Path:
+        """Folder with its scores on a split by a protocol."""
+        return self.run.evaluation(split if protocol == MAIN else f"{split}-{protocol}")
+
+    def predictions(self, split: Split) -> Path:
+        """Folder with the label maps of a split."""
+        return self.evaluation(split) / "predictions"
+
     @property
     def seed(self) -> int:
         """Seed of the training."""
@@ -64,7 +76,9 @@ class Fit:
         if not run.is_there:
             run.require_new()
             return "missing"
-        found, wanted = run.read_config(), self.config.to_plain()
+        # An older version wrote fewer settings: those it did not know had their defaults.
+        found = TrainConfig.from_plain(run.read_config(), str(run.config_file)).to_plain()
+        wanted = self.config.to_plain()
         for settings in (found, wanted):
             settings["out"] = ""
             settings["data"] = str(Path(settings["data"]).resolve())
@@ -149,19 +163,17 @@ class ZeroShot:
         """Where everything of it lies."""
         return Path(self.config.out)
 
-    @property
-    def metrics_file(self) -> Path:
-        """Its scores."""
-        return self.directory / "metrics.json"
+    def evaluation(self, split: Split) -> Path:
+        """Folder with its scores on its split."""
+        return self.directory
 
     @property
     def slices_file(self) -> Path:
         """Which slices it was tried on, with their scores and times."""
         return self.directory / "slices.csv"
 
-    @property
-    def predictions(self) -> Path:
-        """Folder with the chosen masks as label maps."""
+    def predictions(self, split: Split) -> Path:
+        """Folder with the chosen masks of its split as label maps."""
         return self.directory / "predictions"
 
     @property
@@ -197,7 +209,7 @@ class ZeroShot:
                 f"{self.directory}: expected a baseline with the settings of this experiment, found another one "
                 f"({'; '.join(different[:4])}); name another --out, or delete that directory"
             )
-        return "done" if self.metrics_file.is_file() and self.slices_file.is_file() else "interrupted"
+        return "done" if (self.directory / "metrics.json").is_file() and self.slices_file.is_file() else "interrupted"
 
     def detail(self) -> str:
         """What is done, in words."""

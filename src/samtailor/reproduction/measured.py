@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from samtailor.evaluation.cases import protocol_of
-from samtailor.metrics.protocols import ProtocolName
-from samtailor.reproduction.cells import Cell, Fit, ZeroShot
+from samtailor.reproduction.cells import MAIN, Cell, Fit
 from samtailor.reproduction.own_protocol import ProtocolResult
 from samtailor.reproduction.page import Measured
 from samtailor.reproduction.pictures import Shown
 from samtailor.reproduction.plan import Plan
 from samtailor.reproduction.results import ColumnResult, present_dsc
-from samtailor.reproduction.scoring import MAIN, Evaluation, evaluate_fit, read_metrics, score_on_slices
+from samtailor.reproduction.scoring import evaluate_fit, read_metrics, score_on_slices
 
 
 def measure(grid: Plan, device: str = "auto") -> Measured:
@@ -27,7 +23,7 @@ def measure(grid: Plan, device: str = "auto") -> Measured:
     own: list[ProtocolResult] = []
     shown: list[Shown] = []
     for column, cells in grid.cells.items():
-        metrics = [_metrics(cell, grid) for cell in cells]
+        metrics = [read_metrics(cell.evaluation(grid.split)) for cell in cells]
         fits = [cell for cell in cells if isinstance(cell, Fit)]
         on_slices_of = {
             other.column.name: np.stack(
@@ -39,9 +35,10 @@ def measure(grid: Plan, device: str = "auto") -> Measured:
         dsc = np.stack([present_dsc(content) for content in metrics])
         scored = _scored(cells[0], len(metrics[0]["cases"]))
         results.append(ColumnResult(column, base, cells, dsc, names, scored, on_slices_of))
-        shown.append(Shown(results[-1], _predictions(cells[0], grid), metrics[0]))
+        shown.append(Shown(results[-1], cells[0].predictions(grid.split), metrics[0]))
         if fits:
-            own.append(ProtocolResult(column, tuple(_metrics(fit, grid, protocol) for fit in fits)))
+            by_own_rules = (read_metrics(fit.evaluation(grid.split, protocol)) for fit in fits)
+            own.append(ProtocolResult(column, tuple(by_own_rules)))
     return Measured(grid, tuple(results), protocol, tuple(own), tuple(shown))
 
 
@@ -51,15 +48,3 @@ def _scored(cell: Cell, cases: int) -> str:
         return f"{cases} whole cases"
     count = sum(len(indices) for indices in cell.slices().values())
     return f"{count} pictures" if count == cases else f"{count} slices of {cases} cases, those of a case taken together"
-
-
-def _metrics(cell: Cell, grid: Plan, protocol: ProtocolName = MAIN) -> dict[str, Any]:
-    """Content of the `metrics.json` of a scored cell."""
-    if isinstance(cell, Fit):
-        return Evaluation(cell.run.directory, grid.split).metrics(protocol)
-    return read_metrics(cell.directory)
-
-
-def _predictions(cell: Cell, grid: Plan) -> Path:
-    """Folder with the label maps of a scored cell."""
-    return cell.predictions if isinstance(cell, ZeroShot) else Evaluation(cell.run.directory, grid.split).predictions

@@ -13,14 +13,13 @@ from samtailor.reporting.page import Page, Section
 from samtailor.reporting.provenance import machine_table, settings_table
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reproduction import pictures
-from samtailor.reproduction.cells import Fit, ZeroShot
+from samtailor.reproduction.cells import MAIN, Fit, ZeroShot
 from samtailor.reproduction.columns import UPPER_BOUND
 from samtailor.reproduction.margins import margin_sections
 from samtailor.reproduction.own_protocol import ProtocolResult, field_table, protocol_table
 from samtailor.reproduction.plan import Plan
 from samtailor.reproduction.published_vs_ours import PublishedVsOurs
 from samtailor.reproduction.results import ColumnResult
-from samtailor.reproduction.scoring import MAIN, Evaluation
 
 
 @dataclass(frozen=True)
@@ -119,11 +118,7 @@ def _own_protocol(measured: Measured) -> Section:
     if plan.experiment.field and measured.protocol == "irstd":
         split = " / ".join(str(len(plan.dataset.splits.get(name, ()))) for name in ("train", "val", "test"))
         tables.append(field_table(plan.experiment.field, measured.own, plan.base, f"{split}, {plan.split} scored"))
-    where = ", ".join(
-        str(Evaluation(cell.run.directory, plan.split).directory(measured.protocol))
-        for cell in plan.all_cells()
-        if isinstance(cell, Fit)
-    )
+    where = ", ".join(str(cell.evaluation(plan.split, measured.protocol)) for cell in plan.fits)
     name = "The data set's own protocol" if measured.protocol != MAIN else "By SamTailor's own protocol"
     return Section(f"{name}, '{measured.protocol}'", (*tables, f"Every score of every case: {where}."))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,40 +25,8 @@ from samtailor.reproduction.cells import Fit, ZeroShot
 from samtailor.segmenter import load
 from samtailor.training.resolve import preprocessing_of
 
-MAIN: ProtocolName = "samtailor"
-"""Protocol of the comparison with the zero-shot columns; every cell is scored by it."""
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The evaluation of a run on a split.
-
-    Attributes:
-        run: Directory of the run.
-        split: Cases that are scored.
-    """
-
-    run: Path
-    split: Split
-
-    def directory(self, protocol: ProtocolName = MAIN) -> Path:
-        """Where the tables and figures of a protocol lie."""
-        suffix = "" if protocol == MAIN else f"-{protocol}"
-        return self.run / "evaluation" / f"{self.split}{suffix}"
-
-    @property
-    def predictions(self) -> Path:
-        """Where the predicted label maps lie."""
-        return self.directory() / "predictions"
-
-    def metrics(self, protocol: ProtocolName = MAIN) -> dict[str, Any]:
-        """Content of the `metrics.json` of a protocol."""
-        return read_metrics(self.directory(protocol))
-
-
-def evaluate_fit(
-    cell: Fit, dataset: Dataset, split: Split, protocols: Sequence[ProtocolName], device: str
-) -> Evaluation:
+def evaluate_fit(cell: Fit, dataset: Dataset, split: Split, protocols: Sequence[ProtocolName], device: str) -> None:
     """Predict the cases of a split, those that are not predicted yet, and score them by every protocol.
 
     Args:
@@ -76,9 +43,9 @@ def evaluate_fit(
     about = run.read_dataset()
     check_classes(dataset, LabelSpace.from_json(about["labels"]))
     files = cases_of_split(dataset, split, about["splits"])
-    evaluation = Evaluation(run.directory, split)
+    predictions = cell.predictions(split)
     fitted = max(file.stat().st_mtime for file in run.segmenter_directory.iterdir())
-    saved = [saved_file(evaluation.predictions, file) for file in files]
+    saved = [saved_file(predictions, file) for file in files]
     if missing := [pair for pair in zip(files, saved, strict=True) if not _is_newer(pair[1], fitted)]:
         segmenter = load(run.directory)
         for file, path in tracked(f"predicting ({cell.column.name}, seed {cell.seed})", missing):
@@ -87,12 +54,11 @@ def evaluate_fit(
     cache = SliceCache(dataset.labels, preprocessing_of(cell.config, len(dataset.channels)))
     source = {"data": dataset.root.resolve().name, "split": split, "run": str(run.directory)}
     for protocol in protocols:
-        out = evaluation.directory(protocol)
+        out = cell.evaluation(split, protocol)
         if not _is_newer(out / "metrics.json", predicted):
             what = f"scoring ({cell.column.name}, seed {cell.seed}, {protocol})"
-            cases = cases_with(lambda file, _: read_saved(evaluation.predictions, file, dataset), cache, files, what)
+            cases = cases_with(lambda file, _: read_saved(predictions, file, dataset), cache, files, what)
             score_and_write(cases, dataset.labels, protocol, out, source=source)
-    return evaluation
 
 
 def score_on_slices(cell: Fit, dataset: Dataset, split: Split, zero_shot: ZeroShot) -> dict[str, Any]:
@@ -109,14 +75,13 @@ def score_on_slices(cell: Fit, dataset: Dataset, split: Split, zero_shot: ZeroSh
     Returns:
         Content of `metrics.json`.
     """
-    evaluation = Evaluation(cell.run.directory, split)
-    out = evaluation.directory() / f"on-{zero_shot.column.cell}"
+    predictions = cell.predictions(split)
+    out = cell.evaluation(split) / f"on-{zero_shot.column.cell}"
     slices = zero_shot.slices()
     files = [file for file in dataset.cases if file.name in slices]
-    files = [file for file in files if saved_file(evaluation.predictions, file).is_file()]
+    files = [file for file in files if saved_file(predictions, file).is_file()]
     newest = max(
-        [zero_shot.slices_file.stat().st_mtime]
-        + [saved_file(evaluation.predictions, file).stat().st_mtime for file in files]
+        [zero_shot.slices_file.stat().st_mtime] + [saved_file(predictions, file).stat().st_mtime for file in files]
     )
     if not _is_newer(out / "metrics.json", newest):
         what = f"scoring ({cell.column.name}, seed {cell.seed}, as {zero_shot.column.name})"
@@ -124,7 +89,7 @@ def score_on_slices(cell: Fit, dataset: Dataset, split: Split, zero_shot: ZeroSh
         for file in tracked(what, files):
             truth = read_case(file, dataset.labels).label
             assert truth is not None  # both columns refuse cases without
-            prediction = read_saved(evaluation.predictions, file, dataset)
+            prediction = read_saved(predictions, file, dataset)
             chosen = slices[file.name]
             scored.append(measure(file.name, truth[chosen], prediction[chosen], dataset.labels, "nnunet"))
         source = {"data": dataset.root.resolve().name, "split": split, "run": str(cell.run.directory), "slices": slices}
