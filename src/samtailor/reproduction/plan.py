@@ -98,7 +98,7 @@ class Plan:
         return Table(("cell", "column", "state", "what"), tuple(rows), notes)
 
     def finished_only(self) -> Plan:
-        """The grid without the cells that are not finished; nothing is trained or tried for it.
+        """The plan without the cells that are not finished; nothing is trained or tried for it.
 
         Raises:
             ConfigError: If none is finished.
@@ -117,7 +117,7 @@ class Plan:
         return replace(self, cells=cells, left_out=left_out)
 
     def with_weights(self) -> Plan:
-        """The grid with the weights of its bases here; without the SAM 2 column if its weights cannot be had.
+        """The plan with the weights of its bases here; without the SAM 2 column if its weights cannot be had.
 
         Raises:
             WeightsError: If other weights cannot be had, or the user named the base of SAM 2.
@@ -182,10 +182,10 @@ def lay_out(config: ReproduceConfig) -> Plan:
             left_out[column] = f"no base of SAM 2 was named (--base2 {experiment.base2})"
     is_sam2_wanted = bool(config.base2 or config.columns)
     optional = frozenset(() if is_sam2_wanted else (column for column in cells if column.name == "sam2"))
-    grid = Plan(experiment, dataset, base, schedule, tuple(config.seeds), out, cells, left_out, optional)
-    for cell in grid.all_cells():
+    plan = Plan(experiment, dataset, base, schedule, tuple(config.seeds), out, cells, left_out, optional)
+    for cell in plan.all_cells():
         cell.state()  # refuses a directory that holds something else
-    return grid
+    return plan
 
 
 @dataclass(frozen=True)
