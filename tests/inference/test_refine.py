@@ -91,6 +91,18 @@ def test_depth_adapters_take_prompts_too(any_base: Base, case: Path) -> None:
     assert after.label.shape == segmenter.predict(case).label.shape
 
 
+def test_prompts_are_answered_in_the_predictor_s_precision(tiny_base: Base, case: Path) -> None:
+    segmenter = segmenter_of(tiny_base)
+    result = result_of(segmenter, case)
+    seen: set[torch.dtype] = set()
+    network = segmenter.model.network
+    for part in (network.image_encoder, network.mask_decoder):
+        layer = next(m for m in part.modules() if isinstance(m, torch.nn.Linear))
+        layer.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+    refine(Predictor(segmenter.model, device="cpu", precision="bf16"), result, [Prompt("liver", 0, box=(4, 5, 10, 11))])
+    assert seen == {torch.bfloat16}
+
+
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [

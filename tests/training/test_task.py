@@ -1,0 +1,49 @@
+"""Validation during training: the case loop, in the training's own precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from samtailor.data.intensity import Range
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.labels import LabelSpace
+from samtailor.losses import ClassAwareLoss
+from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.zoo import Base
+from samtailor.recipes.recipe import LoRA
+from samtailor.settings import Precision
+from samtailor.training.samples import PADDING_CASE
+from samtailor.training.settings import OptimConfig
+from samtailor.training.task import SegmentationTask
+from tests.training.cases import cached_case
+
+LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
+
+
+def task_of(base: Base, precision: Precision) -> SegmentationTask:
+    model = SegmenterModel.create(base.name, LoRA(), LABELS, Preprocessing(Range(), 32, None, 1))
+    return SegmentationTask(
+        model, ClassAwareLoss(), OptimConfig(lr=1e-3), [cached_case(LABELS)], None, 4, precision=precision
+    )
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("auto", torch.float32), ("32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_validation_computes_in_the_precision_of_the_training(
+    precision: Precision, dtype: torch.dtype, tiny_base: Base
+) -> None:
+    task = task_of(tiny_base, precision)
+    seen: set[torch.dtype] = set()
+
+    def note(module: object, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.add(output.dtype)
+
+    convolution = next(m for m in task.model.modules() if isinstance(m, torch.nn.Conv2d))
+    convolution.register_forward_hook(note)
+    task.validation_step(PADDING_CASE)
+    assert not seen
+    task.validation_step(0)
+    assert seen == {dtype}
