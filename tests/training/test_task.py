@@ -12,7 +12,7 @@ from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes.recipe import LoRA
+from samtailor.recipes import LoRA
 from samtailor.settings import Precision
 from samtailor.training.samples import PADDING_CASE
 from samtailor.training.settings import OptimConfig
@@ -41,8 +41,8 @@ def test_validation_computes_in_the_precision_of_the_training(
     def note(module: object, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         seen.add(output.dtype)
 
-    convolution = next(m for m in task.model.modules() if isinstance(m, torch.nn.Conv2d))
-    convolution.register_forward_hook(note)
+    layer = next(m for m in task.model.network.mask_decoder.modules() if isinstance(m, torch.nn.Linear))
+    layer.register_forward_hook(note)
     task.validation_step(PADDING_CASE)
     assert not seen
     task.validation_step(0)
