@@ -13,10 +13,8 @@ import pytest
 from samtailor.cli import parser_of
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError
-from samtailor.reproduction.cells import Fit
-from samtailor.reproduction.columns import Column
-from samtailor.reproduction.definition import AVERAGE, load_experiment, merged
-from samtailor.reproduction.plain import differences
+from samtailor.reproduction.cells import Fit, differences
+from samtailor.reproduction.definition import AVERAGE, Column, load_experiment, merged
 from samtailor.reproduction.plan import lay_out
 from samtailor.reproduction.settings import ExperimentName, ReproduceConfig
 from samtailor.training.resolve import resolve
@@ -25,7 +23,7 @@ from tests.reproduction import miniatures
 
 NAMES = [name for name in get_args(ExperimentName) if name != "table3"]
 
-# Trained once with these flags: a grid has to recognise those runs.
+# Trained once with these flags: a plan has to recognise those runs.
 FLAGS = {
     "table5": "--epochs 14 --batch_size 2 --optim.lr 1e-3 --validate_every 7 --sampling.image_size 80 --augment.flip "
     "both --augment.affine 0.3 --loss.class_weights auto",
@@ -47,7 +45,7 @@ def test_every_experiment_can_be_read(name: str) -> None:
     experiment = load_experiment(name)
     assert experiment.report.lower().replace(" ", "") == name
     assert experiment.columns
-    assert experiment.grid in NAMES
+    assert experiment.cells in NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,8 +63,8 @@ def test_the_schedules_for_two_cores_are_those_of_the_finished_runs(what: str, c
     arguments = [str(data), "--out", "elsewhere", *shlex.split(f"{FLAGS[what]} {recipe}")]
     trained = TrainConfig(**parser_of("train").parse(arguments).settings)
     out = str(tmp_path / "out")
-    grid = lay_out(ReproduceConfig(what, str(data), "lite-medsam", columns=[column], out=out))  # type: ignore[arg-type]
-    (cell,) = grid.all_cells()
+    plan = lay_out(ReproduceConfig(what, str(data), "lite-medsam", columns=[column], out=out))  # type: ignore[arg-type]
+    (cell,) = plan.all_cells()
     assert isinstance(cell, Fit)
     found, wanted = asdict(resolve(trained, open_dataset(data))), asdict(cell.config)
     assert differences(found | {"out": ""}, wanted | {"out": ""}) == []

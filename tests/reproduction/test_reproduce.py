@@ -1,4 +1,4 @@
-"""A grid is made once, goes on after an interruption, and ends in a page that says what it shows."""
+"""A plan is made once, goes on after an interruption, and ends in a page that says what it shows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from samtailor.cli import main
 from samtailor.errors import ConfigError, DataError
 from samtailor.models.zoo import Base
 from samtailor.reproduction.cells import Fit, require_idle
-from samtailor.reproduction.columns import UPPER_BOUND
+from samtailor.reproduction.definition import UPPER_BOUND
 from samtailor.reproduction.plan import lay_out
 from samtailor.reproduction.reproduce import reproduce
 from samtailor.reproduction.settings import ReproduceConfig
@@ -101,13 +101,13 @@ def test_nothing_is_done_twice(page: Path, place: Path, tiny_base: Base) -> None
 
 
 def test_an_interrupted_cell_is_resumed(page: Path, place: Path, tiny_base: Base, tmp_path: Path) -> None:
-    grid = lay_out(config(place, tiny_base, ["lora-4"], out=str(tmp_path)))
-    (cell,) = grid.fits
+    plan = lay_out(config(place, tiny_base, ["lora-4"], out=str(tmp_path)))
+    (cell,) = plan.fits
     assert cell.state() == "missing"
     cell.run.write_config(cell.config.to_plain())  # as a training leaves it that is killed in its first epoch
     cell.run.write_dataset(Run(place / "out" / "lora-4" / "seed-0").read_dataset())
     assert cell.state() == "interrupted"
-    grid.make()
+    plan.make()
     assert cell.state() == "done"
     with (place / "out" / "lora-4" / "seed-0" / "metrics.csv").open() as stream:
         expected = [float(row["loss"]) for row in csv.DictReader(stream)]

@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from samtailor.reproduction.columns import UPPER_BOUND, Column
-from samtailor.reproduction.definition import load_experiment
-from samtailor.reproduction.margins import margin_sections
+from samtailor.reproduction.definition import UPPER_BOUND, Column, load_experiment
 from samtailor.reproduction.pictures import choose
-from samtailor.reproduction.published_vs_ours import PublishedVsOurs
 from samtailor.reproduction.results import ColumnResult, Number, present_dsc, published_average
+from samtailor.reproduction.tables import PublishedVsOurs
 
 SIRST = ("background", "target")
 BTCV_LIKE = ("background", "liver", "portal and splenic veins")
@@ -49,11 +47,11 @@ def test_a_class_is_averaged_over_the_cases_that_have_it() -> None:
 
 
 def test_seeds_give_mean_and_deviation() -> None:
-    assert str(Number.of(np.array([0.5, 0.7]))) == "0.6000 ± 0.1414"
-    assert str(Number.of(np.array([0.5]))) == "0.5000"
-    assert str(Number.of(np.array([np.nan]))) == "-"
-    assert Number(0.25).minus(0.5).signed() == "-0.2500"
-    assert Number(0.75, 0.1).minus(0.5).signed() == "+0.2500 ± 0.1000"
+    assert str(Number.from_values(np.array([0.5, 0.7]))) == "0.6000 ± 0.1414"
+    assert str(Number.from_values(np.array([0.5]))) == "0.5000"
+    assert str(Number.from_values(np.array([np.nan]))) == "-"
+    assert f"{Number(0.25).minus(0.5):+.4f}" == "-0.2500"
+    assert f"{Number(0.75, 0.1).minus(0.5):+.4f}" == "+0.2500 ± 0.1000"
 
 
 def test_the_report_s_means_are_with_and_without_background() -> None:
@@ -87,7 +85,7 @@ def test_the_margin_stands_next_to_the_report_s() -> None:
     versus = PublishedVsOurs(
         load_experiment("table6"), (result("sam", [[0.8, 0.5]]), fitted, result("adapter", [[1, 1]]))
     )
-    (section,) = margin_sections(versus)
+    (section,) = versus.margins()
     sentences, table = section.content
     assert UPPER_BOUND in section.heading
     assert isinstance(sentences, str)

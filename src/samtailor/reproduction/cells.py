@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import psutil  # type: ignore[import-untyped]
-import yaml
 
-from samtailor.data.dataset import Dataset, Split
+from samtailor.data.dataset import Split
 from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName
-from samtailor.reproduction.columns import Column
-from samtailor.reproduction.plain import differences
+from samtailor.reproduction.definition import Column, Settings
 from samtailor.runs import Run
-from samtailor.training.resolve import resolve
 from samtailor.training.settings import TrainConfig
 from samtailor.zeroshot.settings import BaselineConfig
 
@@ -27,8 +25,8 @@ MAIN: ProtocolName = "samtailor"
 
 
 @dataclass(frozen=True)
-class Fit:
-    """One training.
+class _Cell(ABC):
+    """What a training and a base that is tried without have in common.
 
     Attributes:
         column: Whose column it is.
@@ -36,70 +34,86 @@ class Fit:
     """
 
     column: Column
-    config: TrainConfig
+    config: TrainConfig | BaselineConfig
 
-    @classmethod
-    def of(cls, column: Column, config: TrainConfig, dataset: Dataset) -> Fit:
-        """The cell with every setting decided that the data decides."""
-        return cls(column, resolve(config, dataset.with_seeded_split(config.seed)))
+    what: ClassVar[str]
 
     @property
     def run(self) -> Run:
         """Where everything of it lies."""
         return Run(Path(self.config.out))
 
-    def evaluation(self, split: Split, protocol: ProtocolName = MAIN) -> Path:
-        """Folder with its scores on a split by a protocol."""
-        return self.run.evaluation(split if protocol == MAIN else f"{split}-{protocol}")
+    @property
+    def seed(self) -> int:
+        """Seed of the training, or of the slices that are drawn."""
+        return self.config.seed
+
+    def state(self) -> State:
+        """How far it is.
+
+        Raises:
+            ConfigError: If the directory holds another cell, or something else.
+        """
+        if not self.run.is_there:
+            self.run.require_new()
+            return "missing"
+        if different := differences(*self._found_and_wanted()):
+            raise ConfigError(
+                f"{self.run.directory}: expected a {self.what} with the settings of this experiment, found another one "
+                f"({'; '.join(different[:4])}); name another --out, or delete that directory"
+            )
+        return "done" if self._is_finished() else "interrupted"
+
+    @abstractmethod
+    def _found_and_wanted(self) -> tuple[Settings, Settings]:
+        """Settings that are written in the directory, and those that it should have."""
+
+    @abstractmethod
+    def _is_finished(self) -> bool:
+        """Whether nothing is left to do."""
+
+    @abstractmethod
+    def evaluation(self, split: Split) -> Path:
+        """Folder with its scores on a split by the protocol of the comparison."""
 
     def predictions(self, split: Split) -> Path:
         """Folder with the label maps of a split."""
         return self.evaluation(split) / "predictions"
 
-    @property
-    def seed(self) -> int:
-        """Seed of the training."""
-        return self.config.seed
+
+@dataclass(frozen=True)
+class Fit(_Cell):
+    """One training."""
+
+    config: TrainConfig
+
+    what = "training"
+
+    def evaluation(self, split: Split, protocol: ProtocolName = MAIN) -> Path:
+        """Folder with its scores on a split by a protocol."""
+        return self.run.evaluation(split if protocol == MAIN else f"{split}-{protocol}")
 
     @property
     def seconds(self) -> float:
         """Wall time of all epochs, validation included."""
         return sum(row["seconds"] for row in self.run.history())
 
-    def state(self) -> State:
-        """How far it is.
-
-        Raises:
-            ConfigError: If the directory holds another training, or something else.
-        """
-        run = self.run
-        if not run.is_there:
-            run.require_new()
-            return "missing"
+    def _found_and_wanted(self) -> tuple[Settings, Settings]:
         # An older version wrote fewer settings: those it did not know had their defaults.
-        found = TrainConfig.from_plain(run.read_config(), str(run.config_file)).to_plain()
+        found = TrainConfig.from_plain(self.run.read_config(), str(self.run.config_file)).to_plain()
         wanted = self.config.to_plain()
         for settings in (found, wanted):
             settings["out"] = ""
             settings["data"] = str(Path(settings["data"]).resolve())
-        if different := differences(found, wanted):
-            raise ConfigError(
-                f"{run.directory}: expected a training with the settings of this experiment, found another one "
-                f"({'; '.join(different[:4])}); name another --out, or delete that directory"
-            )
-        return "done" if self._is_finished() else "interrupted"
+        return found, wanted
 
     def _is_finished(self) -> bool:
         """Whether the last epoch is behind it, or patience has run out."""
-        rows = self.run.history()
-        if not rows or not self.run.segmenter_directory.is_dir():
-            return False
-        last = rows[-1]["epoch"]
-        if last >= self.config.epochs:
-            return True
         best = self.run.best_epoch()
-        assert best is not None  # the segmenter is that of a validation
-        return self.config.patience is not None and last - best["epoch"] >= self.config.patience
+        if best is None or not self.run.segmenter_directory.is_dir():
+            return False
+        last, patience = self.run.history()[-1]["epoch"], self.config.patience
+        return last >= self.config.epochs or (patience is not None and last - best["epoch"] >= patience)
 
     def detail(self) -> str:
         """How far it is, in words."""
@@ -121,8 +135,6 @@ class Fit:
             case "interrupted":
                 require_idle(self.run.directory)
                 resume(self.run.directory)
-            case "done":
-                pass
 
 
 def require_idle(directory: Path) -> None:
@@ -145,36 +157,21 @@ def require_idle(directory: Path) -> None:
 
 
 @dataclass(frozen=True)
-class ZeroShot:
-    """One base tried without fitting: segment everything, and take for each class the mask with the highest Dice.
+class ZeroShot(_Cell):
+    """One base tried without fitting: segment everything, and take for each class the mask with the highest Dice."""
 
-    Attributes:
-        column: Whose column it is.
-        config: Its settings; `out` is the directory of the cell.
-        seed: It depends on none but for the slices that are drawn.
-    """
-
-    column: Column
     config: BaselineConfig
-    seed: int = 0
 
-    @property
-    def directory(self) -> Path:
-        """Where everything of it lies."""
-        return Path(self.config.out)
+    what = "baseline"
 
     def evaluation(self, split: Split) -> Path:
         """Folder with its scores on its split."""
-        return self.directory
+        return self.run.directory
 
     @property
     def slices_file(self) -> Path:
         """Which slices it was tried on, with their scores and times."""
-        return self.directory / "slices.csv"
-
-    def predictions(self, split: Split) -> Path:
-        """Folder with the chosen masks of its split as label maps."""
-        return self.directory / "predictions"
+        return self.run.directory / "slices.csv"
 
     @property
     def seconds(self) -> float:
@@ -183,33 +180,23 @@ class ZeroShot:
 
     def slices(self) -> dict[str, list[int]]:
         """Slices of each case that it was tried on."""
-        places = sorted({(row["case"], int(row["slice"])) for row in self._rows()})
-        return {name: [index for case, index in places if case == name] for name, _ in places}
+        slices: dict[str, list[int]] = {}
+        for name, index in sorted({(row["case"], int(row["slice"])) for row in self._rows()}):
+            slices.setdefault(name, []).append(index)
+        return slices
 
     def _rows(self) -> list[dict[str, str]]:
         with self.slices_file.open(newline="") as stream:
             return list(csv.DictReader(stream))
 
-    def state(self) -> State:
-        """How far it is.
-
-        Raises:
-            ConfigError: If the directory holds another baseline, or something else.
-        """
-        file = self.directory / "config.yaml"
-        if not file.is_file():
-            Run(self.directory).require_new()
-            return "missing"
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    def _found_and_wanted(self) -> tuple[Settings, Settings]:
+        found = self.run.read_config()
         wanted = {name: value for name, value in asdict(self.config).items() if name in found and value is not None}
         wanted.pop("intensity", None)  # decided by the data, as is everything that is None
-        wanted["data"] = str(Path(self.config.data).resolve())
-        if different := differences(found, wanted):
-            raise ConfigError(
-                f"{self.directory}: expected a baseline with the settings of this experiment, found another one "
-                f"({'; '.join(different[:4])}); name another --out, or delete that directory"
-            )
-        return "done" if (self.directory / "metrics.json").is_file() and self.slices_file.is_file() else "interrupted"
+        return found, wanted | {"data": str(Path(self.config.data).resolve())}
+
+    def _is_finished(self) -> bool:
+        return (self.run.directory / "metrics.json").is_file() and self.slices_file.is_file()
 
     def detail(self) -> str:
         """What is done, in words."""
@@ -229,3 +216,20 @@ class ZeroShot:
 
 
 Cell = Fit | ZeroShot
+
+
+def differences(found: Settings, wanted: Settings, prefix: str = "") -> list[str]:
+    """What differs in nested settings of the same dataclass: 'epochs: expected 14, found 6'."""
+    result: list[str] = []
+    for key, value in wanted.items():
+        other = found.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            result += differences(other, value, f"{prefix}{key}.")
+        elif _plain(value) != _plain(other):
+            result.append(f"{prefix}{key}: expected {value}, found {other}")
+    return result
+
+
+def _plain(value: Any) -> Any:
+    """The value as YAML gives it back: tuples are lists."""
+    return list(value) if isinstance(value, tuple) else value

@@ -1,10 +1,10 @@
-"""What an experiment is: a small YAML file beside this module, read and checked."""
+"""What an experiment is: columns and schedules, read from a small YAML file beside this module."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,64 @@ import yaml
 from samtailor.data.dataset import Split
 from samtailor.data.named import NAMED, DatasetName
 from samtailor.errors import ConfigError
-from samtailor.reproduction.columns import Column
 
 Settings = Mapping[str, Any]
 """Nested settings, as in a YAML file."""
 
 AVERAGE = "average"
 """Name of the report's last row, the mean over all classes with the background."""
+
+UPPER_BOUND = "upper bound, uses the ground truth"
+"""What is said wherever a zero-shot number stands: the mask is chosen by its Dice with the truth."""
+
+_TITLES = {"sam": "SAM", "sam2": "SAM2", "adapter": "SAM Adapter", "head-only": "SAM head only", "full": "SAM full"}
+_ZERO_SHOT_CELLS = {"sam": "oracle", "sam2": "oracle-sam2"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the report's tables: a base as it is, or a fit of it by one recipe.
+
+    Attributes:
+        name: 'sam', 'sam2', 'adapter', 'head-only', 'full', or 'lora-RANK'.
+
+    Raises:
+        ConfigError: If it is none of them.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in _TITLES and not self._rank:
+            raise ConfigError(
+                f"columns: expected sam, sam2, adapter, lora-RANK (lora-4), head-only or full; found '{self.name}'"
+            )
+
+    @property
+    def _rank(self) -> int:
+        """Rank of LoRA; 0 if it is not LoRA."""
+        match = re.fullmatch(r"lora-([1-9]\d*)", self.name)
+        return int(match[1]) if match else 0
+
+    @property
+    def is_zero_shot(self) -> bool:
+        """Whether nothing is fitted."""
+        return self.name in _ZERO_SHOT_CELLS
+
+    @property
+    def cell(self) -> str:
+        """Name of its directory."""
+        return _ZERO_SHOT_CELLS.get(self.name, self.name)
+
+    @property
+    def title(self) -> str:
+        """What the report calls it."""
+        return _TITLES.get(self.name, f"SAM LoRA (r={self._rank})")
+
+    @property
+    def settings(self) -> Settings:
+        """What a fitted column itself sets of a training."""
+        return {"recipe": "lora", "rank": self._rank} if self._rank else {"recipe": self.name}
 
 
 @dataclass(frozen=True)
@@ -65,7 +116,7 @@ class Experiment:
         name: 'table5', 'figure6', ...
         report: What it is in the report: 'Table 5'.
         title: Its heading there.
-        grid: Table whose cells it is made of; tables and figures with the same grid share them.
+        cells: Table whose cells it is made of; tables and figures may share them.
         base: The report's base.
         base2: The base of the SAM 2 column.
         datasets: Data sets it takes, by their names; the first is the report's.
@@ -80,7 +131,7 @@ class Experiment:
     name: str
     report: str
     title: str
-    grid: str
+    cells: str
     base: str
     base2: str
     datasets: Mapping[DatasetName, Source]
@@ -91,7 +142,7 @@ class Experiment:
     printed: Mapping[str, str]
     field: tuple[Mapping[str, Any], ...]
 
-    @cached_property
+    @property
     def is_figure(self) -> bool:
         """Whether pictures, and no table, are what is asked for."""
         return self.name.startswith("figure")
@@ -112,19 +163,20 @@ class Experiment:
         Raises:
             ConfigError: If the user's file cannot be read or has other keys.
         """
-        train = merged(self.schedule.train, self.datasets[dataset].train)
-        text, baseline = self.schedule.text, self.schedule.baseline
-        if overlay := self.bases.get(base):
-            text = overlay["schedule"]
-            train = merged(train, overlay.get("train", {}))
-            baseline = merged(baseline, overlay.get("baseline", {}))
+        text = self.schedule.text
+        overlays: list[Settings] = [{"train": self.datasets[dataset].train}]
+        if base in self.bases:
+            text = self.bases[base]["schedule"]
+            overlays.append(self.bases[base])
         elif base != self.base:
             text = f"{text} (made for {self.base})"
         if own is not None:
-            content = _read_own(own)
             text = f"{own}, on top of: {text}"
-            train = merged(train, content.get("train", {}))
-            baseline = merged(baseline, content.get("baseline", {}))
+            overlays.append(_read_own(own))
+        train, baseline = self.schedule.train, self.schedule.baseline
+        for overlay in overlays:
+            train = merged(train, overlay.get("train", {}))
+            baseline = merged(baseline, overlay.get("baseline", {}))
         return Schedule(text, train, baseline)
 
 
@@ -162,8 +214,7 @@ def _read_own(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"settings: expected a YAML file, found {path}: {error}; check the path and the file"
         ) from error
-    keys = [field.name for field in fields(Schedule) if field.name != "text"]
-    if not isinstance(content, dict) or not set(content) <= set(keys):
+    if not isinstance(content, dict) or not set(content) <= {"train", "baseline"}:
         found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
-        raise ConfigError(f"settings: expected the keys {' and '.join(keys)} in {path}, found {found}; fix the file")
+        raise ConfigError(f"settings: expected the keys train and baseline in {path}, found {found}; fix the file")
     return content

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from samtailor.metrics.protocols import ProtocolName
+from samtailor.evaluation.cases import protocol_of
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
 from samtailor.reporting.page import Page, Section
@@ -14,42 +13,24 @@ from samtailor.reporting.provenance import machine_table, settings_table
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reproduction import pictures
 from samtailor.reproduction.cells import MAIN, Fit, ZeroShot
-from samtailor.reproduction.columns import UPPER_BOUND
-from samtailor.reproduction.margins import margin_sections
-from samtailor.reproduction.own_protocol import ProtocolResult, field_table, protocol_table
+from samtailor.reproduction.definition import UPPER_BOUND
 from samtailor.reproduction.plan import Plan
-from samtailor.reproduction.published_vs_ours import PublishedVsOurs
 from samtailor.reproduction.results import ColumnResult
+from samtailor.reproduction.tables import PublishedVsOurs, field_table, protocol_table
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Everything that was measured of a plan.
-
-    Attributes:
-        plan: What was done.
-        results: DSC of the columns by the rule of the comparison.
-        protocol: The data set's own protocol.
-        own: The fitted columns by it.
-        shown: The columns as the pictures show them.
-    """
-
-    plan: Plan
-    results: tuple[ColumnResult, ...]
-    protocol: ProtocolName
-    own: tuple[ProtocolResult, ...]
-    shown: tuple[pictures.Shown, ...]
-
-
-def write_page(measured: Measured) -> Path:
+def write_page(plan: Plan, results: Sequence[ColumnResult]) -> Path:
     """Write NAME.md, its pictures and NAME.html into the directory of the plan.
+
+    Args:
+        plan: What was done.
+        results: What was measured of its columns.
 
     Returns:
         The Markdown file.
     """
-    plan = measured.plan
     path = plan.out / f"{plan.experiment.name}.md"
-    page = Page(heading(plan), caution(measured), tuple(_sections(measured)))
+    page = Page(heading(plan), caution(plan, results), tuple(_sections(plan, results)))
     page.write_markdown(path)
     page.write_html(path.with_suffix(".html"))
     return path
@@ -64,9 +45,8 @@ def heading(plan: Plan) -> str:
     return f"{experiment.report} of the report, measured again{how}: {experiment.title}"
 
 
-def caution(measured: Measured) -> str:
+def caution(plan: Plan, results: Sequence[ColumnResult]) -> str:
     """What must not be overlooked."""
-    plan = measured.plan
     experiment = plan.experiment
     sentences = []
     if plan.base != experiment.base:
@@ -76,86 +56,86 @@ def caution(measured: Measured) -> str:
             f"The data is {plan.source.title} and not {experiment.own_data.title}: classes are matched by name, other "
             "patients are scored."
         )
-    bounds = [result for result in measured.results if result.column.is_zero_shot]
+    bounds = [f"{result.column.title} ({result.base})" for result in results if result.column.is_zero_shot]
     if bounds:
-        names = " and ".join(f"{result.column.title} ({result.base})" for result in bounds)
         sentences.append(
-            f"{names}: {UPPER_BOUND}; of all masks made without a prompt, the one with the highest Dice is taken for "
-            "each class that is there."
+            f"{' and '.join(bounds)}: {UPPER_BOUND}; of all masks made without a prompt, the one with the highest Dice "
+            "is taken for each class that is there."
         )
-    if any(not result.column.is_zero_shot for result in measured.results):
+    if len(bounds) < len(results):
+        seeds = ", ".join(map(str, plan.config.seeds))
         sentences.append(
-            f"One seed ({plan.seeds[0]}): no deviation can be given."
-            if len(plan.seeds) == 1
-            else f"Mean ± standard deviation over the seeds {', '.join(map(str, plan.seeds))}."
+            f"One seed ({seeds}): no deviation can be given."
+            if len(plan.config.seeds) == 1
+            else f"Mean ± standard deviation over the seeds {seeds}."
         )
-    sentences += [f"Without {column.title}: {reason}." for column, reason in plan.left_out.items()]
-    return " ".join(sentences)
+    return " ".join([*sentences, *plan.missing_columns()])
 
 
-def _sections(measured: Measured) -> Iterator[Section]:
+def _sections(plan: Plan, results: Sequence[ColumnResult]) -> Iterator[Section]:
     """Parts of the page in order; a figure begins with its pictures, a table with its numbers."""
-    versus = PublishedVsOurs(measured.plan.experiment, measured.results)
-    rule = pictures.RULE.format(chooser=pictures.chooser(measured.shown).result.column.title)
-    rows = list(pictures.rows(measured.plan, measured.shown))
-    shown = Section("Pictures", (rule, *rows) if rows else (rule, "No case can be shown by this rule."))
+    versus = PublishedVsOurs(plan.experiment, tuple(results))
+    rule = pictures.RULE.format(chooser=pictures.chooser(results).column.title)
+    rows = tuple(pictures.rows(plan, results))
+    shown = Section("Pictures", (rule, *(rows or ("No case can be shown by this rule.",))))
     numbers = [
-        Section(f"DSC on split '{measured.plan.split}' of {measured.plan.source.title}", (versus.scores(),)),
+        Section(f"DSC on split '{plan.split}' of {plan.source.title}", (versus.scores(),)),
         Section("Ours minus published", (versus.differences(),)),
-        *margin_sections(versus),
+        *versus.margins(),
     ]
-    yield from (shown, *numbers) if measured.plan.experiment.is_figure else (*numbers, shown)
-    if measured.own:
-        yield _own_protocol(measured)
-    yield Section("What it took", (_costs(measured.plan), machine_table()))
-    yield _settings(measured.plan)
+    yield from (shown, *numbers) if plan.experiment.is_figure else (*numbers, shown)
+    if fits := [result for result in results if not result.column.is_zero_shot]:
+        yield _own_protocol(plan, fits)
+    yield Section("What it took", (_costs(plan), machine_table()))
+    yield _settings(plan)
 
 
-def _own_protocol(measured: Measured) -> Section:
+def _own_protocol(plan: Plan, fits: Sequence[ColumnResult]) -> Section:
     """The fitted columns by the rules of the data set, and the published methods."""
-    tables = [protocol_table(measured.protocol, measured.own)]
-    plan = measured.plan
-    if plan.experiment.field and measured.protocol == "irstd":
+    protocol = protocol_of(plan.dataset)
+    tables = [protocol_table(protocol, fits)]
+    if plan.experiment.field and protocol == "irstd":
         split = " / ".join(str(len(plan.dataset.splits.get(name, ()))) for name in ("train", "val", "test"))
-        tables.append(field_table(plan.experiment.field, measured.own, plan.base, f"{split}, {plan.split} scored"))
-    where = ", ".join(str(cell.evaluation(plan.split, measured.protocol)) for cell in plan.fits)
-    name = "The data set's own protocol" if measured.protocol != MAIN else "By SamTailor's own protocol"
-    return Section(f"{name}, '{measured.protocol}'", (*tables, f"Every score of every case: {where}."))
+        tables.append(field_table(plan.experiment.field, fits, f"{split}, {plan.split} scored"))
+    where = ", ".join(str(cell.evaluation(plan.split, protocol)) for cell in plan.fits)
+    name = "The data set's own protocol" if protocol != MAIN else "By SamTailor's own protocol"
+    return Section(f"{name}, '{protocol}'", (*tables, f"Every score of every case: {where}."))
 
 
 def _costs(plan: Plan) -> Table:
     """Parameters and wall time of each cell."""
     rows = []
     for cell in plan.all_cells():
-        base = find_base(cell.config.base)
-        name = f"{cell.column.title}, {base.name}, seed {cell.seed}"
+        name = f"{cell.column.title}, {cell.config.base}"
         match cell:
             case Fit():
-                count = count_parameters(base, cell.config.recipe, len(plan.dataset.labels))
+                count = count_parameters(find_base(cell.config.base), cell.config.recipe, len(plan.dataset.labels))
                 numbers = (f"{count.total:,}", f"{count.trainable:,}", str(len(cell.run.history())))
-                rows.append((name, *numbers, duration(cell.seconds)))
+                rows.append((f"{name}, seed {cell.seed}", *numbers, duration(cell.seconds)))
             case ZeroShot():
                 took = duration(cell.seconds) if cell.seconds else UNDEFINED
-                rows.append((f"{cell.column.title}, {base.name}, {UPPER_BOUND}", UNDEFINED, "0", "0", took))
-    notes = (
+                rows.append((f"{name}, {UPPER_BOUND}", UNDEFINED, "0", "0", took))
+    note = (
         "Parameters: of base, class-aware head and recipe. Wall time: of the training with its validations, or of "
         f"segment everything; '{UNDEFINED}' where it was not recorded. Times of machines that do other work as well "
-        "are upper bounds.",
+        "are upper bounds."
     )
-    return Table(("cell", "parameters", "trained", "epochs", "wall time"), tuple(rows), notes)
+    return Table(("cell", "parameters", "trained", "epochs", "wall time"), tuple(rows), (note,))
 
 
 def _settings(plan: Plan) -> Section:
     """The schedule, and where the cells are."""
-    train = settings_table(plan.schedule.train, "setting of the trainings")
-    baseline = settings_table(plan.schedule.baseline, "setting of the zero-shot columns")
     text = (
         f"Schedule: {plan.schedule.text}. What is not listed has its default; every cell holds all its settings in "
         f"config.yaml.\nCells: {plan.out}"
     )
-    used = {cell.column.is_zero_shot for cell in plan.all_cells()}
     tables = [
-        table for table, is_zero_shot in ((train, False), (baseline, True)) if is_zero_shot in used and table.rows
+        settings_table(settings, f"setting of the {whose}")
+        for settings, whose, cells in (
+            (plan.schedule.train, "trainings", plan.fits),
+            (plan.schedule.baseline, "zero-shot columns", plan.zero_shots),
+        )
+        if settings and cells
     ]
     return Section("Settings", (text, *tables))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
@@ -12,8 +12,7 @@ from samtailor.errors import ConfigError, DataError, WeightsError
 from samtailor.models.zoo import find_base, weights_files
 from samtailor.reporting.table import Table
 from samtailor.reproduction.cells import Cell, Fit, ZeroShot
-from samtailor.reproduction.columns import Column
-from samtailor.reproduction.definition import Experiment, Schedule, Source, load_experiment
+from samtailor.reproduction.definition import Column, Experiment, Schedule, Source, load_experiment
 from samtailor.reproduction.settings import ReproduceConfig
 from samtailor.settings import from_plain
 from samtailor.training.resolve import preprocessing_of, resolve
@@ -27,25 +26,31 @@ class Plan:
 
     Attributes:
         experiment: What is measured again.
+        config: The user's settings.
         dataset: The data.
         base: Base that is fitted and tried.
         schedule: How.
-        seeds: Seeds of the fitted columns.
-        out: Where everything lies.
         cells: Cells of each column, in the order of the page.
         left_out: Columns of the experiment that are not made, and why.
-        optional: Columns that are left out where their weights cannot be had.
     """
 
     experiment: Experiment
+    config: ReproduceConfig
     dataset: Dataset
     base: str
     schedule: Schedule
-    seeds: tuple[int, ...]
-    out: Path
-    cells: dict[Column, tuple[Cell, ...]]
-    left_out: dict[Column, str]
-    optional: frozenset[Column] = frozenset()
+    cells: dict[Column, tuple[Cell, ...]] = field(default_factory=dict)
+    left_out: dict[Column, str] = field(default_factory=dict)
+
+    @property
+    def out(self) -> Path:
+        """Where everything lies."""
+        return Path(self.config.out or Path("runs") / self.experiment.cells)
+
+    @property
+    def is_sam2_wanted(self) -> bool:
+        """Whether the user asked for the SAM 2 column; else it is left out where its weights cannot be had."""
+        return bool(self.config.base2 or self.config.columns)
 
     @property
     def source(self) -> Source:
@@ -61,7 +66,7 @@ class Plan:
     @property
     def scored_cases(self) -> tuple[CaseFiles, ...]:
         """Cases that are scored; a folder without splits is split as the training with the first seed splits it."""
-        return self.dataset.with_seeded_split(self.seeds[0]).split(self.split)
+        return self.dataset.with_seeded_split(self.config.seeds[0]).split(self.split)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -87,15 +92,16 @@ class Plan:
     def to_table(self) -> Table:
         """What there is and what is missing, one row for each cell."""
         rows = [
-            (f"{cell.column.cell}/seed-{cell.seed}", cell.column.title, cell.state(), cell.detail())
+            (str(cell.run.directory.relative_to(self.out)), cell.column.title, cell.state(), cell.detail())
             for cell in self.all_cells()
         ]
         missing = sum(cell.state() != "done" for cell in self.fits)
-        notes = (
-            f"Cells in {self.out}; trainings to do: {missing}. Schedule: {self.schedule.text}.",
-            *(f"Without {column.title}: {reason}." for column, reason in self.left_out.items()),
-        )
-        return Table(("cell", "column", "state", "what"), tuple(rows), notes)
+        note = f"Cells in {self.out}; trainings to do: {missing}. Schedule: {self.schedule.text}."
+        return Table(("cell", "column", "state", "what"), tuple(rows), (note, *self.missing_columns()))
+
+    def missing_columns(self) -> list[str]:
+        """A sentence for each column that is left out."""
+        return [f"Without {column.title}: {reason}." for column, reason in self.left_out.items()]
 
     def finished_only(self) -> Plan:
         """The plan without the cells that are not finished; nothing is trained or tried for it.
@@ -129,7 +135,7 @@ class Plan:
                 for base, weights in wanted:
                     weights_files(base, weights)
             except WeightsError as error:
-                if column not in self.optional:
+                if column.name != "sam2" or self.is_sam2_wanted:
                     raise
                 left_out[column] = f"its weights cannot be had here ({error})"
                 del cells[column]
@@ -167,64 +173,49 @@ def lay_out(config: ReproduceConfig) -> Plan:
         raise DataError(f"{config.data}: expected {expected} and its classes for {config.what}, found {found}")
     base = find_base(config.base or experiment.base).name
     schedule = experiment.schedule_for(dataset.name, base, Path(config.settings) if config.settings else None)
-    out = Path(config.out or Path("runs") / experiment.grid)
-    layout = _Layout(config, experiment.datasets[dataset.name].split, dataset, schedule, out)
-    cells: dict[Column, tuple[Cell, ...]] = {}
-    left_out: dict[Column, str] = {}
+    plan = Plan(experiment, config, dataset, base, schedule)
     for column in [Column(name) for name in config.columns] or experiment.columns:
-        if not column.is_zero_shot:
-            cells[column] = layout.fits(column, base)
-        elif column.name == "sam":
-            cells[column] = layout.zero_shot(column, base, config.weights)
-        elif base == experiment.base or config.base2 or config.columns:
-            cells[column] = layout.zero_shot(column, config.base2 or experiment.base2, config.weights2)
+        if column.name == "sam2" and base != experiment.base and not plan.is_sam2_wanted:
+            plan.left_out[column] = f"no base of SAM 2 was named (--base2 {experiment.base2})"
         else:
-            left_out[column] = f"no base of SAM 2 was named (--base2 {experiment.base2})"
-    is_sam2_wanted = bool(config.base2 or config.columns)
-    optional = frozenset(() if is_sam2_wanted else (column for column in cells if column.name == "sam2"))
-    plan = Plan(experiment, dataset, base, schedule, tuple(config.seeds), out, cells, left_out, optional)
+            plan.cells[column] = _zero_shot(plan, column) if column.is_zero_shot else _fits(plan, column)
     for cell in plan.all_cells():
         cell.state()  # refuses a directory that holds something else
     return plan
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Makes the cells of a column."""
-
-    config: ReproduceConfig
-    split: Split
-    dataset: Dataset
-    schedule: Schedule
-    out: Path
-
-    def zero_shot(self, column: Column, base: str, weights: str | None) -> tuple[Cell, ...]:
-        """The one cell of a zero-shot column; it does not depend on the seed."""
-        if column.name == "sam2" and find_base(base).family != "sam2":
+def _zero_shot(plan: Plan, column: Column) -> tuple[Cell, ...]:
+    """The one cell of a zero-shot column; it does not depend on the seed."""
+    base, weights = plan.base, plan.config.weights
+    if column.name == "sam2":
+        base, weights = plan.config.base2 or plan.experiment.base2, plan.config.weights2
+        if find_base(base).family != "sam2":
             raise ConfigError(f"base2: expected a base of SAM 2, found {base}; samtailor models lists them")
-        settings = {
-            **self.schedule.baseline,
-            **self._places(column, 0),
-            "base": base,
-            "weights": weights,
-            "kind": "everything",
-            "split": self.split,
-        }
-        return (ZeroShot(column, from_plain(BaselineConfig, settings, "baseline")),)
+    settings = {
+        **plan.schedule.baseline,
+        **_places(plan, column, 0),
+        "base": base,
+        "weights": weights,
+        "kind": "everything",
+        "split": plan.split,
+    }
+    return (ZeroShot(column, from_plain(BaselineConfig, settings, "baseline")),)
 
-    def fits(self, column: Column, base: str) -> tuple[Cell, ...]:
-        """One cell for each seed."""
-        settings = {**self.schedule.train, **column.settings, "base": base, "weights": self.config.weights}
-        configs = [
-            TrainConfig.from_plain({**settings, **self._places(column, seed), "seed": seed}, "train")
-            for seed in self.config.seeds
-        ]
-        return tuple(Fit.of(column, config, self.dataset) for config in configs)
 
-    def _places(self, column: Column, seed: int) -> dict[str, str]:
-        """Where a cell reads and writes, and computes."""
-        return {
-            "data": str(self.dataset.root.resolve()),
-            "out": str(self.out / column.cell / f"seed-{seed}"),
-            "device": self.config.device,
-        }
+def _fits(plan: Plan, column: Column) -> tuple[Cell, ...]:
+    """One cell for each seed, with every setting decided that the data decides."""
+    settings = {**plan.schedule.train, **column.settings, "base": plan.base, "weights": plan.config.weights}
+    configs = [
+        TrainConfig.from_plain({**settings, **_places(plan, column, seed), "seed": seed}, "train")
+        for seed in plan.config.seeds
+    ]
+    return tuple(Fit(column, resolve(config, plan.dataset.with_seeded_split(config.seed))) for config in configs)
+
+
+def _places(plan: Plan, column: Column, seed: int) -> dict[str, str]:
+    """Where a cell reads and writes, and computes."""
+    return {
+        "data": str(plan.dataset.root.resolve()),
+        "out": str(plan.out / column.cell / f"seed-{seed}"),
+        "device": plan.config.device,
+    }

@@ -41,9 +41,9 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
         SamTailorError: If a setting or the data is not as expected; nothing is written then.
     """
     from samtailor.reproduction import table3
-    from samtailor.reproduction.measured import measure
     from samtailor.reproduction.page import write_page
     from samtailor.reproduction.plan import lay_out
+    from samtailor.reproduction.scoring import score_columns
 
     if config.what == "table3":
         return Reproduction(table3.render())
@@ -58,7 +58,7 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
         else:
             plan = plan.with_weights()
             plan.make()
-        page = write_page(measure(plan, config.device))
+        page = write_page(plan, score_columns(plan, config.device))
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("the same command goes on where this one stopped") from interrupt
     return Reproduction(f"page   {page.with_suffix('.html')}\n       {page}", page)

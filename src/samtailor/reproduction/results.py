@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from samtailor.evaluation.overall import nan_mean
 from samtailor.reporting.table import UNDEFINED
 from samtailor.reproduction.cells import Cell
-from samtailor.reproduction.columns import Column
-from samtailor.reproduction.definition import AVERAGE
+from samtailor.reproduction.definition import AVERAGE, UPPER_BOUND, Column
 
 RULE = (
     "DSC on the native grid, each class averaged over the cases that have it in the truth. A zero-shot column knows "
@@ -35,27 +34,32 @@ class Number:
     deviation: float = float("nan")
 
     @classmethod
-    def of(cls, values: NDArray[np.float64]) -> Number:
+    def from_values(cls, values: NDArray[np.float64]) -> Number:
         """Mean and standard deviation (of a sample) of one value per seed."""
         known = values[~np.isnan(values)]
-        if not len(known):
-            return cls(float("nan"))
-        return cls(float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else float("nan"))
+        return cls(
+            float(known.mean()) if len(known) else float("nan"),
+            float(known.std(ddof=1)) if len(known) > 1 else float("nan"),
+        )
 
-    def __str__(self) -> str:
-        """Four decimals, with the deviation if there is one."""
+    def __format__(self, spec: str) -> str:
+        """Mean in a format such as '+.4f', with the deviation if there is one."""
         if np.isnan(self.mean):
             return UNDEFINED
-        return f"{self.mean:.4f}" if np.isnan(self.deviation) else f"{self.mean:.4f} ± {self.deviation:.4f}"
+        mean = format(self.mean, spec)
+        return mean if np.isnan(self.deviation) else f"{mean} ± {self.deviation:{spec.lstrip('+')}}"
+
+    def __str__(self) -> str:
+        """Four decimals."""
+        return f"{self:.4f}"
 
     def minus(self, other: float) -> Number:
         """The difference to a number without deviation."""
         return Number(self.mean - other, self.deviation)
 
-    def signed(self) -> str:
-        """The same with its sign."""
-        text = str(self)
-        return text if text == UNDEFINED or self.mean < 0 else f"+{text}"
+    def times(self, factor: float) -> Number:
+        """The number in another unit."""
+        return Number(factor * self.mean, factor * self.deviation)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class ColumnResult:
         scored: What was scored, in words.
         on_slices_of: For a fitted column, DSC of each seed and class, (N, K), on exactly the pictures or slices that a
             zero-shot column was tried on, by the name of that column.
+        metrics: Content of `metrics.json` of each seed by the protocol of the comparison.
+        by_own_rules: For a fitted column, the same by the data set's own protocol.
     """
 
     column: Column
@@ -80,6 +86,13 @@ class ColumnResult:
     names: tuple[str, ...]
     scored: str = ""
     on_slices_of: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    metrics: Sequence[Mapping[str, Any]] = ()
+    by_own_rules: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def heading(self) -> str:
+        """Heading of the column; says of a zero-shot one that it is an upper bound."""
+        return f"{self.column.title}, {UPPER_BOUND}" if self.column.is_zero_shot else self.column.title
 
     def on(self, zero_shot: Column) -> ColumnResult:
         """The fitted column on what a zero-shot column was tried on."""
@@ -87,7 +100,7 @@ class ColumnResult:
 
     def of_class(self, name: str) -> Number:
         """DSC of a class; undefined if the data has no such class."""
-        return Number.of(self.dsc[:, self.names.index(name)]) if name in self.names else Number(float("nan"))
+        return self.average([name])
 
     def average(self, names: Sequence[str] | None = None, background: bool = True) -> Number:
         """Mean over classes.
@@ -96,12 +109,13 @@ class ColumnResult:
             names: Those that count; all if None.
             background: Whether the first class counts.
         """
-        return Number.of(self.averages(names, background))
-
-    def averages(self, names: Sequence[str] | None = None, background: bool = True) -> NDArray[np.float64]:
-        """Mean over classes of each seed, (N,)."""
         chosen = [k for k, name in enumerate(self.names) if (names is None or name in names) and (background or k > 0)]
-        return nan_mean(self.dsc[:, chosen])
+        return Number.from_values(nan_mean(self.dsc[:, chosen]))
+
+    def by_own_rule(self, table: str, score: str) -> Number:
+        """Mean over the seeds of a number in `by_own_rules`; undefined where it is not there."""
+        values = [content.get(table, {}).get(score) for content in self.by_own_rules]
+        return Number.from_values(np.array(values, dtype=float))
 
 
 def present_dsc(metrics: Mapping[str, Any]) -> NDArray[np.float64]:

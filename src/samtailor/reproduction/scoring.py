@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,64 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split
 from samtailor.data.formats import format_of, read_case, read_ids
-from samtailor.evaluation.cases import cases_of_split, cases_with, check_classes
+from samtailor.evaluation.cases import cases_of_split, cases_with, check_classes, protocol_of
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.predictions import score_and_write, write_tables
 from samtailor.evaluation.scores import Scores
+from samtailor.files import read_json
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.progress import tracked
-from samtailor.reproduction.cells import Fit, ZeroShot
+from samtailor.reproduction.cells import MAIN, Cell, Fit, ZeroShot
+from samtailor.reproduction.plan import Plan
+from samtailor.reproduction.results import ColumnResult, present_dsc
 from samtailor.segmenter import load
 from samtailor.training.resolve import preprocessing_of
+
+
+def score_columns(plan: Plan, device: str = "auto") -> tuple[ColumnResult, ...]:
+    """Score the finished cells of an experiment.
+
+    Args:
+        plan: The experiment.
+        device: 'auto', 'cpu' or 'cuda'; where what is not predicted yet is predicted.
+
+    Raises:
+        DataError: If there is no split to score, or a case has no label.
+    """
+    dataset, split, protocol = plan.dataset, plan.split, protocol_of(plan.dataset)
+    for fit in plan.fits:
+        evaluate_fit(fit, dataset, split, list(dict.fromkeys((MAIN, protocol))), device)
+    results = []
+    for column, cells in plan.cells.items():
+        metrics = [read_metrics(cell.evaluation(split)) for cell in cells]
+        fits = [cell for cell in cells if isinstance(cell, Fit)]
+        on_slices_of = {
+            other.column.name: np.stack([present_dsc(score_on_slices(fit, dataset, split, other)) for fit in fits])
+            for other in (plan.zero_shots if fits else ())
+        }
+        results.append(
+            ColumnResult(
+                column=column,
+                base=cells[0].config.base,
+                cells=cells,
+                dsc=np.stack([present_dsc(content) for content in metrics]),
+                names=tuple(metrics[0]["classes"]),
+                scored=_scored(cells[0], len(metrics[0]["cases"])),
+                on_slices_of=on_slices_of,
+                metrics=metrics,
+                by_own_rules=[read_metrics(fit.evaluation(split, protocol)) for fit in fits],
+            )
+        )
+    return tuple(results)
+
+
+def _scored(cell: Cell, cases: int) -> str:
+    """What was scored of a column, in words."""
+    if isinstance(cell, Fit):
+        return f"{cases} whole cases"
+    count = sum(len(indices) for indices in cell.slices().values())
+    return f"{count} pictures" if count == cases else f"{count} slices of {cases} cases, those of a case taken together"
 
 
 def evaluate_fit(cell: Fit, dataset: Dataset, split: Split, protocols: Sequence[ProtocolName], device: str) -> None:
@@ -44,13 +91,13 @@ def evaluate_fit(cell: Fit, dataset: Dataset, split: Split, protocols: Sequence[
     check_classes(dataset, LabelSpace.from_json(about["labels"]))
     files = cases_of_split(dataset, split, about["splits"])
     predictions = cell.predictions(split)
-    fitted = max(file.stat().st_mtime for file in run.segmenter_directory.iterdir())
+    fitted = _newest(run.segmenter_directory.iterdir())
     saved = [saved_file(predictions, file) for file in files]
     if missing := [pair for pair in zip(files, saved, strict=True) if not _is_newer(pair[1], fitted)]:
         segmenter = load(run.directory)
         for file, path in tracked(f"predicting ({cell.column.name}, seed {cell.seed})", missing):
             segmenter.predict(read_case(file, None), device=device).save(path)
-    predicted = max(path.stat().st_mtime for path in saved)
+    predicted = _newest(saved)
     cache = SliceCache(dataset.labels, preprocessing_of(cell.config, len(dataset.channels)))
     source = {"data": dataset.root.resolve().name, "split": split, "run": str(run.directory)}
     for protocol in protocols:
@@ -78,20 +125,17 @@ def score_on_slices(cell: Fit, dataset: Dataset, split: Split, zero_shot: ZeroSh
     predictions = cell.predictions(split)
     out = cell.evaluation(split) / f"on-{zero_shot.column.cell}"
     slices = zero_shot.slices()
-    files = [file for file in dataset.cases if file.name in slices]
-    files = [file for file in files if saved_file(predictions, file).is_file()]
-    newest = max(
-        [zero_shot.slices_file.stat().st_mtime] + [saved_file(predictions, file).stat().st_mtime for file in files]
-    )
+    files = [file for file in dataset.cases if file.name in slices and saved_file(predictions, file).is_file()]
+    newest = _newest([zero_shot.slices_file, *(saved_file(predictions, file) for file in files)])
     if not _is_newer(out / "metrics.json", newest):
         what = f"scoring ({cell.column.name}, seed {cell.seed}, as {zero_shot.column.name})"
         scored = []
         for file in tracked(what, files):
             truth = read_case(file, dataset.labels).label
             assert truth is not None  # both columns refuse cases without
-            prediction = read_saved(predictions, file, dataset)
             chosen = slices[file.name]
-            scored.append(measure(file.name, truth[chosen], prediction[chosen], dataset.labels, "nnunet"))
+            prediction = read_saved(predictions, file, dataset)[chosen]
+            scored.append(measure(file.name, truth[chosen], prediction, dataset.labels, "nnunet"))
         source = {"data": dataset.root.resolve().name, "split": split, "run": str(cell.run.directory), "slices": slices}
         write_tables(Scores(dataset.labels, "nnunet", tuple(scored), source=source), out)
     return read_metrics(out)
@@ -99,7 +143,7 @@ def score_on_slices(cell: Fit, dataset: Dataset, split: Split, zero_shot: ZeroSh
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """Content of the `metrics.json` of a folder."""
-    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_json(folder / "metrics.json", dict, "delete the folder, and give the command again")
     return content
 
 
@@ -116,6 +160,11 @@ def read_saved(folder: Path, file: CaseFiles, dataset: Dataset) -> NDArray[np.in
 def saved_file(folder: Path, file: CaseFiles) -> Path:
     """Where the label map of a case lies."""
     return folder / f"{file.name}{format_of(file.images[0]).label_suffix}"
+
+
+def _newest(paths: Iterable[Path]) -> float:
+    """When the last of some files was written."""
+    return max(path.stat().st_mtime for path in paths)
 
 
 def _is_newer(path: Path, time: float) -> bool:
