@@ -6,7 +6,7 @@ import csv
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import psutil  # type: ignore[import-untyped]
 
@@ -225,11 +225,6 @@ def differences(found: Settings, wanted: Settings, prefix: str = "") -> list[str
         other = found.get(key)
         if isinstance(value, dict) and isinstance(other, dict):
             result += differences(other, value, f"{prefix}{key}.")
-        elif _plain(value) != _plain(other):
+        elif value != other:
             result.append(f"{prefix}{key}: expected {value}, found {other}")
     return result
-
-
-def _plain(value: Any) -> Any:
-    """The value as YAML gives it back: tuples are lists."""
-    return list(value) if isinstance(value, tuple) else value

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from samtailor.data.phantom import make_phantom
@@ -90,20 +92,29 @@ def run_demo(out: Path, miniature: bool) -> DemoResult:
             f"out: expected a new or empty directory, found files in {out}; name another one, or delete it"
         )
     settings = settings_of(out, miniature)
-    clock = _Clock()
+    steps = [("", time.perf_counter())]  # when each has ended
+
+    def ended(step: str) -> None:
+        steps.append((step, time.perf_counter()))
+
     data = make_phantom(out / "data", settings.patients, settings.shape)
-    clock.stop(f"making {settings.patients} patients")
+    ended(f"making {settings.patients} patients")
     run = train(**vars(settings.training))
-    clock.stop("training")
+    ended("training")
     scores = evaluate(run.directory, data, "test")
-    clock.stop(f"evaluating {len(scores.cases)} unseen patients, with figures")
+    ended(f"evaluating {len(scores.cases)} unseen patients, with figures")
     unseen = data / "imagesTs" / f"{scores.cases[-1].name}_0000.nii.gz"
     prediction = predict(run.directory, [unseen], out / "prediction", overlays=True).written[0]
-    clock.stop("predicting one volume, from loading the segmenter to the overlay")
+    ended("predicting one volume, from loading the segmenter to the overlay")
+    overlay = prediction.parent / "overlays" / f"{unseen.name.removesuffix('_0000.nii.gz')}.png"
+    predicted = (
+        f"samtailor predict wrote {prediction} for {unseen}, on the very grid of the input.",
+        _picture(overlay, "Image and prediction, without truth"),
+    )
     sections = (
-        _summary(settings, clock),
+        _summary(settings, steps),
         _scores(scores, run),
-        _prediction(unseen, prediction),
+        Section("Prediction", predicted),
         _training(settings.training, run, len(scores.labels)),
         Section("Machine and versions", (machine_table(),)),
     )
@@ -112,21 +123,7 @@ def run_demo(out: Path, miniature: bool) -> DemoResult:
     return DemoResult(out / "report.html", dsc, len(scores.cases))
 
 
-class _Clock:
-    """Seconds of each step."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[str, float]] = []
-        self._start = time.perf_counter()
-
-    def stop(self, step: str) -> None:
-        """The step ends, the next begins."""
-        now = time.perf_counter()
-        self.steps.append((step, now - self._start))
-        self._start = now
-
-
-def _summary(settings: DemoSettings, clock: _Clock) -> Section:
+def _summary(settings: DemoSettings, steps: Sequence[tuple[str, float]]) -> Section:
     """What was done, and how long it took."""
     slices, rows, columns = settings.shape
     training = settings.training
@@ -136,9 +133,10 @@ def _summary(settings: DemoSettings, clock: _Clock) -> Section:
         "was tried on patients it had not seen. Any step can be repeated with the command line, for instance\n"
         f"samtailor evaluate {training.out} {training.data}"
     )
-    rows_of_table = tuple((step, f"{seconds:.1f}") for step, seconds in clock.steps)
-    total = sum(seconds for _, seconds in clock.steps)
-    return Section("What was done", (text, Table(("step", "seconds"), (*rows_of_table, ("all", f"{total:.1f}")))))
+    seconds = [(step, end - start) for (_, start), (step, end) in pairwise(steps)]
+    seconds.append(("all", steps[-1][1] - steps[0][1]))
+    table = Table(("step", "seconds"), tuple((step, f"{value:.1f}") for step, value in seconds))
+    return Section("What was done", (text, table))
 
 
 def _scores(scores: Scores, run: Run) -> Section:
@@ -152,30 +150,19 @@ def _scores(scores: Scores, run: Run) -> Section:
     return Section("Unseen patients", (class_table(scores), case_table(scores), *pictures, box_plot))
 
 
-def _prediction(unseen: Path, prediction: Path) -> Section:
-    """The one volume that was predicted as a user would."""
-    text = f"samtailor predict wrote {prediction} for {unseen}, on the very grid of the input."
-    overlay = prediction.parent / "overlays" / f"{unseen.name.removesuffix('_0000.nii.gz')}.png"
-    return Section("Prediction", (text, _picture(overlay, "Image and prediction, without truth")))
-
-
 def _training(config: TrainConfig, run: Run, classes: int) -> Section:
     """Parameters, settings and curves."""
     recipe = config.recipe
     count = count_parameters(find_base(config.base), recipe, classes)
     size = sum(file.stat().st_size for file in run.segmenter_directory.iterdir())
-    parameters = Table(
-        ("base and recipe", "parameters", "trained", "share", "segmenter on disk"),
-        (
-            (
-                f"{count.base}, {recipe}, {classes} classes",
-                f"{count.total:,}",
-                f"{count.trainable:,}",
-                f"{count.trainable / count.total:.1%}",
-                f"{size / 1e6:.1f} MB",
-            ),
-        ),
+    row = (
+        f"{count.base}, {recipe}, {classes} classes",
+        f"{count.total:,}",
+        f"{count.trainable:,}",
+        f"{count.trainable / count.total:.1%}",
+        f"{size / 1e6:.1f} MB",
     )
+    parameters = Table(("base and recipe", "parameters", "trained", "share", "segmenter on disk"), (row,))
     curves = _picture(run.curves_file, "Training loss and validation DSC over the epochs")
     settings = settings_table(run.read_config())
     return Section("Training", (parameters, curves, f"All settings, as in {run.config_file}:", settings))

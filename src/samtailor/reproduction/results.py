@@ -98,12 +98,8 @@ class ColumnResult:
         """The fitted column on what a zero-shot column was tried on."""
         return replace(self, dsc=self.on_slices_of[zero_shot.name])
 
-    def of_class(self, name: str) -> Number:
-        """DSC of a class; undefined if the data has no such class."""
-        return self.average([name])
-
     def average(self, names: Sequence[str] | None = None, background: bool = True) -> Number:
-        """Mean over classes.
+        """Mean over classes; undefined if none counts.
 
         Args:
             names: Those that count; all if None.

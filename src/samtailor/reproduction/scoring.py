@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
-from samtailor.data.dataset import Dataset, Split
+from samtailor.data.dataset import Dataset
 from samtailor.data.formats import format_of, read_case, read_ids
 from samtailor.evaluation.cases import cases_of_split, cases_with, check_classes, protocol_of
 from samtailor.evaluation.measure import measure
@@ -38,15 +38,15 @@ def score_columns(plan: Plan, device: str = "auto") -> tuple[ColumnResult, ...]:
     Raises:
         DataError: If there is no split to score, or a case has no label.
     """
-    dataset, split, protocol = plan.dataset, plan.split, protocol_of(plan.dataset)
+    protocol = protocol_of(plan.dataset)
     for fit in plan.fits:
-        evaluate_fit(fit, dataset, split, list(dict.fromkeys((MAIN, protocol))), device)
+        _evaluate(plan, fit, list(dict.fromkeys((MAIN, protocol))), device)
     results = []
     for column, cells in plan.cells.items():
-        metrics = [read_metrics(cell.evaluation(split)) for cell in cells]
+        metrics = [_read_metrics(cell.evaluation(plan.split)) for cell in cells]
         fits = [cell for cell in cells if isinstance(cell, Fit)]
         on_slices_of = {
-            other.column.name: np.stack([present_dsc(score_on_slices(fit, dataset, split, other)) for fit in fits])
+            other.column.name: np.stack([present_dsc(_score_on_slices(plan, fit, other)) for fit in fits])
             for other in (plan.zero_shots if fits else ())
         }
         results.append(
@@ -59,7 +59,7 @@ def score_columns(plan: Plan, device: str = "auto") -> tuple[ColumnResult, ...]:
                 scored=_scored(cells[0], len(metrics[0]["cases"])),
                 on_slices_of=on_slices_of,
                 metrics=metrics,
-                by_own_rules=[read_metrics(fit.evaluation(split, protocol)) for fit in fits],
+                by_own_rules=[_read_metrics(fit.evaluation(plan.split, protocol)) for fit in fits],
             )
         )
     return tuple(results)
@@ -73,61 +73,39 @@ def _scored(cell: Cell, cases: int) -> str:
     return f"{count} pictures" if count == cases else f"{count} slices of {cases} cases, those of a case taken together"
 
 
-def evaluate_fit(cell: Fit, dataset: Dataset, split: Split, protocols: Sequence[ProtocolName], device: str) -> None:
-    """Predict the cases of a split, those that are not predicted yet, and score them by every protocol.
-
-    Args:
-        cell: A finished training.
-        dataset: Its data.
-        split: Cases to score.
-        protocols: Rules to score by.
-        device: 'auto', 'cpu' or 'cuda'.
-
-    Raises:
-        DataError: If there is no such split, or a case has no label.
-    """
-    run = cell.run
+def _evaluate(plan: Plan, cell: Fit, protocols: Sequence[ProtocolName], device: str) -> None:
+    """Predict the cases of the split, those that are not predicted yet, and score them by every protocol."""
+    run, dataset, split = cell.run, plan.dataset, plan.split
     about = run.read_dataset()
     check_classes(dataset, LabelSpace.from_json(about["labels"]))
     files = cases_of_split(dataset, split, about["splits"])
     predictions = cell.predictions(split)
-    fitted = _newest(run.segmenter_directory.iterdir())
+    fitted = list(run.segmenter_directory.iterdir())
     saved = [saved_file(predictions, file) for file in files]
     if missing := [pair for pair in zip(files, saved, strict=True) if not _is_newer(pair[1], fitted)]:
         segmenter = load(run.directory)
         for file, path in tracked(f"predicting ({cell.column.name}, seed {cell.seed})", missing):
             segmenter.predict(read_case(file, None), device=device).save(path)
-    predicted = _newest(saved)
     cache = SliceCache(dataset.labels, preprocessing_of(cell.config, len(dataset.channels)))
-    source = {"data": dataset.root.resolve().name, "split": split, "run": str(run.directory)}
     for protocol in protocols:
         out = cell.evaluation(split, protocol)
-        if not _is_newer(out / "metrics.json", predicted):
+        if not _is_newer(out / "metrics.json", saved):
             what = f"scoring ({cell.column.name}, seed {cell.seed}, {protocol})"
             cases = cases_with(lambda file, _: read_saved(predictions, file, dataset), cache, files, what)
-            score_and_write(cases, dataset.labels, protocol, out, source=source)
+            score_and_write(cases, dataset.labels, protocol, out, source=_source(plan, cell))
 
 
-def score_on_slices(cell: Fit, dataset: Dataset, split: Split, zero_shot: ZeroShot) -> dict[str, Any]:
-    """Score a predicted cell on exactly the pictures or slices that a zero-shot column was tried on.
+def _score_on_slices(plan: Plan, cell: Fit, zero_shot: ZeroShot) -> dict[str, Any]:
+    """Content of `metrics.json` of a predicted fit on exactly the slices that a zero-shot column was tried on.
 
     The slices of a case are one case, in both columns.
-
-    Args:
-        cell: A fit whose cases are predicted.
-        dataset: Its data.
-        split: Split that both are scored on.
-        zero_shot: A finished zero-shot cell.
-
-    Returns:
-        Content of `metrics.json`.
     """
+    dataset, split = plan.dataset, plan.split
     predictions = cell.predictions(split)
     out = cell.evaluation(split) / f"on-{zero_shot.column.cell}"
     slices = zero_shot.slices()
     files = [file for file in dataset.cases if file.name in slices and saved_file(predictions, file).is_file()]
-    newest = _newest([zero_shot.slices_file, *(saved_file(predictions, file) for file in files)])
-    if not _is_newer(out / "metrics.json", newest):
+    if not _is_newer(out / "metrics.json", [zero_shot.slices_file, *(saved_file(predictions, f) for f in files)]):
         what = f"scoring ({cell.column.name}, seed {cell.seed}, as {zero_shot.column.name})"
         scored = []
         for file in tracked(what, files):
@@ -136,12 +114,17 @@ def score_on_slices(cell: Fit, dataset: Dataset, split: Split, zero_shot: ZeroSh
             chosen = slices[file.name]
             prediction = read_saved(predictions, file, dataset)[chosen]
             scored.append(measure(file.name, truth[chosen], prediction, dataset.labels, "nnunet"))
-        source = {"data": dataset.root.resolve().name, "split": split, "run": str(cell.run.directory), "slices": slices}
+        source = _source(plan, cell) | {"slices": slices}
         write_tables(Scores(dataset.labels, "nnunet", tuple(scored), source=source), out)
-    return read_metrics(out)
+    return _read_metrics(out)
 
 
-def read_metrics(folder: Path) -> dict[str, Any]:
+def _source(plan: Plan, cell: Fit) -> dict[str, Any]:
+    """What is scored, as `metrics.json` says it."""
+    return {"data": plan.dataset.root.resolve().name, "split": plan.split, "run": str(cell.run.directory)}
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
     """Content of the `metrics.json` of a folder."""
     content: dict[str, Any] = read_json(folder / "metrics.json", dict, "delete the folder, and give the command again")
     return content
@@ -162,11 +145,6 @@ def saved_file(folder: Path, file: CaseFiles) -> Path:
     return folder / f"{file.name}{format_of(file.images[0]).label_suffix}"
 
 
-def _newest(paths: Iterable[Path]) -> float:
-    """When the last of some files was written."""
-    return max(path.stat().st_mtime for path in paths)
-
-
-def _is_newer(path: Path, time: float) -> bool:
-    """Whether a file exists and was written after a time."""
-    return path.is_file() and path.stat().st_mtime >= time
+def _is_newer(path: Path, than: Iterable[Path]) -> bool:
+    """Whether a file exists and was written after others."""
+    return path.is_file() and path.stat().st_mtime >= max(other.stat().st_mtime for other in than)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,22 @@ from samtailor.reporting.table import UNDEFINED, Table, decimal
 from samtailor.reproduction.definition import AVERAGE, UPPER_BOUND, Experiment
 from samtailor.reproduction.results import RULE, ColumnResult, Number, published_average
 
-_BACKGROUND = {"with": True, "without": False}
+_BACKGROUND = ("with", "without")
+
+
+class _Row(NamedTuple):
+    """What a row is of: label, classes that count (all if None), and whether the background does."""
+
+    label: str
+    names: Sequence[str] | None = None
+    background: bool = True
+
+    def of(self, result: ColumnResult) -> Number:
+        """What is measured of a column."""
+        return result.average(self.names, self.background)
+
+
+_MEANS = (_Row("mean with background"), _Row("mean without background", background=False))
 
 
 @dataclass(frozen=True)
@@ -49,20 +65,19 @@ class PublishedVsOurs:
         """Classes of the report."""
         return [name for name in next(iter(self.experiment.published.values())) if name != AVERAGE]
 
-    def published(self, result: ColumnResult) -> Mapping[str, float]:
-        """The report's numbers of a column; none if it has no such column."""
-        return self.experiment.published.get(result.column.name, {})
+    def published(self, result: ColumnResult, row: _Row) -> float:
+        """What the report says of a column in a row; NaN if it has no such column or class."""
+        return published_average(self.experiment.published.get(result.column.name, {}), row.names, row.background)
 
     def scores(self) -> Table:
         """One row per class, the report's first: for each column the published number and ours."""
         header = ["class"]
         for result in self.results:
             header += [f"{result.column.title}, published", f"{result.heading}: ours"]
-        rows = self._rows(
-            dict.fromkeys([*self._published_names, *self.names]),
-            self.results,
-            lambda numbers: [cell for published, ours in numbers for cell in (decimal(published), str(ours))],
-        )
+        rows = []
+        for row in [*self._classes([*self._published_names, *self.names]), *_MEANS, *self._shared_means()]:
+            numbers = [(decimal(self.published(result, row)), str(row.of(result))) for result in self.results]
+            rows.append((row.label, *chain.from_iterable(numbers)))
         scored = ". ".join(f"{result.column.title}: {result.scored}" for result in self.results)
         notes = [f"{RULE} Scored: {scored}."]
         if not self.is_same_classes:
@@ -71,7 +86,7 @@ class PublishedVsOurs:
                 "over all classes are of different classes; those over the shared classes compare."
             )
         for result in self.results:
-            if unseen := [name for name in self.names if np.isnan(result.of_class(name).mean)]:
+            if unseen := [name for name in self.names if np.isnan(result.average([name]).mean)]:
                 notes.append(
                     f"{result.column.title}: no case has {', '.join(unseen)}; its means are of the other classes."
                 )
@@ -79,10 +94,11 @@ class PublishedVsOurs:
 
     def differences(self) -> Table:
         """One row per class: ours minus published, of the columns that the report has."""
-        results = [result for result in self.results if self.published(result)]
-        rows = self._rows(
-            self.shared, results, lambda numbers: [f"{ours.minus(published):+.4f}" for published, ours in numbers]
-        )
+        results = [result for result in self.results if result.column.name in self.experiment.published]
+        rows = [
+            (row.label, *(f"{row.of(result).minus(self.published(result, row)):+.4f}" for result in results))
+            for row in [*self._classes(self.shared), *_MEANS, *self._shared_means()]
+        ]
         return Table(("class", *(result.heading for result in results)), tuple(rows))
 
     def margins(self) -> Iterator[Section]:
@@ -103,60 +119,39 @@ class PublishedVsOurs:
         for fit in fits:
             header += [fit.column.title, f"{fit.column.title} minus {oracle.column.title}"]
             ours = fit.average().minus(oracle.average().mean)
-            theirs = published_average(self.published(fit)) - published_average(self.published(oracle))
+            theirs = self.published(fit, _MEANS[0]) - self.published(oracle, _MEANS[0])
             report = "not in the report" if np.isnan(theirs) else f"in the report {theirs:+.4f}"
             sentences.append(
                 f"{fit.column.title} minus {name} ({UPPER_BOUND}), mean DSC with background: {ours:+.4f}; {report}."
             )
         columns = [oracle, *fits]
-        rows = self._rows(self.names, columns, lambda numbers: _with_margins([ours for _, ours in numbers]), False)
-        for what, background in _BACKGROUND.items():
-            published = [Number(published_average(self.published(c), background=background)) for c in columns]
-            rows.append((f"the report: mean {what} background", *_with_margins(published)))
+        rows = [(row.label, *_with_margins(map(row.of, columns))) for row in [*self._classes(self.names), *_MEANS]]
+        for row in _MEANS:
+            published = (Number(self.published(column, row)) for column in columns)
+            rows.append((f"the report: {row.label}", *_with_margins(published)))
         note = f"Both on the same {oracle.scored}. {RULE}"
         heading = f"Fitting against {name}, {UPPER_BOUND}"
         return Section(heading, ("\n".join(sentences), Table(tuple(header), tuple(rows), (note,))))
 
-    def _printed(self, name: str) -> str:
-        """Our name of a class, and the report's where it differs."""
-        printed = self.experiment.printed.get(name)
-        return f"{name} ('{printed}')" if printed and printed.lower() != name else name
-
-    def _rows(
-        self,
-        names: Iterable[str],
-        results: Sequence[ColumnResult],
-        cells: Callable[[list[tuple[float, Number]]], list[str]],
-        shared: bool = True,
-    ) -> list[tuple[str, ...]]:
-        """Rows of classes and of the means.
-
-        Args:
-            names: The classes.
-            results: The columns.
-            cells: Makes a row of what is published and what is ours of each result.
-            shared: Whether there are means over the shared classes, where report and data have others.
-        """
-        # label, classes that count, whether the background does
-        means: list[tuple[str, Sequence[str] | None, bool]] = [
-            (f"mean {what} background", None, background) for what, background in _BACKGROUND.items()
+    def _classes(self, names: Sequence[str]) -> list[_Row]:
+        """A row of each class: our name, and the report's where it differs."""
+        printed = {name: self.experiment.printed.get(name, name) for name in names}
+        return [
+            _Row(name if its.lower() == name.lower() else f"{name} ('{its}')", [name]) for name, its in printed.items()
         ]
-        if shared and not self.is_same_classes:
-            count = len(self.shared)
-            means.append((f"mean of the {count} shared classes, with background", self.shared, True))
-            means.append((f"mean of the {count - 1} shared classes, without background", self.shared, False))
-        rows = [
-            (self._printed(name), [(self.published(r).get(name, np.nan), r.of_class(name)) for r in results])
-            for name in names
+
+    def _shared_means(self) -> list[_Row]:
+        """Rows of the means over the shared classes, where report and data have others."""
+        if self.is_same_classes:
+            return []
+        count = len(self.shared)
+        return [
+            _Row(f"mean of the {count} shared classes, with background", self.shared),
+            _Row(f"mean of the {count - 1} shared classes, without background", self.shared, False),
         ]
-        for label, counted, background in means:
-            published = [published_average(self.published(result), counted, background) for result in results]
-            ours = [result.average(counted, background) for result in results]
-            rows.append((label, list(zip(published, ours, strict=True))))
-        return [(label, *cells(numbers)) for label, numbers in rows]
 
 
-def _with_margins(numbers: Sequence[Number]) -> list[str]:
+def _with_margins(numbers: Iterable[Number]) -> list[str]:
     """Cells of the zero-shot column, and of each fit with its margin over it."""
     oracle, *fits = numbers
     return [str(oracle), *(cell for fit in fits for cell in (str(fit), f"{fit.minus(oracle.mean):+.4f}"))]
