@@ -191,31 +191,22 @@ def _zero_shot(plan: Plan, column: Column) -> tuple[Cell, ...]:
         base, weights = plan.config.base2 or plan.experiment.base2, plan.config.weights2
         if find_base(base).family != "sam2":
             raise ConfigError(f"base2: expected a base of SAM 2, found {base}; samtailor models lists them")
-    settings = {
-        **plan.schedule.baseline,
-        **_places(plan, column, 0),
-        "base": base,
-        "weights": weights,
-        "kind": "everything",
-        "split": plan.split,
-    }
+    own = {"base": base, "weights": weights, "kind": "everything", "split": plan.split}
+    settings = {**plan.schedule.baseline, **_places(plan, column, 0), **own}
     return (ZeroShot(column, from_plain(BaselineConfig, settings, "baseline")),)
 
 
 def _fits(plan: Plan, column: Column) -> tuple[Cell, ...]:
     """One cell for each seed, with every setting decided that the data decides."""
     settings = {**plan.schedule.train, **column.settings, "base": plan.base, "weights": plan.config.weights}
-    configs = [
-        TrainConfig.from_plain({**settings, **_places(plan, column, seed), "seed": seed}, "train")
-        for seed in plan.config.seeds
-    ]
-    return tuple(Fit(column, resolve(config, plan.dataset.with_seeded_split(config.seed))) for config in configs)
+    cells = []
+    for seed in plan.config.seeds:
+        config = TrainConfig.from_plain({**settings, **_places(plan, column, seed), "seed": seed}, "train")
+        cells.append(Fit(column, resolve(config, plan.dataset.with_seeded_split(seed))))
+    return tuple(cells)
 
 
 def _places(plan: Plan, column: Column, seed: int) -> dict[str, str]:
     """Where a cell reads and writes, and computes."""
-    return {
-        "data": str(plan.dataset.root.resolve()),
-        "out": str(plan.out / column.cell / f"seed-{seed}"),
-        "device": plan.config.device,
-    }
+    out = plan.out / column.cell / f"seed-{seed}"
+    return {"data": str(plan.dataset.root.resolve()), "out": str(out), "device": plan.config.device}

@@ -19,7 +19,6 @@ NOTE = (
     "adapters per block it is {two_total:.1f} in total and {two_trainable:.2f} with prompt encoder and head."
 )
 
-
 Figures = tuple[float, float]
 """Total and trainable parameters, in millions."""
 
