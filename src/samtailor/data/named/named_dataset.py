@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from samtailor.data.case import CaseFiles
+from samtailor.data.finding import Finding
 from samtailor.data.layouts.contents import Contents
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
@@ -52,21 +54,49 @@ class NamedDataset:
     advice: str = ""
     field: int | None = None
 
+    def require(self, root: Path, folders: Mapping[Path, Mapping[str, Path]], hint: str = "") -> None:
+        """Ask for files in every folder that must have some.
 
-def incomplete(root: Path, title: str, expected: str, missing: Path, published: str) -> FileError:
-    """The error of a publisher's folder in which something indispensable is missing.
+        Args:
+            root: The folder that was given.
+            folders: The files found in each.
+            hint: Added to what was expected of the first folder.
 
-    Args:
-        root: The folder that was given.
-        title: What the data set is called in sentences.
-        expected: What was expected there.
-        missing: The folder in which files are missing, if it is there, and at least where it should be.
-        published: Where it can be had.
-    """
-    folder = next(folder for folder in (missing, *missing.parents) if folder.is_dir())
-    found = listed(folder) if folder == root else f"{listed(folder)} (in {folder.relative_to(root).as_posix()})"
-    fix = f"unpack all that its publisher ships: {published}"
-    return FileError(root, f"{title} as its publisher ships it: {expected}", found, fix)
+        Raises:
+            FileError: If one has none.
+        """
+        for folder, files in folders.items():
+            if not files:
+                raise self.incomplete(root, f"{self.folder} with files in {folder.name}{hint}", folder)
+            hint = ""
+
+    def incomplete(self, root: Path, expected: str, missing: Path) -> FileError:
+        """The error of a publisher's folder in which something indispensable is missing.
+
+        Args:
+            root: The folder that was given.
+            expected: What was expected there.
+            missing: The folder in which files are missing, if it is there, and at least where it should be.
+        """
+        folder = next(folder for folder in (missing, *missing.parents) if folder.is_dir())
+        found = listed(folder) if folder == root else f"{listed(folder)} (in {folder.relative_to(root).as_posix()})"
+        fix = f"unpack all that its publisher ships: {self.published}"
+        return FileError(root, f"{self.title} as its publisher ships it: {expected}", found, fix)
+
+    def remark(self, folder: Path, expected: str, number: int, absent: list[str]) -> tuple[Finding, ...]:
+        """The warning that some of the published cases are absent; none if none are.
+
+        Args:
+            folder: Where they should be.
+            expected: What was expected there.
+            number: How many were found.
+            absent: Names of the others.
+        """
+        if not absent:
+            return ()
+        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+        found = f"{number}; missing {', '.join(absent[:5])}{more}"
+        return (Finding("warning", str(folder), expected, found, f"fetch them from {self.published}"),)
 
 
 def listed(folder: Path) -> str:
@@ -78,21 +108,12 @@ def listed(folder: Path) -> str:
     return ", ".join(names[:6]) + more or "an empty folder"
 
 
-def enumerated(names: list[str]) -> str:
-    """The first of many names, and how many more there are."""
-    more = len(names) - 5
-    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
-
-
 def split_of_names(names: list[str]) -> dict[str, tuple[str, ...]]:
     """Names in a fixed random order, 70 % train, 10 % val, 20 % test, at least one each.
 
     The order is that of the names' hashes: the same on every machine, whatever the seed of a run.
     """
-    import hashlib
-
-    order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    return split_in_order(order)
+    return split_in_order(sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest()))
 
 
 def split_in_order(names: list[str]) -> dict[str, tuple[str, ...]]:
