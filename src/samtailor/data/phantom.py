@@ -7,22 +7,18 @@ in it comes from a real patient.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation
 from numpy.typing import NDArray
 
-from samtailor.data.anatomy import (
-    ORGANS,
-)
+from samtailor.data.anatomy import ORGANS
 from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.data.phantom_patient import FIELD, make_patient
 from samtailor.errors import ConfigError, FileError
-from samtailor.files import atomic
+from samtailor.files import atomic, write_json
 from samtailor.labels import LabelSpace
 
 DESCRIPTION = "Synthetic phantom: abdominal CT made by samtailor, no real patient"
@@ -65,8 +61,8 @@ def make_phantom(root: Path, patients: int = 10, shape: tuple[int, int, int] = (
         "numTraining": len(training),
         "file_ending": ".nii.gz",
     }
-    _write_json(root / "splits_final.json", [{"train": training[: -len(val)], "val": val}])
-    _write_json(root / "dataset.json", content)
+    write_json(root / "splits_final.json", [{"train": training[: -len(val)], "val": val}])
+    write_json(root / "dataset.json", content)
     return root
 
 
@@ -97,8 +93,3 @@ def _make_room(root: Path) -> None:
     for part in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         for file in (root / part).glob("phantom_*.nii.gz"):
             file.unlink()
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")

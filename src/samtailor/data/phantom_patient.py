@@ -95,15 +95,9 @@ def _paint_spine(hu: Volume, ids: NDArray[np.int16], body: Volume) -> None:
     canal = (x / 10) ** 2 + ((y - 76) / 8) ** 2
     process = (np.abs(x) < 5) & (y > 82) & (y < 106) & ~disc
     arch = (canal < 2.6) | ((np.abs(y - 72) < 6) & (np.abs(x) < 40) & ~disc)
-    for mask, value in (
-        (arch | process, _BONE),
-        (vertebra < 1, 420.0),
-        (vertebra < 0.75, 190.0),
-        (canal < 1, 25.0),
-    ):
+    for mask, value in ((arch | process, _BONE), (vertebra < 1, 420), (vertebra < 0.75, 190), (canal < 1, 25)):
         hu[mask], ids[mask] = value, 0
-    between = (vertebra < 1) & disc
-    hu[between] = 85
+    hu[(vertebra < 1) & disc] = 85
 
 
 def _diaphragm(body: Volume, radius: Volume, rng: np.random.Generator) -> Volume:
