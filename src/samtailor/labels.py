@@ -29,7 +29,7 @@ def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
     extra = max(0, classes - 1 - len(_DISTINCT) // 3)
     hues = ((0.61803 * i) % 1.0 for i in range(extra))  # the golden ratio spreads any number of hues
     spread = [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(h, 0.75, 0.9)) for h in hues]
-    return ((0, 0, 0), *distinct, *spread)[:classes]  # type: ignore[return-value]
+    return ((0, 0, 0), *distinct, *spread)[:classes]
 
 
 @dataclass(frozen=True)

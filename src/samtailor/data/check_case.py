@@ -14,7 +14,7 @@ from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.check_report import CaseRow
 from samtailor.data.finding import Finding
-from samtailor.data.formats import match_channels, read_ids, read_pixels
+from samtailor.data.formats import format_of, match_channels, read_ids
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
 
@@ -62,7 +62,7 @@ def collected(findings: list[Finding]) -> Iterator[None]:
 def _check_image(files: CaseFiles, channels: int, findings: list[Finding]) -> Geometry | None:
     """Geometry; None if the image cannot be read."""
     with collected(findings):
-        pixels, geometry = read_pixels(files.images)
+        pixels, geometry = format_of(files.images[0]).read_pixels(files.images)
         with collected(findings):
             match_channels(pixels, channels, files.images[0])
         for channel, plane in enumerate(pixels):
