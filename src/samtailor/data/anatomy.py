@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from samtailor.data.named import NAMED
+from samtailor.metrics.protocols import FLARE22_CLASSES
 
-ORGANS = NAMED["flare22"].labels.names[1:]
+ORGANS = FLARE22_CLASSES[1:]
 """The 13 organs of FLARE22 in the order of their ids, which count from 1."""
 
 

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.check_report import CaseRow
-from samtailor.data.finding import Finding
 from samtailor.data.formats import format_of, match_channels, read_ids
-from samtailor.errors import FileError
+from samtailor.errors import FileError, Finding
 from samtailor.labels import LabelSpace
 
 _LARGEST_COUNTED = 65535

@@ -11,8 +11,7 @@ from pathlib import Path
 from samtailor.data.check_case import check_case, collected
 from samtailor.data.check_report import CaseRow, CheckReport
 from samtailor.data.dataset import Dataset, open_cases, read_splits
-from samtailor.data.finding import Finding
-from samtailor.errors import FileError
+from samtailor.errors import FileError, Finding
 from samtailor.progress import report
 
 _THREADS = 4  # each holds one volume in memory

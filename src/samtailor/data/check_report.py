@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from samtailor.data.finding import Finding
 from samtailor.data.named import DatasetName
+from samtailor.errors import Finding
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reporting.terminal import Block, Message, to_text
 

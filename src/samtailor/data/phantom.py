@@ -14,12 +14,12 @@ import numpy as np
 from nibabel.orientations import apply_orientation
 from numpy.typing import NDArray
 
-from samtailor.data.anatomy import ORGANS
 from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.data.phantom_patient import FIELD, make_patient
 from samtailor.errors import ConfigError, FileError
 from samtailor.files import atomic, write_json
 from samtailor.labels import LabelSpace
+from samtailor.metrics.protocols import FLARE22_CLASSES
 
 DESCRIPTION = "Synthetic phantom: abdominal CT made by samtailor, no real patient"
 
@@ -52,12 +52,11 @@ def make_phantom(root: Path, patients: int = 10, shape: tuple[int, int, int] = (
     val = training[-max(1, round(0.1 * patients)) :]
     for index, name in enumerate(names):
         _write_patient(root, name, "Ts" if name in test else "Tr", make_patient(shape, (seed, index)))
-    labels = {"background": 0} | {organ: index for index, organ in enumerate(ORGANS, start=1)}
     content = {
         "name": "phantom",
         "description": DESCRIPTION,
         "channel_names": {"0": "CT"},
-        "labels": labels,
+        "labels": {organ: index for index, organ in enumerate(FLARE22_CLASSES)},
         "numTraining": len(training),
         "file_ending": ".nii.gz",
     }
@@ -77,8 +76,7 @@ def _write_patient(root: Path, name: str, part: str, patient: tuple[NDArray[np.i
     with atomic(root / f"images{part}" / f"{name}_0000.nii.gz") as temporary:
         array = apply_orientation(hu, geometry.from_canonical)
         nib.save(nib.Nifti1Image(array, affine, geometry.header), temporary)
-    labels = LabelSpace.from_names(("background", *ORGANS))
-    geometry.write_label(root / f"labels{part}" / f"{name}.nii.gz", ids, labels)
+    geometry.write_label(root / f"labels{part}" / f"{name}.nii.gz", ids, LabelSpace.from_names(FLARE22_CLASSES))
 
 
 def _make_room(root: Path) -> None:

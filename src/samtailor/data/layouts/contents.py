@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.finding import Finding
 from samtailor.data.formats import find_format, read_header
-from samtailor.errors import DataError, FileError
+from samtailor.errors import DataError, FileError, Finding
 from samtailor.labels import LabelSpace
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ from samtailor.data.layouts.contents import Contents, label_space, matching, rea
 from samtailor.errors import FileError
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
-
-_FOLDERS = ("imagesTr", "labelsTr", "labelsTs")
 
 
 def read_contents(root: Path) -> Contents:
@@ -50,7 +48,7 @@ def read_contents(root: Path) -> Contents:
             found = f"{first.images[0]} and {second.images[0]}"
             raise FileError(root, f"one case named '{first.name}'", found, "rename or remove one of them")
     used = {file for case in cases for file in (*case.images, case.label)}
-    files = chain.from_iterable(visible_files(root / folder) for folder in _FOLDERS)
+    files = [file for folder in ("imagesTr", "labelsTr", "labelsTs") for file in visible_files(root / folder)]
     orphans = tuple(file for file in files if file.name.endswith(ending) and file not in used)
     return Contents(labels_of(path, content), cases, channels, orphans=orphans, title=content.get("name"))
 

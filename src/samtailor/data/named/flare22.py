@@ -13,11 +13,8 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.layouts.contents import Contents, matching, pair
 from samtailor.data.named.named_dataset import NamedDataset, split_of_names
 from samtailor.labels import LabelSpace
+from samtailor.metrics.protocols import FLARE22_CLASSES
 
-_ORGANS = (
-    "liver, right kidney, spleen, pancreas, aorta, inferior vena cava, right adrenal gland, left adrenal gland, "
-    "gallbladder, esophagus, stomach, duodenum, left kidney"
-)
 _ALL = tuple(f"FLARE22_Tr_{number:04d}" for number in range(1, 51))
 _IMAGE, _LABEL = r"(FLARE22_.*)_0000\.nii\.gz", r"(FLARE22_.*)\.nii\.gz"
 
@@ -62,7 +59,7 @@ FLARE22 = NamedDataset(
     name="flare22",
     title="FLARE22",
     aliases=("flare",),
-    labels=LabelSpace.from_names(("background", *_ORGANS.split(", "))),
+    labels=LabelSpace.from_names(FLARE22_CLASSES),
     protocol="flare22",
     published="https://doi.org/10.5281/zenodo.7860267 (FLARE22Train.zip); challenge: https://flare22.grand-challenge.org",
     terms="the challenge's rules (https://flare22.grand-challenge.org/Rules) and the licence on the record",

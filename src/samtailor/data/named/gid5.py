@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.finding import Finding
 from samtailor.data.formats import read_header
 from samtailor.data.layouts.contents import Contents, by_stem
 from samtailor.data.named.named_dataset import NamedDataset, split_in_order, split_of_names
-from samtailor.errors import FileError
+from samtailor.errors import FileError, Finding
 from samtailor.labels import LabelSpace
 
 _SCENES = "Large-scale Classification_5classes"

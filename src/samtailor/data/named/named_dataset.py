@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.finding import Finding
 from samtailor.data.layouts.contents import Contents
-from samtailor.errors import FileError
+from samtailor.errors import FileError, Finding
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.finding import Finding
 from samtailor.data.formats import read_geometry
 from samtailor.data.layouts.contents import Contents, by_stem
 from samtailor.data.named.named_dataset import NamedDataset, listed
-from samtailor.errors import FileError
+from samtailor.errors import FileError, Finding
 from samtailor.labels import LabelSpace
 
 _ENDING = "_pixels0"
