@@ -7,7 +7,7 @@ import zlib
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -83,13 +83,13 @@ class Picture(Format):
 
     def read_header(self, path: Path) -> Header:
         """Size, channels (1 or 3: alpha is dropped) and bits."""
-        tiff = _tiff_page(path)
-        if tiff and tiff.deep_colour:
-            return Header(PictureGeometry(tiff.size), 3, tiff.bits, tiff.samples)
+        tiff = _tiff_header(path)
+        if tiff and _is_deep(tiff):
+            return tiff
         with _open(path) as image:
             channels = 1 if image.mode in ("1", *_GRAY_MODES) or _has_gray_palette(image) else 3
             bits = 16 if image.mode.startswith("I;16") or _raw_mode(image) in _DEEP else 8
-            bands = tiff.samples if tiff else len(image.getbands())
+            bands = tiff.bands if tiff else len(image.getbands())
             geometry = PictureGeometry((image.height, image.width))
             return Header(geometry, channels, 32 if image.mode in ("I", "F") else bits, bands)
 
@@ -97,8 +97,8 @@ class Picture(Format):
         """Intensities of one file, 1 or 3 channels: alpha is dropped."""
         if len(paths) > 1:
             raise FileError(paths[1], "one picture file per case", f"{len(paths)} files", "merge the channels")
-        tiff = _tiff_page(paths[0])
-        if tiff and tiff.deep_colour:
+        tiff = _tiff_header(paths[0])
+        if tiff and _is_deep(tiff):
             array = _read_deep_tiff(paths[0])
         else:
             with _open(paths[0]) as image:
@@ -113,7 +113,7 @@ class Picture(Format):
             FileError: If the file cannot be read, a colour is not in the palette, or nothing in a mask of gray levels
                 is above the label space's threshold although it is not all black.
         """
-        _tiff_page(path)  # refuses a stack, of which Pillow would take the first page
+        _tiff_header(path)  # refuses a stack, of which Pillow would take the first page
         if labels.threshold is not None:
             ids = _levels_to_ids(path, labels, labels.threshold)
             return ids[None], _geometry_of(ids)
@@ -135,15 +135,6 @@ class Picture(Format):
         with suppress(ValueError, TypeError, AttributeError):  # somebody else's text
             return {int(i): str(name) for i, name in json.loads(text or "").items()}
         return None
-
-
-class _TiffPage(NamedTuple):
-    """What the first page of a TIFF says; `deep_colour` is what Pillow cannot read, samples of more than 8 bits."""
-
-    samples: int
-    bits: int
-    size: tuple[int, int]
-    deep_colour: bool
 
 
 def _geometry_of(array: NDArray[Any]) -> PictureGeometry:
@@ -197,8 +188,8 @@ def _decode_deep_png(path: Path, image: Image.Image) -> NDArray[np.uint16]:
     return deep
 
 
-def _tiff_page(path: Path) -> _TiffPage | None:
-    """The only page of a TIFF; None if the file is none, or is missing.
+def _tiff_header(path: Path) -> Header | None:
+    """What the only page of a TIFF says; None if the file is none, or is missing.
 
     Raises:
         FileError: If it is a TIFF that is damaged, a stack, lies on its side, or has more than 4 samples.
@@ -216,8 +207,12 @@ def _tiff_page(path: Path) -> _TiffPage | None:
     if orientation > 4:  # Pillow 13 confuses rows and columns of such files
         found = f"a picture on its side (tag {orientation})"
         raise FileError(path, "rows from top to bottom", found, "rotate and save it")
-    bits = series.dtype.itemsize * 8
-    return _TiffPage(samples, bits, size, samples >= 3 and bits > 8)
+    return Header(PictureGeometry(size), 3 if samples >= 3 else 1, series.dtype.itemsize * 8, samples)
+
+
+def _is_deep(tiff: Header) -> bool:
+    """Whether it has several samples of more than 8 bits, which Pillow cannot read."""
+    return tiff.channels == 3 and tiff.bits > 8
 
 
 def _read_deep_tiff(path: Path) -> NDArray[Any]:
