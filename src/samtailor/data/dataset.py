@@ -152,11 +152,8 @@ def read_splits(dataset: Dataset, fold: int = 0) -> Mapping[str, tuple[str, ...]
     Raises:
         DataError: If the split file is not as expected.
     """
-    match dataset.layout:
-        case "nnunet":
-            return nnunet.read_splits(dataset.root, fold, dataset.cases)
-        case "images":
-            return images.read_splits(dataset.root)
-        case "publisher":
-            assert dataset.named is not None
-            return dataset.named.read_splits(dataset.root, dataset.cases)
+    if dataset.layout == "publisher" and dataset.named:
+        return dataset.named.read_splits(dataset.root, dataset.cases)
+    if dataset.layout == "nnunet":
+        return nnunet.read_splits(dataset.root, fold, dataset.cases)
+    return images.read_splits(dataset.root)

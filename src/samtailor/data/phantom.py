@@ -80,11 +80,7 @@ def _write_patient(root: Path, name: str, part: str, patient: tuple[NDArray[np.i
 
 
 def _make_room(root: Path) -> None:
-    """Remove an older phantom's volumes.
-
-    Raises:
-        FileError: If the folder holds another data set.
-    """
+    """Remove an older phantom's volumes, and nobody else's."""
     path = root / "dataset.json"
     if path.exists() and DESCRIPTION not in path.read_text(encoding="utf-8"):
         raise FileError(root, "a new folder or an older phantom", "another data set", "choose another folder")

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
@@ -30,8 +31,7 @@ _TILE_LABELS = ("labels", "label", "masks", "mask", "gt", "annotations")
 
 def looks_like(root: Path) -> bool:
     """Whether the folder holds the scenes, or one of their folders, or tiles."""
-    base = _base(root)
-    if base != root or _has_scenes(base):
+    if _base(root) != root or _has_scenes(root):
         return True
     return not (root / "dataset.json").exists() and bool(_tiles(root, _TILE_IMAGES))
 
@@ -53,7 +53,7 @@ def read_contents(root: Path) -> Contents:
         if not images or not labels:
             expected = f"tiles (images/builtup_0001.png, labels/builtup_0001.png, ...) or scenes ({GID5.folder})"
             raise GID5.incomplete(root, expected, base)
-    remarks = tuple(finding for image in images.values() if (finding := _other_bands(image)))
+    remarks = tuple(finding for image in images.values() for finding in _other_bands(image))
     return Contents.of_pictures(GID5.labels, images, labels, remarks)
 
 
@@ -91,16 +91,12 @@ def _tiles(root: Path, folders: tuple[str, ...]) -> dict[str, Path]:
     return {}
 
 
-def _other_bands(path: Path) -> Finding | None:
+def _other_bands(path: Path) -> Iterator[Finding]:
     """The error of an image of more than three bands, of which nobody could say which are taken."""
-    try:
-        bands = read_header(path).bands
-    except FileError:
-        return None  # the check of the case says so
-    if bands <= 3:
-        return None
-    fix = f"take the file of {_IMAGES}; where near infrared comes first, drop it"
-    return Finding("error", str(path), "three bands: red, green, blue", f"{bands} bands", fix)
+    with suppress(FileError):  # the check of the case says so
+        if (bands := read_header(path).bands) > 3:
+            fix = f"take the file of {_IMAGES}; where near infrared comes first, drop it"
+            yield Finding("error", str(path), "three bands: red, green, blue", f"{bands} bands", fix)
 
 
 GID5 = NamedDataset(

@@ -54,16 +54,7 @@ class NamedDataset:
     field: int | None = None
 
     def require(self, root: Path, folders: Mapping[Path, Mapping[str, Path]], hint: str = "") -> None:
-        """Ask for files in every folder that must have some.
-
-        Args:
-            root: The folder that was given.
-            folders: The files found in each.
-            hint: Added to what was expected of the first folder.
-
-        Raises:
-            FileError: If one has none.
-        """
+        """Raise a FileError if any of the folders in `root` has no files; `hint` is for the first of them."""
         for folder, files in folders.items():
             if not files:
                 raise self.incomplete(root, f"{self.folder} with files in {folder.name}{hint}", folder)

@@ -7,6 +7,7 @@ idx_320). Its author asks not to call it NUAA-SIRST. The bounding boxes (`masks/
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
@@ -23,11 +24,9 @@ _WRONG_SIZE = "Misc_111"  # as published; whoever counts 426 images has left it 
 
 def looks_like(root: Path) -> bool:
     """Whether the folder has masks or lists of names as SIRST has them."""
-    if any((root / index).is_dir() for index in _INDICES):
+    if any((root / index).is_dir() for index in _INDICES) or by_stem(root / "masks", _ENDING):
         return True
-    return bool(by_stem(root / "masks", _ENDING)) or any(
-        name.startswith("Misc_") and not (root / "dataset.json").exists() for name in by_stem(root / "images")
-    )
+    return not (root / "dataset.json").exists() and any(name.startswith("Misc_") for name in by_stem(root / "images"))
 
 
 def read_contents(root: Path) -> Contents:
@@ -68,16 +67,12 @@ def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[
 
 def _left_out(images: dict[str, Path], masks: dict[str, Path]) -> Finding | None:
     """The remark on Misc_111, if it is there and its mask does not fit."""
-    if _WRONG_SIZE not in images or _WRONG_SIZE not in masks:
-        return None
-    try:
+    with suppress(KeyError, FileError):  # of an unreadable one the check of the case tells
         image, mask = (" x ".join(map(str, read_geometry(files[_WRONG_SIZE]).shape[1:])) for files in (images, masks))
-    except FileError:
-        return None  # the check of the case says so
-    if image == mask:
-        return None
-    fix = "nothing to do: it is so as published, and is left out of training and scores"
-    return Finding("warning", str(masks[_WRONG_SIZE]), f"a mask of {image} pixels like the image", mask, fix)
+        if image != mask:
+            fix = "nothing to do: it is so as published, and is left out of training and scores"
+            return Finding("warning", str(masks[_WRONG_SIZE]), f"a mask of {image} pixels like the image", mask, fix)
+    return None
 
 
 SIRST = NamedDataset(
