@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Self
 
 
 class SamTailorError(Exception):
@@ -30,6 +32,33 @@ class FileError(DataError):
     def __init__(self, file: Path | str, expected: str, found: str, fix: str) -> None:
         self.file, self.expected, self.found, self.fix = str(file), expected, found, fix
         super().__init__(f"{file}: expected {expected}, found {found}; {fix}")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as expected, told with all else that is wrong rather than raised.
+
+    Attributes:
+        severity: Errors forbid training, warnings do not.
+        file: File or folder, as a path.
+        expected: What was expected there.
+        found: What was found.
+        fix: What the user can do about it.
+    """
+
+    severity: Literal["error", "warning"]
+    file: str
+    expected: str
+    found: str
+    fix: str
+
+    @classmethod
+    def of(cls, error: FileError) -> Self:
+        """The finding that an error tells of."""
+        return cls("error", error.file, error.expected, error.found, error.fix)
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.file}: expected {self.expected}, found {self.found}; {self.fix}"
 
 
 class ConfigError(SamTailorError):

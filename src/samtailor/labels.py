@@ -16,22 +16,8 @@ IGNORE = -1
 
 _UNKNOWN = -2
 # Okabe and Ito's colour-blind safe palette, then colours that stay apart from it and from each other.
-_DISTINCT = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-    (230, 25, 75),
-    (70, 240, 240),
-    (145, 30, 180),
-    (170, 255, 130),
-    (128, 70, 20),
-    (255, 190, 210),
-    (128, 128, 0),
-    (190, 190, 255),
+_DISTINCT = bytes.fromhex(
+    "e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7 e6194b 46f0f0 911eb4 aaff82 804614 ffbed2 808000 bebeff"
 )
 
 
@@ -39,10 +25,11 @@ def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
     """Black for the background, then distinct colours, as (R, G, B) in 0..255."""
     import colorsys
 
-    extra = max(0, classes - 1 - len(_DISTINCT))
+    distinct = zip(*[iter(_DISTINCT)] * 3, strict=True)
+    extra = max(0, classes - 1 - len(_DISTINCT) // 3)
     hues = ((0.61803 * i) % 1.0 for i in range(extra))  # the golden ratio spreads any number of hues
     spread = [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(h, 0.75, 0.9)) for h in hues]
-    return ((0, 0, 0), *_DISTINCT, *spread)[:classes]  # type: ignore[return-value]
+    return ((0, 0, 0), *distinct, *spread)[:classes]
 
 
 @dataclass(frozen=True)
@@ -115,9 +102,8 @@ class LabelSpace:
         ids = np.array(self.ids)
         if indices.min() < 0:
             if self.ignore_id is None:
-                raise DataError(
-                    "expected a class for every pixel, found ignored ones; give the label space an ignore id"
-                )
+                fix = "give the label space an ignore id"
+                raise DataError(f"expected a class for every pixel, found ignored ones; {fix}")
             ids = np.append(ids, self.ignore_id)  # the last one, where `IGNORE` points
         smallest = np.promote_types(np.min_scalar_type(ids.min()), np.min_scalar_type(ids.max()))
         table, result = ids.astype(smallest), np.empty(indices.shape, smallest)

@@ -8,21 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ORGANS = (
-    "liver",
-    "right kidney",
-    "spleen",
-    "pancreas",
-    "aorta",
-    "inferior vena cava",
-    "right adrenal gland",
-    "left adrenal gland",
-    "gallbladder",
-    "esophagus",
-    "stomach",
-    "duodenum",
-    "left kidney",
-)
+from samtailor.metrics.protocols import FLARE22_CLASSES
+
+ORGANS = FLARE22_CLASSES[1:]
 """The 13 organs of FLARE22 in the order of their ids, which count from 1."""
 
 
@@ -89,15 +77,7 @@ BELOW_DIAPHRAGM = (
         38,
         (
             Ellipsoid((62, 2, 56), (36, 34, 30)),
-            Tube(
-                (
-                    (66, -12, 48, 32),
-                    (70, -42, 20, 29),
-                    (46, -62, -6, 24),
-                    (14, -62, -14, 18),
-                    (-10, -52, -12, 14),
-                )
-            ),
+            Tube(((66, -12, 48, 32), (70, -42, 20, 29), (46, -62, -6, 24), (14, -62, -14, 18), (-10, -52, -12, 14))),
         ),
         4,
     ),
@@ -105,32 +85,12 @@ BELOW_DIAPHRAGM = (
     Tissue(
         "duodenum",
         62,
-        (
-            Tube(
-                (
-                    (-24, -44, -14, 12),
-                    (-46, -22, -22, 13),
-                    (-46, -6, -58, 13),
-                    (-10, 4, -72, 12),
-                    (24, -4, -60, 11),
-                )
-            ),
-        ),
+        (Tube(((-24, -44, -14, 12), (-46, -22, -22, 13), (-46, -6, -58, 13), (-10, 4, -72, 12), (24, -4, -60, 11))),),
     ),
     Tissue(
         "pancreas",
         98,
-        (
-            Tube(
-                (
-                    (-24, -16, -44, 14),
-                    (-22, -20, -18, 17),
-                    (8, -22, -2, 12),
-                    (44, -6, 8, 13),
-                    (78, 16, 16, 11),
-                )
-            ),
-        ),
+        (Tube(((-24, -16, -44, 14), (-22, -20, -18, 17), (8, -22, -2, 12), (44, -6, 8, 13), (78, 16, 16, 11))),),
     ),
 )
 """Painted one over the other, the lungs over them. The second shape of a kidney is its pelvis."""
@@ -163,10 +123,7 @@ ABOVE_DIAPHRAGM_AND_BEHIND = (
         2,
     ),
     Tissue(
-        "left adrenal gland",
-        74,
-        (Tube(((38, 22, 26, 6), (34, 33, 4, 5))), Tube(((38, 22, 26, 6), (50, 34, 6, 5)))),
-        2,
+        "left adrenal gland", 74, (Tube(((38, 22, 26, 6), (34, 33, 4, 5))), Tube(((38, 22, 26, 6), (50, 34, 6, 5)))), 2
     ),
 )
 """Painted over the lungs, one over the other."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,100 +12,76 @@ from numpy.typing import NDArray
 
 from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles, Geometry
-from samtailor.data.finding import Finding
-from samtailor.data.formats import match_channels, read_ids, read_pixels
-from samtailor.errors import FileError
+from samtailor.data.check_report import CaseRow
+from samtailor.data.formats import format_of, match_channels, read_ids
+from samtailor.errors import FileError, Finding
 from samtailor.labels import LabelSpace
 
 _LARGEST_COUNTED = 65535
 
 
-@dataclass(frozen=True)
-class CheckedCase:
-    """What one case is and what is wrong with it.
-
-    Attributes:
-        name: Name of the case.
-        shape: Slices, rows, columns; None if the image cannot be read.
-        spacing: Distance in mm of slices, rows, columns; None for pictures.
-        voxels: Voxels of each class in the label, in the order of the classes.
-        findings: Everything found.
-    """
-
-    name: str
-    shape: tuple[int, int, int] | None
-    spacing: tuple[float, float, float] | None
-    voxels: tuple[int, ...]
-    findings: tuple[Finding, ...]
-
-
-def check_case(files: CaseFiles, labels: LabelSpace, channels: int) -> CheckedCase:
+def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str = "") -> tuple[CaseRow, list[Finding]]:
     """Read image and label once and check every condition.
 
     Args:
         files: Where the case lies.
         labels: Label space of the data set.
         channels: Number of channels of every image.
+        split: Split the case is in; '' if in none.
+
+    Returns:
+        What the case is, and everything found.
     """
-    geometry, findings = _check_image(files, channels)
+    findings: list[Finding] = []
+    geometry = _check_image(files, channels, findings)
     voxels: dict[int, int] = {}
     if files.label is None:
-        findings.append(_missing_label(files))
+        expected, fix = f"a label for the image, named {files.name}", "add the label, or take the image away"
+        findings.append(Finding("error", str(files.images[0]), expected, "none", fix))
     else:
-        voxels, label_findings = _check_label(files.label, labels, geometry)
-        findings += label_findings
+        with collected(findings):
+            ids, label_geometry = read_ids(files.label, labels)
+            voxels = _count(ids)
+            findings += _off_grid(files.label, geometry, label_geometry)
+            findings += _outside_label_space(files.label, voxels, labels)
+    counts = {name: voxels.get(identifier, 0) for name, identifier in zip(labels.names, labels.ids, strict=True)}
     shape, spacing = (geometry.shape, geometry.spacing) if geometry else (None, None)
-    counts = tuple(voxels.get(identifier, 0) for identifier in labels.ids)
-    return CheckedCase(files.name, shape, spacing, counts, tuple(findings))
+    return CaseRow(files.name, split, shape, spacing, counts), findings
 
 
-def _check_image(files: CaseFiles, channels: int) -> tuple[Geometry | None, list[Finding]]:
-    """Geometry (None if the image cannot be read) and findings."""
+@contextmanager
+def collected(findings: list[Finding]) -> Iterator[None]:
+    """The error that ends the block, if one does, becomes a finding."""
     try:
-        pixels, geometry = read_pixels(files.images)
-    except FileError as error:
-        return None, [Finding.of(error)]
-    findings = []
-    try:
-        match_channels(pixels, channels, files.images[0])
+        yield
     except FileError as error:
         findings.append(Finding.of(error))
-    for channel, plane in enumerate(pixels):
-        path = files.images[min(channel, len(files.images) - 1)]
-        findings += [finding for finding in (_not_finite(path, plane), _constant(path, plane)) if finding]
-    return geometry, findings
 
 
-def _check_label(path: Path, labels: LabelSpace, image: Geometry | None) -> tuple[dict[int, int], list[Finding]]:
-    """Voxels of each id, and findings."""
-    try:
-        ids, geometry = read_ids(path, labels)
-    except FileError as error:
-        return {}, [Finding.of(error)]
-    voxels = _count(ids)
-    return voxels, [*_off_grid(path, image, geometry), *_outside_label_space(path, voxels, labels)]
+def _check_image(files: CaseFiles, channels: int, findings: list[Finding]) -> Geometry | None:
+    """Geometry; None if the image cannot be read."""
+    with collected(findings):
+        pixels, geometry = format_of(files.images[0]).read_pixels(files.images)
+        with collected(findings):
+            match_channels(pixels, channels, files.images[0])
+        for channel, plane in enumerate(pixels):
+            path = files.images[min(channel, len(files.images) - 1)]
+            findings += [*_not_finite(path, plane), *_constant(path, plane)]
+        return geometry
+    return None
 
 
-def _missing_label(files: CaseFiles) -> Finding:
-    expected = f"a label for the image, named {files.name}"
-    return Finding("error", str(files.images[0]), expected, "none", "add the label, or take the image away")
-
-
-def _not_finite(path: Path, plane: NDArray[Any]) -> Finding | None:
+def _not_finite(path: Path, plane: NDArray[Any]) -> Iterator[Finding]:
     wrong = 0 if plane.dtype.kind in "iub" else int(plane.size - np.isfinite(plane).sum())
-    if not wrong:
-        return None
-    fix = "fill them with the value of the surroundings (air: -1000 HU)"
-    return Finding("error", str(path), "finite intensities", f"{wrong} NaN or infinite voxels", fix)
+    if wrong:
+        fix = "fill them with the value of the surroundings (air: -1000 HU)"
+        yield Finding("error", str(path), "finite intensities", f"{wrong} NaN or infinite voxels", fix)
 
 
-def _constant(path: Path, plane: NDArray[Any]) -> Finding | None:
-    if plane.min() != plane.max():  # NaN differs from itself: reported as not finite
-        return None
-    found = f"{plane.flat[0]:g} everywhere"
-    return Finding(
-        "warning", str(path), "an image with contrast", found, "look at the image, take it away if it is empty"
-    )
+def _constant(path: Path, plane: NDArray[Any]) -> Iterator[Finding]:
+    if plane.min() == plane.max():  # NaN differs from itself: reported as not finite
+        found, fix = f"{plane.flat[0]:g} everywhere", "look at the image, take it away if it is empty"
+        yield Finding("warning", str(path), "an image with contrast", found, fix)
 
 
 def _off_grid(path: Path, image: Geometry | None, label: Geometry) -> Iterator[Finding]:
@@ -129,5 +105,5 @@ def _count(ids: NDArray[Any]) -> dict[int, int]:
         values, counts = np.unique(ids, return_counts=True)
         return dict(zip(values.tolist(), counts.tolist(), strict=True))
     length = int(ids.max()) + 1
-    totals = sum(counts_of(plane, length) for plane in ids)
-    return {identifier: count for identifier, count in enumerate(np.asarray(totals).tolist()) if count}
+    totals = np.sum([counts_of(plane, length) for plane in ids], axis=0)
+    return {identifier: count for identifier, count in enumerate(totals.tolist()) if count}

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
-from samtailor.data.check_case import CheckedCase, check_case
+from samtailor.data.check_case import check_case, collected
 from samtailor.data.check_report import CaseRow, CheckReport
 from samtailor.data.dataset import Dataset, open_cases, read_splits
-from samtailor.data.finding import Finding
-from samtailor.errors import FileError
+from samtailor.errors import FileError, Finding
 from samtailor.progress import report
 
 _THREADS = 4  # each holds one volume in memory
@@ -31,62 +30,52 @@ def check_dataset(root: Path, fold: int = 0, seed: int = 0) -> CheckReport:
     except FileError as error:
         return CheckReport(str(root), "", (), (Finding.of(error),), ())
     findings = list(dataset.remarks)
-    try:
+    with collected(findings):
         dataset = replace(dataset, splits=read_splits(dataset, fold)).with_seeded_split(seed)
-    except FileError as error:
-        findings.append(Finding.of(error))
-    cases = _check_cases(dataset)
-    findings += [finding for case in cases for finding in case.findings]
+    cases = _check_cases(dataset, findings)
     for condition in (_orphans, _unknown_cases, _cases_named_twice, _cases_in_no_split, _missing_splits):
         findings += condition(dataset)
     findings += _absent_classes(dataset, cases)
-    split_of = {name: split for split, names in dataset.splits.items() for name in names}
-    table = tuple(
-        CaseRow(
-            case.name,
-            split_of.get(case.name, ""),
-            case.shape,
-            case.spacing,
-            dict(zip(dataset.labels.names, case.voxels, strict=True)),
-        )
-        for case in cases
-    )
     findings.sort(key=lambda finding: finding.severity)  # errors before warnings, else in the order found
     names = dataset.labels.names
-    return CheckReport(str(root), dataset.layout, names, tuple(findings), table, dataset.name, _facts(dataset))
+    return CheckReport(str(root), dataset.layout, names, tuple(findings), cases, dataset.name, _facts(dataset))
 
 
 def _facts(dataset: Dataset) -> dict[str, str]:
     """What is known of a data set with a name; of one in our own layouts only what its classes imply."""
     if not (named := dataset.named):
         return {}
-    if dataset.layout == "publisher":
-        kind = "as its publisher ships it"
-    else:
-        kind = "by its classes, in our own layout; --protocol chooses other rules"
-    facts = {"recognised": f"{named.title} ({named.name}), {kind}"}
-    facts |= {"published": named.published, "terms": named.terms}
-    if dataset.layout == "publisher":
-        facts["split"] = named.split
-    facts["protocol"] = named.protocol
-    return facts | ({"advice": named.advice} if named.advice else {})
+    shipped = dataset.layout == "publisher"
+    ours = "by its classes, in our own layout; --protocol chooses other rules"
+    facts = {
+        "recognised": f"{named.title} ({named.name}), {'as its publisher ships it' if shipped else ours}",
+        "published": named.published,
+        "terms": named.terms,
+        "split": named.split if shipped else "",
+        "protocol": named.protocol,
+        "advice": named.advice,
+    }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
-def _check_cases(dataset: Dataset) -> list[CheckedCase]:
+def _check_cases(dataset: Dataset, findings: list[Finding]) -> tuple[CaseRow, ...]:
     """All cases checked, in their order; several are read at a time."""
+    splits = {name: split for split, names in dataset.splits.items() for name in names}
+    labels, channels = dataset.labels, len(dataset.channels)
     with ThreadPoolExecutor(_THREADS) as pool:
-        futures = [pool.submit(check_case, files, dataset.labels, len(dataset.channels)) for files in dataset.cases]
+        futures = [pool.submit(check_case, case, labels, channels, splits.get(case.name, "")) for case in dataset.cases]
         for done, _ in enumerate(as_completed(futures), start=1):
             report("checking cases", done, len(futures))
-    return [future.result() for future in futures]
+    checked = [future.result() for future in futures]
+    findings += [finding for _, found in checked for finding in found]
+    return tuple(row for row, _ in checked)
 
 
 def _orphans(dataset: Dataset) -> Iterator[Finding]:
     for path in dataset.orphans:
         if path.parent.name.startswith("images"):
-            expected = (
-                f"{len(dataset.channels)} channel files per case, numbered from _0000, and as listed in dataset.json"
-            )
+            channels = len(dataset.channels)
+            expected = f"{channels} channel files per case, numbered from _0000, and as listed in dataset.json"
             yield Finding("error", str(path), expected, "another file", "fix channel_names, or take the file away")
         else:
             yield Finding("error", str(path), "an image for the label", "none", "add the image, or take the label away")
@@ -125,12 +114,12 @@ def _missing_splits(dataset: Dataset) -> Iterator[Finding]:
             yield Finding("warning", str(dataset.root), f"cases in split {split}", "none", fix)
 
 
-def _absent_classes(dataset: Dataset, cases: list[CheckedCase]) -> Iterator[Finding]:
+def _absent_classes(dataset: Dataset, cases: tuple[CaseRow, ...]) -> Iterator[Finding]:
     """Classes, except the background, that occur in no readable label of a split."""
     voxels = {case.name: case.voxels for case in cases}
     for split, names in dataset.splits.items():
         known = [voxels[name] for name in names if name in voxels]
-        for index, label in enumerate(dataset.labels.names):
-            if index > 0 and known and not any(counts[index] for counts in known):
+        for label in dataset.labels.names[1:]:
+            if known and not any(counts[label] for counts in known):
                 fix = "add cases that show it, split differently, or take the class out"
                 yield Finding("warning", str(dataset.root), f"class '{label}' in split {split}", "no voxel", fix)

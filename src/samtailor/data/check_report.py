@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from samtailor.data.finding import Finding
 from samtailor.data.named import DatasetName
+from samtailor.errors import Finding
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reporting.terminal import Block, Message, to_text
 
@@ -102,8 +102,7 @@ class CheckReport:
         table = []
         for split in self._split_names():
             rows = [row for row in self.cases if row.split == split]
-            shapes = _ranges([row.shape for row in rows if row.shape])
-            spacings = _ranges([row.spacing for row in rows if row.spacing])
+            shapes, spacings = _ranges(row.shape for row in rows), _ranges(row.spacing for row in rows)
             table.append((split or "none", str(len(rows)), shapes, spacings or UNDEFINED))
         header = ("split", "cases", "slices x rows x columns", "spacing (mm)")
         return Table(header, tuple(table), title=f"{self.root} ({self.layout})")
@@ -127,8 +126,7 @@ class CheckReport:
         """One row per case: its size, voxels of all classes but the background, how many of these classes occur."""
         rows = []
         for row in self.cases:
-            shape = _ranges([row.shape]) if row.shape else "unreadable"
-            spacing = _ranges([row.spacing]) if row.spacing else UNDEFINED
+            shape, spacing = _ranges([row.shape]) or "unreadable", _ranges([row.spacing]) or UNDEFINED
             voxels = [row.voxels[name] for name in self.classes[1:]]
             present = f"{sum(count > 0 for count in voxels)} of {len(voxels)}"
             rows.append((row.name, row.split or "none", shape, spacing, str(sum(voxels)), present))
@@ -151,10 +149,10 @@ class CheckReport:
         }
 
 
-def _ranges(triples: Iterable[tuple[float, float, float]]) -> str:
-    """Smallest and largest of each of three values, 'a-b x c-d x e'."""
+def _ranges(triples: Iterable[tuple[float, float, float] | None]) -> str:
+    """Smallest and largest of each of three values, 'a-b x c-d x e'; '' if no case has any."""
     parts = []
-    for values in zip(*triples, strict=True):
+    for values in zip(*filter(None, triples), strict=True):
         low, high = f"{min(values):.4g}", f"{max(values):.4g}"
         parts.append(low if low == high else f"{low}-{high}")
     return " x ".join(parts)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.finding import Finding
 from samtailor.data.layouts import images, nnunet
+from samtailor.data.layouts.contents import Contents
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, with_classes
+from samtailor.data.named.named_dataset import listed
 from samtailor.errors import FileError
-from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 
 Split = Literal["train", "val", "test"]
@@ -26,35 +26,21 @@ Layout = Literal["nnunet", "images", "publisher"]
 _SHARES: dict[Split, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A labelled folder, looked at but not read.
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Contents):
+    """A labelled folder, looked at but not read: its `Contents`, and what it is.
 
     Attributes:
         root: The folder.
         layout: How it is laid out.
-        labels: Label space.
-        cases: Sorted by name.
         splits: Case names of each split; empty if the folder names none.
-        channels: Name of each image channel: ('CT',), ('R', 'G', 'B'), ('gray',), ...
-        bits: Bits per channel of pictures, the most of any; None for volumes.
-        orphans: Label or channel files that belong to no case.
         name: Data set that it is, if it is one of those known by name: as its publisher ships it, or with its classes.
-        remarks: What the publisher's folder lacks, and cases that are left out.
-        largest: Rows and columns of the picture with the longest side; None for volumes.
     """
 
     root: Path
     layout: Layout
-    labels: LabelSpace
-    cases: tuple[CaseFiles, ...]
-    splits: Mapping[str, tuple[str, ...]]
-    channels: tuple[str, ...]
-    bits: int | None = None
-    orphans: tuple[Path, ...] = ()
+    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     name: DatasetName | None = None
-    remarks: tuple[Finding, ...] = ()
-    largest: tuple[int, int] | None = None
 
     @property
     def named(self) -> NamedDataset | None:
@@ -143,37 +129,21 @@ def open_cases(root: Path) -> Dataset:
         raise FileError(root, "a folder with a data set", "no such folder", "give the path of the data set")
     layout: Layout
     named: NamedDataset | None = None
-    if nnunet.recognises(root):
+    like_ours = (root / "images").is_dir()
+    if (root / "imagesTr").is_dir():
         layout, contents = "nnunet", nnunet.read_contents(root)
-    elif (root / "dataset.json").exists() and images.recognises(root):
-        layout, contents = "images", images.read_contents(root)
-    elif named := looking_like(root):
+    elif not (like_ours and (root / "dataset.json").exists()) and (named := looking_like(root)):
         layout, contents = "publisher", named.read_contents(root)
-    elif images.recognises(root):
+    elif like_ours:
         layout, contents = "images", images.read_contents(root)
     else:
-        names = sorted(path.name for path in root.iterdir())
-        raise FileError(
-            root,
+        expected = (
             "imagesTr and labelsTr (nnU-Net) or images and masks, next to dataset.json, or the publisher's folder of "
-            + ", ".join(named.title for named in NAMED.values()),
-            ", ".join(names[:8]) or "an empty folder",
-            "rename or move the folders",
+            + ", ".join(named.title for named in NAMED.values())
         )
+        raise FileError(root, expected, listed(root), "rename or move the folders")
     named = named or with_classes(contents.labels, contents.title)
-    return Dataset(
-        root,
-        layout,
-        contents.labels,
-        contents.cases,
-        {},
-        contents.channels,
-        contents.bits,
-        contents.orphans,
-        named.name if named else None,
-        contents.remarks,
-        contents.largest,
-    )
+    return Dataset(root=root, layout=layout, name=named.name if named else None, **vars(contents))
 
 
 def read_splits(dataset: Dataset, fold: int = 0) -> Mapping[str, tuple[str, ...]]:
@@ -182,11 +152,8 @@ def read_splits(dataset: Dataset, fold: int = 0) -> Mapping[str, tuple[str, ...]
     Raises:
         DataError: If the split file is not as expected.
     """
-    match dataset.layout:
-        case "nnunet":
-            return nnunet.read_splits(dataset.root, fold, dataset.cases)
-        case "images":
-            return images.read_splits(dataset.root)
-        case "publisher":
-            assert dataset.named is not None
-            return dataset.named.read_splits(dataset.root, dataset.cases)
+    if dataset.layout == "publisher" and dataset.named:
+        return dataset.named.read_splits(dataset.root, dataset.cases)
+    if dataset.layout == "nnunet":
+        return nnunet.read_splits(dataset.root, fold, dataset.cases)
+    return images.read_splits(dataset.root)

@@ -70,12 +70,8 @@ def resolve_intensity(config: IntensityConfig, bits: int | None, channels: Seque
     """
     kind = config.kind
     if kind == "auto":
-        if bits == 8:
-            kind = "range"
-        elif {channel.upper() for channel in channels} == {"CT"}:
-            kind = "window"
-        else:
-            kind = "percentile"
+        ct = {channel.upper() for channel in channels} == {"CT"}
+        kind = "range" if bits == 8 else "window" if ct else "percentile"
     values = config.values or tuple(vars(KINDS[kind]()).values())
     if kind == "window" and values[1] <= 0:
         raise ConfigError(f"intensity.values: expected a width above 0, found {values[1]}")

@@ -7,23 +7,19 @@ in it comes from a real patient.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation
 from numpy.typing import NDArray
 
-from samtailor.data.anatomy import (
-    ORGANS,
-)
 from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.data.phantom_patient import FIELD, make_patient
 from samtailor.errors import ConfigError, FileError
-from samtailor.files import atomic
+from samtailor.files import atomic, write_json
 from samtailor.labels import LabelSpace
+from samtailor.metrics.protocols import FLARE22_CLASSES
 
 DESCRIPTION = "Synthetic phantom: abdominal CT made by samtailor, no real patient"
 
@@ -56,17 +52,16 @@ def make_phantom(root: Path, patients: int = 10, shape: tuple[int, int, int] = (
     val = training[-max(1, round(0.1 * patients)) :]
     for index, name in enumerate(names):
         _write_patient(root, name, "Ts" if name in test else "Tr", make_patient(shape, (seed, index)))
-    labels = {"background": 0} | {organ: index for index, organ in enumerate(ORGANS, start=1)}
     content = {
         "name": "phantom",
         "description": DESCRIPTION,
         "channel_names": {"0": "CT"},
-        "labels": labels,
+        "labels": {organ: index for index, organ in enumerate(FLARE22_CLASSES)},
         "numTraining": len(training),
         "file_ending": ".nii.gz",
     }
-    _write_json(root / "splits_final.json", [{"train": training[: -len(val)], "val": val}])
-    _write_json(root / "dataset.json", content)
+    write_json(root / "splits_final.json", [{"train": training[: -len(val)], "val": val}])
+    write_json(root / "dataset.json", content)
     return root
 
 
@@ -81,24 +76,14 @@ def _write_patient(root: Path, name: str, part: str, patient: tuple[NDArray[np.i
     with atomic(root / f"images{part}" / f"{name}_0000.nii.gz") as temporary:
         array = apply_orientation(hu, geometry.from_canonical)
         nib.save(nib.Nifti1Image(array, affine, geometry.header), temporary)
-    labels = LabelSpace.from_names(("background", *ORGANS))
-    geometry.write_label(root / f"labels{part}" / f"{name}.nii.gz", ids, labels)
+    geometry.write_label(root / f"labels{part}" / f"{name}.nii.gz", ids, LabelSpace.from_names(FLARE22_CLASSES))
 
 
 def _make_room(root: Path) -> None:
-    """Remove an older phantom's volumes.
-
-    Raises:
-        FileError: If the folder holds another data set.
-    """
+    """Remove an older phantom's volumes, and nobody else's."""
     path = root / "dataset.json"
     if path.exists() and DESCRIPTION not in path.read_text(encoding="utf-8"):
         raise FileError(root, "a new folder or an older phantom", "another data set", "choose another folder")
     for part in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         for file in (root / part).glob("phantom_*.nii.gz"):
             file.unlink()
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -71,8 +71,7 @@ def _bent_coordinates(shape: tuple[int, int, int], rng: np.random.Generator) -> 
 
 def _trunk_radius(body: Volume) -> Volume:
     """1 on the skin, 0 on the axis of the trunk, shape (S, H, W)."""
-    radius: Volume = ((np.abs(body[0]) / 168) ** 2.4 + (np.abs(body[1]) / 114) ** 2.4) ** np.float32(1 / 2.4)
-    return radius
+    return ((np.abs(body[0]) / 168) ** 2.4 + (np.abs(body[1]) / 114) ** 2.4) ** np.float32(1 / 2.4)  # type: ignore[no-any-return]
 
 
 def _paint_trunk(hu: Volume, body: Volume, radius: Volume, wall: float) -> None:
@@ -95,23 +94,16 @@ def _paint_spine(hu: Volume, ids: NDArray[np.int16], body: Volume) -> None:
     canal = (x / 10) ** 2 + ((y - 76) / 8) ** 2
     process = (np.abs(x) < 5) & (y > 82) & (y < 106) & ~disc
     arch = (canal < 2.6) | ((np.abs(y - 72) < 6) & (np.abs(x) < 40) & ~disc)
-    for mask, value in (
-        (arch | process, _BONE),
-        (vertebra < 1, 420.0),
-        (vertebra < 0.75, 190.0),
-        (canal < 1, 25.0),
-    ):
+    for mask, value in ((arch | process, _BONE), (vertebra < 1, 420), (vertebra < 0.75, 190), (canal < 1, 25)):
         hu[mask], ids[mask] = value, 0
-    between = (vertebra < 1) & disc
-    hu[between] = 85
+    hu[(vertebra < 1) & disc] = 85
 
 
 def _diaphragm(body: Volume, radius: Volume, rng: np.random.Generator) -> Volume:
     """Height z in mm of the diaphragm: two domes, the right one higher, deep at the back and the sides."""
     x, y, _ = body
     dome = 84 - 60 * radius**4 - 0.12 * x - 14 * np.exp(-((x / 30) ** 2)) - 0.25 * np.maximum(y, 0)
-    height: Volume = dome + np.float32(rng.normal(0, 5))
-    return height
+    return dome + np.float32(rng.normal(0, 5))  # type: ignore[no-any-return]
 
 
 def _bowel_loops(rng: np.random.Generator) -> list[Tissue]:
@@ -146,11 +138,9 @@ def _inside(body: Volume, shape: Ellipsoid | Tube) -> Mask:
     """Voxels inside a shape, (S, H, W)."""
     if isinstance(shape, Ellipsoid):
         squares = [((body[i] - shape.centre[i]) / shape.radii[i]) ** 2 for i in range(3)]
-        inside: Mask = sum(squares) < 1
-    else:
-        corners = np.array(shape.points, dtype=np.float32)
-        inside = np.logical_or.reduce([_inside_cone(body, a, b) for a, b in pairwise(corners)])
-    return inside
+        return sum(squares) < 1  # type: ignore[no-any-return]
+    corners = np.array(shape.points, dtype=np.float32)
+    return np.logical_or.reduce([_inside_cone(body, a, b) for a, b in pairwise(corners)])  # type: ignore[no-any-return]
 
 
 def _inside_cone(body: Volume, start: NDArray[np.float32], end: NDArray[np.float32]) -> Mask:
@@ -159,8 +149,7 @@ def _inside_cone(body: Volume, start: NDArray[np.float32], end: NDArray[np.float
     relative = [body[i] - start[i] for i in range(3)]
     place = np.clip(sum(relative[i] * along[i] for i in range(3)) / (along @ along), 0, 1)
     squared = sum((relative[i] - place * along[i]) ** 2 for i in range(3))
-    inside: Mask = squared < (start[3] + place * (end[3] - start[3])) ** 2
-    return inside
+    return squared < (start[3] + place * (end[3] - start[3])) ** 2  # type: ignore[no-any-return]
 
 
 def _scanned(hu: Volume, rng: np.random.Generator) -> NDArray[np.int16]:
@@ -169,5 +158,4 @@ def _scanned(hu: Volume, rng: np.random.Generator) -> NDArray[np.int16]:
     texture = gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), (1, 3, 3))
     noise = gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), (0, 0.5, 0.5))
     noisy = blurred + 8 * texture / texture.std() + 14 * noise / noise.std() * (hu > _AIR + 100)
-    scanned: NDArray[np.int16] = np.clip(np.rint(noisy), -1024, 3071).astype(np.int16)
-    return scanned
+    return np.clip(np.rint(noisy), -1024, 3071).astype(np.int16)  # type: ignore[no-any-return]

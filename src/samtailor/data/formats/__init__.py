@@ -68,15 +68,6 @@ def read_geometry(path: Path) -> Geometry:
     return read_header(path).geometry
 
 
-def read_pixels(paths: tuple[Path, ...]) -> tuple[NDArray[Any], Geometry]:
-    """Intensities of one image as in the file, shape (C, S, H, W), and how they lie there.
-
-    Raises:
-        FileError: If a file cannot be read, or the channels have different geometries.
-    """
-    return format_of(paths[0]).read_pixels(paths)
-
-
 def read_ids(path: Path, labels: LabelSpace) -> tuple[NDArray[Any], Geometry]:
     """Label ids as in the file (colours of a picture become ids), shape (S, H, W), and how they lie there.
 
@@ -106,7 +97,7 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
     Raises:
         DataError: If a file cannot be read, or image and label do not go together.
     """
-    pixels, geometry = read_pixels(files.images)
+    pixels, geometry = format_of(files.images[0]).read_pixels(files.images)
     image = match_channels(pixels, channels, files.images[0])
     if labels is None or files.label is None:
         return Case(files.name, image, geometry)
@@ -152,9 +143,5 @@ def match_channels(image: NDArray[Any], channels: int | None, path: Path) -> NDA
         return np.repeat(image, 3, axis=0)
     if image.shape[0] == 3 and channels == 1 and bool((image == image[:1]).all()):
         return image[:1]
-    raise FileError(
-        path,
-        f"{channels} channel{'s' if channels > 1 else ''}",
-        f"{image.shape[0]}",
-        "give the channels that the data set names",
-    )
+    expected = f"{channels} channel{'s' if channels > 1 else ''}"
+    raise FileError(path, expected, f"{image.shape[0]}", "give the channels that the data set names")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
+from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
 
 
@@ -80,3 +83,24 @@ class Format(ABC):
     @abstractmethod
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Class name of each id, as `Geometry.write_label` left them in the file; None if there are none."""
+
+
+@contextmanager
+def reading(path: Path, kind: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """A block that reads a file; it need be there, and what the library raises becomes the user's error.
+
+    Args:
+        path: The file.
+        kind: What it is, 'picture'.
+        errors: What the library raises on damaged files.
+
+    Raises:
+        FileError: If there is no file, or the block raises one of the errors.
+    """
+    if not path.is_file():
+        raise FileError(path, f"a {kind}", "nothing", "restore the file, or take the case out of the data set")
+    try:
+        yield
+    except errors as error:
+        fix = "the file is damaged or truncated, or of an unknown kind: copy or convert it again"
+        raise FileError(path, f"a readable {kind}", f"{type(error).__name__}: {error}", fix) from error

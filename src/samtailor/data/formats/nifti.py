@@ -19,7 +19,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
-from samtailor.data.formats.format import Format, Header
+from samtailor.data.formats.format import Format, Header, reading
 from samtailor.errors import FileError
 from samtailor.files import atomic
 from samtailor.labels import LabelSpace
@@ -171,22 +171,12 @@ class Nifti(Format):
 
 def _open(path: Path) -> Any:
     """The nibabel image, its voxels not read."""
-    if not path.is_file():
-        raise FileError(path, "a NIfTI file", "nothing", "restore the file, or take the case out of the data set")
-    try:
+    with reading(path, "NIfTI file", _READ_ERRORS):
         return nib.load(path)
-    except _READ_ERRORS as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> FileError:
-    fix = "the file is damaged or truncated: copy or convert it again"
-    return FileError(path, "a readable NIfTI file", f"{type(error).__name__}: {error}", fix)
 
 
 def _geometry(path: Path, image: Any) -> VolumeGeometry:
-    """Geometry of an image."""
-    full = tuple(int(length) for length in image.shape)
+    full = tuple(map(int, image.shape))
     if len(full) not in (3, 4) or 0 in full:
         shape = " x ".join(map(str, full))
         raise FileError(path, "a 3-D volume, or 4-D with channels last", f"shape {shape}", "store one volume per file")
@@ -200,10 +190,8 @@ def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
     """Array in canonical axes, shape (volumes, S, H, W), and geometry of one file."""
     image = _open(path)
     geometry = _geometry(path, image)
-    try:
+    with reading(path, "NIfTI file", _READ_ERRORS):
         array = np.asanyarray(image.dataobj)
-    except _READ_ERRORS as error:
-        raise _unreadable(path, error) from error
     if array.dtype == np.float64:  # scaled integers come as float64; half of it holds any scanner's values
         array = array.astype(np.float32)
     if array.dtype.kind not in "iufb":

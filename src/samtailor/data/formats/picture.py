@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -16,20 +16,12 @@ from PIL import Image, PngImagePlugin
 
 from samtailor.chunks import blocks
 from samtailor.data.case import Geometry
-from samtailor.data.formats.format import Format, Header
+from samtailor.data.formats.format import Format, Header, reading
 from samtailor.errors import FileError
 from samtailor.files import atomic
 from samtailor.labels import LabelSpace
 
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    SyntaxError,
-    zlib.error,
-    Image.DecompressionBombError,
-    tifffile.TiffFileError,
-)
+_ERRORS = (OSError, EOFError, ValueError, SyntaxError, IndexError, zlib.error, Image.DecompressionBombError)
 _GRAY_MODES = ("L", "LA", "I", "F", "I;16", "I;16L", "I;16B")
 _LARGEST_TIFF = (1 << 32) - (1 << 25)  # bytes that 32-bit offsets reach, less some for tags
 _DEEP = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}  # Pillow's names of the high and the low bytes
@@ -91,13 +83,13 @@ class Picture(Format):
 
     def read_header(self, path: Path) -> Header:
         """Size, channels (1 or 3: alpha is dropped) and bits."""
-        tiff = _tiff_page(path)
-        if tiff and tiff.is_deep_colour:
-            return Header(PictureGeometry(tiff.size), 3, tiff.bits, tiff.samples)
+        tiff = _tiff_header(path)
+        if tiff and _is_deep(tiff):
+            return tiff
         with _open(path) as image:
             channels = 1 if image.mode in ("1", *_GRAY_MODES) or _has_gray_palette(image) else 3
             bits = 16 if image.mode.startswith("I;16") or _raw_mode(image) in _DEEP else 8
-            bands = tiff.samples if tiff else len(image.getbands())
+            bands = tiff.bands if tiff else len(image.getbands())
             geometry = PictureGeometry((image.height, image.width))
             return Header(geometry, channels, 32 if image.mode in ("I", "F") else bits, bands)
 
@@ -105,8 +97,8 @@ class Picture(Format):
         """Intensities of one file, 1 or 3 channels: alpha is dropped."""
         if len(paths) > 1:
             raise FileError(paths[1], "one picture file per case", f"{len(paths)} files", "merge the channels")
-        tiff = _tiff_page(paths[0])
-        if tiff and tiff.is_deep_colour:
+        tiff = _tiff_header(paths[0])
+        if tiff and _is_deep(tiff):
             array = _read_deep_tiff(paths[0])
         else:
             with _open(paths[0]) as image:
@@ -121,7 +113,7 @@ class Picture(Format):
             FileError: If the file cannot be read, a colour is not in the palette, or nothing in a mask of gray levels
                 is above the label space's threshold although it is not all black.
         """
-        _tiff_page(path)  # refuses a stack, of which Pillow would take the first page
+        _tiff_header(path)  # refuses a stack, of which Pillow would take the first page
         if labels.threshold is not None:
             ids = _levels_to_ids(path, labels, labels.threshold)
             return ids[None], _geometry_of(ids)
@@ -145,19 +137,6 @@ class Picture(Format):
         return None
 
 
-class _TiffPage(NamedTuple):
-    """What the first page of a TIFF says."""
-
-    samples: int
-    bits: int
-    size: tuple[int, int]
-
-    @property
-    def is_deep_colour(self) -> bool:
-        """Whether it has several samples of more than 8 bits, which Pillow cannot read."""
-        return self.samples >= 3 and self.bits > 8
-
-
 def _geometry_of(array: NDArray[Any]) -> PictureGeometry:
     """Geometry of an array whose last axes are rows and columns."""
     rows, columns = array.shape[-2:]
@@ -165,29 +144,19 @@ def _geometry_of(array: NDArray[Any]) -> PictureGeometry:
 
 
 def _open(path: Path) -> Image.Image:
-    """The picture with its header read.
-
-    Raises:
-        FileError: If there is none.
-    """
-    if not path.is_file():
-        raise FileError(path, "a picture", "nothing", "restore the file, or take the case out of the data set")
-    try:
+    """The picture with its header read."""
+    with _reading(path):
         return Image.open(path)
-    except _READ_ERRORS as error:
-        raise _unreadable(path, error) from error
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, "picture", (*_ERRORS, tifffile.TiffFileError))
 
 
 def _pixels(path: Path, image: Image.Image) -> NDArray[Any]:
-    """Decoded pixels, (H, W) or (H, W, C), in native byte order.
-
-    Raises:
-        FileError: If the file is truncated or damaged.
-    """
-    try:
+    """Decoded pixels, (H, W) or (H, W, C), in native byte order."""
+    with _reading(path):
         array = np.array(image)
-    except _READ_ERRORS as error:
-        raise _unreadable(path, error) from error
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -200,13 +169,10 @@ def _decode(path: Path, image: Image.Image) -> NDArray[Any]:
         raise FileError(path, "gray, or colour", "16-bit gray with transparency", "save it without alpha channel")
     if image.mode == "LA":
         return _pixels(path, image)[..., 0]
-    if image.mode in _GRAY_MODES or image.mode == "RGB":
-        return _pixels(path, image)
-    try:
-        converted = image.convert("L" if image.mode == "1" or _has_gray_palette(image) else "RGB")
-    except _READ_ERRORS as error:
-        raise _unreadable(path, error) from error
-    return _pixels(path, converted)
+    if image.mode not in (*_GRAY_MODES, "RGB"):
+        with _reading(path):
+            image = image.convert("L" if image.mode == "1" or _has_gray_palette(image) else "RGB")
+    return _pixels(path, image)
 
 
 def _decode_deep_png(path: Path, image: Image.Image) -> NDArray[np.uint16]:
@@ -222,43 +188,40 @@ def _decode_deep_png(path: Path, image: Image.Image) -> NDArray[np.uint16]:
     return deep
 
 
-def _tiff_page(path: Path) -> _TiffPage | None:
-    """The only page of a TIFF; None if the file is none, or is missing.
+def _tiff_header(path: Path) -> Header | None:
+    """What the only page of a TIFF says; None if the file is none, or is missing.
 
     Raises:
         FileError: If it is a TIFF that is damaged, a stack, lies on its side, or has more than 4 samples.
     """
     if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
         return None
-    try:
-        with tifffile.TiffFile(path) as file:
-            series, page = file.series[0], file.pages.first
-            samples, size = page.samplesperpixel, (page.imagelength, page.imagewidth)
-            pages = series.size // (size[0] * size[1] * samples)
-            orientation = page.tags.valueof("Orientation", 1)
-    except (*_READ_ERRORS, IndexError) as error:
-        raise _unreadable(path, error) from error
+    with _reading(path), tifffile.TiffFile(path) as file:
+        series, page = file.series[0], file.pages.first
+        samples, size = page.samplesperpixel, (page.imagelength, page.imagewidth)
+        pages = series.size // (size[0] * size[1] * samples)
+        orientation = page.tags.valueof("Orientation", 1)
     if pages > 1 or samples not in (1, 2, 3, 4):
         found = f"axes {series.axes}, {pages} pages of {samples} channels"
         raise FileError(path, "one gray or RGB picture", found, "split the stack, or keep three channels")
     if orientation > 4:  # Pillow 13 confuses rows and columns of such files
-        raise FileError(
-            path, "rows from top to bottom", f"a picture on its side (tag {orientation})", "rotate and save it"
-        )
-    return _TiffPage(samples, series.dtype.itemsize * 8, size)
+        found = f"a picture on its side (tag {orientation})"
+        raise FileError(path, "rows from top to bottom", found, "rotate and save it")
+    return Header(PictureGeometry(size), 3 if samples >= 3 else 1, series.dtype.itemsize * 8, samples)
+
+
+def _is_deep(tiff: Header) -> bool:
+    """Whether it has several samples of more than 8 bits, which Pillow cannot read."""
+    return tiff.channels == 3 and tiff.bits > 8
 
 
 def _read_deep_tiff(path: Path) -> NDArray[Any]:
     """Pixels of shape (H, W, 3), in native byte order."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            array = series.asarray()
-    except (*_READ_ERRORS, IndexError) as error:
-        raise _unreadable(path, error) from error
+    with _reading(path), tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        array = series.asarray()
     array = np.moveaxis(array, series.axes.index("S"), -1)[..., :3]
-    native: NDArray[Any] = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return native
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _levels_to_ids(path: Path, labels: LabelSpace, threshold: int) -> NDArray[np.int32]:
@@ -310,8 +273,3 @@ def _has_gray_palette(image: Image.Image) -> bool:
         return False
     palette = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
     return bool((palette == palette[:, :1]).all())
-
-
-def _unreadable(path: Path, error: Exception) -> FileError:
-    fix = "the file is damaged or of an unknown kind: copy or convert it again"
-    return FileError(path, "a readable picture", f"{type(error).__name__}: {error}", fix)

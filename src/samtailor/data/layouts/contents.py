@@ -1,14 +1,17 @@
-"""What a layout finds in a folder."""
+"""What a layout finds in a folder, and how it finds files there by their names."""
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.finding import Finding
-from samtailor.errors import DataError, FileError
+from samtailor.data.formats import find_format, read_header
+from samtailor.errors import DataError, FileError, Finding
 from samtailor.labels import LabelSpace
 
 
@@ -19,22 +22,55 @@ class Contents:
     Attributes:
         labels: Label space.
         cases: Sorted by name; `label` is None where the file is missing.
-        channels: Names of the image channels.
-        bits: Bits per channel of pictures; None for volumes.
-        orphans: Files that belong to no case.
+        channels: Name of each image channel: ('CT',), ('R', 'G', 'B'), ('gray',), ...
+        bits: Bits per channel of pictures, the most of any; None for volumes.
+        orphans: Label or channel files that belong to no case.
         remarks: What the layout itself finds worth telling: cases left out, parts that are missing.
         largest: Rows and columns of the picture with the longest side; None for volumes.
-        title: Name that the folder gives itself, if any.
+        title: What the folder says of its own name, if anything.
     """
 
     labels: LabelSpace
     cases: tuple[CaseFiles, ...]
     channels: tuple[str, ...]
-    bits: int | None
+    bits: int | None = None
     orphans: tuple[Path, ...] = ()
     remarks: tuple[Finding, ...] = ()
     largest: tuple[int, int] | None = None
-    title: str | None = None
+    title: Any = None
+
+    @classmethod
+    def of_pictures(
+        cls,
+        labels: LabelSpace,
+        images: Mapping[str, Path],
+        masks: Mapping[str, Path],
+        remarks: tuple[Finding, ...] = (),
+        title: Any = None,
+    ) -> Self:
+        """Pictures and their masks, both by name, and what the headers of all pictures say; no pixel is read.
+
+        Pictures that cannot be opened do not count in that; reading or checking them says so. The channels are
+        colour if any picture is coloured (gray ones are then repeated).
+        """
+        channels, bits, largest = 1, 8, None
+        for file in images.values():
+            try:
+                header = read_header(file)
+            except FileError:
+                continue
+            channels, bits = max(channels, header.channels), max(bits, header.bits)
+            size = header.geometry.shape[1:]
+            largest = size if largest is None else max(largest, size, key=max)
+        colours = ("R", "G", "B") if channels == 3 else ("gray",)
+        cases, orphans = pair(images, masks)
+        return cls(labels, cases, colours, bits, orphans, remarks, largest, title)
+
+
+def pair(images: Mapping[str, Path], labels: Mapping[str, Path]) -> tuple[tuple[CaseFiles, ...], tuple[Path, ...]]:
+    """A case of each image and the label of the same name, if there is one; labels without image."""
+    cases = tuple(CaseFiles(name, (file,), labels.get(name)) for name, file in images.items())
+    return cases, tuple(file for name, file in labels.items() if name not in images)
 
 
 def label_space(
@@ -71,3 +107,31 @@ def visible_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def matching(folder: Path, pattern: str) -> dict[str, Path]:
+    """Visible files whose whole name matches, by what the first group of the pattern catches."""
+    matches = ((re.fullmatch(pattern, file.name), file) for file in visible_files(folder))
+    return {match[1]: file for match, file in matches if match}
+
+
+def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
+    """Pictures of a folder by stem, sorted.
+
+    Args:
+        folder: The folder; none of its folders are looked into.
+        ending: End of the stems of the pictures that count; it is taken off.
+
+    Raises:
+        FileError: If two have the same stem.
+    """
+    files = defaultdict(list)
+    for file in visible_files(folder):
+        format = find_format(file)
+        if format and not format.volumes and (stem := format.stem_of(file)).endswith(ending):
+            files[stem.removesuffix(ending)].append(file)
+    for stem, found in files.items():
+        if len(found) > 1:
+            names = " and ".join(file.name for file in found)
+            raise FileError(folder, f"one file named '{stem}'", names, "rename or remove one of them")
+    return {stem: files[stem][0] for stem in sorted(files)}

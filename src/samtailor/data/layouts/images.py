@@ -10,20 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from samtailor.data.case import CaseFiles
 from samtailor.data.formats import image_suffixes
-from samtailor.data.layouts.contents import Contents, label_space, read_split
-from samtailor.data.layouts.pictures import by_stem, picture_facts
+from samtailor.data.layouts.contents import Contents, by_stem, label_space, read_split
 from samtailor.errors import FileError
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
 
-_MEND = 'write {"classes": ["background", ...]} and, if wanted, palette, ids, ignore_index, splits'
-
-
-def recognises(root: Path) -> bool:
-    """Whether the folder looks like an image folder."""
-    return (root / "images").is_dir()
+_FIX = 'write {"classes": ["background", ...]} and, if wanted, palette, ids, ignore_index, splits'
 
 
 def read_contents(root: Path) -> Contents:
@@ -33,24 +26,13 @@ def read_contents(root: Path) -> Contents:
         FileError: If dataset.json is missing or not as described, or there is no image, or two of one name.
     """
     path = root / "dataset.json"
-    content = read_json(path, dict, _MEND)
+    content = read_json(path, dict, _FIX)
     labels = labels_of(path, content)
     images, masks = by_stem(root / "images"), by_stem(root / "masks")
     if not images:
         expected = f"pictures ({', '.join(image_suffixes(only_pictures=True))})"
         raise FileError(root / "images", expected, "none", "put the images there")
-    cases = tuple(CaseFiles(name, (file,), masks.get(name)) for name, file in images.items())
-    orphans = tuple(file for name, file in masks.items() if name not in images)
-    facts, title = picture_facts(cases), content.get("name")
-    return Contents(
-        labels,
-        cases,
-        facts.channels,
-        facts.bits,
-        orphans,
-        largest=facts.largest,
-        title=title if isinstance(title, str) else None,
-    )
+    return Contents.of_pictures(labels, images, masks, title=content.get("name"))
 
 
 def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
@@ -60,7 +42,7 @@ def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
         FileError: If the splits are not as described.
     """
     path = root / "dataset.json"
-    splits = read_json(path, dict, _MEND).get("splits", {})
+    splits = read_json(path, dict, _FIX).get("splits", {})
     if not isinstance(splits, dict) or not splits.keys() <= {"train", "val", "test"}:
         fix = 'write "splits": {"train": [...], "val": [...], "test": [...]}'
         raise FileError(path, "splits train, val and test", f"{splits!r:.80}", fix)
@@ -75,16 +57,16 @@ def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
     """
     names = content.get("classes")
     if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
-        raise FileError(path, "classes: at least two names, the background first", f"{names!r:.80}", _MEND)
+        raise FileError(path, "classes: at least two names, the background first", f"{names!r:.80}", _FIX)
     ids = content.get("ids", list(range(len(names))))
     if not isinstance(ids, list) or len(ids) != len(names) or not all(map(_is_id, ids)):
-        raise FileError(path, f"ids: {len(names)} integers up to 65535, one per class", f"{ids!r:.80}", _MEND)
+        raise FileError(path, f"ids: {len(names)} integers up to 65535, one per class", f"{ids!r:.80}", _FIX)
     palette = content.get("palette", [list(colour) for colour in default_palette(len(names))])
     if not isinstance(palette, list) or len(palette) != len(names) or not all(map(_is_colour, palette)):
-        raise FileError(path, f"palette: {len(names)} times [R, G, B] in 0..255", f"{palette!r:.80}", _MEND)
+        raise FileError(path, f"palette: {len(names)} times [R, G, B] in 0..255", f"{palette!r:.80}", _FIX)
     ignore = content.get("ignore_index")
     if not (ignore is None or type(ignore) is int) or ignore in ids:
-        raise FileError(path, "ignore_index: an integer that is no class's id", f"{ignore!r}", _MEND)
+        raise FileError(path, "ignore_index: an integer that is no class's id", f"{ignore!r}", _FIX)
     colours = tuple((r, g, b) for r, g, b in palette)
     if len(set(colours)) < len(colours):
         raise FileError(path, "palette: a colour of its own for each class", "a colour twice", "make them distinct")

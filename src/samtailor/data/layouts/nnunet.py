@@ -7,24 +7,18 @@ dataset.json maps ids to names, lists its files, and has all channels in one 4-D
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats.nifti import Nifti
-from samtailor.data.layouts.contents import Contents, label_space, read_split, visible_files
+from samtailor.data.layouts.contents import Contents, label_space, matching, read_split, visible_files
 from samtailor.errors import FileError
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
-
-_FOLDERS = ("imagesTr", "labelsTr", "labelsTs")
-
-
-def recognises(root: Path) -> bool:
-    """Whether the folder looks like nnU-Net's."""
-    return (root / "imagesTr").is_dir()
 
 
 def read_contents(root: Path) -> Contents:
@@ -54,12 +48,9 @@ def read_contents(root: Path) -> Contents:
             found = f"{first.images[0]} and {second.images[0]}"
             raise FileError(root, f"one case named '{first.name}'", found, "rename or remove one of them")
     used = {file for case in cases for file in (*case.images, case.label)}
-    files = chain.from_iterable(visible_files(root / folder) for folder in _FOLDERS)
+    files = [file for folder in ("imagesTr", "labelsTr", "labelsTs") for file in visible_files(root / folder)]
     orphans = tuple(file for file in files if file.name.endswith(ending) and file not in used)
-    title = content.get("name")
-    return Contents(
-        labels_of(path, content), cases, channels, None, orphans, title=title if isinstance(title, str) else None
-    )
+    return Contents(labels_of(path, content), cases, channels, orphans=orphans, title=content.get("name"))
 
 
 def read_splits(root: Path, fold: int, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:
@@ -95,12 +86,8 @@ def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
     if not isinstance(entries, dict) or not entries:
         raise FileError(path, "labels", f"{entries!r:.80}", fix)
     if any(isinstance(value, list) for value in entries.values()):
-        raise FileError(
-            path,
-            "one id per label",
-            "region-based labels (lists of ids)",
-            "give each class one id of its own",
-        )
+        found = "region-based labels (lists of ids)"
+        raise FileError(path, "one id per label", found, "give each class one id of its own")
     if all(str(key).isdigit() and isinstance(value, str) for key, value in entries.items()):
         entries = {name: int(identifier) for identifier, name in entries.items()}
     if not all(type(identifier) is int for identifier in entries.values()):
@@ -115,9 +102,8 @@ def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
 
 def _scanned_cases(root: Path, part: str, channels: int, ending: str) -> list[CaseFiles]:
     """Cases of `images<part>`, by the names of the files; all channels are named, present or not."""
-    stems = [f.name.removesuffix(ending) for f in visible_files(root / f"images{part}") if f.name.endswith(ending)]
-    names = sorted({stem[:-5] for stem in stems if _has_channel(stem)})
-    return [_numbered_case(root, part, name, channels, ending) for name in names]
+    names = matching(root / f"images{part}", rf"(.+)_\d{{4}}{re.escape(ending)}")
+    return [_numbered_case(root, part, name, channels, ending) for name in sorted(names)]
 
 
 def _numbered_case(root: Path, part: str, name: str, channels: int, ending: str) -> CaseFiles:
@@ -141,7 +127,3 @@ def _listed_cases(root: Path, path: Path, entries: list[Any], channels: int, end
         label = root / str(entry.get("label", f"labelsTr/{image.name}"))
         cases.append(CaseFiles(name, (image,), label if label.is_file() else None))
     return cases
-
-
-def _has_channel(stem: str) -> bool:
-    return len(stem) > 5 and stem[-5] == "_" and stem[-4:].isdigit()

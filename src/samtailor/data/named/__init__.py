@@ -25,7 +25,7 @@ def looking_like(root: Path) -> NamedDataset | None:
     return next((named for named in NAMED.values() if named.looks_like(root)), None)
 
 
-def with_classes(labels: LabelSpace, title: str | None = None) -> NamedDataset | None:
+def with_classes(labels: LabelSpace, title: object = None) -> NamedDataset | None:
     """The data set that has exactly these classes, in this order.
 
     Args:
@@ -34,6 +34,6 @@ def with_classes(labels: LabelSpace, title: str | None = None) -> NamedDataset |
             same classes (the phantom has FLARE22's).
     """
     named = next((named for named in NAMED.values() if named.labels.names == labels.names), None)
-    if named and title and not any(alias in title.lower() for alias in named.aliases):
+    if named and title and isinstance(title, str) and not any(alias in title.lower() for alias in named.aliases):
         return None
     return named

@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.finding import Finding
-from samtailor.data.layouts.contents import Contents, visible_files
-from samtailor.data.named.named_dataset import NamedDataset, enumerated, incomplete, split_in_order
+from samtailor.data.layouts.contents import Contents, matching, pair
+from samtailor.data.named.named_dataset import NamedDataset, split_in_order
 from samtailor.labels import LabelSpace
 
-_TITLE = "BTCV"
-_PUBLISHED = "https://doi.org/10.7303/syn3193805 (Synapse, Abdomen/RawData.zip, after registration)"
-_FOLDER = "RawData/Training/img/img0001.nii.gz, RawData/Training/label/label0001.nii.gz, ..."
-_SUFFIX = ".nii.gz"
+_ORGANS = (
+    "spleen, right kidney, left kidney, gallbladder, esophagus, liver, stomach, aorta, inferior vena cava, "
+    "portal and splenic veins, pancreas, right adrenal gland, left adrenal gland"
+)
 # The test cases of TransUNet (lists/lists_Synapse/test_vol.txt of its repository), which nearly all later work shares.
 _TEST = tuple(f"case{number:04d}" for number in (1, 2, 3, 4, 8, 22, 25, 29, 32, 35, 36, 38))
 _VAL = ("case0010", "case0028", "case0037")  # TransUNet has none: ours, 3 of its 18 training cases
@@ -41,16 +40,11 @@ def read_contents(root: Path) -> Contents:
     """
     base = _base(root)
     images, labels = _files(base / "img", "img"), _files(base / "label", "label")
-    if not images or not labels:
-        missing = "img" if not images else "label"
-        raise incomplete(root, _TITLE, f"{_FOLDER} with files in {missing}", base / missing, _PUBLISHED)
-    cases = tuple(CaseFiles(name, (file,), labels.get(name)) for name, file in images.items())
-    orphans = tuple(file for name, file in labels.items() if name not in images)
-    remarks = []
-    if absent := sorted({*_TRAIN, *_VAL, *_TEST} - images.keys()):
-        found = f"{len(images)}; missing {enumerated([name.replace('case', 'img') for name in absent])}"
-        remarks.append(Finding("warning", str(base), "30 labelled cases", found, f"fetch them from {_PUBLISHED}"))
-    return Contents(BTCV.labels, cases, ("CT",), None, orphans, tuple(remarks))
+    BTCV.require(root, {base / "img": images, base / "label": labels})
+    cases, orphans = pair(images, labels)
+    absent = [name.replace("case", "img") for name in sorted({*_TRAIN, *_VAL, *_TEST} - images.keys())]
+    remarks = BTCV.remark(base, "30 labelled cases", len(images), absent)
+    return Contents(BTCV.labels, cases, ("CT",), None, orphans, remarks)
 
 
 def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:
@@ -71,40 +65,18 @@ def _base(root: Path) -> Path:
 
 def _files(folder: Path, prefix: str) -> dict[str, Path]:
     """Files named by a prefix and four digits, by case name."""
-    found = {}
-    for file in visible_files(folder):
-        number = file.name.removeprefix(prefix).removesuffix(_SUFFIX)
-        if number.isdigit() and file.name == f"{prefix}{number}{_SUFFIX}":
-            found[f"case{number}"] = file
-    return found
+    return {f"case{number}": file for number, file in matching(folder, rf"{prefix}(\d+)\.nii\.gz").items()}
 
 
 BTCV = NamedDataset(
     name="btcv",
-    title=_TITLE,
+    title="BTCV",
     aliases=("btcv", "synapse", "abdomen"),
-    labels=LabelSpace.from_names(
-        (
-            "background",
-            "spleen",
-            "right kidney",
-            "left kidney",
-            "gallbladder",
-            "esophagus",
-            "liver",
-            "stomach",
-            "aorta",
-            "inferior vena cava",
-            "portal and splenic veins",
-            "pancreas",
-            "right adrenal gland",
-            "left adrenal gland",
-        )
-    ),
+    labels=LabelSpace.from_names(("background", *_ORGANS.split(", "))),
     protocol="nnunet",
-    published=_PUBLISHED,
+    published="https://doi.org/10.7303/syn3193805 (Synapse, Abdomen/RawData.zip, after registration)",
     terms="Synapse's terms for this data set, accepted at registration; no redistribution",
-    folder=_FOLDER,
+    folder="RawData/Training/img/img0001.nii.gz, RawData/Training/label/label0001.nii.gz, ...",
     split="TransUNet's 18/12: test 0001-0004, 0008, 0022, 0025, 0029, 0032, 0035, 0036, 0038; val (ours, of its 18 "
     "training cases) 0010, 0028, 0037",
     advice="--protocol transunet gives numbers to set beside TransUNet's and SAMed's, by their rule for absent organs",

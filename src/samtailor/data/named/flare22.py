@@ -10,16 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.finding import Finding
-from samtailor.data.layouts.contents import Contents, visible_files
-from samtailor.data.named.named_dataset import NamedDataset, enumerated, incomplete, split_of_names
+from samtailor.data.layouts.contents import Contents, matching, pair
+from samtailor.data.named.named_dataset import NamedDataset, split_of_names
 from samtailor.labels import LabelSpace
+from samtailor.metrics.protocols import FLARE22_CLASSES
 
-_TITLE = "FLARE22"
-_PUBLISHED = "https://doi.org/10.5281/zenodo.7860267 (FLARE22Train.zip); challenge: https://flare22.grand-challenge.org"
-_FOLDER = "FLARE22Train/images/FLARE22_Tr_0001_0000.nii.gz, FLARE22Train/labels/FLARE22_Tr_0001.nii.gz, ..."
 _ALL = tuple(f"FLARE22_Tr_{number:04d}" for number in range(1, 51))
-_IMAGE, _LABEL = "_0000.nii.gz", ".nii.gz"
+_IMAGE, _LABEL = r"(FLARE22_.*)_0000\.nii\.gz", r"(FLARE22_.*)\.nii\.gz"
 
 
 def looks_like(root: Path) -> bool:
@@ -27,7 +24,7 @@ def looks_like(root: Path) -> bool:
     inside = [path.name.lower() for path in root.iterdir()]
     if root.name.lower().startswith("flare22") or any(name.startswith("flare22") for name in inside):
         return "dataset.json" not in inside
-    return any(_files(root / folder, suffix) for folder, suffix in (("images", _IMAGE), ("labels", _LABEL)))
+    return bool(matching(root / "images", _IMAGE) or matching(root / "labels", _LABEL))
 
 
 def read_contents(root: Path) -> Contents:
@@ -37,17 +34,12 @@ def read_contents(root: Path) -> Contents:
         FileError: If the folder with the labelled cases, its images or all its labels are missing.
     """
     base = _base(root)
-    images, labels = _files(base / "images", _IMAGE), _files(base / "labels", _LABEL)
-    if not images or not labels:
-        missing = "images" if not images else "labels"
-        raise incomplete(root, _TITLE, f"{_FOLDER} with files in {missing}", base / missing, _PUBLISHED)
-    cases = tuple(CaseFiles(name, (file,), labels.get(name)) for name, file in images.items())
-    orphans = tuple(file for name, file in labels.items() if name not in images)
-    remarks = []
-    if absent := [name for name in _ALL if name not in images]:
-        found = f"{len(images)}; missing {enumerated(absent)}"
-        remarks.append(Finding("warning", str(base), "50 labelled cases", found, f"fetch them from {_PUBLISHED}"))
-    return Contents(FLARE22.labels, cases, ("CT",), None, orphans, tuple(remarks))
+    images, labels = matching(base / "images", _IMAGE), matching(base / "labels", _LABEL)
+    FLARE22.require(root, {base / "images": images, base / "labels": labels})
+    cases, orphans = pair(images, labels)
+    absent = [name for name in _ALL if name not in images]
+    remarks = FLARE22.remark(base, "50 labelled cases", len(images), absent)
+    return Contents(FLARE22.labels, cases, ("CT",), None, orphans, remarks)
 
 
 def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:
@@ -60,41 +52,18 @@ def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[
 def _base(root: Path) -> Path:
     """The folder that holds images and labels."""
     inside = root / "FLARE22Train"
-    return inside if inside.is_dir() and not _files(root / "images", _IMAGE) else root
-
-
-def _files(folder: Path, suffix: str) -> dict[str, Path]:
-    """Labelled cases' files by case name."""
-    names = [file for file in visible_files(folder) if file.name.startswith("FLARE22_") and file.name.endswith(suffix)]
-    return {file.name.removesuffix(suffix): file for file in names}
+    return inside if inside.is_dir() and not matching(root / "images", _IMAGE) else root
 
 
 FLARE22 = NamedDataset(
     name="flare22",
-    title=_TITLE,
+    title="FLARE22",
     aliases=("flare",),
-    labels=LabelSpace.from_names(
-        (
-            "background",
-            "liver",
-            "right kidney",
-            "spleen",
-            "pancreas",
-            "aorta",
-            "inferior vena cava",
-            "right adrenal gland",
-            "left adrenal gland",
-            "gallbladder",
-            "esophagus",
-            "stomach",
-            "duodenum",
-            "left kidney",
-        )
-    ),
+    labels=LabelSpace.from_names(FLARE22_CLASSES),
     protocol="flare22",
-    published=_PUBLISHED,
+    published="https://doi.org/10.5281/zenodo.7860267 (FLARE22Train.zip); challenge: https://flare22.grand-challenge.org",
     terms="the challenge's rules (https://flare22.grand-challenge.org/Rules) and the licence on the record",
-    folder=_FOLDER,
+    folder="FLARE22Train/images/FLARE22_Tr_0001_0000.nii.gz, FLARE22Train/labels/FLARE22_Tr_0001.nii.gz, ...",
     split="ours, fixed: the 50 labelled cases in the order of the SHA-256 of their names, 35 train, 5 val, 10 test "
     "(the challenge names none)",
     looks_like=looks_like,

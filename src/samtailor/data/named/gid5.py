@@ -11,27 +11,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.finding import Finding
 from samtailor.data.formats import read_header
-from samtailor.data.layouts.contents import Contents
-from samtailor.data.layouts.pictures import by_stem, picture_facts
-from samtailor.data.named.named_dataset import NamedDataset, incomplete, split_in_order, split_of_names
-from samtailor.errors import FileError
+from samtailor.data.layouts.contents import Contents, by_stem
+from samtailor.data.named.named_dataset import NamedDataset, split_in_order, split_of_names
+from samtailor.errors import FileError, Finding
 from samtailor.labels import LabelSpace
 
-_TITLE = "GID-5"
-_PUBLISHED = (
-    "https://x-ytong.github.io/project/GID.html (Tong et al. 2020, https://doi.org/10.1016/j.rse.2019.111322); "
-    "tiles: https://github.com/cheer00/GID-MTL"
-)
-_FOLDER = (
-    "Large-scale Classification_5classes/image_RGB/GF2_PMS1__L1A0000564539-MSS1.tif, "
-    "label_5classes/GF2_PMS1__L1A0000564539-MSS1_label.tif, ..."
-)
 _SCENES = "Large-scale Classification_5classes"
 _IMAGES, _OTHER_BANDS, _LABELS = "image_RGB", "image_NirRGB", "label_5classes"
 _TILE = re.compile(r"(built-?up|farmland|forest|meadow|water)_?\d+", re.IGNORECASE)
@@ -41,8 +31,7 @@ _TILE_LABELS = ("labels", "label", "masks", "mask", "gt", "annotations")
 
 def looks_like(root: Path) -> bool:
     """Whether the folder holds the scenes, or one of their folders, or tiles."""
-    base = _base(root)
-    if base != root or any((base / folder).is_dir() for folder in (_IMAGES, _OTHER_BANDS, _LABELS)):
+    if _base(root) != root or _has_scenes(root):
         return True
     return not (root / "dataset.json").exists() and bool(_tiles(root, _TILE_IMAGES))
 
@@ -54,20 +43,18 @@ def read_contents(root: Path) -> Contents:
         FileError: If images or all labels are missing.
     """
     base = _base(root)
-    if any((base / folder).is_dir() for folder in (_IMAGES, _OTHER_BANDS, _LABELS)):
+    if _has_scenes(base):
         images, labels = by_stem(base / _IMAGES), by_stem(base / _LABELS, "_label")
-        if not images or not labels:
-            raise _missing_scenes(root, base, _IMAGES if not images else _LABELS)
+        hint = f" (red, green and blue; {_OTHER_BANDS} starts with near infrared and is not read)"
+        folders = {base / _IMAGES: images, base / _LABELS: labels}
+        GID5.require(root, folders, hint if (base / _OTHER_BANDS).is_dir() else "")
     else:
         images, labels = _tiles(root, _TILE_IMAGES), _tiles(root, _TILE_LABELS)
         if not images or not labels:
-            expected = f"tiles (images/builtup_0001.png, labels/builtup_0001.png, ...) or scenes ({_FOLDER})"
-            raise incomplete(root, _TITLE, expected, base, _PUBLISHED)
-    cases = tuple(CaseFiles(name, (file,), labels.get(name)) for name, file in images.items())
-    orphans = tuple(file for name, file in labels.items() if name not in images)
-    facts = picture_facts(cases)
-    remarks = tuple(finding for case in cases if (finding := _other_bands(case.images[0])))
-    return Contents(GID5.labels, cases, facts.channels, facts.bits, orphans, remarks, facts.largest)
+            expected = f"tiles (images/builtup_0001.png, labels/builtup_0001.png, ...) or scenes ({GID5.folder})"
+            raise GID5.incomplete(root, expected, base)
+    remarks = tuple(finding for image in images.values() for finding in _other_bands(image))
+    return Contents.of_pictures(GID5.labels, images, labels, remarks)
 
 
 def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:
@@ -90,11 +77,8 @@ def _base(root: Path) -> Path:
     return root / _SCENES if (root / _SCENES).is_dir() else root
 
 
-def _missing_scenes(root: Path, base: Path, missing: str) -> FileError:
-    expected = f"{_FOLDER} with files in {missing}"
-    if missing == _IMAGES and (base / _OTHER_BANDS).is_dir():
-        expected += f" (red, green and blue; {_OTHER_BANDS} starts with near infrared and is not read)"
-    return incomplete(root, _TITLE, expected, base / missing, _PUBLISHED)
+def _has_scenes(base: Path) -> bool:
+    return any((base / folder).is_dir() for folder in (_IMAGES, _OTHER_BANDS, _LABELS))
 
 
 def _tiles(root: Path, folders: tuple[str, ...]) -> dict[str, Path]:
@@ -107,21 +91,17 @@ def _tiles(root: Path, folders: tuple[str, ...]) -> dict[str, Path]:
     return {}
 
 
-def _other_bands(path: Path) -> Finding | None:
+def _other_bands(path: Path) -> Iterator[Finding]:
     """The error of an image of more than three bands, of which nobody could say which are taken."""
-    try:
-        bands = read_header(path).bands
-    except FileError:
-        return None  # the check of the case says so
-    if bands <= 3:
-        return None
-    fix = f"take the file of {_IMAGES}; where near infrared comes first, drop it"
-    return Finding("error", str(path), "three bands: red, green, blue", f"{bands} bands", fix)
+    with suppress(FileError):  # the check of the case says so
+        if (bands := read_header(path).bands) > 3:
+            fix = f"take the file of {_IMAGES}; where near infrared comes first, drop it"
+            yield Finding("error", str(path), "three bands: red, green, blue", f"{bands} bands", fix)
 
 
 GID5 = NamedDataset(
     name="gid5",
-    title=_TITLE,
+    title="GID-5",
     aliases=("gid",),
     labels=LabelSpace(
         names=("background", "built-up", "farmland", "forest", "meadow", "water"),
@@ -129,9 +109,11 @@ GID5 = NamedDataset(
         palette=((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 255, 255), (255, 255, 0), (0, 0, 255)),
     ),
     protocol="remote-sensing",
-    published=_PUBLISHED,
+    published="https://x-ytong.github.io/project/GID.html (Tong et al. 2020, https://doi.org/10.1016/j.rse.2019.111322)"
+    "; tiles: https://github.com/cheer00/GID-MTL",
     terms="the publishers', for research; no redistribution; cite the paper",
-    folder=_FOLDER,
+    folder="Large-scale Classification_5classes/image_RGB/GF2_PMS1__L1A0000564539-MSS1.tif, "
+    "label_5classes/GF2_PMS1__L1A0000564539-MSS1_label.tif, ...",
     split="ours, fixed (none is published): scenes in the order of the SHA-256 of their names, tiles of each category "
     "by number, so that neighbours stay together; 70 % train, 10 % val, 20 % test",
     field=224,  # the tiles of GID-MTL5 are cut so from the scenes, and the report fits to those

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Literal
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.layouts.contents import Contents
-from samtailor.errors import FileError
+from samtailor.errors import FileError, Finding
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 
@@ -52,21 +53,40 @@ class NamedDataset:
     advice: str = ""
     field: int | None = None
 
+    def require(self, root: Path, folders: Mapping[Path, Mapping[str, Path]], hint: str = "") -> None:
+        """Raise a FileError if any of the folders in `root` has no files; `hint` is for the first of them."""
+        for folder, files in folders.items():
+            if not files:
+                raise self.incomplete(root, f"{self.folder} with files in {folder.name}{hint}", folder)
+            hint = ""
 
-def incomplete(root: Path, title: str, expected: str, missing: Path, published: str) -> FileError:
-    """The error of a publisher's folder in which something indispensable is missing.
+    def incomplete(self, root: Path, expected: str, missing: Path) -> FileError:
+        """The error of a publisher's folder in which something indispensable is missing.
 
-    Args:
-        root: The folder that was given.
-        title: What the data set is called in sentences.
-        expected: What was expected there.
-        missing: The folder in which files are missing, if it is there, and at least where it should be.
-        published: Where it can be had.
-    """
-    folder = next(folder for folder in (missing, *missing.parents) if folder.is_dir())
-    found = listed(folder) if folder == root else f"{listed(folder)} (in {folder.relative_to(root).as_posix()})"
-    fix = f"unpack all that its publisher ships: {published}"
-    return FileError(root, f"{title} as its publisher ships it: {expected}", found, fix)
+        Args:
+            root: The folder that was given.
+            expected: What was expected there.
+            missing: The folder in which files are missing, if it is there, and at least where it should be.
+        """
+        folder = next(folder for folder in (missing, *missing.parents) if folder.is_dir())
+        found = listed(folder) if folder == root else f"{listed(folder)} (in {folder.relative_to(root).as_posix()})"
+        fix = f"unpack all that its publisher ships: {self.published}"
+        return FileError(root, f"{self.title} as its publisher ships it: {expected}", found, fix)
+
+    def remark(self, folder: Path, expected: str, number: int, absent: list[str]) -> tuple[Finding, ...]:
+        """The warning that some of the published cases are absent; none if none are.
+
+        Args:
+            folder: Where they should be.
+            expected: What was expected there.
+            number: How many were found.
+            absent: Names of the others.
+        """
+        if not absent:
+            return ()
+        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+        found = f"{number}; missing {', '.join(absent[:5])}{more}"
+        return (Finding("warning", str(folder), expected, found, f"fetch them from {self.published}"),)
 
 
 def listed(folder: Path) -> str:
@@ -78,21 +98,12 @@ def listed(folder: Path) -> str:
     return ", ".join(names[:6]) + more or "an empty folder"
 
 
-def enumerated(names: list[str]) -> str:
-    """The first of many names, and how many more there are."""
-    more = len(names) - 5
-    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
-
-
 def split_of_names(names: list[str]) -> dict[str, tuple[str, ...]]:
     """Names in a fixed random order, 70 % train, 10 % val, 20 % test, at least one each.
 
     The order is that of the names' hashes: the same on every machine, whatever the seed of a run.
     """
-    import hashlib
-
-    order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    return split_in_order(order)
+    return split_in_order(sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest()))
 
 
 def split_in_order(names: list[str]) -> dict[str, tuple[str, ...]]:
