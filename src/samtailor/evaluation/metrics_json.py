@@ -55,18 +55,16 @@ def to_json(scores: CaseScores) -> dict[str, Any]:
     }
     for averaging in AVERAGINGS:
         summaries = {metric: scores.summary(metric, averaging) for metric in metrics_of(scores, averaging)}
-        content[averaging], content["interval"][averaging] = {}, {}
+        values, intervals = content[averaging], content["interval"][averaging] = {}, {}
         for k, name in enumerate(names):
             estimates = {metric: summary.classes[k] for metric, summary in summaries.items()}
-            content[averaging][name] = _values(estimates)
-            content["interval"][averaging][name] = _intervals(estimates)
+            values[name], intervals[name] = _split(estimates)
         for mean in ("with_background", "without_background"):
+            key = f"{averaging}_{mean}"
             estimates = {metric: getattr(summary, mean) for metric, summary in summaries.items()}
-            content[f"{averaging}_{mean}"] = _values(estimates)
-            content["interval"][f"{averaging}_{mean}"] = _intervals(estimates)
+            content[key], content["interval"][key] = _split(estimates)
     overall = {metric: scores.overall(metric) for metric in scores.overall_metrics}
-    content["overall"] = _values(overall)
-    content["interval"]["overall"] = _intervals(overall)
+    content["overall"], content["interval"]["overall"] = _split(overall)
     if scores.confusion is not None:
         content["confusion"] = scores.confusion.tolist()
     return content
@@ -95,11 +93,7 @@ def number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _values(estimates: Mapping[Any, Statistic]) -> dict[str, float | None]:
-    """Value of each metric."""
-    return {metric: number(estimate.value) for metric, estimate in estimates.items()}
-
-
-def _intervals(estimates: Mapping[Any, Statistic]) -> dict[str, Interval | None]:
-    """Interval of each metric."""
-    return {metric: estimate.interval for metric, estimate in estimates.items()}
+def _split(estimates: Mapping[Any, Statistic]) -> tuple[dict[str, float | None], dict[str, Interval | None]]:
+    """Value and interval of each metric."""
+    values = {metric: number(estimate.value) for metric, estimate in estimates.items()}
+    return values, {metric: estimate.interval for metric, estimate in estimates.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,22 +26,19 @@ def of_targets(
     Returns:
         (B,), NaN where it is not defined; None if the metric is not of small targets.
     """
-
-    def sums(field: str) -> NDArray[np.int64]:
-        total: NDArray[np.int64] = draws @ np.array([getattr(case, field) for case in cases], dtype=np.int64)
-        return total
-
+    counts = draws @ np.array([astuple(case) for case in cases], dtype=np.int64)
+    targets, found, false_alarms, intersection, union, pixels = counts.T
     with np.errstate(invalid="ignore"):  # 0 / 0: no target in any case of the draw
         match metric:
             case "iou":
-                return sums("intersection") / sums("union")
+                return np.asarray(intersection / union)
             case "niou":
                 ious = [case.intersection / max(case.union, 1) for case in cases]
                 return np.asarray((draws @ np.array(ious)) / draws.sum(axis=1))
             case "pd":
-                return sums("found") / sums("targets")
+                return np.asarray(found / targets)
             case "fa":
-                return 1e6 * sums("false_alarms") / sums("pixels")
+                return np.asarray(1e6 * false_alarms / pixels)
             case _:
                 return None
 
@@ -63,18 +61,15 @@ def of_confusion(
     match metric:
         case "oa":
             return confusion.overall_accuracy(matrices)
-        case "miou":
-            return nan_mean(confusion.ious(matrices))
-        case "miou_without_background":
-            return nan_mean(confusion.ious(matrices)[:, 1:])
-        case "mf1":
-            return nan_mean(confusion.f1_scores(matrices))
-        case "mf1_without_background":
-            return nan_mean(confusion.f1_scores(matrices)[:, 1:])
         case "kappa":
             return confusion.kappa(matrices)
+        case "miou" | "miou_without_background":
+            classes = confusion.ious(matrices)
+        case "mf1" | "mf1_without_background":
+            classes = confusion.f1_scores(matrices)
         case _:
             return None
+    return nan_mean(classes[:, 1:] if metric.endswith("_without_background") else classes)
 
 
 def nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

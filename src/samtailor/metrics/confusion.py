@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 def overall_accuracy(matrix: NDArray[Any]) -> NDArray[np.float64]:
     """Share of the pixels whose class is right, (...), of pixels of true (row) and predicted class, (..., K, K)."""
-    return _ratio(_diagonal(matrix).sum(axis=-1), matrix.sum(axis=(-2, -1)))
+    return _ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1)))
 
 
 def ious(matrix: NDArray[Any]) -> NDArray[np.float64]:
     """IoU of each class, (..., K); NaN for one that neither truth nor prediction has."""
-    right = _diagonal(matrix)
+    right = np.diagonal(matrix, axis1=-2, axis2=-1)
     return _ratio(right, matrix.sum(axis=-1) + matrix.sum(axis=-2) - right)
 
 
 def f1_scores(matrix: NDArray[Any]) -> NDArray[np.float64]:
     """F1 of each class, which is its DSC, (..., K); NaN for one that neither truth nor prediction has."""
-    return _ratio(2 * _diagonal(matrix), matrix.sum(axis=-1) + matrix.sum(axis=-2))
+    return _ratio(2 * np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1) + matrix.sum(axis=-2))
 
 
 def kappa(matrix: NDArray[Any]) -> NDArray[np.float64]:
@@ -29,10 +29,6 @@ def kappa(matrix: NDArray[Any]) -> NDArray[np.float64]:
     total = matrix.sum(axis=(-2, -1)).astype(np.float64)
     by_chance = _ratio((matrix.sum(axis=-1).astype(np.float64) * matrix.sum(axis=-2)).sum(axis=-1), total**2)
     return _ratio(overall_accuracy(matrix) - by_chance, 1 - by_chance)
-
-
-def _diagonal(matrix: NDArray[Any]) -> NDArray[Any]:
-    return np.diagonal(matrix, axis1=-2, axis2=-1)
 
 
 def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ BasicIRSTD's evaluation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -54,19 +55,14 @@ def count_targets(truth: NDArray[Any], prediction: NDArray[Any]) -> TargetCounts
     true, predicted = (truth > 0) & counted, (prediction > 0) & counted
     targets, _ = _targets(true)
     guesses, sizes = _targets(predicted)
-    free = list(range(len(guesses)))
-    matched = 0
-    found = 0
+    matched: list[int] = []
     for centre in targets:
-        near = next((k for k in free if np.linalg.norm(guesses[k] - centre) < DISTANCE), None)
-        if near is not None:
-            free.remove(near)
-            found += 1
-            matched += int(sizes[near])
+        near = (k for k, guess in enumerate(guesses) if k not in matched and np.linalg.norm(guess - centre) < DISTANCE)
+        matched += islice(near, 1)
     return TargetCounts(
         targets=len(targets),
-        found=found,
-        false_alarms=int(predicted.sum()) - matched,
+        found=len(matched),
+        false_alarms=int(predicted.sum()) - int(sizes[matched].sum()),
         intersection=int((true & predicted).sum()),
         union=int((true | predicted).sum()),
         pixels=int(counted.sum()),
