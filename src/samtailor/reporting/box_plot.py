@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -26,45 +28,52 @@ def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str, title
     figure = Figure(figsize=(6.4 + 0.075 * longest, 0.9 + row * (count + 1)), layout="constrained")
     axes = figure.add_subplot()
     jitter = np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
-    ticks = []
-    for k in range(1, count + 1):
-        known = ~np.isnan(values[:, k])
-        ticks.append(f"{labels.names[k]}  (n = {known.sum()})")
-        if known.any():
-            draw_box(axes, values[known, k], k, jitter[known], class_colour(labels, k))
-    axes.set_yticks(range(1, count + 1), ticks, fontsize=min(9, row * 45))
+    colours = [class_colour(labels, k) for k in range(1, count + 1)]
+    draw_boxes(axes, values[:, 1:], labels.names[1:], jitter, colours, min(9, row * 45))
     axes.set(xlim=(-0.02, 1.02), ylim=(count + 0.6, 0.4), xlabel=metric)
     axes.set_title(title, fontsize=9)
     style_rows(axes)
     return figure
 
 
-def draw_box(
-    axes: Axes, values: NDArray[np.float64], position: int, jitter: NDArray[np.float64], colour: Colour
+def draw_boxes(
+    axes: Axes,
+    values: NDArray[np.float64],
+    names: Sequence[str],
+    jitter: NDArray[np.float64],
+    colours: Sequence[Colour],
+    fontsize: float,
 ) -> None:
-    """One horizontal box (quartiles, median, whiskers to 1.5 interquartile ranges) and its points.
+    """Horizontal boxes (quartiles, median, whiskers to 1.5 interquartile ranges) and their points, at 1, 2, ...
 
     Args:
-        axes: Where it is drawn.
-        values: One for each case, (N,).
-        position: On the y axis.
-        jitter: Of each point across the box, (N,).
-        colour: Of box and points.
+        axes: Where they are drawn.
+        values: A column for each box, (N, M); NaN is left out.
+        names: Of the boxes, M.
+        jitter: Of each point across its box, (N,).
+        colours: Of the boxes and their points, M.
+        fontsize: Of the names.
     """
-    axes.boxplot(
-        values,
-        positions=[position],
-        orientation="horizontal",
-        widths=0.6,
-        showfliers=False,
-        patch_artist=True,
-        manage_ticks=False,
-        boxprops={"facecolor": (*colour, 0.35), "edgecolor": "0.25", "linewidth": 0.9},
-        medianprops={"color": "black", "linewidth": 1.6, "zorder": 4},  # above the points
-        whiskerprops={"color": "0.25", "linewidth": 0.9},
-        capprops={"color": "0.25", "linewidth": 0.9},
-    )
-    size = np.clip(400 / len(values), 5, 14)
-    axes.scatter(
-        values, position + jitter, s=size, color=[colour], edgecolors="0.2", linewidths=0.5, zorder=3, clip_on=False
-    )
+    line = {"color": "0.25", "linewidth": 0.9}
+    known = ~np.isnan(values)
+    for k, colour in enumerate(colours):
+        shown = known[:, k]
+        if not shown.any():
+            continue
+        axes.boxplot(
+            values[shown, k],
+            positions=[k + 1],
+            orientation="horizontal",
+            widths=0.6,
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": (*colour, 0.35), "edgecolor": "0.25", "linewidth": 0.9},
+            medianprops={"color": "black", "linewidth": 1.6, "zorder": 4},  # above the points
+            whiskerprops=line,
+            capprops=line,
+        )
+        style = {"s": np.clip(400 / shown.sum(), 5, 14), "color": [colour], "edgecolors": "0.2", "linewidths": 0.5}
+        axes.scatter(values[shown, k], k + 1 + jitter[shown], zorder=3, clip_on=False, **style)
+    ticks = [f"{name}  (n = {count})" for name, count in zip(names, known.sum(axis=0), strict=True)]
+    axes.set_yticks(range(1, len(names) + 1), ticks, fontsize=fontsize)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.labels import IGNORE
-from samtailor.zeroshot.rle import Runs
+from samtailor.zeroshot.rle import Runs, joined
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,14 @@ def choose_best(masks: Sequence[Runs], truth: NDArray[np.int16]) -> dict[int, Ch
         masks: Masks of the slice.
         truth: Class indices, (H, W).
     """
+    masks = [joined((truth.shape[0], truth.shape[1])), *masks]  # the empty mask is what no other is better than
     known = _counted(masks, truth != IGNORE)
     choices: dict[int, Choice] = {}
     for k in classes_in(truth):
         pixels = int((truth == k).sum())
         both = _counted(masks, truth == k)
-        dice = 2 * both / np.maximum(known + pixels, 1)
-        if len(masks) and dice.max() > 0:
-            best = int(dice.argmax())
-            choices[k] = Choice(masks[best], int(both[best]), int(known[best]), pixels)
-        else:
-            choices[k] = Choice(nothing(truth.shape), 0, 0, pixels)
+        best = int((2 * both / np.maximum(known + pixels, 1)).argmax())
+        choices[k] = Choice(masks[best], int(both[best]), int(known[best]), pixels)
     return choices
 
 
@@ -69,11 +66,6 @@ def choose(mask: Runs, k: int, truth: NDArray[np.int16]) -> Choice:
     """A mask that was made for a class."""
     both, known = _counted([mask], truth == k), _counted([mask], truth != IGNORE)
     return Choice(mask, int(both[0]), int(known[0]), int((truth == k).sum()))
-
-
-def nothing(size: tuple[int, ...]) -> Runs:
-    """The empty mask of an image of (H, W)."""
-    return Runs((size[0], size[1]), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def paint(choices: dict[int, Choice], size: tuple[int, int]) -> NDArray[np.int16]:

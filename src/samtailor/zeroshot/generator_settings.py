@@ -13,6 +13,10 @@ BOX_FITTED = frozenset({"medsam-vit-b", "lite-medsam"})
 """Bases that were fitted with boxes and a single mask only: for points, their predicted IoU, their stability and their
 three further masks say nothing, and SAM's thresholds would drop everything."""
 
+_LEAST = {"points_per_side": 1, "points_per_batch": 1, "crop_n_points_downscale_factor": 1} | dict.fromkeys(
+    ("crop_n_layers", "min_mask_region_area", "stability_score_offset"), 0
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorSettings:
@@ -55,31 +59,14 @@ class GeneratorSettings:
     multimask_output: bool | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (
-            ("points_per_side", 1),
-            ("points_per_batch", 1),
-            ("crop_n_layers", 0),
-            ("crop_n_points_downscale_factor", 1),
-            ("min_mask_region_area", 0),
-        ):
+        for name, least in _LEAST.items():
             if (value := getattr(self, name)) < least:
                 raise ConfigError(f"{name}: expected at least {least}, found {value}")
-        for name in (
-            "pred_iou_thresh",
-            "stability_score_thresh",
-            "stability_score_offset",
-            "box_nms_thresh",
-            "crop_nms_thresh",
-            "crop_overlap_ratio",
-            "mask_threshold",
-        ):
-            number = getattr(self, name)
-            if number is not None and not math.isfinite(number):
+        for name, number in vars(self).items():
+            if isinstance(number, float) and not math.isfinite(number):
                 raise ConfigError(f"{name}: expected a finite number, found {number}")
         if not 0 <= self.crop_overlap_ratio < 1:
             raise ConfigError(f"crop_overlap_ratio: expected from 0 to below 1, found {self.crop_overlap_ratio}")
-        if self.stability_score_offset < 0:
-            raise ConfigError(f"stability_score_offset: expected at least 0, found {self.stability_score_offset}")
         fewest = self.points_per_side // self.crop_n_points_downscale_factor**self.crop_n_layers
         if fewest < 1:
             raise ConfigError(

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from samtailor.zeroshot.choice import Choice, choose, classes_in, nothing
+from samtailor.zeroshot.choice import Choice, choose, classes_in
 from samtailor.zeroshot.generator import MaskGenerator
 from samtailor.zeroshot.prompted_image import Candidate, PromptedImage
 from samtailor.zeroshot.rle import Runs
@@ -102,4 +102,5 @@ def _of_points(shown: PromptedImage, points: NDArray[np.float64], multimask: boo
 def _mask(shown: PromptedImage, candidate: Candidate) -> Runs:
     """The mask in the image."""
     found = shown.upsampling().mask(candidate.logits.float().cpu().numpy(), 0.0, 0.0, 0.0)
-    return found[0] if found else nothing(shown.size)
+    assert found is not None  # of any stability
+    return found[0]

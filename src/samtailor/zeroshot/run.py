@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.measure import measure_masks
 from samtailor.evaluation.predictions import write_results
 from samtailor.evaluation.scores import Scores
-from samtailor.files import atomic
+from samtailor.files import write_text
 from samtailor.labels import IGNORE
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.models.zoo import find_base, load_base
@@ -55,18 +56,15 @@ class BaselineWork:
         self.cache = cache
         self.out = Path(config.out)
         self.state = self.out / "state"
-        self._generator: MaskGenerator | None = None
 
-    @property
+    @cached_property
     def generator(self) -> MaskGenerator:
         """The base, loaded when it is first needed."""
         from samtailor.inference.predictor import choose_device
 
-        if self._generator is None:
-            network = load_base(self.config.base, self.config.weights).to(choose_device(self.config.device))
-            base = find_base(self.config.base)
-            self._generator = MaskGenerator(network, base, self.config.generator(), self.config.image_size)
-        return self._generator
+        network = load_base(self.config.base, self.config.weights).to(choose_device(self.config.device))
+        base = find_base(self.config.base)
+        return MaskGenerator(network, base, self.config.generator(), self.config.image_size)
 
     def finish(self, files: tuple[CaseFiles, ...]) -> Scores:
         """Do what is left, write tables and figures."""
@@ -90,8 +88,7 @@ class BaselineWork:
             f"{self.config.upper_bound} ({self._which(total)})",
             source,
         )
-        with atomic(self.out / "slices.csv") as scratch:
-            scratch.write_text(self._slice_table(plans, scores), encoding="utf-8")
+        write_text(self.out / "slices.csv", self._slice_table(plans, scores))
         return write_results(scores, self.out, lambda index: View.load(self._case_state(plans[index].file, "view.npz")))
 
     def _which(self, total: int) -> str:
@@ -225,8 +222,7 @@ def claim(work: BaselineWork, files: tuple[CaseFiles, ...]) -> None:
     if not file.is_file():
         if work.out.exists() and any(work.out.iterdir()):
             raise ConfigError(f"out: expected a new or empty folder, found files in {work.out}; name another one")
-        with atomic(file) as scratch:
-            scratch.write_text(text)
+        write_text(file, text)
         return
     found = yaml.safe_load(file.read_text())
     wanted = yaml.safe_load(text)

@@ -66,16 +66,11 @@ class BaselineConfig(GeneratorSettings):
     @property
     def upper_bound(self) -> str:
         """What every score of this baseline is, in a sentence."""
-        match self.kind:
-            case "everything":
-                how = (
-                    f"of all masks that {self.base} makes without a prompt, the one with the highest Dice is taken for "
-                    "each class of a slice"
-                )
-            case "box":
-                how = f"{self.base} is prompted with a tight box around each object of a class"
-            case "point":
-                how = f"{self.base} is prompted with one point in the middle of a class's largest object"
-            case "points":
-                how = f"{self.base} is prompted with {self.points} points drawn from the class"
-        return f"upper bound, uses the ground truth: {how}"
+        how = {
+            "everything": f"of all masks that {self.base} makes without a prompt, the one with the highest Dice is "
+            "taken for each class of a slice",
+            "box": f"{self.base} is prompted with a tight box around each object of a class",
+            "point": f"{self.base} is prompted with one point in the middle of a class's largest object",
+            "points": f"{self.base} is prompted with {self.points} points drawn from the class",
+        }
+        return f"upper bound, uses the ground truth: {how[self.kind]}"

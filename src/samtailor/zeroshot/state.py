@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from samtailor.evaluation.case_scores import CaseScore
-from samtailor.files import atomic
+from samtailor.files import atomic, write_text
 from samtailor.metrics.overlap import Overlap
 from samtailor.metrics.targets import TargetCounts
 from samtailor.zeroshot.choice import Choice
@@ -58,12 +58,11 @@ def save_score(score: CaseScore, path: Path) -> None:
     """Write a case's score, complete or not at all."""
     content = {
         "name": score.name,
-        "overlap": [counts.tolist() for counts in (score.overlap.tp, score.overlap.fp, score.overlap.fn)],
+        "overlap": [counts.tolist() for counts in score.overlap],
         "surface": {metric: values.tolist() for metric, values in score.surface.items()},
         "targets": None if score.targets is None else asdict(score.targets),
     }
-    with atomic(path) as scratch:
-        scratch.write_text(json.dumps(content))
+    write_text(path, json.dumps(content))
 
 
 def load_score(path: Path) -> CaseScore:
