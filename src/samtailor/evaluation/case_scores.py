@@ -26,6 +26,18 @@ AVERAGINGS: dict[Averaging, str] = {
     "then averaged over the classes",
 }
 
+OVERALL_MEANS = {
+    "classes": AVERAGINGS["mean"],
+    "cases": "each class averaged over the cases; the mean over everything is of each case over its classes, then "
+    "over the cases",
+}
+
+IGNORED_BACKGROUND = (
+    "pixels whose true class is the first ('not labelled') count nowhere, and the means leave that class out; a "
+    "labelled pixel that is predicted as it is wrong"
+)
+"""What it means that the background is ignored."""
+
 _OVERLAP: tuple[OverlapMetric, ...] = ("dsc", "iou")
 
 
@@ -122,6 +134,11 @@ class CaseScores:
     def overall_metrics(self) -> tuple[OverallMetric, ...]:
         """The protocol's scores of all cases together that are known here."""
         return tuple(metric for metric in self.rules.overall if self._overall(metric, self._draws[0]) is not None)
+
+    def listed_metrics(self, averaging: Averaging = "mean") -> tuple[Metric, ...]:
+        """Scores of a class in files: DSC and IoU always, and what the protocol adds; only those two can be pooled."""
+        surface = tuple(metric for metric in self.metrics if metric not in _OVERLAP)
+        return (*_OVERLAP, *(surface if averaging == "mean" else ()))
 
     @cached_property
     def counts(self) -> Overlap:

@@ -43,8 +43,7 @@ def measure(
     rules, classes = PROTOCOLS[protocol], len(labels)
     grid = grid or Grid.of_spacing(None, len(truth))
     joint = confusion(truth, prediction, classes)
-    tp = joint.diagonal().copy()
-    overlap = Overlap(tp, joint.sum(axis=0) - tp, joint.sum(axis=1) - tp)
+    overlap = Overlap.of_confusion(joint)
     ignored = truth == IGNORE
     if ignored.any():
         prediction = np.where(ignored, np.int16(IGNORE), prediction)
@@ -121,12 +120,10 @@ class _Pairs:
 
     def around(self, k: int) -> Box | None:
         """The box around truth and prediction of a class; None if neither has it."""
-        boxes = [box for box in (self.truth_boxes[k], self.prediction_boxes[k]) if box is not None]
-        if not boxes:
-            return None
-        return tuple(
-            slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True)
-        )
+        one, other = self.truth_boxes[k], self.prediction_boxes[k]
+        if one is None or other is None:
+            return one or other
+        return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
 def _surface_scores(
@@ -144,7 +141,9 @@ def _surface_scores(
         if k == 0 or not (wanted or is_ranged):
             continue
         if box is None or true_box is None:
-            found = {metric: _absent(metric, rules, false_positive=box is not None) for metric in wanted}
+            absent = EMPTY_RULES[rules.empty]
+            nsd = absent.both_empty if box is None else absent.false_positive
+            found: dict[Metric, float] = {"nsd": nsd, "hd95": rules.absent_hd95}
         else:
             if is_ranged:
                 # The upper end is exclusive, as in the challenge's script. A class in a single slice, where the script
@@ -158,14 +157,6 @@ def _surface_scores(
         for metric in wanted:
             values[metric][k] = found[metric]
     return values
-
-
-def _absent(metric: Metric, rules: Protocol, false_positive: bool) -> float:
-    """NSD or HD95 of a class that the truth does not have."""
-    if metric == "hd95":
-        return rules.absent_hd95
-    values = EMPTY_RULES[rules.empty]
-    return values.false_positive if false_positive else values.both_empty
 
 
 def _distances(

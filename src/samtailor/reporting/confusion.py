@@ -32,8 +32,7 @@ def confusion_figure(matrix: NDArray[np.int64], labels: LabelSpace, title: str =
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
     axes.set_xticks(range(classes), labels.names, rotation=40, ha="right", rotation_mode="anchor", fontsize=9)
     axes.set_yticks(range(classes), labels.names, fontsize=9)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
+    axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(title or "% of each true class's pixels", fontsize=9)
     axes.tick_params(length=0)
     for spine in axes.spines.values():

@@ -1,13 +1,16 @@
-"""The masks that a baseline takes for the classes of a slice, and what they share with the truth."""
+"""The masks that a baseline takes for the classes of a slice, what they share with the truth, and their file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.files import atomic
 from samtailor.labels import IGNORE
 from samtailor.zeroshot.rle import Runs, joined
 
@@ -37,6 +40,40 @@ class Choice:
     def iou(self) -> float:
         """Intersection over union of mask and class."""
         return self.both / max(self.mask + self.truth - self.both, 1)
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """What was taken in one slice.
+
+    Attributes:
+        choices: Mask of each class index that the slice's truth has.
+        masks: Masks there were to choose from.
+        seconds: What it took.
+    """
+
+    choices: dict[int, Choice]
+    masks: int
+    seconds: float
+
+    def save(self, path: Path) -> None:
+        """Write, complete or not at all."""
+        arrays: dict[str, Any] = {"masks": self.masks, "seconds": self.seconds}
+        for k, choice in self.choices.items():
+            arrays[f"{k}-counts"] = np.array([*choice.runs.size, choice.both, choice.mask, choice.truth])
+            arrays[f"{k}-runs"] = np.stack([choice.runs.starts, choice.runs.ends])
+        with atomic(path) as scratch:
+            np.savez_compressed(scratch, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> SliceResult:
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            choices: dict[int, Choice] = {}
+            for k in [int(name.removesuffix("-counts")) for name in arrays.files if name.endswith("-counts")]:
+                height, width, *counts = arrays[f"{k}-counts"].tolist()
+                choices[k] = Choice(Runs((height, width), *arrays[f"{k}-runs"]), *counts)
+            return cls(choices, int(arrays["masks"]), float(arrays["seconds"]))
 
 
 def classes_in(truth: NDArray[np.int16]) -> list[int]:

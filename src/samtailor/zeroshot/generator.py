@@ -14,16 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from samtailor.errors import ConfigError
 from samtailor.models.sam import AnySizeSam
 from samtailor.models.sam2 import HieraSam
 from samtailor.models.zoo import Base, find_base, load_base
 from samtailor.progress import tracked
 from samtailor.zeroshot.crops import Crop, crops_of, is_cut, point_grid
-from samtailor.zeroshot.generator_settings import GeneratorSettings, generator_settings
 from samtailor.zeroshot.image_input import InputRule, as_picture
 from samtailor.zeroshot.prompted_image import Candidate, PromptedImage
 from samtailor.zeroshot.regions import clean, clean_logits
 from samtailor.zeroshot.rle import Runs
+from samtailor.zeroshot.settings import GeneratorSettings
 from samtailor.zeroshot.upsampling import Upsampling
 
 RECORD_KEYS = ("segmentation", "area", "bbox", "predicted_iou", "point_coords", "stability_score", "crop_box")
@@ -216,7 +217,11 @@ def masks_everything(
     """
     from samtailor.inference.predictor import choose_device
 
-    chosen = generator_settings(**settings)
+    known = GeneratorSettings.__dataclass_fields__
+    for name in settings:
+        if name not in known:
+            raise ConfigError(f"expected one of the settings {', '.join(known)}; found '{name}'")
+    chosen = GeneratorSettings(**settings)
     found = find_base(base)
     InputRule.of(found, image_size)
     picture = as_picture(image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -27,15 +28,15 @@ from samtailor.evaluation.predictions import write_results
 from samtailor.evaluation.scores import Scores
 from samtailor.files import write_text
 from samtailor.labels import IGNORE
-from samtailor.metrics.protocols import ProtocolName
+from samtailor.metrics.overlap import Overlap
+from samtailor.metrics.targets import TargetCounts
 from samtailor.models.zoo import find_base, load_base
 from samtailor.progress import tracked
 from samtailor.reporting.view import View
-from samtailor.zeroshot.choice import choose_best, paint
+from samtailor.zeroshot.choice import SliceResult, choose_best, paint
 from samtailor.zeroshot.generator import MaskGenerator
 from samtailor.zeroshot.prompted import prompt_classes
 from samtailor.zeroshot.settings import BaselineConfig
-from samtailor.zeroshot.state import SliceResult, load_score, save_score
 
 
 @dataclass(frozen=True)
@@ -71,23 +72,12 @@ class BaselineWork:
         plans = self._plan(files)
         total = sum(len(plan.slices) for plan in plans)
         scored = [self._score(plan) for plan in tracked("cases", plans)]
-        source: dict[str, Any] = {
-            "data": self.dataset.root.resolve().name,
-            "split": self.config.split,
-            "base": self.config.base,
-            "kind": self.config.kind,
-            "slices": self._which(total),
-        }
-        assert self.config.protocol is not None
-        scores = Scores(
-            self.labels,
-            self.config.protocol,
-            tuple(scored),
-            self.config.bootstrap,
-            self.config.seed,
-            f"{self.config.upper_bound} ({self._which(total)})",
-            source,
-        )
+        config, which = self.config, self._which(total)
+        source = {"data": self.dataset.root.resolve().name, "split": config.split, "base": config.base}
+        source |= {"kind": config.kind, "slices": which}
+        bound = f"{config.upper_bound} ({which})"
+        assert config.protocol is not None
+        scores = Scores(self.labels, config.protocol, tuple(scored), config.bootstrap, config.seed, bound, source)
         write_text(self.out / "slices.csv", self._slice_table(plans, scores))
         return write_results(scores, self.out, lambda index: View.load(self._case_state(plans[index].file, "view.npz")))
 
@@ -119,7 +109,7 @@ class BaselineWork:
         """Compute what is missing of a case, and score it."""
         file = self._case_state(plan.file, "score.json")
         if file.is_file():
-            return load_score(file)
+            return _load_score(file)
         case = self.cache.load(plan.file)
         assert case.label is not None
         results = [self._slice(case, index) for index in tracked("slices", plan.slices)]
@@ -129,7 +119,7 @@ class BaselineWork:
         self._write_label(plan.file, label)
         View.from_case(case.image, label, case.label, case.spacing).save(self._case_state(plan.file, "view.npz"))
         score = self._measure(case, plan, results)
-        save_score(score, file)
+        _save_score(score, file)
         return score
 
     def _measure(self, case: CachedCase, plan: _Plan, results: list[SliceResult]) -> CaseScore:
@@ -148,8 +138,7 @@ class BaselineWork:
             for k, choice in result.choices.items():
                 masks.setdefault(k, np.zeros(truth.shape, np.bool_))[places[index]] = choice.runs.to_mask()
         grid = Grid.of_spacing(None, len(truth)) if sampled else grid_of(plan.file)
-        protocol: ProtocolName = self.config.protocol
-        score = measure_masks(case.name, truth, masks, self.labels, protocol, grid)
+        score = measure_masks(case.name, truth, masks, self.labels, self.config.protocol, grid)
         # Slices drawn from a volume have no surfaces between them.
         return replace(score, surface={}) if sampled else score
 
@@ -197,6 +186,29 @@ class BaselineWork:
                     place = (plan.file.name, index, self.labels.names[k])
                     writer.writerow((*place, f"{choice.dsc:.6f}", f"{choice.iou:.6f}", *counts, scores.upper_bound))
         return text.getvalue()
+
+
+def _save_score(score: CaseScore, path: Path) -> None:
+    """Write a case's score, complete or not at all."""
+    content = {
+        "name": score.name,
+        "overlap": [counts.tolist() for counts in score.overlap],
+        "surface": {metric: values.tolist() for metric, values in score.surface.items()},
+        "targets": None if score.targets is None else asdict(score.targets),
+    }
+    write_text(path, json.dumps(content))
+
+
+def _load_score(path: Path) -> CaseScore:
+    """Read what `_save_score` wrote."""
+    content = json.loads(path.read_text())
+    return CaseScore(
+        content["name"],
+        Overlap(*(np.array(counts, np.int64) for counts in content["overlap"])),
+        {metric: np.array(values, np.float64) for metric, values in content["surface"].items()},
+        None,
+        None if content["targets"] is None else TargetCounts(**content["targets"]),
+    )
 
 
 def as_bytes(image: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from samtailor.evaluation.comparison.paired import (
 )
 from samtailor.evaluation.comparison.results import ScoredResult
 from samtailor.evaluation.comparison.statistics import ALPHA, EXACT_PAIRS, least_pairs, smallest_p
-from samtailor.evaluation.metrics_json import number
+from samtailor.evaluation.scores import number
 from samtailor.evaluation.tables import interval
 from samtailor.metrics.protocols import LOWER_IS_BETTER, METRIC_NAMES
 from samtailor.reporting.table import UNDEFINED, Table, decimal
