@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.evaluation.bootstrap import Statistic, means_of_draws, resample, with_intervals
-from samtailor.evaluation.overall import nan_mean, of_confusion, of_targets
 from samtailor.labels import LabelSpace
+from samtailor.metrics.confusion import nan_mean, of_confusion
 from samtailor.metrics.empty import EmptyRule
 from samtailor.metrics.overlap import Overlap, OverlapMetric, score
 from samtailor.metrics.protocols import PROTOCOLS, Metric, OverallMetric, Protocol, ProtocolName
-from samtailor.metrics.targets import TargetCounts
+from samtailor.metrics.targets import TargetCounts, of_targets
 
 Averaging = Literal["mean", "pooled"]
 

@@ -20,10 +20,9 @@ from samtailor.evaluation.scores import Scores
 from samtailor.files import write_json, write_text
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.protocols import METRIC_NAMES, ProtocolName
-from samtailor.reporting.box_plot import box_plot
-from samtailor.reporting.confusion import confusion_figure
 from samtailor.reporting.figures import save_figure
 from samtailor.reporting.overlay import overlay_figure
+from samtailor.reporting.plots import box_plot, confusion_figure
 from samtailor.reporting.table import decimal
 from samtailor.reporting.view import View
 

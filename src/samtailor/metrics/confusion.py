@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from samtailor.metrics.protocols import OverallMetric
 
 
 def overall_accuracy(matrix: NDArray[Any]) -> NDArray[np.float64]:
@@ -29,6 +32,43 @@ def kappa(matrix: NDArray[Any]) -> NDArray[np.float64]:
     total = matrix.sum(axis=(-2, -1)).astype(np.float64)
     by_chance = _ratio((matrix.sum(axis=-1).astype(np.float64) * matrix.sum(axis=-2)).sum(axis=-1), total**2)
     return _ratio(overall_accuracy(matrix) - by_chance, 1 - by_chance)
+
+
+def of_confusion(
+    metric: OverallMetric, cases: Sequence[NDArray[np.int64]], draws: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """A score of the confusion matrix of each draw of cases.
+
+    Args:
+        metric: Its name.
+        cases: Confusion matrix of each case, (K, K), N of them.
+        draws: How often each case is drawn, (B, N).
+
+    Returns:
+        (B,), NaN where it is not defined; None if the metric is not of confusion matrices.
+    """
+    single = np.stack(cases)
+    matrices = (draws @ single.reshape(len(single), -1)).reshape(len(draws), *single.shape[1:])
+    match metric:
+        case "oa":
+            return overall_accuracy(matrices)
+        case "kappa":
+            return kappa(matrices)
+        case "miou" | "miou_without_background":
+            classes = ious(matrices)
+        case "mf1" | "mf1_without_background":
+            classes = f1_scores(matrices)
+        case _:
+            return None
+    return nan_mean(classes[:, 1:] if metric.endswith("_without_background") else classes)
+
+
+def nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[np.float64] = np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)
+    return mean
 
 
 def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:

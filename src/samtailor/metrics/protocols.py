@@ -222,7 +222,7 @@ _ALL = (
     ),
 )
 
-PROTOCOLS: dict[ProtocolName, Protocol] = {protocol.name: protocol for protocol in _ALL}
+PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 """The protocols by name."""
 
 

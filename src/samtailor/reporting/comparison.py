@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from samtailor.reporting.box_plot import draw_boxes
 from samtailor.reporting.figures import Colour, style_rows
+from samtailor.reporting.plots import draw_boxes
 
 _WIDTH = 8.0  # inches
 _LINE = 0.16  # inches, a line of small text

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.errors import ConfigError, DataError
-from samtailor.evaluation.overall import nan_mean
+from samtailor.metrics.confusion import nan_mean
 
 _FILE = "metrics.json"
 _VOXELS = "truth_voxels"
