@@ -104,20 +104,14 @@ def _draw_panel(
     for box, linewidth in [(magnified, 1.2), *((box, 0.6) for box in others)]:
         corner = (box.x - 0.5, box.y - 0.5)
         axes.add_patch(Rectangle(corner, box.side, box.side, fill=False, edgecolor="white", linewidth=linewidth))
-    inset = _far_corner(axes, picture.shape[:2], magnified)
+    # The corner that is farthest from what is magnified.
+    is_low = magnified.y + magnified.side / 2 > picture.shape[0] / 2
+    is_right = magnified.x + magnified.side / 2 > picture.shape[1] / 2
+    inset = axes.inset_axes(((0.99 - _INSET, 0.01)[is_right], (0.01, 0.99 - _INSET)[is_low], _INSET, _INSET))
+    inset.set_anchor("NW" if is_low and is_right else "NE" if is_low else "SW" if is_right else "SE")
     part = np.s_[magnified.y : magnified.y + magnified.side, magnified.x : magnified.x + magnified.side]
     _draw_classes(inset, picture[part], None if plane is None else plane[part], labels, aspect, linewidth=1.5)
-    for spine in inset.spines.values():
-        spine.set(visible=True, edgecolor="white", linewidth=1.2)
-
-
-def _far_corner(axes: Axes, shape: tuple[int, ...], box: Box) -> Axes:
-    """Inset in the corner of a picture of (H, W) pixels that is farthest from a box."""
-    is_low, is_right = box.y + box.side / 2 > shape[0] / 2, box.x + box.side / 2 > shape[1] / 2
-    corner = ((0.99 - _INSET, 0.01)[is_right], (0.01, 0.99 - _INSET)[is_low])
-    inset = axes.inset_axes((*corner, _INSET, _INSET))
-    inset.set_anchor("NW" if is_low and is_right else "NE" if is_low else "SW" if is_right else "SE")
-    return inset
+    inset.spines[:].set(visible=True, edgecolor="white", linewidth=1.2)
 
 
 def _draw_classes(
@@ -136,5 +130,4 @@ def _draw_classes(
         lines.set_capstyle("projecting")
         axes.add_collection(lines, autolim=False)
     axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)

@@ -108,8 +108,7 @@ def confusion_figure(matrix: NDArray[np.int64], labels: LabelSpace, title: str =
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(title or "% of each true class's pixels", fontsize=9)
     axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
     return figure
 
 
