@@ -206,11 +206,7 @@ def prediction_space(path: Path, labels: LabelSpace) -> LabelSpace:
 
 
 def _indices(path: Path, ids: NDArray[np.int32], labels: LabelSpace) -> NDArray[np.int16]:
-    """Class indices of ids.
-
-    Raises:
-        FileError: If an id is no class.
-    """
+    """Class indices of ids; refused if an id is no class."""
     try:
         return labels.to_indices(ids)
     except DataError:

@@ -108,15 +108,8 @@ def _surface_scores(
 ) -> dict[Metric, NDArray[np.float64]]:
     """NSD and HD95 of each class as the protocol wants them, (K,); NaN for the background.
 
-    The counts of classes with a slice range are replaced by those within it.
-
-    Args:
-        cut: Truth and prediction of a class within a box.
-        boxes: Where truth and prediction have each class; None where nowhere.
-        overlap: Counts of whole cases.
-        labels: Label space.
-        rules: The protocol.
-        grid: Axes and spacing.
+    The counts of classes with a slice range are replaced by those within it. `cut` gives truth and prediction of a
+    class within a box, `boxes` are where truth and prediction have each class.
     """
     wanted: list[Metric] = [metric for metric in rules.metrics if metric == "hd95" or (metric == "nsd" and grid.in_mm)]
     values: dict[Metric, NDArray[np.float64]] = {metric: np.full(len(labels), np.nan) for metric in wanted}

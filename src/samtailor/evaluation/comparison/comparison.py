@@ -156,11 +156,7 @@ class Comparison:
         return Table(header, tuple(map(_row, pair.tests)), (*notes, *self.upper_bound_notes(names)))
 
     def upper_bound_notes(self, names: Sequence[str] | None = None) -> list[str]:
-        """Which results used the ground truth, and how.
-
-        Args:
-            names: Results that are shown; all if None.
-        """
+        """Which results used the ground truth, and how; of the named ones, or of all."""
         return [f"{name}: {how}" for name, how in self.upper_bounds.items() if names is None or name in names]
 
     def _rule(self) -> str:
