@@ -29,7 +29,7 @@ from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.score import score
 from samtailor.inference.predict import predict
 from samtailor.inference.predictor import Predictor
-from samtailor.metrics.overlap import Overlap, dsc, overlap
+from samtailor.metrics import overlap
 from samtailor.models.pretrained import load_model
 from samtailor.models.zoo import Base
 from samtailor.recipes import HeadOnly, LoRA, Recipe
@@ -143,7 +143,7 @@ def test_evaluate_scores_and_shows_it(run: Run, data: Path, tmp_path: Path) -> N
     image, label = case_of(data, "case_5")
     for refine, expected in ((None, painted), ("none", unpainted)):
         scores = evaluate(run.directory, data, out=tmp_path / str(refine), device="cpu", bootstrap=5, refine=refine)
-        assert same_counts(scores.cases[0].overlap, overlap(label, expected(run, image), 3))
+        assert same_counts(scores.cases[0].overlap, counted(label, expected(run, image)))
     dataset = open_dataset(data)
     (case,) = predict_cases(Predictor(load_model(run.directory), device="cpu"), dataset.split("test"), dataset.labels)
     np.testing.assert_array_equal(case.prediction, painted(run, image))
@@ -154,14 +154,14 @@ def test_score_finds_it_in_the_masks(run: Run, data: Path, tmp_path: Path) -> No
     image, label = case_of(data, "case_5")
     predict(run.directory, [data / "imagesTs"], tmp_path / "masks", device="cpu")
     scores = score(tmp_path / "masks", data, split="test", bootstrap=5)
-    assert same_counts(scores.cases[0].overlap, overlap(label, painted(run, image), 3))
+    assert same_counts(scores.cases[0].overlap, counted(label, painted(run, image)))
 
 
 def test_validation_in_training_scores_it(run: Run, data: Path) -> None:
     image, label = case_of(data, "case_4")
-    counts, without = (overlap(label, of(run, image), 3) for of in (painted, unpainted))
+    counts, without = (counted(label, of(run, image)) for of in (painted, unpainted))
     (row,) = run.history()
-    assert [row["dsc/liver"], row["dsc/spleen"]] == pytest.approx(dsc(counts, "nnunet")[1:], abs=1e-6)
+    assert [row["dsc/liver"], row["dsc/spleen"]] == pytest.approx(overlap.score(counts, "dsc", "nnunet")[1:], abs=1e-6)
     assert not same_counts(counts, without)
 
 
@@ -175,9 +175,14 @@ def test_the_segmenter_shows_it(run: Run, data: Path) -> None:
             np.testing.assert_array_equal(label, expected(run, case.image))
 
 
-def same_counts(one: Overlap, other: Overlap) -> bool:
+def counted(truth: np.ndarray, prediction: np.ndarray) -> overlap.Overlap:
+    """Voxels of each class of two label maps."""
+    return overlap.Overlap.of_confusion(overlap.confusion(truth, prediction, 3))
+
+
+def same_counts(one: overlap.Overlap, other: overlap.Overlap) -> bool:
     """Whether two label maps have the same voxels of each class right and wrong."""
-    return all(np.array_equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_reproduce_predicts_and_scores_it(tiny_base: Base, tmp_path: Path) -> None:

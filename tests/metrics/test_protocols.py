@@ -13,8 +13,7 @@ from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.measure import measure, measure_masks
 from samtailor.evaluation.scores import Scores
 from samtailor.labels import IGNORE, LabelSpace
-from samtailor.metrics.class_names import key_of
-from samtailor.metrics.protocols import FLARE22_CLASSES, PROTOCOLS, Metric, ProtocolName
+from samtailor.metrics.protocols import FLARE22_CLASSES, PROTOCOLS, Metric, ProtocolName, key_of
 
 ORGANS = LabelSpace.from_names(("background", "liver", "aorta"))
 GRID = Grid.of_spacing((3.0, 1.0, 1.0), 8)

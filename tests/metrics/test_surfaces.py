@@ -62,7 +62,7 @@ def test_a_cube_has_the_area_of_its_faces_and_cut_edges() -> None:
     mask[2:7, 2:7, 2:7] = True
     # Each face has 4 x 4 whole elements, each of 12 edges 4 cut elements of area sqrt(2) / 2, each of 8 corners a
     # triangle of area sqrt(3) / 8.
-    areas = surfaces(mask, mask, (1.0, 1.0, 1.0)).truth_areas
+    areas = surfaces(mask, mask, (1.0, 1.0, 1.0))[0].areas
     assert areas.sum() == pytest.approx(6 * 16 + 48 * math.sqrt(2) / 2 + 8 * math.sqrt(3) / 8)
 
 
@@ -78,8 +78,8 @@ def test_the_search_tree_gives_what_the_distance_transform_gives(monkeypatch: py
     expected = surfaces(truth, prediction, (0.7, 0.7, 3.0))
     monkeypatch.setattr(module, "_LARGEST_TRANSFORM", 0)
     found = surfaces(truth, prediction, (0.7, 0.7, 3.0))
-    np.testing.assert_allclose(found.truth_distances, expected.truth_distances, rtol=1e-12)
-    np.testing.assert_allclose(found.prediction_distances, expected.prediction_distances, rtol=1e-12)
+    np.testing.assert_allclose(found[0].distances, expected[0].distances, rtol=1e-12)
+    np.testing.assert_allclose(found[1].distances, expected[1].distances, rtol=1e-12)
 
 
 def test_without_monais_private_table_the_areas_have_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from samtailor.models.sam import AnySizeSam
 from samtailor.models.sam2 import HieraSam
 from samtailor.models.zoo import BASES, IMAGENET, Base
 from samtailor.zeroshot.generator import MaskGenerator, MaskRecord
-from samtailor.zeroshot.generator_settings import GeneratorSettings
+from samtailor.zeroshot.settings import GeneratorSettings
 from tests.models.test_originals import authors_state, convert
 from tests.originals.generator_cases import CASES, SIDE, GeneratorCase
 from tests.originals.networks import build

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from samtailor.labels import IGNORE
 from samtailor.zeroshot.choice import choose_best, paint
 from samtailor.zeroshot.crops import Crop, crops_of, is_cut
-from samtailor.zeroshot.nms import suppress
+from samtailor.zeroshot.generator import suppress
 from samtailor.zeroshot.prompted import boxes_of, drawn_from, middle_of
 from samtailor.zeroshot.regions import clean
 from samtailor.zeroshot.rle import Runs
@@ -33,11 +33,6 @@ def test_runs_hold_a_mask(share: float) -> None:
     assert sum(coco[1::2]) == mask.sum()
     flat = np.repeat(np.arange(len(coco)) % 2 == 1, coco)
     assert np.array_equal(flat.reshape(31, 23).T, mask)
-
-
-def test_runs_overlap() -> None:
-    first, second = RANDOM.random((2, 20, 30)) < 0.4
-    assert Runs.of(first).overlap(Runs.of(second)) == (first & second).sum()
 
 
 def test_suppression_keeps_the_best_of_what_overlaps() -> None:

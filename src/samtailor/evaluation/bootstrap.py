@@ -38,8 +38,7 @@ def resample(cases: int, resamples: int, seed: int) -> NDArray[np.int64]:
     Returns:
         (B, N), every row sums to N.
     """
-    random = np.random.default_rng(seed)
-    return random.multinomial(cases, np.full(cases, 1 / cases), size=resamples)
+    return np.random.default_rng(seed).multinomial(cases, np.full(cases, 1 / cases), size=resamples)
 
 
 def percentile_interval(statistics: NDArray[np.float64]) -> NDArray[np.float64]:

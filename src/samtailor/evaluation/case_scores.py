@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.evaluation.bootstrap import Statistic, means_of_draws, resample, with_intervals
-from samtailor.evaluation.overall import nan_mean, of_confusion, of_targets
 from samtailor.labels import LabelSpace
+from samtailor.metrics.confusion import nan_mean, of_confusion
 from samtailor.metrics.empty import EmptyRule
 from samtailor.metrics.overlap import Overlap, OverlapMetric, score
 from samtailor.metrics.protocols import PROTOCOLS, Metric, OverallMetric, Protocol, ProtocolName
-from samtailor.metrics.targets import TargetCounts
+from samtailor.metrics.targets import TargetCounts, of_targets
 
 Averaging = Literal["mean", "pooled"]
 
@@ -25,6 +25,18 @@ AVERAGINGS: dict[Averaging, str] = {
     "pooled": "voxels of all cases added up before scoring (and before the rule for absent classes is applied), "
     "then averaged over the classes",
 }
+
+OVERALL_MEANS = {
+    "classes": AVERAGINGS["mean"],
+    "cases": "each class averaged over the cases; the mean over everything is of each case over its classes, then "
+    "over the cases",
+}
+
+IGNORED_BACKGROUND = (
+    "pixels whose true class is the first ('not labelled') count nowhere, and the means leave that class out; a "
+    "labelled pixel that is predicted as it is wrong"
+)
+"""What it means that the background is ignored."""
 
 _OVERLAP: tuple[OverlapMetric, ...] = ("dsc", "iou")
 
@@ -113,20 +125,25 @@ class CaseScores:
         return tuple(metric for metric in self.rules.metrics if metric in known)
 
     @cached_property
+    def _draws(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How often each case counts: once each, (1, N), and in each resample, (B, N)."""
+        cases = len(self.cases)
+        return np.ones((1, cases), dtype=np.int64), resample(cases, self.resamples, self.seed)
+
+    @cached_property
     def overall_metrics(self) -> tuple[OverallMetric, ...]:
         """The protocol's scores of all cases together that are known here."""
-        once = np.ones((1, len(self.cases)), dtype=np.int64)
-        return tuple(metric for metric in self.rules.overall if self._overall(metric, once) is not None)
+        return tuple(metric for metric in self.rules.overall if self._overall(metric, self._draws[0]) is not None)
+
+    def listed_metrics(self, averaging: Averaging = "mean") -> tuple[Metric, ...]:
+        """Scores of a class in files: DSC and IoU always, and what the protocol adds; only those two can be pooled."""
+        surface = tuple(metric for metric in self.metrics if metric not in _OVERLAP)
+        return (*_OVERLAP, *(surface if averaging == "mean" else ()))
 
     @cached_property
     def counts(self) -> Overlap:
         """Counts of all cases, arrays of shape (N, K)."""
-        overlaps = [case.overlap for case in self.cases]
-        return Overlap(
-            np.stack([counts.tp for counts in overlaps]),
-            np.stack([counts.fp for counts in overlaps]),
-            np.stack([counts.fn for counts in overlaps]),
-        )
+        return Overlap(*map(np.stack, zip(*(case.overlap for case in self.cases), strict=True)))
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:
@@ -137,12 +154,16 @@ class CaseScores:
     def per_case(self, metric: Metric) -> NDArray[np.float64]:
         """Score of each case and class, (N, K); NaN where the rule leaves a class out, or it was not computed."""
         if metric == "dsc" or metric == "iou":
-            values = score(self.counts, metric, self.rule)
-            if self.ignore_background:
-                values[:, 0] = np.nan
-            return values
+            return self._of_counts(self.counts, metric)
         unknown = np.full(len(self.labels), np.nan)
         return np.stack([case.surface.get(metric, unknown) for case in self.cases])
+
+    def _of_counts(self, counts: Overlap, metric: OverlapMetric) -> NDArray[np.float64]:
+        """DSC or IoU of counts, of their shape."""
+        values = score(counts, metric, self.rule)
+        if self.ignore_background:
+            values[..., 0] = np.nan
+        return values
 
     def case_means(self, metric: Metric) -> NDArray[np.float64]:
         """Mean of each case over the classes but the background, (N,); NaN where none counts."""
@@ -157,9 +178,7 @@ class CaseScores:
                 all cases first, so that large cases weigh more and a few pixels in one case cannot score 0 for the
                 whole.
         """
-        once = np.ones((1, len(self.cases)), dtype=np.int64)
-        draws = resample(len(self.cases), self.resamples, self.seed)
-        value, resampled = (self._statistics(metric, averaging, drawn) for drawn in (once, draws))
+        value, resampled = (self._statistics(metric, averaging, draws) for draws in self._draws)
         *classes, with_background, without_background = with_intervals(value[0], resampled, self._support(metric))
         return Summary(tuple(classes), with_background, without_background)
 
@@ -171,10 +190,8 @@ class CaseScores:
         """
         if metric not in self.overall_metrics:
             raise ValueError(f"metric: expected one of {self.overall_metrics}, found '{metric}'")
-        once = np.ones((1, len(self.cases)), dtype=np.int64)
-        draws = resample(len(self.cases), self.resamples, self.seed)
-        value, resampled = self._overall(metric, once), self._overall(metric, draws)[:, None]
-        return with_intervals(value, resampled, [len(self.cases)])[0]
+        value, resampled = (self._overall(metric, draws) for draws in self._draws)
+        return with_intervals(value, resampled[:, None], [len(self.cases)])[0]
 
     def _overall(self, metric: OverallMetric, draws: NDArray[np.int64]) -> Any:
         """The score of each draw of cases (B, N), (B,); None if it is not known here."""
@@ -195,10 +212,8 @@ class CaseScores:
                 cases = np.column_stack([nan_mean(values), nan_mean(values[:, 1:])])
                 return np.column_stack([classes, means_of_draws(cases, draws)])
         else:
-            pooled = Overlap(draws @ self.counts.tp, draws @ self.counts.fp, draws @ self.counts.fn)
-            classes = score(pooled, cast(OverlapMetric, metric), self.rule)
-            if self.ignore_background:
-                classes[:, 0] = np.nan
+            pooled = Overlap(*(draws @ counts for counts in self.counts))
+            classes = self._of_counts(pooled, cast(OverlapMetric, metric))
         return np.column_stack([classes, nan_mean(classes), nan_mean(classes[:, 1:])])
 
     def _support(self, metric: Metric) -> NDArray[np.int64]:

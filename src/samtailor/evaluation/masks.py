@@ -72,12 +72,7 @@ def open_truth(root: Path, split: Split | None, fold: int) -> Truth:
     files = masks_in(root)
     if files:
         if split is not None:
-            raise FileError(
-                root,
-                f"a data set with a split '{split}'",
-                "a folder of label files",
-                "name the data set",
-            )
+            raise FileError(root, f"a data set with a split '{split}'", "a folder of label files", "name the data set")
         neighbour = root.parent / "dataset.json"
         labels = read_classes(neighbour) if neighbour.is_file() else None
         return Truth(root, tuple(CaseFiles(name, (), file) for name, file in files.items()), frozenset(), labels)
@@ -150,9 +145,8 @@ def classes_of(pairs: Sequence[MaskPair], truth: Truth, given: Path | None, prot
         return read_classes(given)
     if truth.labels is not None:
         return truth.labels
-    for file in (path for one in pairs[:1] for path in (one.label, one.prediction)):
-        names = read_names(file)
-        if names and len(names) > 1:
+    for file in (pairs[0].label, pairs[0].prediction) if pairs else ():
+        if (names := read_names(file)) and len(names) > 1:
             ids = tuple(sorted(names))
             return LabelSpace(tuple(names[i] for i in ids), ids, default_palette(len(ids)))
     if protocol == "flare22":
@@ -212,11 +206,7 @@ def prediction_space(path: Path, labels: LabelSpace) -> LabelSpace:
 
 
 def _indices(path: Path, ids: NDArray[np.int32], labels: LabelSpace) -> NDArray[np.int16]:
-    """Class indices of ids.
-
-    Raises:
-        FileError: If an id is no class.
-    """
+    """Class indices of ids; refused if an id is no class."""
     try:
         return labels.to_indices(ids)
     except DataError:

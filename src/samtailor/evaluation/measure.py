@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,19 +42,13 @@ def measure(
     rules, classes = PROTOCOLS[protocol], len(labels)
     grid = grid or Grid.of_spacing(None, len(truth))
     joint = confusion(truth, prediction, classes)
-    tp = joint.diagonal().copy()
-    overlap = Overlap(tp, joint.sum(axis=0) - tp, joint.sum(axis=1) - tp)
+    overlap = Overlap.of_confusion(joint)
     ignored = truth == IGNORE
     if ignored.any():
         prediction = np.where(ignored, np.int16(IGNORE), prediction)
     true, predicted = grid.take(truth), grid.take(prediction)
-    pairs = _Pairs(
-        lambda k, box: true[box] == k,
-        lambda k, box: predicted[box] == k,
-        _boxes(true, classes),
-        _boxes(predicted, classes),
-    )
-    surface = _surface_scores(pairs, overlap, labels, rules, grid)
+    boxes = _boxes(true, classes), _boxes(predicted, classes)
+    surface = _surface_scores(lambda k, box: (true[box] == k, predicted[box] == k), boxes, overlap, labels, rules, grid)
     matrix = joint if "oa" in rules.overall else None
     return CaseScore(name, overlap, surface, matrix, count_targets(true, predicted) if "pd" in rules.overall else None)
 
@@ -83,15 +76,14 @@ def measure_masks(
     counted = truth != IGNORE
     masks = {k: grid.take(mask & counted) for k, mask in predictions.items()}
     true, nothing = grid.take(truth), np.zeros(grid.take(truth).shape, dtype=np.bool_)
-    pairs = _Pairs(
-        lambda k, box: true[box] == k,
-        lambda k, box: masks.get(k, nothing)[box],
-        _boxes(true, len(labels)),
-        [_boxes(masks[k].view(np.uint8), 2)[1] if k in masks else None for k in classes],
-    )
+
+    def cut(k: int, box: Box) -> tuple[Mask, Mask]:
+        return true[box] == k, masks.get(k, nothing)[box]
+
+    mask_boxes = [_boxes(masks[k].view(np.uint8), 2)[1] if k in masks else None for k in classes]
     everywhere = (slice(None),) * true.ndim
-    overlap = Overlap(*np.array([_count(*pairs.within(k, everywhere)) for k in classes], dtype=np.int64).T)
-    surface = _surface_scores(pairs, overlap, labels, rules, grid)
+    overlap = Overlap(*np.array([_count(*cut(k, everywhere)) for k in classes], dtype=np.int64).T)
+    surface = _surface_scores(cut, (_boxes(true, len(labels)), mask_boxes), overlap, labels, rules, grid)
     targets = None
     if "pd" in rules.overall:
         foreground = np.any([nothing, *(mask for k, mask in masks.items() if k)], axis=0)
@@ -99,73 +91,50 @@ def measure_masks(
     return CaseScore(name, overlap, surface, None, targets)
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """Truth and prediction of each class, cut out where it is needed.
-
-    Attributes:
-        truth: Mask of a class within a box.
-        prediction: Mask of a class within a box.
-        truth_boxes: Where the truth has each class; None where nowhere.
-        prediction_boxes: Where the prediction has each class.
-    """
-
-    truth: Callable[[int, Box], Mask]
-    prediction: Callable[[int, Box], Mask]
-    truth_boxes: list[Box | None]
-    prediction_boxes: list[Box | None]
-
-    def within(self, k: int, box: Box) -> tuple[Mask, Mask]:
-        """Truth and prediction of a class within a box."""
-        return self.truth(k, box), self.prediction(k, box)
-
-    def around(self, k: int) -> Box | None:
-        """The box around truth and prediction of a class; None if neither has it."""
-        boxes = [box for box in (self.truth_boxes[k], self.prediction_boxes[k]) if box is not None]
-        if not boxes:
-            return None
-        return tuple(
-            slice(min(s.start for s in sides), max(s.stop for s in sides)) for sides in zip(*boxes, strict=True)
-        )
+def _around(one: Box | None, other: Box | None) -> Box | None:
+    """The box around both; None if there is neither."""
+    if one is None or other is None:
+        return one or other
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
 def _surface_scores(
-    pairs: _Pairs, overlap: Overlap, labels: LabelSpace, rules: Protocol, grid: Grid
+    cut: Callable[[int, Box], tuple[Mask, Mask]],
+    boxes: tuple[list[Box | None], list[Box | None]],
+    overlap: Overlap,
+    labels: LabelSpace,
+    rules: Protocol,
+    grid: Grid,
 ) -> dict[Metric, NDArray[np.float64]]:
     """NSD and HD95 of each class as the protocol wants them, (K,); NaN for the background.
 
-    The counts of classes with a slice range are replaced by those within it.
+    The counts of classes with a slice range are replaced by those within it. `cut` gives truth and prediction of a
+    class within a box, `boxes` are where truth and prediction have each class.
     """
     wanted: list[Metric] = [metric for metric in rules.metrics if metric == "hd95" or (metric == "nsd" and grid.in_mm)]
     values: dict[Metric, NDArray[np.float64]] = {metric: np.full(len(labels), np.nan) for metric in wanted}
-    for k, name in enumerate(labels.names):
-        true_box, box = pairs.truth_boxes[k], pairs.around(k)
+    for k, (name, true_box, other) in enumerate(zip(labels.names, *boxes, strict=True)):
+        box = _around(true_box, other)
         is_ranged = grid.in_mm and rules.has_slice_range(name)
         if k == 0 or not (wanted or is_ranged):
             continue
         if box is None or true_box is None:
-            found = {metric: _absent(metric, rules, false_positive=box is not None) for metric in wanted}
+            absent = EMPTY_RULES[rules.empty]
+            nsd = absent.both_empty if box is None else absent.false_positive
+            found: dict[Metric, float] = {"nsd": nsd, "hd95": rules.absent_hd95}
         else:
             if is_ranged:
                 # The upper end is exclusive, as in the challenge's script. A class in a single slice, where the script
                 # stops with an error, is scored on that slice.
                 first, last = true_box[-1].start, true_box[-1].stop - 1
                 box = (*box[:-1], slice(first, max(last, first + 1)))
-            truth, prediction = pairs.within(k, box)
+            truth, prediction = cut(k, box)
             if is_ranged:
                 overlap.tp[k], overlap.fp[k], overlap.fn[k] = _count(truth, prediction)
             found = _distances(truth, prediction, wanted, rules, rules.tolerance_of(name), grid.spacing)
         for metric in wanted:
             values[metric][k] = found[metric]
     return values
-
-
-def _absent(metric: Metric, rules: Protocol, false_positive: bool) -> float:
-    """NSD or HD95 of a class that the truth does not have."""
-    if metric == "hd95":
-        return rules.absent_hd95
-    values = EMPTY_RULES[rules.empty]
-    return values.false_positive if false_positive else values.both_empty
 
 
 def _distances(

@@ -20,10 +20,9 @@ from samtailor.evaluation.scores import Scores
 from samtailor.files import write_json, write_text
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.protocols import METRIC_NAMES, ProtocolName
-from samtailor.reporting.box_plot import box_plot
-from samtailor.reporting.confusion import confusion_figure
 from samtailor.reporting.figures import save_figure
 from samtailor.reporting.overlay import overlay_figure
+from samtailor.reporting.plots import box_plot, confusion_figure
 from samtailor.reporting.table import decimal
 from samtailor.reporting.view import View
 
@@ -47,11 +46,6 @@ class PredictedCase:
     prediction: NDArray[np.int16]
     spacing: tuple[float, float, float] | None = None
     grid: Grid | None = None
-
-    def measure(self, labels: LabelSpace, protocol: ProtocolName) -> CaseScore:
-        """What the protocol counts of it."""
-        grid = self.grid or Grid.of_spacing(self.spacing, len(self.truth))
-        return measure(self.name, self.truth, self.prediction, labels, protocol, grid)
 
 
 def score_and_write(
@@ -85,7 +79,9 @@ def score_and_write(
     scored: list[Future[CaseScore]] = []
     with tempfile.TemporaryDirectory(prefix="samtailor-") as scratch, ThreadPoolExecutor(1) as scorer:
         views: list[Path] = []
-        for case in map(without_background, cases) if ignore_background else cases:
+        for case in cases:
+            if ignore_background:
+                case = replace(case, truth=np.where(case.truth == 0, np.int16(IGNORE), case.truth))
             if scored:
                 scored[-1].result()
             views.append(Path(scratch) / f"{len(views)}.npz")
@@ -95,15 +91,11 @@ def score_and_write(
         return write_results(scores, out, lambda index: View.load(views[index]))
 
 
-def without_background(case: PredictedCase) -> PredictedCase:
-    """The case with the pixels of the first true class ignored."""
-    return replace(case, truth=np.where(case.truth == 0, np.int16(IGNORE), case.truth))
-
-
 def _score_one(case: PredictedCase, labels: LabelSpace, protocol: ProtocolName, view: Path) -> CaseScore:
     """Scores of a case; its representative slice goes into a file."""
     View.from_case(case.image, case.prediction, case.truth, case.spacing).save(view)
-    return case.measure(labels, protocol)
+    grid = case.grid or Grid.of_spacing(case.spacing, len(case.truth))
+    return measure(case.name, case.truth, case.prediction, labels, protocol, grid)
 
 
 def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | None = None) -> Scores:
@@ -120,13 +112,12 @@ def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | No
     write_tables(scores, out)
     main = scores.metrics[0]
     means = scores.case_means(main)
-    for role, index in representative_cases(scores).items() if view_of else ():
-        assert view_of is not None
-        what = METRIC_NAMES[main] if len(scores.labels) == 2 else f"mean {METRIC_NAMES[main]}"
-        title = with_bound(
-            f"{role.capitalize()} case: {scores.cases[index].name}, {what} {decimal(means[index])}", scores
-        )
-        save_figure(overlay_figure(view_of(index), scores.labels, title), out / f"overlay_{role}.png")
+    what = METRIC_NAMES[main] if len(scores.labels) == 2 else f"mean {METRIC_NAMES[main]}"
+    if view_of:
+        for role, index in representative_cases(scores).items():
+            title = f"{role.capitalize()} case: {scores.cases[index].name}, {what} {decimal(means[index])}"
+            figure = overlay_figure(view_of(index), scores.labels, with_bound(title, scores))
+            save_figure(figure, out / f"overlay_{role}.png")
     if scores.confusion is not None:
         title = with_bound("% of each true class's pixels", scores)
         save_figure(confusion_figure(scores.confusion, scores.labels, title), out / "confusion.png")
@@ -137,9 +128,7 @@ def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | No
 
 def with_bound(title: str, scores: Scores) -> str:
     """A figure's title with the warning that the scores are a bound only, if they are."""
-    if scores.upper_bound is None:
-        return title
-    return "\n".join(filter(None, (title, *textwrap.wrap(scores.upper_bound, 90))))
+    return "\n".join(filter(None, (title, *textwrap.wrap(scores.upper_bound or "", 90))))
 
 
 def representative_cases(scores: Scores) -> dict[str, int]:

@@ -1,9 +1,7 @@
-"""Tables of scores: Markdown for the screen and the docs, CSV for programs."""
+"""Tables of scores, for the screen and the docs."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.evaluation.bootstrap import Interval, Statistic
-from samtailor.evaluation.case_scores import AVERAGINGS, CaseScores, Summary
-from samtailor.evaluation.metrics_json import IGNORED_BACKGROUND, OVERALL_MEANS, metrics_of
+from samtailor.evaluation.case_scores import AVERAGINGS, IGNORED_BACKGROUND, OVERALL_MEANS, CaseScores, Summary
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES, Metric
 from samtailor.reporting.table import UNDEFINED, Table, decimal
@@ -20,10 +17,8 @@ from samtailor.reporting.table import UNDEFINED, Table, decimal
 
 def class_table(scores: CaseScores) -> Table:
     """One row per class and the means: averaged over cases with intervals, pooled, and what was counted."""
-    header: list[str] = ["class"]
-    for metric in scores.metrics:
-        header += [METRIC_NAMES[metric], "95 % interval"]
-    header += ["pooled DSC", "pooled IoU", "cases", "voxels"]
+    columns = [title for metric in scores.metrics for title in (METRIC_NAMES[metric], "95 % interval")]
+    header = ("class", *columns, "pooled DSC", "pooled IoU", "cases", "voxels")
     averaged = [scores.summary(metric) for metric in scores.metrics]
     pooled = [scores.summary("dsc", "pooled"), scores.summary("iou", "pooled")]
     truth = scores.counts.truth
@@ -36,7 +31,7 @@ def class_table(scores: CaseScores) -> Table:
     rows = [row(name, lambda s, k=k: s.classes[k], truth[:, k]) for k, name in enumerate(scores.labels.names)]  # type: ignore[misc]
     rows.append(row("mean without background", lambda s: s.without_background, truth[:, 1:].sum(axis=1)))
     rows.append(row("mean with background", lambda s: s.with_background, truth.sum(axis=1)))
-    return Table(tuple(header), tuple(rows), notes(scores))
+    return Table(header, tuple(rows), notes(scores))
 
 
 def overall_table(scores: CaseScores) -> Table | None:
@@ -78,15 +73,8 @@ def case_table(scores: CaseScores) -> Table:
 def notes(scores: CaseScores) -> tuple[str, ...]:
     """The protocol in sentences."""
     count = len(scores.cases)
-    bootstrap = (
-        f"95 % intervals: percentile bootstrap over cases ({scores.resamples} resamples, seed {scores.seed}); "
-        f"'{UNDEFINED}' where fewer than two cases count."
-    )
     averaged = ", ".join(METRIC_NAMES[metric] for metric in scores.metrics)
     rules = scores.rules.rules(scores.labels.names)
-    surface = tuple(
-        f"{METRIC_NAMES[metric]}: {_sentence(rules, metric)}." for metric in scores.metrics if metric in rules
-    )
     return (
         *_bound(scores),
         f"{count} {'case' if count == 1 else 'cases'}, whole cases on their native grid. "
@@ -94,8 +82,9 @@ def notes(scores: CaseScores) -> tuple[str, ...]:
         "Cases, voxels: those that have the class in the truth.",
         _protocol(scores),
         *_background(scores),
-        *surface,
-        bootstrap,
+        *(f"{METRIC_NAMES[metric]}: {_sentence(rules, metric)}." for metric in scores.metrics if metric in rules),
+        f"95 % intervals: percentile bootstrap over cases ({scores.resamples} resamples, seed {scores.seed}); "
+        f"'{UNDEFINED}' where fewer than two cases count.",
     )
 
 
@@ -132,24 +121,6 @@ def _bound(scores: CaseScores) -> tuple[str, ...]:
     if scores.upper_bound is None:
         return ()
     return (scores.upper_bound[0].upper() + scores.upper_bound[1:].rstrip(".") + ".",)
-
-
-def to_csv(scores: CaseScores) -> str:
-    """One line per case and class; an empty field where a score is not defined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    metrics = metrics_of(scores)
-    values = [scores.per_case(metric) for metric in metrics]
-    bound = () if scores.upper_bound is None else (scores.upper_bound,)
-    last = ("truth_voxels", "predicted_voxels", "overlap_voxels", "protocol", *(["upper_bound"] if bound else []))
-    writer.writerow(("case", "class", *metrics, *last))
-    counts = scores.counts
-    for n, case in enumerate(scores.cases):
-        for k, name in enumerate(scores.labels.names):
-            cells = ("" if np.isnan(array[n, k]) else f"{array[n, k]:.6f}" for array in values)
-            voxels = (counts.truth[n, k], counts.prediction[n, k], counts.tp[n, k])
-            writer.writerow((case.name, name, *cells, *voxels, scores.protocol, *bound))
-    return text.getvalue()
 
 
 def interval(ends: Interval | None) -> str:

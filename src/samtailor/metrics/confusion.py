@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.metrics.protocols import OverallMetric
+
 
 def overall_accuracy(matrix: NDArray[Any]) -> NDArray[np.float64]:
     """Share of the pixels whose class is right, (...), of pixels of true (row) and predicted class, (..., K, K)."""
-    return _ratio(_diagonal(matrix).sum(axis=-1), matrix.sum(axis=(-2, -1)))
+    return _ratio(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum(axis=(-2, -1)))
 
 
 def ious(matrix: NDArray[Any]) -> NDArray[np.float64]:
     """IoU of each class, (..., K); NaN for one that neither truth nor prediction has."""
-    right = _diagonal(matrix)
+    right = np.diagonal(matrix, axis1=-2, axis2=-1)
     return _ratio(right, matrix.sum(axis=-1) + matrix.sum(axis=-2) - right)
 
 
 def f1_scores(matrix: NDArray[Any]) -> NDArray[np.float64]:
     """F1 of each class, which is its DSC, (..., K); NaN for one that neither truth nor prediction has."""
-    return _ratio(2 * _diagonal(matrix), matrix.sum(axis=-1) + matrix.sum(axis=-2))
+    return _ratio(2 * np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(axis=-1) + matrix.sum(axis=-2))
 
 
 def kappa(matrix: NDArray[Any]) -> NDArray[np.float64]:
@@ -31,8 +34,41 @@ def kappa(matrix: NDArray[Any]) -> NDArray[np.float64]:
     return _ratio(overall_accuracy(matrix) - by_chance, 1 - by_chance)
 
 
-def _diagonal(matrix: NDArray[Any]) -> NDArray[Any]:
-    return np.diagonal(matrix, axis1=-2, axis2=-1)
+def of_confusion(
+    metric: OverallMetric, cases: Sequence[NDArray[np.int64]], draws: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """A score of the confusion matrix of each draw of cases.
+
+    Args:
+        metric: Its name.
+        cases: Confusion matrix of each case, (K, K), N of them.
+        draws: How often each case is drawn, (B, N).
+
+    Returns:
+        (B,), NaN where it is not defined; None if the metric is not of confusion matrices.
+    """
+    single = np.stack(cases)
+    matrices = (draws @ single.reshape(len(single), -1)).reshape(len(draws), *single.shape[1:])
+    match metric:
+        case "oa":
+            return overall_accuracy(matrices)
+        case "kappa":
+            return kappa(matrices)
+        case "miou" | "miou_without_background":
+            classes = ious(matrices)
+        case "mf1" | "mf1_without_background":
+            classes = f1_scores(matrices)
+        case _:
+            return None
+    return nan_mean(classes[:, 1:] if metric.endswith("_without_background") else classes)
+
+
+def nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        mean: NDArray[np.float64] = np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)
+    return mean
 
 
 def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:

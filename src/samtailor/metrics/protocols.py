@@ -6,12 +6,12 @@ single classes go by the class's name, never by its place, so that they hold for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from samtailor.errors import ConfigError
-from samtailor.metrics.class_names import key_of
 from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
 
 ProtocolName = Literal["samtailor", "flare22", "nnunet", "monai", "transunet", "irstd", "remote-sensing"]
@@ -20,16 +20,7 @@ Metric = Literal["dsc", "iou", "nsd", "hd95"]
 """Scores of one class in one case."""
 
 OverallMetric = Literal[
-    "iou",
-    "niou",
-    "pd",
-    "fa",
-    "oa",
-    "miou",
-    "miou_without_background",
-    "mf1",
-    "mf1_without_background",
-    "kappa",
+    "iou", "niou", "pd", "fa", "oa", "miou", "miou_without_background", "mf1", "mf1_without_background", "kappa"
 ]
 """Scores of all cases together."""
 
@@ -49,6 +40,19 @@ OVERALL_NAMES: dict[OverallMetric, str] = {
     "mf1": "mean F1",
     "mf1_without_background": "mean F1 without background",
     "kappa": "kappa",
+}
+
+
+_SYNONYMS = {
+    # The challenge script's abbreviations, and other data sets' names of the same organs.
+    "rk": "right kidney",
+    "lk": "left kidney",
+    "ivc": "inferior vena cava",
+    "postcava": "inferior vena cava",
+    "rag": "right adrenal gland",
+    "lag": "left adrenal gland",
+    "gall bladder": "gallbladder",
+    "oesophagus": "esophagus",
 }
 
 
@@ -114,13 +118,19 @@ class Protocol:
             rules["nsd_tolerance_mm"] = {name: self.tolerance_of(name) for name in classes[1:]}
             rules["nsd_zero_below_dsc"] = self.nsd_floor
         if "hd95" in self.metrics:
-            rules["hd95"] = HD95_RULES[self.hd95]
+            rules["hd95"] = _HD95_RULES[self.hd95]
         if self.slice_range:
             rules["slice_range"] = [name for name in classes[1:] if self.has_slice_range(name)]
         return rules
 
 
-HD95_RULES: dict[Literal["surfaces", "voxels"], str] = {
+def key_of(name: str) -> str:
+    """The same text for spellings of the same class: 'Right Kidney', 'kidney_right' and 'RK' are one organ."""
+    words = " ".join(re.findall(r"\w+", name.lower().replace("_", " ")))
+    return " ".join(sorted(_SYNONYMS.get(words, words).split()))
+
+
+_HD95_RULES = {
     "surfaces": "95th percentile of the distances of both surfaces' elements, weighted by area, the larger direction "
     "(surface-distance); mm with the file's spacing, pixels for pictures; left out where truth or prediction lacks "
     "the class: read it beside the DSC",
@@ -147,7 +157,7 @@ _FLARE22_TOLERANCES = {
 FLARE22_CLASSES = ("background", *_FLARE22_TOLERANCES)
 """Class names of FLARE22, ids 0 to 13."""
 
-_ALL: tuple[Protocol, ...] = (
+_ALL = (
     Protocol(
         "samtailor",
         "SamTailor's own: whole cases on their native grid; DSC, IoU, NSD at 2 mm and HD95 in mm.",
@@ -212,7 +222,7 @@ _ALL: tuple[Protocol, ...] = (
     ),
 )
 
-PROTOCOLS: dict[ProtocolName, Protocol] = {protocol.name: protocol for protocol in _ALL}
+PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 """The protocols by name."""
 
 

@@ -8,10 +8,9 @@ exactly, in less time: distances are taken at the surfaces only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
-from typing import Any
+from itertools import permutations, product
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,25 +24,20 @@ Spacing = tuple[float, ...]
 _LARGEST_TRANSFORM = 1 << 24
 
 
-@dataclass(frozen=True)
-class Surfaces:
-    """The elements of two surfaces.
+class Surface(NamedTuple):
+    """The elements of a mask's surface.
 
     Attributes:
-        truth_distances: Of each element of the true surface to the predicted surface, (T,).
-        truth_areas: Of each element of the true surface (its length in a picture), (T,).
-        prediction_distances: Of each element of the predicted surface to the true surface, (P,).
-        prediction_areas: Of each element of the predicted surface, (P,).
+        distances: Of each element to the other mask's surface, (N,).
+        areas: Of each element (its length in a picture), (N,).
     """
 
-    truth_distances: NDArray[np.float64]
-    truth_areas: NDArray[np.float64]
-    prediction_distances: NDArray[np.float64]
-    prediction_areas: NDArray[np.float64]
+    distances: NDArray[np.float64]
+    areas: NDArray[np.float64]
 
 
-def surfaces(truth: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: Spacing) -> Surfaces:
-    """Surfaces of two masks and their distances.
+def surfaces(truth: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: Spacing) -> tuple[Surface, Surface]:
+    """Surfaces of truth and prediction, and their distances.
 
     Args:
         truth: Two or three axes, at least one voxel set.
@@ -53,28 +47,22 @@ def surfaces(truth: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: S
     box = bounding_box(truth | prediction)
     areas = _areas(spacing)
     codes = [_codes(mask[box]) for mask in (truth, prediction)]
-    borders = [(code != 0) & (code != len(areas) - 1) for code in codes]
-    return Surfaces(
-        truth_distances=_distances(borders[0], borders[1], spacing),
-        truth_areas=areas[codes[0][borders[0]]],
-        prediction_distances=_distances(borders[1], borders[0], spacing),
-        prediction_areas=areas[codes[1][borders[1]]],
+    first, second = ((code != 0) & (code != len(areas) - 1) for code in codes)
+    return (
+        Surface(_distances(first, second, spacing), areas[codes[0][first]]),
+        Surface(_distances(second, first, spacing), areas[codes[1][second]]),
     )
 
 
-def surface_dice(found: Surfaces, tolerance: float) -> float:
+def surface_dice(found: tuple[Surface, Surface], tolerance: float) -> float:
     """NSD: the share of both surfaces that lies no farther than the tolerance from the other."""
-    near = found.truth_areas[found.truth_distances <= tolerance].sum()
-    near += found.prediction_areas[found.prediction_distances <= tolerance].sum()
-    return float(near / (found.truth_areas.sum() + found.prediction_areas.sum()))
+    near = sum(surface.areas[surface.distances <= tolerance].sum() for surface in found)
+    return float(near / sum(surface.areas.sum() for surface in found))
 
 
-def surface_hd95(found: Surfaces) -> float:
+def surface_hd95(found: tuple[Surface, Surface]) -> float:
     """HD95: the larger of both directions' 95th percentile of the distances, weighted by area."""
-    return max(
-        _percentile(found.truth_distances, found.truth_areas),
-        _percentile(found.prediction_distances, found.prediction_areas),
-    )
+    return max(_percentile(*surface) for surface in found)
 
 
 def voxel_hd95(truth: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: Spacing) -> float:
@@ -87,17 +75,15 @@ def voxel_hd95(truth: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing:
     """
     box = bounding_box(truth | prediction)
     borders = [mask[box] & ~ndimage.binary_erosion(mask[box]) for mask in (truth, prediction)]
-    both = [_distances(borders[0], borders[1], spacing), _distances(borders[1], borders[0], spacing)]
+    both = [_distances(one, other, spacing) for one, other in permutations(borders)]
     return float(np.percentile(np.concatenate(both), 95))
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """The smallest box around everything that is set."""
-    box = []
-    for axis in range(mask.ndim):
-        set_there = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        box.append(slice(int(set_there[0]), int(set_there[-1]) + 1))
-    return tuple(box)
+    axes = set(range(mask.ndim))
+    found = [np.flatnonzero(mask.any(axis=tuple(axes - {axis}))) for axis in axes]
+    return tuple(slice(int(places[0]), int(places[-1]) + 1) for places in found)
 
 
 def _codes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -127,9 +113,7 @@ def _nearest(places: NDArray[np.bool_], border: NDArray[np.bool_], spacing: Spac
         candidates = np.argwhere(border)
         _, found = cKDTree(candidates * step, balanced_tree=False).query(np.argwhere(places) * step)
         return list(candidates[found].T)
-    indices: Any = ndimage.distance_transform_edt(
-        ~border, sampling=spacing, return_distances=False, return_indices=True
-    )
+    indices: Any = ndimage.distance_transform_edt(~border, spacing, return_distances=False, return_indices=True)
     return [axis[places] for axis in indices]
 
 

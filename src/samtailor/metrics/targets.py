@@ -6,7 +6,9 @@ BasicIRSTD's evaluation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from samtailor.labels import IGNORE
+from samtailor.metrics.protocols import OverallMetric
 
 DISTANCE = 3.0
 """Centroids of a target and of the prediction that finds it are less than this apart, in pixels."""
@@ -54,19 +57,14 @@ def count_targets(truth: NDArray[Any], prediction: NDArray[Any]) -> TargetCounts
     true, predicted = (truth > 0) & counted, (prediction > 0) & counted
     targets, _ = _targets(true)
     guesses, sizes = _targets(predicted)
-    free = list(range(len(guesses)))
-    matched = 0
-    found = 0
+    matched: list[int] = []
     for centre in targets:
-        near = next((k for k in free if np.linalg.norm(guesses[k] - centre) < DISTANCE), None)
-        if near is not None:
-            free.remove(near)
-            found += 1
-            matched += int(sizes[near])
+        near = (k for k, guess in enumerate(guesses) if k not in matched and np.linalg.norm(guess - centre) < DISTANCE)
+        matched += islice(near, 1)
     return TargetCounts(
         targets=len(targets),
-        found=found,
-        false_alarms=int(predicted.sum()) - matched,
+        found=len(matched),
+        false_alarms=int(predicted.sum()) - int(sizes[matched].sum()),
         intersection=int((true & predicted).sum()),
         union=int((true | predicted).sum()),
         pixels=int(counted.sum()),
@@ -80,3 +78,33 @@ def _targets(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.i
     centroids = np.array(ndimage.center_of_mass(mask, components, numbers), dtype=np.float64)
     sizes = np.bincount(components.reshape(-1), minlength=count + 1)[1:]
     return centroids.reshape(count, mask.ndim), sizes
+
+
+def of_targets(
+    metric: OverallMetric, cases: Sequence[TargetCounts], draws: NDArray[np.int64]
+) -> NDArray[np.float64] | None:
+    """A score of small targets of each draw of cases.
+
+    Args:
+        metric: Its name.
+        cases: Counts of each case, N of them.
+        draws: How often each case is drawn, (B, N).
+
+    Returns:
+        (B,), NaN where it is not defined; None if the metric is not of small targets.
+    """
+    counts = draws @ np.array([astuple(case) for case in cases], dtype=np.int64)
+    targets, found, false_alarms, intersection, union, pixels = counts.T
+    with np.errstate(invalid="ignore"):  # 0 / 0: no target in any case of the draw
+        match metric:
+            case "iou":
+                return np.asarray(intersection / union)
+            case "niou":
+                ious = [case.intersection / max(case.union, 1) for case in cases]
+                return np.asarray((draws @ np.array(ious)) / draws.sum(axis=1))
+            case "pd":
+                return np.asarray(found / targets)
+            case "fa":
+                return np.asarray(1e6 * false_alarms / pixels)
+            case _:
+                return None

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from samtailor.reporting.box_plot import draw_box
 from samtailor.reporting.figures import Colour, style_rows
+from samtailor.reporting.plots import draw_boxes
 
 _WIDTH = 8.0  # inches
 _LINE = 0.16  # inches, a line of small text
@@ -25,25 +26,15 @@ def case_figure(values: Mapping[str, NDArray[np.float64]], label: str, notes: Se
         label: Of the value axis.
         notes: Sentences above the figure.
     """
-    lines = _wrapped(notes)
-    figure = Figure(figsize=(_WIDTH, 1.1 + 0.6 * len(values) + _LINE * len(lines)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _under(notes, 1.1 + 0.6 * len(values))
     cases = np.column_stack(list(values.values()))
     jitter = np.random.default_rng(0).uniform(-0.2, 0.2, len(cases))
     positions = np.arange(1, len(values) + 1)
     for case, shift in zip(cases, jitter, strict=True):
         axes.plot(case, positions + shift, color="0.6", linewidth=0.7, zorder=2)
-    names = []
-    for position, (name, column), colour in zip(positions.tolist(), values.items(), _colours(len(values)), strict=True):
-        known = ~np.isnan(column)
-        names.append(f"{name}  (n = {known.sum()})")
-        if known.any():
-            draw_box(axes, column[known], position, jitter[known], colour)
-    axes.set_yticks(positions, names, fontsize=9)
-    axes.set_ylim(len(values) + 0.6, 0.4)
-    axes.set_xlabel(label)
+    draw_boxes(axes, cases, list(values), jitter, _colours(len(values)), 9)
+    axes.set(ylim=(len(values) + 0.6, 0.4), xlabel=label)
     style_rows(axes)
-    _write_above(figure, lines)
     return figure
 
 
@@ -63,12 +54,9 @@ def class_figure(
         notes: Sentences above the figure.
         is_share: Whether the values lie in [0, 1], all of which is shown then.
     """
-    lines = _wrapped(notes)
     bar = float(np.clip(0.2 - 0.01 * len(means), 0.1, 0.18))  # inches; many results have thin bars
     group = bar * len(means) + 0.14
-    height = 1.2 + group * len(rows) + 0.2 * -(-len(means) // 3) + _LINE * len(lines)
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _under(notes, 1.2 + group * len(rows) + 0.2 * -(-len(means) // 3))
     for place, ((name, numbers), colour) in enumerate(zip(means.items(), _colours(len(means)), strict=True)):
         values, ends = numbers[:, 0], numbers[:, 1:]
         axes.barh(
@@ -81,13 +69,9 @@ def class_figure(
             error_kw={"ecolor": "0.2", "elinewidth": 0.9, "capsize": 1.8, "capthick": 0.9},
         )
     axes.set_yticks(range(len(rows)), rows, fontsize=9)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    if is_share:
-        axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel(label)
+    axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=label, **({"xlim": (-0.02, 1.02)} if is_share else {}))
     style_rows(axes)
     figure.legend(loc="outside lower center", ncols=min(3, len(means)), frameon=False, fontsize=9)
-    _write_above(figure, lines)
     return figure
 
 
@@ -97,11 +81,10 @@ def _colours(count: int) -> list[Colour]:
     return [colours[place % len(colours)] for place in range(count)]
 
 
-def _wrapped(notes: Sequence[str]) -> list[str]:
-    """Lines as wide as the figure."""
-    return [line for note in notes for line in textwrap.wrap(note, width=115)]
-
-
-def _write_above(figure: Figure, lines: Sequence[str]) -> None:
+def _under(notes: Sequence[str], height: float) -> tuple[Figure, Axes]:
+    """A figure of a height in inches, with notes as wide as it is above."""
+    lines = [line for note in notes for line in textwrap.wrap(note, width=115)]
+    figure = Figure(figsize=(_WIDTH, height + _LINE * len(lines)), layout="constrained")
     if lines:
         figure.suptitle("\n".join(lines), fontsize=8, x=0.01, ha="left")
+    return figure, figure.add_subplot()

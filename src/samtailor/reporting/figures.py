@@ -46,5 +46,4 @@ def style_rows(axes: Axes) -> None:
     axes.grid(axis="x", color="0.88", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)

@@ -70,32 +70,22 @@ def overlay_row(
     height, width = picture.shape[0] * aspect, picture.shape[1]
     size = np.array([width, height]) * _PANEL / max(width, height)
     names = [labels.names[k] if k != IGNORE else "ignored" for k in present]
-    columns = _legend_columns(names, len(panels) * size[0])
+    longest = max(map(len, names), default=1)
+    columns = max(1, min(len(names), int(len(panels) * size[0] / (0.5 + 0.075 * longest))))  # as many as fit
     legend = 0.15 + 0.195 * -(-len(present) // columns)
     headings = 0.43 + 0.17 * (max(panel.name.count("\n") for panel in panels) + 1) + 0.19 * title.count("\n")
     total = size[1] + headings + legend
     figure = Figure(figsize=(max(5, len(panels) * (size[0] + 0.1) + 0.1), total))
-    grid = figure.add_gridspec(
-        1, len(panels), left=0.01, right=0.99, bottom=legend / total, top=(legend + size[1]) / total, wspace=0.03
-    )
-    for column, panel in enumerate(panels):
-        axes = figure.add_subplot(grid[column])
+    places = {"left": 0.01, "right": 0.99, "bottom": legend / total, "top": (legend + size[1]) / total, "wspace": 0.03}
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False, gridspec_kw=places)[0], panels, strict=True):
         _draw_panel(axes, picture, panel.plane, labels, aspect, magnified)
         axes.set_title(panel.name, fontsize=10)
     figure.suptitle(title, fontsize=11, fontweight="bold", y=1 - 0.12 / total, va="top")
     if present:
         handles = [Patch(color=class_colour(labels, k), label=n) for k, n in zip(present, names, strict=True)]
-        place = (0.5, (legend - 0.02) / total)
-        figure.legend(
-            handles=handles, ncols=columns, loc="upper center", bbox_to_anchor=place, frameon=False, fontsize=9
-        )
+        look = {"ncols": columns, "frameon": False, "fontsize": 9}
+        figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, (legend - 0.02) / total), **look)
     return figure
-
-
-def _legend_columns(names: Sequence[str], width: float) -> int:
-    """Columns of a legend that fit into a width in inches."""
-    longest = max((len(name) for name in names), default=1)
-    return max(1, min(len(names), int(width / (0.5 + 0.075 * longest))))
 
 
 def _draw_panel(
@@ -114,20 +104,14 @@ def _draw_panel(
     for box, linewidth in [(magnified, 1.2), *((box, 0.6) for box in others)]:
         corner = (box.x - 0.5, box.y - 0.5)
         axes.add_patch(Rectangle(corner, box.side, box.side, fill=False, edgecolor="white", linewidth=linewidth))
-    inset = _far_corner(axes, picture.shape[:2], magnified)
+    # The corner that is farthest from what is magnified.
+    is_low = magnified.y + magnified.side / 2 > picture.shape[0] / 2
+    is_right = magnified.x + magnified.side / 2 > picture.shape[1] / 2
+    inset = axes.inset_axes(((0.99 - _INSET, 0.01)[is_right], (0.01, 0.99 - _INSET)[is_low], _INSET, _INSET))
+    inset.set_anchor("NW" if is_low and is_right else "NE" if is_low else "SW" if is_right else "SE")
     part = np.s_[magnified.y : magnified.y + magnified.side, magnified.x : magnified.x + magnified.side]
     _draw_classes(inset, picture[part], None if plane is None else plane[part], labels, aspect, linewidth=1.5)
-    for spine in inset.spines.values():
-        spine.set(visible=True, edgecolor="white", linewidth=1.2)
-
-
-def _far_corner(axes: Axes, shape: tuple[int, ...], box: Box) -> Axes:
-    """Inset in the corner of a picture of (H, W) pixels that is farthest from a box."""
-    is_low, is_right = box.y + box.side / 2 > shape[0] / 2, box.x + box.side / 2 > shape[1] / 2
-    corner = ((0.99 - _INSET, 0.01)[is_right], (0.01, 0.99 - _INSET)[is_low])
-    inset = axes.inset_axes((*corner, _INSET, _INSET))
-    inset.set_anchor("NW" if is_low and is_right else "NE" if is_low else "SW" if is_right else "SE")
-    return inset
+    inset.spines[:].set(visible=True, edgecolor="white", linewidth=1.2)
 
 
 def _draw_classes(
@@ -146,5 +130,4 @@ def _draw_classes(
         lines.set_capstyle("projecting")
         axes.add_collection(lines, autolim=False)
     axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)

@@ -76,11 +76,10 @@ def outlines(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         Lines from (x, y) to (x, y), (N, 2, 2), in the coordinates of `imshow`.
     """
     padded = np.pad(mask, 1)
-    across = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1]) - 0.5  # horizontal edges above row y
-    along = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1]) - 0.5  # vertical edges left of column x
-    horizontal = np.stack([across[:, ::-1], across[:, ::-1] + (1, 0)], axis=1)
-    vertical = np.stack([along[:, ::-1], along[:, ::-1] + (0, 1)], axis=1)
-    return np.concatenate([horizontal, vertical])
+    across = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])[:, ::-1] - 0.5  # horizontal edges above row y
+    along = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])[:, ::-1] - 0.5  # vertical edges left of column x
+    ends = np.concatenate([np.add(across, (1, 0)), np.add(along, (0, 1))])
+    return np.stack([np.concatenate([across, along]), ends], axis=1)
 
 
 def tiny_targets(label: NDArray[np.int16]) -> list[Box]:
@@ -106,8 +105,6 @@ def _square_around(spans: tuple[slice, ...], shape: tuple[int, ...]) -> Box:
     """Square around a target, moved into the slice (H, W) where it would reach over its border."""
     target = max(span.stop - span.start for span in spans)
     side = min(max(_LEAST_SIDE, round(_MARGIN * target)), *shape)
-    y, x = (
-        int(np.clip((span.start + span.stop - side) // 2, 0, length - side))
-        for span, length in zip(spans, shape, strict=True)
-    )
+    starts = [(span.start + span.stop - side) // 2 for span in spans]
+    y, x = np.clip(starts, 0, np.array(shape) - side).tolist()
     return Box(y, x, side)

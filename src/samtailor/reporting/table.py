@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 UNDEFINED = "-"
@@ -37,19 +36,15 @@ class Table:
         widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(self.header))]
         rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
         title = [f"**{self.title}**", ""] if self.title else []
-        lines = [_line(row, widths) for row in (cells[0], rule, *cells[1:])]
+        lines = [
+            f"| {' | '.join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])} |"
+            for row in (cells[0], rule, *cells[1:])
+        ]
         notes = [line for note in self.notes for line in ("", note)]
         return "\n".join([*title, *lines, *notes]) + "\n"
 
     def __str__(self) -> str:
         return self.to_markdown()
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """One line of a Markdown table."""
-    first = cells[0].ljust(widths[0])
-    rest = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-    return f"| {' | '.join([first, *rest])} |"
 
 
 def decimal(value: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.evaluation.overall import nan_mean
+from samtailor.metrics.confusion import nan_mean
 from samtailor.reporting.table import UNDEFINED
 from samtailor.reproduction.cells import Cell
 from samtailor.reproduction.definition import AVERAGE, UPPER_BOUND, Column

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.distributed.world import world
-from samtailor.reporting.curves import curves_figure
 from samtailor.reporting.figures import save_figure
+from samtailor.reporting.plots import curves_figure
 from samtailor.runs import Run
 from samtailor.training.task import SegmentationTask
 

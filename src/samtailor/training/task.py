@@ -17,7 +17,7 @@ from samtailor.distributed.collectives import gather, is_distributed, sum_over_p
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
-from samtailor.metrics.overlap import Overlap, dsc, overlap
+from samtailor.metrics.overlap import Overlap, confusion, score
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.settings import Precision
@@ -133,7 +133,7 @@ class SegmentationTask(lightning.LightningModule):
         embeddings = self._validation_embeddings[index] if self._validation_embeddings is not None else None
         predictor = Predictor(self.model, self._batch_size, str(self.device), self._precision)
         label = predictor.label(case.image, case.spacing, embeddings)
-        self._counts[index] = overlap(label_of(case), label, len(self.model.labels))
+        self._counts[index] = Overlap.of_confusion(confusion(label_of(case), label, len(self.model.labels)))
 
     def on_validation_epoch_end(self) -> None:
         """Log the DSC of each class, mean over the cases of all processes, and the mean of the foreground classes."""
@@ -141,11 +141,11 @@ class SegmentationTask(lightning.LightningModule):
         ordered = [counts[index] for index in sorted(counts)]  # sums come out alike whoever predicted what
         self.truth_voxels[:] = np.sum([one.truth for one in ordered], axis=0)
         self.predicted_voxels[:] = np.sum([one.prediction for one in ordered], axis=0)
-        scores = np.stack([dsc(one, "nnunet") for one in ordered])
+        scores = np.stack([score(one, "dsc", "nnunet") for one in ordered])
         known = ~np.isnan(scores)
         per_class = np.where(known.any(0), np.nansum(scores, 0) / np.maximum(known.sum(0), 1), np.nan)
-        for name, score in zip(self.model.labels.names, per_class, strict=True):
-            self.log(f"dsc/{name}", float(score))
+        for name, value in zip(self.model.labels.names, per_class, strict=True):
+            self.log(f"dsc/{name}", float(value))
         foreground = per_class[1:][~np.isnan(per_class[1:])]
         self.log("dsc", float(foreground.mean()) if len(foreground) else 0.0, prog_bar=True)
 

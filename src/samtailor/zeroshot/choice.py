@@ -1,15 +1,18 @@
-"""The masks that a baseline takes for the classes of a slice, and what they share with the truth."""
+"""The masks that a baseline takes for the classes of a slice, what they share with the truth, and their file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.files import atomic
 from samtailor.labels import IGNORE
-from samtailor.zeroshot.rle import Runs
+from samtailor.zeroshot.rle import Runs, joined
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,40 @@ class Choice:
         return self.both / max(self.mask + self.truth - self.both, 1)
 
 
+@dataclass(frozen=True)
+class SliceResult:
+    """What was taken in one slice.
+
+    Attributes:
+        choices: Mask of each class index that the slice's truth has.
+        masks: Masks there were to choose from.
+        seconds: What it took.
+    """
+
+    choices: dict[int, Choice]
+    masks: int
+    seconds: float
+
+    def save(self, path: Path) -> None:
+        """Write, complete or not at all."""
+        arrays: dict[str, Any] = {"masks": self.masks, "seconds": self.seconds}
+        for k, choice in self.choices.items():
+            arrays[f"{k}-counts"] = np.array([*choice.runs.size, choice.both, choice.mask, choice.truth])
+            arrays[f"{k}-runs"] = np.stack([choice.runs.starts, choice.runs.ends])
+        with atomic(path) as scratch:
+            np.savez_compressed(scratch, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> SliceResult:
+        """Read what `save` wrote."""
+        with np.load(path) as arrays:
+            choices: dict[int, Choice] = {}
+            for k in [int(name.removesuffix("-counts")) for name in arrays.files if name.endswith("-counts")]:
+                height, width, *counts = arrays[f"{k}-counts"].tolist()
+                choices[k] = Choice(Runs((height, width), *arrays[f"{k}-runs"]), *counts)
+            return cls(choices, int(arrays["masks"]), float(arrays["seconds"]))
+
+
 def classes_in(truth: NDArray[np.int16]) -> list[int]:
     """Class indices present in a slice, (H, W)."""
     return [int(k) for k in np.unique(truth) if k != IGNORE]
@@ -51,17 +88,14 @@ def choose_best(masks: Sequence[Runs], truth: NDArray[np.int16]) -> dict[int, Ch
         masks: Masks of the slice.
         truth: Class indices, (H, W).
     """
+    masks = [joined((truth.shape[0], truth.shape[1])), *masks]  # the empty mask is what no other is better than
     known = _counted(masks, truth != IGNORE)
     choices: dict[int, Choice] = {}
     for k in classes_in(truth):
         pixels = int((truth == k).sum())
         both = _counted(masks, truth == k)
-        dice = 2 * both / np.maximum(known + pixels, 1)
-        if len(masks) and dice.max() > 0:
-            best = int(dice.argmax())
-            choices[k] = Choice(masks[best], int(both[best]), int(known[best]), pixels)
-        else:
-            choices[k] = Choice(nothing(truth.shape), 0, 0, pixels)
+        best = int((2 * both / np.maximum(known + pixels, 1)).argmax())
+        choices[k] = Choice(masks[best], int(both[best]), int(known[best]), pixels)
     return choices
 
 
@@ -69,11 +103,6 @@ def choose(mask: Runs, k: int, truth: NDArray[np.int16]) -> Choice:
     """A mask that was made for a class."""
     both, known = _counted([mask], truth == k), _counted([mask], truth != IGNORE)
     return Choice(mask, int(both[0]), int(known[0]), int((truth == k).sum()))
-
-
-def nothing(size: tuple[int, ...]) -> Runs:
-    """The empty mask of an image of (H, W)."""
-    return Runs((size[0], size[1]), np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def paint(choices: dict[int, Choice], size: tuple[int, int]) -> NDArray[np.int16]:

@@ -5,6 +5,7 @@ Source: Kirillov et al. 2023 (arXiv 2304.02643), appendix B, and Ravi et al. 202
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from samtailor.errors import ConfigError
 from samtailor.models.sam import AnySizeSam
 from samtailor.models.sam2 import HieraSam
 from samtailor.models.zoo import Base, find_base, load_base
 from samtailor.progress import tracked
 from samtailor.zeroshot.crops import Crop, crops_of, is_cut, point_grid
-from samtailor.zeroshot.generator_settings import GeneratorSettings, generator_settings
 from samtailor.zeroshot.image_input import InputRule, as_picture
-from samtailor.zeroshot.nms import suppress
 from samtailor.zeroshot.prompted_image import Candidate, PromptedImage
 from samtailor.zeroshot.regions import clean, clean_logits
 from samtailor.zeroshot.rle import Runs
+from samtailor.zeroshot.settings import GeneratorSettings
 from samtailor.zeroshot.upsampling import Upsampling
 
 RECORD_KEYS = ("segmentation", "area", "bbox", "predicted_iou", "point_coords", "stability_score", "crop_box")
@@ -128,8 +128,8 @@ class MaskGenerator:
         for crop, side in tracked("crops", list(zip(crops, sides, strict=True))):
             records += self._of_crop(image, crop, point_grid(side))
         if len(crops) > 1:
-            areas = np.array([record.crop.size[0] * record.crop.size[1] for record in records], np.float32)
-            records = _without_duplicates(records, (1 / areas).astype(np.float32), settings.crop_nms_thresh)
+            areas = np.array([math.prod(record.crop.size) for record in records], np.float32)
+            records = _without_duplicates(records, np.reciprocal(areas), settings.crop_nms_thresh)
         if settings.min_mask_region_area > 0 and not self.rule.is_square:
             records = self._cleaned(records)
         return records
@@ -143,10 +143,8 @@ class MaskGenerator:
         records: list[MaskRecord] = []
         for start in tracked("points", range(0, len(points), settings.points_per_batch)):
             batch = points[start : start + settings.points_per_batch]
-            for candidate in self._candidates(shown, batch):
-                record = self._record(candidate, batch, upsampling)
-                if record is not None and not is_cut(record.box, crop, shown.size):
-                    records.append(record)
+            found = (self._record(candidate, batch, upsampling) for candidate in self._candidates(shown, batch))
+            records += [record for record in found if record and not is_cut(record.box, crop, shown.size)]
         scores = np.array([record.predicted_iou for record in records], np.float32)
         return _without_duplicates(records, scores, settings.box_nms_thresh)
 
@@ -165,7 +163,7 @@ class MaskGenerator:
         """The mask in the image, if it is stable."""
         settings = self.settings
         assert settings.stability_score_thresh is not None
-        logits: Tensor = candidate.logits
+        logits = candidate.logits
         if settings.min_mask_region_area > 0 and self.rule.is_square:
             logits = clean_logits(logits, settings.min_mask_region_area)
         found = upsampling.mask(
@@ -185,15 +183,12 @@ class MaskGenerator:
 
     def _cleaned(self, records: list[MaskRecord]) -> list[MaskRecord]:
         """Masks without small holes and islands; those that needed no cleaning are preferred to their duplicates."""
-        cleaned: list[MaskRecord] = []
-        scores: list[float] = []
-        for record in records:
+        unchanged = np.zeros(len(records), np.float32)
+        for place, record in enumerate(records):
             mask, changed = clean(record.segmentation, self.settings.min_mask_region_area)
             runs = Runs.of(mask) if changed else record.runs
-            cleaned.append(replace(record, runs=runs, box=runs.box))
-            scores.append(float(not changed))
-        threshold = max(self.settings.box_nms_thresh, self.settings.crop_nms_thresh)
-        return _without_duplicates(cleaned, np.array(scores, np.float32), threshold)
+            records[place], unchanged[place] = replace(record, runs=runs, box=runs.box), not changed
+        return _without_duplicates(records, unchanged, max(self.settings.box_nms_thresh, self.settings.crop_nms_thresh))
 
 
 def masks_everything(
@@ -222,7 +217,11 @@ def masks_everything(
     """
     from samtailor.inference.predictor import choose_device
 
-    chosen = generator_settings(**settings)
+    known = GeneratorSettings.__dataclass_fields__
+    for name in settings:
+        if name not in known:
+            raise ConfigError(f"expected one of the settings {', '.join(known)}; found '{name}'")
+    chosen = GeneratorSettings(**settings)
     found = find_base(base)
     InputRule.of(found, image_size)
     picture = as_picture(image)
@@ -232,7 +231,33 @@ def masks_everything(
 
 def _without_duplicates(records: list[MaskRecord], scores: NDArray[np.float32], threshold: float) -> list[MaskRecord]:
     """Records whose boxes do not overlap too much, the best first."""
-    if not records:
-        return []
-    boxes = np.array([record.box for record in records], np.float32)
+    boxes = np.array([record.box for record in records], np.float32).reshape(-1, 4)
     return [records[i] for i in suppress(boxes, scores, threshold)]
+
+
+def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
+    """Boxes that are kept: the best first, each that overlaps no kept one too much; of equals the earlier.
+
+    Args:
+        boxes: Left, top, right, bottom, (N, 4).
+        scores: (N,).
+        threshold: Largest IoU of two boxes that are both kept.
+
+    Returns:
+        Indices, best score first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    left, top, right, bottom = (np.ascontiguousarray(side) for side in boxes[order].T)
+    areas = (right - left) * (bottom - top)
+    alive = np.ones(len(order), dtype=np.bool_)
+    for i in range(len(order)):
+        if not alive[i]:
+            continue
+        later = np.flatnonzero(alive[i + 1 :]) + i + 1
+        width = np.minimum(right[i], right[later]) - np.maximum(left[i], left[later])
+        height = np.minimum(bottom[i], bottom[later]) - np.maximum(top[i], top[later])
+        both = np.maximum(width, 0) * np.maximum(height, 0)
+        # Two boxes without area, of masks one pixel thin, overlap nothing: 0 is compared with threshold times 0.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            alive[later[both / (areas[i] + areas[later] - both) > threshold]] = False
+    return order[alive]

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from samtailor.zeroshot.choice import Choice, choose, classes_in, nothing
+from samtailor.zeroshot.choice import Choice, choose, classes_in
 from samtailor.zeroshot.generator import MaskGenerator
 from samtailor.zeroshot.prompted_image import Candidate, PromptedImage
+from samtailor.zeroshot.regions import NEIGHBOURS
 from samtailor.zeroshot.rle import Runs
 from samtailor.zeroshot.settings import Kind
 
-_NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)
 _BATCH = 64
 """Boxes in memory at once."""
 
@@ -63,13 +63,13 @@ def prompt_classes(
 
 def boxes_of(region: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Tight boxes around the connected objects of a region (H, W): left, top, right, bottom of their pixels' edges."""
-    objects = ndimage.find_objects(ndimage.label(region, structure=_NEIGHBOURS)[0])
+    objects = ndimage.find_objects(ndimage.label(region, structure=NEIGHBOURS)[0])
     return np.array([(x.start, y.start, x.stop, y.stop) for y, x in objects], np.float64)
 
 
 def middle_of(region: NDArray[np.bool_]) -> NDArray[np.float64]:
     """X and y of the pixel of the largest object of a region (H, W) that is farthest from the object's border."""
-    objects, _ = ndimage.label(region, structure=_NEIGHBOURS)
+    objects, _ = ndimage.label(region, structure=NEIGHBOURS)
     largest = objects == 1 + np.argmax(np.bincount(objects.reshape(-1))[1:])
     depth = ndimage.distance_transform_edt(np.pad(largest, 1))[1:-1, 1:-1]
     y, x = np.unravel_index(np.argmax(depth), depth.shape)
@@ -102,4 +102,5 @@ def _of_points(shown: PromptedImage, points: NDArray[np.float64], multimask: boo
 def _mask(shown: PromptedImage, candidate: Candidate) -> Runs:
     """The mask in the image."""
     found = shown.upsampling().mask(candidate.logits.float().cpu().numpy(), 0.0, 0.0, 0.0)
-    return found[0] if found else nothing(shown.size)
+    assert found is not None  # of any stability
+    return found[0]

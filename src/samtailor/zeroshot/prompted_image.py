@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -116,17 +116,14 @@ class PromptedImage:
             decoded = self.decoder.transform(sparse[start : start + step])
             scores = decoded.iou.cpu()
             for prompt in range(len(scores)):
-                tokens = list(range(1, scores.shape[1])) if multimask else [0]
+                iou = scores[prompt]
                 if not multimask and self.decoder.is_sam2:
-                    found += self._stable(decoded, scores[prompt], prompt, start, least_iou)
+                    found += self._stable(decoded, iou, prompt, start, least_iou)
                     continue
-                tokens = [token for token in tokens if least_iou <= 0 or scores[prompt, token] > least_iou]
-                if tokens:
-                    masks = self.decoder.masks(decoded, prompt, tokens)
-                    found += [
-                        Candidate(mask, float(scores[prompt, token]), start + prompt)
-                        for mask, token in zip(masks, tokens, strict=True)
-                    ]
+                every = range(1, len(iou)) if multimask else range(1)
+                if tokens := [token for token in every if least_iou <= 0 or iou[token] > least_iou]:
+                    masks = zip(self.decoder.masks(decoded, prompt, tokens), tokens, strict=True)
+                    found += [Candidate(mask, float(iou[token]), start + prompt) for mask, token in masks]
         return found
 
     def _stable(self, decoded: Any, scores: Tensor, prompt: int, start: int, least_iou: float) -> list[Candidate]:
@@ -169,8 +166,6 @@ class PromptedImage:
                 multimask_output=False,
                 **(finer if self.decoder.is_sam2 else {}),
             )
-            refined += [
-                Candidate(mask, float(iou), candidate.prompt)
-                for mask, iou, candidate in zip(masks[:, 0, 0], scores[:, 0, 0], batch, strict=True)
-            ]
+            found = zip(batch, masks[:, 0, 0], scores[:, 0, 0], strict=True)
+            refined += [replace(candidate, logits=mask, iou=float(iou)) for candidate, mask, iou in found]
         return refined

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-_NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)
+NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)
+"""Of a pixel, which it is connected with."""
 _FILL = 10.0
 """Logit of filled holes, and its negative of removed islands (SAM 2)."""
 
@@ -53,5 +54,5 @@ def clean_logits(logits: Tensor, largest: int) -> Tensor:
 
 def _regions(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.intp]]:
     """Connected regions, numbered from 1, (H, W), and their sizes."""
-    regions = np.asarray(ndimage.label(mask, structure=_NEIGHBOURS)[0], np.int_)
+    regions = np.asarray(ndimage.label(mask, structure=NEIGHBOURS)[0], np.int_)
     return regions, np.bincount(regions.reshape(-1))[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,19 +64,9 @@ class Runs:
             counts.pop()
         return {"size": list(self.size), "counts": counts}
 
-    def overlap(self, other: Runs) -> int:
-        """Pixels in both masks."""
-        edges = np.concatenate([self.starts, other.starts, self.ends, other.ends])
-        steps = np.repeat([1, -1], [len(self.starts) + len(other.starts), len(self.ends) + len(other.ends)])
-        order = np.argsort(edges, kind="stable")
-        both = np.cumsum(steps[order])[:-1] == 2
-        return int(np.diff(edges[order])[both].sum())
 
-
-def column_runs(
-    columns: NDArray[np.bool_], left: int, top: int, height: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Starts and ends of the runs of a part of an image, a run for every column at least.
+def column_runs(columns: NDArray[np.bool_], left: int, top: int, height: int) -> NDArray[np.int64]:
+    """Starts and ends of the runs of a part of an image, (2, N), a run for every column at least.
 
     Args:
         columns: The part, transposed, (columns, rows).
@@ -90,18 +81,15 @@ def column_runs(
     steps = np.flatnonzero(flat[1:] != flat[:-1])  # the pixel before each change; columns are parted by padding
     if flat[-1]:
         steps = np.append(steps, len(flat) - 1)
-    column, row = np.divmod(steps[::2], rows + 1)
-    starts = (left + column) * height + top + row
-    column, row = np.divmod(steps[1::2], rows + 1)
-    ends = (left + column) * height + top + row
-    return starts, ends
+    column, row = np.divmod(steps, rows + 1)
+    places: NDArray[np.int64] = (left + column) * height + top + row
+    return places.reshape(-1, 2).T
 
 
-def joined(size: tuple[int, int], parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Runs:
-    """Runs of parts that follow each other, where one goes on in the next made one."""
-    starts = np.concatenate([part[0] for part in parts] or [np.empty(0, np.int64)])
-    ends = np.concatenate([part[1] for part in parts] or [np.empty(0, np.int64)])
+def joined(size: tuple[int, int], parts: Sequence[NDArray[np.int64]] = ()) -> Runs:
+    """Runs of parts (2, N) that follow each other, where one goes on in the next made one; empty without parts."""
+    starts, ends = np.concatenate([np.empty((2, 0), np.int64), *parts], axis=1)
     if len(starts):
         apart = starts[1:] != ends[:-1]
         starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
-    return Runs(size, starts.astype(np.int64), ends.astype(np.int64))
+    return Runs(size, starts, ends)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +26,20 @@ from samtailor.evaluation.grid import Grid
 from samtailor.evaluation.measure import measure_masks
 from samtailor.evaluation.predictions import write_results
 from samtailor.evaluation.scores import Scores
-from samtailor.files import atomic
+from samtailor.files import write_text
 from samtailor.labels import IGNORE
-from samtailor.metrics.protocols import ProtocolName
+from samtailor.metrics.overlap import Overlap
+from samtailor.metrics.targets import TargetCounts
 from samtailor.models.zoo import find_base, load_base
 from samtailor.progress import tracked
 from samtailor.reporting.view import View
-from samtailor.zeroshot.choice import choose_best, paint
+from samtailor.zeroshot.choice import SliceResult, choose_best, paint
 from samtailor.zeroshot.generator import MaskGenerator
 from samtailor.zeroshot.prompted import prompt_classes
 from samtailor.zeroshot.settings import BaselineConfig
-from samtailor.zeroshot.state import SliceResult, load_score, save_score
 
-
-@dataclass(frozen=True)
-class _Plan:
-    """Slices of a case that are computed."""
-
-    file: CaseFiles
-    slices: list[int]
+Plan = tuple[CaseFiles, list[int]]
+"""A case and its slices that are computed."""
 
 
 class BaselineWork:
@@ -55,44 +52,29 @@ class BaselineWork:
         self.cache = cache
         self.out = Path(config.out)
         self.state = self.out / "state"
-        self._generator: MaskGenerator | None = None
 
-    @property
+    @cached_property
     def generator(self) -> MaskGenerator:
         """The base, loaded when it is first needed."""
         from samtailor.inference.predictor import choose_device
 
-        if self._generator is None:
-            network = load_base(self.config.base, self.config.weights).to(choose_device(self.config.device))
-            base = find_base(self.config.base)
-            self._generator = MaskGenerator(network, base, self.config.generator(), self.config.image_size)
-        return self._generator
+        network = load_base(self.config.base, self.config.weights).to(choose_device(self.config.device))
+        base = find_base(self.config.base)
+        return MaskGenerator(network, base, self.config.generator(), self.config.image_size)
 
     def finish(self, files: tuple[CaseFiles, ...]) -> Scores:
         """Do what is left, write tables and figures."""
         plans = self._plan(files)
-        total = sum(len(plan.slices) for plan in plans)
-        scored = [self._score(plan) for plan in tracked("cases", plans)]
-        source: dict[str, Any] = {
-            "data": self.dataset.root.resolve().name,
-            "split": self.config.split,
-            "base": self.config.base,
-            "kind": self.config.kind,
-            "slices": self._which(total),
-        }
-        assert self.config.protocol is not None
-        scores = Scores(
-            self.labels,
-            self.config.protocol,
-            tuple(scored),
-            self.config.bootstrap,
-            self.config.seed,
-            f"{self.config.upper_bound} ({self._which(total)})",
-            source,
-        )
-        with atomic(self.out / "slices.csv") as scratch:
-            scratch.write_text(self._slice_table(plans, scores), encoding="utf-8")
-        return write_results(scores, self.out, lambda index: View.load(self._case_state(plans[index].file, "view.npz")))
+        total = sum(len(slices) for _, slices in plans)
+        scored = [self._score(*plan) for plan in tracked("cases", plans)]
+        config, which = self.config, self._which(total)
+        source = {"data": self.dataset.root.resolve().name, "split": config.split, "base": config.base}
+        source |= {"kind": config.kind, "slices": which}
+        bound = f"{config.upper_bound} ({which})"
+        assert config.protocol is not None
+        scores = Scores(self.labels, config.protocol, tuple(scored), config.bootstrap, config.seed, bound, source)
+        write_text(self.out / "slices.csv", self._slice_table(plans, scores))
+        return write_results(scores, self.out, lambda index: View.load(self._case_state(plans[index][0], "view.npz")))
 
     def _which(self, total: int) -> str:
         """Which slices were computed, in words."""
@@ -101,7 +83,7 @@ class BaselineWork:
             return f"all {total} {what}"
         return f"{total} {what} drawn with seed {self.config.seed}"
 
-    def _plan(self, files: tuple[CaseFiles, ...]) -> list[_Plan]:
+    def _plan(self, files: tuple[CaseFiles, ...]) -> list[Plan]:
         """Slices with foreground of every case, all pictures, or a sample of them; cases without are left out."""
         places: list[tuple[int, int]] = []
         for number, file in enumerate(files):
@@ -116,43 +98,39 @@ class BaselineWork:
         chosen: dict[int, list[int]] = {}
         for number, index in places:
             chosen.setdefault(number, []).append(index)
-        return [_Plan(files[number], slices) for number, slices in chosen.items()]
+        return [(files[number], slices) for number, slices in chosen.items()]
 
-    def _score(self, plan: _Plan) -> CaseScore:
+    def _score(self, file: CaseFiles, slices: list[int]) -> CaseScore:
         """Compute what is missing of a case, and score it."""
-        file = self._case_state(plan.file, "score.json")
-        if file.is_file():
-            return load_score(file)
-        case = self.cache.load(plan.file)
+        finished = self._case_state(file, "score.json")
+        if finished.is_file():
+            return _load_score(finished)
+        case = self.cache.load(file)
         assert case.label is not None
-        results = [self._slice(case, index) for index in tracked("slices", plan.slices)]
+        results = [self._slice(case, index) for index in tracked("slices", slices)]
         label = np.zeros(case.label.shape, np.int16)
-        for index, result in zip(plan.slices, results, strict=True):
+        for index, result in zip(slices, results, strict=True):
             label[index] = paint(result.choices, case.label.shape[1:])
-        self._write_label(plan.file, label)
-        View.from_case(case.image, label, case.label, case.spacing).save(self._case_state(plan.file, "view.npz"))
-        score = self._measure(case, plan, results)
-        save_score(score, file)
+        self._write_label(file, label)
+        View.from_case(case.image, label, case.label, case.spacing).save(self._case_state(file, "view.npz"))
+        score = self._measure(case, file, dict(zip(slices, results, strict=True)))
+        _save_score(score, finished)
         return score
 
-    def _measure(self, case: CachedCase, plan: _Plan, results: list[SliceResult]) -> CaseScore:
+    def _measure(self, case: CachedCase, file: CaseFiles, results: dict[int, SliceResult]) -> CaseScore:
         """Score of the chosen masks, each for itself, on the slices that were computed."""
         assert case.label is not None
         assert self.config.protocol is not None
         sampled = self.config.slices is not None and not self.dataset.pictures
-        shown = plan.slices if sampled else range(len(case.label))
-        truth = np.array(case.label[list(shown)])
-        places = {index: place for place, index in enumerate(shown)}
-        if not sampled:
-            for index in set(range(len(truth))) - set(plan.slices):
-                truth[index] = IGNORE  # nothing was asked of slices without foreground
+        shown = list(results) if sampled else list(range(len(case.label)))
+        truth = np.array(case.label[shown])
+        truth[[index not in results for index in shown]] = IGNORE  # nothing was asked of slices without foreground
         masks: dict[int, NDArray[np.bool_]] = {}
-        for index, result in zip(plan.slices, results, strict=True):
+        for index, result in results.items():
             for k, choice in result.choices.items():
-                masks.setdefault(k, np.zeros(truth.shape, np.bool_))[places[index]] = choice.runs.to_mask()
-        grid = Grid.of_spacing(None, len(truth)) if sampled else grid_of(plan.file)
-        protocol: ProtocolName = self.config.protocol
-        score = measure_masks(case.name, truth, masks, self.labels, protocol, grid)
+                masks.setdefault(k, np.zeros(truth.shape, np.bool_))[shown.index(index)] = choice.runs.to_mask()
+        grid = Grid.of_spacing(None, len(truth)) if sampled else grid_of(file)
+        score = measure_masks(case.name, truth, masks, self.labels, self.config.protocol, grid)
         # Slices drawn from a volume have no surfaces between them.
         return replace(score, surface={}) if sampled else score
 
@@ -166,13 +144,13 @@ class BaselineWork:
         truth = np.asarray(case.label[index])
         image = as_bytes(np.asarray(case.image[index]))
         if self.config.kind == "everything":
-            records = self.generator.generate(image)
-            result = SliceResult(choose_best([record.runs for record in records], truth), len(records), 0.0)
+            masks = [record.runs for record in self.generator.generate(image)]
+            choices, count = choose_best(masks, truth), len(masks)
         else:
             seed = (self.config.seed, case.name, index)
             choices = prompt_classes(self.generator, image, truth, self.config.kind, self.config.points, seed)
-            result = SliceResult(choices, len(choices), 0.0)
-        result = replace(result, seconds=time.perf_counter() - start)
+            count = len(choices)
+        result = SliceResult(choices, count, time.perf_counter() - start)
         result.save(path)
         return result
 
@@ -186,20 +164,43 @@ class BaselineWork:
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
 
-    def _slice_table(self, plans: list[_Plan], scores: Scores) -> str:
+    def _slice_table(self, plans: list[Plan], scores: Scores) -> str:
         """One line per slice and class."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         columns = ("dsc", "iou", "truth_pixels", "mask_pixels", "overlap_pixels", "masks", "seconds", "upper_bound")
         writer.writerow(("case", "slice", "class", *columns))
-        for plan in plans:
-            for index in plan.slices:
-                result = SliceResult.load(self.state / plan.file.name / f"{index:05d}.npz")
+        for file, slices in plans:
+            for index in slices:
+                result = SliceResult.load(self.state / file.name / f"{index:05d}.npz")
                 for k, choice in sorted(result.choices.items()):
                     counts = (choice.truth, choice.mask, choice.both, result.masks, f"{result.seconds:.2f}")
-                    place = (plan.file.name, index, self.labels.names[k])
+                    place = (file.name, index, self.labels.names[k])
                     writer.writerow((*place, f"{choice.dsc:.6f}", f"{choice.iou:.6f}", *counts, scores.upper_bound))
         return text.getvalue()
+
+
+def _save_score(score: CaseScore, path: Path) -> None:
+    """Write a case's score, complete or not at all."""
+    content = {
+        "name": score.name,
+        "overlap": [counts.tolist() for counts in score.overlap],
+        "surface": {metric: values.tolist() for metric, values in score.surface.items()},
+        "targets": None if score.targets is None else asdict(score.targets),
+    }
+    write_text(path, json.dumps(content))
+
+
+def _load_score(path: Path) -> CaseScore:
+    """Read what `_save_score` wrote."""
+    content = json.loads(path.read_text())
+    return CaseScore(
+        content["name"],
+        Overlap(*(np.array(counts, np.int64) for counts in content["overlap"])),
+        {metric: np.array(values, np.float64) for metric, values in content["surface"].items()},
+        None,
+        None if content["targets"] is None else TargetCounts(**content["targets"]),
+    )
 
 
 def as_bytes(image: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
@@ -215,23 +216,18 @@ def claim(work: BaselineWork, files: tuple[CaseFiles, ...]) -> None:
     Raises:
         ConfigError: If it holds a baseline with other settings, or anything else.
     """
-    settings = asdict(work.config)
     # Neither where it lies nor what computes it changes the results.
-    settings = {name: value for name, value in settings.items() if name not in ("out", "device")}
-    settings["cases"] = [file.name for file in files]
-    settings["fingerprint"] = work.dataset.fingerprint()
+    settings = {name: value for name, value in asdict(work.config).items() if name not in ("out", "device")}
+    settings |= {"cases": [file.name for file in files], "fingerprint": work.dataset.fingerprint()}
     text = yaml.safe_dump(settings, sort_keys=False)
     file = work.out / "config.yaml"
     if not file.is_file():
         if work.out.exists() and any(work.out.iterdir()):
             raise ConfigError(f"out: expected a new or empty folder, found files in {work.out}; name another one")
-        with atomic(file) as scratch:
-            scratch.write_text(text)
+        write_text(file, text)
         return
-    found = yaml.safe_load(file.read_text())
-    wanted = yaml.safe_load(text)
-    if found != wanted:
-        changed = [k for k in {**found, **wanted} if found.get(k) != wanted.get(k)]
+    found, wanted = yaml.safe_load(file.read_text()), yaml.safe_load(text)
+    if changed := [k for k in {**found, **wanted} if found.get(k) != wanted.get(k)]:
         raise ConfigError(
             f"out: expected a new folder, or the same settings as in {file}; found other {', '.join(changed)}; "
             "name another folder"

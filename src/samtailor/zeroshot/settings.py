@@ -1,16 +1,92 @@
-"""Settings of a zero-shot baseline: the command line and the YAML file."""
+"""Settings of the automatic mask generator, as the originals name them, and of a zero-shot baseline."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName
-from samtailor.zeroshot.generator_settings import GeneratorSettings
+from samtailor.models.zoo import Base
 
 Kind = Literal["everything", "box", "point", "points"]
+
+BOX_FITTED = frozenset({"medsam-vit-b", "lite-medsam"})
+"""Bases that were fitted with boxes and a single mask only: for points, their predicted IoU, their stability and their
+three further masks say nothing, and SAM's thresholds would drop everything."""
+
+_LEAST = {"points_per_side": 1, "points_per_batch": 1, "crop_n_points_downscale_factor": 1} | dict.fromkeys(
+    ("crop_n_layers", "min_mask_region_area", "stability_score_offset"), 0
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorSettings:
+    """How masks are generated without a prompt; names and defaults are those of SAM's and SAM 2's own generators.
+
+    Attributes:
+        points_per_side: Points along a side of the grid; every point is a prompt.
+        points_per_batch: Points in memory at once.
+        pred_iou_thresh: Masks whose predicted IoU is not above are dropped; None is the original's default, 0.88 for
+            SAM and 0.8 for SAM 2, and 0 (nothing is dropped) for MedSAM and LiteMedSAM, which know boxes only.
+        stability_score_thresh: Masks of a lower stability are dropped: the IoU of the mask at a higher and at a lower
+            logit threshold. None is the original's 0.95, and 0 for MedSAM and LiteMedSAM.
+        stability_score_offset: How much higher and lower.
+        box_nms_thresh: Of masks whose boxes have a larger IoU, the one with the highest predicted IoU is kept.
+        crop_n_layers: Layers of crops that are segmented as well; layer i has 4^i.
+        crop_nms_thresh: As `box_nms_thresh`, between crops; smaller crops come first.
+        crop_overlap_ratio: How much the crops of the first layer overlap, as a fraction of the shorter side.
+        crop_n_points_downscale_factor: Layer i has so many times fewer points along a side, to the power of i.
+        min_mask_region_area: Holes and islands smaller than this are removed (pixels of the image; of the network's
+            low-resolution mask in SAM 2).
+        mask_threshold: Logit above which a pixel belongs to a mask.
+        use_m2m: Each mask is given to the decoder once more, as a prompt.
+        multimask_output: Three masks for each point instead of one; None does so but for MedSAM and LiteMedSAM, which
+            were fitted with one.
+    """
+
+    points_per_side: int = 32
+    points_per_batch: int = 64
+    pred_iou_thresh: float | None = None
+    stability_score_thresh: float | None = None
+    stability_score_offset: float = 1.0
+    box_nms_thresh: float = 0.7
+    crop_n_layers: int = 0
+    crop_nms_thresh: float = 0.7
+    crop_overlap_ratio: float = 512 / 1500
+    crop_n_points_downscale_factor: int = 1
+    min_mask_region_area: int = 0
+    mask_threshold: float = 0.0
+    use_m2m: bool = False
+    multimask_output: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if (value := getattr(self, name)) < least:
+                raise ConfigError(f"{name}: expected at least {least}, found {value}")
+        for name, number in vars(self).items():
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ConfigError(f"{name}: expected a finite number, found {number}")
+        if not 0 <= self.crop_overlap_ratio < 1:
+            raise ConfigError(f"crop_overlap_ratio: expected from 0 to below 1, found {self.crop_overlap_ratio}")
+        fewest = self.points_per_side // self.crop_n_points_downscale_factor**self.crop_n_layers
+        if fewest < 1:
+            raise ConfigError(
+                f"crop_n_points_downscale_factor: expected a point in each crop, found none in layer "
+                f"{self.crop_n_layers}; use more points_per_side, fewer layers or a smaller factor"
+            )
+
+    def for_base(self, base: Base) -> GeneratorSettings:
+        """The same with the base's default for what is None."""
+        boxes = base.name in BOX_FITTED
+        defaults: dict[str, Any] = {
+            "pred_iou_thresh": 0.0 if boxes else 0.8 if base.family == "sam2" else 0.88,
+            "stability_score_thresh": 0.0 if boxes else 0.95,
+            "multimask_output": not boxes,
+        }
+        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
 
 @dataclass(frozen=True)
@@ -66,16 +142,11 @@ class BaselineConfig(GeneratorSettings):
     @property
     def upper_bound(self) -> str:
         """What every score of this baseline is, in a sentence."""
-        match self.kind:
-            case "everything":
-                how = (
-                    f"of all masks that {self.base} makes without a prompt, the one with the highest Dice is taken for "
-                    "each class of a slice"
-                )
-            case "box":
-                how = f"{self.base} is prompted with a tight box around each object of a class"
-            case "point":
-                how = f"{self.base} is prompted with one point in the middle of a class's largest object"
-            case "points":
-                how = f"{self.base} is prompted with {self.points} points drawn from the class"
-        return f"upper bound, uses the ground truth: {how}"
+        how = {
+            "everything": f"of all masks that {self.base} makes without a prompt, the one with the highest Dice is "
+            "taken for each class of a slice",
+            "box": f"{self.base} is prompted with a tight box around each object of a class",
+            "point": f"{self.base} is prompted with one point in the middle of a class's largest object",
+            "points": f"{self.base} is prompted with {self.points} points drawn from the class",
+        }
+        return f"upper bound, uses the ground truth: {how[self.kind]}"

@@ -53,10 +53,7 @@ class Taps:
 
     def reach(self, used: NDArray[np.bool_]) -> slice:
         """Pixels that depend on any of the low-resolution pixels (cells,) in use; nothing if none is."""
-        touched = np.zeros(len(self.first), dtype=np.bool_)
-        for tap in range(len(self.weights)):
-            touched |= used[self.first + tap]
-        found = np.flatnonzero(touched)
+        found = np.flatnonzero(used[self.first + np.arange(len(self.weights))[:, None]].any(axis=0))
         return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 0)
 
     def apply(self, rows: NDArray[np.float32], part: slice) -> NDArray[np.float32]:
@@ -103,9 +100,8 @@ class Upsampling:
         rows = self.rows.reach(np.any(possible, axis=1))
         columns = self.columns.reach(np.any(possible, axis=0))
         if rows.start == rows.stop:  # not a pixel, even at the lower threshold: the stability is not defined
-            return None if least_stability > 0 else (joined(self.size, []), float("nan"))
-        by_column = self.rows.apply(logits, rows).T
-        by_column = np.ascontiguousarray(by_column)  # (low-resolution columns, rows)
+            return None if least_stability > 0 else (joined(self.size), float("nan"))
+        by_column = np.ascontiguousarray(self.rows.apply(logits, rows).T)  # (low-resolution columns, rows)
         step = max(1, _BLOCK // (rows.stop - rows.start))
         parts = []
         higher = lower = 0
@@ -119,8 +115,3 @@ class Upsampling:
         if least_stability > 0 and not stability >= least_stability:
             return None
         return joined(self.size, parts), stability
-
-    def logits(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """All logits of the crop, (H, W)."""
-        rows = self.rows.apply(logits, slice(0, len(self.rows.first)))
-        return self.columns.apply(np.ascontiguousarray(rows.T), slice(0, len(self.columns.first))).T

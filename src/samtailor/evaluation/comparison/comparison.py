@@ -22,7 +22,7 @@ from samtailor.evaluation.comparison.paired import (
 )
 from samtailor.evaluation.comparison.results import ScoredResult
 from samtailor.evaluation.comparison.statistics import ALPHA, EXACT_PAIRS, least_pairs, smallest_p
-from samtailor.evaluation.metrics_json import number
+from samtailor.evaluation.scores import number
 from samtailor.evaluation.tables import interval
 from samtailor.metrics.protocols import LOWER_IS_BETTER, METRIC_NAMES
 from samtailor.reporting.table import UNDEFINED, Table, decimal
@@ -84,16 +84,9 @@ class Comparison:
     @cached_property
     def means(self) -> dict[str, dict[str, Statistic]]:
         """Mean over the cases of each result: of the mean of the classes and of each class."""
-        return {
-            result.name: dict(
-                zip(
-                    compared_names(result),
-                    estimates(compared_values(result), self.resamples, self.seed),
-                    strict=True,
-                )
-            )
-            for result in self.results
-        }
+        found = {r.name: estimates(compared_values(r), self.resamples, self.seed) for r in self.results}
+        what = compared_names(self.results[0])
+        return {name: dict(zip(what, means, strict=True)) for name, means in found.items()}
 
     def verdict(self) -> str:
         """What the tests can say, and what they do say, in sentences."""
@@ -146,10 +139,9 @@ class Comparison:
         what, *_ = compared_names(self.results[0])
         rows = []
         for result in self.results:
-            mean = self.means[result.name][what]
-            cases = str((~np.isnan(result.case_means())).sum())
+            mean, cases = self.means[result.name][what], (~np.isnan(result.case_means())).sum()
             source = (result.source or UNDEFINED, str(result.file))
-            rows.append((result.name, decimal(mean.value), interval(mean.interval), cases, *source))
+            rows.append((result.name, decimal(mean.value), interval(mean.interval), str(cases), *source))
         header = ("result", what, "95 % interval", "cases", "scored", "file")
         return Table(header, tuple(rows), (self._rule(), *self.upper_bound_notes()))
 
@@ -164,11 +156,7 @@ class Comparison:
         return Table(header, tuple(map(_row, pair.tests)), (*notes, *self.upper_bound_notes(names)))
 
     def upper_bound_notes(self, names: Sequence[str] | None = None) -> list[str]:
-        """Which results used the ground truth, and how.
-
-        Args:
-            names: Results that are shown; all if None.
-        """
+        """Which results used the ground truth, and how; of the named ones, or of all."""
         return [f"{name}: {how}" for name, how in self.upper_bounds.items() if names is None or name in names]
 
     def _rule(self) -> str:
@@ -211,11 +199,9 @@ class Comparison:
 
 def _row(test: Difference) -> tuple[str, ...]:
     """Row of a test."""
-    before, after = map(decimal, test.means)
     return (
         test.name,
-        before,
-        after,
+        *map(decimal, test.means),
         _signed(test.change.value),
         _signed_interval(test.change.interval),
         str(test.pairs),
@@ -227,16 +213,13 @@ def _row(test: Difference) -> tuple[str, ...]:
 
 def _test(test: Difference) -> dict[str, Any]:
     """A test for JSON."""
-    better, equal, worse = test.signs
     return {
         "reference": number(test.means[0]),
         "result": number(test.means[1]),
         "difference": _estimate(test.change),
         "pairs": test.pairs,
         "unpaired": test.unpaired,
-        "better": better,
-        "equal": equal,
-        "worse": worse,
+        **dict(zip(("better", "equal", "worse"), test.signs, strict=True)),
         "p": number(test.p),
         "p_holm": number(test.corrected),
     }

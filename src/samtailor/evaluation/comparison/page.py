@@ -18,21 +18,14 @@ from samtailor.reporting.page import Page, Picture, Section
 def write_page(comparison: Comparison, out: Path) -> None:
     """Write compare.md, compare.html, compare.json, cases.png and classes.png, each complete or not at all."""
     cases, classes = figures(comparison)
+    boxes = Picture("cases.png", png(cases), "Box plot of the cases of each result")
+    bars = Picture("classes.png", png(classes), "Bars of each class and result, with intervals")
     page = Page(
         f"Comparison of {comparison.metric_title} on {count(len(comparison.results[0].cases), 'case')}",
         "\n".join([comparison.verdict(), *comparison.upper_bound_notes()]),
         (
-            Section(
-                "Results",
-                (
-                    comparison.results_table(),
-                    Picture("cases.png", png(cases), "Box plot of the cases of each result"),
-                ),
-            ),
-            Section(
-                "Classes",
-                (Picture("classes.png", png(classes), "Bars of each class and result, with intervals"),),
-            ),
+            Section("Results", (comparison.results_table(), boxes)),
+            Section("Classes", (bars,)),
             *(Section(pair.heading, (comparison.pair_table(pair),)) for pair in comparison.pairs),
             Section("How to read this", comparison.method()),
         ),
@@ -56,17 +49,11 @@ def figures(comparison: Comparison) -> tuple[Figure, Figure]:
         names[name]: np.array([(m.value, *(m.interval or (m.value, m.value))) for m in rows.values()])
         for name, rows in comparison.means.items()
     }
+    values = {names[result.name]: result.case_means() for result in results}
+    score = comparison.metric_title
+    is_share = all(result.values[~np.isnan(result.values)].max(initial=0) <= 1 for result in results)
+    interval = f"{score}, mean over the cases and 95 % interval {better}"
     return (
-        case_figure(
-            {names[result.name]: result.case_means() for result in results},
-            f"{comparison.metric_title} of each case, {what} {better}",
-            bounds,
-        ),
-        class_figure(
-            compared_names(results[0]),
-            means,
-            f"{comparison.metric_title}, mean over the cases and 95 % interval {better}",
-            bounds,
-            is_share=all(result.values[~np.isnan(result.values)].max(initial=0) <= 1 for result in results),
-        ),
+        case_figure(values, f"{score} of each case, {what} {better}", bounds),
+        class_figure(compared_names(results[0]), means, interval, bounds, is_share),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.errors import ConfigError, DataError
-from samtailor.evaluation.overall import nan_mean
+from samtailor.metrics.confusion import nan_mean
 
 _FILE = "metrics.json"
 _VOXELS = "truth_voxels"
@@ -87,10 +87,9 @@ def find_metrics(path: Path, split: str) -> Path:
         DataError: If there is none.
     """
     evaluation = path / "evaluation"
-    candidates = (path, path / _FILE, evaluation / split / _FILE)
-    file = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if file is not None:
-        return file
+    for file in (path, path / _FILE, evaluation / split / _FILE):
+        if file.is_file():
+            return file
     if not path.exists():
         raise DataError(f"{path}: expected a metrics.json, a folder that holds one, or a run; found nothing there")
     splits = sorted(found.parent.name for found in evaluation.glob(f"*/{_FILE}"))
@@ -106,9 +105,7 @@ def find_metrics(path: Path, split: str) -> Path:
 
 def distinct_names(paths: Sequence[Path], files: Sequence[Path]) -> list[str]:
     """Shortest ends of the given paths that tell the results apart; equal paths are numbered."""
-    folders = [
-        path.resolve() if path.is_dir() else file.resolve().parent for path, file in zip(paths, files, strict=True)
-    ]
+    folders = [(p if p.is_dir() else file.parent).resolve() for p, file in zip(paths, files, strict=True)]
     runs = [folder.parents[1] if folder.parent.name == "evaluation" else folder for folder in folders]
     if len(set(runs)) == len(set(folders)):  # a run is known by its name, unless two of its splits are compared
         folders = runs
@@ -138,10 +135,10 @@ def _read(file: Path, name: str, metric: str) -> ScoredResult:
         )
     _, *classes = content["classes"]
     cases: dict[str, dict[str, dict[str, Any]]] = content["cases"]
-    if not any(metric in scores for case in cases.values() for scores in case.values()):
-        raise DataError(
-            f"{file}: expected the metric '{metric}' of each case and class; found {', '.join(_metrics(cases))}"
-        )
+    keys = dict.fromkeys(key for case in cases.values() for scores in case.values() for key in scores)
+    if metric not in keys:
+        found = ", ".join(key for key in keys if not key.endswith("voxels"))
+        raise DataError(f"{file}: expected the metric '{metric}' of each case and class; found {found}")
     return ScoredResult(
         name=name,
         file=file,
@@ -153,12 +150,6 @@ def _read(file: Path, name: str, metric: str) -> ScoredResult:
         upper_bound=content.get("upper_bound"),
         source=_in_words(content.get("source")),
     )
-
-
-def _metrics(cases: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
-    """Scores in a file, in their order."""
-    keys = dict.fromkeys(key for case in cases.values() for scores in case.values() for key in scores)
-    return [key for key in keys if not key.endswith("voxels")]
 
 
 def _array(cases: dict[str, dict[str, dict[str, Any]]], classes: Sequence[str], key: str) -> NDArray[np.float64]:
@@ -184,8 +175,8 @@ def align(results: Sequence[ScoredResult], common: bool) -> list[ScoredResult]:
     Raises:
         DataError: If they cannot be compared: other protocols, cases, classes, or another truth.
     """
-    first = results[0]
-    for result in results[1:]:
+    first, *others = results
+    for result in others:
         if result.protocol != first.protocol:
             raise DataError(
                 f"expected results of one protocol; found '{first.protocol}' in {first.file} and "
@@ -193,14 +184,14 @@ def align(results: Sequence[ScoredResult], common: bool) -> list[ScoredResult]:
             )
     cases = _shared("cases", {result.file: result.cases for result in results}, common)
     classes = _shared("classes", {result.file: result.classes for result in results}, common)
-    aligned = [result.take(cases, classes) for result in results]
-    for result in aligned[1:]:
-        unlike = (result.voxels != aligned[0].voxels) & ~np.isnan(result.voxels) & ~np.isnan(aligned[0].voxels)
-        if unlike.any():
-            case, name = (axis[0] for axis in np.nonzero(unlike))
+    first, *others = aligned = [result.take(cases, classes) for result in results]
+    for result in others:
+        unlike = np.argwhere(np.abs(result.voxels - first.voxels) > 0)  # NaN is no difference
+        if len(unlike):
+            case, name = unlike[0]
             raise DataError(
                 f"{cases[case]}: expected the same truth in {first.file} and {result.file}; found "
-                f"{aligned[0].voxels[case, name]:.0f} and {result.voxels[case, name]:.0f} voxels of {classes[name]}; "
+                f"{first.voxels[case, name]:.0f} and {result.voxels[case, name]:.0f} voxels of {classes[name]}; "
                 "score both against the same label files"
             )
     return aligned
@@ -218,7 +209,9 @@ def _shared(what: str, found: dict[Path, tuple[str, ...]], common: bool) -> list
     (first, names), *others = found.items()
     shared = [name for name in names if all(name in theirs for _, theirs in others)]
     if not shared:
-        raise DataError(f"expected results of the same {what}; found none that is in all of {_paths(found)}")
+        raise DataError(
+            f"expected results of the same {what}; found none that is in all of {', '.join(map(str, found))}"
+        )
     for file, theirs in others:
         differing = [f"{name} only in {first}" for name in names if name not in theirs]
         differing += [f"{name} only in {file}" for name in theirs if name not in names]
@@ -227,7 +220,3 @@ def _shared(what: str, found: dict[Path, tuple[str, ...]], common: bool) -> list
             listed = "; ".join(differing[:6]) + (f"; and {more} more" if more > 0 else "")
             raise DataError(f"expected results of the same {what}; found {listed}; --common compares what all have")
     return shared
-
-
-def _paths(files: dict[Path, tuple[str, ...]]) -> str:
-    return ", ".join(str(file) for file in files)

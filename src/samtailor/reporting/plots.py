@@ -1,0 +1,137 @@
+"""Plots of numbers: the cases' scores as boxes, the confusion matrix, the curves of a training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from samtailor.labels import LabelSpace
+from samtailor.reporting.figures import Colour, class_colour, style_rows
+
+_MOST_CLASSES = 20  # more curves cannot be told apart
+
+
+def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str, title: str = "") -> Figure:
+    """Spread of the cases' scores for each class but the background, every case a point.
+
+    Args:
+        values: Scores of cases and classes, (N, K); NaN is left out.
+        labels: Label space.
+        metric: Name of the score, for the axis.
+        title: Heading, if any.
+    """
+    count = len(labels) - 1
+    row = float(np.clip(30 / count, 0.16, 0.34))  # inches; many classes stand closer
+    longest = max(len(name) for name in labels.names[1:])
+    figure = Figure(figsize=(6.4 + 0.075 * longest, 0.9 + row * (count + 1)), layout="constrained")
+    axes = figure.add_subplot()
+    jitter = np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
+    colours = [class_colour(labels, k) for k in range(1, count + 1)]
+    draw_boxes(axes, values[:, 1:], labels.names[1:], jitter, colours, min(9, row * 45))
+    axes.set(xlim=(-0.02, 1.02), ylim=(count + 0.6, 0.4), xlabel=metric)
+    axes.set_title(title, fontsize=9)
+    style_rows(axes)
+    return figure
+
+
+def draw_boxes(
+    axes: Axes,
+    values: NDArray[np.float64],
+    names: Sequence[str],
+    jitter: NDArray[np.float64],
+    colours: Sequence[Colour],
+    fontsize: float,
+) -> None:
+    """Horizontal boxes (quartiles, median, whiskers to 1.5 interquartile ranges) and their points, at 1, 2, ...
+
+    Args:
+        axes: Where they are drawn.
+        values: A column for each box, (N, M); NaN is left out.
+        names: Of the boxes, M.
+        jitter: Of each point across its box, (N,).
+        colours: Of the boxes and their points, M.
+        fontsize: Of the names.
+    """
+    line = {"color": "0.25", "linewidth": 0.9}
+    known = ~np.isnan(values)
+    for k, colour in enumerate(colours):
+        shown = known[:, k]
+        if not shown.any():
+            continue
+        axes.boxplot(
+            values[shown, k],
+            positions=[k + 1],
+            orientation="horizontal",
+            widths=0.6,
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": (*colour, 0.35), "edgecolor": "0.25", "linewidth": 0.9},
+            medianprops={"color": "black", "linewidth": 1.6, "zorder": 4},  # above the points
+            whiskerprops=line,
+            capprops=line,
+        )
+        style = {"s": np.clip(400 / shown.sum(), 5, 14), "color": [colour], "edgecolors": "0.2", "linewidths": 0.5}
+        axes.scatter(values[shown, k], k + 1 + jitter[shown], zorder=3, clip_on=False, **style)
+    ticks = [f"{name}  (n = {count})" for name, count in zip(names, known.sum(axis=0), strict=True)]
+    axes.set_yticks(range(1, len(names) + 1), ticks, fontsize=fontsize)
+
+
+def confusion_figure(matrix: NDArray[np.int64], labels: LabelSpace, title: str = "") -> Figure:
+    """Share of the pixels of each true class (row) that are predicted as each class (column), in percent.
+
+    Args:
+        matrix: Pixels of true (row) and predicted class, (K, K); the row of a class without pixels stays empty.
+        labels: Label space.
+        title: Heading, if any.
+    """
+    classes = len(labels)
+    pixels = matrix.sum(axis=1, keepdims=True)
+    shares = np.where(pixels > 0, 100 * matrix / np.maximum(pixels, 1), np.nan)
+    side = max(2.6, 0.55 * classes)
+    margin = 0.075 * max(map(len, labels.names))
+    figure = Figure(figsize=(side + margin + 1.0, side + margin + 0.7 + 0.18 * title.count("\n")), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for (row, column), share in np.ndenumerate(shares):
+        if not np.isnan(share):
+            text = f"{share:.1f}" if share < 99.95 else "100"
+            colour = "white" if share > 55 else "0.15"
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
+    axes.set_xticks(range(classes), labels.names, rotation=40, ha="right", rotation_mode="anchor", fontsize=9)
+    axes.set_yticks(range(classes), labels.names, fontsize=9)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_title(title or "% of each true class's pixels", fontsize=9)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
+    """Training loss of each epoch, and DSC of each class and their mean where it was validated.
+
+    Args:
+        rows: Numbers of each epoch (see `samtailor.runs.Run.history`).
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], color="tab:blue")
+    left.set(xlabel="epoch", ylabel="training loss", title="Loss")
+    validated = [row for row in rows if "dsc" in row]
+    epochs = [row["epoch"] for row in validated]
+    classes = [name for name in (validated[0] if validated else {}) if name.startswith("dsc/")][1:]
+    for name in classes if len(classes) <= _MOST_CLASSES else []:
+        scores = [row.get(name, math.nan) for row in validated]
+        right.plot(epochs, scores, lw=0.8, alpha=0.7, label=name.removeprefix("dsc/"))
+    right.plot(epochs, [row["dsc"] for row in validated], color="black", lw=2, label="mean")
+    right.set(xlabel="epoch", ylabel="DSC", ylim=(0, 1), title="Validation, whole cases")
+    right.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure

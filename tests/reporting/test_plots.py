@@ -1,0 +1,58 @@
+"""Box plots have a row for each class, the confusion matrix says what is taken for what, curves end where they must."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from samtailor.labels import LabelSpace
+from samtailor.reporting.figures import png
+from samtailor.reporting.plots import box_plot, confusion_figure, curves_figure
+from tests.evaluation.examples import LABELS
+from tests.reporting.drawn import is_colour, pixels
+
+
+def test_box_plots_have_a_row_for_each_foreground_class_in_order() -> None:
+    values = np.array([[0.9, 0.5, np.nan], [0.9, 0.7, np.nan]])
+    figure = box_plot(values, LABELS, "DSC")
+    axes = figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["liver  (n = 2)", "spleen  (n = 0)"]
+    assert axes.yaxis_inverted()
+    drawn = pixels(figure)
+    assert is_colour(drawn, 1).sum() > 20
+    assert is_colour(drawn, 2).sum() == 0
+
+
+def test_150_classes_fit_in() -> None:
+    labels = LabelSpace.from_names(tuple(f"a class with a long name {k}" for k in range(150)))
+    figure = box_plot(np.random.default_rng(0).random((3, 150)), labels, "DSC")
+    assert len(figure.axes[0].get_yticks()) == 149
+    assert len(png(figure)) > 1000
+
+
+def test_rows_are_true_classes_in_percent_and_a_class_without_pixels_is_empty() -> None:
+    matrix = np.array([[3, 1, 0], [0, 5, 0], [0, 0, 0]])
+    (axes,) = confusion_figure(matrix, LABELS).axes
+    found = {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
+    assert {(x, y): found[x, y] for x, y in found if y == 0} == {(0, 0): "75.0", (1, 0): "25.0", (2, 0): "0.0"}
+    assert found[1, 1] == "100"
+    assert not any(y == 2 for _, y in found)
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == list(LABELS.names)
+
+
+def test_curves_are_drawn_even_where_not_every_epoch_was_validated() -> None:
+    rows = [
+        {"epoch": 1, "loss": 1.0},
+        {"epoch": 2, "loss": 0.5, "dsc/background": 0.9, "dsc/liver": 0.4, "dsc": 0.4},
+    ]
+    figure = curves_figure(rows)
+    loss, dsc = figure.axes
+    assert loss.lines[0].get_xydata().tolist() == [[1, 1], [2, 0.5]]  # type: ignore[union-attr]
+    assert [text.get_text() for text in dsc.get_legend().get_texts()] == ["liver", "mean"]  # type: ignore[union-attr]
+    assert all(line.get_xydata().tolist() == [[2, 0.4]] for line in dsc.lines)  # type: ignore[union-attr]
+    assert len(set(map(bytes, pixels(figure).reshape(-1, 3)))) > 10
+
+
+def test_a_training_that_was_not_validated_yet_and_one_of_many_classes_can_be_drawn() -> None:
+    assert not curves_figure([{"epoch": 1, "loss": 1.0}]).axes[1].lines[0].get_xydata().size  # type: ignore[union-attr]
+    many: dict[str, float] = {"epoch": 1, "loss": 1.0, "dsc": 0.5} | {f"dsc/{k}": 0.5 for k in range(22)}
+    assert len(curves_figure([many]).axes[1].lines) == 1
