@@ -62,9 +62,8 @@ def test_cached_slices_are_the_scaled_image_and_the_label(cache: SliceCache, cas
     assert cached.counts.tolist() == [np.bincount(p.ravel(), minlength=3).tolist() for p in read.label]
 
 
-def test_every_file_of_an_image_in_a_folder_counts(
-    cache: SliceCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_file_of_an_image_in_a_folder_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = SliceCache(generate.LABELS, made_by(channels=2), tmp_path / "cache")
     monkeypatch.setattr("samtailor.data.formats.FORMATS", [*FORMATS, NpzFolder()])
     folder = tmp_path / "series"
     folder.mkdir()

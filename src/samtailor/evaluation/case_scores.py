@@ -48,15 +48,15 @@ class CaseScore:
     Attributes:
         name: Name of the case.
         overlap: Voxels of each class, arrays of shape (K,).
-        surface: NSD and HD95 of each class by the protocol's rules, where it asks for them, (K,); NaN where a class
-            is left out.
+        measured: What the protocol measures of each class, by the key of the metric, (K,); NaN where a class is left
+            out.
         confusion: Pixels of true (row) and predicted class, (K, K), where the protocol asks for them.
         targets: Small targets, where the protocol asks for them.
     """
 
     name: str
     overlap: Overlap
-    surface: Mapping[Metric, NDArray[np.float64]] = field(default_factory=dict)
+    measured: Mapping[Metric, NDArray[np.float64]] = field(default_factory=dict)
     confusion: NDArray[np.int64] | None = None
     targets: TargetCounts | None = None
 
@@ -121,7 +121,7 @@ class CaseScores:
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         """The protocol's scores of a class in a case that are known here, the main one first."""
-        known = {metric for case in self.cases for metric in (*case.surface, *_OVERLAP)}
+        known = {metric for case in self.cases for metric in (*case.measured, *_OVERLAP)}
         return tuple(metric for metric in self.rules.metrics if metric in known)
 
     @cached_property
@@ -153,10 +153,10 @@ class CaseScores:
 
     def per_case(self, metric: Metric) -> NDArray[np.float64]:
         """Score of each case and class, (N, K); NaN where the rule leaves a class out, or it was not computed."""
-        if metric == "dsc" or metric == "iou":
+        if metric in _OVERLAP:
             return self._of_counts(self.counts, metric)
         unknown = np.full(len(self.labels), np.nan)
-        return np.stack([case.surface.get(metric, unknown) for case in self.cases])
+        return np.stack([case.measured.get(metric, unknown) for case in self.cases])
 
     def _of_counts(self, counts: Overlap, metric: OverlapMetric) -> NDArray[np.float64]:
         """DSC or IoU of counts, of their shape."""

@@ -11,10 +11,10 @@ from scipy import ndimage
 from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.grid import Grid
 from samtailor.labels import IGNORE, LabelSpace
+from samtailor.metrics.class_metric import ClassMasks, counted_voxels
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.overlap import Overlap, confusion
 from samtailor.metrics.protocols import PROTOCOLS, Metric, Protocol, ProtocolName
-from samtailor.metrics.surfaces import surface_dice, surface_hd95, surfaces, voxel_hd95
 from samtailor.metrics.targets import count_targets
 
 Mask = NDArray[np.bool_]
@@ -48,9 +48,9 @@ def measure(
         prediction = np.where(ignored, np.int16(IGNORE), prediction)
     true, predicted = grid.take(truth), grid.take(prediction)
     boxes = _boxes(true, classes), _boxes(predicted, classes)
-    surface = _surface_scores(lambda k, box: (true[box] == k, predicted[box] == k), boxes, overlap, labels, rules, grid)
+    measured = _measured(lambda k, box: (true[box] == k, predicted[box] == k), boxes, overlap, labels, rules, grid)
     matrix = joint if "oa" in rules.overall else None
-    return CaseScore(name, overlap, surface, matrix, count_targets(true, predicted) if "pd" in rules.overall else None)
+    return CaseScore(name, overlap, measured, matrix, count_targets(true, predicted) if "pd" in rules.overall else None)
 
 
 def measure_masks(
@@ -82,13 +82,13 @@ def measure_masks(
 
     mask_boxes = [_boxes(masks[k].view(np.uint8), 2)[1] if k in masks else None for k in classes]
     everywhere = (slice(None),) * true.ndim
-    overlap = Overlap(*np.array([_count(*cut(k, everywhere)) for k in classes], dtype=np.int64).T)
-    surface = _surface_scores(cut, (_boxes(true, len(labels)), mask_boxes), overlap, labels, rules, grid)
+    overlap = Overlap(*np.array([counted_voxels(*cut(k, everywhere)) for k in classes], dtype=np.int64).T)
+    measured = _measured(cut, (_boxes(true, len(labels)), mask_boxes), overlap, labels, rules, grid)
     targets = None
     if "pd" in rules.overall:
         foreground = np.any([nothing, *(mask for k, mask in masks.items() if k)], axis=0)
         targets = count_targets(true, foreground.astype(np.int16))
-    return CaseScore(name, overlap, surface, None, targets)
+    return CaseScore(name, overlap, measured, None, targets)
 
 
 def _around(one: Box | None, other: Box | None) -> Box | None:
@@ -98,7 +98,7 @@ def _around(one: Box | None, other: Box | None) -> Box | None:
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
-def _surface_scores(
+def _measured(
     cut: Callable[[int, Box], tuple[Mask, Mask]],
     boxes: tuple[list[Box | None], list[Box | None]],
     overlap: Overlap,
@@ -106,66 +106,33 @@ def _surface_scores(
     rules: Protocol,
     grid: Grid,
 ) -> dict[Metric, NDArray[np.float64]]:
-    """NSD and HD95 of each class as the protocol wants them, (K,); NaN for the background.
+    """What the protocol measures of each class, (K,); NaN for the background.
 
     The counts of classes with a slice range are replaced by those within it. `cut` gives truth and prediction of a
     class within a box, `boxes` are where truth and prediction have each class.
     """
-    wanted: list[Metric] = [metric for metric in rules.metrics if metric == "hd95" or (metric == "nsd" and grid.in_mm)]
-    values: dict[Metric, NDArray[np.float64]] = {metric: np.full(len(labels), np.nan) for metric in wanted}
+    wanted = [metric for metric in rules.measured if grid.in_mm or not metric.needs_mm]
+    values = {metric.key: np.full(len(labels), np.nan) for metric in wanted}
     for k, (name, true_box, other) in enumerate(zip(labels.names, *boxes, strict=True)):
         box = _around(true_box, other)
         is_ranged = grid.in_mm and rules.has_slice_range(name)
         if k == 0 or not (wanted or is_ranged):
             continue
         if box is None or true_box is None:
-            absent = EMPTY_RULES[rules.empty]
-            nsd = absent.both_empty if box is None else absent.false_positive
-            found: dict[Metric, float] = {"nsd": nsd, "hd95": rules.absent_hd95}
-        else:
-            if is_ranged:
-                # The upper end is exclusive, as in the challenge's script. A class in a single slice, where the script
-                # stops with an error, is scored on that slice.
-                first, last = true_box[-1].start, true_box[-1].stop - 1
-                box = (*box[:-1], slice(first, max(last, first + 1)))
-            truth, prediction = cut(k, box)
-            if is_ranged:
-                overlap.tp[k], overlap.fp[k], overlap.fn[k] = _count(truth, prediction)
-            found = _distances(truth, prediction, wanted, rules, rules.tolerance_of(name), grid.spacing)
+            for metric in wanted:
+                values[metric.key][k] = metric.absent(EMPTY_RULES[rules.empty], is_predicted=box is not None)
+            continue
+        if is_ranged:
+            # The upper end is exclusive, as in the challenge's script. A class in a single slice, where the script
+            # stops with an error, is scored on that slice.
+            first, last = true_box[-1].start, true_box[-1].stop - 1
+            box = (*box[:-1], slice(first, max(last, first + 1)))
+        masks = ClassMasks(name, *cut(k, box), grid.spacing)
+        if is_ranged:
+            overlap.tp[k], overlap.fp[k], overlap.fn[k] = masks.counts
         for metric in wanted:
-            values[metric][k] = found[metric]
+            values[metric.key][k] = metric.score(masks)
     return values
-
-
-def _distances(
-    truth: Mask,
-    prediction: Mask,
-    wanted: list[Metric],
-    rules: Protocol,
-    tolerance: float,
-    spacing: tuple[float, ...],
-) -> dict[Metric, float]:
-    """NSD and HD95, as wanted, of a class that the truth has."""
-    if not prediction.any():
-        return {"nsd": 0.0, "hd95": rules.absent_hd95}
-    found: dict[Metric, float] = {}
-    if "hd95" in wanted and rules.hd95 == "voxels":
-        found["hd95"] = voxel_hd95(truth, prediction, (1.0,) * truth.ndim)
-    if "nsd" in wanted:
-        both, wrong, missed = _count(truth, prediction)
-        if 2 * both / (2 * both + wrong + missed) < rules.nsd_floor:
-            found["nsd"] = 0.0
-    if found.keys() < set(wanted):
-        elements = surfaces(truth, prediction, spacing)
-        found.setdefault("nsd", surface_dice(elements, tolerance))
-        found.setdefault("hd95", surface_hd95(elements))
-    return found
-
-
-def _count(truth: Mask, prediction: Mask) -> tuple[int, int, int]:
-    """Voxels in both, in the prediction only, in the truth only."""
-    both = int((truth & prediction).sum())
-    return both, int(prediction.sum()) - both, int(truth.sum()) - both
 
 
 def _boxes(indices: NDArray[np.int16] | NDArray[np.uint8], classes: int) -> list[Box | None]:

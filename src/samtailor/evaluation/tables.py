@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from samtailor.evaluation.bootstrap import Interval, Statistic
 from samtailor.evaluation.case_scores import AVERAGINGS, IGNORED_BACKGROUND, OVERALL_MEANS, CaseScores, Summary
 from samtailor.metrics.empty import EMPTY_RULES
-from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES, Metric
+from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES
 from samtailor.reporting.table import UNDEFINED, Table, decimal
 
 
@@ -74,7 +73,7 @@ def notes(scores: CaseScores) -> tuple[str, ...]:
     """The protocol in sentences."""
     count = len(scores.cases)
     averaged = ", ".join(METRIC_NAMES[metric] for metric in scores.metrics)
-    rules = scores.rules.rules(scores.labels.names)
+    names = scores.labels.names
     return (
         *_bound(scores),
         f"{count} {'case' if count == 1 else 'cases'}, whole cases on their native grid. "
@@ -82,7 +81,11 @@ def notes(scores: CaseScores) -> tuple[str, ...]:
         "Cases, voxels: those that have the class in the truth.",
         _protocol(scores),
         *_background(scores),
-        *(f"{METRIC_NAMES[metric]}: {_sentence(rules, metric)}." for metric in scores.metrics if metric in rules),
+        *(
+            f"{metric.title}: {metric.sentence(names)}."
+            for metric in scores.rules.measured
+            if metric.key in scores.metrics
+        ),
         f"95 % intervals: percentile bootstrap over cases ({scores.resamples} resamples, seed {scores.seed}); "
         f"'{UNDEFINED}' where fewer than two cases count.",
     )
@@ -104,16 +107,6 @@ def _background(scores: CaseScores) -> tuple[str, ...]:
         return ()
     name = scores.labels.names[0]
     return (f"'{name}' counts as a class like any other; --ignore_background (evaluate, score) leaves its pixels out.",)
-
-
-def _sentence(rules: Mapping[str, Any], metric: Metric) -> str:
-    """The rule of a score of surfaces."""
-    if metric != "nsd":
-        return str(rules[metric])
-    tolerances = rules["nsd_tolerance_mm"]
-    if len(set(tolerances.values())) == 1:
-        return f"{rules[metric]}; tolerance {next(iter(tolerances.values())):g} mm"
-    return f"{rules[metric]}; tolerances in mm: " + ", ".join(f"{name} {mm:g}" for name, mm in tolerances.items())
 
 
 def _bound(scores: CaseScores) -> tuple[str, ...]:

@@ -6,28 +6,25 @@ single classes go by the class's name, never by its place, so that they hold for
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from samtailor.errors import ConfigError
+from samtailor.metrics.class_metric import ClassMetric
+from samtailor.metrics.class_names import key_of
 from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
+from samtailor.metrics.hd95 import HD95
+from samtailor.metrics.nsd import NSD
 
 ProtocolName = Literal["samtailor", "flare22", "nnunet", "monai", "transunet", "irstd", "remote-sensing"]
 
-Metric = Literal["dsc", "iou", "nsd", "hd95"]
-"""Scores of one class in one case."""
+Metric = str
+"""Key of a score of one class in one case: 'dsc' and 'iou' of voxel counts, or that of a `ClassMetric`."""
 
 OverallMetric = Literal[
     "iou", "niou", "pd", "fa", "oa", "miou", "miou_without_background", "mf1", "mf1_without_background", "kappa"
 ]
 """Scores of all cases together."""
-
-METRIC_NAMES: dict[Metric, str] = {"dsc": "DSC", "iou": "IoU", "nsd": "NSD", "hd95": "HD95"}
-
-LOWER_IS_BETTER: frozenset[str] = frozenset({"hd95"})
-"""Metrics of which less is better; of all others, more."""
 
 OVERALL_NAMES: dict[OverallMetric, str] = {
     "iou": "IoU of the targets (the 'mIoU' of the field's papers)",
@@ -43,19 +40,6 @@ OVERALL_NAMES: dict[OverallMetric, str] = {
 }
 
 
-_SYNONYMS = {
-    # The challenge script's abbreviations, and other data sets' names of the same organs.
-    "rk": "right kidney",
-    "lk": "left kidney",
-    "ivc": "inferior vena cava",
-    "postcava": "inferior vena cava",
-    "rag": "right adrenal gland",
-    "lag": "left adrenal gland",
-    "gall bladder": "gallbladder",
-    "oesophagus": "esophagus",
-}
-
-
 @dataclass(frozen=True)
 class Protocol:
     """Which scores are computed, and how.
@@ -64,36 +48,28 @@ class Protocol:
         name: Its name on the command line.
         description: What it is and whose, in one or two sentences.
         empty: What an absent class scores.
-        metrics: Scores of each class and case.
+        counted: Scores of each class and case that are made of voxel counts, and can be pooled.
+        measured: Scores of each class and case that are measured on the masks, each with its rule.
         overall: Scores of all cases together.
         overall_mean: Which mean comes first in the mean over everything: of each class over the cases, or of each
             case over its classes.
-        tolerances: Tolerance of the NSD in mm of classes that have their own, by the key of their name.
-        tolerance: Tolerance of the NSD in mm of all other classes.
         slice_range: Keys of the names of classes that count only between the first and the last slice (of the file's
             last axis) that has them in the truth, the last one left out.
-        nsd_floor: NSD is 0 where DSC is less.
-        hd95: 'surfaces': the larger of both directions' 95th percentiles over surface elements weighted by area, in
-            mm. 'voxels': the 95th percentile of both directions' distances of border voxels together, in voxels.
-        absent_hd95: HD95 where truth or prediction lacks the class.
     """
 
     name: ProtocolName
     description: str
     empty: EmptyRule
-    metrics: tuple[Metric, ...]
+    counted: tuple[Literal["dsc", "iou"], ...]
+    measured: tuple[ClassMetric, ...] = ()
     overall: tuple[OverallMetric, ...] = ()
     overall_mean: Literal["classes", "cases"] = "classes"
-    tolerances: Mapping[str, float] = field(default_factory=dict)
-    tolerance: float = 2.0
     slice_range: frozenset[str] = frozenset()
-    nsd_floor: float = 0.0
-    hd95: Literal["surfaces", "voxels"] = "surfaces"
-    absent_hd95: float = float("nan")
 
-    def tolerance_of(self, name: str) -> float:
-        """Tolerance of the NSD of a class, in mm."""
-        return self.tolerances.get(key_of(name), self.tolerance)
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Keys of the scores of each class and case, the main one first."""
+        return (*self.counted, *(metric.key for metric in self.measured))
 
     def has_slice_range(self, name: str) -> bool:
         """Whether a class counts between its first and its last true slice only."""
@@ -110,33 +86,12 @@ class Protocol:
             "empty_rule": self.empty,
             "description": EMPTY_RULES[self.empty].description,
         }
-        if "nsd" in self.metrics:
-            rules["nsd"] = (
-                "share of both surfaces, by area, that lies within the tolerance of the other (surface-distance); mm, "
-                "with the file's spacing; not for pictures, which have no millimetres"
-            )
-            rules["nsd_tolerance_mm"] = {name: self.tolerance_of(name) for name in classes[1:]}
-            rules["nsd_zero_below_dsc"] = self.nsd_floor
-        if "hd95" in self.metrics:
-            rules["hd95"] = _HD95_RULES[self.hd95]
+        for metric in self.measured:
+            rules |= metric.rules(classes)
         if self.slice_range:
             rules["slice_range"] = [name for name in classes[1:] if self.has_slice_range(name)]
         return rules
 
-
-def key_of(name: str) -> str:
-    """The same text for spellings of the same class: 'Right Kidney', 'kidney_right' and 'RK' are one organ."""
-    words = " ".join(re.findall(r"\w+", name.lower().replace("_", " ")))
-    return " ".join(sorted(_SYNONYMS.get(words, words).split()))
-
-
-_HD95_RULES = {
-    "surfaces": "95th percentile of the distances of both surfaces' elements, weighted by area, the larger direction "
-    "(surface-distance); mm with the file's spacing, pixels for pictures; left out where truth or prediction lacks "
-    "the class: read it beside the DSC",
-    "voxels": "95th percentile of the distances of both borders' voxels together (medpy), in voxels, not in mm; "
-    "0 where truth or prediction lacks the class",
-}
 
 _FLARE22_TOLERANCES = {
     "liver": 5.0,
@@ -162,7 +117,8 @@ _ALL = (
         "samtailor",
         "SamTailor's own: whole cases on their native grid; DSC, IoU, NSD at 2 mm and HD95 in mm.",
         "nnunet",
-        ("dsc", "iou", "nsd", "hd95"),
+        ("dsc", "iou"),
+        (NSD(), HD95()),
     ),
     Protocol(
         "flare22",
@@ -171,10 +127,9 @@ _ALL = (
         "between the first and the last slice that the truth labels, the last one left out; NSD is 0 where DSC is "
         "below 0.2.",
         "flare22",
-        ("dsc", "nsd"),
-        tolerances={key_of(name): tolerance for name, tolerance in _FLARE22_TOLERANCES.items()},
+        ("dsc",),
+        (NSD({key_of(name): tolerance for name, tolerance in _FLARE22_TOLERANCES.items()}, floor=0.2),),
         slice_range=frozenset(map(key_of, ("aorta", "inferior vena cava", "esophagus"))),
-        nsd_floor=0.2,
     ),
     Protocol(
         "nnunet",
@@ -196,9 +151,8 @@ _ALL = (
         "The evaluation of TransUNet and SAMed, to compare with their numbers: DSC, and HD95 in voxels (medpy "
         "without spacing), over the volumes, then over the classes.",
         "transunet",
-        ("dsc", "hd95"),
-        hd95="voxels",
-        absent_hd95=0.0,
+        ("dsc",),
+        (HD95("voxels", missing=0.0),),
     ),
     Protocol(
         "irstd",
@@ -210,7 +164,7 @@ _ALL = (
         "only on the same images.",
         "nnunet",
         ("iou", "dsc"),
-        ("iou", "niou", "pd", "fa"),
+        overall=("iou", "niou", "pd", "fa"),
     ),
     Protocol(
         "remote-sensing",
@@ -218,12 +172,20 @@ _ALL = (
         "all images. A class that neither truth nor prediction has is left out of the means.",
         "nnunet",
         ("iou", "dsc"),
-        ("oa", "miou", "miou_without_background", "mf1", "mf1_without_background", "kappa"),
+        overall=("oa", "miou", "miou_without_background", "mf1", "mf1_without_background", "kappa"),
     ),
 )
 
 PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 """The protocols by name."""
+
+_MEASURED = {metric.key: metric for protocol in _ALL for metric in protocol.measured}
+
+METRIC_NAMES = {"dsc": "DSC", "iou": "IoU"} | {key: metric.title for key, metric in _MEASURED.items()}
+"""Titles of the scores of a class in a case."""
+
+LOWER_IS_BETTER = frozenset(key for key, metric in _MEASURED.items() if metric.lower_is_better)
+"""Metrics of which less is better; of all others, more."""
 
 
 def require_protocol(protocol: ProtocolName, ignore_background: bool = False) -> None:

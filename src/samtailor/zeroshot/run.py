@@ -132,7 +132,7 @@ class BaselineWork:
         grid = Grid.of_spacing(None, len(truth)) if sampled else grid_of(file)
         score = measure_masks(case.name, truth, masks, self.labels, self.config.protocol, grid)
         # Slices drawn from a volume have no surfaces between them.
-        return replace(score, surface={}) if sampled else score
+        return replace(score, measured={}) if sampled else score
 
     def _slice(self, case: CachedCase, index: int) -> SliceResult:
         """The masks of one slice, computed if they are not on disk."""
@@ -185,7 +185,7 @@ def _save_score(score: CaseScore, path: Path) -> None:
     content = {
         "name": score.name,
         "overlap": [counts.tolist() for counts in score.overlap],
-        "surface": {metric: values.tolist() for metric, values in score.surface.items()},
+        "surface": {metric: values.tolist() for metric, values in score.measured.items()},
         "targets": None if score.targets is None else asdict(score.targets),
     }
     write_text(path, json.dumps(content))

@@ -1,0 +1,88 @@
+"""A score of one class in one case: its name, its rule, its number; light, for protocols are read before any work."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from samtailor.metrics.empty import EmptyValues
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from samtailor.metrics.surfaces import Surface
+
+
+def counted_voxels(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """Voxels in both masks, in the prediction only, in the truth only."""
+    both = int((truth & prediction).sum())
+    return both, int(prediction.sum()) - both, int(truth.sum()) - both
+
+
+@dataclass(frozen=True)
+class ClassMasks:
+    """Truth and prediction of a class in a case, cut to a box around both.
+
+    Attributes:
+        name: The class.
+        truth: Two or three axes, at least one voxel set.
+        prediction: Of the truth's shape.
+        spacing: Distance of voxels along each axis, in mm or pixels.
+    """
+
+    name: str
+    truth: NDArray[np.bool_]
+    prediction: NDArray[np.bool_]
+    spacing: tuple[float, ...]
+
+    @cached_property
+    def counts(self) -> tuple[int, int, int]:
+        """Voxels in both, in the prediction only, in the truth only."""
+        return counted_voxels(self.truth, self.prediction)
+
+    @cached_property
+    def surfaces(self) -> tuple[Surface, Surface]:
+        """Surfaces of truth and prediction, neither empty; computed once for all metrics."""
+        from samtailor.metrics.surfaces import surfaces
+
+        return surfaces(self.truth, self.prediction, self.spacing)
+
+
+@dataclass(frozen=True)
+class ClassMetric(ABC):
+    """A score that is measured on the masks of each class in each case; its fields are its rule, set by a protocol.
+
+    Attributes:
+        key: Its name in files and on the command line.
+        title: Its name in tables and figures.
+        lower_is_better: Whether less of it is better.
+        needs_mm: Whether it is left out of pictures, which have no millimetres.
+    """
+
+    key: ClassVar[str]
+    title: ClassVar[str]
+    lower_is_better: ClassVar[bool] = False
+    needs_mm: ClassVar[bool] = False
+
+    @abstractmethod
+    def score(self, masks: ClassMasks) -> float:
+        """The score of a class that the truth has."""
+
+    @abstractmethod
+    def absent(self, rule: EmptyValues, is_predicted: bool) -> float:
+        """The score of a class that the truth does not have, by the protocol's rule; NaN leaves it out."""
+
+    @abstractmethod
+    def rules(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """What its numbers depend on, for `metrics.json`; under its own key in a sentence.
+
+        Args:
+            classes: Class names, the background first.
+        """
+
+    def sentence(self, classes: tuple[str, ...]) -> str:
+        """Its rule, for the notes of a table."""
+        return str(self.rules(classes)[self.key])
