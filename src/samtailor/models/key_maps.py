@@ -83,10 +83,8 @@ HIERA: Renames = (
 TRANSFORMERS: Renames = ((r"^(vision_encoder\..*\.attn)\.proj\.", r"\1.out_proj."),)
 """All families, in transformers' names; what we saved ourselves stays as it is."""
 
-MOBILE_SAM_UNUSED = frozenset(
-    f"image_encoder.{layer}.{kind}" for layer in ("norm_head", "head") for kind in ("weight", "bias")
-)
-"""The classifier of TinyViT's pretraining, which is left in MobileSAM's file."""
+_CLASSIFIER = re.compile(r"^image_encoder\.(norm_)?head\.(weight|bias)$")
+"""TinyViT's pretraining has left it in MobileSAM's file; it belongs to no part of a SAM."""
 
 _FEATURES = "shared_image_embedding.positional_embedding"
 _SAME_FEATURES = "prompt_encoder.shared_embedding.positional_embedding"
@@ -97,18 +95,15 @@ def convert_vit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return _two_names_for_features(_split_thirds(rename(state, _renames(state, VIT))))
 
 
-def convert_tiny_vit(
-    state: Mapping[str, Tensor], heads: tuple[int, ...], unused: frozenset[str] = frozenset()
-) -> dict[str, Tensor]:
+def convert_tiny_vit(state: Mapping[str, Tensor], heads: tuple[int, ...]) -> dict[str, Tensor]:
     """State of `TinySam` from the authors' names.
 
     Args:
         state: State dict of the published checkpoint.
         heads: Attention heads of each stage; the fused projection interleaves them: head by head its query, key, value.
-        unused: Keys of the file that belong to no part of a SAM.
     """
     converted: dict[str, Tensor] = {}
-    used = {key: value for key, value in state.items() if key not in unused}
+    used = {key: value for key, value in state.items() if not _CLASSIFIER.match(key)}
     for key, value in rename(used, _renames(state, TINY_VIT)).items():
         match = re.match(r"^(vision_encoder\.stages\.(\d)\..*\.attn)\.qkv\.(weight|bias)$", key)
         if match is None:

@@ -25,7 +25,7 @@ def list_models(recipe: Recipe | None = None, classes: int = 14) -> Table:
     Raises:
         ConfigError: If there are fewer than two classes.
     """
-    from samtailor.models.counts import parameter_table
+    from samtailor.models.counts import count_parameters
     from samtailor.models.sources import cached_path
     from samtailor.models.zoo import BASES
 
@@ -33,9 +33,9 @@ def list_models(recipe: Recipe | None = None, classes: int = 14) -> Table:
         raise ConfigError(f"classes: expected at least 2, found {classes}")
     recipe = recipe or LoRA()
     rows = []
-    for count in parameter_table(recipe, classes):
-        base = BASES[count.base]
-        cached = "yes" if cached_path(base.weights()) else "no"
+    for base in BASES.values():
+        count = count_parameters(base, recipe, classes)
+        cached = "yes" if cached_path(base.weights) else "no"
         numbers = (f"{count.total:,}", f"{count.trainable:,}", str(base.image_size))
         rows.append((base.name, *numbers, _normalisation(base), base.licence, base.source, cached))
     header = ("base", "total", "trainable", "input", "normalisation", "licence", "source", "cached")

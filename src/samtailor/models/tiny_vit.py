@@ -54,7 +54,7 @@ class TinyViTConfig:
         return prod(self.patch_strides) * prod(self.strides)
 
 
-MOBILE_SAM = TinyViTConfig(patch_strides=(2, 2))
+MOBILE_VIT = TinyViTConfig(patch_strides=(2, 2))
 """MobileSAM's: a patch embedding of stride 4 before the same stages."""
 
 

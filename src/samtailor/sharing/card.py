@@ -68,7 +68,7 @@ def model_card(
 
 def base_model(base: Base) -> str:
     """Name of a base on the hub, or in the zoo if the hub does not have it."""
-    source = base.weights()
+    source = base.weights
     return source.repo if isinstance(source, HubFile) else base.name
 
 
@@ -77,7 +77,7 @@ def own_weights(model: SegmenterModel) -> str | None:
     file = model.base.file
     if file is None:
         return None
-    published = cached_path(find_base(model.base.base).weights())
+    published = cached_path(find_base(model.base.base).weights)
     if published is not None and checksum([published]) == model.base.sha256:
         return None
     return file if is_hub_name(file) else Path(file).name
