@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtailor.models.attention_blocks import Attended
 from samtailor.models.linear import Linear
-from samtailor.models.relative_attention import relative_attention
+from samtailor.models.relative_attention import Attended, relative_attention
 from samtailor.models.windows import WindowOrder, filled
 
 

@@ -12,7 +12,7 @@ from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MaskDeco
 
 from samtailor.models.blocks import frozen_blocks
 from samtailor.models.sam import AnySizeSam, VitEncoder, grid_positions
-from samtailor.models.sam2 import STRIDE, Hiera, HieraSam
+from samtailor.models.sam2 import Hiera, HieraSam
 from samtailor.models.tiny_vit import TinyViT
 
 Features = tuple[Tensor, ...]
@@ -57,12 +57,9 @@ class StackedHypernetworks(nn.Module):
     def __init__(self, networks: list[SamFeedForward | Sam2FeedForward]) -> None:
         super().__init__()
         layers = [[n.proj_in, *n.layers, n.proj_out] for n in networks]
-        self.weights = nn.ParameterList(
-            [torch.stack([layer.weight.detach().T for layer in same]) for same in zip(*layers, strict=True)]
-        )
-        self.biases = nn.ParameterList(
-            [torch.stack([layer.bias.detach() for layer in same]) for same in zip(*layers, strict=True)]
-        )
+        alike = list(zip(*layers, strict=True))
+        self.weights = nn.ParameterList([torch.stack([layer.weight.detach().T for layer in same]) for same in alike])
+        self.biases = nn.ParameterList([torch.stack([layer.bias.detach() for layer in same]) for same in alike])
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, T, C) to the weights of the mask products, (B, T, C / 8)."""
@@ -162,7 +159,7 @@ class ClassAwareSam(nn.Module):
         self.image_encoder = HieraImageEncoder(base) if isinstance(base, HieraSam) else base.vision_encoder
         self.prompt_encoder = base.prompt_encoder
         self.mask_decoder = ClassAwareMaskDecoder(base.mask_decoder, classes)
-        self.stride = STRIDE if isinstance(base, HieraSam) else base.stride
+        self.stride = base.stride
 
     def encode(self, images: Tensor) -> Features:
         """Normalised images (B, 3, H, W) to feature maps.
@@ -223,16 +220,13 @@ class ClassAwareSam(nn.Module):
             features: What `encode` gives.
             prompts: One object for each image, in pixels of the network's input.
         """
-        height, width = features[0].shape[2:]
-        self.prompt_encoder.input_image_size = height * self.stride
-        self.prompt_encoder.image_embedding_size = (height, width)
+        self.prompt_encoder.input_image_size = features[0].shape[2] * self.stride
+        self.prompt_encoder.image_embedding_size = tuple(features[0].shape[2:])
         if prompts.points is None and prompts.boxes is None:
             sparse = self._default_sparse(len(features[0]))
         else:
-            points = None if prompts.points is None else prompts.points[:, None]
-            labels = None if prompts.labels is None else prompts.labels[:, None]
-            boxes = None if prompts.boxes is None else prompts.boxes[:, None]
-            sparse, _ = self.prompt_encoder(points, labels, boxes, None)
+            given = (prompts.points, prompts.labels, prompts.boxes)
+            sparse, _ = self.prompt_encoder(*(None if prompt is None else prompt[:, None] for prompt in given), None)
         dense = self._no_mask() if prompts.masks is None else self.prompt_encoder.mask_embed(prompts.masks[:, None])
         return self._masks(features, sparse, dense)[:, 0]
 

@@ -15,9 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from samtailor.models.gelu import gelu
 from samtailor.models.linear import Linear, in_single_precision, product
-from samtailor.models.operators import gelu_backward_
+from samtailor.models.operators import gelu, gelu_backward_
 
 PIECE = 2**21
 """Values of the hidden layer computed at once, 8 MB in float32: fewer make thinner, slower products."""

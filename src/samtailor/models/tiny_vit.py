@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from samtailor.models.blocks import added, needs_graph, run_block, transform_
-from samtailor.models.gelu import GELU, gelu
 from samtailor.models.linear import linear
 from samtailor.models.mlp import MLP
+from samtailor.models.operators import GELU, gelu
 from samtailor.models.window_attention import WindowAttention
 
 

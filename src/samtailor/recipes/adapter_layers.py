@@ -22,13 +22,17 @@ class Bottleneck(nn.Module):
         return output
 
 
-class AdaptedOutput(nn.Module):
-    """A layer followed by an adapter with its own skip connection."""
+class _Adapted(nn.Module):
+    """A layer and the adapter beside it."""
 
     def __init__(self, layer: nn.Module, adapter: Bottleneck) -> None:
         super().__init__()
         self.layer = layer
         self.adapter = adapter
+
+
+class AdaptedOutput(_Adapted):
+    """A layer followed by an adapter with its own skip connection."""
 
     def forward(self, tokens: Tensor, *padding: Tensor) -> Tensor:
         """What the layer takes and gives."""
@@ -37,13 +41,8 @@ class AdaptedOutput(nn.Module):
         return adapted
 
 
-class AdaptedInput(nn.Module):
+class AdaptedInput(_Adapted):
     """An adapter with its own skip connection followed by a layer."""
-
-    def __init__(self, layer: nn.Module, adapter: Bottleneck) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
 
     def forward(self, tokens: Tensor) -> Tensor:
         """What the layer takes and gives."""
@@ -51,13 +50,11 @@ class AdaptedInput(nn.Module):
         return output
 
 
-class ParallelAdapter(nn.Module):
+class ParallelAdapter(_Adapted):
     """A layer plus a scaled adapter of the same input, without skip connection (AdaptFormer)."""
 
     def __init__(self, layer: nn.Module, adapter: Bottleneck, scale: float) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
+        super().__init__(layer, adapter)
         self.scale = scale
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -66,7 +63,7 @@ class ParallelAdapter(nn.Module):
         return output
 
 
-class DepthAdapter(nn.Module):
+class DepthAdapter(_Adapted):
     """A layer whose input takes in the same place of neighbouring slices, through attention and an adapter.
 
     The attention has no weights of its own: queries, keys and values are the tokens, so that the adapter is all that is
@@ -77,9 +74,7 @@ class DepthAdapter(nn.Module):
     """Images in the batch; set before every pass, since windows hide the number."""
 
     def __init__(self, layer: nn.Module, adapter: Bottleneck, heads: int, slices: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
+        super().__init__(layer, adapter)
         self.heads = heads
         self.slices = self.images = slices
 
