@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -137,8 +138,7 @@ class ClassAwareMaskDecoder(nn.Module):
         image = F.gelu(self.upscale_layer_norm(self.upscale_conv1(image) + fine))
         image = F.gelu(self.upscale_conv2(image) + finer)
         hyper = self.hypernetworks(attended[:, 0, len(first) : len(output)])
-        masks: Tensor = (hyper @ image.flatten(2)).view(batch, -1, *image.shape[2:])
-        return masks
+        return cast(Tensor, (hyper @ image.flatten(2)).view(batch, -1, *image.shape[2:]))
 
 
 class ClassAwareSam(nn.Module):
@@ -242,8 +242,7 @@ class ClassAwareSam(nn.Module):
 
     def _masks(self, features: Features, sparse: Tensor | None, dense: Tensor) -> Tensor:
         positions = grid_positions(self.prompt_encoder.shared_embedding, *features[0].shape[2:])
-        masks: Tensor = self.mask_decoder(features, positions, sparse, dense)
-        return masks
+        return cast(Tensor, self.mask_decoder(features, positions, sparse, dense))
 
     def _default_sparse(self, batch: int) -> Tensor | None:
         """What the base's prompt encoder gives without a prompt: nothing, or two empty points in SAM 2."""
@@ -253,8 +252,7 @@ class ClassAwareSam(nn.Module):
         return empty.expand(batch, 1, 2, -1)
 
     def _no_mask(self) -> Tensor:
-        dense: Tensor = self.prompt_encoder.no_mask_embed.weight[:, :, None, None]
-        return dense
+        return cast(Tensor, self.prompt_encoder.no_mask_embed.weight[:, :, None, None])
 
 
 class HieraImageEncoder(nn.Module):
@@ -276,8 +274,7 @@ class HieraImageEncoder(nn.Module):
 
     def prefix(self, images: Tensor, count: int) -> Features:
         """What `Hiera.prefix` gives: also finished stages, which the finer maps are made of."""
-        state: Features = self.trunk.backbone.prefix(images, count)
-        return state
+        return cast(Features, self.trunk.backbone.prefix(images, count))
 
     def suffix(self, state: Features, count: int) -> Features:
         """What `forward` gives, from what `prefix` gave."""

@@ -11,7 +11,7 @@ per value; weights are the network's, so that their products are of size d, neve
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,8 +39,7 @@ class ImageTokens:
         """A tensor that depends on the image and the network alone."""
         if key not in self._made:
             self._made[key] = make()
-        made: Tensor = self._made[key]
-        return made
+        return self._made[key]
 
 
 class LowRankTokens:
@@ -107,8 +106,7 @@ class LowRankTokens:
         shared = torch.bmm(by_head.flatten(1, 2), base).view(heads, self.batch, -1, base.shape[2]).transpose(0, 1)
         found = (found + shared).transpose(1, 2).flatten(2)
         found += projection.bias if self.offset is None else projection(self.offset)
-        attended: Tensor = output_projection(attention)(found)
-        return attended
+        return cast(Tensor, output_projection(attention)(found))
 
     def add(self, shares: Tensor, values: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         """Add what an image-to-token attention gives.

@@ -14,7 +14,7 @@ without a bias; there the bias is folded (not measured yet).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -130,8 +130,7 @@ def attention_in_blocks(attended: Attended, heads: int) -> Tensor:
         attended: Queries, keys, values and position embeddings.
         heads: Attention heads.
     """
-    output: Tensor = _Blocks.apply(heads, *attended)  # type: ignore[no-untyped-call]
-    return output
+    return cast(Tensor, _Blocks.apply(heads, *attended))  # type: ignore[no-untyped-call]
 
 
 class _Blocks(torch.autograd.Function):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -70,8 +70,7 @@ def grid_positions(encoding: nn.Module, height: int, width: int) -> Tensor:
     y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
     x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
     grid = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
-    positions: Tensor = encoding(grid).permute(2, 0, 1)[None]
-    return positions
+    return cast(Tensor, encoding(grid).permute(2, 0, 1)[None])
 
 
 @dataclass(frozen=True)
@@ -116,8 +115,7 @@ class VitBlock(nn.Module):
         if not torch.is_grad_enabled():
             return self._in_strips(tokens) if self.window else self._inferred(tokens)
         tokens = tokens + self.attn(self.layer_norm1(tokens))
-        output: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
-        return output
+        return cast(Tensor, tokens + self.mlp(self.layer_norm2(tokens)))
 
     def _in_strips(self, tokens: Tensor) -> Tensor:
         """The same without gradients, one row of windows after another: what lies in between fits into the cache."""

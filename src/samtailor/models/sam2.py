@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -84,8 +84,7 @@ class HieraBlock(nn.Module):
         tokens = tokens + self._attend(normed, *tokens.shape[1:3])
         if not torch.is_grad_enabled():
             return transform_(tokens, self.layer_norm2, self.mlp)
-        output: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
-        return output
+        return cast(Tensor, tokens + self.mlp(self.layer_norm2(tokens)))
 
     def _attend(self, tokens: Tensor, height: int, width: int) -> Tensor:
         """Attention of (B, h_in, w_in, C_in), global or in windows, (B, h, w, C_out)."""

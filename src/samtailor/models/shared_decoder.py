@@ -9,7 +9,7 @@ the masks: who drops a mask by its predicted IoU never pays for upscaling it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -154,8 +154,7 @@ def _attention(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Ten
     projected = (attention.q_proj(query), attention.k_proj(key), attention.v_proj(value))
     q, k, v = (split_heads(tokens, attention.num_attention_heads) for tokens in projected)
     found = ((q * attention.scaling) @ k.transpose(2, 3)).softmax(dim=-1) @ v
-    output: Tensor = output_projection(attention)(found.transpose(1, 2).flatten(2))
-    return output
+    return cast(Tensor, output_projection(attention)(found.transpose(1, 2).flatten(2)))
 
 
 def _as_linear(weight: Tensor) -> Tensor:

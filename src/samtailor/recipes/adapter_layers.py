@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,8 +20,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., C) to the same."""
-        output: Tensor = self.up(F.relu(self.down(tokens)))
-        return output
+        return cast(Tensor, self.up(F.relu(self.down(tokens))))
 
 
 class _Adapted(nn.Module):
@@ -37,8 +38,7 @@ class AdaptedOutput(_Adapted):
     def forward(self, tokens: Tensor, *padding: Tensor) -> Tensor:
         """What the layer takes and gives."""
         output = self.layer(tokens, *padding)
-        adapted: Tensor = output + self.adapter(output)
-        return adapted
+        return cast(Tensor, output + self.adapter(output))
 
 
 class AdaptedInput(_Adapted):
@@ -46,8 +46,7 @@ class AdaptedInput(_Adapted):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """What the layer takes and gives."""
-        output: Tensor = self.layer(tokens + self.adapter(tokens))
-        return output
+        return cast(Tensor, self.layer(tokens + self.adapter(tokens)))
 
 
 class ParallelAdapter(_Adapted):
@@ -59,8 +58,7 @@ class ParallelAdapter(_Adapted):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """What the layer takes and gives."""
-        output: Tensor = self.layer(tokens) + self.scale * self.adapter(tokens)
-        return output
+        return cast(Tensor, self.layer(tokens) + self.scale * self.adapter(tokens))
 
 
 class DepthAdapter(_Adapted):
@@ -82,8 +80,7 @@ class DepthAdapter(_Adapted):
         """What the layer takes and gives; images are groups of neighbouring slices."""
         # A padding token is the same in all slices: attention across them gives it back.
         padding = tuple(token + self.adapter(token) for token in padding)
-        output: Tensor = self.layer(tokens + self.adapter(self._across(tokens)), *padding)
-        return output
+        return cast(Tensor, self.layer(tokens + self.adapter(self._across(tokens)), *padding))
 
     def _across(self, tokens: Tensor) -> Tensor:
         """Attention of every token over the slices, (images * windows, ..., C) to the same."""

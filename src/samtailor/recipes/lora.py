@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from samtailor.recipes.recipe import BACKBONE, Recipe, attention_blocks
 
@@ -78,5 +78,4 @@ class LoRA(Recipe):
         """Peft's `LoraConfig`."""
         configs = network.peft_config
         assert isinstance(configs, dict)
-        config: PeftConfig = configs["default"]
-        return config
+        return cast(PeftConfig, configs["default"])
