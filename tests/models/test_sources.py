@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from samtailor.errors import WeightsError
-from samtailor.models.sources import HubFile, UrlFile, WheelFile, cached_path, fetch, local_weights
+from samtailor.models.hub import HubFile
+from samtailor.models.sources import UrlFile, WheelFile, cached_path, fetch, local_weights
 from tests.conftest import Report
 from tests.hub_server import FileServer, HubServer
 

@@ -19,11 +19,8 @@ from samtailor.errors import WeightsError
 from samtailor.files import cache_home
 from samtailor.models.checkpoints import sha256
 from samtailor.models.download import FIX, cannot_write, download, offline_variable
-from samtailor.models.hub import NotInRepositoryError, fetch_from_hub, hub_place
+from samtailor.models.hub import HUB_FILE, HubFile, NotInRepositoryError
 from samtailor.progress import report
-
-HUB_FILE = "model.safetensors"
-"""The weights in transformers' format, in a repository or a folder."""
 
 _INDEX = f"{HUB_FILE}.index.json"
 _WEIGHT_FILES = (".bin", ".ckpt", ".h5", ".pt", ".pth", ".safetensors")
@@ -117,33 +114,6 @@ class UrlFile:
 
     def __str__(self) -> str:
         return f"the file of {self.url}"
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A weights file of a repository on the model hub.
-
-    Attributes:
-        repo: Owner and name.
-        file: Name of the file.
-        revision: Branch, tag or commit.
-    """
-
-    repo: str
-    file: str = HUB_FILE
-    revision: str = "main"
-
-    @property
-    def place(self) -> Path:
-        """Where the file belongs in the cache."""
-        return hub_place(self.repo, self.file, self.revision)
-
-    def fetch(self) -> None:
-        """Download it; the hub states its checksum."""
-        fetch_from_hub(self.repo, self.file, self.revision)
-
-    def __str__(self) -> str:
-        return f"the file of the hub's {self.repo}"
 
 
 WeightsSource = WheelFile | UrlFile | HubFile | Path

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from samtailor.errors import ConfigError, WeightsError
 from samtailor.models.checkpoints import load_strictly, misfits, read_states
+from samtailor.models.hub import HubFile
 from samtailor.models.key_maps import convert_hiera, convert_tiny_vit, convert_vit
 from samtailor.models.sam import AnySizeSam, VitSize, vit_sam
 from samtailor.models.sam2 import HieraSam, HieraSize, hiera_sam
-from samtailor.models.sources import HubFile, UrlFile, WeightsSource, WheelFile, fetch, local_weights
+from samtailor.models.sources import UrlFile, WeightsSource, WheelFile, fetch, local_weights
 from samtailor.models.tiny_sam import tiny_sam
 from samtailor.models.tiny_vit import MOBILE_VIT, TinyViTConfig
 

@@ -12,8 +12,9 @@ from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range
 from samtailor.files import write_text
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
+from samtailor.models.hub import HubFile
 from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.models.sources import HubFile, cached_path, is_hub_name
+from samtailor.models.sources import cached_path, is_hub_name
 from samtailor.models.zoo import Base, find_base
 from samtailor.recipes import recipe_to_json
 from samtailor.reporting.table import Table
