@@ -78,4 +78,4 @@ class LoRA(Recipe):
         """Peft's `LoraConfig`."""
         configs = network.peft_config
         assert isinstance(configs, dict)
-        return cast(PeftConfig, configs["default"])
+        return cast("PeftConfig", configs["default"])
