@@ -14,8 +14,13 @@ from torch import Tensor
 
 from benchmarks.encoder import VIT_B
 from benchmarks.line import Place, Prepared, Side
-from samtailor.models.attention_blocks import Attended, attention_in_blocks
-from samtailor.models.relative_attention import by_head, folded_attention, position_products
+from samtailor.models.relative_attention import (
+    Attended,
+    attention_in_blocks,
+    by_head,
+    folded_attention,
+    position_products,
+)
 
 Way = Callable[[Attended, int], Tensor]
 HEADS = VIT_B.heads

@@ -120,7 +120,7 @@ def made_segmenter(name: str, home: Path, preprocessing: Preprocessing) -> None:
     base = find_base(name)
     torch.manual_seed(0)
     torch.save(base.build().state_dict(), home / "base.pth")
-    BASES[name] = replace(base, weights=lambda: home / "base.pth", convert=dict)
+    BASES[name] = replace(base, weights=home / "base.pth", convert=dict)
     labels = LabelSpace.from_names(tuple(f"class {i}" for i in range(CLASSES)))
     SegmenterModel.create(name, LoRA(), labels, preprocessing).save(home / "segmenter")
 

@@ -43,7 +43,7 @@ def encoder(size: int) -> Callable[[Side, Place], Prepared]:
 
     def prepare(side: Side, place: Place) -> Prepared:
         torch.manual_seed(0)
-        ours = TinyViT().eval()
+        ours = TinyViT(TinyViTConfig()).eval()
         network: nn.Module = ours if side == "ours" else UpstreamTinyViT(ours)
         image = image_of(SMALL if place.small else size)
         run = partial(without_gradients, network, image)
@@ -100,7 +100,7 @@ def counted_gflop(network: nn.Module, image: Tensor) -> float:
 def agreement() -> float:
     """Difference of our embedding and upstream's, same weights, of its largest number; 256 px."""
     torch.manual_seed(0)
-    ours, image = TinyViT().eval(), image_of(256)
+    ours, image = TinyViT(TinyViTConfig()).eval(), image_of(256)
     found = without_gradients(ours, image).last_hidden_state
     expected = without_gradients(UpstreamTinyViT(ours), image)
     return float((found - expected).abs().max() / expected.abs().max())

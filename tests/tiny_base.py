@@ -46,7 +46,7 @@ def tiny_base(weights: Path, family: Family = "tiny-vit") -> Base:
         std=(1.0, 1.0, 1.0),
         licence="none",
         source="random weights",
-        weights=lambda: weights,
+        weights=weights,
         build=lambda: build(family),
         convert=dict,
     )

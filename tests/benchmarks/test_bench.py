@@ -18,7 +18,7 @@ from benchmarks.machine import Machine
 from benchmarks.results import add, read
 from benchmarks.row import Row
 from benchmarks.training_step import training_step
-from samtailor.models.attention_blocks import Attended
+from samtailor.models.relative_attention import Attended
 
 MACHINE = Machine("Example CPU @ 1 GHz", 2, None, "3.11", "2.13", "5.23")
 ROW = Row("encoder-512", "work", "peer", "wall", (1.0, 2.0, 9.0), (3.0, 4.0, 5.0), 1.0, 2.0, gflop=10, matrix_rate=10)

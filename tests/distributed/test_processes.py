@@ -104,7 +104,7 @@ def test_two_processes_train_as_one(tiny_base: Base, tmp_path: Path, monkeypatch
     flags = ["train", str(data), *TRAIN, "--epochs", "2", "--sampling.per_epoch", "7"]
     prompts = ["--recipe", "head-only", "--prompt_fraction", "0.5"]
     plan = Plan(
-        str(fetch(tiny_base.weights())),
+        str(fetch(tiny_base.weights)),
         str(tmp_path),
         [[*flags, "--out", str(tmp_path / "two")], [*flags, *prompts, "--out", str(tmp_path / "prompted")]],
         str(tmp_path / "gradients.pt"),
@@ -149,7 +149,7 @@ def test_every_case_is_predicted_once_though_a_process_dies(
     for index in range(5):
         generate.write_volume(inputs / f"case_{index}.nii.gz", generate.volume((20, 16, 5), index)[0])
     command = ["predict", str(segmenter), str(inputs), "--out", str(tmp_path / "out"), "--device", "cpu"]
-    weights = str(fetch(tiny_base.weights()))
+    weights = str(fetch(tiny_base.weights))
     fatal = Plan(weights, str(tmp_path), [command], dies=1).write(tmp_path / "fatal.json")
     (first, text, errors), (killed, silent, _) = slurm(fatal, tmp_path / "home")
     assert (first, killed, silent) == (1, -9, "")

@@ -10,7 +10,7 @@ from samtailor.models import blocks
 from samtailor.models.tiny_vit import TinyViTBlock
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, Full, LoRA, Recipe
-from samtailor.recipes.blocks import attention_blocks
+from samtailor.recipes.recipe import attention_blocks
 from tests.recipes.test_recipes import described, segmenter_of, train_a_little
 
 

@@ -9,7 +9,7 @@ from huggingface_hub import constants, snapshot_download
 
 from samtailor.errors import WeightsError
 from samtailor.models import download
-from samtailor.models.hub import NotInRepositoryError, fetch_from_hub, fetch_segmenter, hub_place, upload
+from samtailor.models.hub import HubFile, NotInRepositoryError, fetch_segmenter, upload
 from tests.conftest import Report
 from tests.hub_server import HubServer
 
@@ -28,7 +28,9 @@ def hub(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
 
 
 def fetch(file: str = "model.safetensors", repo: str = "some/sam", revision: str = "main") -> Path:
-    return fetch_from_hub(repo, file, revision)
+    source = HubFile(repo, file, revision)
+    source.fetch()
+    return source.place
 
 
 class TestWeights:
@@ -36,7 +38,7 @@ class TestWeights:
     def test_lie_where_the_hubs_library_keeps_them(self, hub: HubServer, tmp_path: Path, file: str) -> None:
         path = fetch(file)
         assert path.read_bytes() == hub.repositories["some/sam"][file]
-        assert path == hub_place("some/sam", file, "main") == hub_place("some/sam", file, hub.commit("some/sam"))
+        assert path == HubFile("some/sam", file).place == HubFile("some/sam", file, hub.commit("some/sam")).place
         cache = tmp_path / "home" / "hub"
         assert path.parent == Path(snapshot_download("some/sam", cache_dir=cache, allow_patterns=[file]))
 
@@ -46,7 +48,7 @@ class TestWeights:
             patch.setattr(download, "TRIES", 1)
             with pytest.raises(WeightsError, match=rf"model\.safetensors of some/sam: .*broke off after {PART} of"):
                 fetch()
-        assert not hub_place("some/sam", "model.safetensors", "main").exists()
+        assert not HubFile("some/sam").place.exists()
         hub.asked.clear()
         assert fetch().read_bytes() == CONTENT
         assert f"bytes={PART}-" in hub.ranges_asked()
@@ -57,7 +59,7 @@ class TestWeights:
         monkeypatch.setattr(hub, "blob_of", lambda sha256: CONTENT[::-1])
         with pytest.raises(WeightsError, match="expected sha256"):
             fetch()
-        assert not hub_place("some/sam", "model.safetensors", "main").exists()
+        assert not HubFile("some/sam").place.exists()
         assert not list(tmp_path.rglob("*.part"))
 
     def test_progress_names_file_and_repository(self, hub: HubServer, reports: list[Report]) -> None:
@@ -70,7 +72,7 @@ class TestWeights:
         new = fetch()
         assert old.read_bytes() == CONTENT
         assert new.read_bytes() == CONTENT[::-1]
-        assert hub_place("some/sam", "model.safetensors", "main") == new
+        assert HubFile("some/sam").place == new
 
     def test_a_token_opens_a_gated_repository(self, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
         hub.gated.add("some/sam")

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from samtailor.models.checkpoints import load_strictly
-from samtailor.models.key_maps import MOBILE_SAM_UNUSED, convert_hiera, convert_tiny_vit, convert_vit
+from samtailor.models.key_maps import convert_hiera, convert_tiny_vit, convert_vit
 from tests.originals.networks import LITE_MEDSAM, MOBILE_SAM, SIDES, build
 from tests.originals.weights import random_state, random_tensor, thinned
 
@@ -31,7 +31,7 @@ def convert(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
         case "sam":
             return convert_vit(state)
         case "mobile-sam":
-            return convert_tiny_vit(state, MOBILE_SAM.heads, MOBILE_SAM_UNUSED)
+            return convert_tiny_vit(state, MOBILE_SAM.heads)
         case "lite-medsam":
             return convert_tiny_vit(state, LITE_MEDSAM.heads)
         case _:

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from samtailor.models import attention_blocks
+from samtailor.models import relative_attention
 from samtailor.models.attention import RelativeAttention
-from samtailor.models.attention_blocks import Attended, attention_in_blocks
-from samtailor.models.relative_attention import folded_attention
+from samtailor.models.relative_attention import Attended, attention_in_blocks, folded_attention
 from samtailor.models.windows import join_windows, split_windows
 
 HEADS, DEPTH = 3, 8
@@ -53,8 +52,8 @@ def gradients(way: Callable[[Attended, int], Tensor], given: Attended) -> list[T
 def test_blocks_equal_the_definition(
     size: tuple[int, int, int, int, int], block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attention_blocks, "FORWARD", block)
-    monkeypatch.setattr(attention_blocks, "BACKWARD", block)
+    monkeypatch.setattr(relative_attention, "FORWARD", block)
+    monkeypatch.setattr(relative_attention, "BACKWARD", block)
     given = attended(size)
     found, expected = (gradients(way, given) for way in (attention_in_blocks, plain_attention))
     for own, definition in zip(found, expected, strict=True):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from samtailor.errors import WeightsError
-from samtailor.models.sources import LITE_MEDSAM, HubFile, UrlFile, WheelFile, cached_path, fetch, local_weights
+from samtailor.models.hub import HubFile
+from samtailor.models.sources import UrlFile, WheelFile, cached_path, fetch, local_weights
 from tests.conftest import Report
 from tests.hub_server import FileServer, HubServer
 
@@ -87,9 +88,6 @@ class TestUrlFile:
         assert fetch(source).read_bytes() == CONTENT
         assert len(server.asked) == 1
 
-    def test_of_a_publisher_that_states_no_checksum(self, server: FileServer) -> None:
-        assert fetch(UrlFile(f"{server.url}/some/w.pt")).read_bytes() == CONTENT
-
     def test_that_was_damaged_later_is_not_used(self, server: FileServer) -> None:
         source = UrlFile(f"{server.url}/some/w.pt", sha256(CONTENT))
         fetch(source).write_bytes(b"half a file")
@@ -151,7 +149,10 @@ class TestWheelFile:
 
 
 class TestOffline:
-    @pytest.mark.parametrize("source", [LITE_MEDSAM, UrlFile("http://127.0.0.1:1/w.pt"), HubFile("some/sam")])
+    @pytest.mark.parametrize(
+        "source",
+        [WheelFile("tiny-weights==1.0", MEMBER, ""), UrlFile("http://127.0.0.1:1/w.pt", ""), HubFile("some/sam")],
+    )
     def test_nobody_is_contacted(
         self, source: WheelFile | UrlFile | HubFile, hub: HubServer, home: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -164,7 +165,7 @@ class TestOffline:
     def test_what_is_in_the_cache_is_used(
         self, server: FileServer, hub: HubServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sources = [UrlFile(f"{server.url}/some/w.pt"), HubFile("some/sam")]
+        sources = [UrlFile(f"{server.url}/some/w.pt", sha256(CONTENT)), HubFile("some/sam")]
         paths = [fetch(source) for source in sources] + local_weights("some/sharded")
         monkeypatch.setenv("SAMTAILOR_OFFLINE", "1")
         hub.asked.clear()
@@ -177,12 +178,12 @@ class TestOffline:
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         with pytest.raises(WeightsError, match="HF_HUB_OFFLINE forbids"):
             fetch(HubFile("some/sam"))
-        assert fetch(UrlFile(f"{server.url}/some/w.pt")).is_file()
+        assert fetch(UrlFile(f"{server.url}/some/w.pt", sha256(CONTENT))).is_file()
 
     @pytest.mark.parametrize("value", ["", "0", "false", "OFF"])
     def test_a_variable_may_say_no(self, value: str, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SAMTAILOR_OFFLINE", value)
-        assert fetch(UrlFile(f"{server.url}/some/w.pt")).is_file()
+        assert fetch(UrlFile(f"{server.url}/some/w.pt", sha256(CONTENT))).is_file()
 
 
 class TestLocalWeights:

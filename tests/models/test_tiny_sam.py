@@ -15,7 +15,7 @@ from samtailor.data.intensity import CTWindow, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import WeightsError
 from samtailor.models.checkpoints import load_strictly, read_state
-from samtailor.models.sources import LITE_MEDSAM, fetch
+from samtailor.models.sources import fetch
 from samtailor.models.zoo import find_base, load_base
 
 SPLEEN, LIVER, AORTA = 1, 5, 52
@@ -24,7 +24,7 @@ SPLEEN, LIVER, AORTA = 1, 5, 52
 @pytest.fixture(scope="module")
 def published() -> dict[str, torch.Tensor]:
     try:
-        return read_state(fetch(LITE_MEDSAM))
+        return read_state(fetch(find_base("lite-medsam").weights))
     except WeightsError as error:
         pytest.skip(str(error))
 

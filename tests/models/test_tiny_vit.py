@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from benchmarks.upstream_tiny_vit import UpstreamTinyViT
 from samtailor.models import tiny_vit
-from samtailor.models.gelu import gelu
+from samtailor.models.operators import gelu
 from samtailor.models.tiny_vit import MBConv, TinyViT, TinyViTBlock, TinyViTConfig
 from samtailor.models.windows import join_windows, split_windows
 from samtailor.recipes.adapter_layers import AdaptedOutput, Bottleneck, DepthAdapter

@@ -110,7 +110,7 @@ class TestOtherWeights:
     ) -> None:
         name = "sam2-hiera-tiny" if given == "sam2" else given
         state = meta_state(name)
-        monkeypatch.setattr("samtailor.models.checkpoints.read_states", lambda files: state)
+        monkeypatch.setattr("samtailor.models.zoo.read_states", lambda files: state)
         (tmp_path / "w.pt").touch()
         with pytest.raises(WeightsError, match=rf"expected the weights of {base}, found what looks like {name}"):
             load_base(base, tmp_path / "w.pt")

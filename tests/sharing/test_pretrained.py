@@ -180,7 +180,7 @@ def test_weights_of_the_user_are_named_but_not_their_path(tiny_base: Base, tmp_p
     weights = tmp_path / "private_home_of_the_user" / "own.pth"
     weights.parent.mkdir()
     other = new_segmenter(tiny_base, HeadOnly())
-    state = torch.load(fetch(tiny_base.weights()), weights_only=True)
+    state = torch.load(fetch(tiny_base.weights), weights_only=True)
     state["prompt_encoder.no_mask_embed.weight"] += 1
     torch.save(state, weights)
     segmenter = new_segmenter(tiny_base, LoRA(rank=2), weights)
@@ -197,7 +197,7 @@ def test_weights_of_the_user_are_named_but_not_their_path(tiny_base: Base, tmp_p
 
 
 def test_a_copy_of_the_published_weights_is_as_good(tiny_base: Base, tmp_path: Path) -> None:
-    copy = Path(shutil.copy(fetch(tiny_base.weights()), tmp_path / "copy.pth"))
+    copy = Path(shutil.copy(fetch(tiny_base.weights), tmp_path / "copy.pth"))
     segmenter = new_segmenter(tiny_base, LoRA(rank=2), copy)
     save_pretrained(segmenter, tmp_path / "share")
     copy.unlink()

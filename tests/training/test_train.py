@@ -179,7 +179,7 @@ def test_there_must_be_frozen_blocks_to_cache(nnunet_folder: Path, tmp_path: Pat
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     whole = train(**vars(config_of(nnunet_folder, tmp_path / "whole", epochs=3)))
     part = tmp_path / "part"
-    process = start_training(config_of(nnunet_folder, part, epochs=3), fetch(tiny_base.weights()))
+    process = start_training(config_of(nnunet_folder, part, epochs=3), fetch(tiny_base.weights))
     wait_for(part / "checkpoints" / "last.ckpt", process)
     process.send_signal(signal.SIGKILL)
     process.wait()

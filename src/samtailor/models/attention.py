@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from samtailor.models.attention_blocks import Attended
 from samtailor.models.linear import Linear
-from samtailor.models.relative_attention import relative_attention
+from samtailor.models.relative_attention import Attended, relative_attention
 from samtailor.models.windows import WindowOrder, filled
 
 
@@ -45,8 +46,7 @@ class HeadedAttention(nn.Module):
             shape: Shape (B, ...) of the tokens that go out, but for their width.
         """
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        output: Tensor = self.out_proj(attended.transpose(1, 2).reshape(*shape, -1))
-        return output
+        return cast(Tensor, self.out_proj(attended.transpose(1, 2).reshape(*shape, -1)))
 
 
 class RelativeAttention(HeadedAttention):
@@ -76,8 +76,7 @@ class RelativeAttention(HeadedAttention):
         embeddings = _relative_embeddings(self.rel_pos_h, height), _relative_embeddings(self.rel_pos_w, width)
         if not self.window:
             projected = self.q_proj(tokens), self.k_proj(tokens), self.v_proj(tokens)
-            output: Tensor = self.out_proj(relative_attention(Attended(*projected, *embeddings), self.heads))
-            return output
+            return cast(Tensor, self.out_proj(relative_attention(Attended(*projected, *embeddings), self.heads)))
         order = WindowOrder(tokens.shape, self.window, tokens.device)
         ordered = order.apply(tokens)
         query, key, value = (order.split(proj(ordered)) for proj in (self.q_proj, self.k_proj, self.v_proj))

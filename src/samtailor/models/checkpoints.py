@@ -81,11 +81,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str) ->
     """
     problems = misfits(network, state)
     if problems:
-        found = "; ".join(f"{len(keys)} {kind} ({_named(keys)})" for kind, keys in problems.items())
+        shown = {kind: ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "") for kind, keys in problems.items()}
+        found = "; ".join(f"{len(keys)} {kind} ({shown[kind]})" for kind, keys in problems.items())
         raise WeightsError(f"{what}: the weights do not fit the network: {found}")
     network.load_state_dict(dict(state))
-
-
-def _named(keys: list[str], shown: int = 5) -> str:
-    """The first keys, and that there are more."""
-    return ", ".join(keys[:shown]) + (", ..." if len(keys) > shown else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MaskDeco
 
 from samtailor.models.blocks import frozen_blocks
 from samtailor.models.sam import AnySizeSam, VitEncoder, grid_positions
-from samtailor.models.sam2 import STRIDE, Hiera, HieraSam
+from samtailor.models.sam2 import Hiera, HieraSam
 from samtailor.models.tiny_vit import TinyViT
 
 Features = tuple[Tensor, ...]
@@ -57,12 +58,9 @@ class StackedHypernetworks(nn.Module):
     def __init__(self, networks: list[SamFeedForward | Sam2FeedForward]) -> None:
         super().__init__()
         layers = [[n.proj_in, *n.layers, n.proj_out] for n in networks]
-        self.weights = nn.ParameterList(
-            [torch.stack([layer.weight.detach().T for layer in same]) for same in zip(*layers, strict=True)]
-        )
-        self.biases = nn.ParameterList(
-            [torch.stack([layer.bias.detach() for layer in same]) for same in zip(*layers, strict=True)]
-        )
+        alike = list(zip(*layers, strict=True))
+        self.weights = nn.ParameterList([torch.stack([layer.weight.detach().T for layer in same]) for same in alike])
+        self.biases = nn.ParameterList([torch.stack([layer.bias.detach() for layer in same]) for same in alike])
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (B, T, C) to the weights of the mask products, (B, T, C / 8)."""
@@ -140,8 +138,7 @@ class ClassAwareMaskDecoder(nn.Module):
         image = F.gelu(self.upscale_layer_norm(self.upscale_conv1(image) + fine))
         image = F.gelu(self.upscale_conv2(image) + finer)
         hyper = self.hypernetworks(attended[:, 0, len(first) : len(output)])
-        masks: Tensor = (hyper @ image.flatten(2)).view(batch, -1, *image.shape[2:])
-        return masks
+        return cast(Tensor, (hyper @ image.flatten(2)).view(batch, -1, *image.shape[2:]))
 
 
 class ClassAwareSam(nn.Module):
@@ -162,7 +159,7 @@ class ClassAwareSam(nn.Module):
         self.image_encoder = HieraImageEncoder(base) if isinstance(base, HieraSam) else base.vision_encoder
         self.prompt_encoder = base.prompt_encoder
         self.mask_decoder = ClassAwareMaskDecoder(base.mask_decoder, classes)
-        self.stride = STRIDE if isinstance(base, HieraSam) else base.stride
+        self.stride = base.stride
 
     def encode(self, images: Tensor) -> Features:
         """Normalised images (B, 3, H, W) to feature maps.
@@ -223,16 +220,13 @@ class ClassAwareSam(nn.Module):
             features: What `encode` gives.
             prompts: One object for each image, in pixels of the network's input.
         """
-        height, width = features[0].shape[2:]
-        self.prompt_encoder.input_image_size = height * self.stride
-        self.prompt_encoder.image_embedding_size = (height, width)
+        self.prompt_encoder.input_image_size = features[0].shape[2] * self.stride
+        self.prompt_encoder.image_embedding_size = tuple(features[0].shape[2:])
         if prompts.points is None and prompts.boxes is None:
             sparse = self._default_sparse(len(features[0]))
         else:
-            points = None if prompts.points is None else prompts.points[:, None]
-            labels = None if prompts.labels is None else prompts.labels[:, None]
-            boxes = None if prompts.boxes is None else prompts.boxes[:, None]
-            sparse, _ = self.prompt_encoder(points, labels, boxes, None)
+            given = (prompts.points, prompts.labels, prompts.boxes)
+            sparse, _ = self.prompt_encoder(*(None if prompt is None else prompt[:, None] for prompt in given), None)
         dense = self._no_mask() if prompts.masks is None else self.prompt_encoder.mask_embed(prompts.masks[:, None])
         return self._masks(features, sparse, dense)[:, 0]
 
@@ -248,8 +242,7 @@ class ClassAwareSam(nn.Module):
 
     def _masks(self, features: Features, sparse: Tensor | None, dense: Tensor) -> Tensor:
         positions = grid_positions(self.prompt_encoder.shared_embedding, *features[0].shape[2:])
-        masks: Tensor = self.mask_decoder(features, positions, sparse, dense)
-        return masks
+        return cast(Tensor, self.mask_decoder(features, positions, sparse, dense))
 
     def _default_sparse(self, batch: int) -> Tensor | None:
         """What the base's prompt encoder gives without a prompt: nothing, or two empty points in SAM 2."""
@@ -259,8 +252,7 @@ class ClassAwareSam(nn.Module):
         return empty.expand(batch, 1, 2, -1)
 
     def _no_mask(self) -> Tensor:
-        dense: Tensor = self.prompt_encoder.no_mask_embed.weight[:, :, None, None]
-        return dense
+        return cast(Tensor, self.prompt_encoder.no_mask_embed.weight[:, :, None, None])
 
 
 class HieraImageEncoder(nn.Module):
@@ -282,8 +274,7 @@ class HieraImageEncoder(nn.Module):
 
     def prefix(self, images: Tensor, count: int) -> Features:
         """What `Hiera.prefix` gives: also finished stages, which the finer maps are made of."""
-        state: Features = self.trunk.backbone.prefix(images, count)
-        return state
+        return cast(Features, self.trunk.backbone.prefix(images, count))
 
     def suffix(self, state: Features, count: int) -> Features:
         """What `forward` gives, from what `prefix` gave."""

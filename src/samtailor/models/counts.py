@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from samtailor.models.class_aware import ClassAwareSam
-from samtailor.models.zoo import BASES, Base
+from samtailor.models.zoo import Base
 from samtailor.recipes import Recipe
 
 
@@ -16,12 +16,10 @@ class ParameterCount:
     """Parameters of one base with class-aware head and recipe.
 
     Attributes:
-        base: Name of the base.
         total: All parameters, those of the recipe included.
         trainable: Parameters that are trained.
     """
 
-    base: str
     total: int
     trainable: int
 
@@ -32,9 +30,4 @@ def count_parameters(base: Base, recipe: Recipe, classes: int) -> ParameterCount
         network = ClassAwareSam(base.build(), classes)
         recipe.apply(network)
     sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
-    return ParameterCount(base.name, sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
-
-
-def parameter_table(recipe: Recipe, classes: int) -> list[ParameterCount]:
-    """Counts of every base in the zoo."""
-    return [count_parameters(base, recipe, classes) for base in BASES.values()]
+    return ParameterCount(sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))

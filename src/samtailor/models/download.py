@@ -1,14 +1,14 @@
 """Plain downloads by pooch that go on where they broke off; a file has its name when it is whole and checked, or never.
 
 pooch checks the file and gives it its name, requests asks a busy server again. By hand, since neither they nor the
-hub's library do it: what has come is kept for later calls and processes, and continued with a Range request as long as
-the server still has the same file.
+hub's library do it: what has come is kept for later calls and processes, and continued with a Range request. The
+checksum, without which nothing is fetched, tells whether all parts are of one file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -61,29 +61,26 @@ def cannot_write(what: str, folder: Path, error: OSError) -> WeightsError:
     )
 
 
-def download(
-    url: str, target: Path, what: str, checksum: str | None = None, headers: Mapping[str, str] | None = None
-) -> None:
+def download(url: str, target: Path, what: str, checksum: str, headers: Mapping[str, str] | None = None) -> None:
     """Fetch a file, unless it is there. Processes that fetch the same file wait for each other.
 
     Args:
         url: Address of the file.
         target: Where the file goes once it is whole and checked.
         what: Name of the file in messages and for reports of progress.
-        checksum: Its sha256 in hex; None where nobody states one: its length is checked then.
+        checksum: Its sha256 in hex.
         headers: Further headers of the request; `Authorization` is shown to no other host than that of `url`.
 
     Raises:
         WeightsError: If the server cannot be reached, refuses, breaks off too often or has another file, or the
             disk is full.
     """
-    downloader = _Continuing(target, what, checksum is not None, headers or {})
-    known_hash = None if checksum is None else f"sha256:{checksum}"
+    downloader = _Continuing(target, what, checksum, headers or {})
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
             if not target.is_file():  # another process may have been faster
-                pooch.retrieve(url, known_hash, target.name, target.parent, downloader=downloader)
+                pooch.retrieve(url, f"sha256:{checksum}", target.name, target.parent, downloader=downloader)
     except ValueError as error:
         raise WeightsError(
             f"{what}: expected sha256 {checksum} from {url}, found another file, which is deleted. Try again; if it "
@@ -98,14 +95,14 @@ class _BrokenOffError(Exception):
 
 
 class _Continuing:
-    """Downloader for pooch that keeps what has come beside the target, a part for each version of the file."""
+    """Downloader for pooch that keeps what has come beside the target, under the checksum of the file it is of."""
 
-    def __init__(self, target: Path, what: str, is_checked: bool, headers: Mapping[str, str]) -> None:
-        """Remember what is fetched; `is_checked` is whether a checksum will tell if the file is whole."""
-        self.target, self.what, self.is_checked = target, what, is_checked
+    def __init__(self, target: Path, what: str, checksum: str, headers: Mapping[str, str]) -> None:
+        self.target, self.what = target, what
+        self.part = target.with_name(f"{target.name}.{checksum[:16]}.part")
         self.headers = {"User-Agent": f"samtailor/{VERSION}", "Accept-Encoding": "identity", **headers}
-        self.validator, self.size = "", 0  # of the version: ETag, or when it was modified; length
-        self.part: Path | None = None  # None until the server has said which version it has
+        self.version: str | None = None  # ETag, or when it was modified; None until the server has answered
+        self.size = 0  # 0 if the server does not say it
         self.session = requests.Session()
         retry = Retry(
             TRIES - 1,
@@ -124,58 +121,48 @@ class _Continuing:
         furthest = fruitless = 0
         while True:
             try:
-                part = self._continue(url)
+                self._continue(url)
                 break
             except (_BrokenOffError, requests.RequestException) as error:
                 # A server that cannot continue gives the same bytes again and again: only new ones count.
                 fruitless = 1 if self._length() > furthest else fruitless + 1
                 furthest = max(furthest, self._length())
-                if self.part is None or fruitless == TRIES:
+                if self.version is None or fruitless == TRIES:
                     raise self._failure(url, _reason(error)) from error
                 time.sleep(PAUSE * 2 ** (fruitless - 1))
-        os.replace(part, output_file)
-        for old in self.target.parent.glob(f"{self.target.name}.*.part"):  # of other versions
+        os.replace(self.part, output_file)
+        for old in self.target.parent.glob(f"{self.target.name}.*.part"):  # of other checksums
             old.unlink()
 
-    def _continue(self, url: str) -> Path:
+    def _continue(self, url: str) -> None:
         """Fetch what is missing of the part, or all of it if the server cannot continue or has another version."""
-        part, there = self.part, self._length()
-        headers = dict(self.headers)
-        if there:
-            headers["Range"] = f"bytes={there}-"
-            if self.validator and not self.validator.startswith("W/"):  # weak ones are not allowed there, RFC 9110
-                headers["If-Range"] = self.validator
+        there = self._length()
+        headers = self.headers | ({"Range": f"bytes={there}-"} if there else {})
+        if there and self.version and not self.version.startswith("W/"):  # weak ones are not allowed there, RFC 9110
+            headers["If-Range"] = self.version
         with self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
             if response.status_code not in (200, 206, 416):
                 raise self._failure(url, f"the server answers {response.status_code} {response.reason}")
-            if part is None or response.status_code == 200:
-                is_first, part = part is None, self._begin(url, response)
-                there = self._length() if is_first else 0
-                if there:  # what an earlier call has left
-                    return part if there == self.size else self._continue(url)
-            elif response.headers.get("Content-Range") != f"bytes {there}-{self.size - 1}/{self.size}":
-                part.unlink()
-                raise _BrokenOffError("the server has another file than the one it began")
-            self._write(response, part, there)
-        return part
+            if response.status_code == 200:
+                there, size = 0, int(response.headers.get("Content-Length", 0))
+            else:
+                found = re.fullmatch(rf"bytes (?:{there}-\d+|\*)/(\d+)", response.headers.get("Content-Range", ""))
+                size = int(found[1]) if found else 0
+                if found is None or (self.version is not None and size != self.size):
+                    self.part.unlink()
+                    self.version = self.version or ""
+                    raise _BrokenOffError("the server has another file than the one it began")
+            self.version = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+            self.size = size
+            if response.status_code != 416:  # where nothing is missing
+                self._write(response, there)
 
-    def _begin(self, url: str, response: requests.Response) -> Path:
-        """Where the part of the version belongs that a server begins to send."""
-        length = response.headers.get("Content-Length")
-        if length is None and "Transfer-Encoding" not in response.headers and not self.is_checked:
-            raise self._failure(url, "the server does not say its length, so nobody could tell whether it is whole")
-        self.validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-        self.size = int(length or 0)
-        version = hashlib.sha256(f"{url} {self.validator} {self.size}".encode()).hexdigest()
-        self.part = self.target.with_name(f"{self.target.name}.{version[:16]}.part")
-        return self.part
-
-    def _write(self, response: requests.Response, part: Path, there: int) -> None:
+    def _write(self, response: requests.Response, there: int) -> None:
         """Write what a server sends behind what is there."""
-        if (free := shutil.disk_usage(part.parent).free) < self.size - there:
+        if (free := shutil.disk_usage(self.part.parent).free) < self.size - there:
             raise OSError(None, f"{free / 1e6:.0f} MB are free, {(self.size - there) / 1e6:.0f} MB are needed")
         report(self.what, there, self.size, "bytes")
-        with part.open("ab" if there else "wb") as stream:
+        with self.part.open("ab" if there else "wb") as stream:
             try:
                 for block in response.iter_content(BLOCK):
                     stream.write(block)
@@ -187,8 +174,8 @@ class _Continuing:
             os.fsync(stream.fileno())  # whole also after the power fails
 
     def _length(self) -> int:
-        """Bytes that have come and can be continued, for it is known of how many they are."""
-        return self.part.stat().st_size if self.size and self.part is not None and self.part.is_file() else 0
+        """Bytes that have come."""
+        return self.part.stat().st_size if self.part.is_file() else 0
 
     def _failure(self, url: str, reason: str) -> WeightsError:
         return WeightsError(f"{self.what}: could not be fetched from {url}: {reason}. {FIX}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
@@ -29,6 +30,9 @@ from samtailor.files import cache_home
 from samtailor.models.download import FIX, OFFLINE_VARIABLES, download, offline_variable
 from samtailor.version import VERSION
 
+HUB_FILE = "model.safetensors"
+"""The weights in transformers' format, in a repository or a folder."""
+
 _FAILURES = (TransportError, HFValidationError, OSError, RuntimeError)
 """What the hub's client raises: an answer of the hub, no connection, no name of a repository, a broken transfer."""
 
@@ -39,43 +43,49 @@ class NotInRepositoryError(WeightsError):
     """The repository is there, the file is not."""
 
 
-def hub_place(repo: str, file: str, revision: str) -> Path:
-    """Where a file of a repository lies, or would lie, in the cache.
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository on the model hub.
 
-    Args:
+    Attributes:
         repo: Owner and name.
         file: Name of the file.
         revision: Branch, tag or commit.
     """
-    folder = _folder(repo)
-    reference = folder / "refs" / revision
-    commit = reference.read_text().strip() if reference.is_file() else revision
-    return folder / "snapshots" / commit / file
 
+    repo: str
+    file: str = HUB_FILE
+    revision: str = "main"
 
-def fetch_from_hub(repo: str, file: str, revision: str) -> Path:
-    """A file of a repository, with the library's endpoint and token (`HF_ENDPOINT`, `HF_TOKEN`, login).
+    @property
+    def place(self) -> Path:
+        """Where the file lies, or would lie, in the cache."""
+        reference = _folder(self.repo) / "refs" / self.revision
+        commit = reference.read_text().strip() if reference.is_file() else self.revision
+        return _folder(self.repo) / "snapshots" / commit / self.file
 
-    Args:
-        repo: Owner and name.
-        file: Name of the file.
-        revision: Branch, tag or commit.
+    def fetch(self) -> None:
+        """Download it, with the library's endpoint and token (`HF_ENDPOINT`, `HF_TOKEN`, login).
 
-    Raises:
-        NotInRepositoryError: If the repository has no such file.
-        WeightsError: If the hub cannot be reached or refuses.
-    """
-    what = f"{file} of {repo}"
-    try:
-        remote = get_hf_file_metadata(hf_hub_url(repo, file, revision=revision))
-        if remote.commit_hash and remote.etag and re.fullmatch(r"[0-9a-f]{64}", remote.etag):  # a large file's sha256
-            url = hf_hub_url(repo, file, revision=remote.commit_hash)
-            download(url, _folder(repo) / "blobs" / remote.etag, what, remote.etag, build_hf_headers())
-        return Path(hf_hub_download(repo, file, revision=revision, cache_dir=_cache()))
-    except _FAILURES as error:
-        missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
-        kind = NotInRepositoryError if missing else WeightsError
-        raise kind(f"{what}: could not be fetched from the hub: {_reason(error)}. {FIX}") from error
+        Raises:
+            NotInRepositoryError: If the repository has no such file.
+            WeightsError: If the hub cannot be reached or refuses.
+        """
+        what = f"{self.file} of {self.repo}"
+        try:
+            remote = get_hf_file_metadata(hf_hub_url(self.repo, self.file, revision=self.revision))
+            sha256 = remote.etag or ""
+            if remote.commit_hash and re.fullmatch(r"[0-9a-f]{64}", sha256):  # a large file's
+                url = hf_hub_url(self.repo, self.file, revision=remote.commit_hash)
+                download(url, _folder(self.repo) / "blobs" / sha256, what, sha256, build_hf_headers())
+            hf_hub_download(self.repo, self.file, revision=self.revision, cache_dir=_cache())
+        except _FAILURES as error:
+            missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
+            kind = NotInRepositoryError if missing else WeightsError
+            raise kind(f"{what}: could not be fetched from the hub: {_reason(error)}. {FIX}") from error
+
+    def __str__(self) -> str:
+        return f"the file of the hub's {self.repo}"
 
 
 def fetch_segmenter(repo: str, names: Collection[str]) -> Path:

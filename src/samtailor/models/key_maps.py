@@ -83,10 +83,8 @@ HIERA: Renames = (
 TRANSFORMERS: Renames = ((r"^(vision_encoder\..*\.attn)\.proj\.", r"\1.out_proj."),)
 """All families, in transformers' names; what we saved ourselves stays as it is."""
 
-MOBILE_SAM_UNUSED = frozenset(
-    f"image_encoder.{layer}.{kind}" for layer in ("norm_head", "head") for kind in ("weight", "bias")
-)
-"""The classifier of TinyViT's pretraining, which is left in MobileSAM's file."""
+_CLASSIFIER = re.compile(r"^image_encoder\.(norm_)?head\.(weight|bias)$")
+"""TinyViT's pretraining has left it in MobileSAM's file; it belongs to no part of a SAM."""
 
 _FEATURES = "shared_image_embedding.positional_embedding"
 _SAME_FEATURES = "prompt_encoder.shared_embedding.positional_embedding"
@@ -94,31 +92,18 @@ _SAME_FEATURES = "prompt_encoder.shared_embedding.positional_embedding"
 
 def convert_vit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State of `VitSam` from a SAM in the authors' or in transformers' names."""
-    return _two_names_for_features(_split_thirds(rename(state, _renames(state, VIT))))
+    return _two_names_for_features(_split_projections(rename(state, _renames(state, VIT))))
 
 
-def convert_tiny_vit(
-    state: Mapping[str, Tensor], heads: tuple[int, ...], unused: frozenset[str] = frozenset()
-) -> dict[str, Tensor]:
+def convert_tiny_vit(state: Mapping[str, Tensor], heads: tuple[int, ...]) -> dict[str, Tensor]:
     """State of `TinySam` from the authors' names.
 
     Args:
         state: State dict of the published checkpoint.
         heads: Attention heads of each stage; the fused projection interleaves them: head by head its query, key, value.
-        unused: Keys of the file that belong to no part of a SAM.
     """
-    converted: dict[str, Tensor] = {}
-    used = {key: value for key, value in state.items() if key not in unused}
-    for key, value in rename(used, _renames(state, TINY_VIT)).items():
-        match = re.match(r"^(vision_encoder\.stages\.(\d)\..*\.attn)\.qkv\.(weight|bias)$", key)
-        if match is None:
-            converted[key] = value
-            continue
-        prefix, stage, kind = match.groups()
-        per_head = value.reshape(heads[int(stage)], 3, -1, *value.shape[1:])
-        for i, name in enumerate("qkv"):
-            converted[f"{prefix}.{name}_proj.{kind}"] = per_head[:, i].flatten(0, 1).contiguous()
-    return _two_names_for_features(converted)
+    used = {key: value for key, value in state.items() if not _CLASSIFIER.match(key)}
+    return _two_names_for_features(_split_projections(rename(used, _renames(state, TINY_VIT)), heads))
 
 
 def convert_hiera(state: Mapping[str, Tensor], version: str) -> dict[str, Tensor]:
@@ -133,7 +118,7 @@ def convert_hiera(state: Mapping[str, Tensor], version: str) -> dict[str, Tensor
     found = known & state.keys()
     complete = found if found == known else frozenset()
     used = {key: value for key, value in state.items() if key not in complete}
-    converted = _split_thirds(rename(used, _renames(state, HIERA)))
+    converted = _split_projections(rename(used, _renames(state, HIERA)))
     points = [f"prompt_encoder.point_embed.{i}.weight" for i in range(4)]
     if all(key in converted for key in points):
         converted["prompt_encoder.point_embed.weight"] = torch.cat([converted.pop(key) for key in points])
@@ -150,16 +135,18 @@ def rename(state: Mapping[str, Tensor], renames: Renames) -> dict[str, Tensor]:
     return renamed
 
 
-def _split_thirds(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Fused projections of the image encoder as three, by thirds of what comes out (Hiera changes width there)."""
+def _split_projections(state: Mapping[str, Tensor], heads: tuple[int, ...] = ()) -> dict[str, Tensor]:
+    """Fused projections of the image encoder as three: by thirds, or head by head in stages whose heads are given."""
     split: dict[str, Tensor] = {}
     for key, value in state.items():
-        match = re.match(r"^(vision_encoder\..*\.attn)\.qkv\.(weight|bias)$", key)
+        match = re.match(r"^(vision_encoder\.(?:stages\.(\d)\.)?.*\.attn)\.qkv\.(weight|bias)$", key)
         if match is None:
             split[key] = value
             continue
-        for name, third in zip("qkv", value.chunk(3), strict=True):
-            split[f"{match[1]}.{name}_proj.{match[2]}"] = third.contiguous()
+        groups = heads[int(match[2])] if heads and match[2] else 1
+        parts = value.reshape(groups, 3, -1, *value.shape[1:])
+        for i, name in enumerate("qkv"):
+            split[f"{match[1]}.{name}_proj.{match[3]}"] = parts[:, i].flatten(0, 1).contiguous()
     return split
 
 

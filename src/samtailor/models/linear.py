@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from samtailor.models.gelu import gelu
-from samtailor.models.operators import has_onednn_linear, onednn_linear
+from samtailor.models.operators import gelu, has_onednn_linear, onednn_linear
 
 
 def product(tokens: Tensor, weight: Tensor, bias: Tensor | None = None, with_gelu: bool = False) -> Tensor:

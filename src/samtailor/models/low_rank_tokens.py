@@ -11,7 +11,7 @@ per value; weights are the network's, so that their products are of size d, neve
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,11 @@ from torch import Tensor, nn
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
     """(B, T, H d) to (B, H, T, d)."""
     return tokens.view(*tokens.shape[:2], heads, -1).transpose(1, 2)
+
+
+def output_projection(attention: Any) -> Any:
+    """Output projection of an attention, which SAM and SAM 2 name differently."""
+    return attention.o_proj if hasattr(attention, "o_proj") else attention.out_proj
 
 
 class ImageTokens:
@@ -34,8 +39,7 @@ class ImageTokens:
         """A tensor that depends on the image and the network alone."""
         if key not in self._made:
             self._made[key] = make()
-        made: Tensor = self._made[key]
-        return made
+        return self._made[key]
 
 
 class LowRankTokens:
@@ -78,9 +82,10 @@ class LowRankTokens:
         weight = projection.weight.view(heads, -1, projection.weight.shape[1])
         key = (self.norms, id(projection))
         base = self.image.once((*key, "base"), lambda: weight @ self.base)
-        place = self.image.once((*key, "place"), lambda: self._place(weight, projection.bias))
+        place = self.image.once((*key, "place"), lambda: weight @ self._places() + projection.bias.view(heads, -1, 1))
         assert self.gain is not None
-        own = torch.bmm(self._directions_times(tokens, weight, key), self.shares).view(*tokens.shape[:3], -1)
+        directions = self._directions(weight, key).transpose(2, 3)
+        own = torch.bmm((tokens @ directions).flatten(1, 2), self.shares).view(*tokens.shape[:3], -1)
         own.addcmul_(self.times_shared(tokens, base), self.gain[:, None, None])
         return own.add_(self.times_shared(tokens, place))
 
@@ -101,9 +106,7 @@ class LowRankTokens:
         shared = torch.bmm(by_head.flatten(1, 2), base).view(heads, self.batch, -1, base.shape[2]).transpose(0, 1)
         found = (found + shared).transpose(1, 2).flatten(2)
         found += projection.bias if self.offset is None else projection(self.offset)
-        output = attention.o_proj if hasattr(attention, "o_proj") else attention.out_proj
-        attended: Tensor = output(found)
-        return attended
+        return cast(Tensor, output_projection(attention)(found))
 
     def add(self, shares: Tensor, values: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         """Add what an image-to-token attention gives.
@@ -137,7 +140,8 @@ class LowRankTokens:
         self.weights = [weight - weight.mean(dim=-1, keepdim=True) for weight in self.weights]
         self.constants = [constant - constant.mean() for constant in self.constants]
         square = self.image.once((*key, "square"), lambda: self.base.square().sum(dim=0))
-        products = torch.bmm(self._gram(), self.shares)
+        directions = self._plain_directions(slice(None))
+        products = torch.bmm(directions @ directions.transpose(1, 2), self.shares)
         self._add_cross(products, key)
         total = products.mul_(self.shares).sum(dim=1)
         total += square if self.gain is None else self.gain.square() * square
@@ -155,20 +159,14 @@ class LowRankTokens:
         assert self.gain is not None
         assert self.offset is not None
         base = self.image.once((self.norms, "projected"), lambda: (weight @ self.base).T.contiguous())
-        directions = torch.cat(
-            [
-                *((v[prompt] @ w).flatten(0, 1) for v, w in zip(self.values, self.weights, strict=True)),
-                *(constant[None] for constant in self.constants),
-            ]
-        )
+        directions = self._plain_directions(slice(prompt, prompt + 1))[0]
         found = base * self.gain[prompt][:, None]
         found.addmm_(self.shares[prompt].T, directions @ weight.T)
         return found.add_(weight @ self.offset + bias)
 
-    def _place(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Projected positions and offset, (H, d, N)."""
-        places = self.image.positions if self.offset is None else self.image.positions + self.offset[:, None]
-        return weight @ places + bias.view(*weight.shape[:2], 1)
+    def _places(self) -> Tensor:
+        """Positions and offset, (C, N)."""
+        return self.image.positions if self.offset is None else self.image.positions + self.offset[:, None]
 
     def _directions(self, weight: Tensor, key: tuple[Any, ...]) -> Tensor:
         """All rows' directions through a projection (H, d, C), by its heads, (B, H, R, d)."""
@@ -180,10 +178,6 @@ class LowRankTokens:
         for constant in self.constants:
             parts.append((weight @ constant)[None, :, None].expand(self.batch, -1, -1, -1))
         return torch.cat(parts, dim=2)
-
-    def _directions_times(self, tokens: Tensor, weight: Tensor, key: tuple[Any, ...]) -> Tensor:
-        """Products of tokens (B, H, T, d) with all rows' projected directions, (B, H T, R)."""
-        return (tokens @ self._directions(weight, key).transpose(2, 3)).flatten(1, 2)
 
     def _add_cross(self, products: Tensor, key: tuple[Any, ...]) -> None:
         """Add twice the products of all rows' directions with the base's cells to (B, R, N)."""
@@ -202,13 +196,8 @@ class LowRankTokens:
             assert self.gain is not None
             products[:, start + i].addcmul_(row, self.gain)
 
-    def _gram(self) -> Tensor:
-        """Products of all rows' directions among themselves, (B, R, R)."""
-        directions = torch.cat(
-            [
-                *((v @ w).flatten(1, 2) for v, w in zip(self.values, self.weights, strict=True)),
-                *(constant.expand(self.batch, 1, -1) for constant in self.constants),
-            ],
-            dim=1,
-        )
-        return directions @ directions.transpose(1, 2)
+    def _plain_directions(self, prompts: slice) -> Tensor:
+        """All rows' directions for some prompts, (B, R, C)."""
+        products = [(v[prompts] @ w).flatten(1, 2) for v, w in zip(self.values, self.weights, strict=True)]
+        constants = [constant.expand(len(products[0]), 1, -1) for constant in self.constants]
+        return torch.cat([*products, *constants], dim=1)

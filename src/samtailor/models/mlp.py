@@ -8,16 +8,15 @@ everything in between is made in pieces.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from samtailor.models.gelu import gelu
 from samtailor.models.linear import Linear, in_single_precision, product
-from samtailor.models.operators import gelu_backward_
+from samtailor.models.operators import gelu, gelu_backward_
 
 PIECE = 2**21
 """Values of the hidden layer computed at once, 8 MB in float32: fewer make thinner, slower products."""
@@ -44,10 +43,8 @@ class MLP(nn.Module):
             return product(product(tokens, *weights[:2], with_gelu=True), *weights[2:])
         frozen = not any(parameter.requires_grad for parameter in self.parameters())
         if frozen and in_single_precision(tokens, self.lin1.weight):
-            output: Tensor = _FrozenMLP.apply(tokens, *weights)  # type: ignore[no-untyped-call]
-            return output
-        output = self.lin2(gelu(self.lin1(tokens)))
-        return output
+            return cast(Tensor, _FrozenMLP.apply(tokens, *weights))  # type: ignore[no-untyped-call]
+        return cast(Tensor, self.lin2(gelu(self.lin1(tokens))))
 
 
 class _FrozenMLP(torch.autograd.Function):

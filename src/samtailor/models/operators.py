@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 _ONE = torch.ones(1, 1, device="cpu")
 
@@ -71,3 +71,24 @@ def onednn_linear(tokens: Tensor, weight: Tensor, bias: Tensor | None, with_gelu
         with_gelu: Whether the result is the GELU of the sum.
     """
     return cast(Tensor, _LINEAR(tokens, weight, bias, "gelu" if with_gelu else "none", [], "none"))
+
+
+def gelu(fresh: Tensor) -> Tensor:
+    """GELU of a tensor that nobody else holds, in place where no gradient asks for it.
+
+    Args:
+        fresh: What a layer has just made. (B, C, H, W) in channels-last order is taken as (B, H, W, C), since only
+            contiguous tensors get the fast kernel.
+    """
+    is_channels_last = fresh.dim() == 4 and not fresh.is_contiguous()
+    values = fresh.permute(0, 2, 3, 1) if is_channels_last else fresh
+    output = F.gelu(values) if fresh.requires_grad else gelu_(values)
+    return output.permute(0, 3, 1, 2) if is_channels_last else output
+
+
+class GELU(nn.Module):
+    """`gelu` as a layer."""
+
+    def forward(self, fresh: Tensor) -> Tensor:
+        """What `gelu` does."""
+        return gelu(fresh)

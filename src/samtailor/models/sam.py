@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import SamConfig, SamModel, SamVisionConfig
+from transformers import PreTrainedModel, SamConfig, SamModel, SamVisionConfig
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.sam.modeling_sam import SamPatchEmbeddings, SamVisionNeck
 
@@ -20,8 +20,8 @@ from samtailor.models.mlp import MLP
 TWO_WAY_LAYER_NORM_EPS = 1e-5
 
 
-class AnySizeSam(SamModel):  # type: ignore[misc]
-    """transformers' `SamModel` that takes its image size from the image, not from its configuration."""
+class AnySize(PreTrainedModel):  # type: ignore[misc]
+    """What makes a SAM of transformers take its image size from the image, not from its configuration."""
 
     @property
     def stride(self) -> int:
@@ -37,21 +37,24 @@ class AnySizeSam(SamModel):  # type: ignore[misc]
         """Positional encoding of the image embedding's cells, (1, C, h, w)."""
         return grid_positions(self.shared_image_embedding, *self.prompt_encoder.image_embedding_size)
 
-    def forward(
-        self, pixel_values: Tensor | None = None, *, image_embeddings: Tensor | None = None, **prompts: Any
-    ) -> Any:
-        """`SamModel.forward` for square images of any side that is a multiple of the stride.
+    def forward(self, pixel_values: Tensor | None = None, *, image_embeddings: Any = None, **prompts: Any) -> Any:
+        """What transformers' network gives, for square images of any side that is a multiple of the stride.
 
         Args:
             pixel_values: Normalised images, (B, 3, N, N).
-            image_embeddings: Image embeddings instead, (B, C, N / stride, N / stride).
-            **prompts: Whatever else `SamModel` takes.
+            image_embeddings: Image embeddings instead, (B, C, N / stride, N / stride); for SAM 2 a list of feature
+                maps, the image embedding last.
+            **prompts: Whatever else the network takes.
         """
         if pixel_values is not None:
             self.set_image_size(pixel_values.shape[-1])
         elif image_embeddings is not None:
-            self.set_image_size(image_embeddings.shape[-1] * self.stride)
+            self.set_image_size(image_embeddings[-1].shape[-1] * self.stride)
         return super().forward(pixel_values, image_embeddings=image_embeddings, **prompts)
+
+
+class AnySizeSam(AnySize, SamModel):  # type: ignore[misc]
+    """transformers' `SamModel` that takes its image size from the image, not from its configuration."""
 
 
 def grid_positions(encoding: nn.Module, height: int, width: int) -> Tensor:
@@ -67,8 +70,7 @@ def grid_positions(encoding: nn.Module, height: int, width: int) -> Tensor:
     y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
     x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
     grid = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], dim=-1)
-    positions: Tensor = encoding(grid).permute(2, 0, 1)[None]
-    return positions
+    return cast(Tensor, encoding(grid).permute(2, 0, 1)[None])
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,7 @@ class VitBlock(nn.Module):
         if not torch.is_grad_enabled():
             return self._in_strips(tokens) if self.window else self._inferred(tokens)
         tokens = tokens + self.attn(self.layer_norm1(tokens))
-        output: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
-        return output
+        return cast(Tensor, tokens + self.mlp(self.layer_norm2(tokens)))
 
     def _in_strips(self, tokens: Tensor) -> Tensor:
         """The same without gradients, one row of windows after another: what lies in between fits into the cache."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +20,11 @@ from transformers.models.sam2.modeling_sam2 import (
 
 from samtailor.models.attention import PoolingAttention, max_pool
 from samtailor.models.blocks import positioned, run_block, transform_
-from samtailor.models.sam import decoder_config, grid_positions
+from samtailor.models.sam import AnySize, decoder_config
 from samtailor.models.windows import join_windows, split_windows
 
 State = TypeVar("State")
 
-STRIDE = 16
-"""Pixels per cell of the image embedding."""
 FEATURE_STRIDES = (4, 8, 16)
 """Pixels per cell of the feature maps that the mask decoder takes, the image embedding last."""
 
@@ -66,9 +64,6 @@ class HieraBlock(nn.Module):
 
     def __init__(self, config: Sam2HieraDetConfig, stage: int, first: bool, is_global: bool) -> None:
         super().__init__()
-        assert config.embed_dim_per_stage is not None
-        assert config.window_size_per_stage is not None
-        assert config.num_attention_heads_per_stage is not None
         before = stage - 1 if first and stage else stage
         inputs, outputs = config.embed_dim_per_stage[before], config.embed_dim_per_stage[stage]
         self.window = 0 if is_global else config.window_size_per_stage[before]
@@ -89,8 +84,7 @@ class HieraBlock(nn.Module):
         tokens = tokens + self._attend(normed, *tokens.shape[1:3])
         if not torch.is_grad_enabled():
             return transform_(tokens, self.layer_norm2, self.mlp)
-        output: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
-        return output
+        return cast(Tensor, tokens + self.mlp(self.layer_norm2(tokens)))
 
     def _attend(self, tokens: Tensor, height: int, width: int) -> Tensor:
         """Attention of (B, h_in, w_in, C_in), global or in windows, (B, h, w, C_out)."""
@@ -107,10 +101,6 @@ class Hiera(nn.Module):
 
     def __init__(self, config: Sam2HieraDetConfig) -> None:
         super().__init__()
-        assert config.blocks_per_stage is not None
-        assert config.window_size_per_stage is not None
-        assert config.global_attention_blocks is not None
-        assert config.window_positional_embedding_background_size is not None
         self.gradient_checkpointing = False
         self.patch_embed = Sam2PatchEmbeddings(config)
         window = config.window_size_per_stage[0]
@@ -182,7 +172,7 @@ class Hiera(nn.Module):
         return (background + window.tile(1, 1, height // side, width // side)).permute(0, 2, 3, 1)
 
 
-class HieraSam(Sam2Model):  # type: ignore[misc]
+class HieraSam(AnySize, Sam2Model):  # type: ignore[misc]
     """transformers' `Sam2Model` at any image size, attention projections as layers of their own."""
 
     def __init__(self, config: Sam2Config) -> None:
@@ -195,15 +185,9 @@ class HieraSam(Sam2Model):  # type: ignore[misc]
 
     def set_image_size(self, side: int) -> None:
         """Set the image side, in pixels, that the coordinates of prompts refer to; `forward` does this by itself."""
-        cells = side // STRIDE
-        self.prompt_encoder.input_image_size = side
-        self.prompt_encoder.image_embedding_size = (cells, cells)
-        self.prompt_encoder.mask_input_size = (4 * cells, 4 * cells)
+        super().set_image_size(side)
+        self.prompt_encoder.mask_input_size = (side // 4, side // 4)
         self.backbone_feature_sizes = [[side // stride] * 2 for stride in FEATURE_STRIDES]
-
-    def get_image_wide_positional_embeddings(self) -> Tensor:
-        """Positional encoding of the image embedding's cells, (1, C, h, w)."""
-        return grid_positions(self.shared_image_embedding, *self.prompt_encoder.image_embedding_size)
 
     @torch.no_grad()
     def get_image_embeddings(self, pixel_values: Tensor, **flags: Any) -> list[Tensor]:
@@ -211,22 +195,6 @@ class HieraSam(Sam2Model):  # type: ignore[misc]
         self.set_image_size(pixel_values.shape[-1])
         maps: list[Tensor] = super().get_image_embeddings(pixel_values, **flags)
         return maps
-
-    def forward(
-        self, pixel_values: Tensor | None = None, *, image_embeddings: list[Tensor] | None = None, **prompts: Any
-    ) -> Any:
-        """`Sam2Model.forward` for square images of any side that is a multiple of 32.
-
-        Args:
-            pixel_values: Normalised images, (B, 3, N, N).
-            image_embeddings: Feature maps instead, as `Sam2Model` gives them.
-            **prompts: Whatever else `Sam2Model` takes.
-        """
-        if pixel_values is not None:
-            self.set_image_size(pixel_values.shape[-1])
-        elif image_embeddings is not None:
-            self.set_image_size(image_embeddings[-1].shape[-1] * STRIDE)
-        return super().forward(pixel_values, image_embeddings=image_embeddings, **prompts)
 
 
 def hiera_sam(size: HieraSize) -> HieraSam:

@@ -9,7 +9,7 @@ the masks: who drops a mask by its predicted IoU never pays for upscaling it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers.models.sam.modeling_sam import SamMaskDecoder
 from transformers.models.sam2.modeling_sam2 import Sam2MaskDecoder
 
-from samtailor.models.low_rank_tokens import ImageTokens, LowRankTokens, split_heads
+from samtailor.models.low_rank_tokens import ImageTokens, LowRankTokens, output_projection, split_heads
 from samtailor.models.operators import gelu_
 
 
@@ -60,16 +60,14 @@ class SharedDecoder:
         self.iou_place = len(first)
         embedding = (features[0] + dense).flatten(2)[0]
         # The output projection of the first image-to-token attention adds the same bias to every cell.
-        bias = _out(self.layers[0].cross_attn_image_to_token).bias
+        bias = output_projection(self.layers[0].cross_attn_image_to_token).bias
         self.image = ImageTokens(embedding + bias[:, None], positions.flatten(2)[0])
         attention = self.layers[0].cross_attn_token_to_image
         heads = attention.num_attention_heads
-        key = F.linear((embedding + self.image.positions).T, attention.k_proj.weight, attention.k_proj.bias)
-        value = F.linear(embedding.T, attention.v_proj.weight, attention.v_proj.bias)
-        self.first_keys = key.view(1, len(key), heads, -1).transpose(1, 2).contiguous()
-        self.first_values = value.view(1, len(value), heads, -1).transpose(1, 2).contiguous()
-        query = self.layers[0].cross_attn_image_to_token.q_proj
-        projected = F.linear((embedding + self.image.positions).T, query.weight, query.bias).T
+        placed = (embedding + self.image.positions).T
+        self.first_keys = split_heads(attention.k_proj(placed)[None], heads).contiguous()
+        self.first_values = split_heads(attention.v_proj(embedding.T)[None], heads).contiguous()
+        projected = self.layers[0].cross_attn_image_to_token.q_proj(placed).T
         self.first_queries = projected.reshape(heads, -1, projected.shape[1])  # (H, d, N)
         self.finer = _by_cell(features[1], 4) if self.is_sam2 else None
         self.fine = _by_cell(features[2], 2) if self.is_sam2 else None
@@ -91,19 +89,11 @@ class SharedDecoder:
             queries = layer.layer_norm2(queries + self._to_image(layer, i, queries + tokens, image))
             queries = layer.layer_norm3(queries + layer.mlp(queries))
             attention = layer.cross_attn_image_to_token
-            keys = split_heads(
-                F.linear(queries + tokens, attention.k_proj.weight, attention.k_proj.bias),
-                attention.num_attention_heads,
-            )
-            scale: float = attention.scaling
-            if i == 0:
-                scores = image.times_shared(keys * scale, self.first_queries)
-            else:
-                scores = image.scores(keys * scale, attention.q_proj)
-            values = split_heads(
-                F.linear(queries, attention.v_proj.weight, attention.v_proj.bias), attention.num_attention_heads
-            )
-            output = _out(attention)
+            heads = attention.num_attention_heads
+            keys = split_heads(attention.k_proj(queries + tokens), heads) * attention.scaling
+            scores = image.times_shared(keys, self.first_queries) if i == 0 else image.scores(keys, attention.q_proj)
+            values = split_heads(attention.v_proj(queries), heads)
+            output = output_projection(attention)
             image.add(scores.softmax(dim=2), values, output.weight, None if i == 0 else output.bias)
             image.normalise(layer.layer_norm4)
         transformer = self.decoder.transformer
@@ -149,31 +139,22 @@ class SharedDecoder:
         attention = layer.cross_attn_token_to_image
         if index > 0:
             return image.attended(attention, queries)
-        asked = split_heads(
-            F.linear(queries, attention.q_proj.weight, attention.q_proj.bias), attention.num_attention_heads
-        )
+        asked = split_heads(attention.q_proj(queries), attention.num_attention_heads)
         batch, heads, count, width = asked.shape
         rows = asked.transpose(0, 1).reshape(1, heads, batch * count, width)
         found = F.scaled_dot_product_attention(rows, self.first_keys, self.first_values, scale=attention.scaling)
-        found = found.view(heads, batch, count, width).permute(1, 2, 0, 3).flatten(2)
-        return F.linear(found, _out(attention).weight, _out(attention).bias)
+        attended: Tensor = output_projection(attention)(
+            found.view(heads, batch, count, width).permute(1, 2, 0, 3).flatten(2)
+        )
+        return attended
 
 
 def _attention(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention among few tokens, (B, T, C)."""
-    projections = ((attention.q_proj, query), (attention.k_proj, key), (attention.v_proj, value))
-    q, k, v = (
-        split_heads(F.linear(tokens, layer.weight, layer.bias), attention.num_attention_heads)
-        for layer, tokens in projections
-    )
+    projected = (attention.q_proj(query), attention.k_proj(key), attention.v_proj(value))
+    q, k, v = (split_heads(tokens, attention.num_attention_heads) for tokens in projected)
     found = ((q * attention.scaling) @ k.transpose(2, 3)).softmax(dim=-1) @ v
-    output: Tensor = _out(attention)(found.transpose(1, 2).flatten(2))
-    return output
-
-
-def _out(attention: Any) -> Any:
-    """Output projection, which SAM and SAM 2 name differently."""
-    return attention.o_proj if hasattr(attention, "o_proj") else attention.out_proj
+    return cast(Tensor, output_projection(attention)(found.transpose(1, 2).flatten(2)))
 
 
 def _as_linear(weight: Tensor) -> Tensor:
@@ -182,15 +163,7 @@ def _as_linear(weight: Tensor) -> Tensor:
 
 
 def _by_cell(feature: Tensor, factor: int) -> Tensor:
-    """A finer feature map as the upscaled tokens lie: cell by cell, halving by halving.
-
-    Args:
-        feature: (1, C, f h, f w).
-        factor: f, 2 or 4.
-
-    Returns:
-        (N, 4, C) for two, (16 N, C) for four times the embedding's resolution.
-    """
+    """A map (1, C, f h, f w) as the upscaled tokens lie, halving by halving: (N, 4, C) for f = 2, (16 N, C) for 4."""
     _, channels, height, width = feature.shape
     if factor == 2:
         cells = feature.view(channels, height // 2, 2, width // 2, 2).permute(1, 3, 2, 4, 0)

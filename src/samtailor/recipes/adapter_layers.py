@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,55 +20,48 @@ class Bottleneck(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., C) to the same."""
-        output: Tensor = self.up(F.relu(self.down(tokens)))
-        return output
+        return cast(Tensor, self.up(F.relu(self.down(tokens))))
 
 
-class AdaptedOutput(nn.Module):
-    """A layer followed by an adapter with its own skip connection."""
+class _Adapted(nn.Module):
+    """A layer and the adapter beside it."""
 
     def __init__(self, layer: nn.Module, adapter: Bottleneck) -> None:
         super().__init__()
         self.layer = layer
         self.adapter = adapter
+
+
+class AdaptedOutput(_Adapted):
+    """A layer followed by an adapter with its own skip connection."""
 
     def forward(self, tokens: Tensor, *padding: Tensor) -> Tensor:
         """What the layer takes and gives."""
         output = self.layer(tokens, *padding)
-        adapted: Tensor = output + self.adapter(output)
-        return adapted
+        return cast(Tensor, output + self.adapter(output))
 
 
-class AdaptedInput(nn.Module):
+class AdaptedInput(_Adapted):
     """An adapter with its own skip connection followed by a layer."""
-
-    def __init__(self, layer: nn.Module, adapter: Bottleneck) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
 
     def forward(self, tokens: Tensor) -> Tensor:
         """What the layer takes and gives."""
-        output: Tensor = self.layer(tokens + self.adapter(tokens))
-        return output
+        return cast(Tensor, self.layer(tokens + self.adapter(tokens)))
 
 
-class ParallelAdapter(nn.Module):
+class ParallelAdapter(_Adapted):
     """A layer plus a scaled adapter of the same input, without skip connection (AdaptFormer)."""
 
     def __init__(self, layer: nn.Module, adapter: Bottleneck, scale: float) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
+        super().__init__(layer, adapter)
         self.scale = scale
 
     def forward(self, tokens: Tensor) -> Tensor:
         """What the layer takes and gives."""
-        output: Tensor = self.layer(tokens) + self.scale * self.adapter(tokens)
-        return output
+        return cast(Tensor, self.layer(tokens) + self.scale * self.adapter(tokens))
 
 
-class DepthAdapter(nn.Module):
+class DepthAdapter(_Adapted):
     """A layer whose input takes in the same place of neighbouring slices, through attention and an adapter.
 
     The attention has no weights of its own: queries, keys and values are the tokens, so that the adapter is all that is
@@ -77,9 +72,7 @@ class DepthAdapter(nn.Module):
     """Images in the batch; set before every pass, since windows hide the number."""
 
     def __init__(self, layer: nn.Module, adapter: Bottleneck, heads: int, slices: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.adapter = adapter
+        super().__init__(layer, adapter)
         self.heads = heads
         self.slices = self.images = slices
 
@@ -87,8 +80,7 @@ class DepthAdapter(nn.Module):
         """What the layer takes and gives; images are groups of neighbouring slices."""
         # A padding token is the same in all slices: attention across them gives it back.
         padding = tuple(token + self.adapter(token) for token in padding)
-        output: Tensor = self.layer(tokens + self.adapter(self._across(tokens)), *padding)
-        return output
+        return cast(Tensor, self.layer(tokens + self.adapter(self._across(tokens)), *padding))
 
     def _across(self, tokens: Tensor) -> Tensor:
         """Attention of every token over the slices, (images * windows, ..., C) to the same."""

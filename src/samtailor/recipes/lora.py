@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
-from samtailor.recipes.blocks import attention_blocks
-from samtailor.recipes.recipe import BACKBONE, Recipe
+from samtailor.recipes.recipe import BACKBONE, Recipe, attention_blocks
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -61,11 +60,7 @@ class LoRA(Recipe):
         attentions += [name for name, module in modules if hasattr(module, "q_proj")]
         targets = [f"{attention}.{projection}" for attention in attentions for projection in ("q_proj", "v_proj")]
         config = LoraConfig(
-            r=self.rank,
-            lora_alpha=self.rank,
-            target_modules=targets,
-            use_dora=self.dora,
-            use_rslora=self.rslora,
+            r=self.rank, lora_alpha=self.rank, target_modules=targets, use_dora=self.dora, use_rslora=self.rslora
         )
         make_lean(inject_adapter_in_model(config, network))
 
@@ -83,5 +78,4 @@ class LoRA(Recipe):
         """Peft's `LoraConfig`."""
         configs = network.peft_config
         assert isinstance(configs, dict)
-        config: PeftConfig = configs["default"]
-        return config
+        return cast("PeftConfig", configs["default"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.tuners.lora import Linear, LoraLayer
@@ -16,14 +16,13 @@ class LeanLinear(Linear):
         """Layer and update of tokens x (peft's name), x W^T + s x A^T B^T; (..., C_in) to (..., C_out)."""
         special = args or kwargs or self.lora_variant or self.merged or self.disable_adapters
         if special or torch.is_autocast_enabled(x.device.type):
-            output: Tensor = super().forward(x, *args, **kwargs)
-            return output
+            return super().forward(x, *args, **kwargs)
         (name,) = self.active_adapters
         tokens = x.reshape(-1, x.shape[-1])
         output, update = self.base_layer(tokens), self.lora_A[name](tokens)
         up: Tensor = self.lora_B[name].get_parameter("weight")
         output.addmm_(update, up.T, alpha=self.scaling[name])
-        return output.view(*x.shape[:-1], -1)
+        return cast(Tensor, output.view(*x.shape[:-1], -1))
 
 
 def make_lean(network: nn.Module) -> None:

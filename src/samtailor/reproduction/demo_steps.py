@@ -156,7 +156,7 @@ def _training(config: TrainConfig, run: Run, classes: int) -> Section:
     count = count_parameters(find_base(config.base), recipe, classes)
     size = sum(file.stat().st_size for file in run.segmenter_directory.iterdir())
     row = (
-        f"{count.base}, {recipe}, {classes} classes",
+        f"{config.base}, {recipe}, {classes} classes",
         f"{count.total:,}",
         f"{count.trainable:,}",
         f"{count.trainable / count.total:.1%}",

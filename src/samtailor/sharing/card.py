@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range
+from samtailor.files import write_text
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
+from samtailor.models.hub import HubFile
 from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.models.sources import HubFile, cached_path, is_hub_name
+from samtailor.models.sources import cached_path, is_hub_name
 from samtailor.models.zoo import Base, find_base
 from samtailor.recipes import recipe_to_json
 from samtailor.reporting.table import Table
+from samtailor.sharing.folder import CARD_NAME
 from samtailor.sharing.record import Record
 
 PICTURE_NAME = "overlay.png"
@@ -23,12 +27,18 @@ _TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def model_card(
-    model: SegmenterModel, name: str, record: Record | None, use: str | None = None, library: str = "samtailor"
-) -> str:
-    """Text of the model card.
+def write_card(
+    folder: Path,
+    model: SegmenterModel,
+    name: str,
+    record: Record | None,
+    use: str | None = None,
+    library: str = "samtailor",
+) -> None:
+    """Write the model card, and the picture that it shows if there is one.
 
     Args:
+        folder: Where they go.
         model: What the card describes.
         name: Name of the shared model: its folder's, or its name on the hub.
         record: What the run knows; None if there is no run.
@@ -63,12 +73,14 @@ def model_card(
         record=record,
         cases=", ".join(f"{count} {_SPLITS.get(split, split)}" for split, count in cases),
     )
-    return str(card)
+    write_text(folder / CARD_NAME, str(card))
+    if quality and quality.picture:
+        shutil.copyfile(quality.picture, folder / PICTURE_NAME)
 
 
 def base_model(base: Base) -> str:
     """Name of a base on the hub, or in the zoo if the hub does not have it."""
-    source = base.weights()
+    source = base.weights
     return source.repo if isinstance(source, HubFile) else base.name
 
 
@@ -77,7 +89,7 @@ def own_weights(model: SegmenterModel) -> str | None:
     file = model.base.file
     if file is None:
         return None
-    published = cached_path(find_base(model.base.base).weights())
+    published = cached_path(find_base(model.base.base).weights)
     if published is not None and checksum([published]) == model.base.sha256:
         return None
     return file if is_hub_name(file) else Path(file).name

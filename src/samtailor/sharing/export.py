@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,15 @@ from torch import Tensor
 from transformers import PreTrainedModel, Sam2Model, SamModel
 
 from samtailor.errors import ConfigError
-from samtailor.models.sam import VitEncoder, resize_positions
+from samtailor.files import write_json
+from samtailor.models.key_maps import rename
+from samtailor.models.sam import resize_positions
 from samtailor.models.sam2 import FEATURE_STRIDES
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.tiny_sam import TinySam
 from samtailor.models.zoo import Base, find_base
 from samtailor.recipes import RECIPES
-from samtailor.sharing.card import PICTURE_NAME, model_card
+from samtailor.sharing.card import PICTURE_NAME, write_card
 from samtailor.sharing.folder import CARD_NAME, whole_folder
 from samtailor.sharing.record import read_record
 
@@ -64,17 +64,13 @@ def merge_and_export(
             "merged into weights; share the segmenter with save_pretrained"
         )
     record = read_record(run, model, picture) if run else None
-    base = find_base(model.base.base)
+    base, name = find_base(model.base.base), name or folder.resolve().name
     network = _network(model, base)
-    name = name or folder.resolve().name
     with whole_folder(folder, NAMES) as scratch:
         network.save_pretrained(scratch)
-        (scratch / PROCESSOR_NAME).write_text(json.dumps(_processor(base, model.preprocessing.image_size), indent=1))
-        if record and record.quality and record.quality.picture:
-            shutil.copyfile(record.quality.picture, scratch / PICTURE_NAME)
+        write_json(scratch / PROCESSOR_NAME, _processor(base, model.preprocessing.image_size))
         library = "samtailor" if base.family == "tiny-vit" else "transformers"
-        card = model_card(model, name, record, _how_to_open(type(network), name), library)
-        (scratch / CARD_NAME).write_text(card, encoding="utf-8")
+        write_card(scratch, model, name, record, _how_to_open(type(network), name), library)
 
 
 def _network(model: SegmenterModel, base: Base) -> PreTrainedModel:
@@ -88,7 +84,7 @@ def _network(model: SegmenterModel, base: Base) -> PreTrainedModel:
     state = _named_as_in_transformers(merged.state_dict())
     if base.family != "tiny-vit":
         state = _fuse_projections(state)
-    if isinstance(merged.image_encoder, VitEncoder):
+    if base.family == "sam":
         state = _resize_vit_positions(state, {key: value.shape for key, value in network.state_dict().items()})
     network.load_state_dict(state, assign=True)
     return network.eval()
@@ -116,14 +112,12 @@ def _config(model: SegmenterModel, base: Base) -> Any:
 def _named_as_in_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State of a class-aware SAM under transformers' names, each hypernetwork by itself."""
     renamed: dict[str, Tensor] = {}
-    for key, value in state.items():
-        for pattern, replacement in _RENAMES:
-            key = re.sub(pattern, replacement, key)
+    for key, value in rename(state, _RENAMES).items():
         stacked = re.fullmatch(r"mask_decoder\.hypernetworks\.(weight|biase)s\.(\d)", key)
         if stacked is None:
             renamed[key] = value
             continue
-        kind = {"weight": "weight", "biase": "bias"}[stacked[1]]
+        kind = stacked[1].removesuffix("e")
         layer = ("proj_in", "layers.0", "proj_out")[int(stacked[2])]
         for token, own in enumerate(value.transpose(1, 2) if kind == "weight" else value):
             renamed[f"mask_decoder.output_hypernetworks_mlps.{token}.{layer}.{kind}"] = own.contiguous()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
 from samtailor.errors import ConfigError
+from samtailor.files import write_json
 from samtailor.models.hub import upload
 from samtailor.models.segmenter_model import CONFIG_NAME, WEIGHTS_NAME, SegmenterModel
 from samtailor.models.zoo import find_base
-from samtailor.sharing.card import PICTURE_NAME, base_model, model_card, own_weights
+from samtailor.sharing.card import PICTURE_NAME, base_model, own_weights, write_card
 from samtailor.sharing.folder import CARD_NAME, whole_folder
 from samtailor.sharing.record import read_record
 
@@ -22,11 +22,7 @@ NAMES = frozenset({CONFIG_NAME, WEIGHTS_NAME, PEFT_NAME, CARD_NAME, PICTURE_NAME
 
 
 def save_pretrained(
-    model: SegmenterModel,
-    folder: Path,
-    run: Path | None = None,
-    picture: bool = False,
-    name: str | None = None,
+    model: SegmenterModel, folder: Path, run: Path | None = None, picture: bool = False, name: str | None = None
 ) -> None:
     """Write a segmenter for others: `segmenter.json`, `weights.safetensors`, a model card, peft's description of LoRA.
 
@@ -44,17 +40,19 @@ def save_pretrained(
         ConfigError: If the folder holds anything else, the run is another segmenter's, or the segmenter is merged.
             Nothing is written then.
     """
-    _require_unmerged(model)
+    if model.recipe.is_merged(model.network):
+        raise ConfigError(
+            "segmenter: expected one that is not merged, as only what was trained is shared, found a merged one; "
+            "load it again, or write the whole network with merge_and_export"
+        )
     record = read_record(run, model, picture) if run else None
-    name = name or folder.resolve().name
     with whole_folder(folder, NAMES) as scratch:
         model.save(scratch)
-        _hide_path(scratch / CONFIG_NAME, own_weights(model))
+        content = json.loads((scratch / CONFIG_NAME).read_text())
+        content["base"]["file"] = own_weights(model)  # a name, where the segmenter may have a path
+        write_json(scratch / CONFIG_NAME, content)
         _describe_to_peft(model, scratch)
-        if record and record.quality and record.quality.picture:
-            shutil.copyfile(record.quality.picture, scratch / PICTURE_NAME)
-        card = model_card(model, name, record)
-        (scratch / CARD_NAME).write_text(card, encoding="utf-8")
+        write_card(scratch, model, name or folder.resolve().name, record)
 
 
 def push_to_hub(
@@ -86,22 +84,6 @@ def push_to_hub(
         folder = Path(scratch) / "segmenter"
         save_pretrained(model, folder, run, picture, repo)
         return upload(folder, repo, private, message, NAMES)
-
-
-def _require_unmerged(model: SegmenterModel) -> None:
-    """Refuse a segmenter whose updates are no longer beside the base's weights but in them."""
-    if model.recipe.is_merged(model.network):
-        raise ConfigError(
-            "segmenter: expected one that is not merged, as only what was trained is shared, found a merged one; "
-            "load it again, or write the whole network with merge_and_export"
-        )
-
-
-def _hide_path(file: Path, weights: str | None) -> None:
-    """Replace the path of the base's weights in a `segmenter.json` by a name."""
-    content = json.loads(file.read_text())
-    content["base"]["file"] = weights
-    file.write_text(json.dumps(content, indent=1))
 
 
 def _describe_to_peft(model: SegmenterModel, folder: Path) -> None:

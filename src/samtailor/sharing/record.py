@@ -72,21 +72,17 @@ def read_record(directory: Path, model: SegmenterModel, picture: bool) -> Record
     _require_same(run, model)
     dataset = run.read_dataset()
     best = run.best_epoch()
+    chosen = "" if best is None else f"of which epoch {best['epoch']:.0f} validated best and is this segmenter; "
     return Record(
         data=Path(dataset["root"]).name,
         cases={split: len(names) for split, names in dataset["splits"].items()},
         training=(
-            f"up to {config['epochs']} epochs, {_chosen(best)}batches of {config['batch_size']}, peak learning rate "
+            f"up to {config['epochs']} epochs, {chosen}batches of {config['batch_size']}, peak learning rate "
             f"{config['optim']['lr']:g}, {config['loss']['ce']:g} cross entropy + {config['loss']['dice']:g} Dice, "
             f"seed {config['seed']}"
         ),
-        quality=(_evaluated(run, "test", picture) or _evaluated(run, "val", picture) or _validated(best, model.labels)),
+        quality=_evaluated(run, "test", picture) or _evaluated(run, "val", picture) or _validated(best, model.labels),
     )
-
-
-def _chosen(best: dict[str, float] | None) -> str:
-    """Which epoch this is."""
-    return "" if best is None else f"of which epoch {best['epoch']:.0f} validated best and is this segmenter; "
 
 
 def _require_same(run: Run, model: SegmenterModel) -> None:

@@ -21,7 +21,7 @@ from samtailor.files import cache_home
 from samtailor.models.zoo import find_base, weights_files
 from samtailor.progress import report, tracked
 from samtailor.recipes import recipe_from_json, recipe_to_json
-from samtailor.recipes.blocks import attention_blocks
+from samtailor.recipes.recipe import attention_blocks
 from samtailor.training.estimate_report import HEADROOM, Estimate, Option, Workload
 from samtailor.training.measure import Measurement, Trial, measure_apart
 from samtailor.training.memory import available_memory

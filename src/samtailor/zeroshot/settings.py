@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName
-from samtailor.models.zoo import Base
+
+if TYPE_CHECKING:
+    from samtailor.models.zoo import Base
 
 Kind = Literal["everything", "box", "point", "points"]
 
