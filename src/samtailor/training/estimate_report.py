@@ -114,20 +114,16 @@ class Estimate:
         on_gpu = any(option.measured and option.measured.gpu_memory is not None for option in self.options)
         rows = []
         for option in self.options:
-            measured = option.measured
-            cells = {"memory": "too much", "GPU memory": UNDEFINED, "per step": UNDEFINED, "whole training": UNDEFINED}
-            if measured is not None and option.seconds is not None:
-                cells |= {"memory": in_bytes(measured.memory), "per step": in_time(measured.step_seconds)}
-                cells["whole training"] = in_time(option.seconds)
-                if measured.gpu_memory is not None:
-                    cells["GPU memory"] = in_bytes(measured.gpu_memory)
-            if not on_gpu:
-                del cells["GPU memory"]
+            memory, gpu, step, whole = "too much", UNDEFINED, UNDEFINED, UNDEFINED
+            if (measured := option.measured) is not None and option.seconds is not None:
+                memory, step, whole = in_bytes(measured.memory), in_time(measured.step_seconds), in_time(option.seconds)
+                gpu = gpu if measured.gpu_memory is None else in_bytes(measured.gpu_memory)
             flags = option.flags.replace(" --", "\n--") or "as given"
-            rows.append((flags, *cells.values(), "yes" if option.fits else "no"))
+            rows.append((flags, memory, *([gpu] if on_gpu else []), step, whole, "yes" if option.fits else "no"))
+        header = ("settings", "memory", *(["GPU memory"] if on_gpu else []), "per step", "whole training", "fits")
         epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
         title = f"{self.base}, {self.recipe}, {epochs} of {self.data}"
-        return Table(("settings", *cells, "fits"), tuple(rows), title=title)
+        return Table(header, tuple(rows), title=title)
 
     def _facts(self) -> dict[str, str]:
         """What the numbers are made of."""

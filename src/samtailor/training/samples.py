@@ -181,13 +181,11 @@ def _pixel_of(label: NDArray[np.int16], wanted: int, random: np.random.Generator
     if label.size > _MOST_LISTED:
         for _ in range(_DRAWS):
             drawn = random.integers(label.shape, size=(256, 2))
-            hits = np.flatnonzero(label[drawn[:, 0], drawn[:, 1]] == wanted)
+            hits: NDArray[np.int64] = drawn[label[drawn[:, 0], drawn[:, 1]] == wanted]
             if len(hits):
-                first: NDArray[np.int64] = drawn[hits[0]]
-                return first
+                return hits[0]  # type: ignore[no-any-return]
     pixels = np.argwhere(label == wanted)
-    chosen: NDArray[np.int64] = pixels[random.integers(len(pixels))]
-    return chosen
+    return pixels[random.integers(len(pixels))]  # type: ignore[no-any-return]
 
 
 def target_or_padding(target: Tensor, drawn: Drawn) -> Tensor:
