@@ -79,7 +79,9 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
 
     @lru_cache(maxsize=4)
     def probabilities_of(index: int) -> NDArray[np.float16]:
-        return _probabilities(predictor, result, index)
+        neighbours = predictor.model.group // 2  # the segmenter looks at them too
+        first = max(0, index - neighbours)
+        return predictor.probabilities(result.slices[first : index + neighbours + 1])[:, index - first]
 
     label = result.label.copy()
     for prompt in prompts:
@@ -183,10 +185,3 @@ def _place(
     height, width = there[seen].shape
     there[seen] = found[:height, :width]
     return inside, there & inside
-
-
-def _probabilities(predictor: Predictor, result: Result, index: int) -> NDArray[np.float16]:
-    """Softmax over classes of a slice, (K, H, W), computed with the neighbours that the segmenter looks at."""
-    neighbours = predictor.model.group // 2
-    first = max(0, index - neighbours)
-    return predictor.probabilities(result.slices[first : index + neighbours + 1])[:, index - first]

@@ -45,11 +45,7 @@ class Recipe(ABC):
         return 1
 
     def _require_positive(self, *settings: str) -> None:
-        """Refuse settings below 1; None stays None.
-
-        Raises:
-            ConfigError: Naming the setting.
-        """
+        """Refuse settings below 1; None is none of them."""
         for name in settings:
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ConfigError(f"{name}: expected at least 1, found {value}")

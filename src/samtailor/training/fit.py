@@ -151,8 +151,7 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
         work = [(case, case_windows(case, model)) for case in cases.validation]
         embeddings = cache.load_all(work, "embeddings (val)")
     else:
-        assert config.sampling.image_size is not None
-        augmentation = Augmentation(config.augment, config.sampling.image_size)
+        augmentation = Augmentation(config.augment, model.preprocessing.image_size)
         samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
     task = SegmentationTask(model, _loss(config, shares), config, cases.validation, embeddings, batch_size)
     sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here)

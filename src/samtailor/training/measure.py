@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -260,10 +261,8 @@ def _watch(process: subprocess.Popen[bytes], limit: int) -> bool:
 def _write(job: Trial, folder: Path) -> None:
     """Leave a job in a folder for the other process."""
     Run(folder).write_config(job.config.to_plain())
-    for name, case in (("train", job.train), ("validation", job.validation)):
-        (folder / name).mkdir()
-        for array in _ARRAYS:
-            np.save(folder / name / f"{array}.npy", getattr(case, array))
+    for name, array in product(("train", "validation"), _ARRAYS):
+        np.save(folder / f"{name}-{array}.npy", getattr(getattr(job, name), array))
     write_json(folder / "job.json", {"labels": job.labels.to_json(), "largest": job.largest})
 
 
@@ -272,7 +271,7 @@ def _job_of(folder: Path) -> Trial:
     content = json.loads((folder / "job.json").read_text())
 
     def case(name: str) -> CachedCase:
-        arrays = {array: np.load(folder / name / f"{array}.npy", mmap_mode="r") for array in _ARRAYS}
+        arrays = {array: np.load(folder / f"{name}-{array}.npy", mmap_mode="r") for array in _ARRAYS}
         return CachedCase(name, name, spacing=None, **arrays)
 
     return Trial(

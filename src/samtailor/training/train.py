@@ -99,11 +99,7 @@ def resume(run: AnyPath) -> Run:
 
 
 def _require_sound(config: TrainConfig) -> None:
-    """Check the data and say what is there.
-
-    Raises:
-        ConfigError: If something forbids training; all of it is in the log.
-    """
+    """Check the data and log what is there; what forbids training is an error."""
     from samtailor.data.check import check
 
     report = check(config.data, config.fold, config.seed)
