@@ -66,19 +66,21 @@ class Recorder(lightning.Callback):
         """Add the epoch's row and write everything."""
         assert isinstance(task, SegmentationTask)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
-        row = {"epoch": trainer.current_epoch + 1, "loss": metrics["loss_epoch"]}
-        row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
-        row["seconds"] = time.monotonic() - self._start
-        row["waited"] = self._waited / max(self._waited + self._computed, 1e-9)
-        if validated:
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "loss": metrics["loss_epoch"],
+            "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "seconds": time.monotonic() - self._start,
+            "waited": self._waited / max(self._waited + self._computed, 1e-9),
+        }
+        if row["epoch"] % (trainer.check_val_every_n_epoch or 1) == 0:  # else they are the last one's
             row |= {name: value for name, value in metrics.items() if name.split("/")[0] == "dsc"}
-            is_best = row["dsc"] > max((r["dsc"] for r in self.rows if "dsc" in r), default=-1.0)
-            if is_best and world().is_first:
-                task.model.save(self.run.segmenter_directory)
+        best = max((earlier["dsc"] for earlier in self.rows if "dsc" in earlier), default=-1.0)
         self.rows.append(row)
         if not world().is_first:
             return
+        if row.get("dsc", -1.0) > best:
+            task.model.save(self.run.segmenter_directory)
         self.run.write_history(self.rows)
         save_figure(curves_figure(self.rows), self.run.curves_file, dpi=120)
 

@@ -48,8 +48,7 @@ def choose_slices(cases: Sequence[CachedCase], empty: float, seed: int) -> list[
     with_foreground: list[SliceReference] = []
     without: list[SliceReference] = []
     for case in cases:
-        foreground = case.counts[:, 1:].sum(axis=1) > 0
-        for index, present in enumerate(foreground):
+        for index, present in enumerate(case.counts[:, 1:].sum(axis=1) > 0):
             (with_foreground if present else without).append(SliceReference(case, index))
     kept = min(len(without), round(empty * len(with_foreground)))
     chosen = np.random.default_rng(seed).choice(len(without), kept, replace=False)
@@ -97,13 +96,11 @@ class EpochSampler(Sampler[Drawn]):
         seeds = random.integers(2**31, size=self.per_epoch)
         if self.here.size > 1:
             missing = -self.per_epoch % self.batch_size
-            order = self._part(np.pad(order, (0, missing), mode="edge"))
-            seeds = self._part(np.pad(seeds, (0, missing), constant_values=-1))
+            order = np.pad(order, (0, missing), mode="edge")
+            seeds = np.pad(seeds, (0, missing), constant_values=-1)
+            parts = (-1, self.here.size, self.batch_size // self.here.size)  # of every batch
+            order, seeds = (drawn.reshape(parts)[:, self.here.rank].reshape(-1) for drawn in (order, seeds))
         return iter(zip(order.tolist(), seeds.tolist(), strict=True))
-
-    def _part(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
-        """This process's part of every batch."""
-        return drawn.reshape(-1, self.here.size, self.batch_size // self.here.size)[:, self.here.rank].reshape(-1)
 
 
 def case_positions(cases: int, here: World) -> list[int]:
