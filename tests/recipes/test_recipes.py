@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import ConfigError
 from samtailor.labels import LabelSpace
 from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.segmenter_model import SegmenterModel
@@ -139,6 +140,19 @@ def test_lora_merges_into_the_weights_with_the_same_output(recipe: LoRA, any_bas
     assert not any("lora" in name for name, _ in merged.named_parameters())
     assert (bypassed - untrained).abs().max() > 0.1 * size
     assert (merged(images) - bypassed).abs().max() < 1e-4 * size
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "lora", "rank": 0}, "rank: expected at least 1, found 0"),
+        ({"name": "lora", "last_blocks": 0}, "last_blocks: expected at least 1, found 0"),
+        ({"name": "adapter", "last_blocks": -1}, "last_blocks: expected at least 1, found -1"),
+    ],
+)
+def test_a_setting_that_can_adapt_nothing_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recipe_from_json(settings)
 
 
 def test_lora_is_b_a_without_further_scaling(tiny_base: Base) -> None:

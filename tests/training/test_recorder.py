@@ -13,7 +13,7 @@ from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.training.recorder import VanishingClassWarning
-from samtailor.training.settings import OptimConfig
+from samtailor.training.settings import TrainConfig
 from samtailor.training.task import SegmentationTask
 
 NAMES = ("background", "liver", "target")
@@ -21,7 +21,7 @@ NAMES = ("background", "liver", "target")
 
 def task_that_saw(truth: list[int], predicted: list[int]) -> SegmentationTask:
     segmenter = cast(SegmenterModel, SimpleNamespace(labels=LabelSpace.from_names(NAMES)))
-    task = SegmentationTask(segmenter, ClassAwareLoss(), OptimConfig(), [], None, 1)
+    task = SegmentationTask(segmenter, ClassAwareLoss(), TrainConfig(data="", out=""), [], None, 1)
     task.truth_voxels[:] = truth
     task.predicted_voxels[:] = predicted
     return task

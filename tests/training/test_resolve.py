@@ -10,7 +10,7 @@ import pytest
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
-from samtailor.recipes import LoRA, RecipeName
+from samtailor.recipes import RecipeName
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from tests.training.configs import changed
@@ -66,7 +66,6 @@ def test_the_image_size_is_the_base_s_own_unless_set(volumes: Dataset) -> None:
     [
         (replace(CONFIG, sampling=SamplingConfig(image_size=130)), "multiple of 4"),
         (replace(CONFIG, sampling=SamplingConfig(field=2)), "field: expected at least 8, found 2"),
-        (replace(CONFIG, recipe=LoRA(rank=0)), "rank: expected at least 1, found 0"),
         (replace(CONFIG, loss=LossConfig(class_weights=[1, 2])), "one weight for each of the 3 classes"),
         (replace(CONFIG, intensity=IntensityConfig("range", (9, 1))), "expected low < high"),
         (replace(CONFIG, intensity=IntensityConfig("window", (40, 0))), "expected a width above 0"),

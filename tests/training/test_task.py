@@ -15,7 +15,7 @@ from samtailor.models.zoo import Base
 from samtailor.recipes import LoRA
 from samtailor.settings import Precision
 from samtailor.training.samples import PADDING_CASE
-from samtailor.training.settings import OptimConfig
+from samtailor.training.settings import OptimConfig, TrainConfig
 from samtailor.training.task import SegmentationTask
 from tests.training.cases import cached_case
 
@@ -24,9 +24,8 @@ LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 
 def task_of(base: Base, precision: Precision) -> SegmentationTask:
     model = SegmenterModel.create(base.name, LoRA(), LABELS, Preprocessing(Range(), 32, None, 1))
-    return SegmentationTask(
-        model, ClassAwareLoss(), OptimConfig(lr=1e-3), [cached_case(LABELS)], None, 4, precision=precision
-    )
+    config = TrainConfig(data="", out="", optim=OptimConfig(lr=1e-3), precision=precision)
+    return SegmentationTask(model, ClassAwareLoss(), config, [cached_case(LABELS)], None, 4)
 
 
 @pytest.mark.parametrize(

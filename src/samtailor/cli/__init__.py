@@ -84,16 +84,12 @@ def _run(name: str, arguments: list[str]) -> int:
 def _as_resume(arguments: list[str]) -> list[str]:
     """`train --resume RUN` in the words of the verb resume."""
     place = next(i for i, argument in enumerate(arguments) if argument.split("=")[0] == "--resume")
-    _, equals, run = arguments[place].partition("=")
-    return [*arguments[:place], *([run] if equals else []), *arguments[place + 1 :]]
+    run = arguments[place].split("=", 1)[1:]
+    return [*arguments[:place], *run, *arguments[place + 1 :]]
 
 
 def _require_one_process() -> None:
-    """Refuse to do the same several times.
-
-    Raises:
-        ConfigError: If torchrun or SLURM has started several processes.
-    """
+    """Refuse to do the same several times, in the processes of torchrun or SLURM."""
     if (here := world()).size > 1:
         raise ConfigError(
             f"expected one process, found {here.size} of {here.launcher}; only {', '.join(SHARED)} share work"
@@ -102,15 +98,9 @@ def _require_one_process() -> None:
 
 def _overview() -> str:
     """Help of the command line as a whole."""
-    lines = [f"  {name:<10}{parser_of(name).summary}" for name in samtailor.VERBS]
-    return "\n".join(
-        [
-            "usage: samtailor VERB [options]",
-            "",
-            "Fit Segment Anything models to your own classes: a labelled folder in, a segmenter and masks out.",
-            "",
-            *lines,
-            "",
-            "samtailor VERB --help tells more; samtailor --version tells the version.",
-        ]
+    verbs = "\n".join(f"  {name:<10}{parser_of(name).summary}" for name in samtailor.VERBS)
+    return (
+        "usage: samtailor VERB [options]\n\n"
+        "Fit Segment Anything models to your own classes: a labelled folder in, a segmenter and masks out.\n\n"
+        f"{verbs}\n\nsamtailor VERB --help tells more; samtailor --version tells the version."
     )

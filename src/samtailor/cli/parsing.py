@@ -134,12 +134,9 @@ class VerbParser:
                 parser.add_class_arguments(setting.kind, setting.name)
             elif setting.name in self.words:
                 # Optional for argparse, because words may come from the config; `parse` asks for what is missing.
-                many = _element(setting.kind)
-                nargs, kind = ("*", many) if many else ("?", setting.kind)
-                name = setting.name
-                parser.add_argument(
-                    name, nargs=nargs, type=kind, default=SUPPRESS, metavar=name.upper(), help=setting.help
-                )
+                nargs, kind = ("*", many) if (many := _element(setting.kind)) else ("?", setting.kind)
+                more: dict[str, Any] = {"default": SUPPRESS, "metavar": setting.name.upper(), "help": setting.help}
+                parser.add_argument(setting.name, nargs=nargs, type=kind, **more)
             else:
                 _add_flag(group, setting)
         if self.shares_work:
@@ -185,13 +182,12 @@ def _add_flag(group: Any, setting: Setting) -> None:
     """A flag; a switch where the default is False; several words behind it where it takes a list."""
     many = _element(setting.kind)
     if setting.default is False:
-        group.add_argument(f"--{setting.name}", action=ActionYesNo, default=False, help=setting.help)
+        how: dict[str, Any] = {"action": ActionYesNo, "default": False}
     elif many:  # --names A B, where jsonargparse alone would want --names '[A, B]'
-        several = None if setting.default is None else list(setting.default)
-        group.add_argument(f"--{setting.name}", nargs="+", type=many, default=several, help=setting.help)
+        how = {"nargs": "+", "type": many, "default": None if setting.default is None else list(setting.default)}
     else:
-        default = SUPPRESS if setting.default is _MUST else setting.default
-        group.add_argument(f"--{setting.name}", type=setting.kind, default=default, help=setting.help)
+        how = {"type": setting.kind, "default": SUPPRESS if setting.default is _MUST else setting.default}
+    group.add_argument(f"--{setting.name}", help=setting.help, **how)
 
 
 def _add_recipe(usual: Any, rare: Any, setting: Setting) -> None:
@@ -209,11 +205,8 @@ def _add_recipe(usual: Any, rare: Any, setting: Setting) -> None:
 def _element(kind: Any) -> Any:
     """What a list or sequence holds, also one that may be None; None for every other type."""
     for part in (kind, *get_args(kind)):
-        if (
-            get_origin(part) is not None
-            and isinstance(get_origin(part), type)
-            and issubclass(get_origin(part), Sequence)
-        ):
+        origin = get_origin(part)
+        if isinstance(origin, type) and issubclass(origin, Sequence):
             return get_args(part)[0]
     return None
 

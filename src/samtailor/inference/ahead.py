@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Iterable[T], depth: int = 1) -> Iterator[T]:
-    """The items in order, each begun while the caller still works on an earlier one.
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items in order, each made in one other thread while the caller works on the one before.
 
-    Args:
-        items: Made in one other thread; an error there comes up here, in its place.
-        depth: Items that are finished, or being made, beside the caller's at most.
+    An error there comes up here, in its place.
     """
     source = iter(items)
-
-    def following() -> object:
-        return next(source, _END)
-
     with ThreadPoolExecutor(1) as pool:
-        waiting: deque[Future[object]] = deque(pool.submit(following) for _ in range(depth))
-        while (item := waiting.popleft().result()) is not _END:
-            waiting.append(pool.submit(following))
+        made = pool.submit(next, source, _END)
+        while (item := made.result()) is not _END:
+            made = pool.submit(next, source, _END)
             yield item  # type: ignore[misc]

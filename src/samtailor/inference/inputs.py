@@ -43,7 +43,9 @@ def plan(inputs: Sequence[str | Path], out: Path) -> list[Job]:
     """
     if find_format(out):
         raise ConfigError(f"out: expected a folder, found the file name {out}; results are named after their inputs")
-    jobs = [Job(files, out / f"{files.name}{_mask_suffix(files)}") for files in _find_images(inputs)]
+    # What can be no image fails when it is read.
+    found = [(files, find_format(files.images[0])) for files in _find_images(inputs)]
+    jobs = [Job(files, out / f"{files.name}{kind.label_suffix if kind else '.unknown'}") for files, kind in found]
     if not jobs:
         raise ConfigError("inputs: expected files, folders or glob patterns, found none")
     sources = {path.resolve() for job in jobs for path in job.files.images}
@@ -88,7 +90,7 @@ def _expand(text: str) -> list[Path]:
     path = Path(text)
     if path.is_file():
         return [path]
-    matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(text, recursive=True))]
+    matches = [path] if path.exists() else map(Path, sorted(glob.glob(text, recursive=True)))
     return [image for match in matches for image in _images_at(match)] or [path]
 
 
@@ -96,9 +98,3 @@ def _images_at(path: Path) -> list[Path]:
     """Images in a folder, or the path itself if it can be an image."""
     paths = sorted(path.iterdir()) if path.is_dir() and not find_format(path) else [path]
     return [path for path in paths if find_format(path) and path.exists() and not path.name.startswith(".")]
-
-
-def _mask_suffix(files: CaseFiles) -> str:
-    """Suffix of the label file of an image that has not been read yet; reading what can be no image fails."""
-    format = find_format(files.images[0])
-    return format.label_suffix if format else ".unknown"

@@ -5,22 +5,23 @@ plan -> jobs -> read ahead -> compute -> write behind. A file that cannot be rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from samtailor.data.case import Case
 from samtailor.data.formats import format_of
 from samtailor.errors import SamTailorError
+from samtailor.inference.ahead import ahead
 from samtailor.inference.inputs import Job, read
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.report import Failure, PredictReport
 from samtailor.inference.result import Result, segment
 from samtailor.progress import tracked
 
-_FAILURES = (SamTailorError, OSError)
-"""What concerns one image, or the disk it should go to; the others go on."""
+T = TypeVar("T")
 
 
 def written_at(path: Path) -> int | None:
@@ -48,10 +49,7 @@ def joint_report(jobs: Sequence[Job], reports: Sequence[PredictReport]) -> Predi
 
 
 def predict_jobs(
-    predictor: Predictor,
-    jobs: Sequence[Job],
-    probabilities: bool = False,
-    overlays: bool = False,
+    predictor: Predictor, jobs: Sequence[Job], probabilities: bool = False, overlays: bool = False
 ) -> PredictReport:
     """Segment planned images; of three at most something is in memory: one is read, one computed, one written.
 
@@ -66,63 +64,37 @@ def predict_jobs(
     """
     if not jobs:  # fewer images than processes
         return PredictReport((), ())
-    outcomes: list[Future[None]] = []
+    failures: dict[Path, Failure] = {}
+
+    def attempt(job: Job, work: Callable[[], T]) -> T | None:
+        """What the work gives; None, and a failure, where something is wrong with the image or its place on disk."""
+        try:
+            return work()
+        except (SamTailorError, OSError) as error:
+            failures[job.target] = Failure(job.file, str(error).removeprefix(f"{job.file}: "))
+            return None
+
+    channels = predictor.model.preprocessing.channels
+    writing: Future[None] | None = None
     with ThreadPoolExecutor(1) as writer:
-        images = _read_ahead(jobs, predictor.model.preprocessing.channels)
-        for job, image in zip(tracked("inputs", jobs), images, strict=True):
-            try:
-                steps = _compute(predictor, job, image, probabilities, overlays)
-            except _FAILURES as error:
-                outcomes.append(Future())
-                outcomes[-1].set_exception(error)
-            else:
-                if outcomes:
-                    _settled(outcomes[-1])  # no more than one result waits for the disk
-                outcomes.append(writer.submit(_write, steps))
-        reasons = [_settled(outcome) for outcome in outcomes]
-    return PredictReport(
-        tuple(job.target for job, reason in zip(jobs, reasons, strict=True) if reason is None),
-        tuple(
-            Failure(job.file, str(reason).removeprefix(f"{job.file}: "))
-            for job, reason in zip(jobs, reasons, strict=True)
-            if reason is not None
-        ),
-    )
-
-
-def _settled(outcome: Future[None]) -> BaseException | None:
-    """What was wrong with an image, once it is written or has failed; what nobody foresaw is raised."""
-    error = outcome.exception()
-    if error is not None and not isinstance(error, _FAILURES):
-        raise error
-    return error
-
-
-def _read_ahead(jobs: Sequence[Job], channels: int) -> Iterator[Future[Case]]:
-    """The image of each job; while the caller works on one, the next is read."""
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(read, jobs[0], channels)
-        for following in [*jobs[1:], None]:
-            current = future
-            if following is not None:
-                future = pool.submit(read, following, channels)
-            yield current
+        images = ahead(attempt(job, partial(read, job, channels)) for job in jobs)
+        for job, case in zip(tracked("inputs", jobs), images, strict=True):
+            steps = None
+            if case is not None:
+                steps = attempt(job, partial(_compute, predictor, job, case, probabilities, overlays))
+            if writing is not None:
+                writing.result()  # no more than one result waits for the disk; what nobody foresaw is raised
+            writing = None if steps is None else writer.submit(attempt, job, partial(_write, steps))
+        if writing is not None:
+            writing.result()
+    written = tuple(job.target for job in jobs if job.target not in failures)
+    return PredictReport(written, tuple(failures[job.target] for job in jobs if job.target in failures))
 
 
 def _compute(
-    predictor: Predictor,
-    job: Job,
-    image: Future[Case],
-    probabilities: bool,
-    overlay: bool,
+    predictor: Predictor, job: Job, case: Case, probabilities: bool, overlay: bool
 ) -> list[Callable[[], None]]:
-    """Segment one image.
-
-    Returns:
-        What writes its probabilities and overlay, if wanted, and its label, which comes last. It does not hold the
-        image any more.
-    """
-    case = image.result()
+    """What writes an image's probabilities and overlay, if wanted, and last its label; it does not hold the image."""
     geometry, folder = case.geometry, job.target.parent
     scratch = folder / "probabilities"
     result = segment(predictor, case, probabilities, scratch)

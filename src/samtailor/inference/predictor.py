@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import prod
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from samtailor.data.preprocessing import Window
 from samtailor.data.scaled import Slices
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
-from samtailor.inference.precision import computed_in
 from samtailor.inference.stitch import Stitcher
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
@@ -26,12 +26,29 @@ from samtailor.refinement import STEPS
 from samtailor.refinement.step import RefinementStep
 from samtailor.settings import Precision
 
+_HALVES = {"bf16": torch.bfloat16, "16": torch.float16}
+
 
 def choose_device(name: str) -> torch.device:
     """The device of that name; 'auto' is a GPU if there is one."""
     if name != "auto":
         return torch.device(name)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def chosen_precision(precision: Precision, device: torch.device) -> Literal["32", "bf16", "16"]:
+    """What 'auto' means on a device; any other precision as it is."""
+    if precision != "auto":
+        return precision
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"
+
+
+def computed_in(precision: Precision, device: torch.device) -> torch.autocast:
+    """Context in which networks on a device compute in a precision; weights stay in single precision."""
+    chosen = chosen_precision(precision, device)
+    if chosen == "32":
+        return torch.autocast(device.type, enabled=False)
+    return torch.autocast(device.type, _HALVES[chosen])
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,9 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
 
     @lru_cache(maxsize=4)
     def probabilities_of(index: int) -> NDArray[np.float16]:
-        return _probabilities(predictor, result, index)
+        neighbours = predictor.model.group // 2  # the segmenter looks at them too
+        first = max(0, index - neighbours)
+        return predictor.probabilities(result.slices[first : index + neighbours + 1])[:, index - first]
 
     label = result.label.copy()
     for prompt in prompts:
@@ -100,30 +102,30 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
 def _require_fit(prompt: Prompt, result: Result) -> None:
     """Refuse a prompt that cannot be meant for the result."""
     slices, height, width = result.label.shape
+
+    def require(fits: bool, expected: str, found: object) -> None:
+        if not fits:
+            raise DataError(f"prompt for {prompt.name}: expected {expected}, found {found}")
+
     if prompt.name not in result.labels.names:
         raise DataError(f"prompt: expected one of the classes {', '.join(result.labels.names)}; found '{prompt.name}'")
-    if not 0 <= prompt.slice < slices:
-        raise DataError(f"prompt for {prompt.name}: expected a slice from 0 to {slices - 1}, found {prompt.slice}")
-    if prompt.mask is not None and prompt.mask.shape != (height, width):
-        raise DataError(
-            f"prompt for {prompt.name}: expected a mask of {height} x {width}, "
-            f"found {' x '.join(map(str, prompt.mask.shape))}"
-        )
-    if not prompt.places and prompt.mask is None:
-        raise DataError(f"prompt for {prompt.name}: expected points, a box or a mask, found none")
-    if prompt.box is not None and not (prompt.box[0] < prompt.box[2] and prompt.box[1] < prompt.box[3]):
-        raise DataError(f"prompt for {prompt.name}: expected a box (left, top, right, bottom), found {prompt.box}")
+    require(0 <= prompt.slice < slices, f"a slice from 0 to {slices - 1}", prompt.slice)
+    require(bool(prompt.places) or prompt.mask is not None, "points, a box or a mask", "none")
+    if prompt.mask is not None:
+        found = " x ".join(map(str, prompt.mask.shape))
+        require(prompt.mask.shape == (height, width), f"a mask of {height} x {width}", found)
+    if prompt.box is not None:
+        left, top, right, bottom = prompt.box
+        require(left < right and top < bottom, "a box (left, top, right, bottom)", prompt.box)
     for x, y in prompt.places:
-        if not (0 <= x <= width and 0 <= y <= height):
-            raise DataError(f"prompt for {prompt.name}: expected x up to {width} and y up to {height}, found {x}, {y}")
+        require(0 <= x <= width and 0 <= y <= height, f"x up to {width} and y up to {height}", f"{x}, {y}")
 
 
 def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Window:
     """What the network sees: the whole slice, or a window of the segmenter's field around the prompt."""
-    height, width = size
     field = predictor.model.preprocessing.field
     if field is None:
-        return Window(0, 0, max(height, width))
+        return Window(0, 0, max(size))
     shown = np.array(prompt.places, float).reshape(-1, 2)
     if prompt.mask is not None:
         shown = np.concatenate([shown, np.argwhere(prompt.mask)[:, ::-1].reshape(-1, 2)])
@@ -136,11 +138,10 @@ def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Wind
 @torch.inference_mode()
 def _prompted_mask(predictor: Predictor, features: Features, window: Window, prompt: Prompt) -> NDArray[np.bool_]:
     """SAM's mask for the prompt, (side, side) of the window."""
-    model = predictor.model
-    scale = model.preprocessing.image_size / window.side
+    scale = predictor.model.preprocessing.image_size / window.side
     moved = _in_network_pixels(prompt, window, scale, features)
     with predictor.in_precision():
-        logits = model.network.decode_prompted(features, moved)
+        logits = predictor.model.network.decode_prompted(features, moved)
     resized = F.interpolate(logits[None].float(), (window.side, window.side), mode="bilinear")
     return (resized[0, 0] > 0).cpu().numpy()
 
@@ -173,22 +174,14 @@ def _place(
     found: NDArray[np.bool_], window: Window, prompt: Prompt, size: tuple[int, ...]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Where the prompt speaks, and where it says the object is, both (H, W)."""
-    height, width = size
-    inside, there = np.zeros((height, width), bool), np.zeros((height, width), bool)
-    rows, columns = slice(window.y, window.y + window.side), slice(window.x, window.x + window.side)
-    inside[rows, columns] = True
+    inside, there = np.zeros((2, *size), bool)
+    seen = np.s_[window.y : window.y + window.side, window.x : window.x + window.side]
+    inside[seen] = True
     if prompt.box is not None:
         left, top, right, bottom = prompt.box
         margin = MARGIN * max(right - left, bottom - top)
-        y, x = np.ogrid[:height, :width]
+        y, x = np.ogrid[: size[0], : size[1]]
         inside &= (x >= left - margin) & (x < right + margin) & (y >= top - margin) & (y < bottom + margin)
-    part = there[rows, columns]
-    part[:] = found[: part.shape[0], : part.shape[1]]
+    height, width = there[seen].shape
+    there[seen] = found[:height, :width]
     return inside, there & inside
-
-
-def _probabilities(predictor: Predictor, result: Result, index: int) -> NDArray[np.float16]:
-    """Softmax over classes of a slice, (K, H, W), computed with the neighbours that the segmenter looks at."""
-    neighbours = predictor.model.group // 2
-    first = max(0, index - neighbours)
-    return predictor.probabilities(result.slices[first : index + neighbours + 1])[:, index - first]

@@ -48,12 +48,7 @@ class Result:
         self.case.geometry.write_probabilities(Path(path), self.probabilities)
 
 
-def segment(
-    predictor: Predictor,
-    case: Case,
-    probabilities: bool = False,
-    scratch: Path | None = None,
-) -> Result:
+def segment(predictor: Predictor, case: Case, probabilities: bool = False, scratch: Path | None = None) -> Result:
     """Segment a case.
 
     Args:
@@ -62,11 +57,10 @@ def segment(
         probabilities: Whether to keep the softmax over classes as well.
         scratch: Folder for a nameless file that holds the probabilities; None holds them in memory.
     """
-    model = predictor.model
-    slices = model.preprocessing.prepare(case)
+    slices = predictor.model.preprocessing.prepare(case)
     softmax = _empty(predictor.probabilities_shape(slices), scratch) if probabilities else None
     label = predictor.label(slices, case.geometry.spacing, probabilities=softmax)
-    return Result(case, slices, label, model.labels, softmax)
+    return Result(case, slices, label, predictor.model.labels, softmax)
 
 
 def _empty(shape: tuple[int, ...], scratch: Path | None) -> NDArray[np.float16]:

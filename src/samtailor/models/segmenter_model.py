@@ -181,11 +181,8 @@ class SegmenterModel(nn.Module):
             WeightsError: Naming the parameters.
         """
         own = self.trained_state()
-        wrong = sorted(
-            name
-            for name in own.keys() | state.keys()
-            if name not in own or name not in state or own[name].shape != state[name].shape
-        )
+        expected, found = ({(name, value.shape) for name, value in values.items()} for values in (own, state))
+        wrong = sorted({name for name, _ in expected ^ found})
         if wrong:
             raise WeightsError(
                 f"{what}: expected the {len(own)} trained parameters of {CONFIG_NAME}, found {len(wrong)} missing, "

@@ -39,6 +39,9 @@ class Adapter(Recipe):
     depth: bool = False
     last_blocks: int | None = None
 
+    def __post_init__(self) -> None:
+        self._require_positive("last_blocks")
+
     @property
     def starts_frozen(self) -> bool:
         """Whether some first blocks are not adapted; with `depth`, samples are groups, which are not cached."""

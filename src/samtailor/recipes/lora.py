@@ -33,6 +33,9 @@ class LoRA(Recipe):
     rslora: bool = False
     last_blocks: int | None = None
 
+    def __post_init__(self) -> None:
+        self._require_positive("rank", "last_blocks")
+
     @property
     def starts_frozen(self) -> bool:
         """Whether some first blocks are not adapted."""

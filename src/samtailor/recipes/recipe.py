@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from samtailor.errors import ConfigError
+
 if TYPE_CHECKING:
     from peft import PeftConfig
     from torch import nn
@@ -41,6 +43,12 @@ class Recipe(ABC):
     def group(self) -> int:
         """Neighbouring slices that must be computed together; 1 where slices know nothing of each other."""
         return 1
+
+    def _require_positive(self, *settings: str) -> None:
+        """Refuse settings below 1; None is none of them."""
+        for name in settings:
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ConfigError(f"{name}: expected at least 1, found {value}")
 
     def apply(self, network: nn.Module) -> None:
         """Insert the recipe's modules and mark what is trained.

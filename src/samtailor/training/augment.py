@@ -19,11 +19,7 @@ from torch import Tensor
 
 from samtailor.training.settings import AugmentConfig
 
-_AXES: dict[Literal["none", "columns", "both"], tuple[int, ...]] = {
-    "none": (),
-    "columns": (1,),
-    "both": (0, 1),
-}
+_AXES: dict[Literal["none", "columns", "both"], tuple[int, ...]] = {"none": (), "columns": (1,), "both": (0, 1)}
 
 
 class Augmentation:

@@ -6,9 +6,8 @@ import hashlib
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch.utils.data import Dataset
 from samtailor.data.cache import CachedCase
 from samtailor.distributed.collectives import make_once
 from samtailor.errors import ConfigError
-from samtailor.files import atomic
+from samtailor.files import atomic, write_text
 from samtailor.inference.predictor import Piece, Predictor, unpack
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
@@ -81,13 +80,11 @@ class EmbeddingCache:
         return hashlib.blake2b(json.dumps(settings).encode(), digest_size=20).hexdigest()
 
     def _compute(self, case: CachedCase, pieces: Sequence[Piece], path: Path) -> None:
-        embeddings: np.memmap[Any, np.dtype[np.float16]] | None = None
-        done = 0
+        model, done = self.predictor.model, 0
+        length = sum(map(prod, model.network.frozen_shapes(model.preprocessing.image_size)))
         with atomic(path) as scratch:
+            embeddings = np.lib.format.open_memmap(scratch, "w+", np.float16, (len(pieces), length))
             for batch in self.predictor.embeddings(case.image, list(pieces)):
-                if embeddings is None:
-                    shape = (len(pieces), *batch.shape[1:])
-                    embeddings = np.lib.format.open_memmap(scratch, "w+", np.float16, shape)
                 if not np.isfinite(batch).all():
                     raise ConfigError(
                         "cache_frozen: expected outputs of frozen blocks that half precision holds, found larger ones "
@@ -95,14 +92,8 @@ class EmbeddingCache:
                     )
                 embeddings[done : done + len(batch)] = batch
                 done += len(batch)
-            assert embeddings is not None
             embeddings.flush()
-            with atomic(_checksum_file(path)) as checksum:
-                checksum.write_text(str(_checksum(embeddings)))
-
-
-def _checksum_file(path: Path) -> Path:
-    return path.with_suffix(".crc32")
+            write_text(path.with_suffix(".crc32"), str(_checksum(embeddings)))
 
 
 def _checksum(embeddings: NDArray[np.float16]) -> int:
@@ -113,31 +104,16 @@ def _open(path: Path) -> NDArray[np.float16] | None:
     """The embeddings memory-mapped, or None if they are missing or altered."""
     try:
         embeddings = np.load(path, mmap_mode="r")
-        sound = _checksum(embeddings) == int(_checksum_file(path).read_text())
+        sound = _checksum(embeddings) == int(path.with_suffix(".crc32").read_text())
     except (OSError, ValueError, EOFError):  # ValueError: a damaged header or a truncated file
         return None
     return embeddings if sound else None
 
 
-@dataclass(frozen=True)
-class _Row:
-    """Where one sample lies."""
-
-    embeddings: NDArray[np.float16]
-    index: int
-    case: CachedCase
-    piece: Piece
-
-
 class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
     """Frozen maps and targets of the windows of slices; the same in every epoch."""
 
-    def __init__(
-        self,
-        slices: Sequence[SliceReference],
-        model: SegmenterModel,
-        cache: EmbeddingCache,
-    ) -> None:
+    def __init__(self, slices: Sequence[SliceReference], model: SegmenterModel, cache: EmbeddingCache) -> None:
         """Compute, or find, the embeddings of all windows.
 
         Args:
@@ -147,7 +123,6 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
         """
         self.preprocessing = model.preprocessing
         self.shapes = model.network.frozen_shapes(model.preprocessing.image_size)
-        self.rows: list[_Row] = []
         chosen: dict[str, list[SliceReference]] = {}
         for reference in slices:
             chosen.setdefault(reference.case.name, []).append(reference)
@@ -155,16 +130,18 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
             (references[0].case, case_windows(references[0].case, model, [r.index for r in references]))
             for references in chosen.values()
         ]
-        for (case, pieces), embeddings in zip(work, cache.load_all(work, "embeddings (train)"), strict=True):
-            self.rows.extend(_Row(embeddings, i, case, piece) for i, piece in enumerate(pieces))
+        self.rows = [
+            (case, piece, embeddings, i)
+            for (case, pieces), embeddings in zip(work, cache.load_all(work, "embeddings (train)"), strict=True)
+            for i, piece in enumerate(pieces)
+        ]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, drawn: Drawn) -> tuple[Features, Tensor]:
         """What `Segmenter.encode_rest` takes, each without its batch, and target (N, N) of a drawn sample."""
-        row = self.rows[drawn[0]]
-        packed = torch.from_numpy(row.embeddings[row.index][None].astype(np.float32))
-        label = np.asarray(label_of(row.case)[row.piece.slice])
-        target = self.preprocessing.target_of(label, row.piece.window)
+        case, piece, embeddings, i = self.rows[drawn[0]]
+        packed = torch.from_numpy(embeddings[i][None].astype(np.float32))
+        target = self.preprocessing.target_of(np.asarray(label_of(case)[piece.slice]), piece.window)
         return tuple(feature[0] for feature in unpack(packed, self.shapes)), target_or_padding(target, drawn)

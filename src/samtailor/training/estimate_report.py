@@ -114,35 +114,30 @@ class Estimate:
         on_gpu = any(option.measured and option.measured.gpu_memory is not None for option in self.options)
         rows = []
         for option in self.options:
-            measured = option.measured
-            cells = {"memory": "too much", "GPU memory": UNDEFINED, "per step": UNDEFINED, "whole training": UNDEFINED}
-            if measured is not None and option.seconds is not None:
-                cells |= {"memory": in_bytes(measured.memory), "per step": in_time(measured.step_seconds)}
-                cells["whole training"] = in_time(option.seconds)
-                if measured.gpu_memory is not None:
-                    cells["GPU memory"] = in_bytes(measured.gpu_memory)
-            if not on_gpu:
-                del cells["GPU memory"]
+            memory, gpu, step, whole = "too much", UNDEFINED, UNDEFINED, UNDEFINED
+            if (measured := option.measured) is not None and option.seconds is not None:
+                memory, step, whole = in_bytes(measured.memory), in_time(measured.step_seconds), in_time(option.seconds)
+                gpu = gpu if measured.gpu_memory is None else in_bytes(measured.gpu_memory)
             flags = option.flags.replace(" --", "\n--") or "as given"
-            rows.append((flags, *cells.values(), "yes" if option.fits else "no"))
+            rows.append((flags, memory, *([gpu] if on_gpu else []), step, whole, "yes" if option.fits else "no"))
+        header = ("settings", "memory", *(["GPU memory"] if on_gpu else []), "per step", "whole training", "fits")
         epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
         title = f"{self.base}, {self.recipe}, {epochs} of {self.data}"
-        return Table(("settings", *cells, "fits"), tuple(rows), title=title)
+        return Table(header, tuple(rows), title=title)
 
     def _facts(self) -> dict[str, str]:
         """What the numbers are made of."""
-        given, work, measured = self.options[0], self.workload, self._measured
+        given, work = self.options[0], self.workload
         free = f"{in_bytes(self.memory_free)} of memory"
-        if measured and measured[0].gpu_free is not None:
-            free += f", {in_bytes(measured[0].gpu_free)} on the GPU"
+        if self._measured and (gpu_free := self._measured[0].gpu_free) is not None:
+            free += f", {in_bytes(gpu_free)} on the GPU"
         facts = {"free": f"{free}; a training may take {HEADROOM:.0%} of it"}
         if given.measured is not None:
             weights, optimiser = in_bytes(given.measured.weights), in_bytes(given.measured.optimiser)
             facts["of the memory"] = f"{weights} are weights, {optimiser} gradients and the optimiser's state"
-        steps = f"{given.steps_per_epoch} steps with {work.samples} samples"
-        facts["each epoch"] = f"{steps} of {_counted(work.training_cases)}"
-        windows = f"{self.validations} with {work.validation_windows} windows"
-        facts["validations"] = f"{windows} of {_counted(work.validation_cases)}"
+        training, validation = _counted(work.training_cases), _counted(work.validation_cases)
+        facts["each epoch"] = f"{given.steps_per_epoch} steps with {work.samples} samples of {training}"
+        facts["validations"] = f"{self.validations} with {work.validation_windows} windows of {validation}"
         if given.measured is not None and given.disk:
             embedded = work.training_windows + work.validation_windows
             facts["embeddings"] = (
@@ -154,8 +149,8 @@ class Estimate:
     def _remarks(self) -> Iterator[str]:
         """How it was measured, and what was not."""
         if measured := self._measured:
-            fewest, most = (choose(found.steps for found in measured) for choose in (min, max))
-            steps = f"{most}" if fewest == most else f"{fewest} to {most}"
+            counts = sorted({found.steps for found in measured})
+            steps = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
             yield (
                 f"An estimate from {steps} measured steps after {WARM_UP} to warm up, each row in a process of its "
                 f"own, on {measured[0].device}. Other programs make it slower; the seed makes no difference. Cutting "

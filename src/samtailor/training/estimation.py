@@ -62,16 +62,26 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
 
     def option(changed: TrainConfig) -> Option:
         limit = int(HEADROOM * free)
-        return _option(config, changed, workload, measure(replace(job, config=changed), limit), limit, disk)
+        measured = measure(replace(job, config=changed), limit)
+        flags, steps = flags_of(config, changed), math.ceil(workload.samples / changed.batch_size)
+        if measured is None:
+            return Option(flags, None, steps, None, None, fits=False)
+        embedded = workload.training_windows + workload.validation_windows
+        validations = changed.epochs // changed.validate_every
+        seconds = (
+            embedded * measured.embedding_seconds
+            + changed.epochs * steps * measured.step_seconds
+            + validations * workload.validation_windows * measured.window_seconds
+        )
+        needed = embedded * measured.embedding_bytes
+        fits = measured.fits_gpu(HEADROOM) and measured.memory <= limit and needed <= disk
+        return Option(flags, measured, steps, seconds, needed, fits)
 
-    variations = _variations(config, folder)
+    variations = (_checkpointing, _half_batch, _single_batch, _last_blocks, partial(_half_image, folder=folder))
     singles = [changed for vary in variations if (changed := vary(config)) is not None]
-    options: list[Option] = []
-    for changed in tracked("measuring settings", [config, *singles]):
-        options.append(option(changed))
+    options = [option(changed) for changed in tracked("measuring settings", [config, *singles])]
     if not any(found.fits for found in options):
-        combinations = list(_combinations(config, variations))
-        for changed in tracked("measuring combinations", combinations):
+        for changed in tracked("measuring combinations", list(_combinations(config, variations))):
             options.append(option(changed))
             if options[-1].fits:
                 break
@@ -87,34 +97,6 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
         workload=workload,
         options=tuple(options),
     )
-
-
-def _option(
-    given: TrainConfig,
-    config: TrainConfig,
-    workload: Workload,
-    measured: Measurement | None,
-    limit: int,
-    disk_free: int,
-) -> Option:
-    """What a measurement means for the whole training."""
-    flags = flags_of(given, config)
-    steps = math.ceil(workload.samples / config.batch_size)
-    if measured is None:
-        return Option(flags, None, steps, None, None, fits=False)
-    embedded = workload.training_windows + workload.validation_windows
-    validations = config.epochs // config.validate_every
-    seconds = (
-        embedded * measured.embedding_seconds
-        + config.epochs * steps * measured.step_seconds
-        + validations * workload.validation_windows * measured.window_seconds
-    )
-    disk = embedded * measured.embedding_bytes
-    gpu_fits = (
-        measured.gpu_memory is None or measured.gpu_free is None or measured.gpu_memory <= HEADROOM * measured.gpu_free
-    )
-    fits = gpu_fits and measured.memory <= limit and disk <= disk_free
-    return Option(flags, measured, steps, seconds, disk, fits)
 
 
 def flags_of(given: TrainConfig, changed: TrainConfig) -> str:
@@ -133,16 +115,13 @@ def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix + name, value
 
 
-def _variations(config: TrainConfig, folder: Dataset) -> list[Variation]:
-    """Changes that take less memory; those that change the result least come first."""
-    variations: list[Variation] = [_checkpointing, _half_batch, _single_batch]
-    if hasattr(config.recipe, "last_blocks"):
-        variations.append(partial(_last_blocks, blocks=_blocks(config.base)))
-    return [*variations, partial(_half_image, folder=folder)]
-
-
 def _combinations(config: TrainConfig, variations: Sequence[Variation]) -> Iterator[TrainConfig]:
-    """The variations on top of each other, two at first, then all; at last a quarter of the image size."""
+    """The variations on top of each other, two at first, then all; at last a quarter of the image size.
+
+    Args:
+        config: Resolved config.
+        variations: Changes that take less memory; those that change the result least come first.
+    """
     changes, last = 0, config
     for vary in (*variations, variations[-1]):
         if vary is not _half_batch and (changed := vary(last)) is not None:
@@ -174,10 +153,14 @@ def _with_batch(config: TrainConfig, size: int) -> TrainConfig:
     return replace(config, batch_size=size, optim=replace(config.optim, accumulate=accumulate))
 
 
-def _last_blocks(config: TrainConfig, blocks: int) -> TrainConfig | None:
+def _last_blocks(config: TrainConfig) -> TrainConfig | None:
     """Only the last blocks are adapted: nothing is kept for a backward pass through those before."""
-    last = max(1, blocks // _SHARE)
     recipe = recipe_to_json(config.recipe)
+    if "last_blocks" not in recipe:
+        return None
+    with torch.device("meta"):
+        blocks = len(attention_blocks(find_base(config.base).build().vision_encoder, None))
+    last = max(1, blocks // _SHARE)
     if last >= min(recipe["last_blocks"] or blocks, blocks):
         return None
     return replace(config, recipe=recipe_from_json({**recipe, "last_blocks": last}))
@@ -194,16 +177,9 @@ def _half_image(config: TrainConfig, folder: Dataset) -> TrainConfig | None:
         return None
 
 
-def _blocks(base: str) -> int:
-    """Attention blocks of a base's image encoder."""
-    with torch.device("meta"):
-        return len(attention_blocks(find_base(base).build().vision_encoder, None))
-
-
 def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
     """Count what there is to compute, and take some slices of the largest cases to measure with."""
-    channels = len(folder.channels)
-    preprocessing = preprocessing_of(config, channels)
+    preprocessing = preprocessing_of(config, len(folder.channels))
     cache = SliceCache(folder.labels, preprocessing)
     train_files, validation_files = folder.split("train"), folder.split("val")
     train: list[CachedCase] = []
@@ -226,13 +202,12 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
         return len(preprocessing.windows(*case.image.shape[2:]))
 
     more = len(train_files) / len(train)
-    slices = round(more * len(chosen))
     training_windows = round(more * sum(windows(reference.case) for reference in chosen))
     validation_windows = sum(len(case.image) * windows(case) for case in validation)
     workload = Workload(
         training_cases=(len(train_files), len(train)),
         validation_cases=(len(validation_files), len(validation)),
-        samples=config.sampling.per_epoch or (training_windows if config.is_cached else slices),
+        samples=config.sampling.per_epoch or (training_windows if config.is_cached else round(more * len(chosen))),
         training_windows=training_windows,
         validation_windows=round(len(validation_files) / len(validation) * validation_windows),
     )
@@ -240,14 +215,13 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
     first = max(labelled, key=lambda reference: math.prod(reference.case.image.shape[2:]))
     largest = max(validation, key=lambda case: math.prod(case.image.shape[2:]))
     height, width = largest.image.shape[2:]
-    job = Trial(
+    return workload, Trial(
         config,
         folder.labels,
-        _excerpt(first.case, first.index, config, whole=not config.is_cached),
-        _excerpt(largest, len(largest.image) // 2, config, whole=False),
-        (max(len(case.image) for case in validation), height, width),
+        train=_excerpt(first.case, first.index, config, whole=not config.is_cached),
+        validation=_excerpt(largest, len(largest.image) // 2, config, whole=False),
+        largest=(max(len(case.image) for case in validation), height, width),
     )
-    return workload, job
 
 
 def _spread(files: Sequence[CaseFiles]) -> list[CaseFiles]:
@@ -257,14 +231,7 @@ def _spread(files: Sequence[CaseFiles]) -> list[CaseFiles]:
 
 
 def _excerpt(case: CachedCase, index: int, config: TrainConfig, whole: bool) -> CachedCase:
-    """Some slices of a case, from one of them on.
-
-    Args:
-        case: The case.
-        index: First slice.
-        config: Resolved config.
-        whole: Whether slices are kept whole; otherwise as many slices, and as much of each, as give a batch of windows.
-    """
+    """Slices of a case from `index` on: some whole ones, or as many, and as much of each, as make a batch."""
     label = label_of(case)
     if whole:
         part = np.s_[index : index + _SLICES]

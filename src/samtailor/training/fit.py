@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import signal
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
@@ -26,16 +27,14 @@ from samtailor.distributed.collectives import make_once
 from samtailor.distributed.lightning_plugins import environment_of, strategy_of
 from samtailor.distributed.world import World, world
 from samtailor.errors import ConfigError
-from samtailor.files import cache_home
-from samtailor.inference.precision import chosen_precision
-from samtailor.inference.predictor import Predictor, choose_device
+from samtailor.files import atomic, cache_home
+from samtailor.inference.predictor import Predictor, choose_device, chosen_precision
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.refinement import STEPS, steps_named
 from samtailor.runs import Run
 from samtailor.training.augment import Augmentation
-from samtailor.training.checkpoint import AtomicCheckpointIO
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import preprocessing_of
@@ -152,20 +151,9 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
         work = [(case, case_windows(case, model)) for case in cases.validation]
         embeddings = cache.load_all(work, "embeddings (val)")
     else:
-        assert config.sampling.image_size is not None
-        augmentation = Augmentation(config.augment, config.sampling.image_size)
+        augmentation = Augmentation(config.augment, model.preprocessing.image_size)
         samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
-    task = SegmentationTask(
-        model,
-        _loss(config, shares),
-        config.optim,
-        cases.validation,
-        embeddings,
-        batch_size,
-        config.prompt_fraction,
-        config.seed,
-        config.precision,
-    )
+    task = SegmentationTask(model, _loss(config, shares), config, cases.validation, embeddings, batch_size)
     sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here)
     loader = DataLoader(
         samples,
@@ -175,14 +163,14 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
         persistent_workers=config.workers > 0,
         pin_memory=choose_device(config.device).type == "cuda",
     )
-    return Fitting(task, loader, _indices(case_positions(len(cases.validation), here)), shares)
+    positions: Any = case_positions(len(cases.validation), here)
+    return Fitting(task, loader, DataLoader(positions, batch_size=None), shares)
 
 
 def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases) -> None:
     """Fit from scratch or from the run's last checkpoint."""
-    device = choose_device(config.device)
     fitting = prepare(config, model, cases, cache_home() / "embeddings")
-    trainer = _trainer(run, config, device, VanishingClassWarning(model.labels.names, fitting.shares))
+    trainer = _trainer(run, config, VanishingClassWarning(model.labels.names, fitting.shares))
     checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
     try:
         trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)
@@ -194,40 +182,49 @@ def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases) -> N
         raise KeyboardInterrupt from stop
 
 
-def _indices(positions: Sequence[int]) -> DataLoader[int]:
-    """Loader of whole cases: their positions, one at a time."""
-    return DataLoader(positions, batch_size=None)  # type: ignore[arg-type]
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoint files, whole or not there; read without unpickling."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Write to a temporary name, flush to disk, rename."""
+        with atomic(Path(path)) as scratch, scratch.open("wb") as stream:
+            torch.save(checkpoint, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
     """Loss with the class weights of the config."""
-    weights = config.loss.class_weights
-    match weights:
-        case None:
-            tensor = None
-        case "auto":
-            tensor = balancing_weights(shares)
-        case _:
-            tensor = torch.tensor(weights)
-    loss = config.loss
-    return ClassAwareLoss(loss.ce, loss.dice, tensor, loss.batch_dice, loss.resolution)
+    loss, given = config.loss, config.loss.class_weights
+    weights = balancing_weights(shares) if given == "auto" else None if given is None else torch.tensor(given)
+    return ClassAwareLoss(loss.ce, loss.dice, weights, loss.batch_dice, loss.resolution)
 
 
-def precision_of(config: TrainConfig, device: torch.device) -> Any:
-    """Lightning's name of the precision; 'auto' is bfloat16 where the GPU computes in it."""
-    names = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-    return names[chosen_precision(config.precision, device)]
+def new_trainer(config: TrainConfig, **arguments: Any) -> lightning.Trainer:
+    """Lightning trainer of a resolved config.
 
-
-def quiet_lightning() -> None:
-    """Silence Lightning's advice on workers and checkpoint folders: it is about choices made here on purpose."""
+    Args:
+        config: What precision, device and gradient clipping are taken from.
+        arguments: Further arguments of `lightning.Trainer`.
+    """
+    # Its advice on workers and checkpoint folders is about choices made here on purpose.
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    device = choose_device(config.device)
+    precisions: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+    return lightning.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        precision=precisions[chosen_precision(config.precision, device)],
+        gradient_clip_val=config.optim.clip,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        **arguments,
+    )
 
 
-def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: VanishingClassWarning) -> lightning.Trainer:
+def _trainer(run: Run, config: TrainConfig, warning: VanishingClassWarning) -> lightning.Trainer:
     """Lightning trainer that writes into the run."""
-    quiet_lightning()
     here = world()
     checkpoints = run.last_checkpoint.parent
     callbacks: list[lightning.Callback] = [
@@ -235,31 +232,21 @@ def _trainer(run: Run, config: TrainConfig, device: torch.device, warning: Vanis
         Recorder(run),
         RichProgressBar(),
         ModelCheckpoint(
-            checkpoints,
-            "best",
-            monitor="dsc",
-            mode="max",
-            save_on_train_epoch_end=False,
-            enable_version_counter=False,
+            checkpoints, "best", monitor="dsc", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
         ),
         ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     if config.patience is not None:
         patience = max(1, config.patience // config.validate_every)
         callbacks.append(EarlyStopping("dsc", mode="max", patience=patience, check_on_train_epoch_end=False))
-    return lightning.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
+    return new_trainer(
+        config,
         devices=here.local_size,
         num_nodes=here.nodes,
         strategy=strategy_of(here),
-        precision=precision_of(config, device),
         max_epochs=config.epochs,
         accumulate_grad_batches=config.optim.accumulate,
-        gradient_clip_val=config.optim.clip,
         check_val_every_n_epoch=config.validate_every,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_model_summary=False,
         logger=TensorBoardLogger(run.directory, name="tensorboard", version=""),
         log_every_n_steps=10,
         callbacks=callbacks,

@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,12 @@ import torch
 
 from samtailor import errors
 from samtailor.data.cache import CachedCase
-from samtailor.files import atomic
+from samtailor.files import write_json
 from samtailor.inference.predictor import choose_device
 from samtailor.labels import LabelSpace
-from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.runs import Run
 from samtailor.training.embeddings import case_windows
-from samtailor.training.fit import Cases, new_segmenter, precision_of, prepare, quiet_lightning
+from samtailor.training.fit import Cases, new_segmenter, new_trainer, prepare
 from samtailor.training.memory import peak_memory, resident_memory
 from samtailor.training.settings import TrainConfig
 
@@ -91,6 +91,10 @@ class Measurement:
     embedding_seconds: float = 0.0
     embedding_bytes: int = 0
 
+    def fits_gpu(self, headroom: float) -> bool:
+        """Whether it takes at most that fraction of the GPU memory that was free; True without a GPU."""
+        return self.gpu_memory is None or self.gpu_free is None or self.gpu_memory <= headroom * self.gpu_free
+
 
 def measure(job: Trial, scratch: Path) -> Measurement:
     """Train some steps and validate on some slices, in this process.
@@ -106,7 +110,8 @@ def measure(job: Trial, scratch: Path) -> Measurement:
         MemoryError: If the memory of the machine or the GPU does not suffice (see also `is_shortage`).
     """
     device = choose_device(job.config.device)
-    gpu_free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+    on_gpu = device.type == "cuda"
+    gpu_free = torch.cuda.mem_get_info(device)[0] if on_gpu else None
     drawn = (WARM_UP + STEPS) * job.config.batch_size
     # Samples are prepared here and timed apart; what workers save is calculated.
     config = replace(job.config, workers=0, sampling=replace(job.config.sampling, per_epoch=drawn))
@@ -122,27 +127,24 @@ def measure(job: Trial, scratch: Path) -> Measurement:
         shapes = model.network.frozen_shapes(model.preprocessing.image_size)
         embedding_bytes = 2 * sum(prod(shape) for shape in shapes)
     clock = _Clock(device, job)
-    trainer = lightning.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
+    trainer = new_trainer(
+        config,
         devices=1,
-        precision=precision_of(config, device),
         max_epochs=1,
-        gradient_clip_val=config.optim.clip,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_model_summary=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         logger=False,
         callbacks=[clock],
     )
     trainer.fit(fitting.task, fitting.samples, fitting.cases)
+    threads = torch.get_num_threads()
+    cpu = f"the CPU, {threads} thread{'s' if threads > 1 else ''}"
     return Measurement(
-        device=_in_words(device),
+        device=torch.cuda.get_device_name(device) if on_gpu else cpu,
         memory=peak_memory(),
-        weights=_bytes(model, trained=False),
-        optimiser=3 * _bytes(model, trained=True),
-        gpu_memory=torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None,
+        weights=sum(p.nbytes for p in model.parameters()),
+        optimiser=3 * sum(p.nbytes for p in model.parameters() if p.requires_grad),
+        gpu_memory=torch.cuda.max_memory_reserved(device) if on_gpu else None,
         gpu_free=gpu_free,
         steps=len(clock.computing) - WARM_UP,
         step_seconds=clock.step_seconds(job.config.workers),
@@ -210,29 +212,13 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _in_words(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"the CPU, {threads} thread{'s' if threads > 1 else ''}"
-
-
-def _bytes(model: SegmenterModel, trained: bool) -> int:
-    """Bytes of all parameters, or only of the trained ones."""
-    return sum(p.nbytes for p in model.parameters() if p.requires_grad or not trained)
-
-
 def is_shortage(error: BaseException) -> bool:
     """Whether an error says that memory did not suffice."""
-    match error:
-        case MemoryError() | torch.OutOfMemoryError():
-            return True
-        case OSError():
-            return error.errno == errno.ENOMEM
-        case RuntimeError():
-            signs = ("can't allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED")
-            return any(sign in str(error) for sign in signs)
-    return False
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    signs = ("can't allocate memory", "bad_alloc", "out of memory", "ALLOC_FAILED")
+    says_so = isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    return says_so or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def measure_apart(job: Trial, limit: int) -> Measurement | None:
@@ -260,29 +246,24 @@ def measure_apart(job: Trial, limit: int) -> Measurement | None:
             finally:  # also on Ctrl-C
                 process.kill()
                 process.wait()
-        if not suffices or process.returncode == -signal.SIGKILL:
-            return None
-        return _read(folder)
+        return _read(folder) if suffices and process.returncode != -signal.SIGKILL else None
 
 
 def _watch(process: subprocess.Popen[bytes], limit: int) -> bool:
     """Wait for the end of a process; False as soon as it holds more memory than it may."""
-    while True:
-        try:
-            process.wait(_POLL)
-            return True
-        except subprocess.TimeoutExpired:
-            if resident_memory(process.pid) > limit:
-                return False
+    while process.poll() is None:
+        if resident_memory(process.pid) > limit:
+            return False
+        time.sleep(_POLL)
+    return True
 
 
 def _write(job: Trial, folder: Path) -> None:
+    """Leave a job in a folder for the other process."""
     Run(folder).write_config(job.config.to_plain())
-    for name, case in (("train", job.train), ("validation", job.validation)):
-        (folder / name).mkdir()
-        for array in _ARRAYS:
-            np.save(folder / name / f"{array}.npy", getattr(case, array))
-    (folder / "job.json").write_text(json.dumps({"labels": job.labels.to_json(), "largest": job.largest}))
+    for name, array in product(("train", "validation"), _ARRAYS):
+        np.save(folder / f"{name}-{array}.npy", getattr(getattr(job, name), array))
+    write_json(folder / "job.json", {"labels": job.labels.to_json(), "largest": job.largest})
 
 
 def _job_of(folder: Path) -> Trial:
@@ -290,7 +271,7 @@ def _job_of(folder: Path) -> Trial:
     content = json.loads((folder / "job.json").read_text())
 
     def case(name: str) -> CachedCase:
-        arrays = {array: np.load(folder / name / f"{array}.npy", mmap_mode="r") for array in _ARRAYS}
+        arrays = {array: np.load(folder / f"{name}-{array}.npy", mmap_mode="r") for array in _ARRAYS}
         return CachedCase(name, name, spacing=None, **arrays)
 
     return Trial(
@@ -303,35 +284,28 @@ def _job_of(folder: Path) -> Trial:
 
 
 def _read(folder: Path) -> Measurement | None:
-    """What the other process found."""
+    """What the other process found; None if memory did not suffice."""
     result = folder / "result.json"
     if not result.is_file():
         raise RuntimeError(f"measuring a training step failed:\n{(folder / 'log.txt').read_text(errors='replace')}")
     match json.loads(result.read_text()):
-        case {"measurement": found}:
-            return Measurement(**found)
-        case {"shortage": _}:
-            return None
         case {"error": kind, "message": message} if hasattr(errors, kind):
             raise getattr(errors, kind)(message)
         case {"error": kind, "message": message, "traceback": text}:
             raise RuntimeError(f"measuring a training step failed with {kind}: {message}\n{text}")
-    raise RuntimeError(f"measuring a training step gave {result.read_text()}")
+        case found:
+            return Measurement(**found) if found else None
 
 
 def main(folder: Path) -> None:
     """Measure the job in a folder and leave `result.json` there."""
-    quiet_lightning()
-    content: dict[str, Any]
+    content: dict[str, Any] | None = None
     try:
-        content = {"measurement": asdict(measure(_job_of(folder), folder))}
+        content = asdict(measure(_job_of(folder), folder))
     except Exception as error:
-        if is_shortage(error):
-            content = {"shortage": str(error)}
-        else:
+        if not is_shortage(error):
             content = {"error": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}
-    with atomic(folder / "result.json") as scratch:
-        scratch.write_text(json.dumps(content))
+    write_json(folder / "result.json", content)
 
 
 if __name__ == "__main__":

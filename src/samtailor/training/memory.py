@@ -47,12 +47,10 @@ def container_memory(groups: Path = Path("/proc/self/cgroup"), root: Path = Path
     Returns:
         The least of all groups around the process; None if none has a limit.
     """
-    if not groups.is_file():
-        return None
     left: list[int] = []
-    for line in groups.read_text().splitlines():
+    for line in groups.read_text().splitlines() if groups.is_file() else []:
         _, controllers, path = line.split(":", 2)
-        if controllers == "":
+        if not controllers:
             mount, names = root, ("memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):  # version 1
             mount, names = root / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")

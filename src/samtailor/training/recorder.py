@@ -25,15 +25,15 @@ class Recorder(lightning.Callback):
 
     The rows live in the checkpoint, so a resumed run continues the table of the epochs it kept. `waited` is the
     fraction of an epoch's training time, validation left out, in which the network had no batch to compute on.
+
+    Not Lightning's CSVLogger: that deletes an existing `metrics.csv` when it opens, so that a resumed run would lose
+    its rows, appends without atomic writes, rewrites in place when a column appears, and writes a row per log call.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.rows: list[dict[str, float]] = []
-        self._start = time.monotonic()
-        self._last_batch_end = self._start
-        self._waited = 0.0
-        self._computed = 0.0
+        self._start = self._mark = self._waited = self._computed = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Rows, for the checkpoint."""
@@ -43,44 +43,44 @@ class Recorder(lightning.Callback):
         """Rows of the checkpoint."""
         self.rows = state_dict["rows"]
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+    def on_train_epoch_start(self, *_: Any) -> None:
         """Start the clocks."""
-        self._start = self._last_batch_end = time.monotonic()
+        self._start = self._mark = time.monotonic()
         self._waited = self._computed = 0.0
 
-    def on_train_batch_start(
-        self, trainer: lightning.Trainer, task: lightning.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:
         """Stop waiting for data."""
-        now = time.monotonic()
-        self._waited += now - self._last_batch_end
-        self._last_batch_end = now
+        self._waited += self._lap()
 
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, task: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, *_: Any) -> None:
         """Start waiting for data."""
-        now = time.monotonic()
-        self._computed += now - self._last_batch_end
-        self._last_batch_end = now
+        self._computed += self._lap()
+
+    def _lap(self) -> float:
+        """Seconds since the last call."""
+        lap = time.monotonic() - self._mark
+        self._mark += lap
+        return lap
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         """Add the epoch's row and write everything."""
         assert isinstance(task, SegmentationTask)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        validated = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
-        row = {"epoch": trainer.current_epoch + 1, "loss": metrics["loss_epoch"]}
-        row["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
-        row["seconds"] = time.monotonic() - self._start
-        row["waited"] = self._waited / max(self._waited + self._computed, 1e-9)
-        if validated:
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "loss": metrics["loss_epoch"],
+            "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "seconds": time.monotonic() - self._start,
+            "waited": self._waited / max(self._waited + self._computed, 1e-9),
+        }
+        if row["epoch"] % (trainer.check_val_every_n_epoch or 1) == 0:  # else they are the last one's
             row |= {name: value for name, value in metrics.items() if name.split("/")[0] == "dsc"}
-            is_best = row["dsc"] > max((r["dsc"] for r in self.rows if "dsc" in r), default=-1.0)
-            if is_best and world().is_first:
-                task.model.save(self.run.segmenter_directory)
+        best = max((earlier["dsc"] for earlier in self.rows if "dsc" in earlier), default=-1.0)
         self.rows.append(row)
         if not world().is_first:
             return
+        if row.get("dsc", -1.0) > best:
+            task.model.save(self.run.segmenter_directory)
         self.run.write_history(self.rows)
         save_figure(curves_figure(self.rows), self.run.curves_file, dpi=120)
 

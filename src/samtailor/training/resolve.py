@@ -13,7 +13,6 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps import STEPS
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import find_base
-from samtailor.recipes.flat import flatten
 from samtailor.refinement import steps_named
 from samtailor.training.settings import SamplingConfig, TrainConfig
 
@@ -28,7 +27,6 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         ConfigError: If a setting does not fit the base or the data.
     """
     base = find_base(config.base)
-    recipe = flatten(config.recipe)
     image_size = config.sampling.image_size or base.image_size
     least = max(32, 2 * base.stride)
     if image_size < least or image_size % base.stride:
@@ -40,8 +38,6 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         ("epochs", config.epochs, 1),
         ("batch_size", config.batch_size, 1),
         ("optim.accumulate", config.optim.accumulate, 1),
-        ("rank", recipe.get("rank", 1), 1),
-        ("last_blocks", 1 if recipe.get("last_blocks") is None else recipe["last_blocks"], 1),
         ("validate_every", config.validate_every, 1),
         ("sampling.field", config.sampling.field if isinstance(config.sampling.field, int) else 8, 8),
     ):
@@ -79,11 +75,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
 
 
 def _check_cached(config: TrainConfig, flip: str) -> None:
-    """Refuse to cache what is not the same in every epoch.
-
-    Raises:
-        ConfigError: If nothing before the trained parameters is frozen, or images are changed at random.
-    """
+    """Refuse to cache what is not the same in every epoch: nothing is frozen, or images are changed at random."""
     if not config.recipe.starts_frozen:
         raise ConfigError(
             "cache_frozen: expected the recipe lora, or adapter without depth, with some --last_blocks adapted; "

@@ -48,8 +48,7 @@ def choose_slices(cases: Sequence[CachedCase], empty: float, seed: int) -> list[
     with_foreground: list[SliceReference] = []
     without: list[SliceReference] = []
     for case in cases:
-        foreground = case.counts[:, 1:].sum(axis=1) > 0
-        for index, present in enumerate(foreground):
+        for index, present in enumerate(case.counts[:, 1:].sum(axis=1) > 0):
             (with_foreground if present else without).append(SliceReference(case, index))
     kept = min(len(without), round(empty * len(with_foreground)))
     chosen = np.random.default_rng(seed).choice(len(without), kept, replace=False)
@@ -97,13 +96,11 @@ class EpochSampler(Sampler[Drawn]):
         seeds = random.integers(2**31, size=self.per_epoch)
         if self.here.size > 1:
             missing = -self.per_epoch % self.batch_size
-            order = self._part(np.pad(order, (0, missing), mode="edge"))
-            seeds = self._part(np.pad(seeds, (0, missing), constant_values=-1))
+            order = np.pad(order, (0, missing), mode="edge")
+            seeds = np.pad(seeds, (0, missing), constant_values=-1)
+            parts = (-1, self.here.size, self.batch_size // self.here.size)  # of every batch
+            order, seeds = (drawn.reshape(parts)[:, self.here.rank].reshape(-1) for drawn in (order, seeds))
         return iter(zip(order.tolist(), seeds.tolist(), strict=True))
-
-    def _part(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
-        """This process's part of every batch."""
-        return drawn.reshape(-1, self.here.size, self.batch_size // self.here.size)[:, self.here.rank].reshape(-1)
 
 
 def case_positions(cases: int, here: World) -> list[int]:
@@ -181,13 +178,11 @@ def _pixel_of(label: NDArray[np.int16], wanted: int, random: np.random.Generator
     if label.size > _MOST_LISTED:
         for _ in range(_DRAWS):
             drawn = random.integers(label.shape, size=(256, 2))
-            hits = np.flatnonzero(label[drawn[:, 0], drawn[:, 1]] == wanted)
+            hits: NDArray[np.int64] = drawn[label[drawn[:, 0], drawn[:, 1]] == wanted]
             if len(hits):
-                first: NDArray[np.int64] = drawn[hits[0]]
-                return first
+                return hits[0]  # type: ignore[no-any-return]
     pixels = np.argwhere(label == wanted)
-    chosen: NDArray[np.int64] = pixels[random.integers(len(pixels))]
-    return chosen
+    return pixels[random.integers(len(pixels))]  # type: ignore[no-any-return]
 
 
 def target_or_padding(target: Tensor, drawn: Drawn) -> Tensor:

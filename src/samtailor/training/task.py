@@ -20,10 +20,9 @@ from samtailor.losses import ClassAwareLoss
 from samtailor.metrics.overlap import Overlap, confusion, score
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.settings import Precision
 from samtailor.training.prompts import prompted_loss
 from samtailor.training.samples import PADDING_CASE, PADDING_TARGET, label_of
-from samtailor.training.settings import OptimConfig
+from samtailor.training.settings import TrainConfig
 
 
 class SegmentationTask(lightning.LightningModule):
@@ -39,39 +38,30 @@ class SegmentationTask(lightning.LightningModule):
         self,
         model: SegmenterModel,
         loss: ClassAwareLoss,
-        optim: OptimConfig,
+        config: TrainConfig,
         validation: Sequence[CachedCase],
         validation_embeddings: Sequence[NDArray[np.float16]] | None,
         batch_size: int,
-        prompt_fraction: float = 0.0,
-        seed: int = 0,
-        precision: Precision = "auto",
     ) -> None:
         """Keep the parts.
 
         Args:
             model: What is fitted.
             loss: Loss of the logits.
-            optim: Optimiser and schedule.
+            config: Optimiser, schedule, precision, seed, and how many images are prompted.
             validation: Cases to validate on.
             validation_embeddings: What the frozen part of the image encoder gives of them, if it is computed once.
             batch_size: Windows per batch in validation.
-            prompt_fraction: Fraction of the training images that are prompted for one class.
-            seed: Seed of the run.
-            precision: In which validation is computed.
         """
         super().__init__()
         self.model = model
         self.loss = loss
-        self.optim = optim
+        self.config = config
         self.truth_voxels = np.zeros(len(model.labels), np.int64)
         self.predicted_voxels = np.zeros(len(model.labels), np.int64)
         self._validation = validation
         self._validation_embeddings = validation_embeddings
         self._batch_size = batch_size
-        self._prompt_fraction = prompt_fraction
-        self._seed = seed
-        self._precision: Precision = precision
         self._counts: dict[int, Overlap] = {}
 
     def training_step(self, batch: tuple[Tensor | Features, Tensor], index: int) -> Tensor:
@@ -85,7 +75,7 @@ class SegmentationTask(lightning.LightningModule):
         counts = (target != PADDING_TARGET).flatten(1).any(dim=1)
         target = target.clamp(min=IGNORE)
         images = int(sum_over_processes(counts.sum())) if is_distributed() else len(target)
-        if self._prompt_fraction:
+        if self.config.prompt_fraction:
             loss = self._prompted_loss(features, target, counts)
         else:
             loss = self.loss(self.model.decode(features), target)
@@ -100,7 +90,7 @@ class SegmentationTask(lightning.LightningModule):
             target: Their targets, (B, N, N).
             counts: Whether each image counts, (B,); padding does not.
         """
-        prompted = (torch.rand(len(target)) < self._prompt_fraction).to(target.device)
+        prompted = (torch.rand(len(target)) < self.config.prompt_fraction).to(target.device)
         plain = (counts & ~prompted).nonzero()[:, 0]
         classes = len(self.model.labels)
         if len(plain):
@@ -118,7 +108,7 @@ class SegmentationTask(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Give each of several processes random numbers of its own, the same in a resumed run."""
         if is_distributed():
-            seed = (self._seed, self.trainer.current_epoch, self.trainer.global_rank)
+            seed = (self.config.seed, self.trainer.current_epoch, self.trainer.global_rank)
             torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
 
     def on_validation_epoch_start(self) -> None:
@@ -131,7 +121,7 @@ class SegmentationTask(lightning.LightningModule):
             return
         case = self._validation[index]
         embeddings = self._validation_embeddings[index] if self._validation_embeddings is not None else None
-        predictor = Predictor(self.model, self._batch_size, str(self.device), self._precision)
+        predictor = Predictor(self.model, self._batch_size, str(self.device), self.config.precision)
         label = predictor.label(case.image, case.spacing, embeddings)
         self._counts[index] = Overlap.of_confusion(confusion(label_of(case), label, len(self.model.labels)))
 
@@ -151,18 +141,19 @@ class SegmentationTask(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; weight decay on matrices only; linear warm-up, polynomial decay to zero."""
+        optim = self.config.optim
         trained = [p for p in self.model.parameters() if p.requires_grad]
         groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.optim.weight_decay},
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": optim.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        assert self.optim.lr is not None, "the learning rate must be resolved before training"
-        optimizer = torch.optim.AdamW(groups, lr=self.optim.lr)
+        assert optim.lr is not None, "the learning rate must be resolved before training"
+        optimizer = torch.optim.AdamW(groups, lr=optim.lr)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        warmup = max(1, round(self.optim.warmup * steps))
+        warmup = max(1, round(optim.warmup * steps))
 
         def factor(step: int) -> float:
-            decay: float = max(0.0, 1 - step / steps) ** self.optim.power
+            decay: float = max(0.0, 1 - step / steps) ** optim.power
             return min((step + 1) / warmup, 1.0) * decay
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from samtailor.errors import ConfigError, DataError
@@ -44,7 +46,7 @@ def train(config: TrainConfig) -> Run:
         config = resolve(config, folder)
         check_batch(config, here)
         model = new_segmenter(config, folder.labels, len(folder.channels))
-    try:
+    with _telling_how_to_go_on(run):
         cases = load_cases(config, folder)
         if here.is_first:
             run.directory.mkdir(parents=True, exist_ok=True)
@@ -58,8 +60,6 @@ def train(config: TrainConfig) -> Run:
             )
             run.write_config(config.to_plain())
         fit(run, config, model, cases)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(_how_to_go_on(run)) from interrupt
     return run
 
 
@@ -83,7 +83,7 @@ def resume(run: AnyPath) -> Run:
     begun = Run(Path(run))
     config = TrainConfig.from_plain(begun.read_config(), str(begun.config_file))
     here = connect(config.device)
-    try:
+    with _telling_how_to_go_on(begun):
         with raise_on_all_ranks():
             check_batch(config, here)
             folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
@@ -95,17 +95,11 @@ def resume(run: AnyPath) -> Run:
                 )
             model = new_segmenter(config, folder.labels, len(folder.channels))
         fit(begun, config, model, cases)
-    except KeyboardInterrupt as interrupt:
-        raise KeyboardInterrupt(_how_to_go_on(begun)) from interrupt
     return begun
 
 
 def _require_sound(config: TrainConfig) -> None:
-    """Check the data and say what is there.
-
-    Raises:
-        ConfigError: If something forbids training; all of it is in the log.
-    """
+    """Check the data and log what is there; what forbids training is an error."""
     from samtailor.data.check import check
 
     report = check(config.data, config.fold, config.seed)
@@ -114,8 +108,11 @@ def _require_sound(config: TrainConfig) -> None:
         raise ConfigError(f"{config.data}: the errors above forbid training; fix them, then check with samtailor check")
 
 
-def _how_to_go_on(run: Run) -> str:
-    """What to do after an interruption."""
-    if run.is_there:
-        return f"continue with samtailor train --resume {run.directory}"
-    return "nothing has been written; start again"
+@contextmanager
+def _telling_how_to_go_on(run: Run) -> Iterator[None]:
+    """An interruption of the block says what to do after it."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        again = f"continue with samtailor train --resume {run.directory}"
+        raise KeyboardInterrupt(again if run.is_there else "nothing has been written; start again") from interrupt
