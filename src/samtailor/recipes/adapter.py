@@ -63,7 +63,7 @@ class Adapter(Recipe):
         attention. Mask decoder: one parallel to the MLP, one after the residual of the image-to-token cross attention,
         which is before the norm that follows it.
         """
-        from samtailor.recipes import adapter_layers as layers
+        import samtailor.recipes.adapter_layers as layers
 
         def bottleneck(norm: nn.Module) -> layers.Bottleneck:
             return layers.Bottleneck(layers.width_of(norm), self.reduction)
