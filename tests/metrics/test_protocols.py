@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from samtailor.evaluation.case_scores import CaseScore
-from samtailor.evaluation.grid import Grid
-from samtailor.evaluation.measure import measure, measure_masks
+from samtailor.evaluation.measure import Grid, measure, measure_masks
 from samtailor.evaluation.scores import Scores
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.nsd import NSD

@@ -11,9 +11,8 @@ from samtailor.labels import IGNORE
 from samtailor.zeroshot.choice import choose_best, paint
 from samtailor.zeroshot.crops import Crop, crops_of, is_cut
 from samtailor.zeroshot.generator import suppress
+from samtailor.zeroshot.masks import Runs, clean
 from samtailor.zeroshot.prompted import boxes_of, drawn_from, middle_of
-from samtailor.zeroshot.regions import clean
-from samtailor.zeroshot.rle import Runs
 from samtailor.zeroshot.upsampling import Taps, Upsampling
 
 RANDOM = np.random.default_rng(0)

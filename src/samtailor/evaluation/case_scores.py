@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from samtailor.evaluation.bootstrap import Statistic, means_of_draws, resample, with_intervals
 from samtailor.labels import LabelSpace
 from samtailor.metrics.confusion import nan_mean, of_confusion
-from samtailor.metrics.empty import EmptyRule
 from samtailor.metrics.overlap import Overlap, OverlapMetric, score
 from samtailor.metrics.protocols import PROTOCOLS, Metric, OverallMetric, Protocol, ProtocolName
 from samtailor.metrics.targets import TargetCounts, of_targets
@@ -113,11 +112,6 @@ class CaseScores:
         """The protocol itself."""
         return PROTOCOLS[self.protocol]
 
-    @property
-    def rule(self) -> EmptyRule:
-        """What an absent class scores."""
-        return self.rules.empty
-
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         """The protocol's scores of a class in a case that are known here, the main one first."""
@@ -160,7 +154,7 @@ class CaseScores:
 
     def _of_counts(self, counts: Overlap, metric: OverlapMetric) -> NDArray[np.float64]:
         """DSC or IoU of counts, of their shape."""
-        values = score(counts, metric, self.rule)
+        values = score(counts, metric, self.rules.empty)
         if self.ignore_background:
             values[..., 0] = np.nan
         return values

@@ -12,7 +12,7 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split
 from samtailor.data.formats import read_geometry
 from samtailor.errors import DataError
-from samtailor.evaluation.grid import Grid
+from samtailor.evaluation.measure import Grid
 from samtailor.evaluation.predictions import PredictedCase
 from samtailor.inference.ahead import ahead
 from samtailor.inference.predictor import Predictor

@@ -73,4 +73,4 @@ def evaluate(
     cases = predict_cases(predictor, files, dataset.labels)
     source = {"data": dataset.root.resolve().name, "split": split, "run": directory.directory.resolve().name}
     target = Path(out) if out else directory.evaluation(split)
-    return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, None, ignore_background)
+    return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

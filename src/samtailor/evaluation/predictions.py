@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.evaluation.case_scores import CaseScore
-from samtailor.evaluation.grid import Grid
-from samtailor.evaluation.measure import measure
+from samtailor.evaluation.measure import Grid, measure
 from samtailor.evaluation.scores import Scores
 from samtailor.files import write_json, write_text
 from samtailor.labels import IGNORE, LabelSpace
@@ -56,7 +55,6 @@ def score_and_write(
     resamples: int = 1000,
     seed: int = 0,
     source: Mapping[str, Any] | None = None,
-    upper_bound: str | None = None,
     ignore_background: bool = False,
 ) -> Scores:
     """Score predictions, whoever made them, and write tables and figures.
@@ -73,7 +71,6 @@ def score_and_write(
         resamples: Bootstrap resamples of the intervals.
         seed: Seed of the bootstrap.
         source: What is scored, see `Scores`.
-        upper_bound: Why the scores are a bound only, see `Scores`.
         ignore_background: Whether pixels whose true class is the first count nowhere (see `Scores`).
     """
     scored: list[Future[CaseScore]] = []
@@ -87,7 +84,7 @@ def score_and_write(
             views.append(Path(scratch) / f"{len(views)}.npz")
             scored.append(scorer.submit(_score_one, case, labels, protocol, views[-1]))
         results = tuple(score.result() for score in scored)
-        scores = Scores(labels, protocol, results, resamples, seed, upper_bound, source or {}, ignore_background)
+        scores = Scores(labels, protocol, results, resamples, seed, None, source or {}, ignore_background)
         return write_results(scores, out, lambda index: View.load(views[index]))
 
 

@@ -51,9 +51,8 @@ def score(
         SamTailorError: If a setting is wrong, or masks and labels do not go together; everything found is named, and
             nothing has been written.
     """
-    from samtailor.evaluation.masks import classes_of, geometry_error, open_truth, pair, refuse
+    from samtailor.evaluation.masks import classes_of, geometry_error, measure_pairs, open_truth, pair, refuse, view_of
     from samtailor.evaluation.predictions import write_results
-    from samtailor.evaluation.saved import measure_pairs, view_of
     from samtailor.evaluation.scores import Scores
 
     for name, value in (("bootstrap", bootstrap), ("workers", workers)):

@@ -95,7 +95,7 @@ def _protocol(scores: CaseScores) -> str:
     """The protocol and its rule for absent classes."""
     return (
         f"Protocol '{scores.protocol}': {scores.rules.description} "
-        f"Absent classes, rule '{scores.rule}': {EMPTY_RULES[scores.rule].description}"
+        f"Absent classes, rule '{scores.rules.empty}': {EMPTY_RULES[scores.rules.empty].description}"
     )
 
 

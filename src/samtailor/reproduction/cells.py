@@ -43,11 +43,6 @@ class _Cell(ABC):
         """Where everything of it lies."""
         return Run(Path(self.config.out))
 
-    @property
-    def seed(self) -> int:
-        """Seed of the training, or of the slices that are drawn."""
-        return self.config.seed
-
     def state(self) -> State:
         """How far it is.
 

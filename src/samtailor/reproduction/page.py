@@ -17,6 +17,7 @@ from samtailor.reproduction.definition import UPPER_BOUND
 from samtailor.reproduction.plan import Plan
 from samtailor.reproduction.results import ColumnResult
 from samtailor.reproduction.tables import PublishedVsOurs, field_table, protocol_table
+from samtailor.training.estimate_report import in_time
 
 
 def write_page(plan: Plan, results: Sequence[ColumnResult]) -> Path:
@@ -111,9 +112,9 @@ def _costs(plan: Plan) -> Table:
             case Fit():
                 count = count_parameters(find_base(cell.config.base), cell.config.recipe, len(plan.dataset.labels))
                 numbers = (f"{count.total:,}", f"{count.trainable:,}", str(len(cell.run.history())))
-                rows.append((f"{name}, seed {cell.seed}", *numbers, duration(cell.seconds)))
+                rows.append((f"{name}, seed {cell.config.seed}", *numbers, in_time(cell.seconds)))
             case ZeroShot():
-                took = duration(cell.seconds) if cell.seconds else UNDEFINED
+                took = in_time(cell.seconds) if cell.seconds else UNDEFINED
                 rows.append((f"{name}, {UPPER_BOUND}", UNDEFINED, "0", "0", took))
     note = (
         "Parameters: of base, class-aware head and recipe. Wall time: of the training with its validations, or of "
@@ -138,11 +139,3 @@ def _settings(plan: Plan) -> Section:
         if settings and cells
     ]
     return Section("Settings", (text, *tables))
-
-
-def duration(seconds: float) -> str:
-    """Time in words: '41 s', '12 min', '3 h 20 min'."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -116,7 +116,7 @@ class Plan:
             if done:
                 cells[column] = done
             if len(done) < len(column_cells):
-                seeds = ", ".join(str(cell.seed) for cell in column_cells if cell not in done)
+                seeds = ", ".join(str(cell.config.seed) for cell in column_cells if cell not in done)
                 left_out[column] = f"not finished (seed {seeds}), and --finished trains nothing"
         if not cells:
             raise ConfigError(f"{self.out}: expected a finished cell, found none; leave --finished out to make them")

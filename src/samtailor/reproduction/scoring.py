@@ -84,13 +84,13 @@ def _evaluate(plan: Plan, cell: Fit, protocols: Sequence[ProtocolName], device: 
     saved = [saved_file(predictions, file) for file in files]
     if missing := [pair for pair in zip(files, saved, strict=True) if not _is_newer(pair[1], fitted)]:
         segmenter = load(run.directory)
-        for file, path in tracked(f"predicting ({cell.column.name}, seed {cell.seed})", missing):
+        for file, path in tracked(f"predicting ({cell.column.name}, seed {cell.config.seed})", missing):
             segmenter.predict(read_case(file, None), device=device).save(path)
     cache = SliceCache(dataset.labels, preprocessing_of(cell.config, len(dataset.channels)))
     for protocol in protocols:
         out = cell.evaluation(split, protocol)
         if not _is_newer(out / "metrics.json", saved):
-            what = f"scoring ({cell.column.name}, seed {cell.seed}, {protocol})"
+            what = f"scoring ({cell.column.name}, seed {cell.config.seed}, {protocol})"
             cases = cases_with(lambda file, _: read_saved(predictions, file, dataset), cache, files, what)
             score_and_write(cases, dataset.labels, protocol, out, source=_source(plan, cell))
 
@@ -106,7 +106,7 @@ def _score_on_slices(plan: Plan, cell: Fit, zero_shot: ZeroShot) -> dict[str, An
     slices = zero_shot.slices()
     files = [file for file in dataset.cases if file.name in slices and saved_file(predictions, file).is_file()]
     if not _is_newer(out / "metrics.json", [zero_shot.slices_file, *(saved_file(predictions, f) for f in files)]):
-        what = f"scoring ({cell.column.name}, seed {cell.seed}, as {zero_shot.column.name})"
+        what = f"scoring ({cell.column.name}, seed {cell.config.seed}, as {zero_shot.column.name})"
         scored = []
         for file in tracked(what, files):
             truth = read_case(file, dataset.labels).label

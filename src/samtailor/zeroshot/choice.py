@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from samtailor.files import atomic
 from samtailor.labels import IGNORE
-from samtailor.zeroshot.rle import Runs, joined
+from samtailor.zeroshot.masks import Runs, joined
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,8 @@ from samtailor.models.zoo import Base, find_base, load_base
 from samtailor.progress import tracked
 from samtailor.zeroshot.crops import Crop, crops_of, is_cut, point_grid
 from samtailor.zeroshot.image_input import InputRule, as_picture
+from samtailor.zeroshot.masks import Runs, clean, clean_logits
 from samtailor.zeroshot.prompted_image import Candidate, PromptedImage
-from samtailor.zeroshot.regions import clean, clean_logits
-from samtailor.zeroshot.rle import Runs
 from samtailor.zeroshot.settings import GeneratorSettings
 from samtailor.zeroshot.upsampling import Upsampling
 

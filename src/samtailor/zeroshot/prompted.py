@@ -12,9 +12,8 @@ from scipy import ndimage
 
 from samtailor.zeroshot.choice import Choice, choose, classes_in
 from samtailor.zeroshot.generator import MaskGenerator
+from samtailor.zeroshot.masks import NEIGHBOURS, Runs
 from samtailor.zeroshot.prompted_image import Candidate, PromptedImage
-from samtailor.zeroshot.regions import NEIGHBOURS
-from samtailor.zeroshot.rle import Runs
 from samtailor.zeroshot.settings import Kind
 
 _BATCH = 64

@@ -74,17 +74,11 @@ class PromptedImage:
         """How low-resolution masks become masks of the image."""
         return self.rule.upsampling(self.crop, self.size, 4 * self.features[0].shape[2])
 
-    def embed(
-        self,
-        points: NDArray[np.float64] | None = None,
-        labels: NDArray[np.int32] | None = None,
-        boxes: NDArray[np.float64] | None = None,
-    ) -> Tensor:
+    def embed(self, points: NDArray[np.float64] | None = None, boxes: NDArray[np.float64] | None = None) -> Tensor:
         """Prompts of B objects as tokens.
 
         Args:
-            points: x and y in pixels of the crop, (B, P, 2).
-            labels: 1 on the object, 0 beside it, (B, P); all 1 if None.
+            points: x and y in pixels of the crop, on the object, (B, P, 2).
             boxes: Left, top, right, bottom in pixels of the crop, (B, 4).
 
         Returns:
@@ -93,8 +87,7 @@ class PromptedImage:
         kinds = places = corners = None
         if points is not None:
             places = self.rule.places(points, self.crop)[None].to(self.device)
-            ones = np.ones(points.shape[:2], np.int32)
-            kinds = torch.from_numpy(ones if labels is None else labels)[None].to(self.device)
+            kinds = torch.ones((1, *points.shape[:2]), dtype=torch.int32, device=self.device)
         if boxes is not None:
             corners = self.rule.places(boxes.reshape(-1, 2, 2), self.crop).reshape(1, -1, 4).to(self.device)
         self.network.set_image_size(self.rule.side)

@@ -22,8 +22,7 @@ from samtailor.data.formats import format_of, read_geometry
 from samtailor.errors import ConfigError, DataError
 from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.cases import grid_of
-from samtailor.evaluation.grid import Grid
-from samtailor.evaluation.measure import measure_masks
+from samtailor.evaluation.measure import Grid, measure_masks
 from samtailor.evaluation.predictions import write_results
 from samtailor.evaluation.scores import Scores
 from samtailor.files import write_text

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from samtailor.zeroshot.crops import Crop
-from samtailor.zeroshot.rle import Runs, column_runs, joined
+from samtailor.zeroshot.masks import Runs, column_runs, joined
 
 _BLOCK = 1 << 21
 """Pixels of the image that are computed at once."""

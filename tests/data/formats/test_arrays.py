@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from samtailor.data.formats import read_geometry, read_image
 from samtailor.data.formats.arrays import case_of_array
 from samtailor.errors import DataError
-from samtailor.evaluation.grid import Grid
+from samtailor.evaluation.measure import Grid
 from samtailor.labels import LabelSpace
 
 LABELS = LabelSpace.from_names(("background", "liver"))

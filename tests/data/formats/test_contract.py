@@ -21,7 +21,7 @@ from samtailor.data.formats.format import Format
 from samtailor.data.formats.nifti import Nifti
 from samtailor.data.formats.picture import Picture
 from samtailor.errors import DataError, FileError
-from samtailor.evaluation.grid import Grid
+from samtailor.evaluation.measure import Grid
 from samtailor.labels import LabelSpace
 from tests import generate
 from tests.data.formats.npz import Npz

@@ -13,8 +13,8 @@ import samtailor
 from samtailor.cli import main
 from samtailor.evaluation.bootstrap import resample
 from samtailor.evaluation.comparison.compare import compare
-from samtailor.evaluation.comparison.page import figures
-from samtailor.evaluation.comparison.paired import MEAN
+from samtailor.evaluation.comparison.comparison import figures
+from samtailor.evaluation.comparison.statistics import MEAN
 from samtailor.evaluation.predictions import write_tables
 from tests.evaluation.comparison.files import ORACLE, Values, write
 from tests.evaluation.examples import scores

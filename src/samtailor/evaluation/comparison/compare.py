@@ -45,10 +45,9 @@ def compare(
     Raises:
         SamTailorError: If the results cannot be compared.
     """
-    from samtailor.evaluation.comparison.comparison import Comparison
-    from samtailor.evaluation.comparison.page import write_page
-    from samtailor.evaluation.comparison.paired import PairedDifference, compare_pair, correct
+    from samtailor.evaluation.comparison.comparison import Comparison, write_page
     from samtailor.evaluation.comparison.results import align, left_out, read_results
+    from samtailor.evaluation.comparison.statistics import PairedDifference, compare_pair, correct
 
     if bootstrap < 1:
         raise ConfigError(f"bootstrap: expected at least one resample, found {bootstrap}; 1000 is usual")
