@@ -28,28 +28,12 @@ class Statistic:
 
 
 def resample(cases: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """How often each case is drawn in each resample of as many cases, with replacement.
-
-    Args:
-        cases: Number of cases N.
-        resamples: Number of resamples B.
-        seed: Equal seeds give equal draws.
-
-    Returns:
-        (B, N), every row sums to N.
-    """
+    """How often each of N cases is drawn in each of B resamples, with replacement, (B, N); equal seeds, equal draws."""
     return np.random.default_rng(seed).multinomial(cases, np.full(cases, 1 / cases), size=resamples)
 
 
 def percentile_interval(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Percentile interval of each column, over the resamples in which it is defined.
-
-    Args:
-        statistics: A statistic of each resample, (B, M); NaN where it is not defined.
-
-    Returns:
-        Lower and upper end, (2, M); NaN for a column that is never defined.
-    """
+    """Lower and upper end of each column, (2, M), over the resamples (B, M) that are not NaN; NaN where all are."""
     ends = np.full((2, statistics.shape[1]), np.nan)
     known = ~np.isnan(statistics).all(axis=0)
     tail = 100 * (1 - LEVEL) / 2
@@ -58,15 +42,7 @@ def percentile_interval(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def means_of_draws(values: NDArray[np.float64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean of each column over each draw of cases.
-
-    Args:
-        values: (N, M); NaN where a case does not count.
-        draws: How often each case is drawn, (B, N).
-
-    Returns:
-        (B, M); NaN for a column that counts in no case of the draw.
-    """
+    """Mean of each column of (N, M) over each draw of cases (B, N), (B, M); NaN counts nowhere."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):  # 0 / 0
         means: NDArray[np.float64] = (draws @ np.where(known, values, 0)) / (draws @ known)
@@ -76,13 +52,7 @@ def means_of_draws(values: NDArray[np.float64], draws: NDArray[np.int64]) -> NDA
 def with_intervals(
     values: NDArray[np.float64], resampled: NDArray[np.float64], counts: Sequence[int] | NDArray[np.int64]
 ) -> list[Statistic]:
-    """Statistics with their intervals.
-
-    Args:
-        values: Of all cases, (M,).
-        resampled: Of each resample, (B, M).
-        counts: Cases that count for each, (M,).
-    """
+    """Statistics (M,) with intervals, of those of each resample (B, M); `counts`: cases that count for each, (M,)."""
     return [
         Statistic(float(value), (float(low), float(high)) if count >= 2 and not np.isnan(low) else None)
         for value, low, high, count in zip(values, *percentile_interval(resampled), counts, strict=True)

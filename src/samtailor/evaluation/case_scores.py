@@ -62,13 +62,7 @@ class CaseScore:
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric over all cases.
-
-    Attributes:
-        classes: Of each class.
-        with_background: Mean over all classes.
-        without_background: Mean over all classes but the first.
-    """
+    """One metric over all cases: of each class, and its means over all classes and over all but the first."""
 
     classes: tuple[Statistic, ...]
     with_background: Statistic

@@ -27,12 +27,7 @@ def protocol_of(dataset: Dataset) -> ProtocolName:
 
 
 def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[str]]) -> tuple[CaseFiles, ...]:
-    """Cases to evaluate: the folder's own split, or that of the run if the folder is the run's data.
-
-    Args:
-        dataset: The folder.
-        split: Name of the split.
-        run_splits: Case names of the run's splits.
+    """Labelled cases to evaluate: the folder's own split, or that of the run if the folder is the run's data.
 
     Raises:
         DataError: If there is no such split, or one of its cases has no label.
@@ -54,11 +49,7 @@ def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[st
 
 
 def check_classes(dataset: Dataset, labels: LabelSpace) -> None:
-    """Refuse data of other classes than the segmenter's.
-
-    Raises:
-        DataError: If the names differ, or their order.
-    """
+    """Refuse data of other classes than the segmenter's, or in another order."""
     if dataset.labels.names != labels.names:
         raise DataError(
             f"{dataset.root}: expected the segmenter's classes {', '.join(labels.names)}; found "
@@ -78,16 +69,7 @@ def grid_of(file: CaseFiles) -> Grid | None:
 
 
 def predict_cases(predictor: Predictor, files: Sequence[CaseFiles], labels: LabelSpace) -> Iterator[PredictedCase]:
-    """Predict cases one after the other; while the network computes, the next one is read.
-
-    Args:
-        predictor: The segmenter.
-        files: Cases with labels.
-        labels: Label space of the label files.
-
-    Returns:
-        Each case, its arrays memory-mapped from the slice cache where it can be.
-    """
+    """Predict cases with labels one after the other; while the network computes, the next one is read."""
     cache = SliceCache(labels, predictor.model.preprocessing)
     return cases_with(lambda _, case: predictor.label(case.image, case.spacing), cache, files, "cases")
 
@@ -98,14 +80,7 @@ def cases_with(
     files: Sequence[CaseFiles],
     what: str,
 ) -> Iterator[PredictedCase]:
-    """Cases with a prediction of each, one after the other.
-
-    Args:
-        prediction_of: Gives class indices, (S, H, W).
-        cache: Prepares the cases; the next one while the caller works.
-        files: Cases with labels.
-        what: What is done, for reports of progress.
-    """
+    """Cases with labels, and a prediction (S, H, W) of each, one after the other; the next is read meanwhile."""
     for file, case in zip(tracked(what, files), ahead(map(cache.load, files)), strict=True):
         if case.label is None:
             raise DataError(f"{file.name}: expected a label file, found none; add it")

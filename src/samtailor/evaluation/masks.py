@@ -35,13 +35,7 @@ _BYTES_PER_VOXEL = 24
 
 @dataclass(frozen=True)
 class MaskPair:
-    """A saved mask and the label it is scored against.
-
-    Attributes:
-        name: Name of the case.
-        prediction: File of the mask.
-        label: File of the label.
-    """
+    """A saved mask and the label it is scored against, of one case."""
 
     name: str
     prediction: Path
@@ -68,16 +62,7 @@ class Truth:
 
 
 def open_truth(root: Path, split: Split | None, fold: int) -> Truth:
-    """Label files of a folder, or of a data set.
-
-    Args:
-        root: Folder that holds label files itself, or a labelled data set.
-        split: Cases of the data set; all with a label if None.
-        fold: Entry of splits_final.json (nnU-Net).
-
-    Raises:
-        DataError: If the folder is neither, or the split is absent, or given for a folder of label files.
-    """
+    """Label files of a folder that holds them itself (then without split), or of a labelled data set."""
     if not root.is_dir():
         raise FileError(root, "a folder of labels, or a data set", "no such folder", "give the path of the labels")
     files = masks_in(root)
@@ -95,11 +80,7 @@ def open_truth(root: Path, split: Split | None, fold: int) -> Truth:
 
 
 def masks_in(folder: Path) -> dict[str, Path]:
-    """Mask files of a folder by the name of their case, sorted.
-
-    Raises:
-        FileError: If there is no such folder, or two files are of one case.
-    """
+    """Mask files of a folder by the name of their case, sorted."""
     if not folder.is_dir():
         raise FileError(folder, "a folder of masks", "no such folder", "give the path of the masks")
     found: dict[str, Path] = {}
@@ -114,21 +95,13 @@ def masks_in(folder: Path) -> dict[str, Path]:
 
 
 def read_classes(path: Path) -> LabelSpace:
-    """Classes of a dataset.json, nnU-Net's or an image folder's.
-
-    Raises:
-        FileError: If it is neither.
-    """
+    """Classes of a dataset.json, nnU-Net's or an image folder's."""
     content = read_json(path, dict, 'write {"classes": ["background", ...]} or {"labels": {"background": 0, ...}}')
     return nnunet.labels_of(path, content) if "labels" in content else images.labels_of(path, content)
 
 
 def pair(predictions: Path, truth: Truth) -> tuple[list[MaskPair], list[FileError]]:
-    """Masks and labels of the same case, and what stands alone.
-
-    Raises:
-        FileError: If there is no folder of masks, or there is nothing to score.
-    """
+    """Masks and labels of the same case, and what stands alone."""
     masks = masks_in(predictions)
     labels = {case.name: case.label for case in truth.cases if case.label is not None}
     if not labels:
@@ -147,11 +120,7 @@ def pair(predictions: Path, truth: Truth) -> tuple[list[MaskPair], list[FileErro
 
 
 def classes_of(pairs: Sequence[MaskPair], truth: Truth, given: Path | None, protocol: ProtocolName) -> LabelSpace:
-    """Classes of the labels: as given, as the labels' folder says, as a mask says, or as the protocol implies.
-
-    Raises:
-        FileError: If nothing tells them.
-    """
+    """Classes of the labels: as given, as the labels' folder says, as a mask says, or as the protocol implies."""
     if given is not None:
         return read_classes(given)
     if truth.labels is not None:
@@ -183,11 +152,7 @@ def geometry_error(one: MaskPair) -> FileError | None:
 
 
 def read_pair(one: MaskPair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDArray[np.int16], Geometry]:
-    """Class indices of label and mask, (S, H, W), and how they lie in the label's file.
-
-    Raises:
-        DataError: If a file cannot be read, or holds an id that is no class.
-    """
+    """Class indices of label and mask, (S, H, W), and how they lie in the label's file."""
     ids, geometry = read_ids(one.label, labels)
     truth = _indices(one.label, ids, labels)
     space = prediction_space(one.prediction, labels)
@@ -201,11 +166,7 @@ def read_pair(one: MaskPair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDA
 
 
 def prediction_space(path: Path, labels: LabelSpace) -> LabelSpace:
-    """The classes with the ids that a mask's own names give them; those of the labels where it has no names.
-
-    Raises:
-        FileError: If its names are others.
-    """
+    """The classes with the ids that a mask's own names give them; those of the labels where it has no names."""
     names = read_names(path)
     if not names:
         return labels
@@ -228,11 +189,7 @@ def _indices(path: Path, ids: NDArray[np.int32], labels: LabelSpace) -> NDArray[
 
 
 def refuse(errors: Iterable[DataError], what: str) -> None:
-    """Raise everything that was found as one error; nothing if nothing was.
-
-    Raises:
-        DataError: One line for each finding.
-    """
+    """Raise everything that was found as one error, a line each; nothing if nothing was."""
     found = list(errors)
     if len(found) == 1:
         raise found[0]
@@ -249,11 +206,7 @@ def measure_pairs(
     ignore_background: bool,
     workers: int | None,
 ) -> list[CaseScore]:
-    """Scores of each case, in their order.
-
-    Raises:
-        DataError: If files cannot be read or hold ids that are no class; all of them are named.
-    """
+    """Scores of each case, in their order; all files that cannot be read or hold ids of no class are named."""
 
     def one(case: MaskPair) -> CaseScore:
         truth, prediction, geometry = read_pair(case, labels)

@@ -1,4 +1,4 @@
-"""Measuring one case by a protocol, on the grid of its file: voxel counts, surfaces, confusion matrix, small targets."""
+"""Measuring one case by a protocol on the grid of its file: voxel counts, surfaces, confusion matrix, small targets."""
 
 from __future__ import annotations
 
@@ -50,12 +50,7 @@ class Grid:
 
     @classmethod
     def of_spacing(cls, spacing: tuple[float, float, float] | None, slices: int) -> Grid:
-        """Grid without file: slices along the last axis.
-
-        Args:
-            spacing: Distance in mm of slices, rows, columns; None for pictures, and for stacks without millimetres.
-            slices: Number of slices.
-        """
+        """Grid without file; `spacing` in mm (slices, rows, columns) is None for pictures and stacks without."""
         if spacing is not None:
             return cls(spacing[::-1], True)
         return cls((1.0, 1.0) if slices == 1 else (1.0, 1.0, 1.0), False)
@@ -76,16 +71,7 @@ def measure(
     protocol: ProtocolName,
     grid: Grid | None = None,
 ) -> CaseScore:
-    """Measure a label map.
-
-    Args:
-        name: Name of the case.
-        truth: Class indices, `IGNORE` where nothing counts, (S, H, W).
-        prediction: Class indices, (S, H, W).
-        labels: Label space.
-        protocol: By which rules.
-        grid: Axes and spacing; None measures in pixels.
-    """
+    """Measure a label map (S, H, W) against the truth, `IGNORE` where nothing counts; in pixels without grid."""
     rules, classes = PROTOCOLS[protocol], len(labels)
     grid = grid or Grid.of_spacing(None, len(truth))
     joint = confusion(truth, prediction, classes)
@@ -110,13 +96,7 @@ def measure_masks(
 ) -> CaseScore:
     """Measure one mask for each class; masks may overlap, so that there is no confusion matrix.
 
-    Args:
-        name: Name of the case.
-        truth: Class indices, `IGNORE` where nothing counts, (S, H, W).
-        predictions: Mask of each class index, (S, H, W); a class without mask is predicted nowhere.
-        labels: Label space.
-        protocol: By which rules.
-        grid: Axes and spacing; None measures in pixels.
+    Truth (S, H, W) and grid are as for `measure`; a class without mask (S, H, W) is predicted nowhere.
     """
     rules, classes = PROTOCOLS[protocol], range(len(labels))
     grid = grid or Grid.of_spacing(None, len(truth))

@@ -96,16 +96,7 @@ def _score_one(case: PredictedCase, labels: LabelSpace, protocol: ProtocolName, 
 
 
 def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | None = None) -> Scores:
-    """Write tables and figures.
-
-    Args:
-        scores: What they show.
-        out: Folder.
-        view_of: Gives the picture of a case by its index; without, no overlays are drawn.
-
-    Returns:
-        The scores, which know the folder.
-    """
+    """Write tables and figures, overlays only with views of the cases; gives the scores, which know the folder."""
     write_tables(scores, out)
     main = scores.metrics[0]
     means = scores.case_means(main)

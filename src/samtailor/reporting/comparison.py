@@ -19,13 +19,7 @@ _LINE = 0.16  # inches, a line of small text
 
 
 def case_figure(values: Mapping[str, NDArray[np.float64]], label: str, notes: Sequence[str] = ()) -> Figure:
-    """A box for each result over its cases, the points of each case joined by a line.
-
-    Args:
-        values: Score of each case, (N,), by the name of the result; NaN where a case does not count.
-        label: Of the value axis.
-        notes: Sentences above the figure.
-    """
+    """A box for each result over its cases (N,), NaN left out, the points of each case joined; notes stand above."""
     figure, axes = _under(notes, 1.1 + 0.6 * len(values))
     cases = np.column_stack(list(values.values()))
     jitter = np.random.default_rng(0).uniform(-0.2, 0.2, len(cases))
@@ -45,14 +39,10 @@ def class_figure(
     notes: Sequence[str] = (),
     is_share: bool = True,
 ) -> Figure:
-    """A bar for each row and result with its interval.
+    """A bar for each row and result with its interval; notes stand above.
 
-    Args:
-        rows: Names of the rows, R.
-        means: Value, lower and upper end of the interval of each row, (R, 3), by the name of the result.
-        label: Of the value axis.
-        notes: Sentences above the figure.
-        is_share: Whether the values lie in [0, 1], all of which is shown then.
+    `means` has value, lower and upper end of each row, (R, 3), by the name of the result; `is_share`
+    shows all of [0, 1].
     """
     bar = float(np.clip(0.2 - 0.01 * len(means), 0.1, 0.18))  # inches; many results have thin bars
     group = bar * len(means) + 0.14

@@ -25,25 +25,14 @@ _INSET = 0.42  # side of the inset as a fraction of the picture's
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a row.
-
-    Attributes:
-        name: Its heading; may have several lines.
-        plane: Class indices, (H, W); None shows the image alone.
-    """
+    """One picture of a row: its heading, and class indices (H, W); None shows the image alone."""
 
     name: str
     plane: NDArray[np.int16] | None = None
 
 
 def overlay_figure(view: View, labels: LabelSpace, title: str) -> Figure:
-    """Image, truth (if known) and prediction side by side, with a legend of the classes that occur.
-
-    Args:
-        view: What is shown.
-        labels: Label space.
-        title: Heading; the number of the slice is added for volumes.
-    """
+    """Image, truth (if known) and prediction side by side, with a legend of the classes that occur."""
     truth = [] if view.truth is None else [Panel("truth", view.truth)]
     panels = [Panel("image"), *truth, Panel("prediction", view.prediction)]
     heading = title if view.slices == 1 else f"{title}, slice {view.index + 1} of {view.slices}"
@@ -53,14 +42,9 @@ def overlay_figure(view: View, labels: LabelSpace, title: str) -> Figure:
 def overlay_row(
     image: NDArray[Any], panels: Sequence[Panel], labels: LabelSpace, title: str, aspect: float = 1.0
 ) -> Figure:
-    """The same slice several times side by side, with the classes of each panel and a legend of those that occur.
+    """The same slice (C, H, W) several times side by side, with the classes of each panel and a legend.
 
-    Args:
-        image: In [0, 1], (C, H, W).
-        panels: What is laid over it, from left to right.
-        labels: Label space.
-        title: Heading.
-        aspect: Height of a pixel over its width.
+    `aspect` is the height of a pixel over its width.
     """
     picture = gray_or_rgb(image)
     planes = [panel.plane for panel in panels if panel.plane is not None]

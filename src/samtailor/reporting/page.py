@@ -14,13 +14,9 @@ from samtailor.reporting.table import Table
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a page.
+    """A picture of a page, with what it shows for those who do not see it, and a caption.
 
-    Attributes:
-        name: Name of its file beside a Markdown page; may begin with a folder.
-        png: Content of a PNG file.
-        alt: What it shows, for those who do not see it.
-        caption: Text below it.
+    Its name is that of its file beside a Markdown page, and may begin with a folder.
     """
 
     name: str
@@ -40,12 +36,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
-
-    Attributes:
-        heading: Its heading.
-        content: Paragraphs, tables and pictures in order.
-    """
+    """A part of a page: a heading, then paragraphs, tables and pictures in order."""
 
     heading: str
     content: tuple[str | Table | Picture, ...]
@@ -53,13 +44,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A page that can be mailed or opened anywhere.
-
-    Attributes:
-        title: Heading of the page.
-        note: What must not be overlooked, e.g. that the data is synthetic; stands out below the title.
-        sections: Parts in order.
-    """
+    """A page that can be mailed or opened anywhere; the note, not to be overlooked, stands out below the title."""
 
     title: str
     note: str

@@ -23,13 +23,7 @@ _MOST_TARGETS = 16
 
 @dataclass(frozen=True)
 class Box:
-    """A square of pixels.
-
-    Attributes:
-        y: First row.
-        x: First column.
-        side: Rows and columns.
-    """
+    """A square of pixels, from its first row and column."""
 
     y: int
     x: int
@@ -50,31 +44,14 @@ def gray_or_rgb(image: NDArray[Any]) -> NDArray[np.float32]:
 def paint(
     picture: NDArray[np.float32], label: NDArray[np.int16], labels: LabelSpace, opacity: float
 ) -> NDArray[np.float32]:
-    """Lay the colours of the classes over a picture; the background stays as it is, ignored pixels turn gray.
-
-    Args:
-        picture: (H, W, 3) in [0, 1].
-        label: Class indices, (H, W).
-        labels: Label space with the colours.
-        opacity: Of the colours, 0 to 1.
-
-    Returns:
-        (H, W, 3) in [0, 1].
-    """
+    """Lay the colours of classes (H, W) over a picture (H, W, 3); the background stays, ignored pixels turn gray."""
     colours = np.array([*labels.palette, (128, 128, 128)], dtype=np.float32) / 255  # the last one is that of IGNORE
     painted = (label != 0)[..., None]
     return np.where(painted, (1 - opacity) * picture + opacity * colours[label], picture)
 
 
 def outlines(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Edges between the pixels inside and outside of a mask, along the pixels' borders.
-
-    Args:
-        mask: (H, W).
-
-    Returns:
-        Lines from (x, y) to (x, y), (N, 2, 2), in the coordinates of `imshow`.
-    """
+    """Edges between the pixels inside and outside of a mask: lines between (x, y) of `imshow`, (N, 2, 2)."""
     padded = np.pad(mask, 1)
     across = np.argwhere(padded[1:, 1:-1] != padded[:-1, 1:-1])[:, ::-1] - 0.5  # horizontal edges above row y
     along = np.argwhere(padded[1:-1, 1:] != padded[1:-1, :-1])[:, ::-1] - 0.5  # vertical edges left of column x
@@ -83,15 +60,7 @@ def outlines(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def tiny_targets(label: NDArray[np.int16]) -> list[Box]:
-    """Squares around the targets of a slice that shows tiny targets only.
-
-    Args:
-        label: Class indices, (H, W).
-
-    Returns:
-        Squares within the slice, that of the largest target first, at most `_MOST_TARGETS`; none if the foreground
-        is large enough to be seen, or if there is none.
-    """
+    """Squares around the targets of a slice that shows tiny ones only, the largest first, at most `_MOST_TARGETS`."""
     foreground = label > 0
     if not 0 < np.count_nonzero(foreground) < _TINY * foreground.size:
         return []

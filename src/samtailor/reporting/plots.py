@@ -17,14 +17,7 @@ _MOST_CLASSES = 20  # more curves cannot be told apart
 
 
 def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str, title: str = "") -> Figure:
-    """Spread of the cases' scores for each class but the background, every case a point.
-
-    Args:
-        values: Scores of cases and classes, (N, K); NaN is left out.
-        labels: Label space.
-        metric: Name of the score, for the axis.
-        title: Heading, if any.
-    """
+    """Spread of the cases' scores (N, K) for each class but the background, every case a point; NaN is left out."""
     count = len(labels) - 1
     row = float(np.clip(30 / count, 0.16, 0.34))  # inches; many classes stand closer
     longest = max(len(name) for name in labels.names[1:])
@@ -49,13 +42,7 @@ def draw_boxes(
 ) -> None:
     """Horizontal boxes (quartiles, median, whiskers to 1.5 interquartile ranges) and their points, at 1, 2, ...
 
-    Args:
-        axes: Where they are drawn.
-        values: A column for each box, (N, M); NaN is left out.
-        names: Of the boxes, M.
-        jitter: Of each point across its box, (N,).
-        colours: Of the boxes and their points, M.
-        fontsize: Of the names.
+    A box for each column of the values (N, M), NaN left out; the jitter (N,) moves each point across its box.
     """
     line = {"color": "0.25", "linewidth": 0.9}
     known = ~np.isnan(values)
@@ -83,13 +70,7 @@ def draw_boxes(
 
 
 def confusion_figure(matrix: NDArray[np.int64], labels: LabelSpace, title: str = "") -> Figure:
-    """Share of the pixels of each true class (row) that are predicted as each class (column), in percent.
-
-    Args:
-        matrix: Pixels of true (row) and predicted class, (K, K); the row of a class without pixels stays empty.
-        labels: Label space.
-        title: Heading, if any.
-    """
+    """Share of the pixels of each true class (row) that are predicted as each class (column), in percent."""
     classes = len(labels)
     pixels = matrix.sum(axis=1, keepdims=True)
     shares = np.where(pixels > 0, 100 * matrix / np.maximum(pixels, 1), np.nan)
@@ -113,11 +94,7 @@ def confusion_figure(matrix: NDArray[np.int64], labels: LabelSpace, title: str =
 
 
 def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """Training loss of each epoch, and DSC of each class and their mean where it was validated.
-
-    Args:
-        rows: Numbers of each epoch (see `samtailor.runs.Run.history`).
-    """
+    """Training loss of each epoch, and DSC of each class and their mean where it was validated."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], color="tab:blue")

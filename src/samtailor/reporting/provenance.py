@@ -14,12 +14,7 @@ from samtailor.reporting.table import Table
 
 
 def settings_table(settings: Mapping[str, Any], heading: str = "setting") -> Table:
-    """One row per setting, with dotted names, as the command line takes them.
-
-    Args:
-        settings: Nested settings.
-        heading: Of the first column.
-    """
+    """One row per setting, with dotted names, as the command line takes them."""
     return Table((heading, "value"), tuple(_flat(settings)))
 
 

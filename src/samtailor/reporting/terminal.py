@@ -17,12 +17,7 @@ _STYLES: dict[Level, str] = {"error": "bold red", "warning": "yellow", "good": "
 
 @dataclass(frozen=True)
 class Message:
-    """A text in the colour of what it means.
-
-    Attributes:
-        level: What it means.
-        text: May have several lines.
-    """
+    """A text in the colour of what it means."""
 
     level: Level
     text: str
@@ -40,12 +35,7 @@ def show(blocks: Iterable[Block]) -> None:
 
 
 def to_text(blocks: Iterable[Block], width: int | None = None) -> str:
-    """What `show` prints, without colours.
-
-    Args:
-        blocks: From top to bottom.
-        width: Columns; those of the terminal if None, and 80 where there is none.
-    """
+    """What `show` prints, without colours; as wide as the terminal, and 80 columns where there is none."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, width=width, color_system=None, force_jupyter=False)

@@ -92,14 +92,7 @@ class View:
 
 
 def representative_slice(label: NDArray[np.int16]) -> int:
-    """Index of the slice with the most foreground classes and, of those, the most foreground pixels.
-
-    Args:
-        label: Class indices, (S, H, W).
-
-    Returns:
-        The slice; the middle one if there is no foreground.
-    """
+    """Index of the slice with the most foreground classes and, of those, pixels; the middle one if there are none."""
     foreground = [plane[plane > 0] for plane in label]
     classes = [np.count_nonzero(np.bincount(values)) for values in foreground]
     best = max(range(len(label)), key=lambda index: (classes[index], foreground[index].size))

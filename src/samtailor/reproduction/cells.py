@@ -26,12 +26,7 @@ MAIN: ProtocolName = "samtailor"
 
 @dataclass(frozen=True)
 class _Cell(ABC):
-    """What a training and a base that is tried without have in common.
-
-    Attributes:
-        column: Whose column it is.
-        config: Its settings, resolved; `out` is the directory of the cell.
-    """
+    """What a training and a base that is tried without have in common: its column, and its settings, resolved."""
 
     column: Column
     config: TrainConfig | BaselineConfig
@@ -44,11 +39,7 @@ class _Cell(ABC):
         return Run(Path(self.config.out))
 
     def state(self) -> State:
-        """How far it is.
-
-        Raises:
-            ConfigError: If the directory holds another cell, or something else.
-        """
+        """How far it is; refuses a directory that holds another cell, or something else."""
         if not self.run.is_there:
             self.run.require_new()
             return "missing"
@@ -116,12 +107,7 @@ class Fit(_Cell):
         return f"{len(rows)} of {self.config.epochs} epochs" if rows else f"{self.config.epochs} epochs to train"
 
     def make(self) -> None:
-        """Train it, or finish its training.
-
-        Raises:
-            ConfigError: If another process is at it.
-            SamTailorError: What `train` and `resume` raise.
-        """
+        """Train it, or finish its training if no other process is at it."""
         from samtailor.training.train import resume, train
 
         match self.state():
@@ -133,11 +119,7 @@ class Fit(_Cell):
 
 
 def require_idle(directory: Path) -> None:
-    """Refuse to work in a directory where another process has files open.
-
-    Raises:
-        ConfigError: If one has; it is named.
-    """
+    """Refuse to work in a directory where another process has files open; it is named."""
     own = psutil.Process().pid
     for process in psutil.process_iter():
         try:
@@ -199,11 +181,7 @@ class ZeroShot(_Cell):
         return f"segment everything with {self.config.base}, {count} pictures or slices"
 
     def make(self) -> None:
-        """Try it, or the rest of it.
-
-        Raises:
-            SamTailorError: What `baseline` raises.
-        """
+        """Try it, or the rest of it."""
         from samtailor.zeroshot.baseline import baseline
 
         if self.state() != "done":

@@ -29,14 +29,7 @@ _ZERO_SHOT_CELLS = {"sam": "oracle", "sam2": "oracle-sam2"}
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the report's tables: a base as it is, or a fit of it by one recipe.
-
-    Attributes:
-        name: 'sam', 'sam2', 'adapter', 'head-only', 'full', or 'lora-RANK'.
-
-    Raises:
-        ConfigError: If it is none of them.
-    """
+    """A column of the report's tables: a base as it is, or a fit of it by one recipe."""
 
     name: str
 
@@ -75,13 +68,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that an experiment takes.
-
-    Attributes:
-        name: Its name, as `open_dataset` gives it.
-        split: Cases that are scored.
-        train: Settings of the training that belong to its classes and intensities.
-    """
+    """A data set that an experiment takes, the split that is scored, and settings of the training that belong to it."""
 
     name: DatasetName
     split: Split
@@ -95,13 +82,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the columns are trained and tried.
-
-    Attributes:
-        text: What the schedule is made for, in words.
-        train: Settings of `TrainConfig`.
-        baseline: Settings of `BaselineConfig`.
-    """
+    """How the columns are trained and tried, and what the schedule is made for, in words."""
 
     text: str
     train: Settings
@@ -153,16 +134,7 @@ class Experiment:
         return next(iter(self.datasets.values()))
 
     def schedule_for(self, dataset: DatasetName, base: str, own: Path | None = None) -> Schedule:
-        """Schedule for a data set and a base.
-
-        Args:
-            dataset: A key of `datasets`.
-            base: Name in the zoo.
-            own: The user's YAML file with 'train' and 'baseline', which counts most.
-
-        Raises:
-            ConfigError: If the user's file cannot be read or has other keys.
-        """
+        """Schedule for a data set and a base; the user's own YAML file, with 'train' and 'baseline', counts most."""
         text = self.schedule.text
         overlays: list[Settings] = [{"train": self.datasets[dataset].train}]
         if base in self.bases:

@@ -32,13 +32,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """Size and training of a demo.
-
-    Attributes:
-        patients: Synthetic patients, a fifth of them (at least two) unseen in training.
-        shape: Slices, rows and columns of each volume.
-        training: Settings of the training.
-    """
+    """Size and training of a demo; a fifth of the patients (at least two) is unseen in training."""
 
     patients: int
     shape: tuple[int, int, int]

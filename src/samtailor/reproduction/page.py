@@ -21,15 +21,7 @@ from samtailor.training.estimate_report import in_time
 
 
 def write_page(plan: Plan, results: Sequence[ColumnResult]) -> Path:
-    """Write NAME.md, its pictures and NAME.html into the directory of the plan.
-
-    Args:
-        plan: What was done.
-        results: What was measured of its columns.
-
-    Returns:
-        The Markdown file.
-    """
+    """Write NAME.md, its pictures and NAME.html into the directory of the plan; gives the Markdown file."""
     path = plan.out / f"{plan.experiment.name}.md"
     page = Page(heading(plan), caution(plan, results), tuple(_sections(plan, results)))
     page.write_markdown(path)

@@ -33,12 +33,7 @@ def chooser(results: Sequence[ColumnResult]) -> ColumnResult:
 
 
 def rows(plan: Plan, results: Sequence[ColumnResult]) -> Iterator[Picture]:
-    """One picture for each chosen case.
-
-    Args:
-        plan: The experiment.
-        results: Scored columns, at least one.
-    """
+    """One picture for each chosen case."""
     cache = SliceCache(plan.dataset.labels, plan.preprocessing)
     folders = [result.cells[0].predictions(plan.split) for result in results]
     files = {
@@ -55,13 +50,7 @@ def rows(plan: Plan, results: Sequence[ColumnResult]) -> Iterator[Picture]:
 
 
 def choose(metrics: Mapping[str, Any], names: Sequence[str], whose: str) -> dict[str, str]:
-    """Cases to show and why, each once.
-
-    Args:
-        metrics: Content of the `metrics.json` that decides.
-        names: Cases that can be shown, in alphabetical order.
-        whose: Heading of the column that they belong to.
-    """
+    """Cases to show and why, each once, by the `metrics.json` of the column that decides."""
     background = metrics["classes"][0]
     there = {  # DSC of the classes but the background that each case has
         name: [

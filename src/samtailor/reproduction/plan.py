@@ -22,16 +22,8 @@ from samtailor.zeroshot.settings import BaselineConfig
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment on a user's data, with a base and seeds.
-
-    Attributes:
-        experiment: What is measured again.
-        config: The user's settings.
-        dataset: The data.
-        base: Base that is fitted and tried.
-        schedule: How.
-        cells: Cells of each column, in the order of the page.
-        left_out: Columns of the experiment that are not made, and why.
+    """An experiment on a user's data, with a base and seeds: cells of each column in the order of the page, and what is
+    left out and why.
     """
 
     experiment: Experiment
@@ -104,11 +96,7 @@ class Plan:
         return [f"Without {column.title}: {reason}." for column, reason in self.left_out.items()]
 
     def finished_only(self) -> Plan:
-        """The plan without the cells that are not finished; nothing is trained or tried for it.
-
-        Raises:
-            ConfigError: If none is finished.
-        """
+        """The plan without the cells that are not finished, at least one; nothing is trained or tried for it."""
         cells: dict[Column, tuple[Cell, ...]] = {}
         left_out = dict(self.left_out)
         for column, column_cells in self.cells.items():
@@ -123,10 +111,9 @@ class Plan:
         return replace(self, cells=cells, left_out=left_out)
 
     def with_weights(self) -> Plan:
-        """The plan with the weights of its bases here; without the SAM 2 column if its weights cannot be had.
+        """The plan with the weights of its bases here.
 
-        Raises:
-            WeightsError: If other weights cannot be had, or the user named the base of SAM 2.
+        The SAM 2 column is left out if its weights cannot be had, unless the user named its base.
         """
         cells, left_out = dict(self.cells), dict(self.left_out)
         for column, column_cells in self.cells.items():
@@ -142,22 +129,13 @@ class Plan:
         return replace(self, cells=cells, left_out=left_out)
 
     def make(self) -> None:
-        """Make every cell that is missing, one after the other.
-
-        Raises:
-            SamTailorError: If a cell cannot be made; those before it are kept.
-        """
+        """Make every cell that is missing, one after the other; if one cannot be made, those before it are kept."""
         for cell in self.all_cells():
             cell.make()
 
 
 def lay_out(config: ReproduceConfig) -> Plan:
-    """Look at the data and say which cells an experiment has; nothing is written.
-
-    Raises:
-        ConfigError: If a setting is not as expected, or a cell's directory holds something else.
-        DataError: If the data set is another one.
-    """
+    """Look at the data and say which cells an experiment has; nothing is written."""
     experiment = load_experiment(config.what)
     if config.data is None:
         raise ConfigError(

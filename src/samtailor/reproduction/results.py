@@ -23,12 +23,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Number:
-    """A measured number.
-
-    Attributes:
-        mean: Over the seeds; NaN if it is not defined.
-        deviation: Standard deviation over the seeds; NaN with fewer than two.
-    """
+    """A measured number: mean and standard deviation over the seeds; NaN where they are not defined."""
 
     mean: float
     deviation: float = float("nan")
@@ -99,12 +94,7 @@ class ColumnResult:
         return replace(self, dsc=self.on_slices_of[zero_shot.name])
 
     def average(self, names: Sequence[str] | None = None, background: bool = True) -> Number:
-        """Mean over classes; undefined if none counts.
-
-        Args:
-            names: Those that count; all if None.
-            background: Whether the first class counts.
-        """
+        """Mean over classes, all or the named ones, with or without the first; undefined if none counts."""
         chosen = [k for k, name in enumerate(self.names) if (names is None or name in names) and (background or k > 0)]
         return Number.from_values(nan_mean(self.dsc[:, chosen]))
 
@@ -115,10 +105,9 @@ class ColumnResult:
 
 
 def present_dsc(metrics: Mapping[str, Any]) -> NDArray[np.float64]:
-    """DSC of each class, (K,), averaged over the cases that have the class in the truth; NaN if none has.
+    """DSC of each class, (K,), averaged over the cases that have it in the truth; NaN if none has.
 
-    Args:
-        metrics: Content of a `metrics.json`, by whatever protocol: its voxels are counted.
+    It is made of the voxels in a `metrics.json`, by whatever protocol that is.
     """
     scores = []
     for name in metrics["classes"]:
@@ -135,13 +124,7 @@ def dice(scores: Mapping[str, Any]) -> float:
 def published_average(
     published: Mapping[str, float], names: Sequence[str] | None = None, background: bool = True
 ) -> float:
-    """The report's mean over classes: as printed, or computed from its rows where fewer count.
-
-    Args:
-        published: The report's numbers of a column; none if it has no such column.
-        names: Classes that count; all if None.
-        background: Whether the background counts.
-    """
+    """The report's mean over classes: as printed, or computed from its rows where fewer count; NaN without."""
     if names is None and background:
         return published.get(AVERAGE, float("nan"))
     rows = [

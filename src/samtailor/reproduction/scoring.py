@@ -29,15 +29,7 @@ from samtailor.training.resolve import preprocessing_of
 
 
 def score_columns(plan: Plan, device: str = "auto") -> tuple[ColumnResult, ...]:
-    """Score the finished cells of an experiment.
-
-    Args:
-        plan: The experiment.
-        device: 'auto', 'cpu' or 'cuda'; where what is not predicted yet is predicted.
-
-    Raises:
-        DataError: If there is no split to score, or a case has no label.
-    """
+    """Score the finished cells of an experiment; what is not predicted yet is predicted on the device."""
     protocol = protocol_of(plan.dataset)
     for fit in plan.fits:
         _evaluate(plan, fit, list(dict.fromkeys((MAIN, protocol))), device)
@@ -131,11 +123,7 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def read_saved(folder: Path, file: CaseFiles, dataset: Dataset) -> NDArray[np.int16]:
-    """Class indices, (S, H, W), of a saved label map.
-
-    Raises:
-        DataError: If it is missing or of another size or class.
-    """
+    """Class indices, (S, H, W), of a saved label map."""
     ids, _ = read_ids(saved_file(folder, file), dataset.labels)
     return dataset.labels.to_indices(ids)
 

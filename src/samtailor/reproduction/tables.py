@@ -35,12 +35,7 @@ _MEANS = (_Row("mean with background"), _Row("mean without background", backgrou
 
 @dataclass(frozen=True)
 class PublishedVsOurs:
-    """What was measured, and what the report says.
-
-    Attributes:
-        experiment: The table of the report.
-        results: Measured columns.
-    """
+    """What was measured, and what the report says."""
 
     experiment: Experiment
     results: tuple[ColumnResult, ...]
@@ -175,13 +170,7 @@ def protocol_table(protocol: ProtocolName, fits: Sequence[ColumnResult]) -> Tabl
 
 
 def field_table(field: Sequence[Mapping[str, Any]], fits: Sequence[ColumnResult], split: str) -> Table:
-    """Small infrared targets: published methods, then ours.
-
-    Args:
-        field: Published numbers: method, iou and pd in %, niou, fa in a million pixels, split, source.
-        fits: Ours by the protocol irstd.
-        split: Our split, in words.
-    """
+    """Small infrared targets: published methods, then ours by the protocol irstd."""
     units = {"iou": 100, "niou": 100, "pd": 100, "fa": 1}
     rows = [
         (

@@ -44,13 +44,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """What was taken in one slice.
-
-    Attributes:
-        choices: Mask of each class index that the slice's truth has.
-        masks: Masks there were to choose from.
-        seconds: What it took.
-    """
+    """What was taken in one slice: a mask of each class of the truth, of how many, and what it took."""
 
     choices: dict[int, Choice]
     masks: int
@@ -82,12 +76,7 @@ def classes_in(truth: NDArray[np.int16]) -> list[int]:
 
 
 def choose_best(masks: Sequence[Runs], truth: NDArray[np.int16]) -> dict[int, Choice]:
-    """For each class of a slice the mask with the highest Dice; of equals the first.
-
-    Args:
-        masks: Masks of the slice.
-        truth: Class indices, (H, W).
-    """
+    """For each class of a slice (H, W) the mask with the highest Dice; of equals the first."""
     masks = [joined((truth.shape[0], truth.shape[1])), *masks]  # the empty mask is what no other is better than
     known = _counted(masks, truth != IGNORE)
     choices: dict[int, Choice] = {}
@@ -106,12 +95,7 @@ def choose(mask: Runs, k: int, truth: NDArray[np.int16]) -> Choice:
 
 
 def paint(choices: dict[int, Choice], size: tuple[int, int]) -> NDArray[np.int16]:
-    """One label map of masks that may overlap, large ones first; the background where no mask is.
-
-    Args:
-        choices: Mask of each class.
-        size: Rows and columns.
-    """
+    """One label map of masks that may overlap, large ones first; the background where no mask is."""
     label = np.zeros(size, np.int16)
     for k in sorted(choices, key=lambda k: -choices[k].runs.area):
         label[choices[k].runs.to_mask()] = k

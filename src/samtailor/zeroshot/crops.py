@@ -14,15 +14,7 @@ EDGE_TOLERANCE = 20.0
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of an image.
-
-    Attributes:
-        left: First column.
-        top: First row.
-        right: Column after the last.
-        bottom: Row after the last.
-        layer: 0 for the whole image, larger for smaller parts.
-    """
+    """A part of an image, `right` and `bottom` excluded; layer 0 is the whole image, larger ones have smaller parts."""
 
     left: int
     top: int
@@ -52,11 +44,8 @@ def point_grid(per_side: int) -> NDArray[np.float64]:
 def crops_of(size: tuple[int, int], layers: int, overlap_ratio: float) -> list[Crop]:
     """The image, then the crops of each layer, 2^i along a side, column by column.
 
-    Args:
-        size: Rows and columns of the image.
-        layers: Layers of crops.
-        overlap_ratio: Overlap of the first layer's crops, as a fraction of the shorter side; halves from layer to
-            layer.
+    `overlap_ratio` is the overlap of the first layer's crops, as a fraction of the shorter side;
+    it halves from layer to layer.
     """
     height, width = size
     crops = [Crop(0, 0, width, height)]

@@ -235,16 +235,7 @@ def _without_duplicates(records: list[MaskRecord], scores: NDArray[np.float32], 
 
 
 def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
-    """Boxes that are kept: the best first, each that overlaps no kept one too much; of equals the earlier.
-
-    Args:
-        boxes: Left, top, right, bottom, (N, 4).
-        scores: (N,).
-        threshold: Largest IoU of two boxes that are both kept.
-
-    Returns:
-        Indices, best score first.
-    """
+    """Indices of boxes (N, 4) to keep, the best first: what overlaps a kept one too much is not; of equals the earlier."""
     order = np.argsort(-scores, kind="stable")
     left, top, right, bottom = (np.ascontiguousarray(side) for side in boxes[order].T)
     areas = (right - left) * (bottom - top)

@@ -25,23 +25,14 @@ from samtailor.zeroshot.upsampling import Taps, Upsampling
 
 @dataclass(frozen=True)
 class InputRule:
-    """How a base wants its images.
-
-    Attributes:
-        base: The base.
-        side: Side of the network's input, in pixels.
-    """
+    """How a base wants its images; `side` is that of the network's input, in pixels."""
 
     base: Base
     side: int
 
     @classmethod
     def of(cls, base: Base, image_size: int | None) -> InputRule:
-        """Rule of a base, at the side of its pretraining if `image_size` is None.
-
-        Raises:
-            ConfigError: If the base takes no such side.
-        """
+        """Rule of a base, at the side of its pretraining if `image_size` is None."""
         side = image_size or base.image_size
         least = max(32, 2 * base.stride)
         if side < least or side % base.stride:
@@ -71,14 +62,7 @@ class InputRule:
         return int(size[0] * scale + 0.5), int(size[1] * scale + 0.5)
 
     def tensor(self, image: NDArray[Any]) -> Tensor:
-        """Network input of an image or a crop.
-
-        Args:
-            image: (H, W, 3), uint8, or float in [0, 1].
-
-        Returns:
-            (1, 3, side, side), float32.
-        """
+        """Network input (1, 3, side, side), float32, of an image or a crop (H, W, 3), uint8, or float in [0, 1]."""
         height, width = self.taken((image.shape[0], image.shape[1]))
         if image.dtype == np.uint8 and not self.is_square:
             # Pillow rounds to 8 bits after each of its two passes; so the authors' images are rounded.
@@ -93,13 +77,7 @@ class InputRule:
         return F.pad((pixels - mean) / std, (0, self.side - width, 0, self.side - height))
 
     def upsampling(self, crop: Crop, size: tuple[int, int], cells: int) -> Upsampling:
-        """How low-resolution masks of a crop become masks of the image.
-
-        Args:
-            crop: The crop.
-            size: Rows and columns of the image.
-            cells: Side of the low-resolution masks.
-        """
+        """How low-resolution masks (cells, cells) of a crop become masks of the image of a size."""
         taken = self.taken(crop.size)
         rows, columns = (
             Taps.of([(length, length)] if self.is_square else [(self.side, part), (length, length)], cells)
@@ -118,14 +96,7 @@ class InputRule:
 
 
 def as_picture(image: str | Path | NDArray[Any]) -> NDArray[Any]:
-    """An image as (H, W, 3), uint8 or float in [0, 1].
-
-    Args:
-        image: Picture file, or an array (H, W) or (H, W, 3) of uint8, or of floats in [0, 1].
-
-    Raises:
-        DataError: If it is neither.
-    """
+    """An image file or array, gray or RGB, as (H, W, 3), uint8 or float in [0, 1]."""
     if isinstance(image, str | Path):
         image = _read(Path(image))
     if image.dtype == np.float16:

@@ -75,11 +75,7 @@ class Runs:
 def column_runs(columns: NDArray[np.bool_], left: int, top: int, height: int) -> NDArray[np.int64]:
     """Starts and ends of the runs of a part of an image, (2, N), a run for every column at least.
 
-    Args:
-        columns: The part, transposed, (columns, rows).
-        left: Column of the image where it begins.
-        top: Row of the image where it begins.
-        height: Rows of the image.
+    The part is transposed, (columns, rows), and begins at `left` and `top` of an image with `height` rows.
     """
     count, rows = columns.shape
     padded = np.zeros((count, rows + 1), dtype=np.bool_)
@@ -103,15 +99,7 @@ def joined(size: tuple[int, int], parts: Sequence[NDArray[np.int64]] = ()) -> Ru
 
 
 def clean(mask: NDArray[np.bool_], least: int) -> tuple[NDArray[np.bool_], bool]:
-    """Fill holes, then remove islands, of fewer pixels than `least`; the largest island always stays.
-
-    Args:
-        mask: (H, W).
-        least: Pixels of the smallest hole and island that stay.
-
-    Returns:
-        The mask, and whether it has changed.
-    """
+    """Fill holes, then remove islands, smaller than `least`; the largest stays. Says whether it has changed."""
     regions, sizes = _regions(~mask)
     small = np.flatnonzero(sizes < least) + 1
     changed = bool(len(small))
@@ -126,12 +114,7 @@ def clean(mask: NDArray[np.bool_], least: int) -> tuple[NDArray[np.bool_], bool]
 
 
 def clean_logits(logits: Tensor, largest: int) -> Tensor:
-    """SAM 2's way, on low-resolution logits: holes and islands of at most `largest` pixels change their sign.
-
-    Args:
-        logits: (h, w).
-        largest: Pixels of the largest hole and island that is removed.
-    """
+    """SAM 2's way, on low-resolution logits: holes and islands of at most `largest` pixels change their sign."""
     cleaned = logits.clone()
     for is_hole, value in ((True, _FILL), (False, -_FILL)):
         inside = (logits <= 0) if is_hole else (logits > 0)

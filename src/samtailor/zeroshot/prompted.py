@@ -29,16 +29,7 @@ def prompt_classes(
     points: int,
     seed: tuple[int, str, int],
 ) -> dict[int, Choice]:
-    """A mask for each class of a slice, from prompts in its truth.
-
-    Args:
-        generator: The base.
-        image: (H, W, 3), uint8.
-        truth: Class indices, (H, W).
-        kind: Which prompts.
-        points: How many points are drawn from each class (kind 'points').
-        seed: Seed, case and slice, which decide the points.
-    """
+    """A mask for each class of a slice, from prompts in its truth (H, W); seed, case and slice decide the points."""
     shown = PromptedImage(generator.network, generator.rule, generator.rule.stretched(image))
     choices: dict[int, Choice] = {}
     for k in classes_in(truth):

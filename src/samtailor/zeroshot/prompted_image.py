@@ -25,13 +25,7 @@ _CLAMP = 32.0
 
 @dataclass(frozen=True)
 class Candidate:
-    """A mask before it is enlarged.
-
-    Attributes:
-        logits: Low-resolution logits, (h, w).
-        iou: Predicted IoU.
-        prompt: Which prompt it comes from.
-    """
+    """A mask before it is enlarged: low-resolution logits (h, w), predicted IoU, and which prompt it comes from."""
 
     logits: Tensor
     iou: float
@@ -44,14 +38,7 @@ class PromptedImage:
     def __init__(
         self, network: AnySizeSam | HieraSam, rule: InputRule, image: NDArray[Any], crop: Crop | None = None
     ) -> None:
-        """Encode.
-
-        Args:
-            network: The base, in evaluation mode.
-            rule: How it wants its images.
-            image: Whole image, (H, W, 3), as `InputRule.stretched` gives it.
-            crop: The part that is shown to the network; all of it if None.
-        """
+        """Encode a crop, or all, of an image (H, W, 3) as `InputRule.stretched` gives it."""
         self.network = network
         self.rule = rule
         self.size = (image.shape[0], image.shape[1])
@@ -75,15 +62,7 @@ class PromptedImage:
         return self.rule.upsampling(self.crop, self.size, 4 * self.features[0].shape[2])
 
     def embed(self, points: NDArray[np.float64] | None = None, boxes: NDArray[np.float64] | None = None) -> Tensor:
-        """Prompts of B objects as tokens.
-
-        Args:
-            points: x and y in pixels of the crop, on the object, (B, P, 2).
-            boxes: Left, top, right, bottom in pixels of the crop, (B, 4).
-
-        Returns:
-            (B, tokens, C).
-        """
+        """Points on B objects, x and y in pixels of the crop (B, P, 2), or boxes (B, 4), as tokens (B, tokens, C)."""
         kinds = places = corners = None
         if points is not None:
             places = self.rule.places(points, self.crop)[None].to(self.device)
@@ -96,13 +75,7 @@ class PromptedImage:
 
     @torch.inference_mode()
     def candidates(self, sparse: Tensor, multimask: bool, least_iou: float = 0.0) -> list[Candidate]:
-        """Masks of prompts, without those that promise too little.
-
-        Args:
-            sparse: What `embed` gave.
-            multimask: Three masks for each prompt instead of one.
-            least_iou: Masks whose predicted IoU is not above are left out; up to 0 none is.
-        """
+        """Masks of embedded prompts, three or one for each, whose predicted IoU is above the least; up to 0 all are."""
         found: list[Candidate] = []
         step = _CPU_BATCH if self.device.type == "cpu" else len(sparse)
         for start in range(0, len(sparse), step):
@@ -137,12 +110,7 @@ class PromptedImage:
 
     @torch.inference_mode()
     def again(self, sparse: Tensor, candidates: list[Candidate]) -> list[Candidate]:
-        """Each mask given to the decoder once more, with its prompt, for a single mask.
-
-        Args:
-            sparse: What `embed` gave.
-            candidates: What `candidates` made of it.
-        """
+        """Each mask given to the decoder once more, with its embedded prompt, for a single mask."""
         refined: list[Candidate] = []
         step = _CPU_BATCH if self.device.type == "cpu" else 64
         for start in range(0, len(candidates), step):

@@ -23,11 +23,8 @@ _BLOCK = 1 << 21
 
 @dataclass(frozen=True)
 class Taps:
-    """Bilinear enlargement along one axis.
-
-    Attributes:
-        first: First low-resolution pixel that counts for each pixel, (N,).
-        weights: Of it and the following ones, (taps, N).
+    """Bilinear enlargement along one axis: the first low-resolution pixel that counts for each pixel, (N,), and the
+    weights of it and the following ones, (taps, N).
     """
 
     first: NDArray[np.intp]
@@ -35,12 +32,7 @@ class Taps:
 
     @classmethod
     def of(cls, sides: list[tuple[int, int]], cells: int) -> Taps:
-        """Enlargement in steps.
-
-        Args:
-            sides: Of each step: the side to which its input is enlarged, and how much of that the next step takes.
-            cells: Low-resolution pixels.
-        """
+        """Enlargement of low-resolution pixels in steps: the side of each, and how much of that the next step takes."""
         weights = torch.eye(cells)[None]
         for side, taken in sides:
             weights = F.interpolate(weights, side, mode="linear", align_corners=False)[..., :taken]
@@ -67,14 +59,7 @@ class Taps:
 
 @dataclass(frozen=True)
 class Upsampling:
-    """How low-resolution logits lie in a crop of an image.
-
-    Attributes:
-        rows: Enlargement of rows.
-        columns: Enlargement of columns.
-        crop: Where in the image they lie.
-        size: Rows and columns of the image.
-    """
+    """How low-resolution logits lie in a crop of an image of a size, and how their rows and columns are enlarged."""
 
     rows: Taps
     columns: Taps

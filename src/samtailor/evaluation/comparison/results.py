@@ -59,17 +59,7 @@ class ScoredResult:
 def read_results(
     paths: Sequence[Path], metric: str, split: str, names: Sequence[str] | None = None
 ) -> list[ScoredResult]:
-    """Read results and name them.
-
-    Args:
-        paths: metrics.json files, folders that hold one, or runs.
-        metric: Key of the score.
-        split: Split whose scores are taken from runs.
-        names: Names of the results; those of their folders, made distinct, if None.
-
-    Raises:
-        SamTailorError: If there are fewer than two, names do not fit, or a file is not as expected.
-    """
+    """Read and name results: metrics.json files, folders that hold one, or runs, of which a split is taken."""
     if len(paths) < 2:
         raise ConfigError(f"results: expected at least two to compare, found {len(paths)}")
     if names is not None and (len(names) != len(paths) or len(set(names)) < len(names)):
@@ -81,11 +71,7 @@ def read_results(
 
 
 def find_metrics(path: Path, split: str) -> Path:
-    """The metrics.json of a file, a folder or a run.
-
-    Raises:
-        DataError: If there is none.
-    """
+    """The metrics.json of a file, a folder or a run."""
     evaluation = path / "evaluation"
     for file in (path, path / _FILE, evaluation / split / _FILE):
         if file.is_file():
@@ -168,12 +154,8 @@ def _in_words(source: Any) -> str:
 def align(results: Sequence[ScoredResult], common: bool) -> list[ScoredResult]:
     """The same results on the same cases and classes, in the order of the first one.
 
-    Args:
-        results: At least two.
-        common: Take what all have, where they differ, instead of refusing.
-
     Raises:
-        DataError: If they cannot be compared: other protocols, cases, classes, or another truth.
+        DataError: If protocols or truths differ; or cases or classes, unless only those that are `common` are wanted.
     """
     first, *others = results
     for result in others:

@@ -110,13 +110,7 @@ def correct(pairs: Sequence[PairedDifference]) -> tuple[PairedDifference, ...]:
 
 
 def estimates(values: NDArray[np.float64], resamples: int, seed: int) -> list[Statistic]:
-    """Mean of each column over the cases in which it is known, with its bootstrap interval.
-
-    Args:
-        values: (N, M), NaN where a case does not count.
-        resamples: Number of resamples.
-        seed: Equal seeds draw the same cases.
-    """
+    """Mean of each column of (N, M) over the cases in which it is known, with its bootstrap interval."""
     draws = np.vstack([np.ones((1, len(values)), np.int64), resample(len(values), resamples, seed)])
     means = means_of_draws(values, draws)
     return with_intervals(means[0], means[1:], (~np.isnan(values)).sum(axis=0))
@@ -176,13 +170,7 @@ def least_pairs(tests: int) -> int:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values corrected for their number by Holm's step-down method.
-
-    Args:
-        p_values: Of all tests; NaN marks a test that was not done, it stays NaN and is not counted.
-
-    Returns:
-        Corrected values in the same order: below a level with the family-wise error of that level.
+    """P values corrected for their number by Holm's step-down method; NaN (no test) stays and is not counted.
 
     Sources:
         S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statistics 6 (1979).
