@@ -20,8 +20,7 @@ from benchmarks.line import Place, Prepared, Side
 from samtailor.models.sam2 import HieraSam
 from samtailor.models.shared_decoder import SharedDecoder
 from samtailor.models.zoo import find_base
-from samtailor.zeroshot.crops import point_grid
-from samtailor.zeroshot.image_input import InputRule
+from samtailor.zeroshot.image_input import InputRule, point_grid
 from samtailor.zeroshot.prompted_image import PromptedImage
 
 _PLAIN_BATCH = 64

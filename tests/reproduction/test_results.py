@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from samtailor.reproduction.definition import UPPER_BOUND, Column, load_experiment
-from samtailor.reproduction.pictures import choose
+from samtailor.reproduction.page import choose
 from samtailor.reproduction.results import ColumnResult, Number, present_dsc, published_average
 from samtailor.reproduction.tables import PublishedVsOurs
 

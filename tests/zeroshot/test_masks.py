@@ -8,12 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from samtailor.labels import IGNORE
-from samtailor.zeroshot.choice import choose_best, paint
-from samtailor.zeroshot.crops import Crop, crops_of, is_cut
+from samtailor.zeroshot.choice import boxes_of, choose_best, drawn_from, middle_of, paint
 from samtailor.zeroshot.generator import suppress
+from samtailor.zeroshot.image_input import Crop, Taps, Upsampling, crops_of, is_cut
 from samtailor.zeroshot.masks import Runs, clean
-from samtailor.zeroshot.prompted import boxes_of, drawn_from, middle_of
-from samtailor.zeroshot.upsampling import Taps, Upsampling
 
 RANDOM = np.random.default_rng(0)
 

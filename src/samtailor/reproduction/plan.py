@@ -22,9 +22,7 @@ from samtailor.zeroshot.settings import BaselineConfig
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment on a user's data, with a base and seeds: cells of each column in the order of the page, and what is
-    left out and why.
-    """
+    """An experiment on a user's data, with a base and seeds; its cells by column, and what is left out, and why."""
 
     experiment: Experiment
     config: ReproduceConfig

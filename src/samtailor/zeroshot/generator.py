@@ -19,12 +19,10 @@ from samtailor.models.sam import AnySizeSam
 from samtailor.models.sam2 import HieraSam
 from samtailor.models.zoo import Base, find_base, load_base
 from samtailor.progress import tracked
-from samtailor.zeroshot.crops import Crop, crops_of, is_cut, point_grid
-from samtailor.zeroshot.image_input import InputRule, as_picture
+from samtailor.zeroshot.image_input import Crop, InputRule, Upsampling, as_picture, crops_of, is_cut, point_grid
 from samtailor.zeroshot.masks import Runs, clean, clean_logits
 from samtailor.zeroshot.prompted_image import Candidate, PromptedImage
 from samtailor.zeroshot.settings import GeneratorSettings
-from samtailor.zeroshot.upsampling import Upsampling
 
 RECORD_KEYS = ("segmentation", "area", "bbox", "predicted_iou", "point_coords", "stability_score", "crop_box")
 """Fields of a record of the originals."""
@@ -235,7 +233,7 @@ def _without_duplicates(records: list[MaskRecord], scores: NDArray[np.float32], 
 
 
 def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
-    """Indices of boxes (N, 4) to keep, the best first: what overlaps a kept one too much is not; of equals the earlier."""
+    """Indices of boxes (N, 4) to keep, the best first: none overlaps a better one too much; of equals the earlier."""
     order = np.argsort(-scores, kind="stable")
     left, top, right, bottom = (np.ascontiguousarray(side) for side in boxes[order].T)
     areas = (right - left) * (bottom - top)

@@ -1,11 +1,16 @@
-"""From an image to the network's input, as the authors of each base prepare it, and how masks come back.
+"""From an image, or a crop of it, to the network's input as the authors of each base prepare it, and back to masks.
 
 SAM and those built on it: longest side resized, Pillow's bilinear filter on 8-bit values, padded after normalisation.
 MedSAM and LiteMedSAM want images stretched to [0, 1]. SAM 2: resized to a square, as a tensor.
+
+The originals enlarge every mask to the network's input and from there to the image, both bilinearly. Both steps are one
+short weighted sum along each axis; and where all low-resolution logits are below the lower of the two thresholds, the
+enlarged ones are too.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +24,69 @@ from torch import Tensor
 
 from samtailor.errors import ConfigError, DataError
 from samtailor.models.zoo import ZERO_ONE, Base
-from samtailor.zeroshot.crops import Crop
-from samtailor.zeroshot.upsampling import Taps, Upsampling
+from samtailor.zeroshot.masks import Runs, column_runs, joined
+
+EDGE_TOLERANCE = 20.0
+"""Pixels between the sides of a mask's box and of its crop below which the mask counts as cut (both originals)."""
+_BLOCK = 1 << 21
+"""Pixels of the image that are computed at once."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of an image, `right` and `bottom` excluded; layer 0 is the whole image, larger ones have smaller parts."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    layer: int = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
+    def sides(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom."""
+        return self.left, self.top, self.right, self.bottom
+
+
+def point_grid(per_side: int) -> NDArray[np.float64]:
+    """Centres of a grid's cells in [0, 1], x and y, row by row, (per_side ** 2, 2)."""
+    half = 1 / (2 * per_side)
+    along = np.linspace(half, 1 - half, per_side)
+    y, x = np.meshgrid(along, along, indexing="ij")
+    return np.stack([x, y], axis=-1).reshape(-1, 2)
+
+
+def crops_of(size: tuple[int, int], layers: int, overlap_ratio: float) -> list[Crop]:
+    """The image, then the crops of each layer, 2^i along a side, column by column.
+
+    `overlap_ratio` is the overlap of the first layer's crops, as a fraction of the shorter side;
+    it halves from layer to layer.
+    """
+    height, width = size
+    crops = [Crop(0, 0, width, height)]
+    for layer in range(1, layers + 1):
+        count = 2**layer
+        overlap = int(overlap_ratio * min(size) * (2 / count))
+        side_x, side_y = (math.ceil((overlap * (count - 1) + length) / count) for length in (width, height))
+        for i in range(count):
+            for j in range(count):
+                x, y = (side_x - overlap) * i, (side_y - overlap) * j
+                crops.append(Crop(x, y, min(x + side_x, width), min(y + side_y, height), layer))
+    return crops
+
+
+def is_cut(box: tuple[int, int, int, int], crop: Crop, size: tuple[int, int]) -> bool:
+    """Whether a mask's box, in pixels of the image, ends where its crop does although the image goes on."""
+    image = (0, 0, size[1], size[0])
+    return any(
+        abs(side - border) <= EDGE_TOLERANCE and abs(side - end) > EDGE_TOLERANCE
+        for side, border, end in zip(box, crop.sides, image, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -128,3 +194,82 @@ def _read(path: Path) -> NDArray[Any]:
         low, high = float(picture.min()), float(picture.max())
         picture = ((picture.astype(np.float32) - low) / max(high - low, 1e-8)).astype(np.float32)
     return np.ascontiguousarray(picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2))
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Bilinear enlargement along one axis: of each pixel the first low-resolution one that counts, and the weights."""
+
+    first: NDArray[np.intp]  # (N,)
+    weights: NDArray[np.float32]  # of it and the following ones, (taps, N)
+
+    @classmethod
+    def of(cls, sides: list[tuple[int, int]], cells: int) -> Taps:
+        """Enlargement of low-resolution pixels in steps: the side of each, and how much of that the next step takes."""
+        weights = torch.eye(cells)[None]
+        for side, taken in sides:
+            weights = F.interpolate(weights, side, mode="linear", align_corners=False)[..., :taken]
+        dense = weights[0].numpy()  # (cells, N)
+        first = (dense != 0).argmax(axis=0)
+        last = cells - 1 - (dense[::-1] != 0).argmax(axis=0)
+        taps = int((last - first).max()) + 1
+        first = np.minimum(first, cells - taps)
+        return cls(first, dense[first + np.arange(taps)[:, None], np.arange(dense.shape[1])])
+
+    def reach(self, used: NDArray[np.bool_]) -> slice:
+        """Pixels that depend on any of the low-resolution pixels (cells,) in use; nothing if none is."""
+        found = np.flatnonzero(used[self.first + np.arange(len(self.weights))[:, None]].any(axis=0))
+        return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 0)
+
+    def apply(self, rows: NDArray[np.float32], part: slice) -> NDArray[np.float32]:
+        """A part of the enlargement of the first axis, (cells, M) to (part, M)."""
+        first = self.first[part]
+        total = rows[first] * self.weights[0, part, None]
+        for tap in range(1, len(self.weights)):
+            total += rows[first + tap] * self.weights[tap, part, None]
+        return total
+
+
+@dataclass(frozen=True)
+class Upsampling:
+    """How low-resolution logits lie in a crop of an image of a size, and how their rows and columns are enlarged."""
+
+    rows: Taps
+    columns: Taps
+    crop: Crop
+    size: tuple[int, int]
+
+    def mask(
+        self, logits: NDArray[np.float32], threshold: float, offset: float, least_stability: float
+    ) -> tuple[Runs, float] | None:
+        """The mask of low-resolution logits, and its stability.
+
+        Args:
+            logits: (h, w).
+            threshold: Logit above which a pixel belongs to the mask.
+            offset: How much higher and lower the thresholds of the stability are.
+            least_stability: Masks of a lower stability are not wanted; from 0 all masks are.
+
+        Returns:
+            Runs in the image, and the IoU of the mask at the higher and at the lower threshold; None if it is not
+            wanted.
+        """
+        possible = logits > threshold - offset
+        rows = self.rows.reach(np.any(possible, axis=1))
+        columns = self.columns.reach(np.any(possible, axis=0))
+        if rows.start == rows.stop:  # not a pixel, even at the lower threshold: the stability is not defined
+            return None if least_stability > 0 else (joined(self.size), float("nan"))
+        by_column = np.ascontiguousarray(self.rows.apply(logits, rows).T)  # (low-resolution columns, rows)
+        step = max(1, _BLOCK // (rows.stop - rows.start))
+        parts = []
+        higher = lower = 0
+        for start in range(columns.start, columns.stop, step):
+            block = self.columns.apply(by_column, slice(start, min(start + step, columns.stop)))
+            higher += int(np.count_nonzero(block > threshold + offset))
+            lower += int(np.count_nonzero(block > threshold - offset))
+            left, top = self.crop.left + start, self.crop.top + rows.start
+            parts.append(column_runs(block > threshold, left, top, self.size[0]))
+        stability = float(np.float32(higher) / np.float32(lower)) if lower else float("nan")
+        if least_stability > 0 and not stability >= least_stability:
+            return None
+        return joined(self.size, parts), stability

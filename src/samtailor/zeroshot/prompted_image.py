@@ -13,9 +13,7 @@ from torch import Tensor
 from samtailor.models.sam import AnySizeSam
 from samtailor.models.sam2 import HieraSam
 from samtailor.models.shared_decoder import SharedDecoder
-from samtailor.zeroshot.crops import Crop
-from samtailor.zeroshot.image_input import InputRule
-from samtailor.zeroshot.upsampling import Upsampling
+from samtailor.zeroshot.image_input import Crop, InputRule, Upsampling
 
 _CPU_BATCH = 4
 """Prompts at once on a CPU: what they need then stays in its cache."""

@@ -32,9 +32,8 @@ from samtailor.metrics.targets import TargetCounts
 from samtailor.models.zoo import find_base, load_base
 from samtailor.progress import tracked
 from samtailor.reporting.view import View
-from samtailor.zeroshot.choice import SliceResult, choose_best, paint
+from samtailor.zeroshot.choice import SliceResult, choose_best, paint, prompt_classes
 from samtailor.zeroshot.generator import MaskGenerator
-from samtailor.zeroshot.prompted import prompt_classes
 from samtailor.zeroshot.settings import BaselineConfig
 
 Plan = tuple[CaseFiles, list[int]]

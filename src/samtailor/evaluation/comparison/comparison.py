@@ -30,9 +30,9 @@ from samtailor.evaluation.scores import number
 from samtailor.evaluation.tables import interval
 from samtailor.files import write_json
 from samtailor.metrics.protocols import LOWER_IS_BETTER, METRIC_NAMES
-from samtailor.reporting.comparison import case_figure, class_figure
 from samtailor.reporting.figures import png
 from samtailor.reporting.page import Page, Picture, Section
+from samtailor.reporting.plots import case_figure, class_figure
 from samtailor.reporting.table import UNDEFINED, Table, decimal
 
 _SIGNIFICANT = " *"
