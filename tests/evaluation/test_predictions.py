@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from samtailor.evaluation.predictions import PredictedCase, representative_cases, score_and_write
-from samtailor.evaluation.tables import to_markdown
+from samtailor.evaluation.scores import to_markdown
 from tests.evaluation.examples import FIRST, LABELS, SECOND, case, scores, volume
 
 FILES = [

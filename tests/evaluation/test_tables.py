@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from samtailor.evaluation.tables import case_table, class_table
+from samtailor.evaluation.scores import case_table, class_table
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
 from tests.evaluation.examples import FIRST, scores

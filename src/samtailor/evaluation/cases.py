@@ -41,9 +41,10 @@ def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[st
         files = dataset.split(split)
     unlabelled = [file.name for file in files if file.label is None]
     if unlabelled:
+        more = f" and {len(unlabelled) - 5} more" if len(unlabelled) > 5 else ""
         raise DataError(
-            f"{dataset.root}: expected a label for each case of split '{split}', found none for {_listed(unlabelled)}; "
-            "add the label files, or take the cases out of the split"
+            f"{dataset.root}: expected a label for each case of split '{split}', found none for "
+            f"{', '.join(unlabelled[:5])}{more}; add the label files, or take the cases out of the split"
         )
     return files
 
@@ -55,12 +56,6 @@ def check_classes(dataset: Dataset, labels: LabelSpace) -> None:
             f"{dataset.root}: expected the segmenter's classes {', '.join(labels.names)}; found "
             f"{', '.join(dataset.labels.names)}; name and order the classes in dataset.json alike"
         )
-
-
-def _listed(names: list[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = len(names) - 5
-    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
 
 
 def grid_of(file: CaseFiles) -> Grid | None:

@@ -215,18 +215,11 @@ def measure_pairs(
         return measure(case.name, truth, prediction, labels, protocol, Grid.of(geometry))
 
     report("cases", 0, len(pairs))
-    errors: list[DataError] = []
     with ThreadPoolExecutor(workers or _workers(pairs)) as pool:
         futures = [pool.submit(one, case) for case in pairs]
         for done, _ in enumerate(as_completed(futures), start=1):
             report("cases", done, len(pairs))
-    for future in futures:
-        error = future.exception()
-        if isinstance(error, DataError):
-            errors.append(error)
-        elif error is not None:
-            raise error
-    refuse(errors, "files")
+    refuse([error for future in futures if isinstance(error := future.exception(), DataError)], "files")
     return [future.result() for future in futures]
 
 

@@ -109,8 +109,8 @@ def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | No
     if scores.confusion is not None:
         title = with_bound("% of each true class's pixels", scores)
         save_figure(confusion_figure(scores.confusion, scores.labels, title), out / "confusion.png")
-    title = with_bound("", scores)
-    save_figure(box_plot(scores.per_case(main), scores.labels, METRIC_NAMES[main], title), out / "boxplot.png")
+    boxes = box_plot(scores.per_case(main), scores.labels, METRIC_NAMES[main], with_bound("", scores))
+    save_figure(boxes, out / "boxplot.png")
     return replace(scores, folder=out)
 
 

@@ -18,6 +18,9 @@ from samtailor.labels import IGNORE, LabelSpace
 from samtailor.reporting.figures import class_colour
 from samtailor.reporting.view import View
 
+Plane = NDArray[np.int16] | None
+"""Class indices of a slice, (H, W); None shows the image alone."""
+
 _PANEL = 3.4  # inches, the longer side of a picture
 _OPACITY = 0.4
 _INSET = 0.42  # side of the inset as a fraction of the picture's
@@ -92,10 +95,10 @@ def _square_around(spans: tuple[slice, ...], shape: tuple[int, ...]) -> Box:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a row: its heading, and class indices (H, W); None shows the image alone."""
+    """One picture of a row with its heading."""
 
     name: str
-    plane: NDArray[np.int16] | None = None
+    plane: Plane = None
 
 
 def overlay_figure(view: View, labels: LabelSpace, title: str) -> Figure:
@@ -140,12 +143,7 @@ def overlay_row(
 
 
 def _draw_panel(
-    axes: Axes,
-    picture: NDArray[np.float32],
-    plane: NDArray[np.int16] | None,
-    labels: LabelSpace,
-    aspect: float,
-    magnified: Box | None,
+    axes: Axes, picture: NDArray[np.float32], plane: Plane, labels: LabelSpace, aspect: float, magnified: Box | None
 ) -> None:
     """A picture with the classes of a slice over it; tiny targets are framed, one is magnified."""
     _draw_classes(axes, picture, plane, labels, aspect, linewidth=0.8)
@@ -166,12 +164,7 @@ def _draw_panel(
 
 
 def _draw_classes(
-    axes: Axes,
-    picture: NDArray[np.float32],
-    plane: NDArray[np.int16] | None,
-    labels: LabelSpace,
-    aspect: float,
-    linewidth: float,
+    axes: Axes, picture: NDArray[np.float32], plane: Plane, labels: LabelSpace, aspect: float, linewidth: float
 ) -> None:
     """A picture with classes painted translucently and outlined; without ticks and frame."""
     painted = picture if plane is None else paint(picture, plane, labels, _OPACITY)

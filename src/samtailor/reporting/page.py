@@ -1,10 +1,15 @@
-"""A page of text, tables and pictures: one self-contained HTML file, or Markdown with the pictures beside it."""
+"""A page of text, tables and pictures, and how its numbers came about: one HTML file, or Markdown with pictures beside it."""
 
 from __future__ import annotations
 
 import base64
+import os
+import platform
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -68,3 +73,32 @@ class Page:
                     with atomic(path.parent / item.name) as temporary:
                         temporary.write_bytes(item.png)
         write_text(path, "\n\n".join(blocks) + "\n")
+
+
+def settings_table(settings: Mapping[str, Any], heading: str = "setting") -> Table:
+    """One row per setting, with dotted names, as the command line takes them."""
+    return Table((heading, "value"), tuple(_flat(settings)))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names and values."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value)
+
+
+def machine_table() -> Table:
+    """Kind of machine and versions, which times and numbers depend on."""
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    rows = [
+        ("processor", f"{platform.machine()}, {os.cpu_count()} cores"),
+        ("GPU", device),
+        ("system", platform.system()),
+        ("Python", platform.python_version()),
+        *((name, version(name)) for name in ("samtailor", "torch", "lightning", "transformers", "peft", "monai")),
+    ]
+    return Table(("what", "which"), tuple(rows))

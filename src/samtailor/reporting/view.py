@@ -63,24 +63,16 @@ class View:
             index = representative_slice(prediction if truth is None or not (truth > 0).any() else truth)
         step = -(-max(prediction.shape[1:]) // _LONGEST)
         sparse = np.s_[..., ::step, ::step]
-        return cls(
-            image=np.ascontiguousarray(image[index][sparse]),
-            prediction=np.ascontiguousarray(prediction[index][sparse]),
-            truth=None if truth is None else np.ascontiguousarray(truth[index][sparse]),
-            aspect=1.0 if spacing is None else spacing[1] / spacing[2],
-            index=index,
-            slices=len(prediction),
-        )
+        shown, predicted = (np.ascontiguousarray(array[index][sparse]) for array in (image, prediction))
+        true = None if truth is None else np.ascontiguousarray(truth[index][sparse])
+        aspect = 1.0 if spacing is None else spacing[1] / spacing[2]
+        return cls(shown, predicted, true, aspect, index, len(prediction))
 
     def save(self, path: Path) -> None:
         """Write to a compressed file (.npz)."""
-        np.savez_compressed(
-            path,
-            image=self.image,
-            prediction=self.prediction,
-            truth=np.empty(0, np.int16) if self.truth is None else self.truth,
-            place=np.array([self.aspect, self.index, self.slices]),
-        )
+        truth = np.empty(0, np.int16) if self.truth is None else self.truth
+        place = np.array([self.aspect, self.index, self.slices])
+        np.savez_compressed(path, image=self.image, prediction=self.prediction, truth=truth, place=place)
 
     @classmethod
     def load(cls, path: Path) -> Self:

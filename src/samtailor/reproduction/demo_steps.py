@@ -11,14 +11,12 @@ from pathlib import Path
 from samtailor.data.phantom import make_phantom
 from samtailor.errors import ConfigError
 from samtailor.evaluation.evaluate import evaluate
-from samtailor.evaluation.scores import Scores
-from samtailor.evaluation.tables import case_table, class_table
+from samtailor.evaluation.scores import Scores, case_table, class_table
 from samtailor.inference.predict import predict
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
 from samtailor.recipes import LoRA
-from samtailor.reporting.page import Page, Picture, Section
-from samtailor.reporting.provenance import machine_table, settings_table
+from samtailor.reporting.page import Page, Picture, Section, machine_table, settings_table
 from samtailor.reporting.table import Table
 from samtailor.runs import Run
 from samtailor.training.settings import AugmentConfig, SamplingConfig, TrainConfig

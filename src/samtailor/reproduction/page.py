@@ -16,8 +16,7 @@ from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
 from samtailor.reporting.figures import png
 from samtailor.reporting.overlay import Panel, overlay_row
-from samtailor.reporting.page import Page, Picture, Section
-from samtailor.reporting.provenance import machine_table, settings_table
+from samtailor.reporting.page import Page, Picture, Section, machine_table, settings_table
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reporting.view import representative_slice
 from samtailor.reproduction.cells import MAIN, Fit, ZeroShot

@@ -32,10 +32,8 @@ class Number:
     def from_values(cls, values: NDArray[np.float64]) -> Number:
         """Mean and standard deviation (of a sample) of one value per seed."""
         known = values[~np.isnan(values)]
-        return cls(
-            float(known.mean()) if len(known) else float("nan"),
-            float(known.std(ddof=1)) if len(known) > 1 else float("nan"),
-        )
+        mean = float(known.mean()) if len(known) else float("nan")
+        return cls(mean, float(known.std(ddof=1)) if len(known) > 1 else float("nan"))
 
     def __format__(self, spec: str) -> str:
         """Mean in a format such as '+.4f', with the deviation if there is one."""

@@ -41,19 +41,11 @@ def score_columns(plan: Plan, device: str = "auto") -> tuple[ColumnResult, ...]:
             other.column.name: np.stack([present_dsc(_score_on_slices(plan, fit, other)) for fit in fits])
             for other in (plan.zero_shots if fits else ())
         }
-        results.append(
-            ColumnResult(
-                column=column,
-                base=cells[0].config.base,
-                cells=cells,
-                dsc=np.stack([present_dsc(content) for content in metrics]),
-                names=tuple(metrics[0]["classes"]),
-                scored=_scored(cells[0], len(metrics[0]["cases"])),
-                on_slices_of=on_slices_of,
-                metrics=metrics,
-                by_own_rules=[_read_metrics(fit.evaluation(plan.split, protocol)) for fit in fits],
-            )
-        )
+        dsc = np.stack([present_dsc(content) for content in metrics])
+        names, scored = tuple(metrics[0]["classes"]), _scored(cells[0], len(metrics[0]["cases"]))
+        own = [_read_metrics(fit.evaluation(plan.split, protocol)) for fit in fits]
+        base = cells[0].config.base
+        results.append(ColumnResult(column, base, cells, dsc, names, scored, on_slices_of, metrics, own))
     return tuple(results)
 
 

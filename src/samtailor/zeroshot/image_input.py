@@ -116,9 +116,7 @@ class InputRule:
         """The image (H, W, 3) as `tensor` wants it: stretched to all of [0, 1] for bases that were trained so."""
         if (self.base.mean, self.base.std) != ZERO_ONE:
             return image
-        low, high = float(image.min()), float(image.max())
-        stretched: NDArray[np.float32] = (image.astype(np.float32) - low) / max(high - low, 1e-8)
-        return stretched
+        return _to_unit(image)
 
     def taken(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of the network's input that show an image of a size."""
@@ -180,6 +178,12 @@ def as_picture(image: str | Path | NDArray[Any]) -> NDArray[Any]:
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
 
 
+def _to_unit(image: NDArray[Any]) -> NDArray[np.float32]:
+    """An image stretched to all of [0, 1]."""
+    low, high = float(image.min()), float(image.max())
+    return ((image.astype(np.float32) - low) / max(high - low, 1e-8)).astype(np.float32, copy=False)
+
+
 def _read(path: Path) -> NDArray[Any]:
     """Pixels of a picture file, (H, W, 3); more than 8 bits are scaled by their range."""
     from samtailor.data.formats import read_image
@@ -191,8 +195,7 @@ def _read(path: Path) -> NDArray[Any]:
         raise FileError(path, "a gray or RGB picture", found, "give one slice as an array")
     picture = np.moveaxis(pixels[:, 0], 0, -1)
     if picture.dtype != np.uint8:
-        low, high = float(picture.min()), float(picture.max())
-        picture = ((picture.astype(np.float32) - low) / max(high - low, 1e-8)).astype(np.float32)
+        picture = _to_unit(picture)
     return np.ascontiguousarray(picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2))
 
 

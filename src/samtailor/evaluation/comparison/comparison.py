@@ -26,8 +26,7 @@ from samtailor.evaluation.comparison.statistics import (
     least_pairs,
     smallest_p,
 )
-from samtailor.evaluation.scores import number
-from samtailor.evaluation.tables import interval
+from samtailor.evaluation.scores import interval, number
 from samtailor.files import write_json
 from samtailor.metrics.protocols import LOWER_IS_BETTER, METRIC_NAMES
 from samtailor.reporting.figures import png

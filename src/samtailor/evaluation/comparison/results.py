@@ -125,17 +125,9 @@ def _read(file: Path, name: str, metric: str) -> ScoredResult:
     if metric not in keys:
         found = ", ".join(key for key in keys if not key.endswith("voxels"))
         raise DataError(f"{file}: expected the metric '{metric}' of each case and class; found {found}")
-    return ScoredResult(
-        name=name,
-        file=file,
-        protocol=content["protocol"],
-        classes=tuple(classes),
-        cases=tuple(cases),
-        values=_array(cases, classes, metric),
-        voxels=_array(cases, classes, _VOXELS),
-        upper_bound=content.get("upper_bound"),
-        source=_in_words(content.get("source")),
-    )
+    values, voxels = (_array(cases, classes, key) for key in (metric, _VOXELS))
+    bound, source = content.get("upper_bound"), _in_words(content.get("source"))
+    return ScoredResult(name, file, content["protocol"], tuple(classes), tuple(cases), values, voxels, bound, source)
 
 
 def _array(cases: dict[str, dict[str, dict[str, Any]]], classes: Sequence[str], key: str) -> NDArray[np.float64]:
