@@ -67,8 +67,7 @@ def score(
     space = classes_of(pairs, truth, Path(classes) if classes else None, rules)
     cases = measure_pairs(pairs, space, rules, ignore_background, workers)
     source = {"data": truth.root.resolve().name, "predictions": Path(predictions).resolve().name}
-    if split:
-        source["split"] = split
+    source |= {"split": split} if split else {}
     scores = Scores(space, rules, tuple(cases), bootstrap, seed, source=source, ignore_background=ignore_background)
     files = {case.name: case for case in truth.cases if case.images}
     draw = (lambda index: view_of(pairs[index], files[pairs[index].name], space)) if files else None

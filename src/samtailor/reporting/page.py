@@ -1,4 +1,4 @@
-"""A page of text, tables and pictures, and how its numbers came about: one HTML file, or Markdown with pictures beside it."""
+"""A page of text, tables and pictures: one self-contained HTML file, or Markdown with the pictures beside it."""
 
 from __future__ import annotations
 

@@ -95,11 +95,9 @@ class Plan:
 
     def finished_only(self) -> Plan:
         """The plan without the cells that are not finished, at least one; nothing is trained or tried for it."""
-        cells: dict[Column, tuple[Cell, ...]] = {}
-        left_out = dict(self.left_out)
+        cells, left_out = dict[Column, tuple[Cell, ...]](), dict(self.left_out)
         for column, column_cells in self.cells.items():
-            done = tuple(cell for cell in column_cells if cell.state() == "done")
-            if done:
+            if done := tuple(cell for cell in column_cells if cell.state() == "done"):
                 cells[column] = done
             if len(done) < len(column_cells):
                 seeds = ", ".join(str(cell.config.seed) for cell in column_cells if cell not in done)

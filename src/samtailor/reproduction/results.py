@@ -50,10 +50,6 @@ class Number:
         """The difference to a number without deviation."""
         return Number(self.mean - other, self.deviation)
 
-    def times(self, factor: float) -> Number:
-        """The number in another unit."""
-        return Number(factor * self.mean, factor * self.deviation)
-
 
 @dataclass(frozen=True)
 class ColumnResult:
@@ -96,10 +92,10 @@ class ColumnResult:
         chosen = [k for k, name in enumerate(self.names) if (names is None or name in names) and (background or k > 0)]
         return Number.from_values(nan_mean(self.dsc[:, chosen]))
 
-    def by_own_rule(self, table: str, score: str) -> Number:
-        """Mean over the seeds of a number in `by_own_rules`; undefined where it is not there."""
+    def by_own_rule(self, table: str, score: str, unit: int = 1) -> Number:
+        """Mean over the seeds of a number in `by_own_rules`, times a unit; undefined where it is not there."""
         values = [content.get(table, {}).get(score) for content in self.by_own_rules]
-        return Number.from_values(np.array(values, dtype=float))
+        return Number.from_values(unit * np.array(values, dtype=float))
 
 
 def present_dsc(metrics: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -182,7 +182,7 @@ def field_table(field: Sequence[Mapping[str, Any]], fits: Sequence[ColumnResult]
         for entry in field
     ]
     for fit in fits:
-        cells = (f"{fit.by_own_rule('overall', key).times(unit):.2f}" for key, unit in units.items())
+        cells = (f"{fit.by_own_rule('overall', key, unit):.2f}" for key, unit in units.items())
         rows.append((f"{fit.column.title}, {fit.base}", *cells, split, "this page"))
     note = "IoU: of the targets over the pixels of all images. Numbers on different splits do not compare."
     return Table(("method", "IoU %", "nIoU %", "Pd %", "Fa 1e-6", "split", "source"), tuple(rows), (note,))

@@ -114,9 +114,7 @@ class InputRule:
 
     def stretched(self, image: NDArray[Any]) -> NDArray[Any]:
         """The image (H, W, 3) as `tensor` wants it: stretched to all of [0, 1] for bases that were trained so."""
-        if (self.base.mean, self.base.std) != ZERO_ONE:
-            return image
-        return _to_unit(image)
+        return _to_unit(image) if (self.base.mean, self.base.std) == ZERO_ONE else image
 
     def taken(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of the network's input that show an image of a size."""
