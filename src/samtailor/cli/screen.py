@@ -91,11 +91,9 @@ def shown() -> Iterator[None]:
 
 
 def show(result: Any, as_json: bool) -> None:
-    """Print what a verb returns.
+    """Print what a verb returns: its `str` for people, or plain values, its `to_json` or its fields, as JSON.
 
-    Args:
-        result: Any value; its `str` is what people read, and its `complaint`, if any, goes to the error stream.
-        as_json: Print plain values instead: what its `to_json` gives, or its fields.
+    Its `complaint`, if any, goes to the error stream.
     """
     if not as_json:
         if hasattr(result, "blocks"):

@@ -26,15 +26,7 @@ _PATIENCE = timedelta(days=1)  # the first process checks the data alone; one th
 
 
 def connect(device: str = "auto") -> World:
-    """Connect the processes of the job, once; with a GPU each takes its own.
-
-    Args:
-        device: 'auto', 'cpu' or 'cuda'.
-
-    Raises:
-        ConfigError: If there are fewer GPUs than processes on this machine, or SLURM has no tasks per node.
-        ProcessLostError: If the others do not come.
-    """
+    """Connect the processes of the job, once; with a GPU ('auto' or 'cuda') each takes its own."""
     here = world()
     if here.size == 1 or torch.distributed.is_initialized():
         return here
@@ -79,11 +71,7 @@ def is_distributed() -> bool:
 
 
 def gather(value: T) -> list[T]:
-    """The values of all processes in their order, for each of them. All must call it.
-
-    Raises:
-        ProcessLostError: If one of them is gone.
-    """
+    """The values of all processes in their order, for each of them. All must call it."""
     if not is_distributed():
         return [value]
     values: list[Any] = [None] * torch.distributed.get_world_size()
@@ -101,11 +89,7 @@ def broadcast_from_first(value: T) -> T:
 
 @contextmanager
 def raise_on_all_ranks() -> Iterator[None]:
-    """What is done here succeeds in all processes, or fails in all with the error of the first that failed.
-
-    Raises:
-        SharedError: If it failed; with one process, the error itself.
-    """
+    """What is done here succeeds in all processes, or fails in all with the error of the first that failed."""
     if not is_distributed():
         yield
         return
@@ -123,16 +107,7 @@ def raise_on_all_ranks() -> Iterator[None]:
 
 
 def make_once(make: Callable[[T], R], items: Sequence[T], what: str) -> list[R]:
-    """Make things that stay on disk, each in one process, and open them all in each.
-
-    Args:
-        make: Makes a thing, or opens it if it is there.
-        items: What is made.
-        what: What they are, for reports of progress.
-
-    Returns:
-        All things, in order.
-    """
+    """Make things that stay on disk, each in one process, and open them all in each; progress says `what`."""
     here = world()
     if is_distributed():
         with raise_on_all_ranks():

@@ -17,13 +17,6 @@ class HeadedAttention(nn.Module):
     """Query, key, value and output projections of a multi-head self attention, and what goes on between them."""
 
     def __init__(self, inputs: int, outputs: int, heads: int) -> None:
-        """Make the layers.
-
-        Args:
-            inputs: Width of the tokens that come in.
-            outputs: Width of the tokens that go out.
-            heads: Attention heads.
-        """
         super().__init__()
         self.heads = heads
         self.q_proj = Linear(inputs, outputs)
@@ -36,15 +29,7 @@ class HeadedAttention(nn.Module):
         return tokens.reshape(len(tokens), -1, self.heads, tokens.shape[-1] // self.heads).transpose(1, 2)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, shape: torch.Size) -> Tensor:
-        """Attention of tokens by heads, joined and projected.
-
-        Args:
-            query: (B, heads, N, d).
-            key: (B, heads, M, d).
-            value: (B, heads, M, d).
-            bias: What is added to every pair, broadcastable to (B, heads, N, M).
-            shape: Shape (B, ...) of the tokens that go out, but for their width.
-        """
+        """Attention of tokens by heads, (B, heads, N or M, d), joined and projected to (*shape, C)."""
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return cast(Tensor, self.out_proj(attended.transpose(1, 2).reshape(*shape, -1)))
 
@@ -57,14 +42,7 @@ class RelativeAttention(HeadedAttention):
     """
 
     def __init__(self, width: int, heads: int, grid: int, window: int = 0) -> None:
-        """Make the layers.
-
-        Args:
-            width: Width C of the tokens.
-            heads: Attention heads.
-            grid: Side of the token grid of the pretraining; embeddings for other grids are interpolated.
-            window: Side of the windows inside which tokens attend to each other; 0 for the whole grid.
-        """
+        """`grid` is the pretraining's side in tokens, `window` that of windows to attend in, 0 for the whole grid."""
         super().__init__(width, width, heads)
         self.window = window
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid - 1, width // heads))
@@ -107,14 +85,7 @@ class PoolingAttention(HeadedAttention):
     """Multi-head self attention whose queries may be pooled and whose width may change (Hiera, arXiv 2306.00989)."""
 
     def __init__(self, inputs: int, outputs: int, heads: int, pool: int | None) -> None:
-        """Make the layers.
-
-        Args:
-            inputs: Width of the tokens that come in.
-            outputs: Width of the tokens that go out.
-            heads: Attention heads.
-            pool: Side of the max pooling of the queries.
-        """
+        """`pool` is the side of the max pooling of the queries."""
         super().__init__(inputs, outputs, heads)
         self.pool = pool
 

@@ -74,11 +74,7 @@ def misfits(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, list[s
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Load a state dict in which no key may be missing, left over, or of another shape.
-
-    Raises:
-        WeightsError: Naming the keys.
-    """
+    """Load a state dict; a WeightsError names keys that are missing, left over, or of another shape."""
     problems = misfits(network, state)
     if problems:
         shown = {kind: ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "") for kind, keys in problems.items()}

@@ -38,14 +38,7 @@ class Prompts:
 
 
 def source_tokens(classes: int, pretrained: int) -> list[int]:
-    """Pretrained mask token each of the K + 1 tokens starts from.
-
-    Token 0 stays SAM's single-mask token; the classes take SAM's multi-mask tokens in turn.
-
-    Args:
-        classes: Number of classes K.
-        pretrained: Mask tokens of the base, 4 for every SAM.
-    """
+    """Pretrained mask token each of the K + 1 starts from: 0 stays the single mask's, classes take the others in turn."""
     return [0] + [1 + k % (pretrained - 1) for k in range(classes)]
 
 
@@ -106,17 +99,10 @@ class ClassAwareMaskDecoder(nn.Module):
             self.pred_obj_score_head = decoder.pred_obj_score_head
 
     def forward(self, features: Features, positions: Tensor, sparse: Tensor | None, dense: Tensor) -> Tensor:
-        """Masks of all tokens.
+        """Mask logits of all tokens, (B, K + 1, 4h, 4w): SAM's single mask, then the classes.
 
-        Args:
-            features: Image embedding, (B, C, h, w), and SAM 2's features at four and two times its resolution,
-                (B, C / 8, 4h, 4w) and (B, C / 4, 2h, 2w).
-            positions: Positional encoding of the embedding's grid, (1, C, h, w).
-            sparse: Point and box prompts, (B, 1, P, C), if there are any.
-            dense: Mask prompt or the "no mask" embedding, broadcastable to (B, C, h, w).
-
-        Returns:
-            Mask logits, (B, K + 1, 4h, 4w): SAM's single mask, then the classes.
+        From what `ClassAwareSam.encode` gives, the positional encoding of its grid, (1, C, h, w), point and box prompts,
+        (B, 1, P, C), and a mask prompt or the "no mask" embedding, broadcastable to (B, C, h, w).
         """
         embeddings = features[0]
         batch, channels, height, width = embeddings.shape
@@ -148,12 +134,7 @@ class ClassAwareSam(nn.Module):
     """
 
     def __init__(self, base: AnySizeSam | HieraSam, classes: int) -> None:
-        """Take over the base's modules; the base must not be used afterwards.
-
-        Args:
-            base: Pretrained SAM or SAM 2.
-            classes: Number of classes K, background included.
-        """
+        """Take over the modules of a base, which must not be used afterwards, for K classes, background included."""
         super().__init__()
         self.image_encoder: VitEncoder | TinyViT | HieraImageEncoder
         self.image_encoder = HieraImageEncoder(base) if isinstance(base, HieraSam) else base.vision_encoder
@@ -162,12 +143,7 @@ class ClassAwareSam(nn.Module):
         self.stride = base.stride
 
     def encode(self, images: Tensor) -> Features:
-        """Normalised images (B, 3, H, W) to feature maps.
-
-        Returns:
-            Image embedding (B, C, h, w); for SAM 2 also its high-resolution features, (B, C / 8, 4h, 4w) and
-            (B, C / 4, 2h, 2w).
-        """
+        """Normalised images (B, 3, H, W) to (B, C, h, w); for SAM 2 also (B, C / 8, 4h, 4w) and (B, C / 4, 2h, 2w)."""
         if not isinstance(self.image_encoder, HieraImageEncoder):
             return (self.image_encoder(images).last_hidden_state,)
         return self._narrowed(self.image_encoder(images))
@@ -214,12 +190,7 @@ class ClassAwareSam(nn.Module):
         return self._masks(features, self._default_sparse(len(features[0])), self._no_mask())[:, 1:]
 
     def decode_prompted(self, features: Features, prompts: Prompts) -> Tensor:
-        """Feature maps to the logits of the one object that is prompted for, (B, 4h, 4w).
-
-        Args:
-            features: What `encode` gives.
-            prompts: One object for each image, in pixels of the network's input.
-        """
+        """Feature maps to the logits of the one object that is prompted for in each image, (B, 4h, 4w)."""
         self.prompt_encoder.input_image_size = features[0].shape[2] * self.stride
         self.prompt_encoder.image_embedding_size = tuple(features[0].shape[2:])
         if prompts.points is None and prompts.boxes is None:

@@ -65,12 +65,7 @@ class HubFile:
         return _folder(self.repo) / "snapshots" / commit / self.file
 
     def fetch(self) -> None:
-        """Download it, with the library's endpoint and token (`HF_ENDPOINT`, `HF_TOKEN`, login).
-
-        Raises:
-            NotInRepositoryError: If the repository has no such file.
-            WeightsError: If the hub cannot be reached or refuses.
-        """
+        """Download it, with the library's endpoint and token (`HF_ENDPOINT`, `HF_TOKEN`, login)."""
         what = f"{self.file} of {self.repo}"
         try:
             remote = get_hf_file_metadata(hf_hub_url(self.repo, self.file, revision=self.revision))
@@ -89,18 +84,7 @@ class HubFile:
 
 
 def fetch_segmenter(repo: str, names: Collection[str]) -> Path:
-    """Files of a segmenter, from the cache where they are up to date or the hub cannot be reached.
-
-    Args:
-        repo: Owner and name.
-        names: Names of the files; all must be there.
-
-    Returns:
-        Folder that holds the files.
-
-    Raises:
-        WeightsError: If the repository or a file cannot be had.
-    """
+    """Folder of a segmenter's files, from the cache if they are up to date there or the hub cannot be reached."""
     try:
         folder = Path(
             snapshot_download(
@@ -127,21 +111,7 @@ def fetch_segmenter(repo: str, names: Collection[str]) -> Path:
 
 
 def upload(folder: Path, repo: str, private: bool, message: str, names: Collection[str]) -> str:
-    """Make the files of a folder those of a repository, in one commit.
-
-    Args:
-        folder: What is uploaded.
-        repo: Owner and name; made if there is none.
-        private: Whether a repository that is made is visible to its owner only.
-        message: Message of the commit.
-        names: Files that are deleted from the repository if the folder does not have them.
-
-    Returns:
-        Address of the repository.
-
-    Raises:
-        WeightsError: If the hub cannot be reached or refuses.
-    """
+    """Make a folder's files those of a repository, in one commit, delete other `names` there, and give its address."""
     if offline_variable(hub=True) is not None:
         raise WeightsError(f"{repo}: could not be written to the Hugging Face hub: {_OFFLINE}")
     api = HfApi(library_name="samtailor", library_version=VERSION)

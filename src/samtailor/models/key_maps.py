@@ -98,9 +98,7 @@ def convert_vit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def convert_tiny_vit(state: Mapping[str, Tensor], heads: tuple[int, ...]) -> dict[str, Tensor]:
     """State of `TinySam` from the authors' names.
 
-    Args:
-        state: State dict of the published checkpoint.
-        heads: Attention heads of each stage; the fused projection interleaves them: head by head its query, key, value.
+    The fused projection of a stage interleaves its heads: head by head their query, key, value.
     """
     used = {key: value for key, value in state.items() if not _CLASSIFIER.match(key)}
     return _two_names_for_features(_split_projections(rename(used, _renames(state, TINY_VIT)), heads))
@@ -109,10 +107,7 @@ def convert_tiny_vit(state: Mapping[str, Tensor], heads: tuple[int, ...]) -> dic
 def convert_hiera(state: Mapping[str, Tensor], version: str) -> dict[str, Tensor]:
     """State of `HieraSam` from a SAM 2 in the authors' or in transformers' names, without the video memory.
 
-    Args:
-        state: State dict of the published checkpoint.
-        version: '2' or '2.1': which keys of the video memory are known. Either all of them are there, or none; what is
-            there of another version's stays in the result, to be refused as left over.
+    Either all keys of that version's video memory are there, or none; others stay, to be refused as left over.
     """
     known = (TRANSFORMERS_KEYS if _is_transformers(state) else VIDEO_KEYS)[version]
     found = known & state.keys()

@@ -13,13 +13,8 @@ from samtailor.runs import Run
 def load_model(source: str | Path, weights: str | Path | None = None) -> SegmenterModel:
     """Load the network of a segmenter, in evaluation mode, on the CPU.
 
-    Args:
-        source: Folder of a segmenter, directory of a run, or a name on the Hugging Face hub ('owner/name'), which is
-            downloaded once into the cache. A folder goes before a name.
-        weights: Weights of the base, if they are not where they were when the segmenter was fitted.
-
-    Raises:
-        WeightsError: If there is no such segmenter, or it is damaged or does not fit the base's weights.
+    From its folder, the directory of a run, or a name on the hub ('owner/name'), downloaded once into the cache; a
+    folder goes before a name. `weights` are the base's, if they are not where they were.
     """
     folder = Path(source)
     if not folder.exists():

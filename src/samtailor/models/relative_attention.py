@@ -124,12 +124,7 @@ def _parts(attended: Attended, heads: int, block: int) -> Iterator[_Part]:
 
 
 def attention_in_blocks(attended: Attended, heads: int) -> Tensor:
-    """Attention inside each area, (n, h, w, C), in at least single precision.
-
-    Args:
-        attended: Queries, keys, values and position embeddings.
-        heads: Attention heads.
-    """
+    """Attention inside each area, (n, h, w, C), in at least single precision."""
     return cast(Tensor, _Blocks.apply(heads, *attended))  # type: ignore[no-untyped-call]
 
 
@@ -238,12 +233,7 @@ def _by_token(matrices: Tensor, like: Tensor) -> Tensor:
 
 
 def relative_attention(attended: Attended, heads: int) -> Tensor:
-    """Attention inside each area, (n, h, w, C).
-
-    Args:
-        attended: Queries, keys, values and position embeddings.
-        heads: Attention heads.
-    """
+    """Attention inside each area, (n, h, w, C)."""
     width = attended.query.shape[-1] // heads + attended.key.shape[1] + attended.key.shape[2]
     if attended.query.device.type == "cpu" or width > LARGEST_FLASH_WIDTH:
         return attention_in_blocks(attended, heads)
@@ -251,12 +241,7 @@ def relative_attention(attended: Attended, heads: int) -> Tensor:
 
 
 def folded_attention(attended: Attended, heads: int) -> Tensor:
-    """The same by the fused kernels: queries are widened by their position bias, keys by their row and their column.
-
-    Args:
-        attended: Queries, keys, values and position embeddings.
-        heads: Attention heads.
-    """
+    """The same by the fused kernels: queries are widened by their position bias, keys by their row and their column."""
     query, key, value = by_head(attended, heads)
     rows, columns, depth = key.shape[2:]
     vertical, horizontal = position_products(query, attended)
@@ -279,15 +264,7 @@ def by_head(attended: Attended, heads: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def position_products(query: Tensor, attended: Attended) -> tuple[Tensor, Tensor]:
-    """Products of queries with the embeddings of their distances from each row and each column of keys.
-
-    Args:
-        query: (n, heads, h, w, d).
-        attended: Position embeddings.
-
-    Returns:
-        (n, heads, h, w, h') and (n, heads, h, w, w').
-    """
+    """Products of queries (n, heads, h, w, d) with their distances' embeddings, (n, heads, h, w, h') and (..., w')."""
     vertical, horizontal = (_of_pairs(x.to(query.dtype)) for x in (attended.vertical, attended.horizontal))
     by_row = torch.einsum("nahwd,hkd->nahwk", query, vertical[: query.shape[2]])
     by_column = torch.einsum("nahwd,wkd->nahwk", query, horizontal[: query.shape[3]])

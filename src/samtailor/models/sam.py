@@ -58,13 +58,7 @@ class AnySizeSam(AnySize, SamModel):  # type: ignore[misc]
 
 
 def grid_positions(encoding: nn.Module, height: int, width: int) -> Tensor:
-    """Positional encoding of the centres of a grid's cells, (1, C, h, w).
-
-    Args:
-        encoding: SAM's random Fourier features, called with coordinates in [0, 1].
-        height: Rows h of the grid.
-        width: Columns w of the grid.
-    """
+    """Positional encoding of the centres of a grid's cells, (1, C, h, w), by SAM's random Fourier features."""
     like = encoding.positional_embedding
     assert isinstance(like, Tensor)
     y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
@@ -146,15 +140,7 @@ class VitEncoder(nn.Module):
         self.neck = SamVisionNeck(config)
 
     def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutput:
-        """Encode a batch of images.
-
-        Args:
-            pixel_values: Normalised images, (B, 3, H, W), H and W multiples of the patch.
-            **_: What `SamModel` passes to every encoder (output flags); this one has nothing else to give.
-
-        Returns:
-            Output whose `last_hidden_state` is the image embedding, (B, 256, H / 16, W / 16).
-        """
+        """Normalised images (B, 3, H, W), sides multiples of the patch, to (B, 256, H / 16, W / 16)."""
         (embedding,) = self.suffix(self.prefix(pixel_values, 0), 0)
         return BaseModelOutput(last_hidden_state=embedding)
 
@@ -185,16 +171,7 @@ class VitEncoder(nn.Module):
 
 
 def resize_positions(positions: Tensor, height: int, width: int) -> Tensor:
-    """Absolute position embeddings for another grid, bilinear as in SAMed (arXiv 2304.13785).
-
-    Args:
-        positions: (1, h0, w0, C).
-        height: Rows h.
-        width: Columns w.
-
-    Returns:
-        (1, h, w, C); the very same where the grid is.
-    """
+    """Position embeddings (1, h0, w0, C) for another grid, (1, h, w, C), bilinear as in SAMed (arXiv 2304.13785)."""
     if positions.shape[1:3] == (height, width):
         return positions
     resized = F.interpolate(positions.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False)

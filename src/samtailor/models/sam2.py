@@ -116,16 +116,7 @@ class Hiera(nn.Module):
         )
 
     def forward(self, pixel_values: Tensor, **_: object) -> Sam2HieraDetModelOutput:
-        """Encode a batch of images.
-
-        Args:
-            pixel_values: Normalised images, (B, 3, H, W), H and W multiples of 32.
-            **_: What `Sam2VisionModel` passes to every trunk (output flags); this one has nothing else to give.
-
-        Returns:
-            Output whose `intermediate_hidden_states` are the tokens of the four stages, (B, H / s, W / s, C) for
-            strides s of 4, 8, 16 and 32.
-        """
+        """Images (B, 3, H, W) to the tokens of the stages, (B, H / s, W / s, C) for strides s of 4, 8, 16 and 32."""
         stages = self.suffix(self.prefix(pixel_values, 0), 0)
         return Sam2HieraDetModelOutput(last_hidden_state=stages[-1], intermediate_hidden_states=stages)
 

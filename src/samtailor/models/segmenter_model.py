@@ -73,11 +73,7 @@ class SegmenterModel(nn.Module):
         preprocessing: Preprocessing,
         refinement: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Build from the base's weights; the class-aware head starts from pretrained tokens.
-
-        Raises:
-            WeightsError: If the base's weights are missing or others than `base` names.
-        """
+        """Build from the base's weights, which must be those named; the head starts from pretrained tokens."""
         super().__init__()
         files = weights_files(base.base, base.file)
         found = checksum(files)
@@ -107,17 +103,7 @@ class SegmenterModel(nn.Module):
         weights: str | Path | None = None,
         refinement: Sequence[Mapping[str, Any]] = (),
     ) -> Self:
-        """Untrained segmenter of a base in the zoo.
-
-        Args:
-            base: Name in the zoo.
-            recipe: What is adapted, and how.
-            labels: Classes.
-            preprocessing: What is done to an image before the network.
-            weights: Weights of the base: a file, a folder in transformers' format, a hub name; None is the published
-                file.
-            refinement: What is done to a label after the network.
-        """
+        """Untrained segmenter of a base in the zoo; its weights as in `weights_files`."""
         found = checksum(weights_files(base, weights))
         stands_on = BaseWeights(base, found, str(weights) if weights else None)
         return cls(stands_on, recipe, labels, preprocessing, refinement)
@@ -171,15 +157,7 @@ class SegmenterModel(nn.Module):
         return {name: p.detach() for name, p in self.network.named_parameters() if p.requires_grad}
 
     def load_trained_state(self, state: dict[str, Tensor], what: str) -> None:
-        """Load trained parameters; none may be missing, left over, or of another shape.
-
-        Args:
-            state: What `trained_state` gave.
-            what: Where it comes from, for the error.
-
-        Raises:
-            WeightsError: Naming the parameters.
-        """
+        """Load what `trained_state` gave; none may be missing, left over, or of another shape."""
         own = self.trained_state()
         expected, found = ({(name, value.shape) for name, value in values.items()} for values in (own, state))
         wrong = sorted({name for name, _ in expected ^ found})
@@ -210,15 +188,7 @@ class SegmenterModel(nn.Module):
 
     @classmethod
     def load(cls, directory: Path, weights: str | Path | None = None) -> Self:
-        """Read a segmenter, in evaluation mode, on the CPU.
-
-        Args:
-            directory: Where `save` wrote.
-            weights: Weights of the base, if they are not where they were when the segmenter was fitted.
-
-        Raises:
-            WeightsError: If a file is missing, damaged, of an unknown version, or does not fit the base.
-        """
+        """Read what `save` wrote, in evaluation mode, on the CPU; `weights` if the base's are not where they were."""
         content = _read_config(directory / CONFIG_NAME)
         base = BaseWeights(**content["base"])
         if weights is not None:

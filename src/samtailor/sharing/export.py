@@ -41,21 +41,10 @@ _RENAMES = (
 def merge_and_export(
     model: SegmenterModel, folder: Path, run: Path | None = None, picture: bool = False, name: str | None = None
 ) -> None:
-    """Write a segmenter as one network in transformers' format, LoRA merged into the weights.
+    """Write a segmenter as one network in transformers' format (see `Segmenter.merge_and_export`).
 
     `pred_masks[:, 0]` of the network under the default prompt and with `multimask_output=True` are the class logits. It
-    takes images of the segmenter's own size.
-
-    Args:
-        model: The fitted segmenter; it is not changed.
-        folder: New, empty, or an earlier share, which is replaced as a whole.
-        run: The run that fitted it, for data, scores and picture; the card does without them if None.
-        picture: Whether to add a picture of one case of the run's evaluation. It shows that case to everyone.
-        name: Name of the model in the card; that of the folder if None.
-
-    Raises:
-        ConfigError: If the recipe cannot be merged, the folder holds anything else, or the run is another segmenter's.
-            Nothing is written then.
+    takes images of the segmenter's own size. Where a ConfigError is raised, nothing is written.
     """
     if not model.recipe.is_mergeable:
         mergeable = ", ".join(kind.__name__ for kind in RECIPES.values() if kind.is_mergeable)
