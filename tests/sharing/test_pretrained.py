@@ -17,8 +17,7 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError, SamTailorError, WeightsError
 from samtailor.labels import LabelSpace
-from samtailor.models.pretrained import load_model
-from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, HeadOnly, LoRA, Recipe

@@ -28,11 +28,6 @@ class HeadedAttention(nn.Module):
         """Projected tokens (B, ..., C) by heads, (B, heads, N, C / heads)."""
         return tokens.reshape(len(tokens), -1, self.heads, tokens.shape[-1] // self.heads).transpose(1, 2)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, shape: torch.Size) -> Tensor:
-        """Attention of tokens by heads, (B, heads, N or M, d), joined and projected to (*shape, C)."""
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return cast(Tensor, self.out_proj(attended.transpose(1, 2).reshape(*shape, -1)))
-
 
 class RelativeAttention(HeadedAttention):
     """Multi-head self attention with decomposed relative positions (SAM's ViT, after MViTv2, arXiv 2112.01526).
@@ -94,8 +89,9 @@ class PoolingAttention(HeadedAttention):
         query = self.q_proj(tokens)
         if self.pool:
             query = max_pool(query, self.pool)
-        key, value = self.k_proj(tokens), self.v_proj(tokens)
-        return self.attend(self.split(query), self.split(key), self.split(value), None, query.shape[:3])
+        q, k, v = (self.split(x) for x in (query, self.k_proj(tokens), self.v_proj(tokens)))
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        return cast(Tensor, self.out_proj(attended.reshape(*query.shape[:3], -1)))
 
 
 def max_pool(tokens: Tensor, side: int) -> Tensor:

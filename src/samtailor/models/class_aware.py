@@ -38,7 +38,7 @@ class Prompts:
 
 
 def source_tokens(classes: int, pretrained: int) -> list[int]:
-    """Pretrained mask token each of the K + 1 starts from: 0 stays the single mask's, classes take the others in turn."""
+    """Pretrained mask token each of the K + 1 starts from: 0 stays SAM's single one, classes take others in turn."""
     return [0] + [1 + k % (pretrained - 1) for k in range(classes)]
 
 
@@ -101,15 +101,13 @@ class ClassAwareMaskDecoder(nn.Module):
     def forward(self, features: Features, positions: Tensor, sparse: Tensor | None, dense: Tensor) -> Tensor:
         """Mask logits of all tokens, (B, K + 1, 4h, 4w): SAM's single mask, then the classes.
 
-        From what `ClassAwareSam.encode` gives, the positional encoding of its grid, (1, C, h, w), point and box prompts,
+        From what `encode` gives, the positional encoding of its grid, (1, C, h, w), point and box prompts,
         (B, 1, P, C), and a mask prompt or the "no mask" embedding, broadcastable to (B, C, h, w).
         """
         embeddings = features[0]
         batch, channels, height, width = embeddings.shape
-        first = (
-            [self.obj_score_token.weight, self.iou_token.weight] if self.high_resolution else [self.iou_token.weight]
-        )
-        output = torch.cat([*first, self.mask_tokens.weight])
+        first = [self.obj_score_token.weight] if self.high_resolution else []
+        output = torch.cat([*first, self.iou_token.weight, self.mask_tokens.weight])
         tokens = output.expand(batch, 1, -1, -1)
         if sparse is not None:
             tokens = torch.cat([tokens, sparse], dim=2)
@@ -123,7 +121,7 @@ class ClassAwareMaskDecoder(nn.Module):
         fine, finer = (features[2], features[1]) if self.high_resolution else (0, 0)
         image = F.gelu(self.upscale_layer_norm(self.upscale_conv1(image) + fine))
         image = F.gelu(self.upscale_conv2(image) + finer)
-        hyper = self.hypernetworks(attended[:, 0, len(first) : len(output)])
+        hyper = self.hypernetworks(attended[:, 0, len(first) + 1 : len(output)])
         return cast(Tensor, (hyper @ image.flatten(2)).view(batch, -1, *image.shape[2:]))
 
 
@@ -256,5 +254,4 @@ class HieraImageEncoder(nn.Module):
 
     def prefix_shapes(self, side: int, count: int) -> list[tuple[int, int, int]]:
         """Shapes of what `prefix` gives of one square image of that side."""
-        shapes: list[tuple[int, int, int]] = self.trunk.backbone.prefix_shapes(side, count)
-        return shapes
+        return cast(list[tuple[int, int, int]], self.trunk.backbone.prefix_shapes(side, count))

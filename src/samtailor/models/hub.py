@@ -10,17 +10,9 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import HfApi, errors, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
 from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]  # of its own HTTP client
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # loaded when asked for
@@ -33,9 +25,10 @@ from samtailor.version import VERSION
 HUB_FILE = "model.safetensors"
 """The weights in transformers' format, in a repository or a folder."""
 
-_FAILURES = (TransportError, HFValidationError, OSError, RuntimeError)
+_FAILURES = (TransportError, errors.HFValidationError, OSError, RuntimeError)
 """What the hub's client raises: an answer of the hub, no connection, no name of a repository, a broken transfer."""
 
+_LIBRARY: dict[str, Any] = {"library_name": "samtailor", "library_version": VERSION}
 _OFFLINE = f"offline mode forbids to contact the hub; unset {' and '.join(OFFLINE_VARIABLES)}"
 
 
@@ -75,7 +68,9 @@ class HubFile:
                 download(url, _folder(self.repo) / "blobs" / sha256, what, sha256, build_hf_headers())
             hf_hub_download(self.repo, self.file, revision=self.revision, cache_dir=_cache())
         except _FAILURES as error:
-            missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
+            missing = isinstance(error, errors.EntryNotFoundError) and not isinstance(
+                error, errors.LocalEntryNotFoundError
+            )
             kind = NotInRepositoryError if missing else WeightsError
             raise kind(f"{what}: could not be fetched from the hub: {_reason(error)}. {FIX}") from error
 
@@ -86,16 +81,9 @@ class HubFile:
 def fetch_segmenter(repo: str, names: Collection[str]) -> Path:
     """Folder of a segmenter's files, from the cache if they are up to date there or the hub cannot be reached."""
     try:
-        folder = Path(
-            snapshot_download(
-                repo,
-                cache_dir=_cache(),
-                allow_patterns=sorted(names),
-                local_files_only=offline_variable(hub=True) is not None,
-                library_name="samtailor",
-                library_version=VERSION,
-            )
-        )
+        offline = offline_variable(hub=True) is not None
+        which: dict[str, Any] = {"cache_dir": _cache(), "allow_patterns": sorted(names), **_LIBRARY}
+        folder = Path(snapshot_download(repo, local_files_only=offline, dry_run=False, **which))
     except _FAILURES as error:
         raise WeightsError(
             f"{repo}: expected a folder, or a repository of the Hugging Face hub ('owner/name'); there is no such "
@@ -114,7 +102,7 @@ def upload(folder: Path, repo: str, private: bool, message: str, names: Collecti
     """Make a folder's files those of a repository, in one commit, delete other `names` there, and give its address."""
     if offline_variable(hub=True) is not None:
         raise WeightsError(f"{repo}: could not be written to the Hugging Face hub: {_OFFLINE}")
-    api = HfApi(library_name="samtailor", library_version=VERSION)
+    api = HfApi(**_LIBRARY)
     try:
         url = api.create_repo(repo, private=private, exist_ok=True)
         api.upload_folder(
@@ -137,19 +125,19 @@ def _folder(repo: str) -> Path:
 
 def _reason(error: Exception) -> str:
     """What the hub's library could not do, and how to fix it."""
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
     match error:
-        case HFValidationError():
+        case errors.HFValidationError():
             return "that is not the name of a repository: name it 'owner/name'"
         case _ if offline_variable(hub=True) is not None:
             return f"it is not in the cache; {_OFFLINE}"
-        case GatedRepoError():
+        case errors.GatedRepoError():
             return "its owner must grant you access: ask on its page, then log in with: hf auth login"
-        case RepositoryNotFoundError():
+        case errors.RepositoryNotFoundError():
             return "the hub has no such repository, or it is private and you are not logged in: hf auth login"
-        case RevisionNotFoundError():
+        case errors.RevisionNotFoundError():
             return "the repository has no such revision"
-        case EntryNotFoundError() if not isinstance(error, LocalEntryNotFoundError):
+        case errors.EntryNotFoundError() if not isinstance(error, errors.LocalEntryNotFoundError):
             return "the repository has no such file"
         case _ if status in (401, 403):
             return f"the hub refuses access ({status}); log in as one who has it: hf auth login, or set HF_TOKEN"

@@ -196,6 +196,7 @@ def vit_sam(size: VitSize) -> VitSam:
 
 def sam_config(size: VitSize) -> SamConfig:
     """Transformers' configuration of a SAM of that size."""
+    sizes = {"image_size": size.image_size, "patch_size": size.patch}
     return SamConfig(
         vision_config={
             "hidden_size": size.width,
@@ -203,17 +204,12 @@ def sam_config(size: VitSize) -> SamConfig:
             "num_attention_heads": size.heads,
             "global_attn_indexes": list(size.global_blocks),
             "window_size": size.window,
-            "patch_size": size.patch,
-            "image_size": size.image_size,
             "mlp_dim": 4 * size.width,
             "output_channels": size.output_channels,
             "num_pos_feats": size.output_channels // 2,
+            **sizes,
         },
-        prompt_encoder_config={
-            "image_size": size.image_size,
-            "patch_size": size.patch,
-            "hidden_size": size.output_channels,
-        },
+        prompt_encoder_config={"hidden_size": size.output_channels, **sizes},
         mask_decoder_config=decoder_config(size.output_channels),
     )
 

@@ -12,11 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Sam2Config, Sam2Model
 from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig
-from transformers.models.sam2.modeling_sam2 import (
-    Sam2FeedForward,
-    Sam2HieraDetModelOutput,
-    Sam2PatchEmbeddings,
-)
+from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2HieraDetModelOutput, Sam2PatchEmbeddings
 
 from samtailor.models.attention import PoolingAttention, max_pool
 from samtailor.models.blocks import positioned, run_block, transform_
@@ -81,19 +77,11 @@ class HieraBlock(nn.Module):
         normed = self.layer_norm1(tokens)
         if self.pool:
             tokens = max_pool(self.proj(normed), self.pool)
-        tokens = tokens + self._attend(normed, *tokens.shape[1:3])
+        attended = self.attn(split_windows(normed, self.window) if self.window else normed)
+        tokens = tokens + (join_windows(attended, *tokens.shape[1:3]) if self.window else attended)
         if not torch.is_grad_enabled():
             return transform_(tokens, self.layer_norm2, self.mlp)
         return cast(Tensor, tokens + self.mlp(self.layer_norm2(tokens)))
-
-    def _attend(self, tokens: Tensor, height: int, width: int) -> Tensor:
-        """Attention of (B, h_in, w_in, C_in), global or in windows, (B, h, w, C_out)."""
-        attended: Tensor
-        if not self.window:
-            attended = self.attn(tokens)
-            return attended
-        attended = self.attn(split_windows(tokens, self.window))
-        return join_windows(attended, height, width)
 
 
 class Hiera(nn.Module):

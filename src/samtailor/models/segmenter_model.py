@@ -23,8 +23,10 @@ from samtailor.files import atomic, write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
+from samtailor.models.hub import fetch_segmenter
 from samtailor.models.zoo import find_base, load_base, weights_files
 from samtailor.recipes import Recipe, recipe_from_json, recipe_to_json
+from samtailor.runs import Run
 
 FORMAT = 1
 """Version of the layout of `segmenter.json`; raised when an older library could not read a newer file."""
@@ -207,6 +209,25 @@ class SegmenterModel(nn.Module):
             raise WeightsError(f"{file}: expected the trained parameters (safetensors), found: {error}") from error
         model.load_trained_state(state, str(file))
         return model.eval()
+
+
+def load_model(source: str | Path, weights: str | Path | None = None) -> SegmenterModel:
+    """Load the network of a segmenter, in evaluation mode, on the CPU.
+
+    From its folder, the directory of a run, or a name on the hub ('owner/name'), downloaded once into the cache; a
+    folder goes before a name. `weights` are the base's, if they are not where they were.
+    """
+    folder = Path(source)
+    if not folder.exists():
+        if folder.is_absolute() or len(folder.parts) != 2:
+            raise WeightsError(
+                f"{source}: expected a run, the folder of a segmenter, or the name of one on the hub (owner/name), "
+                "found nothing there; check the path"
+            )
+        folder = fetch_segmenter(str(source), (CONFIG_NAME, WEIGHTS_NAME))
+    elif not (folder / CONFIG_NAME).is_file():
+        folder = Run(folder).segmenter_directory
+    return SegmenterModel.load(folder, weights)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -110,9 +110,8 @@ class SharedDecoder:
         upscaled = upscaled.view(-1, second.weight.shape[1])  # (16 N, C / 8)
         if self.finer is not None:
             upscaled = upscaled + self.finer
-        hyper = torch.stack(
-            [decoder.output_hypernetworks_mlps[token](decoded.mask_tokens[prompt, token]) for token in tokens]
-        )
+        networks = decoder.output_hypernetworks_mlps
+        hyper = torch.stack([networks[token](decoded.mask_tokens[prompt, token]) for token in tokens])
         masks = hyper @ gelu_(upscaled).T
         cells = masks.view(-1, height, width, 2, 2, 2, 2)  # the two halvings' rows and columns
         return cells.permute(0, 1, 3, 5, 2, 4, 6).reshape(len(tokens), 4 * height, 4 * width)
@@ -126,10 +125,8 @@ class SharedDecoder:
         batch, heads, count, width = asked.shape
         rows = asked.transpose(0, 1).reshape(1, heads, batch * count, width)
         found = F.scaled_dot_product_attention(rows, self.first_keys, self.first_values, scale=attention.scaling)
-        attended: Tensor = output_projection(attention)(
-            found.view(heads, batch, count, width).permute(1, 2, 0, 3).flatten(2)
-        )
-        return attended
+        joined = found.view(heads, batch, count, width).permute(1, 2, 0, 3).flatten(2)
+        return cast(Tensor, output_projection(attention)(joined))
 
 
 def _attention(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

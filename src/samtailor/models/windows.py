@@ -79,9 +79,8 @@ class WindowOrder:
 def _strips(length: int, side: int) -> list[tuple[int, int, int]]:
     """Start, end and window side of the whole windows along a length, and of what is left."""
     whole = length - length % side
-    return [
-        (start, end, part) for start, end, part in ((0, whole, side), (whole, length, length - whole)) if start < end
-    ]
+    strips = ((0, whole, side), (whole, length, length - whole))
+    return [strip for strip in strips if strip[0] < strip[1]]
 
 
 def filled(windows: Tensor, padding: Tensor, side: int) -> Tensor:

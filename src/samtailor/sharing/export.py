@@ -143,14 +143,8 @@ def _resize_vit_positions(state: Mapping[str, Tensor], shapes: Mapping[str, torc
 
 def _processor(base: Base, size: int) -> dict[str, Any]:
     """Settings of transformers' image processor: size and normalisation of images of values 0 to 255."""
-    shared = {
-        "do_resize": True,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(base.mean),
-        "image_std": list(base.std),
-    }
+    rescaled = {"do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255}
+    shared = rescaled | {"do_normalize": True, "image_mean": list(base.mean), "image_std": list(base.std)}
     square = {"height": size, "width": size}
     if base.family == "sam2":
         return {"image_processor_type": "Sam2ImageProcessor", "size": square} | shared

@@ -40,7 +40,10 @@ def save_pretrained(
         content = json.loads((scratch / CONFIG_NAME).read_text())
         content["base"]["file"] = own_weights(model)  # a name, where the segmenter may have a path
         write_json(scratch / CONFIG_NAME, content)
-        _describe_to_peft(model, scratch)
+        if (config := copy.copy(model.recipe.peft_config(model.network))) is not None:
+            config.base_model_name_or_path = base_model(find_base(model.base.base))
+            config.inference_mode = True
+            config.save_pretrained(str(scratch))
         write_card(scratch, model, name or folder.resolve().name, record)
 
 
@@ -57,13 +60,3 @@ def push_to_hub(
         folder = Path(scratch) / "segmenter"
         save_pretrained(model, folder, run, picture, repo)
         return upload(folder, repo, private, message, NAMES)
-
-
-def _describe_to_peft(model: SegmenterModel, folder: Path) -> None:
-    """Write peft's own description of the updates, `adapter_config.json`, if it knows the recipe."""
-    config = copy.copy(model.recipe.peft_config(model.network))
-    if config is None:
-        return
-    config.base_model_name_or_path = base_model(find_base(model.base.base))
-    config.inference_mode = True
-    config.save_pretrained(str(folder))
