@@ -91,8 +91,7 @@ class VerbParser:
             found = parser.instantiate(parser.parse_args(_config_first(arguments)))
         except ArgumentError as error:
             raise ConfigError(f"{error}; see {parser.prog} --help") from error
-        missing = [s.name for s in self.settings if s.is_required and s.name not in found]
-        if missing:
+        if missing := [s.name for s in self.settings if s.is_required and s.name not in found]:
             raise ConfigError(f"the following arguments are required: {', '.join(missing)}; see {parser.prog} --help")
         values = {key: value for key, value in vars(found).items() if key not in ("config", "json", "devices")}
         if any(s.kind is Recipe for s in self.settings):

@@ -58,10 +58,8 @@ class RelativeAttention(HeadedAttention):
             outside_key, outside_value = self.k_proj(zero)[0], self.v_proj(zero)[0]
             key = [filled(windows, outside_key, self.window) for windows in key]
             value = [filled(windows, outside_value, self.window) for windows in value]
-        attended = [
-            relative_attention(Attended(*windows, *embeddings), self.heads)
-            for windows in zip(query, key, value, strict=True)
-        ]
+        by_shape = zip(query, key, value, strict=True)
+        attended = [relative_attention(Attended(*windows, *embeddings), self.heads) for windows in by_shape]
         return order.undo(self.out_proj(order.join(attended)))
 
 

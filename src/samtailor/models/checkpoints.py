@@ -75,8 +75,7 @@ def misfits(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, list[s
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
     """Load a state dict; a WeightsError names keys that are missing, left over, or of another shape."""
-    problems = misfits(network, state)
-    if problems:
+    if problems := misfits(network, state):
         shown = {kind: ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "") for kind, keys in problems.items()}
         found = "; ".join(f"{len(keys)} {kind} ({shown[kind]})" for kind, keys in problems.items())
         raise WeightsError(f"{what}: the weights do not fit the network: {found}")

@@ -89,8 +89,7 @@ def fetch_segmenter(repo: str, names: Collection[str]) -> Path:
             f"{repo}: expected a folder, or a repository of the Hugging Face hub ('owner/name'); there is no such "
             f"folder here, and {_reason(error)}"
         ) from error
-    missing = sorted(name for name in names if not (folder / name).is_file())
-    if missing:
+    if missing := sorted(name for name in names if not (folder / name).is_file()):
         raise WeightsError(
             f"{repo}: expected a segmenter of samtailor on the hub, found a repository without {', '.join(missing)}; "
             "check the name"
@@ -98,16 +97,15 @@ def fetch_segmenter(repo: str, names: Collection[str]) -> Path:
     return folder
 
 
-def upload(folder: Path, repo: str, private: bool, message: str, names: Collection[str]) -> str:
+def upload(folder: Path, repo: str, private: bool, names: Collection[str]) -> str:
     """Make a folder's files those of a repository, in one commit, delete other `names` there, and give its address."""
     if offline_variable(hub=True) is not None:
         raise WeightsError(f"{repo}: could not be written to the Hugging Face hub: {_OFFLINE}")
     api = HfApi(**_LIBRARY)
     try:
         url = api.create_repo(repo, private=private, exist_ok=True)
-        api.upload_folder(
-            repo_id=url.repo_id, folder_path=folder, commit_message=message, delete_patterns=sorted(names)
-        )
+        old, message = sorted(names), "Share a segmenter"
+        api.upload_folder(repo_id=url.repo_id, folder_path=folder, commit_message=message, delete_patterns=old)
     except _FAILURES as error:
         raise WeightsError(f"{repo}: could not be written to the Hugging Face hub: {_reason(error)}") from error
     return str(url)

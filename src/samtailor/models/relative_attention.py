@@ -60,9 +60,8 @@ def _by_key(products: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
     of_area, of_row, of_column, of_head, _ = products.stride()
     size = (areas, heads, height, width)
     vertical = products.as_strided((*size, rows), (of_area, of_head, of_row - 1, of_column, 1), rows - 1)
-    horizontal = products.as_strided(
-        (*size, columns), (of_area, of_head, of_row, of_column - 1, 1), 2 * rows - 1 + columns - 1
-    )
+    start = 2 * rows - 1 + columns - 1
+    horizontal = products.as_strided((*size, columns), (of_area, of_head, of_row, of_column - 1, 1), start)
     return vertical, horizontal
 
 
@@ -152,9 +151,8 @@ class _Blocks(torch.autograd.Function):
         tensors = ctx.saved_tensors
         attended = Attended(*(_precise(x) for x in tensors))
         gradient = _precise(gradient)
-        total = [
-            torch.zeros_like(x) if need else None for x, need in zip(attended, ctx.needs_input_grad[1:], strict=True)
-        ]
+        needs = ctx.needs_input_grad[1:]
+        total = [torch.zeros_like(x) if need else None for x, need in zip(attended, needs, strict=True)]
         with torch.autocast(gradient.device.type, enabled=False):
             buffers: tuple[Tensor, Tensor] | None = None
             for part in _parts(attended, ctx.heads, BACKWARD):

@@ -133,10 +133,8 @@ class VitEncoder(nn.Module):
         self.patch_embed = SamPatchEmbeddings(config)
         grid = config.image_size // config.patch_size
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, config.hidden_size))
-        self.layers = nn.ModuleList(
-            VitBlock(config, 0 if i in config.global_attn_indexes else config.window_size)
-            for i in range(config.num_hidden_layers)
-        )
+        blocks, whole = range(config.num_hidden_layers), config.global_attn_indexes
+        self.layers = nn.ModuleList(VitBlock(config, 0 if i in whole else config.window_size) for i in blocks)
         self.neck = SamVisionNeck(config)
 
     def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutput:

@@ -92,16 +92,13 @@ class Hiera(nn.Module):
         self.gradient_checkpointing = False
         self.patch_embed = Sam2PatchEmbeddings(config)
         window = config.window_size_per_stage[0]
-        self.pos_embed = nn.Parameter(
-            torch.zeros(1, config.hidden_size, *config.window_positional_embedding_background_size)
-        )
+        background = config.window_positional_embedding_background_size
+        self.pos_embed = nn.Parameter(torch.zeros(1, config.hidden_size, *background))
         self.pos_embed_window = nn.Parameter(torch.zeros(1, config.hidden_size, window, window))
         self.stage_ends = [end - 1 for end in accumulate(config.blocks_per_stage)]
         places = [(stage, i == 0) for stage, depth in enumerate(config.blocks_per_stage) for i in range(depth)]
-        self.blocks = nn.ModuleList(
-            HieraBlock(config, stage, first, i in config.global_attention_blocks)
-            for i, (stage, first) in enumerate(places)
-        )
+        whole = config.global_attention_blocks
+        self.blocks = nn.ModuleList(HieraBlock(config, *place, i in whole) for i, place in enumerate(places))
 
     def forward(self, pixel_values: Tensor, **_: object) -> Sam2HieraDetModelOutput:
         """Images (B, 3, H, W) to the tokens of the stages, (B, H / s, W / s, C) for strides s of 4, 8, 16 and 32."""

@@ -78,8 +78,7 @@ class SegmenterModel(nn.Module):
         """Build from the base's weights, which must be those named; the head starts from pretrained tokens."""
         super().__init__()
         files = weights_files(base.base, base.file)
-        found = checksum(files)
-        if found != base.sha256:
+        if (found := checksum(files)) != base.sha256:
             raise WeightsError(
                 f"{files[0]}: expected the weights of {base.base} with sha256 {base.sha256}, found {found}; "
                 "give the file the segmenter was fitted on, with --weights FILE"
@@ -106,8 +105,7 @@ class SegmenterModel(nn.Module):
         refinement: Sequence[Mapping[str, Any]] = (),
     ) -> Self:
         """Untrained segmenter of a base in the zoo; its weights as in `weights_files`."""
-        found = checksum(weights_files(base, weights))
-        stands_on = BaseWeights(base, found, str(weights) if weights else None)
+        stands_on = BaseWeights(base, checksum(weights_files(base, weights)), str(weights) if weights else None)
         return cls(stands_on, recipe, labels, preprocessing, refinement)
 
     def encode(self, images: Tensor) -> Features:
@@ -162,8 +160,7 @@ class SegmenterModel(nn.Module):
         """Load what `trained_state` gave; none may be missing, left over, or of another shape."""
         own = self.trained_state()
         expected, found = ({(name, value.shape) for name, value in values.items()} for values in (own, state))
-        wrong = sorted({name for name, _ in expected ^ found})
-        if wrong:
+        if wrong := sorted({name for name, _ in expected ^ found}):
             raise WeightsError(
                 f"{what}: expected the {len(own)} trained parameters of {CONFIG_NAME}, found {len(wrong)} missing, "
                 f"unexpected or of another shape ({', '.join(wrong[:3])}); the files do not belong together"

@@ -178,8 +178,7 @@ def _of_folder(folder: Path) -> list[Path]:
     """The safetensors of a folder in transformers' format."""
     single, index = folder / HUB_FILE, folder / _INDEX
     files = [folder / shard for shard in _shards(index)] if index.is_file() and not single.is_file() else [single]
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
+    if missing := [file.name for file in files if not file.is_file()]:
         raise WeightsError(
             f"{folder}: expected {_ACCEPTED}; found a folder without {', '.join(missing)}; name the folder that holds "
             "it, or the weights file itself"
@@ -214,8 +213,7 @@ def _shards(index: Path) -> list[str]:
 
 
 def _check(path: Path, expected: str) -> None:
-    found = sha256(path)
-    if found != expected:
+    if (found := sha256(path)) != expected:
         raise WeightsError(
             f"{path}: expected sha256 {expected}, found {found}; the file is damaged: delete it, and it is fetched "
             "again"

@@ -65,10 +65,7 @@ class WindowOrder:
     def split(self, tokens: Tensor) -> list[Tensor]:
         """Tokens in this order, (B H W, C), by shapes of windows: (windows, rows, columns, C) each."""
         parts = torch.split(tokens, [rows * columns * count for rows, columns, count in self.windows])
-        return [
-            part.view(count, rows, columns, -1)
-            for part, (rows, columns, count) in zip(parts, self.windows, strict=True)
-        ]
+        return [x.view(count, rows, columns, -1) for x, (rows, columns, count) in zip(parts, self.windows, strict=True)]
 
     def join(self, parts: list[Tensor]) -> Tensor:
         """Inverse of `split`."""

@@ -157,13 +157,11 @@ def load_base(name: str, weights: str | Path | None = None) -> AnySizeSam | Hier
     network = base.build()
     state = base.convert(published)
     what = f"{name} from {files[0]}"
-    if misfits(network, state):
-        others = [other for other in identify(published) if other != name]
-        if others:
-            raise WeightsError(
-                f"{what}: expected the weights of {name}, found what looks like {' or '.join(others)}; "
-                f"give --base {others[0]}, or other weights"
-            )
+    if misfits(network, state) and (others := [other for other in identify(published) if other != name]):
+        raise WeightsError(
+            f"{what}: expected the weights of {name}, found what looks like {' or '.join(others)}; "
+            f"give --base {others[0]}, or other weights"
+        )
     load_strictly(network, state, what)
     network.eval()
     return network

@@ -84,7 +84,6 @@ class Recipe(ABC):
 
 def attention_blocks(image_encoder: nn.Module, last: int | None) -> list[str]:
     """Names of the last (or all) transformer blocks, with attention `attn` and MLP `mlp`, of an image encoder."""
-    names = [
-        name for name, module in image_encoder.named_modules() if hasattr(module, "attn") and hasattr(module, "mlp")
-    ]
+    modules = image_encoder.named_modules()
+    names = [name for name, module in modules if hasattr(module, "attn") and hasattr(module, "mlp")]
     return names if last is None else names[max(0, len(names) - last) :]

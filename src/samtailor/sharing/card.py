@@ -28,12 +28,7 @@ _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def write_card(
-    folder: Path,
-    model: SegmenterModel,
-    name: str,
-    record: Record | None,
-    use: str | None = None,
-    library: str = "samtailor",
+    folder: Path, model: SegmenterModel, name: str, record: Record | None, library: str, use: str | None = None
 ) -> None:
     """Write the model card, and the picture that it shows if there is one.
 

@@ -59,7 +59,7 @@ def merge_and_export(
         network.save_pretrained(scratch)
         write_json(scratch / PROCESSOR_NAME, _processor(base, model.preprocessing.image_size))
         library = "samtailor" if base.family == "tiny-vit" else "transformers"
-        write_card(scratch, model, name, record, _how_to_open(type(network), name), library)
+        write_card(scratch, model, name, record, library, _how_to_open(type(network), name))
 
 
 def _network(model: SegmenterModel, base: Base) -> PreTrainedModel:

@@ -44,19 +44,14 @@ def save_pretrained(
             config.base_model_name_or_path = base_model(find_base(model.base.base))
             config.inference_mode = True
             config.save_pretrained(str(scratch))
-        write_card(scratch, model, name or folder.resolve().name, record)
+        write_card(scratch, model, name or folder.resolve().name, record, "samtailor")
 
 
 def push_to_hub(
-    model: SegmenterModel,
-    repo: str,
-    run: Path | None = None,
-    private: bool = False,
-    picture: bool = False,
-    message: str = "Share a segmenter",
+    model: SegmenterModel, repo: str, run: Path | None = None, private: bool = False, picture: bool = False
 ) -> str:
     """Write what `save_pretrained` writes to the hub, and give its address (see `Segmenter.push_to_hub`)."""
     with tempfile.TemporaryDirectory(prefix="samtailor-") as scratch:
         folder = Path(scratch) / "segmenter"
         save_pretrained(model, folder, run, picture, repo)
-        return upload(folder, repo, private, message, NAMES)
+        return upload(folder, repo, private, NAMES)
