@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from torch import nn
 
 from samtailor.data.case import Case
 from samtailor.data.formats import match_channels, read_image
@@ -16,9 +18,7 @@ from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.inference.refine import Prompt, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
-from samtailor.models.pretrained import load_model
-from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.models.weights_version import weights_version
+from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.recipes import Recipe
 from samtailor.refinement import steps_named
 from samtailor.settings import Precision
@@ -108,7 +108,7 @@ class Segmenter:
         """The model's copy for prediction, kept until the model changes."""
         # Moved first: the copy shares most weights with the model, which must not be torn apart.
         model = self.model.to(choose_device(device))
-        state = (model.preprocessing, model.refinement, weights_version(model))
+        state = (model.preprocessing, model.refinement, _weights_version(model))
         if self._ready is None or self._ready[0] != state:
             self._ready = state, model.for_inference()
         return self._ready[1]
@@ -168,3 +168,12 @@ class Segmenter:
             ConfigError: If the recipe is the adapter, which cannot be merged.
         """
         merge_and_export(self.model, Path(directory), Path(run) if run else None, picture)
+
+
+def _weights_version(network: nn.Module) -> object:
+    """Something that equals itself as long as no parameter or buffer was changed, moved or replaced.
+
+    PyTorch counts what is written to a tensor in `_version`, a private name; without it nothing ever equals itself.
+    """
+    tensors = chain(network.parameters(), network.buffers())
+    return [(tensor.data_ptr(), getattr(tensor, "_version", object())) for tensor in tensors]

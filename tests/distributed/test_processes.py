@@ -19,7 +19,7 @@ from PIL import Image
 
 import samtailor
 from samtailor.cli import main
-from samtailor.models.pretrained import load_model
+from samtailor.models.segmenter_model import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.training.task import SegmentationTask

@@ -30,7 +30,7 @@ from samtailor.evaluation.score import score
 from samtailor.inference.predict import predict
 from samtailor.inference.predictor import Predictor
 from samtailor.metrics import overlap
-from samtailor.models.pretrained import load_model
+from samtailor.models.segmenter_model import load_model
 from samtailor.models.zoo import Base
 from samtailor.recipes import HeadOnly, LoRA, Recipe
 from samtailor.refinement.step import RefinementStep

@@ -148,7 +148,7 @@ class TestUpload:
 
     def test_a_commit_holds_the_folder_and_drops_what_it_no_longer_has(self, hub: HubServer, folder: Path) -> None:
         hub.repositories["anna/model"] = {"old.json": b"old", "hers.txt": b"hers"}
-        upload(folder, "anna/model", False, "message", {*FILES, "old.json"})
+        upload(folder, "anna/model", False, {*FILES, "old.json"})
         assert hub.repositories["anna/model"] == {**FILES, "hers.txt": b"hers"}
 
     def test_who_is_not_logged_in_is_told_how(
@@ -156,7 +156,7 @@ class TestUpload:
     ) -> None:
         monkeypatch.setenv("HF_TOKEN", "hf_wrong")
         with pytest.raises(WeightsError, match=r"you are not logged in: hf auth login|log in as one who has it"):
-            upload(folder, "anna/new", False, "message", FILES)
+            upload(folder, "anna/new", False, FILES)
         assert "anna/new" not in hub.repositories
 
     def test_without_a_connection_the_error_says_so(
@@ -166,11 +166,11 @@ class TestUpload:
         with pytest.raises(WeightsError, match=r"^anna/model: expected a folder.*connect, and try again"):
             fetch_segmenter("anna/model", ("one.json",))
         with pytest.raises(WeightsError, match=r"could not be written to the Hugging Face hub.*connect, and try again"):
-            upload(folder, "anna/model", False, "message", FILES)
+            upload(folder, "anna/model", False, FILES)
 
     def test_offline_mode_is_named(self, hub: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SAMTAILOR_OFFLINE", "1")
         with pytest.raises(WeightsError, match="not in the cache; offline mode forbids"):
             fetch_segmenter("anna/model", ("one.json",))
         with pytest.raises(WeightsError, match=r"offline mode forbids.*unset SAMTAILOR_OFFLINE"):
-            upload(folder, "anna/model", False, "message", FILES)
+            upload(folder, "anna/model", False, FILES)

@@ -15,8 +15,7 @@ from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
 from samtailor.labels import LabelSpace
-from samtailor.models.pretrained import load_model
-from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.models.tiny_sam import TinySam
 from samtailor.models.zoo import Base, Family
 from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe

@@ -17,8 +17,7 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError, SamTailorError, WeightsError
 from samtailor.labels import LabelSpace
-from samtailor.models.pretrained import load_model
-from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, HeadOnly, LoRA, Recipe
@@ -229,7 +228,7 @@ def test_a_folder_without_a_segmenter_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_what_is_pushed_can_be_loaded_by_name(run: Path, hub: HubServer) -> None:
     segmenter = load_model(run)
-    address = push_to_hub(segmenter, "anna/fields", run, private=True, picture=True, message="First")
+    address = push_to_hub(segmenter, "anna/fields", run, private=True, picture=True)
     assert address == f"{hub.url}/anna/fields"
     assert hub.repositories["anna/fields"].keys() == {
         "README.md",
@@ -239,7 +238,7 @@ def test_what_is_pushed_can_be_loaded_by_name(run: Path, hub: HubServer) -> None
         "weights.safetensors",
     }
     assert hub.private == {"anna/fields"}
-    assert hub.messages == ["First"]
+    assert hub.messages == ["Share a segmenter"]
     assert 'samtailor.load("anna/fields")' in hub.repositories["anna/fields"]["README.md"].decode()
     assert_same(load_model("anna/fields"), segmenter)
 

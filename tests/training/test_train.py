@@ -22,7 +22,7 @@ import samtailor
 from samtailor.cli import main
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError, DataError
-from samtailor.models.pretrained import load_model
+from samtailor.models.segmenter_model import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.recipes import RecipeName, recipe_from_json

@@ -60,10 +60,11 @@ def _run(name: str, arguments: list[str]) -> int:
 
     try:
         call = parser_of(name).parse(arguments)
-        if name not in SHARED:
-            _require_one_process()
-        elif must_launch(call.devices):
+        if name in SHARED and must_launch(call.devices):
             return launch(call.devices, [name, *arguments])
+        if name not in SHARED and (here := world()).size > 1:
+            found = f"found {here.size} of {here.launcher}; only {', '.join(SHARED)} share work"
+            raise ConfigError(f"expected one process, {found}")
         from samtailor.cli.screen import show, shown
 
         with shown():
@@ -86,14 +87,6 @@ def _as_resume(arguments: list[str]) -> list[str]:
     place = next(i for i, argument in enumerate(arguments) if argument.split("=")[0] == "--resume")
     run = arguments[place].split("=", 1)[1:]
     return [*arguments[:place], *run, *arguments[place + 1 :]]
-
-
-def _require_one_process() -> None:
-    """Refuse to do the same several times, in the processes of torchrun or SLURM."""
-    if (here := world()).size > 1:
-        raise ConfigError(
-            f"expected one process, found {here.size} of {here.launcher}; only {', '.join(SHARED)} share work"
-        )
 
 
 def _overview() -> str:

@@ -75,13 +75,7 @@ class VerbParser:
     """
 
     def __init__(self, name: str, verb: Callable[..., Any], shares_work: bool = False) -> None:
-        """Read a verb.
-
-        Args:
-            name: What the user types after 'samtailor'.
-            verb: The function.
-            shares_work: Whether several processes can share its work.
-        """
+        """Read a verb; `shares_work` if several processes can share its work."""
         self.name = name
         self.verb = verb
         self.shares_work = shares_work
@@ -91,21 +85,13 @@ class VerbParser:
         self.words = [s.name for s in self.settings if s.is_required and s.name != "out"]
 
     def parse(self, arguments: Sequence[str]) -> Call:
-        """The verb with the settings of a command line.
-
-        Args:
-            arguments: Words and flags; a flag counts more than the config file wherever it stands.
-
-        Raises:
-            ConfigError: If a flag or a key of the config file is unknown, missing, or of another type.
-        """
+        """The verb with the settings of a command line, which count more than the config file wherever they stand."""
         parser = self.parser()
         try:
             found = parser.instantiate(parser.parse_args(_config_first(arguments)))
         except ArgumentError as error:
             raise ConfigError(f"{error}; see {parser.prog} --help") from error
-        missing = [s.name for s in self.settings if s.is_required and s.name not in found]
-        if missing:
+        if missing := [s.name for s in self.settings if s.is_required and s.name not in found]:
             raise ConfigError(f"the following arguments are required: {', '.join(missing)}; see {parser.prog} --help")
         values = {key: value for key, value in vars(found).items() if key not in ("config", "json", "devices")}
         if any(s.kind is Recipe for s in self.settings):

@@ -10,16 +10,8 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from samtailor.distributed.world import world
 from samtailor.progress import Unit, shown_by
@@ -36,9 +28,9 @@ class Bars:
     def __init__(self) -> None:
         """Show bars on the error stream: the output stream is for results."""
         self._console = Console(stderr=True)
-        self._progress: Progress | None = None
+        self._progress: progress.Progress | None = None
         self._unit: Unit = "items"
-        self._tasks: dict[str, TaskID] = {}
+        self._tasks: dict[str, progress.TaskID] = {}
         self._finished = ""
 
     def __call__(self, what: str, done: float, total: int, unit: Unit) -> None:
@@ -59,9 +51,14 @@ class Bars:
         """Show the first bar of a kind."""
         self.close()
         self._unit = unit
-        count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-        columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-        self._progress = Progress(*columns, console=self._console)
+        count = progress.DownloadColumn() if unit == "bytes" else progress.MofNCompleteColumn()
+        columns = (
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            count,
+            progress.TimeRemainingColumn(),
+        )
+        self._progress = progress.Progress(*columns, console=self._console)
         self._progress.start()
 
     def close(self) -> None:
@@ -91,11 +88,9 @@ def shown() -> Iterator[None]:
 
 
 def show(result: Any, as_json: bool) -> None:
-    """Print what a verb returns.
+    """Print what a verb returns: its `str` for people, or plain values, its `to_json` or its fields, as JSON.
 
-    Args:
-        result: Any value; its `str` is what people read, and its `complaint`, if any, goes to the error stream.
-        as_json: Print plain values instead: what its `to_json` gives, or its fields.
+    Its `complaint`, if any, goes to the error stream.
     """
     if not as_json:
         if hasattr(result, "blocks"):

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeVar, cast
 
 import torch
-import torch.distributed
+import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
@@ -26,17 +26,9 @@ _PATIENCE = timedelta(days=1)  # the first process checks the data alone; one th
 
 
 def connect(device: str = "auto") -> World:
-    """Connect the processes of the job, once; with a GPU each takes its own.
-
-    Args:
-        device: 'auto', 'cpu' or 'cuda'.
-
-    Raises:
-        ConfigError: If there are fewer GPUs than processes on this machine, or SLURM has no tasks per node.
-        ProcessLostError: If the others do not come.
-    """
+    """Connect the processes of the job, once; with a GPU ('auto' or 'cuda') each takes its own."""
     here = world()
-    if here.size == 1 or torch.distributed.is_initialized():
+    if here.size == 1 or dist.is_initialized():
         return here
     has_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if has_gpu:
@@ -53,13 +45,8 @@ def connect(device: str = "auto") -> World:
         os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = environment.main_address, str(environment.main_port)
     try:
         store, _, _ = next(rendezvous("env://", here.rank, here.size, timeout=_MEETING))
-        torch.distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if has_gpu else "gloo",
-            store=store,
-            rank=here.rank,
-            world_size=here.size,
-            timeout=_PATIENCE,
-        )
+        backend = "cpu:gloo,cuda:nccl" if has_gpu else "gloo"
+        dist.init_process_group(backend, store=store, rank=here.rank, world_size=here.size, timeout=_PATIENCE)
     except RuntimeError as error:
         raise ProcessLostError(f"expected {here.size} processes to meet, but they did not: {error}") from error
     # Else a thread of the group may still run when the interpreter is gone, which aborts the process.
@@ -70,25 +57,21 @@ def connect(device: str = "auto") -> World:
 def _leave() -> None:
     """Disconnect from the other processes, if nobody has done so."""
     if is_distributed():
-        torch.distributed.destroy_process_group()
+        dist.destroy_process_group()
 
 
 def is_distributed() -> bool:
     """Whether there are other processes to talk to."""
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+    return dist.is_available() and dist.is_initialized()
 
 
 def gather(value: T) -> list[T]:
-    """The values of all processes in their order, for each of them. All must call it.
-
-    Raises:
-        ProcessLostError: If one of them is gone.
-    """
+    """The values of all processes in their order, for each of them. All must call it."""
     if not is_distributed():
         return [value]
-    values: list[Any] = [None] * torch.distributed.get_world_size()
+    values: list[Any] = [None] * dist.get_world_size()
     try:
-        torch.distributed.all_gather_object(values, value)
+        dist.all_gather_object(values, value)
     except RuntimeError as error:
         raise ProcessLostError("another process of this job has ended early; see what it said") from error
     return cast(list[T], values)
@@ -101,11 +84,7 @@ def broadcast_from_first(value: T) -> T:
 
 @contextmanager
 def raise_on_all_ranks() -> Iterator[None]:
-    """What is done here succeeds in all processes, or fails in all with the error of the first that failed.
-
-    Raises:
-        SharedError: If it failed; with one process, the error itself.
-    """
+    """What is done here succeeds in all processes, or fails in all with the error of the first that failed."""
     if not is_distributed():
         yield
         return
@@ -123,16 +102,7 @@ def raise_on_all_ranks() -> Iterator[None]:
 
 
 def make_once(make: Callable[[T], R], items: Sequence[T], what: str) -> list[R]:
-    """Make things that stay on disk, each in one process, and open them all in each.
-
-    Args:
-        make: Makes a thing, or opens it if it is there.
-        items: What is made.
-        what: What they are, for reports of progress.
-
-    Returns:
-        All things, in order.
-    """
+    """Make things that stay on disk, each in one process, and open them all in each; progress says `what`."""
     here = world()
     if is_distributed():
         with raise_on_all_ranks():
@@ -150,13 +120,13 @@ class _SumOverProcesses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, local: Tensor) -> Tensor:
         total = local.detach().clone()
-        torch.distributed.all_reduce(total)
+        dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         # All processes go on alike from the sum, so each knows the gradient. DDP will divide by their number.
-        return gradient * torch.distributed.get_world_size()
+        return gradient * dist.get_world_size()
 
 
 def sum_over_processes(local: Tensor) -> Tensor:

@@ -15,14 +15,7 @@ _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def must_launch(devices: int) -> bool:
-    """Whether the command line has yet to start its processes.
-
-    Args:
-        devices: Processes that the user wants on this machine.
-
-    Raises:
-        ConfigError: If the number is none, or another one than torchrun or SLURM has started.
-    """
+    """Whether the command line has yet to start its processes, so many on this machine."""
     if devices < 1:
         raise ConfigError(f"devices: expected at least 1, found {devices}")
     here = world()
@@ -37,12 +30,7 @@ def must_launch(devices: int) -> bool:
 def launch(devices: int, arguments: Sequence[str]) -> int:
     """Run a command line in several processes on this machine.
 
-    Args:
-        devices: How many.
-        arguments: What follows 'samtailor'.
-
-    Returns:
-        The exit code of the process that failed first, 0 if none did; 128 and the number of a signal after it.
+    Gives the exit code of the process that failed first, 0 if none did; 128 and the number of a signal after it.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

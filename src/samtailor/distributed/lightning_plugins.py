@@ -29,11 +29,7 @@ def environment_of(here: World) -> ClusterEnvironment:
 
 
 def slurm_environment() -> SLURMEnvironment:
-    """SLURM's variables, read by Lightning: also where the processes meet.
-
-    Raises:
-        ConfigError: If the job does not say its tasks per node.
-    """
+    """SLURM's variables, read by Lightning: also where the processes meet."""
     try:  # a job that is queued again continues with --resume, not with a checkpoint of Lightning's own
         return SLURMEnvironment(auto_requeue=False)
     except RuntimeError as error:

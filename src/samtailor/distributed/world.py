@@ -59,11 +59,7 @@ class World:
 
 
 def world() -> World:
-    """What the environment says.
-
-    Raises:
-        ConfigError: If machines have different numbers of processes.
-    """
+    """What the environment says."""
     for launcher, (rank, size, local_rank, nodes) in _VARIABLES.items():
         if rank in os.environ and size in os.environ:
             numbers = [int(os.environ.get(name, default)) for name, default in ((local_rank, "0"), (nodes, "1"))]

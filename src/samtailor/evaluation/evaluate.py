@@ -56,7 +56,7 @@ def evaluate(
     from samtailor.evaluation.cases import cases_of_split, check_classes, predict_cases, protocol_of
     from samtailor.evaluation.predictions import score_and_write
     from samtailor.inference.predictor import Predictor
-    from samtailor.models.pretrained import load_model
+    from samtailor.models.segmenter_model import load_model
     from samtailor.refinement import steps_named
 
     if bootstrap < 1:

@@ -51,7 +51,7 @@ def predict(
     from samtailor.inference.inputs import plan
     from samtailor.inference.pipeline import joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor
-    from samtailor.models.pretrained import load_model
+    from samtailor.models.segmenter_model import load_model
     from samtailor.refinement import steps_named
 
     here = connect(device)

@@ -17,13 +17,6 @@ class HeadedAttention(nn.Module):
     """Query, key, value and output projections of a multi-head self attention, and what goes on between them."""
 
     def __init__(self, inputs: int, outputs: int, heads: int) -> None:
-        """Make the layers.
-
-        Args:
-            inputs: Width of the tokens that come in.
-            outputs: Width of the tokens that go out.
-            heads: Attention heads.
-        """
         super().__init__()
         self.heads = heads
         self.q_proj = Linear(inputs, outputs)
@@ -35,19 +28,6 @@ class HeadedAttention(nn.Module):
         """Projected tokens (B, ..., C) by heads, (B, heads, N, C / heads)."""
         return tokens.reshape(len(tokens), -1, self.heads, tokens.shape[-1] // self.heads).transpose(1, 2)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, shape: torch.Size) -> Tensor:
-        """Attention of tokens by heads, joined and projected.
-
-        Args:
-            query: (B, heads, N, d).
-            key: (B, heads, M, d).
-            value: (B, heads, M, d).
-            bias: What is added to every pair, broadcastable to (B, heads, N, M).
-            shape: Shape (B, ...) of the tokens that go out, but for their width.
-        """
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return cast(Tensor, self.out_proj(attended.transpose(1, 2).reshape(*shape, -1)))
-
 
 class RelativeAttention(HeadedAttention):
     """Multi-head self attention with decomposed relative positions (SAM's ViT, after MViTv2, arXiv 2112.01526).
@@ -57,14 +37,7 @@ class RelativeAttention(HeadedAttention):
     """
 
     def __init__(self, width: int, heads: int, grid: int, window: int = 0) -> None:
-        """Make the layers.
-
-        Args:
-            width: Width C of the tokens.
-            heads: Attention heads.
-            grid: Side of the token grid of the pretraining; embeddings for other grids are interpolated.
-            window: Side of the windows inside which tokens attend to each other; 0 for the whole grid.
-        """
+        """`grid` is the pretraining's side in tokens, `window` that of windows to attend in, 0 for the whole grid."""
         super().__init__(width, width, heads)
         self.window = window
         self.rel_pos_h = nn.Parameter(torch.zeros(2 * grid - 1, width // heads))
@@ -85,10 +58,8 @@ class RelativeAttention(HeadedAttention):
             outside_key, outside_value = self.k_proj(zero)[0], self.v_proj(zero)[0]
             key = [filled(windows, outside_key, self.window) for windows in key]
             value = [filled(windows, outside_value, self.window) for windows in value]
-        attended = [
-            relative_attention(Attended(*windows, *embeddings), self.heads)
-            for windows in zip(query, key, value, strict=True)
-        ]
+        by_shape = zip(query, key, value, strict=True)
+        attended = [relative_attention(Attended(*windows, *embeddings), self.heads) for windows in by_shape]
         return order.undo(self.out_proj(order.join(attended)))
 
 
@@ -107,14 +78,7 @@ class PoolingAttention(HeadedAttention):
     """Multi-head self attention whose queries may be pooled and whose width may change (Hiera, arXiv 2306.00989)."""
 
     def __init__(self, inputs: int, outputs: int, heads: int, pool: int | None) -> None:
-        """Make the layers.
-
-        Args:
-            inputs: Width of the tokens that come in.
-            outputs: Width of the tokens that go out.
-            heads: Attention heads.
-            pool: Side of the max pooling of the queries.
-        """
+        """`pool` is the side of the max pooling of the queries."""
         super().__init__(inputs, outputs, heads)
         self.pool = pool
 
@@ -123,8 +87,9 @@ class PoolingAttention(HeadedAttention):
         query = self.q_proj(tokens)
         if self.pool:
             query = max_pool(query, self.pool)
-        key, value = self.k_proj(tokens), self.v_proj(tokens)
-        return self.attend(self.split(query), self.split(key), self.split(value), None, query.shape[:3])
+        q, k, v = (self.split(x) for x in (query, self.k_proj(tokens), self.v_proj(tokens)))
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        return cast(Tensor, self.out_proj(attended.reshape(*query.shape[:3], -1)))
 
 
 def max_pool(tokens: Tensor, side: int) -> Tensor:

@@ -27,13 +27,7 @@ def positioned(tokens: Tensor, positions: Tensor) -> Tensor:
 
 
 def run_block(block: nn.Module, tokens: Tensor, recompute: bool) -> Tensor:
-    """What a block gives, without a graph where nothing in or before it is trained.
-
-    Args:
-        block: The block.
-        tokens: What it takes.
-        recompute: Whether the backward pass computes its activations again instead of keeping them.
-    """
+    """What a block gives, without a graph where nothing is trained; with `recompute`, activations are not kept."""
     output: Tensor
     with torch.set_grad_enabled(needs_graph(block, tokens)):
         if recompute and torch.is_grad_enabled():
@@ -55,16 +49,7 @@ def added(update: Tensor, tokens: Tensor) -> Tensor:
 
 
 def transform_(tokens: Tensor, norm: nn.Module, mlp: nn.Module) -> Tensor:
-    """Add the MLP of normed tokens to the tokens, some of them at a time; not to be differentiated.
-
-    Args:
-        tokens: (..., C); they are changed where they are contiguous.
-        norm: Layer norm before the MLP.
-        mlp: Takes every token by itself, (n, C) to the same.
-
-    Returns:
-        The new tokens.
-    """
+    """Tokens (..., C), changed in place if contiguous, plus the MLP of normed ones; not to be differentiated."""
     tokens = tokens.contiguous()
     width = tokens.shape[-1]
     for some in torch.split(tokens.view(-1, width), max(1, CHUNK // width)):

@@ -74,13 +74,8 @@ def misfits(network: nn.Module, state: Mapping[str, Tensor]) -> dict[str, list[s
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Load a state dict in which no key may be missing, left over, or of another shape.
-
-    Raises:
-        WeightsError: Naming the keys.
-    """
-    problems = misfits(network, state)
-    if problems:
+    """Load a state dict; a WeightsError names keys that are missing, left over, or of another shape."""
+    if problems := misfits(network, state):
         shown = {kind: ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "") for kind, keys in problems.items()}
         found = "; ".join(f"{len(keys)} {kind} ({shown[kind]})" for kind, keys in problems.items())
         raise WeightsError(f"{what}: the weights do not fit the network: {found}")

@@ -38,14 +38,7 @@ class Prompts:
 
 
 def source_tokens(classes: int, pretrained: int) -> list[int]:
-    """Pretrained mask token each of the K + 1 tokens starts from.
-
-    Token 0 stays SAM's single-mask token; the classes take SAM's multi-mask tokens in turn.
-
-    Args:
-        classes: Number of classes K.
-        pretrained: Mask tokens of the base, 4 for every SAM.
-    """
+    """Pretrained mask token each of the K + 1 starts from: 0 stays SAM's single one, classes take others in turn."""
     return [0] + [1 + k % (pretrained - 1) for k in range(classes)]
 
 
@@ -106,24 +99,15 @@ class ClassAwareMaskDecoder(nn.Module):
             self.pred_obj_score_head = decoder.pred_obj_score_head
 
     def forward(self, features: Features, positions: Tensor, sparse: Tensor | None, dense: Tensor) -> Tensor:
-        """Masks of all tokens.
+        """Mask logits of all tokens, (B, K + 1, 4h, 4w): SAM's single mask, then the classes.
 
-        Args:
-            features: Image embedding, (B, C, h, w), and SAM 2's features at four and two times its resolution,
-                (B, C / 8, 4h, 4w) and (B, C / 4, 2h, 2w).
-            positions: Positional encoding of the embedding's grid, (1, C, h, w).
-            sparse: Point and box prompts, (B, 1, P, C), if there are any.
-            dense: Mask prompt or the "no mask" embedding, broadcastable to (B, C, h, w).
-
-        Returns:
-            Mask logits, (B, K + 1, 4h, 4w): SAM's single mask, then the classes.
+        From what `encode` gives, the positional encoding of its grid, (1, C, h, w), point and box prompts,
+        (B, 1, P, C), and a mask prompt or the "no mask" embedding, broadcastable to (B, C, h, w).
         """
         embeddings = features[0]
         batch, channels, height, width = embeddings.shape
-        first = (
-            [self.obj_score_token.weight, self.iou_token.weight] if self.high_resolution else [self.iou_token.weight]
-        )
-        output = torch.cat([*first, self.mask_tokens.weight])
+        first = [self.obj_score_token.weight] if self.high_resolution else []
+        output = torch.cat([*first, self.iou_token.weight, self.mask_tokens.weight])
         tokens = output.expand(batch, 1, -1, -1)
         if sparse is not None:
             tokens = torch.cat([tokens, sparse], dim=2)
@@ -137,7 +121,7 @@ class ClassAwareMaskDecoder(nn.Module):
         fine, finer = (features[2], features[1]) if self.high_resolution else (0, 0)
         image = F.gelu(self.upscale_layer_norm(self.upscale_conv1(image) + fine))
         image = F.gelu(self.upscale_conv2(image) + finer)
-        hyper = self.hypernetworks(attended[:, 0, len(first) : len(output)])
+        hyper = self.hypernetworks(attended[:, 0, len(first) + 1 : len(output)])
         return cast(Tensor, (hyper @ image.flatten(2)).view(batch, -1, *image.shape[2:]))
 
 
@@ -148,12 +132,7 @@ class ClassAwareSam(nn.Module):
     """
 
     def __init__(self, base: AnySizeSam | HieraSam, classes: int) -> None:
-        """Take over the base's modules; the base must not be used afterwards.
-
-        Args:
-            base: Pretrained SAM or SAM 2.
-            classes: Number of classes K, background included.
-        """
+        """Take over the modules of a base, which must not be used afterwards, for K classes, background included."""
         super().__init__()
         self.image_encoder: VitEncoder | TinyViT | HieraImageEncoder
         self.image_encoder = HieraImageEncoder(base) if isinstance(base, HieraSam) else base.vision_encoder
@@ -162,12 +141,7 @@ class ClassAwareSam(nn.Module):
         self.stride = base.stride
 
     def encode(self, images: Tensor) -> Features:
-        """Normalised images (B, 3, H, W) to feature maps.
-
-        Returns:
-            Image embedding (B, C, h, w); for SAM 2 also its high-resolution features, (B, C / 8, 4h, 4w) and
-            (B, C / 4, 2h, 2w).
-        """
+        """Normalised images (B, 3, H, W) to (B, C, h, w); for SAM 2 also (B, C / 8, 4h, 4w) and (B, C / 4, 2h, 2w)."""
         if not isinstance(self.image_encoder, HieraImageEncoder):
             return (self.image_encoder(images).last_hidden_state,)
         return self._narrowed(self.image_encoder(images))
@@ -214,12 +188,7 @@ class ClassAwareSam(nn.Module):
         return self._masks(features, self._default_sparse(len(features[0])), self._no_mask())[:, 1:]
 
     def decode_prompted(self, features: Features, prompts: Prompts) -> Tensor:
-        """Feature maps to the logits of the one object that is prompted for, (B, 4h, 4w).
-
-        Args:
-            features: What `encode` gives.
-            prompts: One object for each image, in pixels of the network's input.
-        """
+        """Feature maps to the logits of the one object that is prompted for in each image, (B, 4h, 4w)."""
         self.prompt_encoder.input_image_size = features[0].shape[2] * self.stride
         self.prompt_encoder.image_embedding_size = tuple(features[0].shape[2:])
         if prompts.points is None and prompts.boxes is None:
@@ -285,5 +254,4 @@ class HieraImageEncoder(nn.Module):
 
     def prefix_shapes(self, side: int, count: int) -> list[tuple[int, int, int]]:
         """Shapes of what `prefix` gives of one square image of that side."""
-        shapes: list[tuple[int, int, int]] = self.trunk.backbone.prefix_shapes(side, count)
-        return shapes
+        return cast(list[tuple[int, int, int]], self.trunk.backbone.prefix_shapes(side, count))

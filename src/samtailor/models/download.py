@@ -44,11 +44,7 @@ pooch.get_logger().setLevel("WARNING")
 
 
 def offline_variable(hub: bool) -> str | None:
-    """The environment variable that forbids to contact anybody, or the hub; None if none does.
-
-    Args:
-        hub: Whether it is the hub that would be contacted.
-    """
+    """The environment variable that forbids to contact anybody, or the hub if it is meant; None if none does."""
     names = OFFLINE_VARIABLES if hub else OFFLINE_VARIABLES[:1]
     return next((n for n in names if os.environ.get(n, "").lower() not in ("", "0", "false", "no", "off")), None)
 

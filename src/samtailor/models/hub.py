@@ -10,17 +10,9 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import HfApi, errors, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
 from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]  # of its own HTTP client
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # loaded when asked for
@@ -33,9 +25,10 @@ from samtailor.version import VERSION
 HUB_FILE = "model.safetensors"
 """The weights in transformers' format, in a repository or a folder."""
 
-_FAILURES = (TransportError, HFValidationError, OSError, RuntimeError)
+_FAILURES = (TransportError, errors.HFValidationError, OSError, RuntimeError)
 """What the hub's client raises: an answer of the hub, no connection, no name of a repository, a broken transfer."""
 
+_LIBRARY: dict[str, Any] = {"library_name": "samtailor", "library_version": VERSION}
 _OFFLINE = f"offline mode forbids to contact the hub; unset {' and '.join(OFFLINE_VARIABLES)}"
 
 
@@ -65,12 +58,7 @@ class HubFile:
         return _folder(self.repo) / "snapshots" / commit / self.file
 
     def fetch(self) -> None:
-        """Download it, with the library's endpoint and token (`HF_ENDPOINT`, `HF_TOKEN`, login).
-
-        Raises:
-            NotInRepositoryError: If the repository has no such file.
-            WeightsError: If the hub cannot be reached or refuses.
-        """
+        """Download it, with the library's endpoint and token (`HF_ENDPOINT`, `HF_TOKEN`, login)."""
         what = f"{self.file} of {self.repo}"
         try:
             remote = get_hf_file_metadata(hf_hub_url(self.repo, self.file, revision=self.revision))
@@ -80,7 +68,9 @@ class HubFile:
                 download(url, _folder(self.repo) / "blobs" / sha256, what, sha256, build_hf_headers())
             hf_hub_download(self.repo, self.file, revision=self.revision, cache_dir=_cache())
         except _FAILURES as error:
-            missing = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
+            missing = isinstance(error, errors.EntryNotFoundError) and not isinstance(
+                error, errors.LocalEntryNotFoundError
+            )
             kind = NotInRepositoryError if missing else WeightsError
             raise kind(f"{what}: could not be fetched from the hub: {_reason(error)}. {FIX}") from error
 
@@ -89,36 +79,17 @@ class HubFile:
 
 
 def fetch_segmenter(repo: str, names: Collection[str]) -> Path:
-    """Files of a segmenter, from the cache where they are up to date or the hub cannot be reached.
-
-    Args:
-        repo: Owner and name.
-        names: Names of the files; all must be there.
-
-    Returns:
-        Folder that holds the files.
-
-    Raises:
-        WeightsError: If the repository or a file cannot be had.
-    """
+    """Folder of a segmenter's files, from the cache if they are up to date there or the hub cannot be reached."""
     try:
-        folder = Path(
-            snapshot_download(
-                repo,
-                cache_dir=_cache(),
-                allow_patterns=sorted(names),
-                local_files_only=offline_variable(hub=True) is not None,
-                library_name="samtailor",
-                library_version=VERSION,
-            )
-        )
+        offline = offline_variable(hub=True) is not None
+        which: dict[str, Any] = {"cache_dir": _cache(), "allow_patterns": sorted(names), **_LIBRARY}
+        folder = Path(snapshot_download(repo, local_files_only=offline, dry_run=False, **which))
     except _FAILURES as error:
         raise WeightsError(
             f"{repo}: expected a folder, or a repository of the Hugging Face hub ('owner/name'); there is no such "
             f"folder here, and {_reason(error)}"
         ) from error
-    missing = sorted(name for name in names if not (folder / name).is_file())
-    if missing:
+    if missing := sorted(name for name in names if not (folder / name).is_file()):
         raise WeightsError(
             f"{repo}: expected a segmenter of samtailor on the hub, found a repository without {', '.join(missing)}; "
             "check the name"
@@ -126,30 +97,15 @@ def fetch_segmenter(repo: str, names: Collection[str]) -> Path:
     return folder
 
 
-def upload(folder: Path, repo: str, private: bool, message: str, names: Collection[str]) -> str:
-    """Make the files of a folder those of a repository, in one commit.
-
-    Args:
-        folder: What is uploaded.
-        repo: Owner and name; made if there is none.
-        private: Whether a repository that is made is visible to its owner only.
-        message: Message of the commit.
-        names: Files that are deleted from the repository if the folder does not have them.
-
-    Returns:
-        Address of the repository.
-
-    Raises:
-        WeightsError: If the hub cannot be reached or refuses.
-    """
+def upload(folder: Path, repo: str, private: bool, names: Collection[str]) -> str:
+    """Make a folder's files those of a repository, in one commit, delete other `names` there, and give its address."""
     if offline_variable(hub=True) is not None:
         raise WeightsError(f"{repo}: could not be written to the Hugging Face hub: {_OFFLINE}")
-    api = HfApi(library_name="samtailor", library_version=VERSION)
+    api = HfApi(**_LIBRARY)
     try:
         url = api.create_repo(repo, private=private, exist_ok=True)
-        api.upload_folder(
-            repo_id=url.repo_id, folder_path=folder, commit_message=message, delete_patterns=sorted(names)
-        )
+        old, message = sorted(names), "Share a segmenter"
+        api.upload_folder(repo_id=url.repo_id, folder_path=folder, commit_message=message, delete_patterns=old)
     except _FAILURES as error:
         raise WeightsError(f"{repo}: could not be written to the Hugging Face hub: {_reason(error)}") from error
     return str(url)
@@ -167,19 +123,19 @@ def _folder(repo: str) -> Path:
 
 def _reason(error: Exception) -> str:
     """What the hub's library could not do, and how to fix it."""
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
     match error:
-        case HFValidationError():
+        case errors.HFValidationError():
             return "that is not the name of a repository: name it 'owner/name'"
         case _ if offline_variable(hub=True) is not None:
             return f"it is not in the cache; {_OFFLINE}"
-        case GatedRepoError():
+        case errors.GatedRepoError():
             return "its owner must grant you access: ask on its page, then log in with: hf auth login"
-        case RepositoryNotFoundError():
+        case errors.RepositoryNotFoundError():
             return "the hub has no such repository, or it is private and you are not logged in: hf auth login"
-        case RevisionNotFoundError():
+        case errors.RevisionNotFoundError():
             return "the repository has no such revision"
-        case EntryNotFoundError() if not isinstance(error, LocalEntryNotFoundError):
+        case errors.EntryNotFoundError() if not isinstance(error, errors.LocalEntryNotFoundError):
             return "the repository has no such file"
         case _ if status in (401, 403):
             return f"the hub refuses access ({status}); log in as one who has it: hf auth login, or set HF_TOKEN"

@@ -92,37 +92,32 @@ _SAME_FEATURES = "prompt_encoder.shared_embedding.positional_embedding"
 
 def convert_vit(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State of `VitSam` from a SAM in the authors' or in transformers' names."""
-    return _two_names_for_features(_split_projections(rename(state, _renames(state, VIT))))
+    return _converted(state, VIT)
 
 
 def convert_tiny_vit(state: Mapping[str, Tensor], heads: tuple[int, ...]) -> dict[str, Tensor]:
     """State of `TinySam` from the authors' names.
 
-    Args:
-        state: State dict of the published checkpoint.
-        heads: Attention heads of each stage; the fused projection interleaves them: head by head its query, key, value.
+    The fused projection of a stage interleaves its heads: head by head their query, key, value.
     """
     used = {key: value for key, value in state.items() if not _CLASSIFIER.match(key)}
-    return _two_names_for_features(_split_projections(rename(used, _renames(state, TINY_VIT)), heads))
+    return _converted(used, TINY_VIT, heads)
 
 
 def convert_hiera(state: Mapping[str, Tensor], version: str) -> dict[str, Tensor]:
     """State of `HieraSam` from a SAM 2 in the authors' or in transformers' names, without the video memory.
 
-    Args:
-        state: State dict of the published checkpoint.
-        version: '2' or '2.1': which keys of the video memory are known. Either all of them are there, or none; what is
-            there of another version's stays in the result, to be refused as left over.
+    Either all keys of that version's video memory are there, or none; others stay, to be refused as left over.
     """
     known = (TRANSFORMERS_KEYS if _is_transformers(state) else VIDEO_KEYS)[version]
     found = known & state.keys()
     complete = found if found == known else frozenset()
     used = {key: value for key, value in state.items() if key not in complete}
-    converted = _split_projections(rename(used, _renames(state, HIERA)))
+    converted = _converted(used, HIERA)
     points = [f"prompt_encoder.point_embed.{i}.weight" for i in range(4)]
     if all(key in converted for key in points):
         converted["prompt_encoder.point_embed.weight"] = torch.cat([converted.pop(key) for key in points])
-    return _two_names_for_features(converted)
+    return converted
 
 
 def rename(state: Mapping[str, Tensor], renames: Renames) -> dict[str, Tensor]:
@@ -133,6 +128,16 @@ def rename(state: Mapping[str, Tensor], renames: Renames) -> dict[str, Tensor]:
             key = re.sub(pattern, replacement, key)
         renamed[key] = value
     return renamed
+
+
+def _converted(state: Mapping[str, Tensor], authors: Renames, heads: tuple[int, ...] = ()) -> dict[str, Tensor]:
+    """State under our names: the same name may mean different layers to the authors and to transformers."""
+    converted = _split_projections(rename(state, TRANSFORMERS if _is_transformers(state) else authors), heads)
+    # The Fourier features are one tensor with two names in transformers; files hold either or both.
+    for one, other in ((_FEATURES, _SAME_FEATURES), (_SAME_FEATURES, _FEATURES)):
+        if one in converted:
+            converted.setdefault(other, converted[one])
+    return converted
 
 
 def _split_projections(state: Mapping[str, Tensor], heads: tuple[int, ...] = ()) -> dict[str, Tensor]:
@@ -148,19 +153,6 @@ def _split_projections(state: Mapping[str, Tensor], heads: tuple[int, ...] = ())
         for i, name in enumerate("qkv"):
             split[f"{match[1]}.{name}_proj.{match[3]}"] = parts[:, i].flatten(0, 1).contiguous()
     return split
-
-
-def _two_names_for_features(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The Fourier features are one tensor with two names in transformers; files hold either or both."""
-    for one, other in ((_FEATURES, _SAME_FEATURES), (_SAME_FEATURES, _FEATURES)):
-        if one in state:
-            state.setdefault(other, state[one])
-    return state
-
-
-def _renames(state: Mapping[str, Tensor], authors: Renames) -> Renames:
-    """The renames that a file needs: the same name may mean different layers to the authors and to transformers."""
-    return TRANSFORMERS if _is_transformers(state) else authors
 
 
 def _is_transformers(state: Mapping[str, Tensor]) -> bool:

@@ -17,17 +17,7 @@ from samtailor.models.operators import gelu, has_onednn_linear, onednn_linear
 
 
 def product(tokens: Tensor, weight: Tensor, bias: Tensor | None = None, with_gelu: bool = False) -> Tensor:
-    """Tokens x weight^T + bias, and its GELU if asked for; not to be differentiated.
-
-    Args:
-        tokens: (..., C_in).
-        weight: (C_out, C_in), in any order of memory.
-        bias: (C_out,).
-        with_gelu: Whether the result is the GELU of the sum.
-
-    Returns:
-        (..., C_out), in memory of its own.
-    """
+    """Tokens (..., C_in) x weight^T (C_out, C_in) + bias, and GELU if asked for; new memory, without gradient."""
     if not _is_fused() or not in_single_precision(tokens, weight):
         output = F.linear(tokens, weight, bias)
         return gelu(output) if with_gelu else output
@@ -46,17 +36,7 @@ def in_single_precision(*tensors: Tensor) -> bool:
 
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None, with_gelu: bool = False) -> Tensor:
-    """Tokens x weight^T + bias, and its GELU if asked for; by `product` where no weight is trained.
-
-    Args:
-        tokens: (..., C_in).
-        weight: (C_out, C_in).
-        bias: (C_out,).
-        with_gelu: Whether the result is the GELU of the sum.
-
-    Returns:
-        (..., C_out).
-    """
+    """The same, to be differentiated too; by `product` where no weight is trained."""
     if not torch.is_grad_enabled():
         return product(tokens, weight, bias, with_gelu)
     trained = weight.requires_grad or (bias is not None and bias.requires_grad)

@@ -46,13 +46,7 @@ class LowRankTokens:
     """Image tokens of B prompts (see the module)."""
 
     def __init__(self, image: ImageTokens, batch: int, rows: int) -> None:
-        """Start with the image's tokens for every prompt.
-
-        Args:
-            image: What the prompts share.
-            batch: Number of prompts B.
-            rows: Rows there will be at most: H T of each attention, and one of each normalisation but the first.
-        """
+        """Start with the image's tokens for B prompts; at most H T rows come of each attention, one of `normalise`."""
         self.image = image
         self.batch = batch
         self.norms = 0  # normalisations so far: with the network they decide everything that is shared
@@ -109,16 +103,9 @@ class LowRankTokens:
         return cast(Tensor, output_projection(attention)(found))
 
     def add(self, shares: Tensor, values: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-        """Add what an image-to-token attention gives.
+        """Add an image-to-token attention: shares (B, H, T, N) of values (B, H, T, d), weight (C, H d), bias (C,).
 
-        Args:
-            shares: Of each head and token in each cell, (B, H, T, N).
-            values: (B, H, T, d).
-            weight: Of the output projection, (C, H d).
-            bias: Of the output projection, (C,), if it is not in the image's tokens yet.
-
-        Raises:
-            ValueError: If it comes after a row of a constant: rows of attentions lie first. No SAM is so deep.
+        The bias is None if the image's tokens have it. A row of a constant must not come before: no SAM is so deep.
         """
         if self.constants:
             raise ValueError("expected at most two layers, found more")

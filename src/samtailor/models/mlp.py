@@ -26,12 +26,6 @@ class MLP(nn.Module):
     """Two linear layers with GELU between them."""
 
     def __init__(self, width: int, hidden: int) -> None:
-        """Make the layers.
-
-        Args:
-            width: Width of the tokens.
-            hidden: Width of the layer between.
-        """
         super().__init__()
         self.lin1 = Linear(width, hidden)
         self.lin2 = Linear(hidden, width)

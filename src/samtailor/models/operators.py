@@ -62,23 +62,14 @@ def has_onednn_linear() -> bool:
 
 
 def onednn_linear(tokens: Tensor, weight: Tensor, bias: Tensor | None, with_gelu: bool) -> Tensor:
-    """A linear layer, and the GELU of its result if asked for, by oneDNN.
-
-    Args:
-        tokens: (..., C_in), contiguous, single precision, on a CPU.
-        weight: (C_out, C_in), in any order of memory.
-        bias: (C_out,).
-        with_gelu: Whether the result is the GELU of the sum.
-    """
+    """`F.linear`, and GELU if asked for, by oneDNN; tokens contiguous, single precision, on a CPU."""
     return cast(Tensor, _LINEAR(tokens, weight, bias, "gelu" if with_gelu else "none", [], "none"))
 
 
 def gelu(fresh: Tensor) -> Tensor:
     """GELU of a tensor that nobody else holds, in place where no gradient asks for it.
 
-    Args:
-        fresh: What a layer has just made. (B, C, H, W) in channels-last order is taken as (B, H, W, C), since only
-            contiguous tensors get the fast kernel.
+    (B, C, H, W) in channels-last order is taken as (B, H, W, C): only contiguous tensors get the fast kernel.
     """
     is_channels_last = fresh.dim() == 4 and not fresh.is_contiguous()
     values = fresh.permute(0, 2, 3, 1) if is_channels_last else fresh

@@ -60,9 +60,8 @@ def _by_key(products: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
     of_area, of_row, of_column, of_head, _ = products.stride()
     size = (areas, heads, height, width)
     vertical = products.as_strided((*size, rows), (of_area, of_head, of_row - 1, of_column, 1), rows - 1)
-    horizontal = products.as_strided(
-        (*size, columns), (of_area, of_head, of_row, of_column - 1, 1), 2 * rows - 1 + columns - 1
-    )
+    start = 2 * rows - 1 + columns - 1
+    horizontal = products.as_strided((*size, columns), (of_area, of_head, of_row, of_column - 1, 1), start)
     return vertical, horizontal
 
 
@@ -124,12 +123,7 @@ def _parts(attended: Attended, heads: int, block: int) -> Iterator[_Part]:
 
 
 def attention_in_blocks(attended: Attended, heads: int) -> Tensor:
-    """Attention inside each area, (n, h, w, C), in at least single precision.
-
-    Args:
-        attended: Queries, keys, values and position embeddings.
-        heads: Attention heads.
-    """
+    """Attention inside each area, (n, h, w, C), in at least single precision."""
     return cast(Tensor, _Blocks.apply(heads, *attended))  # type: ignore[no-untyped-call]
 
 
@@ -157,9 +151,8 @@ class _Blocks(torch.autograd.Function):
         tensors = ctx.saved_tensors
         attended = Attended(*(_precise(x) for x in tensors))
         gradient = _precise(gradient)
-        total = [
-            torch.zeros_like(x) if need else None for x, need in zip(attended, ctx.needs_input_grad[1:], strict=True)
-        ]
+        needs = ctx.needs_input_grad[1:]
+        total = [torch.zeros_like(x) if need else None for x, need in zip(attended, needs, strict=True)]
         with torch.autocast(gradient.device.type, enabled=False):
             buffers: tuple[Tensor, Tensor] | None = None
             for part in _parts(attended, ctx.heads, BACKWARD):
@@ -238,12 +231,7 @@ def _by_token(matrices: Tensor, like: Tensor) -> Tensor:
 
 
 def relative_attention(attended: Attended, heads: int) -> Tensor:
-    """Attention inside each area, (n, h, w, C).
-
-    Args:
-        attended: Queries, keys, values and position embeddings.
-        heads: Attention heads.
-    """
+    """Attention inside each area, (n, h, w, C)."""
     width = attended.query.shape[-1] // heads + attended.key.shape[1] + attended.key.shape[2]
     if attended.query.device.type == "cpu" or width > LARGEST_FLASH_WIDTH:
         return attention_in_blocks(attended, heads)
@@ -251,12 +239,7 @@ def relative_attention(attended: Attended, heads: int) -> Tensor:
 
 
 def folded_attention(attended: Attended, heads: int) -> Tensor:
-    """The same by the fused kernels: queries are widened by their position bias, keys by their row and their column.
-
-    Args:
-        attended: Queries, keys, values and position embeddings.
-        heads: Attention heads.
-    """
+    """The same by the fused kernels: queries are widened by their position bias, keys by their row and their column."""
     query, key, value = by_head(attended, heads)
     rows, columns, depth = key.shape[2:]
     vertical, horizontal = position_products(query, attended)
@@ -279,15 +262,7 @@ def by_head(attended: Attended, heads: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def position_products(query: Tensor, attended: Attended) -> tuple[Tensor, Tensor]:
-    """Products of queries with the embeddings of their distances from each row and each column of keys.
-
-    Args:
-        query: (n, heads, h, w, d).
-        attended: Position embeddings.
-
-    Returns:
-        (n, heads, h, w, h') and (n, heads, h, w, w').
-    """
+    """Products of queries (n, heads, h, w, d) with their distances' embeddings, (n, heads, h, w, h') and (..., w')."""
     vertical, horizontal = (_of_pairs(x.to(query.dtype)) for x in (attended.vertical, attended.horizontal))
     by_row = torch.einsum("nahwd,hkd->nahwk", query, vertical[: query.shape[2]])
     by_column = torch.einsum("nahwd,wkd->nahwk", query, horizontal[: query.shape[3]])

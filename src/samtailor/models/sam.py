@@ -58,13 +58,7 @@ class AnySizeSam(AnySize, SamModel):  # type: ignore[misc]
 
 
 def grid_positions(encoding: nn.Module, height: int, width: int) -> Tensor:
-    """Positional encoding of the centres of a grid's cells, (1, C, h, w).
-
-    Args:
-        encoding: SAM's random Fourier features, called with coordinates in [0, 1].
-        height: Rows h of the grid.
-        width: Columns w of the grid.
-    """
+    """Positional encoding of the centres of a grid's cells, (1, C, h, w), by SAM's random Fourier features."""
     like = encoding.positional_embedding
     assert isinstance(like, Tensor)
     y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
@@ -139,22 +133,12 @@ class VitEncoder(nn.Module):
         self.patch_embed = SamPatchEmbeddings(config)
         grid = config.image_size // config.patch_size
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, config.hidden_size))
-        self.layers = nn.ModuleList(
-            VitBlock(config, 0 if i in config.global_attn_indexes else config.window_size)
-            for i in range(config.num_hidden_layers)
-        )
+        blocks, whole = range(config.num_hidden_layers), config.global_attn_indexes
+        self.layers = nn.ModuleList(VitBlock(config, 0 if i in whole else config.window_size) for i in blocks)
         self.neck = SamVisionNeck(config)
 
     def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutput:
-        """Encode a batch of images.
-
-        Args:
-            pixel_values: Normalised images, (B, 3, H, W), H and W multiples of the patch.
-            **_: What `SamModel` passes to every encoder (output flags); this one has nothing else to give.
-
-        Returns:
-            Output whose `last_hidden_state` is the image embedding, (B, 256, H / 16, W / 16).
-        """
+        """Normalised images (B, 3, H, W), sides multiples of the patch, to (B, 256, H / 16, W / 16)."""
         (embedding,) = self.suffix(self.prefix(pixel_values, 0), 0)
         return BaseModelOutput(last_hidden_state=embedding)
 
@@ -185,16 +169,7 @@ class VitEncoder(nn.Module):
 
 
 def resize_positions(positions: Tensor, height: int, width: int) -> Tensor:
-    """Absolute position embeddings for another grid, bilinear as in SAMed (arXiv 2304.13785).
-
-    Args:
-        positions: (1, h0, w0, C).
-        height: Rows h.
-        width: Columns w.
-
-    Returns:
-        (1, h, w, C); the very same where the grid is.
-    """
+    """Position embeddings (1, h0, w0, C) for another grid, (1, h, w, C), bilinear as in SAMed (arXiv 2304.13785)."""
     if positions.shape[1:3] == (height, width):
         return positions
     resized = F.interpolate(positions.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False)
@@ -219,6 +194,7 @@ def vit_sam(size: VitSize) -> VitSam:
 
 def sam_config(size: VitSize) -> SamConfig:
     """Transformers' configuration of a SAM of that size."""
+    sizes = {"image_size": size.image_size, "patch_size": size.patch}
     return SamConfig(
         vision_config={
             "hidden_size": size.width,
@@ -226,17 +202,12 @@ def sam_config(size: VitSize) -> SamConfig:
             "num_attention_heads": size.heads,
             "global_attn_indexes": list(size.global_blocks),
             "window_size": size.window,
-            "patch_size": size.patch,
-            "image_size": size.image_size,
             "mlp_dim": 4 * size.width,
             "output_channels": size.output_channels,
             "num_pos_feats": size.output_channels // 2,
+            **sizes,
         },
-        prompt_encoder_config={
-            "image_size": size.image_size,
-            "patch_size": size.patch,
-            "hidden_size": size.output_channels,
-        },
+        prompt_encoder_config={"hidden_size": size.output_channels, **sizes},
         mask_decoder_config=decoder_config(size.output_channels),
     )
 

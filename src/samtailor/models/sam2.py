@@ -12,11 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Sam2Config, Sam2Model
 from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig
-from transformers.models.sam2.modeling_sam2 import (
-    Sam2FeedForward,
-    Sam2HieraDetModelOutput,
-    Sam2PatchEmbeddings,
-)
+from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2HieraDetModelOutput, Sam2PatchEmbeddings
 
 from samtailor.models.attention import PoolingAttention, max_pool
 from samtailor.models.blocks import positioned, run_block, transform_
@@ -81,19 +77,11 @@ class HieraBlock(nn.Module):
         normed = self.layer_norm1(tokens)
         if self.pool:
             tokens = max_pool(self.proj(normed), self.pool)
-        tokens = tokens + self._attend(normed, *tokens.shape[1:3])
+        attended = self.attn(split_windows(normed, self.window) if self.window else normed)
+        tokens = tokens + (join_windows(attended, *tokens.shape[1:3]) if self.window else attended)
         if not torch.is_grad_enabled():
             return transform_(tokens, self.layer_norm2, self.mlp)
         return cast(Tensor, tokens + self.mlp(self.layer_norm2(tokens)))
-
-    def _attend(self, tokens: Tensor, height: int, width: int) -> Tensor:
-        """Attention of (B, h_in, w_in, C_in), global or in windows, (B, h, w, C_out)."""
-        attended: Tensor
-        if not self.window:
-            attended = self.attn(tokens)
-            return attended
-        attended = self.attn(split_windows(tokens, self.window))
-        return join_windows(attended, height, width)
 
 
 class Hiera(nn.Module):
@@ -104,28 +92,16 @@ class Hiera(nn.Module):
         self.gradient_checkpointing = False
         self.patch_embed = Sam2PatchEmbeddings(config)
         window = config.window_size_per_stage[0]
-        self.pos_embed = nn.Parameter(
-            torch.zeros(1, config.hidden_size, *config.window_positional_embedding_background_size)
-        )
+        background = config.window_positional_embedding_background_size
+        self.pos_embed = nn.Parameter(torch.zeros(1, config.hidden_size, *background))
         self.pos_embed_window = nn.Parameter(torch.zeros(1, config.hidden_size, window, window))
         self.stage_ends = [end - 1 for end in accumulate(config.blocks_per_stage)]
         places = [(stage, i == 0) for stage, depth in enumerate(config.blocks_per_stage) for i in range(depth)]
-        self.blocks = nn.ModuleList(
-            HieraBlock(config, stage, first, i in config.global_attention_blocks)
-            for i, (stage, first) in enumerate(places)
-        )
+        whole = config.global_attention_blocks
+        self.blocks = nn.ModuleList(HieraBlock(config, *place, i in whole) for i, place in enumerate(places))
 
     def forward(self, pixel_values: Tensor, **_: object) -> Sam2HieraDetModelOutput:
-        """Encode a batch of images.
-
-        Args:
-            pixel_values: Normalised images, (B, 3, H, W), H and W multiples of 32.
-            **_: What `Sam2VisionModel` passes to every trunk (output flags); this one has nothing else to give.
-
-        Returns:
-            Output whose `intermediate_hidden_states` are the tokens of the four stages, (B, H / s, W / s, C) for
-            strides s of 4, 8, 16 and 32.
-        """
+        """Images (B, 3, H, W) to the tokens of the stages, (B, H / s, W / s, C) for strides s of 4, 8, 16 and 32."""
         stages = self.suffix(self.prefix(pixel_values, 0), 0)
         return Sam2HieraDetModelOutput(last_hidden_state=stages[-1], intermediate_hidden_states=stages)
 

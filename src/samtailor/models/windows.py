@@ -13,15 +13,7 @@ from torch.autograd.function import once_differentiable
 
 
 def split_windows(tokens: Tensor, side: int) -> Tensor:
-    """Windows of a grid of tokens.
-
-    Args:
-        tokens: (B, h, w, C).
-        side: Side n of a window.
-
-    Returns:
-        (B * windows, n, n, C), row by row.
-    """
+    """Windows of a grid of tokens (B, h, w, C), row by row, (B * windows, n, n, C) for side n."""
     tokens = F.pad(tokens, (0, 0, 0, -tokens.shape[2] % side, 0, -tokens.shape[1] % side))
     batch, height, width, channels = tokens.shape
     grid = tokens.view(batch, height // side, side, width // side, side, channels)
@@ -29,16 +21,7 @@ def split_windows(tokens: Tensor, side: int) -> Tensor:
 
 
 def join_windows(windows: Tensor, height: int, width: int) -> Tensor:
-    """Inverse of `split_windows`.
-
-    Args:
-        windows: (B * windows, n, n, C).
-        height: Rows h of the grid.
-        width: Columns w of the grid.
-
-    Returns:
-        (B, h, w, C).
-    """
+    """Inverse of `split_windows` for a grid of that height h and width w, (B, h, w, C)."""
     side, channels = windows.shape[1], windows.shape[3]
     rows, columns = -(-height // side), -(-width // side)
     grid = windows.view(-1, rows, columns, side, side, channels).transpose(2, 3)
@@ -57,13 +40,7 @@ class WindowOrder:
     """
 
     def __init__(self, shape: Sequence[int], side: int, device: torch.device) -> None:
-        """Find the order.
-
-        Args:
-            shape: Grids B, rows H, columns W; what follows does not matter.
-            side: Side of a window.
-            device: Where the tokens are.
-        """
+        """Find the order of grids of shape (B, H, W, ...) in windows of that side."""
         batch, height, width = shape[:3]
         self.shape = (batch, height, width)
         grid = torch.arange(batch * height * width, device=device).view(self.shape)
@@ -88,10 +65,7 @@ class WindowOrder:
     def split(self, tokens: Tensor) -> list[Tensor]:
         """Tokens in this order, (B H W, C), by shapes of windows: (windows, rows, columns, C) each."""
         parts = torch.split(tokens, [rows * columns * count for rows, columns, count in self.windows])
-        return [
-            part.view(count, rows, columns, -1)
-            for part, (rows, columns, count) in zip(parts, self.windows, strict=True)
-        ]
+        return [x.view(count, rows, columns, -1) for x, (rows, columns, count) in zip(parts, self.windows, strict=True)]
 
     def join(self, parts: list[Tensor]) -> Tensor:
         """Inverse of `split`."""
@@ -102,9 +76,8 @@ class WindowOrder:
 def _strips(length: int, side: int) -> list[tuple[int, int, int]]:
     """Start, end and window side of the whole windows along a length, and of what is left."""
     whole = length - length % side
-    return [
-        (start, end, part) for start, end, part in ((0, whole, side), (whole, length, length - whole)) if start < end
-    ]
+    strips = ((0, whole, side), (whole, length, length - whole))
+    return [strip for strip in strips if strip[0] < strip[1]]
 
 
 def filled(windows: Tensor, padding: Tensor, side: int) -> Tensor:

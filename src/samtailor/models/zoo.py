@@ -120,26 +120,16 @@ BASES: dict[str, Base] = {
 
 
 def find_base(name: str) -> Base:
-    """The base of that name.
-
-    Raises:
-        ConfigError: If the zoo has none; names those it has.
-    """
+    """The base of that name; a ConfigError names those there are."""
     if name not in BASES:
         raise ConfigError(f"base: expected one of {', '.join(BASES)}; found '{name}'")
     return BASES[name]
 
 
 def weights_files(name: str, weights: str | Path | None = None) -> list[Path]:
-    """Files with the weights of a base, several if they come in shards.
+    """Files with the weights of a base, several if they come in shards, named as `local_weights` takes them.
 
-    Args:
-        name: Name in the zoo.
-        weights: A file, the authors' or safetensors; a local folder in transformers' format; or a hub name. None is the
-            published file, fetched into the cache if need be.
-
-    Raises:
-        WeightsError: If there are none or they cannot be fetched.
+    None is the published file, fetched into the cache if need be.
     """
     base = find_base(name)
     return [fetch(base.weights)] if weights is None else local_weights(weights)
@@ -167,24 +157,18 @@ def load_base(name: str, weights: str | Path | None = None) -> AnySizeSam | Hier
     network = base.build()
     state = base.convert(published)
     what = f"{name} from {files[0]}"
-    if misfits(network, state):
-        others = [other for other in identify(published) if other != name]
-        if others:
-            raise WeightsError(
-                f"{what}: expected the weights of {name}, found what looks like {' or '.join(others)}; "
-                f"give --base {others[0]}, or other weights"
-            )
+    if misfits(network, state) and (others := [other for other in identify(published) if other != name]):
+        raise WeightsError(
+            f"{what}: expected the weights of {name}, found what looks like {' or '.join(others)}; "
+            f"give --base {others[0]}, or other weights"
+        )
     load_strictly(network, state, what)
     network.eval()
     return network
 
 
 def identify(published: Mapping[str, Tensor]) -> list[str]:
-    """Names of all bases that weights fit, key by key and shape by shape.
-
-    Args:
-        published: State dict of a file, in the authors' or transformers' names.
-    """
+    """Names of all bases that weights in the authors' or transformers' names fit, key by key and shape by shape."""
     fitting: list[str] = []
     for base in BASES.values():
         with torch.device("meta"):

@@ -8,23 +8,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Literal
 
-from samtailor.recipes.adapter import Adapter
-from samtailor.recipes.full import Full
-from samtailor.recipes.head_only import HeadOnly
-from samtailor.recipes.lora import LoRA
-from samtailor.recipes.recipe import Recipe
-
-__all__ = [
-    "RECIPES",
-    "Adapter",
-    "Full",
-    "HeadOnly",
-    "LoRA",
-    "Recipe",
-    "RecipeName",
-    "recipe_from_json",
-    "recipe_to_json",
-]
+from samtailor.recipes.adapter import Adapter as Adapter
+from samtailor.recipes.full import Full as Full
+from samtailor.recipes.head_only import HeadOnly as HeadOnly
+from samtailor.recipes.lora import LoRA as LoRA
+from samtailor.recipes.recipe import Recipe as Recipe
 
 RecipeName = Literal["lora", "adapter", "head-only", "full"]
 

@@ -25,14 +25,7 @@ def flatten(recipe: Recipe) -> dict[str, Any]:
 
 
 def take_recipe(content: dict[str, Any]) -> Recipe:
-    """Take a recipe out of settings; what is not said is its default.
-
-    Args:
-        content: Settings by name; 'recipe' and the settings of all recipes are removed.
-
-    Raises:
-        ConfigError: If there is no such recipe, or a setting belongs to another one.
-    """
+    """Take a recipe and the settings of all recipes out of settings; what is not said is its default."""
     name = content.pop("recipe", "lora")
     if name not in RECIPES:
         raise ConfigError(f"recipe: expected one of {', '.join(RECIPES)}; found '{name}'")

@@ -62,9 +62,8 @@ class LoRA(Recipe):
         modules = decoder.named_modules(prefix="mask_decoder.transformer")
         attentions += [name for name, module in modules if hasattr(module, "q_proj")]
         targets = [f"{attention}.{projection}" for attention in attentions for projection in ("q_proj", "v_proj")]
-        config = LoraConfig(
-            r=self.rank, lora_alpha=self.rank, target_modules=targets, use_dora=self.dora, use_rslora=self.rslora
-        )
+        rank, dora, rslora = self.rank, self.dora, self.rslora
+        config = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, use_dora=dora, use_rslora=rslora)
         make_lean(inject_adapter_in_model(config, network))
 
     def merge(self, network: nn.Module) -> None:

@@ -51,14 +51,11 @@ class Recipe(ABC):
                 raise ConfigError(f"{name}: expected at least 1, found {value}")
 
     def apply(self, network: nn.Module) -> None:
-        """Insert the recipe's modules and mark what is trained.
+        """Insert the recipe's modules into a class-aware SAM, whose output does not change, and mark what is trained.
 
-        The network's output does not change. Prompt encoder and segmentation head (mask tokens, hypernetworks,
-        upscaling, IoU head) are trained under every recipe; under none the Fourier features of positions, which are a
-        constant of SAM, and SAM 2's object score, which touches no mask.
-
-        Args:
-            network: Class-aware SAM, with `image_encoder`, `prompt_encoder` and `mask_decoder`.
+        Prompt encoder and segmentation head (mask tokens, hypernetworks, upscaling, IoU head) are trained under every
+        recipe; under none the Fourier features of positions, a constant of SAM, and SAM 2's object score, which touches
+        no mask.
         """
         self.insert(network)
         for name, parameter in network.named_parameters():
@@ -86,13 +83,7 @@ class Recipe(ABC):
 
 
 def attention_blocks(image_encoder: nn.Module, last: int | None) -> list[str]:
-    """Names of the transformer blocks (with attention `attn` and MLP `mlp`) of an image encoder.
-
-    Args:
-        image_encoder: Image encoder of any base.
-        last: How many, counted from the end; all if None or if there are fewer.
-    """
-    names = [
-        name for name, module in image_encoder.named_modules() if hasattr(module, "attn") and hasattr(module, "mlp")
-    ]
+    """Names of the last (or all) transformer blocks, with attention `attn` and MLP `mlp`, of an image encoder."""
+    modules = image_encoder.named_modules()
+    names = [name for name, module in modules if hasattr(module, "attn") and hasattr(module, "mlp")]
     return names if last is None else names[max(0, len(names) - last) :]

@@ -28,22 +28,11 @@ _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def write_card(
-    folder: Path,
-    model: SegmenterModel,
-    name: str,
-    record: Record | None,
-    use: str | None = None,
-    library: str = "samtailor",
+    folder: Path, model: SegmenterModel, name: str, record: Record | None, library: str, use: str | None = None
 ) -> None:
     """Write the model card, and the picture that it shows if there is one.
 
-    Args:
-        folder: Where they go.
-        model: What the card describes.
-        name: Name of the shared model: its folder's, or its name on the hub.
-        record: What the run knows; None if there is no run.
-        use: How it is opened, Markdown; with `samtailor.load` if None.
-        library: Library that opens it.
+    `name` is the folder's or that on the hub; `use` says how `library` opens it, by `samtailor.load` if None.
     """
     base, weights = find_base(model.base.base), own_weights(model)
     quality = record.quality if record else None

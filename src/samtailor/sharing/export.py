@@ -41,21 +41,10 @@ _RENAMES = (
 def merge_and_export(
     model: SegmenterModel, folder: Path, run: Path | None = None, picture: bool = False, name: str | None = None
 ) -> None:
-    """Write a segmenter as one network in transformers' format, LoRA merged into the weights.
+    """Write a segmenter as one network in transformers' format (see `Segmenter.merge_and_export`).
 
     `pred_masks[:, 0]` of the network under the default prompt and with `multimask_output=True` are the class logits. It
-    takes images of the segmenter's own size.
-
-    Args:
-        model: The fitted segmenter; it is not changed.
-        folder: New, empty, or an earlier share, which is replaced as a whole.
-        run: The run that fitted it, for data, scores and picture; the card does without them if None.
-        picture: Whether to add a picture of one case of the run's evaluation. It shows that case to everyone.
-        name: Name of the model in the card; that of the folder if None.
-
-    Raises:
-        ConfigError: If the recipe cannot be merged, the folder holds anything else, or the run is another segmenter's.
-            Nothing is written then.
+    takes images of the segmenter's own size. Where a ConfigError is raised, nothing is written.
     """
     if not model.recipe.is_mergeable:
         mergeable = ", ".join(kind.__name__ for kind in RECIPES.values() if kind.is_mergeable)
@@ -70,7 +59,7 @@ def merge_and_export(
         network.save_pretrained(scratch)
         write_json(scratch / PROCESSOR_NAME, _processor(base, model.preprocessing.image_size))
         library = "samtailor" if base.family == "tiny-vit" else "transformers"
-        write_card(scratch, model, name, record, _how_to_open(type(network), name), library)
+        write_card(scratch, model, name, record, library, _how_to_open(type(network), name))
 
 
 def _network(model: SegmenterModel, base: Base) -> PreTrainedModel:
@@ -154,14 +143,8 @@ def _resize_vit_positions(state: Mapping[str, Tensor], shapes: Mapping[str, torc
 
 def _processor(base: Base, size: int) -> dict[str, Any]:
     """Settings of transformers' image processor: size and normalisation of images of values 0 to 255."""
-    shared = {
-        "do_resize": True,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": list(base.mean),
-        "image_std": list(base.std),
-    }
+    rescaled = {"do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255}
+    shared = rescaled | {"do_normalize": True, "image_mean": list(base.mean), "image_std": list(base.std)}
     square = {"height": size, "width": size}
     if base.family == "sam2":
         return {"image_processor_type": "Sam2ImageProcessor", "size": square} | shared

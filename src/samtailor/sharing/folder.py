@@ -21,12 +21,7 @@ CARD_MARK = "\n- samtailor\n"
 def whole_folder(folder: Path, names: Set[str]) -> Iterator[Path]:
     """A temporary folder next to `folder`, renamed to `folder` when the block succeeds.
 
-    Args:
-        folder: New, empty, or what an earlier call has written, which is replaced.
-        names: The files that may be written.
-
-    Raises:
-        ConfigError: If the folder holds anything else; nothing is written then.
+    It may be new, empty, or an earlier one of files of these names, which is replaced; all else is a ConfigError.
     """
     folder = folder.resolve()
     _require_ours(folder, names)

@@ -24,21 +24,10 @@ NAMES = frozenset({CONFIG_NAME, WEIGHTS_NAME, PEFT_NAME, CARD_NAME, PICTURE_NAME
 def save_pretrained(
     model: SegmenterModel, folder: Path, run: Path | None = None, picture: bool = False, name: str | None = None
 ) -> None:
-    """Write a segmenter for others: `segmenter.json`, `weights.safetensors`, a model card, peft's description of LoRA.
+    """Write a segmenter for others (see `Segmenter.save_pretrained`), under the folder's name if it has none.
 
     No file names a path of this machine. Weights of the base that are not the published ones are named by their
-    file's name and checksum; whoever opens the folder must have them.
-
-    Args:
-        model: The fitted segmenter, not merged.
-        folder: New, empty, or an earlier share, which is replaced as a whole.
-        run: The run that fitted it, for data, scores and picture; the card does without them if None.
-        picture: Whether to add a picture of one case of the run's evaluation. It shows that case to everyone.
-        name: Name of the model in the card; that of the folder if None.
-
-    Raises:
-        ConfigError: If the folder holds anything else, the run is another segmenter's, or the segmenter is merged.
-            Nothing is written then.
+    file's name and checksum. Where a ConfigError is raised, nothing is written.
     """
     if model.recipe.is_merged(model.network):
         raise ConfigError(
@@ -51,46 +40,18 @@ def save_pretrained(
         content = json.loads((scratch / CONFIG_NAME).read_text())
         content["base"]["file"] = own_weights(model)  # a name, where the segmenter may have a path
         write_json(scratch / CONFIG_NAME, content)
-        _describe_to_peft(model, scratch)
-        write_card(scratch, model, name or folder.resolve().name, record)
+        if (config := copy.copy(model.recipe.peft_config(model.network))) is not None:
+            config.base_model_name_or_path = base_model(find_base(model.base.base))
+            config.inference_mode = True
+            config.save_pretrained(str(scratch))
+        write_card(scratch, model, name or folder.resolve().name, record, "samtailor")
 
 
 def push_to_hub(
-    model: SegmenterModel,
-    repo: str,
-    run: Path | None = None,
-    private: bool = False,
-    picture: bool = False,
-    message: str = "Share a segmenter",
+    model: SegmenterModel, repo: str, run: Path | None = None, private: bool = False, picture: bool = False
 ) -> str:
-    """Write a segmenter to the Hugging Face hub, with the files of `save_pretrained`.
-
-    Args:
-        model: The fitted segmenter, not merged.
-        repo: Name on the hub, 'owner/name'; made if there is none.
-        run: The run that fitted it, for data, scores and picture; the card does without them if None.
-        private: Whether a repository that is made is visible to its owner only.
-        picture: Whether to add a picture of one case of the run's evaluation. It shows that case to everyone.
-        message: Message of the commit.
-
-    Returns:
-        Address of the repository.
-
-    Raises:
-        ConfigError: If the run is another segmenter's, or the segmenter is merged.
-        WeightsError: If the hub cannot be reached or refuses.
-    """
+    """Write what `save_pretrained` writes to the hub, and give its address (see `Segmenter.push_to_hub`)."""
     with tempfile.TemporaryDirectory(prefix="samtailor-") as scratch:
         folder = Path(scratch) / "segmenter"
         save_pretrained(model, folder, run, picture, repo)
-        return upload(folder, repo, private, message, NAMES)
-
-
-def _describe_to_peft(model: SegmenterModel, folder: Path) -> None:
-    """Write peft's own description of the updates, `adapter_config.json`, if it knows the recipe."""
-    config = copy.copy(model.recipe.peft_config(model.network))
-    if config is None:
-        return
-    config.base_model_name_or_path = base_model(find_base(model.base.base))
-    config.inference_mode = True
-    config.save_pretrained(str(folder))
+        return upload(folder, repo, private, NAMES)

@@ -57,16 +57,7 @@ class Record:
 
 
 def read_record(directory: Path, model: SegmenterModel, picture: bool) -> Record:
-    """What a run knows about a segmenter.
-
-    Args:
-        directory: The run.
-        model: The one the run has fitted, unchanged.
-        picture: Whether to look for a picture of one case.
-
-    Raises:
-        ConfigError: If the directory is no run, or the segmenter not the run's: its scores would be another's.
-    """
+    """What a run knows about the segmenter it has fitted, which must be unchanged; `picture` if one is wanted."""
     run = Run(directory)
     config = run.read_config()
     _require_same(run, model)

@@ -50,7 +50,7 @@ def share(
     Raises:
         SamTailorError: If there is no such segmenter, or it cannot be written there.
     """
-    from samtailor.models.pretrained import load_model
+    from samtailor.models.segmenter_model import load_model
     from samtailor.sharing.export import merge_and_export
     from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 
