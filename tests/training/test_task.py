@@ -55,7 +55,7 @@ def test_what_the_frozen_encoder_gives_is_not_computed_again(tiny_base: Base) ->
     model = SegmenterModel.create(tiny_base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, None, 1))
     case = cached_case(LABELS)
     embeddings = np.concatenate(list(Predictor(model, 4, "cpu").embeddings(case.image, case_windows(case, model))))
-    task = SegmentationTask(model, ClassAwareLoss(), OptimConfig(lr=1e-3), [case], [embeddings], 4)
+    task = SegmentationTask(model, ClassAwareLoss(), TrainConfig(data="", out=""), [case], [embeddings], 4)
     calls: list[int] = []
     for part in (model.network.image_encoder, model.network.mask_decoder):
         layer = next(m for m in part.modules() if isinstance(m, torch.nn.Linear))
