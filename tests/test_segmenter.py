@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import LoRA
+from samtailor.refinement import STEPS
+from samtailor.refinement.step import RefinementStep
 from samtailor.segmenter import Segmenter
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
@@ -86,3 +90,18 @@ def test_what_changes_in_the_model_shows_at_once(segmenter: Segmenter, file: Pat
     segmenter.model.preprocessing = Preprocessing(Range(0, 100), 32, None, 1)
     slices = np.asarray(segmenter.predict(case, device="cpu").slices)
     np.testing.assert_array_equal(slices, scale(case.image, Range(0, 100)).swapaxes(0, 1))
+
+
+@dataclass(frozen=True)
+class AllSpleen(RefinementStep):
+    def __call__(self, label: Any, probabilities: Any, slices: Any, spacing: Any) -> Any:
+        return np.full_like(label, 2)
+
+
+def test_a_refinement_that_is_saved_later_shows_at_once(
+    segmenter: Segmenter, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STEPS, "all-spleen", AllSpleen)
+    assert (segmenter.predict(file, device="cpu").label != 2).any()
+    segmenter.model.refinement = ({"kind": "all-spleen"},)
+    assert (segmenter.predict(file, device="cpu").label == 2).all()

@@ -66,6 +66,7 @@ class PaintBrightest(RefinementStep):
         slices: Slices,
         spacing: tuple[float, float, float] | None,
     ) -> NDArray[np.int16]:
+        assert (spacing is None) == (len(label) == 1)  # of volumes it is known, everywhere
         painted = label.copy()
         painted[np.asarray(slices[:, 0]) == 1] = self.class_id
         return painted

@@ -114,6 +114,14 @@ def test_an_interrupted_cell_is_resumed(page: Path, place: Path, tiny_base: Base
     assert [row["loss"] for row in cell.run.history()] == expected
 
 
+def test_a_cell_of_an_older_version_is_taken_as_it_is(page: Path, place: Path, tiny_base: Base) -> None:
+    (cell,) = lay_out(config(place, tiny_base, ["lora-4"])).fits
+    written = cell.run.read_config()
+    cell.run.write_config({name: value for name, value in written.items() if name not in ("denoise", "refine")})
+    assert cell.state() == "done"
+    cell.run.write_config(written)
+
+
 def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
     program = f"f = open({str(tmp_path / 'events')!r}, 'w'); print('open', flush=True); input()"
     command = [sys.executable, "-c", program]

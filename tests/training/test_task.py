@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes import LoRA
+from samtailor.recipes import HeadOnly, LoRA
 from samtailor.settings import Precision
+from samtailor.training.embeddings import case_windows
 from samtailor.training.samples import PADDING_CASE
 from samtailor.training.settings import OptimConfig, TrainConfig
 from samtailor.training.task import SegmentationTask
@@ -46,3 +49,16 @@ def test_validation_computes_in_the_precision_of_the_training(
     assert not seen
     task.validation_step(0)
     assert seen == {dtype}
+
+
+def test_what_the_frozen_encoder_gives_is_not_computed_again(tiny_base: Base) -> None:
+    model = SegmenterModel.create(tiny_base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, None, 1))
+    case = cached_case(LABELS)
+    embeddings = np.concatenate(list(Predictor(model, 4, "cpu").embeddings(case.image, case_windows(case, model))))
+    task = SegmentationTask(model, ClassAwareLoss(), TrainConfig(data="", out=""), [case], [embeddings], 4)
+    calls: list[int] = []
+    for part in (model.network.image_encoder, model.network.mask_decoder):
+        layer = next(m for m in part.modules() if isinstance(m, torch.nn.Linear))
+        layer.register_forward_hook(lambda *_, part=part: calls.append(id(part)))
+    task.validation_step(0)
+    assert set(calls) == {id(model.network.mask_decoder)}
