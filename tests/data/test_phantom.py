@@ -10,8 +10,7 @@ import pytest
 from samtailor.data.anatomy import ORGANS
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case
-from samtailor.data.phantom import make_phantom
-from samtailor.data.phantom_patient import make_patient
+from samtailor.data.phantom import make_patient, make_phantom
 from samtailor.errors import ConfigError, DataError
 from tests import generate
 
