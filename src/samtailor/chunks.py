@@ -12,11 +12,7 @@ _PIXELS = 1 << 22  # temporary arrays of 8 bytes a pixel then take 32 MB
 
 
 def blocks(shape: tuple[int, ...]) -> Iterator[tuple[int | slice, ...]]:
-    """Indices of neighbouring rows of the planes of an array, about four million pixels each, that cover it.
-
-    Args:
-        shape: Shape of the array, (..., H, W), or of a row, (N,).
-    """
+    """Indices of rows of the planes of an array (..., H, W) or (N,), four million pixels each, that cover it."""
     height, width = shape[-2:] if len(shape) > 1 else (shape[0], 1)
     rows = max(1, _PIXELS // max(1, width))
     for plane in np.ndindex(shape[:-2]):

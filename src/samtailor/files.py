@@ -40,16 +40,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path, expected: type[dict[str, Any]] | type[list[Any]], fix: str) -> Any:
-    """Content of a JSON file.
-
-    Args:
-        path: The file.
-        expected: Type of its outermost value.
-        fix: Advice if the file is missing.
-
-    Raises:
-        FileError: If it is missing, no JSON, or something else than expected.
-    """
+    """Content of a JSON file with such an outermost value, else a FileError; `fix` is advice if it is missing."""
     kind = "an object {...}" if expected is dict else "a list [...]"
     if not path.is_file():
         raise FileError(path, f"a JSON file with {kind}", "nothing", fix)

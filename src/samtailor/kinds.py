@@ -18,31 +18,13 @@ def to_json(value: Any, kinds: Mapping[str, type]) -> dict[str, Any]:
 
 
 def from_json(content: Mapping[str, Any], kinds: Mapping[str, Callable[..., T]], what: str) -> T:
-    """What `to_json` made a dictionary of.
-
-    Args:
-        content: The dictionary.
-        kinds: The choices by their names.
-        what: What is chosen, for the error.
-
-    Raises:
-        ConfigError: If there is no such choice here.
-    """
+    """What `to_json` made a dictionary of; `what` names the choice in the error if there is no such one here."""
     values = dict(content)
     return _find(values.pop("kind"), kinds, what)(**values)
 
 
 def from_names(names: str, kinds: Mapping[str, Callable[[], T]], setting: str) -> tuple[T, ...]:
-    """Choices with their default values.
-
-    Args:
-        names: Joined by commas, or 'none'.
-        kinds: The choices by their names.
-        setting: Name of the setting, for the error.
-
-    Raises:
-        ConfigError: If there is no such choice.
-    """
+    """Choices with their default values, by names joined by commas, or 'none'."""
     return () if names == "none" else tuple(_find(name.strip(), kinds, setting)() for name in names.split(","))
 
 

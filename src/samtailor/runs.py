@@ -57,11 +57,7 @@ class Run:
         return "\n".join(lines)
 
     def require_new(self) -> None:
-        """Refuse a directory that holds something.
-
-        Raises:
-            ConfigError: If there are files in it.
-        """
+        """Refuse a directory that holds something."""
         if self.directory.exists() and any(self.directory.iterdir()):
             raise ConfigError(
                 f"out: expected a new or empty directory, found files in {self.directory}; name another one, or "
@@ -117,11 +113,7 @@ class Run:
         write_text(self.config_file, yaml.safe_dump(dict(config), sort_keys=False))
 
     def read_config(self) -> dict[str, Any]:
-        """The resolved config, plain values by name.
-
-        Raises:
-            ConfigError: If there is none: the directory is not a run.
-        """
+        """The resolved config, plain values by name; refuses a directory that is no run."""
         if not self.is_there:
             raise ConfigError(
                 f"{self.directory}: expected a run with {self.config_file.name}, found none; check the path"
@@ -134,10 +126,6 @@ class Run:
         write_json(self.dataset_file, content)
 
     def read_dataset(self) -> dict[str, Any]:
-        """What the run was trained on: 'root', 'labels', 'splits', 'fingerprint'.
-
-        Raises:
-            DataError: If it is missing or damaged.
-        """
+        """What the run was trained on: 'root', 'labels', 'splits', 'fingerprint'."""
         content: dict[str, Any] = read_json(self.dataset_file, dict, "name the directory of a finished training")
         return content

@@ -60,17 +60,7 @@ def _documented(function: Callable[..., Any], settings: Callable[..., Any]) -> s
 
 
 def from_plain(kind: Callable[..., S], content: Mapping[str, Any], where: str, skip: Collection[str] = ()) -> S:
-    """Settings of nested plain values, checked as the command line checks them.
-
-    Args:
-        kind: A settings dataclass.
-        content: Its fields, nested; absent ones have their defaults.
-        where: Where the values come from, for the message.
-        skip: Fields that keep their defaults.
-
-    Raises:
-        ConfigError: If a key is unknown or a value of another type.
-    """
+    """Settings dataclass of nested plain values, checked as the command line does; `where` is for the message."""
     from jsonargparse import ArgumentError, ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)

@@ -64,11 +64,7 @@ class SliceCache:
         self.directory = directory or cache_home() / "slices"
 
     def load(self, files: CaseFiles) -> CachedCase:
-        """The cached case, built first if it is missing or broken.
-
-        Raises:
-            DataError: If the case's files cannot be read, or the cache cannot be written.
-        """
+        """The cached case, built first if it is missing or broken."""
         key = self._key(files)
         entry = self.directory / key
         for _ in range(_ATTEMPTS):  # another process may take a broken entry away while this one opens it

@@ -21,17 +21,7 @@ _LARGEST_COUNTED = 65535
 
 
 def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str = "") -> tuple[CaseRow, list[Finding]]:
-    """Read image and label once and check every condition.
-
-    Args:
-        files: Where the case lies.
-        labels: Label space of the data set.
-        channels: Number of channels of every image.
-        split: Split the case is in; '' if in none.
-
-    Returns:
-        What the case is, and everything found.
-    """
+    """Read image and label once and check every condition: what the case is, and everything found."""
     findings: list[Finding] = []
     geometry = _check_image(files, channels, findings)
     voxels: dict[int, int] = {}

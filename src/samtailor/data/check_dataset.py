@@ -18,13 +18,7 @@ _THREADS = 4  # each holds one volume in memory
 
 
 def check_dataset(root: Path, fold: int = 0, seed: int = 0) -> CheckReport:
-    """Read a whole data set and report what is there and what is wrong; never raises for bad data.
-
-    Args:
-        root: The folder.
-        fold: Entry of splits_final.json (nnU-Net).
-        seed: Seed of the split, if the folder names none.
-    """
+    """Read a whole data set and report what is there and what is wrong; never raises for bad data."""
     try:
         dataset = open_cases(root)
     except FileError as error:

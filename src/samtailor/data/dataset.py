@@ -58,11 +58,7 @@ class Dataset(Contents):
         return self.bits is not None
 
     def split(self, name: Split) -> tuple[CaseFiles, ...]:
-        """Cases of a split.
-
-        Raises:
-            DataError: If the split is absent or empty, or names a case that does not exist.
-        """
+        """Cases of a split; an absent or empty one is refused, and one that names a case that does not exist."""
         if not self.splits.get(name):
             present = ", ".join(f"{split} ({len(names)})" for split, names in self.splits.items()) or "none"
             raise FileError(self.root, f"a split '{name}'", present, "name its cases in the split file")
@@ -120,11 +116,7 @@ def open_dataset(root: Path, fold: int = 0) -> Dataset:
 
 
 def open_cases(root: Path) -> Dataset:
-    """The data set without its splits.
-
-    Raises:
-        DataError: If the folder is of no known layout, or its dataset.json is not as expected.
-    """
+    """The data set without its splits."""
     if not root.is_dir():
         raise FileError(root, "a folder with a data set", "no such folder", "give the path of the data set")
     layout: Layout
@@ -147,11 +139,7 @@ def open_cases(root: Path) -> Dataset:
 
 
 def read_splits(dataset: Dataset, fold: int = 0) -> Mapping[str, tuple[str, ...]]:
-    """Case names of each split that the folder names; empty if it names none.
-
-    Raises:
-        DataError: If the split file is not as expected.
-    """
+    """Case names of each split that the folder names; empty if it names none."""
     if dataset.layout == "publisher" and dataset.named:
         return dataset.named.read_splits(dataset.root, dataset.cases)
     if dataset.layout == "nnunet":

@@ -58,16 +58,7 @@ KINDS: dict[str, type[Intensity]] = {"window": CTWindow, "range": Range, "percen
 
 
 def resolve_intensity(config: IntensityConfig, bits: int | None, channels: Sequence[str]) -> IntensityConfig:
-    """The kind the data suggest, and the kind's own values.
-
-    Args:
-        config: What the user set.
-        bits: Bits per channel of pictures; None for volumes.
-        channels: Names of the channels.
-
-    Raises:
-        ConfigError: If the values make no range.
-    """
+    """The kind that bits (of pictures; None for volumes) and channel names suggest, and the kind's own values."""
     kind = config.kind
     if kind == "auto":
         ct = {channel.upper() for channel in channels} == {"CT"}

@@ -79,30 +79,14 @@ class Preprocessing:
         return [Window(y, x, side) for y in rows for x in columns]
 
     def input_of(self, image: NDArray[Any] | Scaled, window: Window) -> Tensor:
-        """Network input of a window: zeros beyond the border, resized, three channels.
-
-        Args:
-            image: Slice in [0, 1], (C, H, W).
-            window: Window of the slice.
-
-        Returns:
-            (3, image_size, image_size), float32.
-        """
+        """Network input of a window of a slice in [0, 1], (C, H, W) to (3, image_size, image_size); zeros beyond it."""
         # PyTorch turns half into single precision ten times as fast as NumPy.
         seen = torch.from_numpy(np.require(cut(image, window, 0), requirements=("C", "W"))).float()
         resized = F.interpolate(seen[None], (self.image_size, self.image_size), mode="bilinear", antialias=True)[0]
         return resized.expand(3, -1, -1)
 
     def target_of(self, label: NDArray[Any], window: Window) -> Tensor:
-        """Training target of a window: `IGNORE` beyond the border, nearest neighbour.
-
-        Args:
-            label: Class indices of a slice, (H, W).
-            window: Window of the slice.
-
-        Returns:
-            (image_size, image_size), int64.
-        """
+        """Training target of a window of class indices, (H, W) to (image_size, image_size); `IGNORE` beyond them."""
         seen = torch.from_numpy(cut(label[None], window, IGNORE).astype(np.float32))
         resized = F.interpolate(seen[None], (self.image_size, self.image_size), mode="nearest-exact")
         return resized[0, 0].long()

@@ -14,12 +14,7 @@ class Scaled:
     """A view of values as intensities in [0, 1]; part of it is again a view, `np.asarray` computes it."""
 
     def __init__(self, values: NDArray[Any], limits: tuple[float, float]) -> None:
-        """View values.
-
-        Args:
-            values: Intensities, (..., H, W).
-            limits: Those that become 0 and 1.
-        """
+        """View intensities, (..., H, W), of which the two limits become 0 and 1."""
         self._values = values
         self._limits = limits
 

@@ -17,17 +17,10 @@ _PIXELS_ON_GPU = 1 << 22
 
 
 def enlarged(logits: Tensor, side: int) -> Iterator[tuple[int, Tensor]]:
-    """Logits of one window at the window's own size, from top to bottom.
+    """Logits of a window, (K, n, n), at its own size: first row and (K, rows, side) of some rows, from top to bottom.
 
     Bilinear, and where the window is smaller than the logits antialiased: the values are those of
     `interpolate(..., mode="bilinear", antialias=True)`, which never holds less than the whole window.
-
-    Args:
-        logits: (K, n, n).
-        side: Rows and columns of the window.
-
-    Yields:
-        First row, and logits of some rows, (K, rows, side).
     """
     size = logits.shape[-1]
     logits = logits.float()
@@ -72,11 +65,9 @@ def _resized(logits: Tensor, height: int, width: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _rows_between(size: int, side: int, device: torch.device) -> list[tuple[int, slice, Tensor]]:
-    """Pieces of an enlarged image from top to bottom.
+    """Of each piece of an enlarged image its first row, the rows it lies between, how much of each is in its rows.
 
-    Returns:
-        Of each piece its first row, the rows of the image that its rows lie between, and how much of each is in each:
-        (rows, rows between). Taken from what PyTorch makes of the identity, so that they are its own weights.
+    Taken from what PyTorch makes of the identity, so that they are its own weights.
     """
     whole = _resized(torch.eye(size)[None], side, size)[0]
     found, rows = [], rows_at_once(side, device)

@@ -64,11 +64,7 @@ def plan(inputs: Sequence[str | Path], out: Path) -> list[Job]:
 
 
 def read(job: Job, channels: int) -> Case:
-    """The image of a job, with the number of channels wanted.
-
-    Raises:
-        DataError: If there is none, or it cannot be read.
-    """
+    """The image of a job, with the number of channels wanted."""
     if job.file.is_dir() and not find_format(job.file):
         raise FileError(job.file, "images in the folder", "none", "name the folder that holds them")
     if not job.file.exists():

@@ -30,15 +30,7 @@ def written_at(path: Path) -> int | None:
 
 
 def joint_report(jobs: Sequence[Job], reports: Sequence[PredictReport]) -> PredictReport:
-    """What came of the shares of all processes; an image of which nobody tells anything counts as failed.
-
-    Args:
-        jobs: Of all processes.
-        reports: Of each that is there.
-
-    Returns:
-        In the order of the jobs.
-    """
+    """What came of the shares of all processes, in the order of the jobs; what nobody tells of counts as failed."""
     written = {path for report in reports for path in report.written}
     failures = {failure.file: failure for report in reports for failure in report.failures}
     lost = "its process has ended early; the same command with --skip_existing does what is not done"
@@ -51,17 +43,7 @@ def joint_report(jobs: Sequence[Job], reports: Sequence[PredictReport]) -> Predi
 def predict_jobs(
     predictor: Predictor, jobs: Sequence[Job], probabilities: bool = False, overlays: bool = False
 ) -> PredictReport:
-    """Segment planned images; of three at most something is in memory: one is read, one computed, one written.
-
-    Args:
-        predictor: Applies the segmenter.
-        jobs: Images and their results.
-        probabilities: As for `predict`.
-        overlays: As for `predict`.
-
-    Returns:
-        What was written, and what could not be, each in the order of the jobs.
-    """
+    """Segment planned images; of three at most something is in memory: one is read, one computed, one written."""
     if not jobs:  # fewer images than processes
         return PredictReport((), ())
     failures: dict[Path, Failure] = {}

@@ -239,11 +239,6 @@ def pack(features: Features) -> Tensor:
 
 
 def unpack(rows: Tensor, shapes: list[tuple[int, int, int]]) -> Features:
-    """Inverse of `pack`.
-
-    Args:
-        rows: (B, N).
-        shapes: Shape (C, h, w) of each map.
-    """
+    """Inverse of `pack`, for maps of shapes (C, h, w)."""
     parts = torch.split(rows, [prod(shape) for shape in shapes], dim=1)
     return tuple(part.reshape(-1, *shape) for part, shape in zip(parts, shapes, strict=True))

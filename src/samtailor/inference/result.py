@@ -49,14 +49,7 @@ class Result:
 
 
 def segment(predictor: Predictor, case: Case, probabilities: bool = False, scratch: Path | None = None) -> Result:
-    """Segment a case.
-
-    Args:
-        predictor: Applies the segmenter.
-        case: Image as read from its file, with the segmenter's number of channels (see `read_image`).
-        probabilities: Whether to keep the softmax over classes as well.
-        scratch: Folder for a nameless file that holds the probabilities; None holds them in memory.
-    """
+    """Segment a case of the segmenter's number of channels; a nameless file in `scratch` may hold the probabilities."""
     slices = predictor.model.preprocessing.prepare(case)
     softmax = _empty(predictor.probabilities_shape(slices), scratch) if probabilities else None
     label = predictor.label(slices, case.geometry.spacing, probabilities=softmax)

@@ -16,13 +16,7 @@ class Stitcher:
     """Weighted mean of the windows of one slice, which come row by row; holds one row of windows at most."""
 
     def __init__(self, windows: int, height: int, width: int) -> None:
-        """Expect windows.
-
-        Args:
-            windows: How many will come.
-            height: Rows of the slice.
-            width: Columns of the slice.
-        """
+        """Expect a number of windows of a slice of that size."""
         self.missing = windows
         self._single = windows == 1
         self._height = height
@@ -32,15 +26,7 @@ class Stitcher:
         self._weights: Tensor | None = None
 
     def add(self, window: Window, logits: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Take in a window, and give the rows that are final now.
-
-        Args:
-            window: The next window, row by row.
-            logits: What the network gave for it, (K, n, n).
-
-        Yields:
-            First row, and class logits of some rows, (K, rows, W), from top to bottom.
-        """
+        """Take in the next window's logits, (K, n, n); gives first row and (K, rows, W) of what is final now."""
         self.missing -= 1
         if self._single:
             yield from self._inside(window, logits)

@@ -26,12 +26,7 @@ class Augmentation:
     """Flips, affine maps and changes of intensity of an image and its target alike."""
 
     def __init__(self, config: AugmentConfig, image_size: int) -> None:
-        """Build the transforms.
-
-        Args:
-            config: Probabilities and sizes; `flip` must not be 'auto' any more.
-            image_size: Side of the images, in pixels.
-        """
+        """Build the transforms; `flip` must not be 'auto' any more."""
         if config.flip == "auto":
             raise ValueError("augment.flip must be resolved before training")
         self._spatial = Compose(
@@ -60,16 +55,7 @@ class Augmentation:
         )
 
     def __call__(self, image: Tensor, target: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Change one sample.
-
-        Args:
-            image: (3, N, N) in [0, 1].
-            target: (N, N) class indices.
-            seed: Decides every random choice.
-
-        Returns:
-            Changed image, still in [0, 1], and target.
-        """
+        """Change one sample, (3, N, N) in [0, 1] and (N, N) class indices; the seed decides every random choice."""
         self._spatial.set_random_state(seed)
         self._intensity.set_random_state(seed)
         sample = self._intensity(self._spatial({"image": image, "target": target[None].float()}))

@@ -35,24 +35,12 @@ class EmbeddingCache:
     """Image embeddings on disk in half precision, keyed by slices, windows, base weights and frozen blocks."""
 
     def __init__(self, predictor: Predictor, directory: Path) -> None:
-        """Use a predictor whose segmenter says what is frozen (`ClassAwareSam.frozen_steps`).
-
-        Args:
-            predictor: Computes what is missing.
-            directory: Where the cache lies.
-        """
+        """Use a predictor whose segmenter says what is frozen (`ClassAwareSam.frozen_steps`)."""
         self.predictor = predictor
         self.directory = directory
 
     def load(self, case: CachedCase, pieces: Sequence[Piece]) -> NDArray[np.float16]:
-        """Packed frozen maps of windows of a case, memory-mapped, computed first if they are missing or broken.
-
-        Returns:
-            (windows, N).
-
-        Raises:
-            ConfigError: If half precision cannot hold them.
-        """
+        """Packed frozen maps of windows of a case, (windows, N), memory-mapped, computed if missing or broken."""
         path = self.directory / f"{self._key(case, pieces)}.npy"
         known = _open(path)
         if known is None:
@@ -63,12 +51,7 @@ class EmbeddingCache:
         return known
 
     def load_all(self, work: Sequence[tuple[CachedCase, Sequence[Piece]]], what: str) -> list[NDArray[np.float16]]:
-        """`load` of windows of several cases; several processes compute each a part of them.
-
-        Args:
-            work: Cases and their windows.
-            what: What they are, for reports of progress.
-        """
+        """`load` of windows of several cases; several processes compute each a part of them."""
         return make_once(lambda one: self.load(*one), work, what)
 
     def _key(self, case: CachedCase, pieces: Sequence[Piece]) -> str:
@@ -114,13 +97,7 @@ class EmbeddingSamples(Dataset[tuple[Features, Tensor]]):
     """Frozen maps and targets of the windows of slices; the same in every epoch."""
 
     def __init__(self, slices: Sequence[SliceReference], model: SegmenterModel, cache: EmbeddingCache) -> None:
-        """Compute, or find, the embeddings of all windows.
-
-        Args:
-            slices: Slices to train on.
-            model: Its preprocessing cuts the windows.
-            cache: Where embeddings come from.
-        """
+        """Compute, or find, the embeddings of all windows."""
         self.preprocessing = model.preprocessing
         self.shapes = model.network.frozen_shapes(model.preprocessing.image_size)
         chosen: dict[str, list[SliceReference]] = {}

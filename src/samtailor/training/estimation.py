@@ -116,12 +116,7 @@ def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _combinations(config: TrainConfig, variations: Sequence[Variation]) -> Iterator[TrainConfig]:
-    """The variations on top of each other, two at first, then all; at last a quarter of the image size.
-
-    Args:
-        config: Resolved config.
-        variations: Changes that take less memory; those that change the result least come first.
-    """
+    """The variations, mildest first, on top of each other: two, then all; at last a quarter of the image size."""
     changes, last = 0, config
     for vary in (*variations, variations[-1]):
         if vary is not _half_batch and (changed := vary(last)) is not None:

@@ -51,11 +51,7 @@ from samtailor.training.task import SegmentationTask
 
 
 def check_batch(config: TrainConfig, here: World) -> None:
-    """Refuse a batch that the processes cannot share evenly.
-
-    Raises:
-        ConfigError: If it is no multiple of their number.
-    """
+    """Refuse a batch that the processes cannot share evenly."""
     if config.batch_size % here.size:
         raise ConfigError(
             f"batch_size: expected a multiple of {here.size}, for that many processes share each batch; "
@@ -102,16 +98,7 @@ def fingerprint_of(folder: LabelledFolder, cases: Cases) -> str:
 
 
 def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> SegmenterModel:
-    """Segmenter before its training, the same for the same seed.
-
-    Args:
-        config: Resolved config.
-        labels: Classes.
-        channels: Channels of the images.
-
-    Raises:
-        ConfigError: If there is no frozen block whose output could be kept.
-    """
+    """Segmenter before its training, the same for the same seed."""
     lightning.seed_everything(config.seed, verbose=False)
     model = SegmenterModel.create(
         config.base,
@@ -131,14 +118,7 @@ def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Seg
 
 
 def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings_home: Path) -> Fitting:
-    """Everything a trainer is given; outputs of frozen blocks are computed, or found, if the config trains on them.
-
-    Args:
-        config: Resolved config.
-        model: What is fitted.
-        cases: Cases to train and to validate on.
-        embeddings_home: Where image embeddings, and outputs of frozen blocks, lie.
-    """
+    """Everything a trainer is given; outputs of frozen blocks are computed, or found, if the config trains on them."""
     here = world()
     batch_size = max(1, config.batch_size // here.size)
     slices = choose_slices(cases.train, config.sampling.empty, config.seed)
@@ -201,12 +181,7 @@ def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
 
 
 def new_trainer(config: TrainConfig, **arguments: Any) -> lightning.Trainer:
-    """Lightning trainer of a resolved config.
-
-    Args:
-        config: What precision, device and gradient clipping are taken from.
-        arguments: Further arguments of `lightning.Trainer`.
-    """
+    """Lightning trainer with a resolved config's precision, device and clipping, and further arguments."""
     # Its advice on workers and checkpoint folders is about choices made here on purpose.
     warnings.filterwarnings("ignore", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -97,18 +97,7 @@ class Measurement:
 
 
 def measure(job: Trial, scratch: Path) -> Measurement:
-    """Train some steps and validate on some slices, in this process.
-
-    Args:
-        job: What is measured.
-        scratch: Folder for image embeddings.
-
-    Returns:
-        Peaks of memory are those of the whole process, whatever it did before.
-
-    Raises:
-        MemoryError: If the memory of the machine or the GPU does not suffice (see also `is_shortage`).
-    """
+    """Train some steps and validate on some slices, in this process, of which peaks of memory are told as a whole."""
     device = choose_device(job.config.device)
     on_gpu = device.type == "cuda"
     gpu_free = torch.cuda.mem_get_info(device)[0] if on_gpu else None
@@ -222,19 +211,7 @@ def is_shortage(error: BaseException) -> bool:
 
 
 def measure_apart(job: Trial, limit: int) -> Measurement | None:
-    """Measure in a fresh process, which is ended as soon as it holds more memory than it may.
-
-    Args:
-        job: What is measured.
-        limit: Bytes of memory the process may hold.
-
-    Returns:
-        None if memory does not suffice.
-
-    Raises:
-        SamTailorError: That of the other process.
-        RuntimeError: If it ends with anything else; with what it wrote.
-    """
+    """Measure in a fresh process, ended once it holds more than `limit` bytes; None if memory does not suffice."""
     with tempfile.TemporaryDirectory(prefix="samtailor-estimate-") as scratch:
         folder = Path(scratch)
         _write(job, folder)

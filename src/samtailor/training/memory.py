@@ -38,15 +38,7 @@ def peak_memory() -> int:
 
 
 def container_memory(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What is left of the memory that Linux' control groups (containers, batch systems) allow this process.
-
-    Args:
-        groups: Lists the groups of the process.
-        root: Where the groups are mounted.
-
-    Returns:
-        The least of all groups around the process; None if none has a limit.
-    """
+    """What is left of the memory that Linux' control groups (containers, batch systems) allow; None without a limit."""
     left: list[int] = []
     for line in groups.read_text().splitlines() if groups.is_file() else []:
         _, controllers, path = line.split(":", 2)

@@ -15,14 +15,7 @@ POINTS = 3
 
 
 def draw_prompt(mask: Tensor) -> Prompts:
-    """A box around a mask, or points in it, at even chances; drawn with torch's random state.
-
-    Args:
-        mask: Where the object is, (N, N), boolean, not empty.
-
-    Returns:
-        Prompt of a batch of one, in pixels of the mask.
-    """
+    """A box around a mask (N, N), or points in it, at even chances, in its pixels; drawn with torch's random state."""
     pixels = mask.nonzero().flip(1)  # x, y
     if torch.rand(()) < 0.5:
         low, high = pixels.amin(0), pixels.amax(0) + 1
@@ -34,18 +27,9 @@ def draw_prompt(mask: Tensor) -> Prompts:
 
 
 def prompted_loss(network: ClassAwareSam, features: Features, target: Tensor, classes: int) -> Tensor:
-    """Cross entropy plus Dice of the single mask of a prompt for one class of an image.
+    """Cross entropy plus Dice of the single mask of a prompt for one class of an image, whose target is (N, N).
 
     The class is drawn from the foreground classes that are there; an image of background alone asks for that.
-
-    Args:
-        network: Class-aware SAM.
-        features: Feature maps of the image, a batch of one.
-        target: Class ids, (N, N), int64; negative ones are ignored.
-        classes: Number of classes.
-
-    Returns:
-        Scalar.
     """
     present = torch.bincount(target[target >= 0], minlength=classes).nonzero()[:, 0]
     if len(present) == 0:

@@ -89,12 +89,7 @@ class VanishingClassWarning(lightning.Callback):
     """Warns, once per class, when a rare class of the validation cases is nowhere predicted."""
 
     def __init__(self, names: tuple[str, ...], shares: NDArray[np.float64]) -> None:
-        """Remember which classes are rare.
-
-        Args:
-            names: Class names.
-            shares: Share of each class among the training pixels, (K,).
-        """
+        """Remember which classes are rare, by their shares among the training pixels, (K,)."""
         self.rare = {i: name for i, name in enumerate(names) if 0 < shares[i] < RARE_SHARE}
         self.shares = shares
 

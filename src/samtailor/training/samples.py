@@ -38,13 +38,7 @@ class SliceReference:
 
 
 def choose_slices(cases: Sequence[CachedCase], empty: float, seed: int) -> list[SliceReference]:
-    """All slices with foreground, and as many without as `empty` allows, drawn at random.
-
-    Args:
-        cases: Training cases.
-        empty: Slices without foreground as a fraction of those with.
-        seed: Decides which empty slices are kept.
-    """
+    """All slices with foreground, and at most `empty` times as many without, drawn at random."""
     with_foreground: list[SliceReference] = []
     without: list[SliceReference] = []
     for case in cases:
@@ -65,15 +59,7 @@ class EpochSampler(Sampler[Drawn]):
     def __init__(
         self, samples: int, per_epoch: int | None, seed: int, batch_size: int = 1, here: World | None = None
     ) -> None:
-        """Draw for one process.
-
-        Args:
-            samples: Number of samples to draw from.
-            per_epoch: Samples in an epoch; each once if None.
-            seed: Seed of the run.
-            batch_size: Samples per step of all processes together, a multiple of their number.
-            here: This process; the only one if None.
-        """
+        """Draw for one process, by default the only one; `batch_size` is that of all together."""
         self.samples = samples
         self.per_epoch = per_epoch or samples
         self.seed = seed
@@ -119,14 +105,9 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
         rare: float,
         group: int = 1,
     ) -> None:
-        """Keep what samples are made of.
+        """Keep what samples are made of; crops are centred on a foreground class with probability `rare`.
 
-        Args:
-            slices: Slices to train on.
-            preprocessing: Size and field of the network's input.
-            augment: Random changes.
-            rare: Probability that a crop is centred on a pixel of a foreground class.
-            group: Neighbouring slices in a sample, the drawn one in their middle; the volume's last ones are repeated.
+        Of a group the drawn slice is in the middle; the volume's first and last ones are repeated.
         """
         self.group = group
         self.slices = slices
@@ -204,14 +185,6 @@ def class_shares(slices: Sequence[SliceReference]) -> NDArray[np.float64]:
 
 
 def balancing_weights(shares: NDArray[np.float64], largest: float = 50.0) -> Tensor:
-    """Class weights for the cross entropy: square root of the inverse share, 1 for the commonest class.
-
-    Args:
-        shares: Share of each class, (K,).
-        largest: Bound of the weights; also that of a class that never occurs.
-
-    Returns:
-        (K,), float32.
-    """
+    """Class weights, (K,): root of the inverse share, 1 for the commonest class, at most `largest`."""
     weights = np.sqrt(shares.max() / np.maximum(shares, 1e-12))
     return torch.tensor(np.minimum(weights, largest), dtype=torch.float32)

@@ -83,13 +83,7 @@ class SegmentationTask(lightning.LightningModule):
         return loss
 
     def _prompted_loss(self, features: Features, target: Tensor, counts: Tensor) -> Tensor:
-        """Loss without a prompt of some images and with one of the others, weighted by their numbers.
-
-        Args:
-            features: Feature maps of the images of this process.
-            target: Their targets, (B, N, N).
-            counts: Whether each image counts, (B,); padding does not.
-        """
+        """Loss without a prompt of some images and with one of the others, weighted by their numbers."""
         prompted = (torch.rand(len(target)) < self.config.prompt_fraction).to(target.device)
         plain = (counts & ~prompted).nonzero()[:, 0]
         classes = len(self.model.labels)

@@ -28,11 +28,7 @@ def find_format(path: Path) -> Format | None:
 
 
 def format_of(path: Path) -> Format:
-    """The format of a path.
-
-    Raises:
-        FileError: If it can be no image.
-    """
+    """The format of a path; refused if it can be no image."""
     if format := find_format(path):
         return format
     raise FileError(path, f"one of {', '.join(image_suffixes())}", f"'{path.suffix}'", "convert the file")
@@ -51,38 +47,22 @@ def image_files(path: Path) -> CaseFiles:
 
 
 def read_header(path: Path) -> Header:
-    """Geometry, channels and bits of an image or a mask, its pixels not read.
-
-    Raises:
-        FileError: If the file cannot be read.
-    """
+    """Geometry, channels and bits of an image or a mask, its pixels not read."""
     return format_of(path).read_header(path)
 
 
 def read_geometry(path: Path) -> Geometry:
-    """How an image or a mask lies in its file, by the header alone.
-
-    Raises:
-        FileError: If the file cannot be read.
-    """
+    """How an image or a mask lies in its file, by the header alone."""
     return read_header(path).geometry
 
 
 def read_ids(path: Path, labels: LabelSpace) -> tuple[NDArray[Any], Geometry]:
-    """Label ids as in the file (colours of a picture become ids), shape (S, H, W), and how they lie there.
-
-    Raises:
-        FileError: If the file cannot be read, or holds something else than label ids or palette colours.
-    """
+    """Label ids as in the file (colours of a picture become ids), shape (S, H, W), and how they lie there."""
     return format_of(path).read_ids(path, labels)
 
 
 def read_names(path: Path) -> dict[int, str] | None:
-    """Class name of each id, if `Geometry.write_label` wrote the file.
-
-    Raises:
-        FileError: If the file cannot be read.
-    """
+    """Class name of each id, if `Geometry.write_label` wrote the file."""
     return format_of(path).read_names(path)
 
 
@@ -112,30 +92,14 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
 
 
 def read_image(path: Path, channels: int | None = None) -> Case:
-    """Read one image without label, and what else belongs to it (see `image_files`).
-
-    Args:
-        path: Image file.
-        channels: Number of channels wanted (see `match_channels`); None takes the file's.
-
-    Raises:
-        DataError: If the file is missing or cannot be read.
-    """
+    """Read one image without label, and what else belongs to it (see `image_files`); channels as in `read_case`."""
     return read_case(image_files(path), None, channels)
 
 
 def match_channels(image: NDArray[Any], channels: int | None, path: Path) -> NDArray[Any]:
-    """Bring an image to a number of channels without inventing anything.
+    """Bring an image (C, S, H, W) to a number of channels (None: as it is) without inventing anything, or refuse it.
 
     Gray pictures are repeated to three channels; coloured ones whose channels are equal become one.
-
-    Args:
-        image: Shape (C, S, H, W).
-        channels: Number wanted; None changes nothing.
-        path: Named in the error.
-
-    Raises:
-        FileError: If the image has another number of channels that cannot be brought to the wanted one.
     """
     if channels is None or image.shape[0] == channels:
         return image

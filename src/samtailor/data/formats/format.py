@@ -87,16 +87,7 @@ class Format(ABC):
 
 @contextmanager
 def reading(path: Path, kind: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
-    """A block that reads a file; it need be there, and what the library raises becomes the user's error.
-
-    Args:
-        path: The file.
-        kind: What it is, 'picture'.
-        errors: What the library raises on damaged files.
-
-    Raises:
-        FileError: If there is no file, or the block raises one of the errors.
-    """
+    """A block that reads a file of some kind: it need be there, and what the library raises becomes a `FileError`."""
     if not path.is_file():
         raise FileError(path, f"a {kind}", "nothing", "restore the file, or take the case out of the data set")
     try:

@@ -107,12 +107,7 @@ class Picture(Format):
         return array[:, None], _geometry_of(array)
 
     def read_ids(self, path: Path, labels: LabelSpace) -> tuple[NDArray[Any], PictureGeometry]:
-        """Label ids of a mask of ids (gray or palette indices), of palette colours, or of gray levels.
-
-        Raises:
-            FileError: If the file cannot be read, a colour is not in the palette, or nothing in a mask of gray levels
-                is above the label space's threshold although it is not all black.
-        """
+        """Label ids of a mask of ids (gray or palette indices), of palette colours, or of gray levels."""
         _tiff_header(path)  # refuses a stack, of which Pillow would take the first page
         if labels.threshold is not None:
             ids = _levels_to_ids(path, labels, labels.threshold)
@@ -189,11 +184,7 @@ def _decode_deep_png(path: Path, image: Image.Image) -> NDArray[np.uint16]:
 
 
 def _tiff_header(path: Path) -> Header | None:
-    """What the only page of a TIFF says; None if the file is none, or is missing.
-
-    Raises:
-        FileError: If it is a TIFF that is damaged, a stack, lies on its side, or has more than 4 samples.
-    """
+    """What the only page of a TIFF says, None if the file is none; refuses stacks, and what Pillow would confuse."""
     if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
         return None
     with _reading(path), tifffile.TiffFile(path) as file:

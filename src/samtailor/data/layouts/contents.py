@@ -80,11 +80,7 @@ def label_space(
     palette: tuple[tuple[int, int, int], ...],
     ignore_id: int | None,
 ) -> LabelSpace:
-    """Label space that a dataset.json describes.
-
-    Raises:
-        FileError: If a name or id occurs twice.
-    """
+    """Label space that a dataset.json describes."""
     try:
         return LabelSpace(names, ids, palette, ignore_id)
     except DataError as error:
@@ -92,11 +88,7 @@ def label_space(
 
 
 def read_split(path: Path, content: Any, name: str) -> tuple[str, ...]:
-    """Case names of one split, sorted.
-
-    Raises:
-        FileError: If they are no list of strings.
-    """
+    """Case names of one split, sorted."""
     if not isinstance(content, list) or not all(isinstance(case, str) for case in content):
         raise FileError(path, f"a list of case names for split '{name}'", f"{content!r:.80}", "write a list of strings")
     return tuple(sorted(content))
@@ -116,15 +108,7 @@ def matching(folder: Path, pattern: str) -> dict[str, Path]:
 
 
 def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
-    """Pictures of a folder by stem, sorted.
-
-    Args:
-        folder: The folder; none of its folders are looked into.
-        ending: End of the stems of the pictures that count; it is taken off.
-
-    Raises:
-        FileError: If two have the same stem.
-    """
+    """Pictures in a folder by stem, sorted, none of them twice; those with the ending only, which is taken off."""
     files = defaultdict(list)
     for file in visible_files(folder):
         format = find_format(file)

@@ -20,11 +20,7 @@ _FIX = 'write {"classes": ["background", ...]} and, if wanted, palette, ids, ign
 
 
 def read_contents(root: Path) -> Contents:
-    """Classes and cases of the folder.
-
-    Raises:
-        FileError: If dataset.json is missing or not as described, or there is no image, or two of one name.
-    """
+    """Classes and cases of the folder."""
     path = root / "dataset.json"
     content = read_json(path, dict, _FIX)
     labels = labels_of(path, content)
@@ -36,11 +32,7 @@ def read_contents(root: Path) -> Contents:
 
 
 def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
-    """Case names of each split that dataset.json names; empty if it names none.
-
-    Raises:
-        FileError: If the splits are not as described.
-    """
+    """Case names of each split that dataset.json names; empty if it names none."""
     path = root / "dataset.json"
     splits = read_json(path, dict, _FIX).get("splits", {})
     if not isinstance(splits, dict) or not splits.keys() <= {"train", "val", "test"}:
@@ -50,11 +42,7 @@ def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
 
 
 def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
-    """Label space of an image folder's dataset.json.
-
-    Raises:
-        FileError: If its classes, ids, palette or ignore_index are not as described.
-    """
+    """Label space of an image folder's dataset.json."""
     names = content.get("classes")
     if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
         raise FileError(path, "classes: at least two names, the background first", f"{names!r:.80}", _FIX)

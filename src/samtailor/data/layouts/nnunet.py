@@ -22,11 +22,7 @@ from samtailor.labels import LabelSpace, default_palette
 
 
 def read_contents(root: Path) -> Contents:
-    """Classes and cases of the folder.
-
-    Raises:
-        FileError: If dataset.json is missing or not as described, or there is no image.
-    """
+    """Classes and cases of the folder."""
     path = root / "dataset.json"
     content = read_json(path, dict, "write nnU-Net's dataset.json with labels, channel_names and file_ending")
     channels = _channels(path, content)
@@ -54,11 +50,7 @@ def read_contents(root: Path) -> Contents:
 
 
 def read_splits(root: Path, fold: int, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:
-    """Case names of train and val of one fold, and of test where there are labelled test cases.
-
-    Raises:
-        FileError: If splits_final.json is not as described or has no such fold.
-    """
+    """Case names of train and val of one fold, and of test where there are labelled test cases."""
     test = tuple(case.name for case in cases if case.images[0].parent.name == "imagesTs")
     splits = {"test": test} if test else {}
     path = root / "splits_final.json"

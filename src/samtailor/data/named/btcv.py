@@ -33,11 +33,7 @@ def looks_like(root: Path) -> bool:
 
 
 def read_contents(root: Path) -> Contents:
-    """The labelled cases, named as TransUNet names them: case0001, ...
-
-    Raises:
-        FileError: If the training images or all labels are missing.
-    """
+    """The labelled cases, named as TransUNet names them: case0001, ..."""
     base = _base(root)
     images, labels = _files(base / "img", "img"), _files(base / "label", "label")
     BTCV.require(root, {base / "img": images, base / "label": labels})

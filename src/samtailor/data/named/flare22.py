@@ -28,11 +28,7 @@ def looks_like(root: Path) -> bool:
 
 
 def read_contents(root: Path) -> Contents:
-    """The labelled cases.
-
-    Raises:
-        FileError: If the folder with the labelled cases, its images or all its labels are missing.
-    """
+    """The labelled cases."""
     base = _base(root)
     images, labels = matching(base / "images", _IMAGE), matching(base / "labels", _LABEL)
     FLARE22.require(root, {base / "images": images, base / "labels": labels})

@@ -37,11 +37,7 @@ def looks_like(root: Path) -> bool:
 
 
 def read_contents(root: Path) -> Contents:
-    """Scenes, or tiles where there are no folders of scenes.
-
-    Raises:
-        FileError: If images or all labels are missing.
-    """
+    """Scenes, or tiles where there are no folders of scenes."""
     base = _base(root)
     if _has_scenes(base):
         images, labels = by_stem(base / _IMAGES), by_stem(base / _LABELS, "_label")

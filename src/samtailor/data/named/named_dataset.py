@@ -61,27 +61,14 @@ class NamedDataset:
             hint = ""
 
     def incomplete(self, root: Path, expected: str, missing: Path) -> FileError:
-        """The error of a publisher's folder in which something indispensable is missing.
-
-        Args:
-            root: The folder that was given.
-            expected: What was expected there.
-            missing: The folder in which files are missing, if it is there, and at least where it should be.
-        """
+        """The error of a publisher's folder in which something indispensable is missing."""
         folder = next(folder for folder in (missing, *missing.parents) if folder.is_dir())
         found = listed(folder) if folder == root else f"{listed(folder)} (in {folder.relative_to(root).as_posix()})"
         fix = f"unpack all that its publisher ships: {self.published}"
         return FileError(root, f"{self.title} as its publisher ships it: {expected}", found, fix)
 
     def remark(self, folder: Path, expected: str, number: int, absent: list[str]) -> tuple[Finding, ...]:
-        """The warning that some of the published cases are absent; none if none are.
-
-        Args:
-            folder: Where they should be.
-            expected: What was expected there.
-            number: How many were found.
-            absent: Names of the others.
-        """
+        """The warning that some of the published cases, of which a number was found, are absent; none if none are."""
         if not absent:
             return ()
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""

@@ -30,11 +30,7 @@ def looks_like(root: Path) -> bool:
 
 
 def read_contents(root: Path) -> Contents:
-    """Images and masks; Misc_111 is left out, with a remark, where its mask is of another size than it.
-
-    Raises:
-        FileError: If the images or all masks are missing.
-    """
+    """Images and masks; Misc_111 is left out, with a remark, where its mask is of another size than it."""
     images, masks = by_stem(root / "images"), by_stem(root / "masks", _ENDING)
     SIRST.require(root, {root / "images": images, root / "masks": masks})
     usual = [f"Misc_{number}" for number in range(1, 428)] if len(images) < 427 else []
@@ -47,11 +43,7 @@ def read_contents(root: Path) -> Contents:
 
 
 def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:
-    """The publisher's lists, without the image that is left out.
-
-    Raises:
-        FileError: If there is no list, or one of the three is missing.
-    """
+    """The publisher's lists, without the image that is left out."""
     folder = next((root / index for index in _INDICES if (root / index).is_dir()), root / _INDICES[0])
     known = {case.name for case in cases}
     splits = {}
