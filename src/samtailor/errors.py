@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -59,6 +60,12 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.file}: expected {self.expected}, found {self.found}; {self.fix}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 class ConfigError(SamTailorError):

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 import samtailor.data.steps
 import samtailor.refinement
 from samtailor.data.dataset import open_dataset
-from samtailor.data.formats import read_case, read_ids, read_image
-from samtailor.data.intensity import scale
-from samtailor.data.scaled import Slices
+from samtailor.data.formats import format_of, read_case, read_image
+from samtailor.data.formats.picture import Picture
+from samtailor.data.intensity import Slices, scale
 from samtailor.data.steps.step import PreprocessingStep
 from samtailor.evaluation.cases import predict_cases
 from samtailor.evaluation.evaluate import evaluate
@@ -137,7 +137,7 @@ def test_predict_writes_it(run: Run, data: Path, tmp_path: Path) -> None:
         (path,) = predict(
             run.directory, [data / "imagesTs"], tmp_path / str(refine), device="cpu", refine=refine
         ).written
-        np.testing.assert_array_equal(read_ids(path, generate.LABELS)[0], expected(run, image))
+        np.testing.assert_array_equal(format_of(path).read_ids(path, generate.LABELS)[0], expected(run, image))
 
 
 def test_evaluate_scores_and_shows_it(run: Run, data: Path, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_reproduce_predicts_and_scores_it(tiny_base: Base, tmp_path: Path) -> No
     for file in dataset.split("test"):
         case = read_case(file, dataset.labels)
         expected = painted(run, case.image)
-        ids = read_ids(run.evaluation("test") / "predictions" / f"{file.name}.png", dataset.labels)[0]
+        ids = Picture().read_ids(run.evaluation("test") / "predictions" / f"{file.name}.png", dataset.labels)[0]
         np.testing.assert_array_equal(dataset.labels.to_indices(ids), expected)
         counted = [scores["predicted_voxels"] for scores in metrics["cases"][file.name].values()]
         assert counted == np.bincount(expected.ravel(), minlength=len(dataset.labels)).tolist()

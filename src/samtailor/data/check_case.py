@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.check_report import CaseRow
-from samtailor.data.formats import format_of, match_channels, read_ids
+from samtailor.data.formats import format_of, match_channels
 from samtailor.errors import FileError, Finding
 from samtailor.labels import LabelSpace
 
@@ -30,7 +30,7 @@ def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str =
         findings.append(Finding("error", str(files.images[0]), expected, "none", fix))
     else:
         with collected(findings):
-            ids, label_geometry = read_ids(files.label, labels)
+            ids, label_geometry = format_of(files.label).read_ids(files.label, labels)
             voxels = _count(ids)
             findings += _off_grid(files.label, geometry, label_geometry)
             findings += _outside_label_space(files.label, voxels, labels)

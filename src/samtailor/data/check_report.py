@@ -135,18 +135,11 @@ class CheckReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary: errors, warnings, cases, and voxels of each class in each split."""
-        splits = {row.split: None for row in self.cases if row.split}
-        return {
-            "root": self.root,
-            "layout": self.layout,
-            "name": self.name,
-            "facts": dict(self.facts),
-            "classes": list(self.classes),
-            "errors": [asdict(finding) for finding in self.errors],
-            "warnings": [asdict(finding) for finding in self.warnings],
-            "splits": {split: self.voxels(split) for split in splits},
-            "cases": [asdict(row) for row in self.cases],
-        }
+        content = asdict(self)
+        findings = content.pop("findings")
+        for severity in ("error", "warning"):
+            content[f"{severity}s"] = [finding for finding in findings if finding["severity"] == severity]
+        return content | {"splits": {split: self.voxels(split) for split in self._split_names() if split}}
 
 
 def _ranges(triples: Iterable[tuple[float, float, float] | None]) -> str:

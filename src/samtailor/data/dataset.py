@@ -15,7 +15,7 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.layouts import images, nnunet
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, with_classes
-from samtailor.data.named.named_dataset import listed
+from samtailor.data.named.named_dataset import entries
 from samtailor.errors import FileError
 from samtailor.metrics.protocols import ProtocolName
 
@@ -133,7 +133,7 @@ def open_cases(root: Path) -> Dataset:
             "imagesTr and labelsTr (nnU-Net) or images and masks, next to dataset.json, or the publisher's folder of "
             + ", ".join(named.title for named in NAMED.values())
         )
-        raise FileError(root, expected, listed(root), "rename or move the folders")
+        raise FileError(root, expected, entries(root), "rename or move the folders")
     named = named or with_classes(contents.labels, contents.title)
     return Dataset(root=root, layout=layout, name=named.name if named else None, **vars(contents))
 

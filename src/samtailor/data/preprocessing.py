@@ -13,8 +13,7 @@ from torch import Tensor
 
 from samtailor import kinds
 from samtailor.data.case import Case
-from samtailor.data.intensity import KINDS, Intensity
-from samtailor.data.scaled import Scaled
+from samtailor.data.intensity import KINDS, Intensity, Scaled
 from samtailor.data.steps import STEPS
 from samtailor.data.steps.step import PreprocessingStep
 from samtailor.labels import IGNORE

@@ -11,7 +11,7 @@ from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split
 from samtailor.data.formats import read_geometry
-from samtailor.errors import DataError
+from samtailor.errors import DataError, listed
 from samtailor.evaluation.measure import Grid
 from samtailor.evaluation.predictions import PredictedCase
 from samtailor.inference.ahead import ahead
@@ -41,10 +41,9 @@ def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[st
         files = dataset.split(split)
     unlabelled = [file.name for file in files if file.label is None]
     if unlabelled:
-        more = f" and {len(unlabelled) - 5} more" if len(unlabelled) > 5 else ""
         raise DataError(
             f"{dataset.root}: expected a label for each case of split '{split}', found none for "
-            f"{', '.join(unlabelled[:5])}{more}; add the label files, or take the cases out of the split"
+            f"{listed(unlabelled)}; add the label files, or take the cases out of the split"
         )
     return files
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.dataset import Dataset, Split, open_dataset
-from samtailor.data.formats import find_format, image_suffixes, read_case, read_geometry, read_ids, read_names
+from samtailor.data.formats import find_format, format_of, image_suffixes, read_case, read_geometry
 from samtailor.data.intensity import Percentile, scale
 from samtailor.data.layouts import images, nnunet
 from samtailor.data.layouts.contents import visible_files
@@ -126,7 +126,7 @@ def classes_of(pairs: Sequence[MaskPair], truth: Truth, given: Path | None, prot
     if truth.labels is not None:
         return truth.labels
     for file in (pairs[0].label, pairs[0].prediction) if pairs else ():
-        if (names := read_names(file)) and len(names) > 1:
+        if (names := format_of(file).read_names(file)) and len(names) > 1:
             ids = tuple(sorted(names))
             return LabelSpace(tuple(names[i] for i in ids), ids, default_palette(len(ids)))
     if protocol == "flare22":
@@ -153,10 +153,10 @@ def geometry_error(one: MaskPair) -> FileError | None:
 
 def read_pair(one: MaskPair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDArray[np.int16], Geometry]:
     """Class indices of label and mask, (S, H, W), and how they lie in the label's file."""
-    ids, geometry = read_ids(one.label, labels)
+    ids, geometry = format_of(one.label).read_ids(one.label, labels)
     truth = _indices(one.label, ids, labels)
     space = prediction_space(one.prediction, labels)
-    predicted = read_ids(one.prediction, space)[0]
+    predicted = format_of(one.prediction).read_ids(one.prediction, space)[0]
     if len(labels) == 2 and 255 not in (*labels.ids, labels.ignore_id) and set(np.unique(predicted)) <= {0, 255}:
         space = replace(labels, ids=(0, 255))  # white on black, as other tools write masks of one class
     prediction = _indices(one.prediction, predicted, space)
@@ -167,7 +167,7 @@ def read_pair(one: MaskPair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDA
 
 def prediction_space(path: Path, labels: LabelSpace) -> LabelSpace:
     """The classes with the ids that a mask's own names give them; those of the labels where it has no names."""
-    names = read_names(path)
+    names = format_of(path).read_names(path)
     if not names:
         return labels
     if set(names.values()) != set(labels.names):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samtailor import kinds
+from samtailor.data.intensity import Slices
 from samtailor.data.preprocessing import Window
-from samtailor.data.scaled import Slices
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
 from samtailor.inference.stitch import Stitcher

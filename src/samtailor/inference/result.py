@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import Case
-from samtailor.data.scaled import Scaled
+from samtailor.data.intensity import Scaled
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.scaled import Slices
+from samtailor.data.intensity import Slices
 from samtailor.refinement.step import RefinementStep
 
 

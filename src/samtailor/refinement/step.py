@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.scaled import Slices
+from samtailor.data.intensity import Slices
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset
-from samtailor.data.formats import format_of, read_case, read_ids
+from samtailor.data.formats import format_of, read_case
 from samtailor.evaluation.cases import cases_of_split, cases_with, check_classes, protocol_of
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.predictions import score_and_write, write_tables
@@ -116,7 +116,8 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
 
 def read_saved(folder: Path, file: CaseFiles, dataset: Dataset) -> NDArray[np.int16]:
     """Class indices, (S, H, W), of a saved label map."""
-    ids, _ = read_ids(saved_file(folder, file), dataset.labels)
+    path = saved_file(folder, file)
+    ids, _ = format_of(path).read_ids(path, dataset.labels)
     return dataset.labels.to_indices(ids)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, listed
 
 CARD_NAME = "README.md"
 """The model card; a folder that holds one of ours was written by us."""
@@ -46,15 +46,9 @@ def _require_ours(folder: Path, names: Set[str]) -> None:
     is_ours = found <= names and card.is_file() and CARD_MARK in card.read_text(encoding="utf-8")
     if found and not is_ours:
         raise ConfigError(
-            f"{folder}: expected a new or empty folder, or an earlier share, found {_listed(found - names or found)}; "
-            "name another one, or empty it"
+            f"{folder}: expected a new or empty folder, or an earlier share, found "
+            f"{listed(sorted(found - names or found), 3)}; name another one, or empty it"
         )
-
-
-def _listed(found: Set[str]) -> str:
-    """The first names of a set, and how many more there are."""
-    more = len(found) - 3
-    return ", ".join(sorted(found)[:3]) + (f" and {more} more" if more > 0 else "")
 
 
 def _replace(folder: Path, complete: Path) -> None:

@@ -91,10 +91,8 @@ class Estimate:
         """What to do, in one line."""
         match self.recommended:
             case None:
-                recipe = "" if self.recipe == "head-only" else "--recipe head-only, "
-                return (
-                    f"Nothing here fits: try {recipe}a smaller base (samtailor models), or a machine with more memory."
-                )
+                less = "" if self.recipe == "head-only" else "--recipe head-only, "
+                return f"Nothing here fits: try {less}a smaller base (samtailor models), or a machine with more memory."
             case Option(flags=""):
                 return "It fits: train with these settings."
             case option:

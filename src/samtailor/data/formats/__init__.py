@@ -56,16 +56,6 @@ def read_geometry(path: Path) -> Geometry:
     return read_header(path).geometry
 
 
-def read_ids(path: Path, labels: LabelSpace) -> tuple[NDArray[Any], Geometry]:
-    """Label ids as in the file (colours of a picture become ids), shape (S, H, W), and how they lie there."""
-    return format_of(path).read_ids(path, labels)
-
-
-def read_names(path: Path) -> dict[int, str] | None:
-    """Class name of each id, if `Geometry.write_label` wrote the file."""
-    return format_of(path).read_names(path)
-
-
 def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None = None) -> Case:
     """Read image and label of a case.
 
@@ -81,7 +71,7 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
     image = match_channels(pixels, channels, files.images[0])
     if labels is None or files.label is None:
         return Case(files.name, image, geometry)
-    ids, label_geometry = read_ids(files.label, labels)
+    ids, label_geometry = format_of(files.label).read_ids(files.label, labels)
     if difference := geometry.difference(label_geometry):
         raise FileError(files.label, *difference, "resample the label to the image's grid")
     try:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.layouts.contents import Contents
-from samtailor.errors import FileError, Finding
+from samtailor.errors import FileError, Finding, listed
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 
@@ -63,7 +63,7 @@ class NamedDataset:
     def incomplete(self, root: Path, expected: str, missing: Path) -> FileError:
         """The error of a publisher's folder in which something indispensable is missing."""
         folder = next(folder for folder in (missing, *missing.parents) if folder.is_dir())
-        found = listed(folder) if folder == root else f"{listed(folder)} (in {folder.relative_to(root).as_posix()})"
+        found = entries(folder) + ("" if folder == root else f" (in {folder.relative_to(root).as_posix()})")
         fix = f"unpack all that its publisher ships: {self.published}"
         return FileError(root, f"{self.title} as its publisher ships it: {expected}", found, fix)
 
@@ -71,12 +71,11 @@ class NamedDataset:
         """The warning that some of the published cases, of which a number was found, are absent; none if none are."""
         if not absent:
             return ()
-        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-        found = f"{number}; missing {', '.join(absent[:5])}{more}"
+        found = f"{number}; missing {listed(absent)}"
         return (Finding("warning", str(folder), expected, found, f"fetch them from {self.published}"),)
 
 
-def listed(folder: Path) -> str:
+def entries(folder: Path) -> str:
     """The first names in a folder, for errors."""
     if not folder.is_dir():
         return "no such folder"

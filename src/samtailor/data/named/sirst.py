@@ -13,7 +13,7 @@ from pathlib import Path
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_geometry
 from samtailor.data.layouts.contents import Contents, by_stem
-from samtailor.data.named.named_dataset import NamedDataset, listed
+from samtailor.data.named.named_dataset import NamedDataset, entries
 from samtailor.errors import FileError, Finding
 from samtailor.labels import LabelSpace
 
@@ -51,7 +51,7 @@ def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[
         path = folder / f"{split}.txt"
         if not path.is_file():
             fix = f"fetch the folder {folder.name} from {SIRST.published}"
-            raise FileError(path, f"SIRST's list of the images of split {split}", listed(folder), fix)
+            raise FileError(path, f"SIRST's list of the images of split {split}", entries(folder), fix)
         names = path.read_text(encoding="utf-8").split()
         splits[split] = tuple(sorted(name for name in names if name != _WRONG_SIZE or name in known))
     return splits
