@@ -121,10 +121,5 @@ class LabelSpace:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Label space of a plain dictionary."""
-        return cls(
-            names=tuple(content["names"]),
-            ids=tuple(content["ids"]),
-            palette=tuple((int(r), int(g), int(b)) for r, g, b in content["palette"]),
-            ignore_id=content["ignore_id"],
-            threshold=content.get("threshold"),
-        )
+        palette = tuple((int(r), int(g), int(b)) for r, g, b in content["palette"])
+        return cls(**{**content, "names": tuple(content["names"]), "ids": tuple(content["ids"]), "palette": palette})

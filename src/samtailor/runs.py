@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +13,24 @@ from samtailor.errors import ConfigError
 from samtailor.files import atomic, read_json, write_json, write_text
 
 
-@dataclass(frozen=True)
 class Run:
-    """One training on disk.
+    """One training on disk."""
 
-    Attributes:
-        directory: Holds everything of the run.
-    """
-
-    directory: Path
-
-    @property
-    def config_file(self) -> Path:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        """Holds everything of the run."""
+        self.config_file = directory / "config.yaml"
         """Resolved config; `samtailor train --config` repeats it."""
-        return self.directory / "config.yaml"
-
-    @property
-    def dataset_file(self) -> Path:
+        self.dataset_file = directory / "dataset.json"
         """Label space, splits and fingerprint of the data."""
-        return self.directory / "dataset.json"
-
-    @property
-    def last_checkpoint(self) -> Path:
+        self.last_checkpoint = directory / "checkpoints" / "last.ckpt"
         """Where training goes on after an interruption."""
-        return self.directory / "checkpoints" / "last.ckpt"
-
-    @property
-    def segmenter_directory(self) -> Path:
+        self.segmenter_directory = directory / "segmenter"
         """The segmenter of the best validation."""
-        return self.directory / "segmenter"
+        self.history_file = directory / "metrics.csv"
+        """Loss, learning rate, seconds and validation scores of every epoch, as CSV."""
+        self.curves_file = directory / "curves.png"
+        """Picture of the loss and the validation scores over the epochs."""
 
     def __str__(self) -> str:
         best = self.best_epoch()
@@ -63,16 +51,6 @@ class Run:
                 f"out: expected a new or empty directory, found files in {self.directory}; name another one, or "
                 f"continue the run with --resume {self.directory}"
             )
-
-    @property
-    def history_file(self) -> Path:
-        """Loss, learning rate, seconds and validation scores of every epoch, as CSV."""
-        return self.directory / "metrics.csv"
-
-    @property
-    def curves_file(self) -> Path:
-        """Picture of the loss and the validation scores over the epochs."""
-        return self.directory / "curves.png"
 
     def evaluation(self, split: str) -> Path:
         """Folder with the scores, tables and figures of a split."""

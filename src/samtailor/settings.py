@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, cast
 
@@ -24,6 +25,23 @@ Precision = Literal["auto", "32", "bf16", "16"]
 RARE = "rarely used"
 Rare = Annotated[T, RARE]
 """A setting that the help of the command line lists behind the usual ones."""
+
+
+IntensityName = Literal["auto", "window", "percentile", "range"]
+
+
+@dataclass(frozen=True)
+class IntensityConfig:
+    """How file intensities become [0, 1].
+
+    Attributes:
+        kind: 'auto' takes the CT window for channels called CT, the full range for 8-bit pictures, percentiles
+            for everything else.
+        values: Level and width of the window, or low and high of range or percentile; the kind's default if None.
+    """
+
+    kind: IntensityName = "auto"
+    values: tuple[float, float] | None = None
 
 
 def takes(settings: Callable[P, S]) -> Callable[[Callable[[S], R]], Callable[P, R]]:

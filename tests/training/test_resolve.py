@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from samtailor.data.dataset import Dataset, open_dataset
-from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
 from samtailor.recipes import RecipeName
+from samtailor.settings import IntensityConfig
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from tests.training.configs import changed

@@ -197,7 +197,7 @@ from pathlib import Path
 from samtailor.models.zoo import BASES
 from samtailor.recipes import *
 from samtailor.training.settings import *
-from samtailor.data.intensity_settings import *
+from samtailor.settings import *
 from samtailor.training.recorder import Recorder
 from samtailor.training.train import train
 from tests.tiny_base import tiny_base

@@ -18,8 +18,8 @@ from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like,
 from samtailor.data.named.named_dataset import entries
 from samtailor.errors import FileError
 from samtailor.metrics.protocols import ProtocolName
+from samtailor.settings import Split as Split
 
-Split = Literal["train", "val", "test"]
 Layout = Literal["nnunet", "images", "publisher"]
 """Our own two, or the folder of a data set known by name as its publisher ships it."""
 
@@ -48,9 +48,9 @@ class Dataset(Contents):
         return NAMED[self.name] if self.name else None
 
     @property
-    def protocol(self) -> ProtocolName | None:
-        """Protocol its results are usually given in, if it is known by name."""
-        return self.named.protocol if self.named else None
+    def protocol(self) -> ProtocolName:
+        """Protocol its results are usually given in, if it is known by name; else ours."""
+        return self.named.protocol if self.named else "samtailor"
 
     @property
     def pictures(self) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.chunks import blocks
-from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
+from samtailor.settings import IntensityConfig
 
 
 @dataclass(frozen=True)

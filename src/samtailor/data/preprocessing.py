@@ -92,14 +92,10 @@ class Preprocessing:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary, the inverse of `from_json`; without the key 'steps' if there are none."""
-        content = {
-            "intensity": kinds.to_json(self.intensity, KINDS),
-            "image_size": self.image_size,
-            "field": self.field,
-            "channels": self.channels,
-        }
+        content = vars(self) | {"intensity": kinds.to_json(self.intensity, KINDS)}
+        steps = [kinds.to_json(step, STEPS) for step in content.pop("steps")]
         # Caches are keyed by this dictionary: those from before there were steps stay good.
-        return content | ({"steps": [kinds.to_json(step, STEPS) for step in self.steps]} if self.steps else {})
+        return content | ({"steps": steps} if steps else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:

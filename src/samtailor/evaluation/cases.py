@@ -17,13 +17,7 @@ from samtailor.evaluation.predictions import PredictedCase
 from samtailor.inference.ahead import ahead
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
-from samtailor.metrics.protocols import ProtocolName
 from samtailor.progress import tracked
-
-
-def protocol_of(dataset: Dataset) -> ProtocolName:
-    """The data set's own protocol, or ours."""
-    return dataset.protocol or "samtailor"
 
 
 def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[str]]) -> tuple[CaseFiles, ...]:

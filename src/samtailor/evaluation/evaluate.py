@@ -53,7 +53,7 @@ def evaluate(
         SamTailorError: If run, data, classes or split are not as expected, or a case has no label.
     """
     from samtailor.data.dataset import open_dataset
-    from samtailor.evaluation.cases import cases_of_split, check_classes, predict_cases, protocol_of
+    from samtailor.evaluation.cases import cases_of_split, check_classes, predict_cases
     from samtailor.evaluation.predictions import score_and_write
     from samtailor.inference.predictor import Predictor
     from samtailor.models.segmenter_model import load_model
@@ -64,7 +64,7 @@ def evaluate(
     refinement = steps_named(refine)
     directory = Run(Path(run))
     dataset = open_dataset(Path(data), directory.read_config()["fold"])
-    rules = protocol or protocol_of(dataset)
+    rules = protocol or dataset.protocol
     require_protocol(rules, ignore_background)
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
     model = load_model(run)

@@ -61,7 +61,7 @@ def score(
     require_protocol(protocol or "samtailor")
     truth = open_truth(Path(labels), split, fold)
     pairs, errors = pair(Path(predictions), truth)
-    rules = protocol or (truth.dataset.protocol if truth.dataset else None) or "samtailor"
+    rules = protocol or (truth.dataset.protocol if truth.dataset else "samtailor")
     require_protocol(rules, ignore_background)
     refuse([*errors, *filter(None, map(geometry_error, pairs))], "masks")
     space = classes_of(pairs, truth, Path(classes) if classes else None, rules)

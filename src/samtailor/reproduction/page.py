@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from samtailor.data.cache import CachedCase, SliceCache
-from samtailor.evaluation.cases import protocol_of
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
 from samtailor.reporting.figures import png
@@ -175,7 +174,7 @@ def _sections(plan: Plan, results: Sequence[ColumnResult]) -> Iterator[Section]:
 
 def _own_protocol(plan: Plan, fits: Sequence[ColumnResult]) -> Section:
     """The fitted columns by the rules of the data set, and the published methods."""
-    protocol = protocol_of(plan.dataset)
+    protocol = plan.dataset.protocol
     tables = [protocol_table(protocol, fits)]
     if plan.experiment.field and protocol == "irstd":
         split = " / ".join(str(len(plan.dataset.splits.get(name, ()))) for name in ("train", "val", "test"))

@@ -13,7 +13,7 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset
 from samtailor.data.formats import format_of, read_case
-from samtailor.evaluation.cases import cases_of_split, cases_with, check_classes, protocol_of
+from samtailor.evaluation.cases import cases_of_split, cases_with, check_classes
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.predictions import score_and_write, write_tables
 from samtailor.evaluation.scores import Scores
@@ -30,7 +30,7 @@ from samtailor.training.resolve import preprocessing_of
 
 def score_columns(plan: Plan, device: str = "auto") -> tuple[ColumnResult, ...]:
     """Score the finished cells of an experiment; what is not predicted yet is predicted on the device."""
-    protocol = protocol_of(plan.dataset)
+    protocol = plan.dataset.protocol
     for fit in plan.fits:
         _evaluate(plan, fit, list(dict.fromkeys((MAIN, protocol))), device)
     results = []

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.recipes import LoRA, Recipe
 from samtailor.recipes.flat import flatten, take_recipe
-from samtailor.settings import AnyPath, Device, Precision, Rare, from_plain
+from samtailor.settings import AnyPath, Device, IntensityConfig, Precision, Rare, from_plain
 
 
 @dataclass(frozen=True)

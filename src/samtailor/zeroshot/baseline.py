@@ -30,7 +30,7 @@ def baseline(config: BaselineConfig) -> Scores:
     from samtailor.data.dataset import open_dataset
     from samtailor.data.intensity import intensity_of, resolve_intensity
     from samtailor.data.preprocessing import Preprocessing
-    from samtailor.evaluation.cases import cases_of_split, protocol_of
+    from samtailor.evaluation.cases import cases_of_split
     from samtailor.models.zoo import find_base, weights_files
     from samtailor.zeroshot.image_input import InputRule
     from samtailor.zeroshot.run import BaselineWork, claim
@@ -48,7 +48,7 @@ def baseline(config: BaselineConfig) -> Scores:
         data=str(Path(config.data).resolve()),
         out=str(config.out),
         intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),
-        protocol=config.protocol or protocol_of(dataset),
+        protocol=config.protocol or dataset.protocol,
         **asdict(config.generator().for_base(base)),
     )
     size = config.image_size or base.image_size

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from samtailor.data.intensity_settings import IntensityConfig
 from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName
+from samtailor.settings import Device, IntensityConfig
 
 if TYPE_CHECKING:
     from samtailor.models.zoo import Base
@@ -129,7 +129,7 @@ class BaselineConfig(GeneratorSettings):
     image_size: int | None = None
     intensity: IntensityConfig = IntensityConfig()
     bootstrap: int = 1000
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()

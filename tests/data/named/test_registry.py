@@ -36,7 +36,7 @@ def test_each_folder_looks_like_its_own_data_set_only(name: DatasetName, tmp_pat
 
 def test_our_own_layouts_are_named_by_their_classes(image_folder: Path, nnunet_folder: Path) -> None:
     assert open_dataset(image_folder).name is None
-    assert open_dataset(nnunet_folder).protocol is None
+    assert open_dataset(nnunet_folder).protocol == "samtailor"
     labels = dict(zip(NAMED["flare22"].labels.names, range(14), strict=True))
     content = {"channel_names": {"0": "CT"}, "labels": labels}
     generate.write_json(nnunet_folder / "dataset.json", content)
