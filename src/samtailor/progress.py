@@ -7,29 +7,18 @@ that one display shows one number, however deep the work is nested.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
 Unit = Literal["items", "bytes"]
 
 
-class Display(Protocol):
-    """What shows progress."""
-
-    def __call__(self, what: str, done: float, total: int, unit: Unit) -> None:
-        """Show it.
-
-        Args:
-            what: What is being done.
-            done: How many are done, the current one as a fraction.
-            total: How many there are; 0 while nobody knows.
-            unit: What is counted.
-        """
-        ...
+Display = Callable[[str, float, int, Unit], None]
+"""Shows what is being done, how many are done (the current one in part) of how many (0: nobody knows), of what."""
 
 
 @dataclass(frozen=True, eq=False)

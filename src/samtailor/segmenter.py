@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from samtailor.data.case import Case
-from samtailor.data.formats import match_channels, read_image
-from samtailor.data.formats.arrays import case_of_array
+from samtailor.data.formats import case_of_array, match_channels, read_image
 from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.inference.refine import Prompt, refine
 from samtailor.inference.result import Result, segment

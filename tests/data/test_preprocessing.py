@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from samtailor.data.formats.arrays import case_of_array
+from samtailor.data.formats import case_of_array
 from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range, scale
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.data.steps.gaussian import GaussianDenoising

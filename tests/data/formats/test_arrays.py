@@ -10,8 +10,7 @@ import pytest
 import SimpleITK
 from numpy.typing import NDArray
 
-from samtailor.data.formats import read_geometry, read_image
-from samtailor.data.formats.arrays import case_of_array
+from samtailor.data.formats import case_of_array, read_geometry, read_image
 from samtailor.errors import DataError
 from samtailor.evaluation.measure import Grid
 from samtailor.labels import LabelSpace
