@@ -85,18 +85,9 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
             options.append(option(changed))
             if options[-1].fits:
                 break
-    return Estimate(
-        data=str(config.data),
-        base=config.base,
-        recipe=config.recipe.name,
-        epochs=config.epochs,
-        validations=config.epochs // config.validate_every,
-        workers=config.workers,
-        memory_free=free,
-        disk_free=disk,
-        workload=workload,
-        options=tuple(options),
-    )
+    validations = config.epochs // config.validate_every
+    given = (str(config.data), config.base, config.recipe.name, config.epochs, validations, config.workers)
+    return Estimate(*given, free, disk, workload, tuple(options))
 
 
 def flags_of(given: TrainConfig, changed: TrainConfig) -> str:
@@ -210,13 +201,10 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
     first = max(labelled, key=lambda reference: math.prod(reference.case.image.shape[2:]))
     largest = max(validation, key=lambda case: math.prod(case.image.shape[2:]))
     height, width = largest.image.shape[2:]
-    return workload, Trial(
-        config,
-        folder.labels,
-        train=_excerpt(first.case, first.index, config, whole=not config.is_cached),
-        validation=_excerpt(largest, len(largest.image) // 2, config, whole=False),
-        largest=(max(len(case.image) for case in validation), height, width),
-    )
+    size = (max(len(case.image) for case in validation), height, width)
+    seen = _excerpt(first.case, first.index, config, whole=not config.is_cached)
+    validated = _excerpt(largest, len(largest.image) // 2, config, whole=False)
+    return workload, Trial(config, folder.labels, seen, validated, size)
 
 
 def _spread(files: Sequence[CaseFiles]) -> list[CaseFiles]:

@@ -100,14 +100,9 @@ def fingerprint_of(folder: LabelledFolder, cases: Cases) -> str:
 def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> SegmenterModel:
     """Segmenter before its training, the same for the same seed."""
     lightning.seed_everything(config.seed, verbose=False)
-    model = SegmenterModel.create(
-        config.base,
-        config.recipe,
-        labels,
-        preprocessing_of(config, channels),
-        config.weights,
-        [kinds.to_json(step, STEPS) for step in steps_named(config.refine) or ()],
-    )
+    preprocessing = preprocessing_of(config, channels)
+    refinement = [kinds.to_json(step, STEPS) for step in steps_named(config.refine) or ()]
+    model = SegmenterModel.create(config.base, config.recipe, labels, preprocessing, config.weights, refinement)
     if config.cache_frozen and not model.network.frozen_steps:
         raise ConfigError(
             f"last_blocks: expected fewer than all {len(model.network.image_encoder.steps)} blocks of the image "
@@ -135,13 +130,9 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
         samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
     task = SegmentationTask(model, _loss(config, shares), config, cases.validation, embeddings, batch_size)
     sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here)
+    workers, on_gpu = config.workers, choose_device(config.device).type == "cuda"
     loader = DataLoader(
-        samples,
-        batch_size,
-        sampler=sampler,
-        num_workers=config.workers,
-        persistent_workers=config.workers > 0,
-        pin_memory=choose_device(config.device).type == "cuda",
+        samples, batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0, pin_memory=on_gpu
     )
     positions: Any = case_positions(len(cases.validation), here)
     return Fitting(task, loader, DataLoader(positions, batch_size=None), shares)

@@ -116,15 +116,8 @@ def measure(job: Trial, scratch: Path) -> Measurement:
         shapes = model.network.frozen_shapes(model.preprocessing.image_size)
         embedding_bytes = 2 * sum(prod(shape) for shape in shapes)
     clock = _Clock(device, job)
-    trainer = new_trainer(
-        config,
-        devices=1,
-        max_epochs=1,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        logger=False,
-        callbacks=[clock],
-    )
+    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "logger": False}
+    trainer = new_trainer(config, devices=1, max_epochs=1, callbacks=[clock], **quiet)
     trainer.fit(fitting.task, fitting.samples, fitting.cases)
     threads = torch.get_num_threads()
     cpu = f"the CPU, {threads} thread{'s' if threads > 1 else ''}"
@@ -251,13 +244,9 @@ def _job_of(folder: Path) -> Trial:
         arrays = {array: np.load(folder / f"{name}-{array}.npy", mmap_mode="r") for array in _ARRAYS}
         return CachedCase(name, name, spacing=None, **arrays)
 
-    return Trial(
-        config=TrainConfig.from_plain(Run(folder).read_config(), str(folder)),
-        labels=LabelSpace.from_json(content["labels"]),
-        train=case("train"),
-        validation=case("validation"),
-        largest=tuple(content["largest"]),
-    )
+    config = TrainConfig.from_plain(Run(folder).read_config(), str(folder))
+    labels = LabelSpace.from_json(content["labels"])
+    return Trial(config, labels, case("train"), case("validation"), tuple(content["largest"]))
 
 
 def _read(folder: Path) -> Measurement | None:

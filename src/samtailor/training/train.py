@@ -50,14 +50,8 @@ def train(config: TrainConfig) -> Run:
         cases = load_cases(config, folder)
         if here.is_first:
             run.directory.mkdir(parents=True, exist_ok=True)
-            run.write_dataset(
-                {
-                    "root": config.data,
-                    "labels": folder.labels.to_json(),
-                    "splits": {split: list(names) for split, names in folder.splits.items()},
-                    "fingerprint": fingerprint_of(folder, cases),
-                }
-            )
+            data = {"root": config.data, "labels": folder.labels.to_json(), "splits": dict(folder.splits)}
+            run.write_dataset(data | {"fingerprint": fingerprint_of(folder, cases)})
             run.write_config(config.to_plain())
         fit(run, config, model, cases)
     return run
