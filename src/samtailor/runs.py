@@ -44,6 +44,10 @@ class Run:
         ]
         return "\n".join(lines)
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: where everything is, and the numbers of every epoch."""
+        return {"directory": str(self.directory), "best_epoch": self.best_epoch(), "history": self.history()}
+
     def require_new(self) -> None:
         """Refuse a directory that holds something."""
         if self.directory.exists() and any(self.directory.iterdir()):

@@ -26,8 +26,7 @@ def test_equals_the_plain_decoder(any_base: Base, kind: str) -> None:
     corners = np.sort(random.uniform(0, 96, (5, 2, 2)), axis=1)
     points = random.uniform(0, 96, (5, 2, 2)) if kind != "boxes" else None
     boxes = corners.reshape(5, 4) if kind != "points" else None
-    labels = np.array([[1, 0]] * 5, np.int32) if points is not None else None
-    sparse = shown.embed(points, labels, boxes)
+    sparse = shown.embed(points, boxes)
     finer = {"high_resolution_features": list(shown.features[1:])} if isinstance(network, HieraSam) else {}
     with torch.inference_mode():
         masks, iou = decoder(
