@@ -52,7 +52,7 @@ def shown_image(name: str, side: int, points: int) -> tuple[PromptedImage, np.nd
     torch.manual_seed(0)
     base = find_base(name)
     image = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
-    return PromptedImage(base.build().eval(), InputRule.of(base, None), image), point_grid(points) * side
+    return PromptedImage(base.build().eval(), InputRule.from_base(base, None), image), point_grid(points) * side
 
 
 @torch.inference_mode()

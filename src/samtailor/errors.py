@@ -54,7 +54,7 @@ class Finding:
     fix: str
 
     @classmethod
-    def of(cls, error: FileError) -> Self:
+    def from_error(cls, error: FileError) -> Self:
         """The finding that an error tells of."""
         return cls("error", error.file, error.expected, error.found, error.fix)
 

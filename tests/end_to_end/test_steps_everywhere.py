@@ -21,7 +21,7 @@ import samtailor.data.steps
 import samtailor.refinement
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import format_of, read_case, read_image
-from samtailor.data.formats.picture import Picture
+from samtailor.data.formats.picture import PictureFormat
 from samtailor.data.intensity import Slices, scale
 from samtailor.data.steps.step import PreprocessingStep
 from samtailor.evaluation.cases import predict_cases
@@ -178,7 +178,7 @@ def test_the_segmenter_shows_it(run: Run, data: Path) -> None:
 
 def counted(truth: np.ndarray, prediction: np.ndarray) -> overlap.Overlap:
     """Voxels of each class of two label maps."""
-    return overlap.Overlap.of_confusion(overlap.confusion(truth, prediction, 3))
+    return overlap.Overlap.from_confusion(overlap.confusion(truth, prediction, 3))
 
 
 def same_counts(one: overlap.Overlap, other: overlap.Overlap) -> bool:
@@ -202,7 +202,7 @@ def test_reproduce_predicts_and_scores_it(tiny_base: Base, tmp_path: Path) -> No
     for file in dataset.split("test"):
         case = read_case(file, dataset.labels)
         expected = painted(run, case.image)
-        ids = Picture().read_ids(run.evaluation("test") / "predictions" / f"{file.name}.png", dataset.labels)[0]
+        ids = PictureFormat().read_ids(run.evaluation("test") / "predictions" / f"{file.name}.png", dataset.labels)[0]
         np.testing.assert_array_equal(dataset.labels.to_indices(ids), expected)
         counted = [scores["predicted_voxels"] for scores in metrics["cases"][file.name].values()]
         assert counted == np.bincount(expected.ravel(), minlength=len(dataset.labels)).tolist()

@@ -17,7 +17,7 @@ PREDICTION = np.array([[[1, 1, 0, 0], [1, 1, 2, 2]]], dtype=np.int16)
 
 
 def overlap(truth: np.ndarray, prediction: np.ndarray, classes: int) -> Overlap:
-    return Overlap.of_confusion(confusion(truth, prediction, classes))
+    return Overlap.from_confusion(confusion(truth, prediction, classes))
 
 
 def counts(tp: int, fp: int, fn: int) -> Overlap:

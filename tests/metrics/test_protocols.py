@@ -16,7 +16,7 @@ from samtailor.metrics.nsd import NSD
 from samtailor.metrics.protocols import FLARE22_CLASSES, PROTOCOLS, Metric, ProtocolName, key_of
 
 ORGANS = LabelSpace.from_names(("background", "liver", "aorta"))
-GRID = Grid.of_spacing((3.0, 1.0, 1.0), 8)
+GRID = Grid.from_spacing((3.0, 1.0, 1.0), 8)
 
 
 def boxes(*classes: tuple[int, slice]) -> NDArray[np.int16]:

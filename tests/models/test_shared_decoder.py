@@ -21,7 +21,7 @@ def test_equals_the_plain_decoder(any_base: Base, kind: str) -> None:
     decoder = network.mask_decoder
     decoder.load_state_dict(random_state({name: tuple(value.shape) for name, value in decoder.state_dict().items()}))
     random = np.random.default_rng(0)
-    rule = InputRule.of(any_base, 96)
+    rule = InputRule.from_base(any_base, 96)
     shown = PromptedImage(network, rule, random.integers(0, 255, (96, 96, 3), dtype=np.uint8))
     corners = np.sort(random.uniform(0, 96, (5, 2, 2)), axis=1)
     points = random.uniform(0, 96, (5, 2, 2)) if kind != "boxes" else None

@@ -19,7 +19,7 @@ RANDOM = np.random.default_rng(0)
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99, 1.0])
 def test_runs_hold_a_mask(share: float) -> None:
     mask = RANDOM.random((23, 31)) < share
-    runs = Runs.of(mask)
+    runs = Runs.from_mask(mask)
     assert np.array_equal(runs.to_mask(), mask)
     assert runs.area == mask.sum()
     if mask.any():
@@ -72,7 +72,7 @@ def test_enlarging_equals_interpolating_the_whole(size: tuple[int, int]) -> None
     side, taken = 64, (64 * size[0] // max(size), 64 * size[1] // max(size))
     square = F.interpolate(low[None, None], (side, side), mode="bilinear")[..., : taken[0], : taken[1]]
     whole = F.interpolate(square, size, mode="bilinear")[0, 0].numpy()
-    rows, columns = (Taps.of([(side, t), (n, n)], 16) for t, n in zip(taken, size, strict=True))
+    rows, columns = (Taps.from_sides([(side, t), (n, n)], 16) for t, n in zip(taken, size, strict=True))
     upsampling = Upsampling(rows, columns, Crop(3, 5, 3 + size[1], 5 + size[0]), (size[0] + 9, size[1] + 9))
     found = upsampling.mask(low.numpy(), 0.0, 0.5, 0.0)
     assert found is not None
@@ -89,7 +89,7 @@ def test_the_best_mask_counts_known_pixels_only() -> None:
     truth[9] = IGNORE
     good, bad = truth == 1, truth == 0
     good[9] = True  # where nothing counts
-    choices = choose_best([Runs.of(bad), Runs.of(good)], truth)
+    choices = choose_best([Runs.from_mask(bad), Runs.from_mask(good)], truth)
     assert choices[1].dsc == 1
     assert choices[0].dsc == 1
     assert IGNORE not in choices

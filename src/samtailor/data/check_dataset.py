@@ -31,7 +31,7 @@ def check_dataset(root: Path, fold: int = 0, seed: int = 0) -> CheckReport:
     try:
         dataset = open_cases(root)
     except FileError as error:
-        return CheckReport(str(root), "", (), (Finding.of(error),), ())
+        return CheckReport(str(root), "", (), (Finding.from_error(error),), ())
     findings = list(dataset.remarks)
     with _collected(findings):
         dataset = replace(dataset, splits=read_splits(dataset, fold)).with_seeded_split(seed)
@@ -153,7 +153,7 @@ def _collected(findings: list[Finding]) -> Iterator[None]:
     try:
         yield
     except FileError as error:
-        findings.append(Finding.of(error))
+        findings.append(Finding.from_error(error))
 
 
 def _check_image(files: CaseFiles, channels: int, findings: list[Finding]) -> Geometry | None:

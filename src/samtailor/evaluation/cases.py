@@ -53,7 +53,7 @@ def check_classes(dataset: Dataset, labels: LabelSpace) -> None:
 
 def grid_of(file: CaseFiles) -> Grid | None:
     """Grid of a case's label file, if there is one."""
-    return None if file.label is None else Grid.of(read_geometry(file.label))
+    return None if file.label is None else Grid.from_geometry(read_geometry(file.label))
 
 
 def predict_cases(predictor: Predictor, files: Sequence[CaseFiles], labels: LabelSpace) -> Iterator[PredictedCase]:

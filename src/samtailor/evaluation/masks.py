@@ -212,7 +212,7 @@ def measure_pairs(
         truth, prediction, geometry = read_pair(case, labels)
         if ignore_background:
             truth = np.where(truth == 0, np.int16(IGNORE), truth)
-        return measure(case.name, truth, prediction, labels, protocol, Grid.of(geometry))
+        return measure(case.name, truth, prediction, labels, protocol, Grid.from_geometry(geometry))
 
     report("cases", 0, len(pairs))
     with ThreadPoolExecutor(workers or _workers(pairs)) as pool:

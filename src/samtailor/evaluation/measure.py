@@ -42,14 +42,14 @@ class Grid:
     orientation: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, geometry: Geometry) -> Grid:
+    def from_geometry(cls, geometry: Geometry) -> Grid:
         """Grid of a file."""
         if axes := geometry.file_axes:
             return cls(axes[0], True, axes[1])
-        return cls.of_spacing(geometry.spacing, geometry.shape[0])
+        return cls.from_spacing(geometry.spacing, geometry.shape[0])
 
     @classmethod
-    def of_spacing(cls, spacing: tuple[float, float, float] | None, slices: int) -> Grid:
+    def from_spacing(cls, spacing: tuple[float, float, float] | None, slices: int) -> Grid:
         """Grid without file; `spacing` in mm (slices, rows, columns) is None for pictures and stacks without."""
         if spacing is not None:
             return cls(spacing[::-1], True)
@@ -73,9 +73,9 @@ def measure(
 ) -> CaseScore:
     """Measure a label map (S, H, W) against the truth, `IGNORE` where nothing counts; in pixels without grid."""
     rules, classes = PROTOCOLS[protocol], len(labels)
-    grid = grid or Grid.of_spacing(None, len(truth))
+    grid = grid or Grid.from_spacing(None, len(truth))
     joint = confusion(truth, prediction, classes)
-    overlap = Overlap.of_confusion(joint)
+    overlap = Overlap.from_confusion(joint)
     ignored = truth == IGNORE
     if ignored.any():
         prediction = np.where(ignored, np.int16(IGNORE), prediction)
@@ -99,7 +99,7 @@ def measure_masks(
     Truth (S, H, W) and grid are as for `measure`; a class without mask (S, H, W) is predicted nowhere.
     """
     rules, classes = PROTOCOLS[protocol], range(len(labels))
-    grid = grid or Grid.of_spacing(None, len(truth))
+    grid = grid or Grid.from_spacing(None, len(truth))
     counted = truth != IGNORE
     masks = {k: grid.take(mask & counted) for k, mask in predictions.items()}
     true, nothing = grid.take(truth), np.zeros(grid.take(truth).shape, dtype=np.bool_)

@@ -91,7 +91,7 @@ def score_and_write(
 def _score_one(case: PredictedCase, labels: LabelSpace, protocol: ProtocolName, view: Path) -> CaseScore:
     """Scores of a case; its representative slice goes into a file."""
     View.from_case(case.image, case.prediction, case.truth, case.spacing).save(view)
-    grid = case.grid or Grid.of_spacing(case.spacing, len(case.truth))
+    grid = case.grid or Grid.from_spacing(case.spacing, len(case.truth))
     return measure(case.name, case.truth, case.prediction, labels, protocol, grid)
 
 

@@ -30,7 +30,7 @@ class Overlap(NamedTuple):
     fn: NDArray[np.int64]
 
     @classmethod
-    def of_confusion(cls, joint: NDArray[np.int64]) -> Self:
+    def from_confusion(cls, joint: NDArray[np.int64]) -> Self:
         """Counts (K,) of the voxels of each pair of true (row) and predicted (column) class, (K, K)."""
         tp = joint.diagonal().copy()
         return cls(tp, joint.sum(axis=0) - tp, joint.sum(axis=1) - tp)

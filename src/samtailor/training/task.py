@@ -117,7 +117,7 @@ class SegmentationTask(lightning.LightningModule):
         embeddings = self._validation_embeddings[index] if self._validation_embeddings is not None else None
         predictor = Predictor(self.model, self._batch_size, str(self.device), self.config.precision)
         label = predictor.label(case.image, case.spacing, embeddings)
-        self._counts[index] = Overlap.of_confusion(confusion(label_of(case), label, len(self.model.labels)))
+        self._counts[index] = Overlap.from_confusion(confusion(label_of(case), label, len(self.model.labels)))
 
     def on_validation_epoch_end(self) -> None:
         """Log the DSC of each class, mean over the cases of all processes, and the mean of the foreground classes."""

@@ -36,7 +36,7 @@ def baseline(config: BaselineConfig) -> Scores:
     from samtailor.zeroshot.run import BaselineWork, claim
 
     base = find_base(config.base)
-    InputRule.of(base, config.image_size)
+    InputRule.from_base(base, config.image_size)
     weights_files(config.base, config.weights)
     dataset = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
     files = cases_of_split(dataset, config.split, {})

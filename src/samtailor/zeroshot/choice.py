@@ -178,7 +178,7 @@ def _of_boxes(shown: PromptedImage, boxes: NDArray[np.float64]) -> Runs:
     for start in range(0, len(boxes), _BATCH):
         for candidate in shown.candidates(shown.embed(boxes=boxes[start : start + _BATCH]), multimask=False):
             union |= _mask(shown, candidate).to_mask()
-    return Runs.of(union)
+    return Runs.from_mask(union)
 
 
 def _of_points(shown: PromptedImage, points: NDArray[np.float64], multimask: bool) -> Runs:

@@ -105,7 +105,7 @@ class MaskGenerator:
             image_size: Side of the network's input; that of the pretraining if None.
         """
         self.network = network
-        self.rule = InputRule.of(base, image_size)
+        self.rule = InputRule.from_base(base, image_size)
         self.settings = (settings or GeneratorSettings()).for_base(base)
 
     @torch.inference_mode()
@@ -183,7 +183,7 @@ class MaskGenerator:
         unchanged = np.zeros(len(records), np.float32)
         for place, record in enumerate(records):
             mask, changed = clean(record.segmentation, self.settings.min_mask_region_area)
-            runs = Runs.of(mask) if changed else record.runs
+            runs = Runs.from_mask(mask) if changed else record.runs
             records[place], unchanged[place] = replace(record, runs=runs, box=runs.box), not changed
         return _without_duplicates(records, unchanged, max(self.settings.box_nms_thresh, self.settings.crop_nms_thresh))
 
@@ -220,7 +220,7 @@ def masks_everything(
             raise ConfigError(f"expected one of the settings {', '.join(known)}; found '{name}'")
     chosen = GeneratorSettings(**settings)
     found = find_base(base)
-    InputRule.of(found, image_size)
+    InputRule.from_base(found, image_size)
     picture = as_picture(image)
     network = load_base(base, weights).to(choose_device(device))
     return MaskGenerator(network, found, chosen, image_size).generate(picture)

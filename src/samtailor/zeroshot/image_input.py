@@ -97,7 +97,7 @@ class InputRule:
     side: int
 
     @classmethod
-    def of(cls, base: Base, image_size: int | None) -> InputRule:
+    def from_base(cls, base: Base, image_size: int | None) -> InputRule:
         """Rule of a base, at the side of its pretraining if `image_size` is None."""
         side = image_size or base.image_size
         least = max(32, 2 * base.stride)
@@ -142,7 +142,7 @@ class InputRule:
         """How low-resolution masks (cells, cells) of a crop become masks of the image of a size."""
         taken = self.taken(crop.size)
         rows, columns = (
-            Taps.of([(length, length)] if self.is_square else [(self.side, part), (length, length)], cells)
+            Taps.from_sides([(length, length)] if self.is_square else [(self.side, part), (length, length)], cells)
             for length, part in zip(crop.size, taken, strict=True)
         )
         return Upsampling(rows, columns, crop, size)
@@ -205,7 +205,7 @@ class Taps:
     weights: NDArray[np.float32]  # of it and the following ones, (taps, N)
 
     @classmethod
-    def of(cls, sides: list[tuple[int, int]], cells: int) -> Taps:
+    def from_sides(cls, sides: list[tuple[int, int]], cells: int) -> Taps:
         """Enlargement of low-resolution pixels in steps: the side of each, and how much of that the next step takes."""
         weights = torch.eye(cells)[None]
         for side, taken in sides:

@@ -32,7 +32,7 @@ class Runs:
     ends: NDArray[np.int64]
 
     @classmethod
-    def of(cls, mask: NDArray[np.bool_]) -> Runs:
+    def from_mask(cls, mask: NDArray[np.bool_]) -> Runs:
         """Runs of a mask, (H, W)."""
         return joined((mask.shape[0], mask.shape[1]), [column_runs(mask.T, 0, 0, mask.shape[0])])
 

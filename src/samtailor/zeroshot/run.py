@@ -127,7 +127,7 @@ class BaselineWork:
         for index, result in results.items():
             for k, choice in result.choices.items():
                 masks.setdefault(k, np.zeros(truth.shape, np.bool_))[shown.index(index)] = choice.runs.to_mask()
-        grid = Grid.of_spacing(None, len(truth)) if sampled else grid_of(file)
+        grid = Grid.from_spacing(None, len(truth)) if sampled else grid_of(file)
         score = measure_masks(case.name, truth, masks, self.labels, self.config.protocol, grid)
         # Slices drawn from a volume have no surfaces between them.
         return replace(score, measured={}) if sampled else score

@@ -33,7 +33,7 @@ def test_a_volume_is_saved_where_itk_puts_an_array(tmp_path: Path) -> None:
     again = read_image(tmp_path / "x.nii.gz")
     np.testing.assert_array_equal(again.image[0], HU > 0)
     assert case.geometry.difference(again.geometry) is None
-    assert Grid.of(case.geometry).spacing == Grid.of(again.geometry).spacing
+    assert Grid.from_geometry(case.geometry).spacing == Grid.from_geometry(again.geometry).spacing
 
 
 def test_channels_of_a_volume_come_first(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from PIL import Image
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.formats import FORMATS, find_format, read_case, read_geometry, read_header, read_image
 from samtailor.data.formats.format import Format
-from samtailor.data.formats.nifti import Nifti
-from samtailor.data.formats.picture import Picture
+from samtailor.data.formats.nifti import NiftiFormat
+from samtailor.data.formats.picture import PictureFormat
 from samtailor.errors import DataError, FileError
 from samtailor.evaluation.measure import Grid
 from samtailor.labels import LabelSpace
@@ -82,14 +82,14 @@ def write_planes(path: Path, image: NDArray[Any]) -> None:
 
 
 KINDS: dict[type[Format], Kind] = {
-    Nifti: Kind(
-        Nifti(),
+    NiftiFormat: Kind(
+        NiftiFormat(),
         (1, 4, 9, 7),
         {f"x_{codes}.nii.gz": nifti_writer(codes) for codes in ("LPS", "SPL", "ARI", "PIR", "RIA")},
         lambda path: read_image(path).image,
     ),
-    Picture: Kind(
-        Picture(),
+    PictureFormat: Kind(
+        PictureFormat(),
         (3, 1, 48, 32),
         {
             "x.png": lambda path, image: Image.fromarray(np.moveaxis(image[:, 0], 0, -1)).save(path),
@@ -153,7 +153,7 @@ class TestReading:
     def test_the_grid_of_distances_is_that_of_the_file(self, written: tuple[Kind, Path]) -> None:
         kind, path = written
         geometry, label = read_geometry(path), kind.label()
-        grid = Grid.of(geometry)
+        grid = Grid.from_geometry(geometry)
         laid = grid.take(label)
         assert (grid.in_mm, laid.ndim) == (kind.format.volumes, len(grid.spacing))
         assert np.bincount(laid.ravel()).tolist() == np.bincount(label.ravel()).tolist()
@@ -179,7 +179,7 @@ class TestWriting:
         read_geometry(path).write_label(target, kind.label(), LABELS)
         case = read_case(CaseFiles("x", (path,), target), LABELS)
         np.testing.assert_array_equal(case.label, kind.label())
-        assert Grid.of(read_geometry(target)).spacing == Grid.of(case.geometry).spacing
+        assert Grid.from_geometry(read_geometry(target)).spacing == Grid.from_geometry(case.geometry).spacing
 
     def test_the_names_of_the_classes_come_back(self, kind: Kind, tmp_path: Path) -> None:
         target = tmp_path / f"label{kind.format.label_suffix}"

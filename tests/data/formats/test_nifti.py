@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_case, read_geometry, read_header, read_image
-from samtailor.data.formats.nifti import Nifti
+from samtailor.data.formats.nifti import NiftiFormat
 from samtailor.errors import DataError
 from samtailor.labels import LabelSpace
 from tests import generate
@@ -241,7 +241,7 @@ def test_probabilities_lie_on_the_grid_with_classes_last(tmp_path: Path) -> None
 
 
 def test_names_of_files(tmp_path: Path) -> None:
-    assert Nifti().stem_of(Path("a/b.c.nii.gz")) == "b.c"
-    assert Nifti().stem_of(Path("B.NII")) == "B"
+    assert NiftiFormat().stem_of(Path("a/b.c.nii.gz")) == "b.c"
+    assert NiftiFormat().stem_of(Path("B.NII")) == "B"
     generate.write_volume(tmp_path / "x [1]_0000.nii.gz", np.zeros((2, 2, 2), dtype=np.int16))
     assert read_image(tmp_path / "x [1]_0000.nii.gz").name == "x [1]"

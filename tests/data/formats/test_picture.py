@@ -17,7 +17,7 @@ from PIL import Image
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case, read_header, read_image
-from samtailor.data.formats.picture import Picture
+from samtailor.data.formats.picture import PictureFormat
 from samtailor.errors import DataError
 from samtailor.labels import IGNORE, LabelSpace
 from tests import generate
@@ -151,7 +151,7 @@ def test_stacks_and_odd_channels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="16-bit gray with transparency"):
         read_image(tmp_path / "alpha.png")
     with pytest.raises(DataError, match="4 pages"):
-        Picture().read_ids(tmp_path / "stack.tif", LABELS)
+        PictureFormat().read_ids(tmp_path / "stack.tif", LABELS)
 
 
 def test_a_tiff_that_lies_on_its_side_is_refused(tmp_path: Path) -> None:

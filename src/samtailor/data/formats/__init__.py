@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Case, CaseFiles, Geometry
 from samtailor.data.formats.format import Format, Header
-from samtailor.data.formats.nifti import Nifti, VolumeGeometry
-from samtailor.data.formats.picture import Picture, PictureGeometry
+from samtailor.data.formats.nifti import NiftiFormat, VolumeGeometry
+from samtailor.data.formats.picture import PictureFormat, PictureGeometry
 from samtailor.errors import DataError, FileError
 from samtailor.labels import LabelSpace
 
-FORMATS: list[Format] = [Nifti(), Picture()]
+FORMATS: list[Format] = [NiftiFormat(), PictureFormat()]
 """All formats; the first that recognises a path reads it."""
 
 

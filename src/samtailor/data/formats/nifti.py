@@ -107,7 +107,7 @@ class VolumeGeometry(Geometry):
             nib.save(image_class(array, self.file_affine, header), temporary)
 
 
-class Nifti(Format):
+class NiftiFormat(Format):
     """NIfTI-1 and NIfTI-2; one file per channel (`x_0000.nii.gz`, `x_0001.nii.gz`), or channels on the fourth axis."""
 
     suffixes = (".nii.gz", ".nii")

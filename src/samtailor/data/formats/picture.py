@@ -73,7 +73,7 @@ class PictureGeometry(Geometry):
             )
 
 
-class Picture(Format):
+class PictureFormat(Format):
     """PNG, JPEG and TIFF; one file holds all channels, and numbers at the end of its name are a name."""
 
     suffixes = (".png", ".jpg", ".jpeg", ".tif", ".tiff")

@@ -40,7 +40,7 @@ class Contents:
     title: Any = None
 
     @classmethod
-    def of_pictures(
+    def from_pictures(
         cls,
         labels: LabelSpace,
         images: Mapping[str, Path],

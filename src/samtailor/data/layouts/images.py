@@ -28,7 +28,7 @@ def read_contents(root: Path) -> Contents:
     if not images:
         expected = f"pictures ({', '.join(image_suffixes(only_pictures=True))})"
         raise FileError(root / "images", expected, "none", "put the images there")
-    return Contents.of_pictures(labels, images, masks, title=content.get("name"))
+    return Contents.from_pictures(labels, images, masks, title=content.get("name"))
 
 
 def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:

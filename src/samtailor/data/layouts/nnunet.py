@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.formats.nifti import Nifti
+from samtailor.data.formats.nifti import NiftiFormat
 from samtailor.data.layouts.contents import Contents, label_space, matching, read_split, visible_files
 from samtailor.errors import FileError
 from samtailor.files import read_json
@@ -27,8 +27,8 @@ def read_contents(root: Path) -> Contents:
     content = read_json(path, dict, "write nnU-Net's dataset.json with labels, channel_names and file_ending")
     channels = _channels(path, content)
     ending = content.get("file_ending", ".nii.gz")
-    if ending not in Nifti.suffixes:
-        expected = f"file_ending {' or '.join(Nifti.suffixes)}"
+    if ending not in NiftiFormat.suffixes:
+        expected = f"file_ending {' or '.join(NiftiFormat.suffixes)}"
         raise FileError(path, expected, f"{ending!r}", "convert the files to NIfTI")
     if isinstance(content.get("training"), list):
         training = _listed_cases(root, path, content["training"], len(channels), ending)

@@ -50,7 +50,7 @@ def read_contents(root: Path) -> Contents:
             expected = f"tiles (images/builtup_0001.png, labels/builtup_0001.png, ...) or scenes ({GID5.folder})"
             raise GID5.incomplete(root, expected, base)
     remarks = tuple(finding for image in images.values() for finding in _other_bands(image))
-    return Contents.of_pictures(GID5.labels, images, labels, remarks)
+    return Contents.from_pictures(GID5.labels, images, labels, remarks)
 
 
 def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:

@@ -39,7 +39,7 @@ def read_contents(root: Path) -> Contents:
     if remark := _left_out(images, masks):
         remarks += (remark,)
         images.pop(_WRONG_SIZE), masks.pop(_WRONG_SIZE)
-    return Contents.of_pictures(SIRST.labels, images, masks, remarks)
+    return Contents.from_pictures(SIRST.labels, images, masks, remarks)
 
 
 def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:
