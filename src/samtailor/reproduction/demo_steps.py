@@ -22,6 +22,8 @@ from samtailor.runs import Run
 from samtailor.training.settings import AugmentConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import train
 
+_RANK = 4
+
 NOTE = (
     "Synthetic data: these patients were made by a program. The numbers show that everything works; "
     "they say nothing about real patients."
@@ -39,7 +41,7 @@ class DemoSettings:
 
 def settings_of(out: Path, miniature: bool) -> DemoSettings:
     """Settings of the demo in a directory, or of its miniature for continuous integration."""
-    training = TrainConfig(data=str(out / "data"), out=str(out / "run"), recipe=LoRA(rank=4))
+    training = TrainConfig(data=str(out / "data"), out=str(out / "run"), recipe=LoRA(rank=_RANK))
     if miniature:
         tiny = replace(training, epochs=12, validate_every=4, sampling=SamplingConfig(image_size=64))
         return DemoSettings(6, (8, 64, 64), tiny)
@@ -121,7 +123,7 @@ def _summary(settings: DemoSettings, steps: Sequence[tuple[str, float]]) -> Sect
     training = settings.training
     text = (
         f"{settings.patients} synthetic abdominal CT volumes of {slices} x {rows} x {columns} voxels with 13 organs "
-        f"were made, {training.base} was fitted to some of them with {training.recipe}, and the segmenter "
+        f"were made, {training.base} was fitted to some of them with LoRA of rank {_RANK}, and the segmenter "
         "was tried on patients it had not seen. Any step can be repeated with the command line, for instance\n"
         f"samtailor evaluate {training.out} {training.data}"
     )
