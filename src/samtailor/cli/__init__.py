@@ -8,11 +8,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import getdoc
+from typing import TYPE_CHECKING, Any
 
 import samtailor
-from samtailor.cli.parsing import VerbParser
 from samtailor.distributed.world import world
 from samtailor.errors import ConfigError, SamTailorError, SharedError
+
+if TYPE_CHECKING:
+    from samtailor.cli.parsing import VerbParser
 
 FAILED = 2
 """Exit code where the user has to fix something and nothing was done."""
@@ -50,8 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser_of(name: str) -> VerbParser:
     """Parser of a verb."""
+    from samtailor.cli.parsing import VerbParser
+
+    return VerbParser(name, _function_of(name), name in SHARED)
+
+
+def _function_of(name: str) -> Any:
+    """The public function that a verb is."""
     module, _, function = samtailor.VERBS[name].rpartition(".")
-    return VerbParser(name, getattr(import_module(f"samtailor.{module}"), function), name in SHARED)
+    return getattr(import_module(f"samtailor.{module}"), function)
+
+
+def _summary_of(name: str) -> str:
+    """What a verb does: the first line of its documentation."""
+    return (getdoc(_function_of(name)) or "").partition("\n")[0]
 
 
 def _run(name: str, arguments: list[str]) -> int:
@@ -91,7 +107,7 @@ def _as_resume(arguments: list[str]) -> list[str]:
 
 def _overview() -> str:
     """Help of the command line as a whole."""
-    verbs = "\n".join(f"  {name:<10}{parser_of(name).summary}" for name in samtailor.VERBS)
+    verbs = "\n".join(f"  {name:<10}{_summary_of(name)}" for name in samtailor.VERBS)
     return (
         "usage: samtailor VERB [options]\n\n"
         "Fit Segment Anything models to your own classes: a labelled folder in, a segmenter and masks out.\n\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from samtailor.metrics.empty import EmptyValues
@@ -22,7 +21,6 @@ def counted_voxels(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> t
     return both, int(prediction.sum()) - both, int(truth.sum()) - both
 
 
-@dataclass(frozen=True)
 class ClassMasks:
     """Truth and prediction of a class in a case, cut to a box around both.
 
@@ -31,24 +29,25 @@ class ClassMasks:
         truth: Two or three axes, at least one voxel set.
         prediction: Of the truth's shape.
         spacing: Distance of voxels along each axis, in mm or pixels.
+        counts: Voxels in both, in the prediction only, in the truth only.
     """
 
-    name: str
-    truth: NDArray[np.bool_]
-    prediction: NDArray[np.bool_]
-    spacing: tuple[float, ...]
+    def __init__(
+        self, name: str, truth: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: tuple[float, ...]
+    ) -> None:
+        self.name, self.truth, self.prediction, self.spacing = name, truth, prediction, spacing
+        self.counts = counted_voxels(truth, prediction)
+        self._surfaces: tuple[Surface, Surface] | None = None
 
-    @cached_property
-    def counts(self) -> tuple[int, int, int]:
-        """Voxels in both, in the prediction only, in the truth only."""
-        return counted_voxels(self.truth, self.prediction)
-
-    @cached_property
+    @property
     def surfaces(self) -> tuple[Surface, Surface]:
         """Surfaces of truth and prediction, neither empty; computed once for all metrics."""
         from samtailor.metrics.surfaces import surfaces
 
-        return surfaces(self.truth, self.prediction, self.spacing)
+        # No cached_property: before Python 3.12 it has one lock for all instances, and cases are measured in threads.
+        if self._surfaces is None:
+            self._surfaces = surfaces(self.truth, self.prediction, self.spacing)
+        return self._surfaces
 
 
 @dataclass(frozen=True)
