@@ -12,8 +12,9 @@ from samtailor.runs import Run
 
 ROWS = [
     {"epoch": 1, "loss": 1.5},
-    {"epoch": 2, "loss": 1.0, "dsc": 0.4, "dsc/liver": 0.4},
+    {"epoch": 2, "loss": 1.0, "dsc": 0.3, "dsc/liver": 0.3},
     {"epoch": 3, "loss": 0.5, "dsc": 0.4, "dsc/liver": 0.4},
+    {"epoch": 4, "loss": 0.4, "dsc": 0.4, "dsc/liver": 0.4},
 ]
 
 
@@ -27,7 +28,7 @@ def test_the_history_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_the_best_epoch_is_the_first_of_equals(tmp_path: Path) -> None:
     Run(tmp_path).write_history(ROWS)
-    assert Run(tmp_path).best_epoch() == ROWS[1]
+    assert Run(tmp_path).best_epoch() == ROWS[2]
 
 
 def test_a_run_says_where_everything_is_and_what_comes_next(tmp_path: Path) -> None:
@@ -35,10 +36,10 @@ def test_a_run_says_where_everything_is_and_what_comes_next(tmp_path: Path) -> N
     run.write_history(ROWS)
     run.write_config({"data": "scans"})
     text = str(run)
-    assert "mean DSC 0.4000 in epoch 2" in text
+    assert "mean DSC 0.4000 in epoch 3" in text
     assert f"samtailor evaluate {tmp_path} scans --split test" in text
     content = json.loads(json.dumps(run.to_json()))
-    assert content == {"directory": str(tmp_path), "best_epoch": ROWS[1], "history": ROWS}
+    assert content == {"directory": str(tmp_path), "best_epoch": ROWS[2], "history": ROWS}
 
 
 def test_a_folder_without_config_is_no_run(tmp_path: Path) -> None:
