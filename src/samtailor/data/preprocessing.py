@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samtailor import kinds
+import samtailor.kinds as kinds
 from samtailor.data.case import Case
 from samtailor.data.intensity import KINDS, Intensity, Scaled
 from samtailor.data.steps import STEPS

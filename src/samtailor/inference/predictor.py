@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samtailor import kinds
+import samtailor.kinds as kinds
 from samtailor.data.intensity import Slices
 from samtailor.data.preprocessing import Window
 from samtailor.inference.ahead import ahead

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samtailor import kinds
+import samtailor.kinds as kinds
 from samtailor.refinement.largest_component import LargestComponent
 from samtailor.refinement.step import RefinementStep
 

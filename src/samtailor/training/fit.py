@@ -20,7 +20,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from samtailor import kinds
+import samtailor.kinds as kinds
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.distributed.collectives import make_once
