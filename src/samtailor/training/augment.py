@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from monai.transforms import (
     Compose,
     RandAdjustContrastd,
     RandAffined,
+    RandAffineGrid,
     RandFlipd,
     RandGaussianNoised,
     RandGaussianSmoothd,
@@ -22,6 +23,22 @@ from samtailor.training.settings import AugmentConfig
 _AXES: dict[Literal["none", "columns", "both"], tuple[int, ...]] = {"none": (), "columns": (1,), "both": (0, 1)}
 
 
+class _AffineGrid(RandAffineGrid):  # type: ignore[misc]  # MONAI hides its types
+    """Rotates, shifts along both axes, and zooms: one factor for both, where MONAI draws one for each.
+
+    MONAI leaves an axis that has no range of its own as it is, so a single number would speak of the rows alone.
+    """
+
+    def __init__(self, rotate: float, zoom: float, shift: float) -> None:
+        """Take the largest angle in radians, change of size as a fraction, and shift in pixels."""
+        super().__init__(rotate_range=rotate, translate_range=(shift, shift), scale_range=(zoom,))
+
+    def randomize(self, data: Any | None = None) -> None:
+        """Draw an angle, a shift along each axis and a factor."""
+        super().randomize(data)
+        self.scale_params: list[float] = 2 * self.scale_params
+
+
 class Augmentation:
     """Flips, affine maps and changes of intensity of an image and its target alike."""
 
@@ -29,21 +46,13 @@ class Augmentation:
         """Build the transforms; `flip` must not be 'auto' any more."""
         if config.flip == "auto":
             raise ValueError("augment.flip must be resolved before training")
-        self._spatial = Compose(
-            [
-                *(RandFlipd(("image", "target"), prob=0.5, spatial_axis=axis) for axis in _AXES[config.flip]),
-                RandAffined(
-                    ("image", "target"),
-                    prob=config.affine,
-                    rotate_range=math.radians(config.rotate),
-                    scale_range=config.zoom,
-                    translate_range=config.shift * image_size,
-                    mode=("bilinear", "nearest"),
-                    padding_mode="reflection",
-                    cache_grid=False,
-                ),
-            ]
+        both = ("image", "target")
+        affine = RandAffined(both, prob=config.affine, mode=("bilinear", "nearest"), padding_mode="reflection")
+        affine.rand_affine.rand_affine_grid = _AffineGrid(
+            math.radians(config.rotate), config.zoom, config.shift * image_size
         )
+        flips = (RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in _AXES[config.flip])
+        self._spatial = Compose([*flips, affine])
         self._intensity = Compose(
             [
                 RandAdjustContrastd("image", prob=config.intensity, gamma=(0.7, 1.5)),
