@@ -61,3 +61,16 @@ def test_an_ignored_background_counts_as_error_only_where_it_is_predicted() -> N
     )
     assert np.isnan(found.per_case("iou")[:, 0]).all()
     assert "count nowhere" in found.to_json()["rules"]["background"]
+
+
+def test_draws_are_worked_in_parts_with_equal_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    cases = [random.integers(0, 9, (3, 3)) for _ in range(4)]
+    draws = random.integers(0, 3, (7, 4))
+    whole = {
+        metric: confusion.of_confusion(metric, cases, draws)
+        for metric in ("oa", "kappa", "miou", "mf1_without_background")
+    }
+    monkeypatch.setattr(confusion, "_MOST_PIXEL_COUNTS", 2 * 9)
+    for metric, expected in whole.items():
+        np.testing.assert_array_equal(confusion.of_confusion(metric, cases, draws), expected)

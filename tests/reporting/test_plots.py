@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 from samtailor.labels import LabelSpace
 from samtailor.reporting.figures import png
@@ -28,6 +32,22 @@ def test_150_classes_fit_in() -> None:
     figure = box_plot(np.random.default_rng(0).random((3, 150)), labels, "DSC")
     assert len(figure.axes[0].get_yticks()) == 149
     assert len(png(figure)) > 1000
+
+
+def test_a_confusion_matrix_of_many_classes_is_drawn_in_colours_alone_and_in_bounded_size() -> None:
+    for count, are_named in ((31, True), (200, True), (1000, False)):
+        labels = LabelSpace.from_names(tuple(f"class {k}" for k in range(count)))
+        figure = confusion_figure(np.eye(count, dtype=np.int64), labels)
+        assert not figure.axes[0].texts
+        assert len(figure.axes[0].get_yticks()) == (count if are_named else 0)
+        assert max(figure.get_size_inches()) < 25
+
+
+def test_pixels_of_a_figure_are_bounded() -> None:
+    with Image.open(io.BytesIO(png(Figure(figsize=(3, 400))))) as image:
+        assert 25e6 < image.width * image.height <= 31e6
+    with Image.open(io.BytesIO(png(Figure(figsize=(3, 2)), dpi=100))) as image:
+        assert image.size == (300, 200)
 
 
 def test_rows_are_true_classes_in_percent_and_a_class_without_pixels_is_empty() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.metrics.protocols import OverallMetric
+
+_MOST_PIXEL_COUNTS = 1 << 22  # of the matrices of several draws, in memory at once
 
 
 def overall_accuracy(matrix: NDArray[Any]) -> NDArray[np.float64]:
@@ -47,20 +49,22 @@ def of_confusion(
     Returns:
         (B,), NaN where it is not defined; None if the metric is not of confusion matrices.
     """
-    single = np.stack(cases)
-    matrices = (draws @ single.reshape(len(single), -1)).reshape(len(draws), *single.shape[1:])
-    match metric:
-        case "oa":
-            return overall_accuracy(matrices)
-        case "kappa":
-            return kappa(matrices)
-        case "miou" | "miou_without_background":
-            classes = ious(matrices)
-        case "mf1" | "mf1_without_background":
-            classes = f1_scores(matrices)
-        case _:
-            return None
-    return nan_mean(classes[:, 1:] if metric.endswith("_without_background") else classes)
+    if metric not in _SCORES:
+        return None
+    single = np.stack(cases).reshape(len(cases), -1)
+    at_once = max(1, _MOST_PIXEL_COUNTS // single.shape[1])
+    parts = (draws[i : i + at_once] @ single for i in range(0, len(draws), at_once))
+    return np.concatenate([_SCORES[metric](part.reshape(len(part), *cases[0].shape)) for part in parts])
+
+
+_SCORES: dict[OverallMetric, Callable[[NDArray[np.int64]], NDArray[np.float64]]] = {
+    "oa": overall_accuracy,
+    "kappa": kappa,
+    "miou": lambda matrices: nan_mean(ious(matrices)),
+    "miou_without_background": lambda matrices: nan_mean(ious(matrices)[:, 1:]),
+    "mf1": lambda matrices: nan_mean(f1_scores(matrices)),
+    "mf1_without_background": lambda matrices: nan_mean(f1_scores(matrices)[:, 1:]),
+}
 
 
 def nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ Matplotlib's objects are used directly, without pyplot: nothing is shared betwee
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -19,13 +20,14 @@ Colour = tuple[float, float, float]
 """Red, green and blue in [0, 1]."""
 
 _DPI = 160
+_MOST_PIXELS = 30e6  # a figure with a row for each of a thousand classes is drawn coarser, not in gigabytes
 
 
 def png(figure: Figure, dpi: int = _DPI) -> bytes:
-    """Content of a PNG file of a figure."""
+    """Content of a PNG file of a figure, with fewer dots per inch than asked for if it were too large else."""
     content = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(content, format="png", dpi=dpi)
+    figure.savefig(content, format="png", dpi=min(dpi, math.sqrt(_MOST_PIXELS / math.prod(figure.get_size_inches()))))
     return content.getvalue()
 
 

@@ -16,6 +16,9 @@ from samtailor.labels import LabelSpace
 from samtailor.reporting.figures import Colour, class_colour, style_rows
 
 _MOST_CLASSES = 20  # more curves cannot be told apart
+_MOST_NUMBERED = 30  # classes: more numbers in a confusion matrix cannot be read
+_LARGEST_SIDE = 20.0  # inches, of a confusion matrix
+_SMALLEST_FONT = 3.0  # points
 _NOTED_WIDTH = 8.0  # inches
 _LINE = 0.16  # inches, a line of small text
 
@@ -78,18 +81,21 @@ def confusion_figure(matrix: NDArray[np.int64], labels: LabelSpace, title: str =
     classes = len(labels)
     pixels = matrix.sum(axis=1, keepdims=True)
     shares = np.where(pixels > 0, 100 * matrix / np.maximum(pixels, 1), np.nan)
-    side = max(2.6, 0.55 * classes)
-    margin = 0.075 * max(map(len, labels.names))
+    is_large = classes > _MOST_NUMBERED  # colours alone, then names as small as the side allows
+    side = max(2.6, 0.55 * classes) if not is_large else min(0.12 * classes, _LARGEST_SIDE)
+    fontsize = 9 if not is_large else 50 * side / classes  # points: 72 to an inch
+    names = labels.names if fontsize >= _SMALLEST_FONT else ()
+    margin = fontsize / 120 * max(map(len, names), default=0)
     figure = Figure(figsize=(side + margin + 1.0, side + margin + 0.7 + 0.18 * title.count("\n")), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    for (row, column), share in np.ndenumerate(shares):
+    for (row, column), share in np.ndenumerate(shares) if not is_large else ():
         if not np.isnan(share):
             text = f"{share:.1f}" if share < 99.95 else "100"
             colour = "white" if share > 55 else "0.15"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(classes), labels.names, rotation=40, ha="right", rotation_mode="anchor", fontsize=9)
-    axes.set_yticks(range(classes), labels.names, fontsize=9)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=fontsize)
+    axes.set_yticks(range(len(names)), names, fontsize=fontsize)
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_title(title or "% of each true class's pixels", fontsize=9)
     axes.tick_params(length=0)
