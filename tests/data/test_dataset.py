@@ -176,32 +176,32 @@ def test_split_with_an_unknown_case_is_refused(image_folder: Path) -> None:
         open_dataset(image_folder).split("train")
 
 
-def test_seeded_split_is_the_same_for_the_same_seed(image_folder: Path) -> None:
-    dataset = open_dataset(image_folder)
-    splits = [dataset.with_seeded_split(seed).splits for seed in (0, 0, 1)]
-    assert splits[0] == splits[1] != splits[2]
+def test_the_default_split_is_always_the_same(image_folder: Path) -> None:
+    splits = [open_dataset(image_folder).with_default_split().splits for _ in range(2)]
+    assert splits[0] == splits[1]
+    assert splits[0]["test"] == ("tile_2", "tile_6")
     assert {name: len(cases) for name, cases in splits[0].items()} == {"train": 7, "val": 1, "test": 2}
     assert sorted(sum(splits[0].values(), ())) == [f"tile_{i}" for i in range(10)]
 
 
-def test_seeded_split_leaves_the_folders_own_splits_alone(nnunet_folder: Path) -> None:
+def test_the_default_split_leaves_the_folders_own_splits_alone(nnunet_folder: Path) -> None:
     dataset = open_dataset(nnunet_folder)
-    assert dataset.with_seeded_split(3) is dataset
+    assert dataset.with_default_split() is dataset
     (nnunet_folder / "splits_final.json").unlink()
-    splits = open_dataset(nnunet_folder).with_seeded_split(3).splits
+    splits = open_dataset(nnunet_folder).with_default_split().splits
     assert splits["test"] == ("case_5",)
     assert (len(splits["train"]), len(splits["val"])) == (4, 1)
 
 
-def test_seeded_split_needs_a_case_for_each_part(tmp_path: Path) -> None:
+def test_the_default_split_needs_a_case_for_each_part(tmp_path: Path) -> None:
     root = generate.image_folder(tmp_path, cases=2)
     with pytest.raises(DataError, match="at least 3 cases"):
-        open_dataset(root).with_seeded_split(0)
+        open_dataset(root).with_default_split()
 
 
 def test_fingerprint_changes_with_classes_cases_and_splits(image_folder: Path) -> None:
     dataset = open_dataset(image_folder)
-    prints = {dataset.fingerprint(), dataset.with_seeded_split(0).fingerprint()}
+    prints = {dataset.fingerprint(), dataset.with_default_split().fingerprint()}
     assert open_dataset(image_folder).fingerprint() in prints
     rewrite(image_folder, classes=["background", "field", "lake"])
     prints.add(open_dataset(image_folder).fingerprint())

@@ -27,7 +27,7 @@ from tests.generate import write_json
 
 def make_run(directory: Path, base: Base, data: Path, labels: LabelSpace | None = None) -> Path:
     """An untrained run on a folder; a folder without split is split by seed."""
-    dataset = open_dataset(data).with_seeded_split(0)
+    dataset = open_dataset(data).with_default_split()
     labels = labels or dataset.labels
     run = Run(directory)
     channels = len(dataset.channels)

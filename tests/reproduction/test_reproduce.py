@@ -8,17 +8,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from samtailor.cli import main
 from samtailor.errors import ConfigError, DataError
+from samtailor.evaluation.measure import Grid, measure, measure_masks
+from samtailor.files import read_json
+from samtailor.labels import LabelSpace
 from samtailor.models.zoo import Base
-from samtailor.reproduction.cells import Fit, require_idle
+from samtailor.reproduction.cells import MAIN, Fit, require_idle
 from samtailor.reproduction.definition import UPPER_BOUND
 from samtailor.reproduction.plan import lay_out
 from samtailor.reproduction.reproduce import reproduce
 from samtailor.reproduction.settings import ReproduceConfig
 from samtailor.runs import Run
+from tests.generate import write_json
 from tests.reproduction import miniatures
 
 
@@ -169,6 +174,58 @@ def test_other_data_is_refused_before_anything_is_written(place: Path, tiny_base
     with pytest.raises(DataError, match="expected SIRST and its classes for table6, found gid5"):
         reproduce(**vars(config(place, tiny_base, ["sam"], what="table6", out=str(tmp_path / "out"))))
     assert not (tmp_path / "out").exists()
+
+
+def without_splits(root: Path, cases: int = 6) -> Path:
+    """Miniature of GID-5 that names no splits."""
+    miniatures.gid5(root, cases)
+    content = read_json(root / "dataset.json", dict, "")
+    write_json(root / "dataset.json", {name: value for name, value in content.items() if name != "splits"})
+    return root
+
+
+def test_all_columns_and_seeds_share_one_split(place: Path, tiny_base: Base, tmp_path: Path) -> None:
+    root = without_splits(tmp_path / "gid5")
+    given = config(place, tiny_base, ["sam", "lora-4"], data=str(root), out=str(tmp_path / "out"), seeds=[1, 2])
+    reproduce(**vars(given))
+    cells = lay_out(given).all_cells()
+    assert len(cells) == 3
+    scored = [set(read_json(cell.evaluation("test") / "metrics.json", dict, "")["cases"]) for cell in cells]
+    assert scored[0] == scored[1] == scored[2]
+    fit = cells[-1]
+    known = fit.run.read_dataset()
+    fit.run.write_dataset(known | {"splits": known["splits"] | {"test": ["tile_9"]}})
+    with pytest.raises(ConfigError, match=r"splits.test: expected \['tile_\d'\], found \['tile_9'\]"):
+        fit.state()
+
+
+def test_what_could_not_be_scored_is_not_trained(place: Path, tiny_base: Base, tmp_path: Path) -> None:
+    few = without_splits(tmp_path / "few", cases=2)
+    unscored = miniatures.gid5(tmp_path / "unscored")
+    content = read_json(unscored / "dataset.json", dict, "")
+    write_json(unscored / "dataset.json", content | {"splits": {"train": ["tile_0"], "val": ["tile_1"]}})
+    for root, message in ((few, "at least 3 cases"), (unscored, "a split 'test'")):
+        with pytest.raises(DataError, match=message):
+            reproduce(**vars(config(place, tiny_base, ["lora-4"], data=str(root), out=str(tmp_path / "out"))))
+    assert not (tmp_path / "out").exists()
+
+
+def test_zero_shot_masks_are_counted_in_the_same_slices_as_fits(tiny_base: Base, tmp_path: Path) -> None:
+    labels = LabelSpace.from_names(("background", "aorta"))
+    truth = np.zeros((4, 8, 8), np.int16)
+    truth[1:3, 2:5, 2:5] = 1
+    prediction = truth.copy()
+    prediction[2, 2:5, 2:5] = 0  # in the last slice, where FLARE22 counts no aorta
+    grid = Grid.from_spacing((2.0, 1.0, 1.0), 4)
+    one = measure_masks("case", truth, {1: prediction == 1}, labels, MAIN, grid)
+    other = measure("case", truth[1:3], prediction[1:3], labels, "nnunet")
+    assert one.overlap.tp[1] == other.overlap.tp[1]
+    assert one.overlap.fn[1] == other.overlap.fn[1] == 9
+    root = miniatures.btcv(tmp_path / "btcv")
+    (cell,) = lay_out(
+        ReproduceConfig("table2", str(root), tiny_base.name, columns=["sam"], out=str(tmp_path / "out"))
+    ).zero_shots
+    assert cell.config.protocol == MAIN
 
 
 def test_finished_trains_nothing(page: Path, place: Path, tiny_base: Base, tmp_path: Path) -> None:

@@ -11,17 +11,16 @@ if TYPE_CHECKING:
     from samtailor.data.check_report import CheckReport
 
 
-def check(data: AnyPath, fold: Rare[int] = 0, seed: Rare[int] = 0) -> CheckReport:
+def check(data: AnyPath, fold: Rare[int] = 0) -> CheckReport:
     """Validate a dataset before training: everything that is wrong with it, at once.
 
     Args:
         data: Labelled folder (nnU-Net layout, image folder, or a data set known by name as its publisher ships it).
         fold: Entry of splits_final.json (nnU-Net layout).
-        seed: Seed of the split, if the folder names none.
 
     Returns:
         What is there and what is wrong with it; never an error for bad data.
     """
     from samtailor.data.check_dataset import check_dataset
 
-    return check_dataset(Path(data), fold, seed)
+    return check_dataset(Path(data), fold)

@@ -26,7 +26,7 @@ _LARGEST_COUNTED = 65535
 _THREADS = 4  # each holds one volume in memory
 
 
-def check_dataset(root: Path, fold: int = 0, seed: int = 0) -> CheckReport:
+def check_dataset(root: Path, fold: int = 0) -> CheckReport:
     """Read a whole data set and report what is there and what is wrong; never raises for bad data."""
     try:
         dataset = open_cases(root)
@@ -34,7 +34,7 @@ def check_dataset(root: Path, fold: int = 0, seed: int = 0) -> CheckReport:
         return CheckReport(str(root), "", (), (Finding.from_error(error),), ())
     findings = list(dataset.remarks)
     with _collected(findings):
-        dataset = replace(dataset, splits=read_splits(dataset, fold)).with_seeded_split(seed)
+        dataset = replace(dataset, splits=read_splits(dataset, fold)).with_default_split()
     cases = _check_cases(dataset, findings)
     for condition in (_orphans, _unknown_cases, _cases_named_twice, _cases_in_no_split, _missing_splits):
         findings += condition(dataset)

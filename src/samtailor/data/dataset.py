@@ -23,6 +23,7 @@ from samtailor.settings import Split as Split
 Layout = Literal["nnunet", "images", "publisher"]
 """Our own two, or the folder of a data set known by name as its publisher ships it."""
 
+_SPLIT_SEED = 0
 _SHARES: dict[Split, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 
 
@@ -69,9 +70,10 @@ class Dataset(Contents):
             raise FileError(self.root, f"an image for each case of split '{name}'", f"none of {unknown[:5]}", fix)
         return tuple(cases[case] for case in self.splits[name])
 
-    def with_seeded_split(self, seed: int) -> Dataset:
+    def with_default_split(self) -> Dataset:
         """The data set with every case in a split: train 70 %, val 10 %, test 20 %, at least one case each.
 
+        It is drawn, but always the same, whatever the seed of a training: results compare only on the same cases.
         A folder that names its training cases keeps its splits; one that names test cases only keeps those.
 
         Raises:
@@ -86,7 +88,7 @@ class Dataset(Contents):
         if len(names) < len(missing):
             expected = f"at least {len(missing)} cases to split into {', '.join(missing)}"
             raise FileError(self.root, expected, str(len(names)), "add cases")
-        order = np.random.default_rng(seed).permutation(names).tolist()
+        order = np.random.default_rng(_SPLIT_SEED).permutation(names).tolist()
         total = sum(_SHARES[split] for split in missing)
         for split in [split for split in missing if split != "train"]:
             count = max(1, round(len(names) * _SHARES[split] / total))

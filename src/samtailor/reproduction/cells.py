@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import reprlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -69,9 +71,10 @@ class _Cell(ABC):
 
 @dataclass(frozen=True)
 class Fit(_Cell):
-    """One training."""
+    """One training, and the cases of each split that it is made with."""
 
     config: TrainConfig
+    splits: Mapping[str, Sequence[str]]
 
     what = "training"
 
@@ -91,6 +94,8 @@ class Fit(_Cell):
         for settings in (found, wanted):
             settings["out"] = ""
             settings["data"] = str(Path(settings["data"]).resolve())
+        known = self.run.read_dataset()["splits"]
+        found["splits"], wanted["splits"] = ({k: list(v) for k, v in s.items()} for s in (known, self.splits))
         return found, wanted
 
     def _is_finished(self) -> bool:
@@ -199,5 +204,5 @@ def differences(found: Settings, wanted: Settings, prefix: str = "") -> list[str
         if isinstance(value, dict) and isinstance(other, dict):
             result += differences(other, value, f"{prefix}{key}.")
         elif value != other:
-            result.append(f"{prefix}{key}: expected {value}, found {other}")
+            result.append(f"{prefix}{key}: expected {reprlib.repr(value)}, found {reprlib.repr(other)}")
     return result

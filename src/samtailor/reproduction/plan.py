@@ -9,9 +9,10 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split, open_dataset
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, DataError, WeightsError
+from samtailor.evaluation.cases import cases_of_split
 from samtailor.models.zoo import find_base, weights_files
 from samtailor.reporting.table import Table
-from samtailor.reproduction.cells import Cell, Fit, ZeroShot
+from samtailor.reproduction.cells import MAIN, Cell, Fit, ZeroShot
 from samtailor.reproduction.definition import Column, Experiment, Schedule, Source, load_experiment
 from samtailor.reproduction.settings import ReproduceConfig
 from samtailor.settings import from_plain
@@ -55,8 +56,8 @@ class Plan:
 
     @property
     def scored_cases(self) -> tuple[CaseFiles, ...]:
-        """Cases that are scored; a folder without splits is split as the training with the first seed splits it."""
-        return self.dataset.with_seeded_split(self.config.seeds[0]).split(self.split)
+        """Cases that are scored, the same in every column."""
+        return cases_of_split(self.dataset, self.split, {})
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -140,7 +141,7 @@ def lay_out(config: ReproduceConfig) -> Plan:
         )
     if not config.seeds or len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
         raise ConfigError(f"seeds: expected different numbers from 0, found {config.seeds}")
-    dataset = open_dataset(Path(config.data))
+    dataset = open_dataset(Path(config.data)).with_default_split()
     if dataset.name is None or dataset.name not in experiment.datasets:
         expected = " or ".join(source.title for source in experiment.datasets.values())
         found = dataset.name or f"classes {', '.join(dataset.labels.names)}"
@@ -153,6 +154,7 @@ def lay_out(config: ReproduceConfig) -> Plan:
             plan.left_out[column] = f"no base of SAM 2 was named (--base2 {experiment.base2})"
         else:
             plan.cells[column] = _zero_shot(plan, column) if column.is_zero_shot else _fits(plan, column)
+    _ = plan.scored_cases  # refused before hours of training, not after
     for cell in plan.all_cells():
         cell.state()  # refuses a directory that holds something else
     return plan
@@ -165,7 +167,8 @@ def _zero_shot(plan: Plan, column: Column) -> tuple[Cell, ...]:
         base, weights = plan.config.base2 or plan.experiment.base2, plan.config.weights2
         if find_base(base).family != "sam2":
             raise ConfigError(f"base2: expected a base of SAM 2, found {base}; samtailor models lists them")
-    own = {"base": base, "weights": weights, "kind": "everything", "split": plan.split}
+    # By a data set's own protocol some classes would count in fewer slices than in the fits beside.
+    own = {"base": base, "weights": weights, "kind": "everything", "split": plan.split, "protocol": MAIN}
     settings = {**plan.schedule.baseline, **_places(plan, column, 0), **own}
     return (ZeroShot(column, from_plain(BaselineConfig, settings, "baseline")),)
 
@@ -176,7 +179,7 @@ def _fits(plan: Plan, column: Column) -> tuple[Cell, ...]:
     cells = []
     for seed in plan.config.seeds:
         config = TrainConfig.from_plain({**settings, **_places(plan, column, seed), "seed": seed}, "train")
-        cells.append(Fit(column, resolve(config, plan.dataset.with_seeded_split(seed))))
+        cells.append(Fit(column, resolve(config, plan.dataset), plan.dataset.splits))
     return tuple(cells)
 
 

@@ -54,7 +54,7 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
     Raises:
         SamTailorError: If the data, the base or a setting is not as expected, as in training.
     """
-    folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+    folder = open_dataset(Path(config.data), config.fold).with_default_split()
     config = resolve(config, folder)
     weights_files(config.base, config.weights)  # fetched once, not by every measurement
     free, disk = available_memory(), _disk_free()

@@ -110,7 +110,7 @@ class TrainConfig:
         recipe: Which parameters are adapted, and how.
         epochs: Passes over the training samples.
         batch_size: Images per step.
-        seed: Seed of the split, the initial weights, the order of samples and the augmentation.
+        seed: Seed of the initial weights, the order of samples and the augmentation.
         device: 'auto' takes a GPU if there is one.
         patience: Epochs without a better validation DSC after which training stops; by default it does not.
         validate_every: Epochs between two validations on whole cases.

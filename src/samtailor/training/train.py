@@ -42,7 +42,7 @@ def train(config: TrainConfig) -> Run:
     with raise_on_all_ranks():
         if here.is_first:
             _require_sound(config)
-        folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+        folder = open_dataset(Path(config.data), config.fold).with_default_split()
         config = resolve(config, folder)
         check_batch(config, here)
         model = new_segmenter(config, folder.labels, len(folder.channels))
@@ -80,7 +80,7 @@ def resume(run: AnyPath) -> Run:
     with _telling_how_to_go_on(begun):
         with raise_on_all_ranks():
             check_batch(config, here)
-            folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
+            folder = open_dataset(Path(config.data), config.fold).with_default_split()
             cases = load_cases(config, folder)
             if fingerprint_of(folder, cases) != begun.read_dataset()["fingerprint"]:
                 raise DataError(
@@ -96,7 +96,7 @@ def _require_sound(config: TrainConfig) -> None:
     """Check the data and log what is there; what forbids training is an error."""
     from samtailor.data.check import check
 
-    report = check(config.data, config.fold, config.seed)
+    report = check(config.data, config.fold)
     LOG.log(logging.WARNING if report.warnings or report.errors else logging.INFO, "%s", report)
     if report.errors:
         raise ConfigError(f"{config.data}: the errors above forbid training; fix them, then check with samtailor check")

@@ -106,7 +106,7 @@ class BaselineConfig(GeneratorSettings):
         split: Cases to score.
         fold: Entry of splits_final.json (nnU-Net layout).
         slices: Slices with foreground, or pictures, drawn from all; every one if None.
-        seed: Seed of the drawn slices and points, of the bootstrap, and of the split if the folder names none.
+        seed: Seed of the drawn slices and points, and of the bootstrap.
         protocol: Rules of the scores; the data set's own, or else SamTailor's, if None.
         weights: Weights of the base, if not the published ones: a file, a folder in transformers' format, a hub name.
         image_size: Side of the network's input, in pixels; that of the pretraining if None.
