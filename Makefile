@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The environment is made once, and again when what it is made of has changed.
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test bench lint
+.PHONY: install demo test bench mutants lint
 
 install: $(INSTALLED)
 
@@ -29,6 +29,10 @@ test: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks $(if $(LINES),--lines $(LINES)) $(OPTIONS)
+
+# PARTS names packages or modules below src/samtailor (the core if empty), OPTIONS what else `--help` tells of.
+mutants: $(INSTALLED)
+	$(BIN)/python -m mutation $(PARTS) $(OPTIONS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
