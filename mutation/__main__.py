@@ -91,7 +91,16 @@ def _reached(kept: Path | None, jobs: int) -> Reached:
 
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "coverage"
-        options = ["-n", str(jobs), "--dist", "loadfile", "--cov=samtailor", "--cov-context=test", "--cov-report="]
+        options = [
+            "-n",
+            str(jobs),
+            "--dist",
+            "loadfile",
+            "--cov=samtailor",
+            "--cov-context=test",
+            "--cov-report=",
+            "--ignore=tests/fuzz",
+        ]
         environment = os.environ | {"COVERAGE_FILE": str(data)}
         subprocess.run([sys.executable, "-m", "pytest", "-q", *options], env=environment, check=True)
         coverage = CoverageData(str(data))
