@@ -94,6 +94,26 @@ def test_class_weights_weigh_the_cross_entropy(target: torch.Tensor) -> None:
     assert torch.isclose(loss, F.cross_entropy(logits, target, weights))
 
 
+def test_ignored_pixels_have_no_weight_in_the_cross_entropy(target: torch.Tensor) -> None:
+    logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    target[:, 5:] = IGNORE
+    weights = torch.tensor([1.0, 2.0, 50.0])
+    loss = ClassAwareLoss(1, 0, weights)(logits, target)
+    assert torch.isclose(loss, F.cross_entropy(logits, target, weights, ignore_index=IGNORE))
+    target[...] = IGNORE
+    target[0, 0, 0] = 0  # a single pixel, of a weight below one
+    small = ClassAwareLoss(1, 0, weights / 4)(logits, target)
+    assert torch.isclose(small, F.cross_entropy(logits, target, ignore_index=IGNORE))
+
+
+@pytest.mark.parametrize("batch_dice", [True, False])
+def test_a_class_of_a_single_pixel_counts_in_the_dice_term(batch_dice: bool) -> None:
+    target = torch.zeros(1, 8, 8, dtype=torch.long)
+    target[0, 3, 3] = 1
+    missed = logits_of(torch.zeros_like(target), 2)
+    assert ClassAwareLoss(0, 1, batch_dice=batch_dice)(missed, target) == pytest.approx(0.5, abs=0.01)
+
+
 def test_targets_come_to_the_resolution_of_the_logits(target: torch.Tensor) -> None:
     logits = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     enlarged = target.repeat_interleave(4, 1).repeat_interleave(4, 2)
