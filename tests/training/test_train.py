@@ -259,7 +259,7 @@ def test_a_directory_with_files_is_not_overwritten(tiny_base: Base, nnunet_folde
     [
         ({"base": "sam-vit-x"}, "base: expected one of .*lite-medsam"),
         ({"sampling": SamplingConfig(image_size=30)}, "image_size: expected a multiple of 4"),
-        ({"epochs": 0}, "epochs: expected at least 1"),
+        ({"epochs": 0}, "epochs: expected a whole number from 1 to 1000000"),
         ({"weights": "/no/such/file"}, "expected a weights file .*found nothing"),
     ],
 )
@@ -319,7 +319,7 @@ def test_every_base_is_fitted_and_loaded_by_every_recipe(
     ("settings", "message"),
     [
         ({"depth": True}, "depth: expected with the recipe adapter, found it with lora"),
-        ({"recipe": "adapter", "last_blocks": 0}, "last_blocks: expected at least 1, found 0"),
+        ({"recipe": "adapter", "last_blocks": 0}, "last_blocks: expected a whole number from 1 to 1000000; found 0"),
         ({"prompt_fraction": 1.5}, "prompt_fraction: expected a fraction"),
     ],
 )

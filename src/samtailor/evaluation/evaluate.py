@@ -5,25 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName, require_protocol
 from samtailor.runs import Run
-from samtailor.settings import AnyPath, Device, Precision, Rare, Split
+from samtailor.settings import AnyPath, Count, Device, Precision, Rare, Resamples, Seed, Split, checked
 
 if TYPE_CHECKING:
     from samtailor.evaluation.scores import Scores
 
 
+@checked
 def evaluate(
     run: AnyPath,
     data: AnyPath,
     split: Split = "test",
     out: AnyPath | None = None,
     protocol: ProtocolName | None = None,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     device: Device = "auto",
-    bootstrap: Rare[int] = 1000,
-    seed: Rare[int] = 0,
+    bootstrap: Rare[Resamples] = 1000,
+    seed: Rare[Seed] = 0,
     ignore_background: Rare[bool] = False,
     precision: Rare[Precision] = "auto",
     refine: str | None = None,
@@ -59,8 +59,6 @@ def evaluate(
     from samtailor.models.segmenter_model import load_model
     from samtailor.refinement import steps_named
 
-    if bootstrap < 1:
-        raise ConfigError(f"bootstrap: expected at least one resample, found {bootstrap}; 1000 is usual")
     refinement = steps_named(refine)
     directory = Run(Path(run))
     dataset = open_dataset(Path(data), directory.read_config()["fold"])

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName, require_protocol
-from samtailor.settings import AnyPath, Rare, Split
+from samtailor.settings import AnyPath, Index, Rare, Resamples, Seed, Split, Within, checked
 
 if TYPE_CHECKING:
     from samtailor.evaluation.scores import Scores
 
 
+@checked
 def score(
     predictions: AnyPath,
     labels: AnyPath,
     protocol: ProtocolName | None = None,
     out: AnyPath | None = None,
     split: Split | None = None,
-    fold: Rare[int] = 0,
+    fold: Rare[Index] = 0,
     classes: AnyPath | None = None,
     ignore_background: Rare[bool] = False,
-    workers: Rare[int | None] = None,
-    bootstrap: Rare[int] = 1000,
-    seed: Rare[int] = 0,
+    workers: Rare[Annotated[int, Within(1, 1024)] | None] = None,
+    bootstrap: Rare[Resamples] = 1000,
+    seed: Rare[Seed] = 0,
 ) -> Scores:
     """Score saved masks, ours or another tool's, and write tables and figures.
 
@@ -55,9 +55,6 @@ def score(
     from samtailor.evaluation.predictions import write_results
     from samtailor.evaluation.scores import Scores
 
-    for name, value in (("bootstrap", bootstrap), ("workers", workers)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name}: expected at least 1, found {value}")
     require_protocol(protocol or "samtailor")
     truth = open_truth(Path(labels), split, fold)
     pairs, errors = pair(Path(predictions), truth)

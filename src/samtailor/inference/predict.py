@@ -8,16 +8,17 @@ from pathlib import Path
 
 from samtailor.errors import ProcessLostError
 from samtailor.inference.report import PredictReport
-from samtailor.settings import AnyPath, Device, Precision, Rare
+from samtailor.settings import AnyPath, Count, Device, Precision, Rare, checked
 
 
+@checked
 def predict(
     run: AnyPath,
     inputs: Sequence[AnyPath],
     out: AnyPath,
     probabilities: bool = False,
     overlays: bool = False,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     device: Device = "auto",
     precision: Rare[Precision] = "auto",
     skip_existing: bool = False,

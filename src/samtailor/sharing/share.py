@@ -7,7 +7,7 @@ from pathlib import Path
 
 from samtailor.errors import ConfigError
 from samtailor.runs import Run
-from samtailor.settings import AnyPath
+from samtailor.settings import AnyPath, checked
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Shared:
         return f"shared   {self.place}" + (f"\ncard     {self.card}" if self.card else "")
 
 
+@checked
 def share(
     run: AnyPath,
     out: AnyPath | None = None,

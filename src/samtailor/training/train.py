@@ -9,7 +9,7 @@ from pathlib import Path
 
 from samtailor.errors import ConfigError, DataError
 from samtailor.runs import Run
-from samtailor.settings import AnyPath, takes
+from samtailor.settings import AnyPath, checked, takes
 from samtailor.training.settings import TrainConfig
 
 LOG = logging.getLogger("samtailor")
@@ -57,6 +57,7 @@ def train(config: TrainConfig) -> Run:
     return run
 
 
+@checked
 def resume(run: AnyPath) -> Run:
     """Continue an interrupted training after its last finished epoch.
 

@@ -8,13 +8,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtailor.errors import ConfigError
-from samtailor.settings import AnyPath, Rare, Split
+from samtailor.settings import AnyPath, Rare, Resamples, Seed, Split, checked
 
 if TYPE_CHECKING:
     from samtailor.evaluation.comparison.comparison import Comparison
 
 
+@checked
 def compare(
     results: Sequence[AnyPath],
     metric: str = "dsc",
@@ -23,8 +23,8 @@ def compare(
     names: Sequence[str] | None = None,
     all_pairs: bool = False,
     common: bool = False,
-    bootstrap: Rare[int] = 1000,
-    seed: Rare[int] = 0,
+    bootstrap: Rare[Resamples] = 1000,
+    seed: Rare[Seed] = 0,
 ) -> Comparison:
     """Compare results on the same cases: paired differences, bootstrap intervals, Wilcoxon tests.
 
@@ -49,8 +49,6 @@ def compare(
     from samtailor.evaluation.comparison.results import align, left_out, read_results
     from samtailor.evaluation.comparison.statistics import PairedDifference, compare_pair, correct
 
-    if bootstrap < 1:
-        raise ConfigError(f"bootstrap: expected at least one resample, found {bootstrap}; 1000 is usual")
     found = read_results([Path(result) for result in results], metric, split, names)
     aligned = align(found, common)
     chosen = combinations(aligned, 2) if all_pairs else ((aligned[0], other) for other in aligned[1:])
