@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 import pytest
+import torch
 
 import samtailor
+from samtailor.cli import main
 from samtailor.errors import ConfigError
 from samtailor.recipes import RECIPES
 from samtailor.settings import (
@@ -87,8 +89,12 @@ def test_plain_values_are_checked_as_on_the_command_line(content: dict[str, str]
 
 def settings_everywhere() -> Iterator[tuple[str, Any]]:
     """Every setting of every verb, of what its settings hold, and of the recipes, with its type."""
-    functions = [getattr(import_module(f"samtailor.{m}"), f) for m, _, f in map(split, samtailor.VERBS.values())]
-    sources: list[Any] = [*functions, *RECIPES.values(), GeneratorSettings, samtailor.Segmenter.predict]
+    sources: list[Any] = [
+        *map(verb_of, samtailor.VERBS),
+        *RECIPES.values(),
+        GeneratorSettings,
+        samtailor.Segmenter.predict,
+    ]
     for source in sources:
         assert not isinstance(source, type) or issubclass(source, Checked), f"{source} is not checked"
         for name, hint in hints_of(source).items():
@@ -98,8 +104,10 @@ def settings_everywhere() -> Iterator[tuple[str, Any]]:
                 yield f"{getattr(source, '__name__', source)}.{name}", hint
 
 
-def split(path: str) -> tuple[str, str, str]:
-    return path.rpartition(".")
+def verb_of(name: str) -> Any:
+    """The function that a verb is."""
+    module, _, function = samtailor.VERBS[name].rpartition(".")
+    return getattr(import_module(f"samtailor.{module}"), function)
 
 
 def numbers_in(hint: Any, limits: tuple[Within, ...] = ()) -> Iterator[tuple[type, tuple[Within, ...]]]:
@@ -189,3 +197,25 @@ def test_arguments_of_python_calls_are_held_to_their_types(arguments: dict[str, 
     with pytest.raises(ConfigError, match=message) as error:
         placed(**{"file": "a", **arguments})
     assert len(str(error.value)) < 200
+
+
+NO_GPU = {
+    "estimate": ["nowhere"],
+    "train": ["nowhere", "--out", "OUT"],
+    "evaluate": ["nowhere", "nowhere"],
+    "baseline": ["nowhere", "--out", "OUT"],
+    "predict": ["nowhere", "nowhere.png", "--out", "OUT"],
+    "reproduce": ["table1", "--data", "nowhere", "--out", "OUT"],
+}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_every_verb_with_a_device_refuses_one_that_is_not_there_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {verb for verb in samtailor.VERBS if "device" in hints_of(verb_of(verb))} == set(NO_GPU)
+    for verb, words in NO_GPU.items():
+        out = str(tmp_path / verb)
+        assert main([verb, *(word.replace("OUT", out) for word in words), "--device", "cuda"]) == 2
+        assert "device: expected a GPU" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -89,8 +89,9 @@ Weight = Annotated[float, Within(0)]
 Finite = Annotated[float, Within()]
 
 
+@dataclass(frozen=True)  # for jsonargparse, a dataclass is one only if its bases are
 class Checked:
-    """Settings that are held to their types, ranges included, wherever they come from; for frozen dataclasses.
+    """Settings that are held to their types, ranges included, wherever they come from.
 
     Attributes:
         prefix: What stands before their names on the command line and in messages.
@@ -103,7 +104,7 @@ class Checked:
             cls.prefix = f"{group}."
 
     def __post_init__(self) -> None:
-        names = [field.name for field in fields(cast(Any, self))]
+        names = [field.name for field in fields(self)]
         require({name: getattr(self, name) for name in names}, hints_of(cast(Any, type(self))), self.prefix)
 
 

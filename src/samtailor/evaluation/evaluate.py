@@ -55,10 +55,11 @@ def evaluate(
     from samtailor.data.dataset import open_dataset
     from samtailor.evaluation.cases import cases_of_split, check_classes, predict_cases
     from samtailor.evaluation.predictions import score_and_write
-    from samtailor.inference.predictor import Predictor
+    from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import load_model
     from samtailor.refinement import steps_named
 
+    choose_device(device, precision)  # refused, if at all, before anything is read
     refinement = steps_named(refine)
     directory = Run(Path(run))
     dataset = open_dataset(Path(data), directory.read_config()["fold"])

@@ -51,12 +51,13 @@ def predict(
     from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
     from samtailor.inference.inputs import plan
     from samtailor.inference.pipeline import joint_report, predict_jobs, written_at
-    from samtailor.inference.predictor import Predictor
+    from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import load_model
     from samtailor.refinement import steps_named
 
     here = connect(device)
     with raise_on_all_ranks():
+        choose_device(device, precision)
         planned, refinement = plan(inputs, Path(out)), steps_named(refine)
         predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement)
     before = {job.target: written_at(job.target) for job in planned}

@@ -31,12 +31,13 @@ def train(config: TrainConfig) -> Run:
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
     from samtailor.models.zoo import weights_files
-    from samtailor.training.fit import check_batch, fingerprint_of, fit, load_cases, new_segmenter
+    from samtailor.training.fit import check_batch, check_device, fingerprint_of, fit, load_cases, new_segmenter
     from samtailor.training.resolve import resolve
 
     run = Run(Path(config.out))
     here = connect(config.device)
     with raise_on_all_ranks():  # what needs no look at the data is refused, and fetched, before the data is read
+        check_device(config)
         run.require_new()
         weights_files(config.base, config.weights)
     with raise_on_all_ranks():
@@ -73,13 +74,14 @@ def resume(run: AnyPath) -> Run:
     """
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
-    from samtailor.training.fit import check_batch, fingerprint_of, fit, load_cases, new_segmenter
+    from samtailor.training.fit import check_batch, check_device, fingerprint_of, fit, load_cases, new_segmenter
 
     begun = Run(Path(run))
     config = TrainConfig.from_plain(begun.read_config(), str(begun.config_file))
     here = connect(config.device)
     with _telling_how_to_go_on(begun):
         with raise_on_all_ranks():
+            check_device(config)
             check_batch(config, here)
             folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
             cases = load_cases(config, folder)

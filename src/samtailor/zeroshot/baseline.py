@@ -31,10 +31,12 @@ def baseline(config: BaselineConfig) -> Scores:
     from samtailor.data.intensity import intensity_of, resolve_intensity
     from samtailor.data.preprocessing import Preprocessing
     from samtailor.evaluation.cases import cases_of_split
+    from samtailor.inference.predictor import choose_device
     from samtailor.models.zoo import find_base, weights_files
     from samtailor.zeroshot.image_input import InputRule
     from samtailor.zeroshot.run import BaselineWork, claim
 
+    choose_device(config.device)
     base = find_base(config.base)
     InputRule.from_base(base, config.image_size)
     weights_files(config.base, config.weights)
