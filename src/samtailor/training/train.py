@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shlex import quote
 
 from samtailor.errors import ConfigError, DataError
+from samtailor.outputs import require_new, require_place
 from samtailor.runs import Run
 from samtailor.settings import AnyPath, checked, takes
 from samtailor.training.settings import TrainConfig
@@ -38,7 +40,9 @@ def train(config: TrainConfig) -> Run:
     here = connect(config.device)
     with raise_on_all_ranks():  # what needs no look at the data is refused, and fetched, before the data is read
         check_device(config)
-        run.require_new()
+        if here.is_first:
+            require_place(config.out, data=config.data, is_run=True)
+            _require_new(run)
         weights_files(config.base, config.weights)
     with raise_on_all_ranks():
         if here.is_first:
@@ -47,13 +51,15 @@ def train(config: TrainConfig) -> Run:
         config = resolve(config, folder)
         check_batch(config, here)
         model = new_segmenter(config, folder.labels, len(folder.channels))
-    with _telling_how_to_go_on(run):
+    with _telling_how_to_go_on(run), ExitStack() as held:
         cases = load_cases(config, folder)
-        if here.is_first:
-            run.directory.mkdir(parents=True, exist_ok=True)
-            data = {"root": config.data, "labels": folder.labels.to_json(), "splits": dict(folder.splits)}
-            run.write_dataset(data | {"fingerprint": fingerprint_of(folder, cases)})
-            run.write_config(config.to_plain())
+        with raise_on_all_ranks():
+            if here.is_first:
+                held.enter_context(run.alone())
+                _require_new(run)  # nobody has begun a run there meanwhile
+                data = {"root": config.data, "labels": folder.labels.to_json(), "splits": dict(folder.splits)}
+                run.write_dataset(data | {"fingerprint": fingerprint_of(folder, cases)})
+                run.write_config(config.to_plain())
         fit(run, config, model, cases)
     return run
 
@@ -79,8 +85,11 @@ def resume(run: AnyPath) -> Run:
     begun = Run(Path(run))
     config = TrainConfig.from_plain(begun.read_config(), str(begun.config_file))
     here = connect(config.device)
-    with _telling_how_to_go_on(begun):
+    with _telling_how_to_go_on(begun), ExitStack() as held:
         with raise_on_all_ranks():
+            if here.is_first:
+                require_place(begun.directory, is_run=True)
+                held.enter_context(begun.alone())
             check_device(config)
             check_batch(config, here)
             folder = open_dataset(Path(config.data), config.fold).with_seeded_split(config.seed)
@@ -93,6 +102,12 @@ def resume(run: AnyPath) -> Run:
             model = new_segmenter(config, folder.labels, len(folder.channels))
         fit(begun, config, model, cases)
     return begun
+
+
+def _require_new(run: Run) -> None:
+    """Refuse a directory that holds something; a run there can be continued."""
+    go_on = f", or continue the run with samtailor resume {quote(str(run.directory))}" if run.is_there else ""
+    require_new(run.directory, f"name another one{go_on}")
 
 
 def _require_sound(config: TrainConfig) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samtailor.errors import DataError
+from samtailor.outputs import require_place
 from samtailor.settings import takes
 from samtailor.zeroshot.settings import BaselineConfig
 
@@ -37,6 +38,7 @@ def baseline(config: BaselineConfig) -> Scores:
     from samtailor.zeroshot.run import BaselineWork, claim
 
     choose_device(config.device)
+    require_place(config.out, data=config.data, is_run=True)
     base = find_base(config.base)
     InputRule.from_base(base, config.image_size)
     weights_files(config.base, config.weights)
