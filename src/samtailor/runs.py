@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,29 @@ import yaml
 
 from samtailor.errors import ConfigError
 from samtailor.files import atomic, read_json, write_json, write_text
+
+_held: set[int] = set()  # descriptors of directories that this process keeps for itself
+
+
+def _release() -> None:
+    """A process that prepares samples does not keep the directory when the training is killed."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_release)
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    """Keep a directory for this process until the descriptor is closed, at the latest when the process ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError(
+            f"{directory}: expected nobody at work there, found another training; wait until it has ended, or name "
+            "another directory"
+        ) from error
 
 
 class Run:
@@ -48,13 +74,25 @@ class Run:
         """Plain values: where everything is, and the numbers of every epoch."""
         return {"directory": str(self.directory), "best_epoch": self.best_epoch(), "history": self.history()}
 
-    def require_new(self) -> None:
-        """Refuse a directory that holds something."""
-        if self.directory.exists() and any(self.directory.iterdir()):
-            raise ConfigError(
-                f"out: expected a new or empty directory, found files in {self.directory}; name another one, or "
-                f"continue the run with --resume {self.directory}"
-            )
+    def holds(self, place: Path) -> bool:
+        """Whether a place is the directory itself, or where a training writes in it, if it is that of a run."""
+        own = (self.last_checkpoint.parent, self.segmenter_directory, self.directory / "tensorboard")
+        if not self.is_there or not (self.dataset_file.is_file() or any(folder.is_dir() for folder in own)):
+            return False
+        return place == self.directory or any(place.is_relative_to(folder) for folder in own)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process trains into the directory, which is made if need be, while the block runs."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.directory, os.O_RDONLY)
+        _held.add(descriptor)
+        try:
+            _lock(descriptor, self.directory)
+            yield
+        finally:
+            _held.discard(descriptor)
+            os.close(descriptor)
 
     def evaluation(self, split: str) -> Path:
         """Folder with the scores, tables and figures of a split."""

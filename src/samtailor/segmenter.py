@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from numpy.typing import NDArray
 from torch import nn
@@ -20,9 +20,11 @@ from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.recipes import Recipe
 from samtailor.refinement import steps_named
-from samtailor.settings import Precision
+from samtailor.settings import Count, Device, Precision, Within, checked
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
+
+Spacing = Annotated[float, Within(0, above=True)]
 
 
 def load(source: str | Path, weights: str | Path | None = None) -> Segmenter:
@@ -60,15 +62,16 @@ class Segmenter:
         """What was adapted, and how."""
         return self.model.recipe
 
+    @checked
     def predict(
         self,
         image: str | Path | NDArray[Any] | Case,
         probabilities: bool = False,
-        batch_size: int = 8,
-        device: str = "auto",
+        batch_size: Count = 8,
+        device: Device = "auto",
         precision: Precision = "auto",
         refine: str | None = None,
-        spacing: tuple[float, float, float] | None = None,
+        spacing: tuple[Spacing, Spacing, Spacing] | None = None,
     ) -> Result:
         """Segment one image.
 
@@ -112,7 +115,8 @@ class Segmenter:
             self._ready = state, model.for_inference()
         return self._ready[1]
 
-    def refine(self, case: str | Path | Result, prompts: Sequence[Prompt], device: str = "auto") -> Result:
+    @checked
+    def refine(self, case: str | Path | Result, prompts: Sequence[Prompt], device: Device = "auto") -> Result:
         """Segment a file and correct single classes by what prompted masks say.
 
         Args:

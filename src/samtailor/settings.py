@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+import math
+import numbers
+import types
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, cast
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from samtailor.errors import ConfigError
 
@@ -27,11 +42,167 @@ Rare = Annotated[T, RARE]
 """A setting that the help of the command line lists behind the usual ones."""
 
 
+@dataclass(frozen=True)
+class Within:
+    """The finite numbers that a setting may be, as part of its type: `Annotated[int, Within(1, 100)]`.
+
+    Attributes:
+        least: The smallest; None if there is none.
+        most: The largest; None if there is none.
+        above: Whether `least` itself is too small.
+    """
+
+    least: float | None = None
+    most: float | None = None
+    above: bool = False
+
+    def __contains__(self, number: float) -> bool:
+        try:
+            is_finite = math.isfinite(number)
+        except OverflowError:  # a whole number that no float holds
+            return False
+        if not is_finite or (self.most is not None and number > self.most):
+            return False
+        return self.least is None or number > self.least or (number == self.least and not self.above)
+
+    def __str__(self) -> str:
+        most = "" if self.most is None else f"{self.most:.10g}"
+        if self.least is None:
+            return f"of at most {most}" if most else "that is finite"
+        if self.above:
+            return f"above {self.least:g}" + (f" and at most {most}" if most else "")
+        return f"from {self.least:g} to {most}" if most else f"of at least {self.least:g}"
+
+
+# The upper ends are far beyond what anybody wants, and below what overflows, or takes the machine down.
+Count = Annotated[int, Within(1, 1_000_000)]
+Index = Annotated[int, Within(0, 1_000_000)]
+Seed = Annotated[int, Within(0, 2**32 - 1)]
+"""What NumPy, torch and Lightning all take."""
+Side = Annotated[int, Within(8, 8192)]
+"""Pixels along a side of a square that a network sees."""
+Workers = Annotated[int, Within(0, 1024)]
+Resamples = Annotated[int, Within(1, 100_000)]
+"""Resamples of a bootstrap; all of them are in memory at once."""
+Fraction = Annotated[float, Within(0, 1)]
+Weight = Annotated[float, Within(0)]
+Finite = Annotated[float, Within()]
+
+
+@dataclass(frozen=True)  # for jsonargparse, a dataclass is one only if its bases are
+class Checked:
+    """Settings that are held to their types, ranges included, wherever they come from.
+
+    Attributes:
+        prefix: What stands before their names on the command line and in messages.
+    """
+
+    prefix: ClassVar[str] = ""
+
+    def __init_subclass__(cls, group: str | None = None) -> None:
+        if group is not None:
+            cls.prefix = f"{group}."
+
+    def __post_init__(self) -> None:
+        names = [field.name for field in fields(self)]
+        require({name: getattr(self, name) for name in names}, hints_of(cast(Any, type(self))), self.prefix)
+
+
+def as_text(settings: Any, *paths: str) -> None:
+    """Make paths of frozen settings plain values, whatever kind of path was given."""
+    for name in paths:
+        value = getattr(settings, name)
+        object.__setattr__(settings, name, None if value is None else str(value))
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Hold the arguments of a function to their types, ranges included, before it does anything."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        require(signature.bind(*args, **kwargs).arguments, hints_of(function))
+        return function(*args, **kwargs)
+
+    return call
+
+
+def require(values: Mapping[str, Any], hints: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuse the first value that is not of its type; names without a type may be anything.
+
+    Raises:
+        ConfigError: Naming the setting, what was expected and what was found.
+    """
+    for name, value in values.items():
+        if name in hints and not _fits(value, hints[name]):
+            raise ConfigError(f"{prefix}{name}: expected {_in_words(hints[name])}; found {_shown(value)}")
+
+
+@functools.cache
+def hints_of(source: Any) -> dict[str, Any]:
+    """Types, ranges included, of the fields of a dataclass, or of the parameters of a function."""
+    source = inspect.unwrap(getattr(source, "__settings__", source))
+    if isinstance(source, type):
+        return get_type_hints(source, include_extras=True)
+    # What a function returns may be imported for type checkers only.
+    annotations = {name: hint for name, hint in source.__annotations__.items() if name != "return"}
+    return get_type_hints(types.SimpleNamespace(__annotations__=annotations), source.__globals__, include_extras=True)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type; types that are not known here are not judged."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fits(value, parts[0]) and all(value in limit for limit in parts[1:] if isinstance(limit, Within))
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return isinstance(value, str) and value in parts
+    if origin is tuple:
+        return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(_fits, value, parts))
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        is_many = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        return is_many and all(_fits(item, parts[0]) for item in value)
+    if hint is int or hint is float:
+        kind = numbers.Integral if hint is int else numbers.Real
+        return isinstance(value, kind) and not isinstance(value, bool)
+    if hint is str or hint is Path:
+        return isinstance(value, hint) and "\0" not in str(value)
+    return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+def _in_words(hint: Any) -> str:
+    """A type as a message tells it."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        limits = [str(limit) for limit in parts[1:] if isinstance(limit, Within)]
+        return " ".join([_in_words(parts[0]), *limits])
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_in_words(part) for part in parts if part is not type(None)))
+    if origin is Literal:
+        return f"one of {', '.join(parts)}" if len(parts) > 1 else f"'{parts[0]}'"
+    if origin is tuple:
+        return f"({', '.join(map(_in_words, parts))})"
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return f"a list, each {_in_words(parts[0])}"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+    return words.get(hint) or f"a {getattr(hint, '__name__', hint)}"
+
+
+def _shown(value: Any, most: int = 80) -> str:
+    """A value as a message shows it, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number of too many digits"
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 IntensityName = Literal["auto", "window", "percentile", "range"]
 
 
 @dataclass(frozen=True)
-class IntensityConfig:
+class IntensityConfig(Checked, group="intensity"):
     """How file intensities become [0, 1].
 
     Attributes:
@@ -41,7 +212,7 @@ class IntensityConfig:
     """
 
     kind: IntensityName = "auto"
-    values: tuple[float, float] | None = None
+    values: tuple[Finite, Finite] | None = None
 
 
 def takes(settings: Callable[P, S]) -> Callable[[Callable[[S], R]], Callable[P, R]]:

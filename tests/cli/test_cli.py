@@ -109,7 +109,7 @@ def test_models_tells_the_parameters_of_a_recipe(capsys: pytest.CaptureFixture[s
     assert "lite-medsam" in text
     assert "Apache-2.0" in text
     assert "|   256 |" in text
-    assert "classes: expected at least 2" in failure(capsys, "models", "--classes", "1")
+    assert "classes: expected a whole number from 2 to 10000" in failure(capsys, "models", "--classes", "1")
 
 
 def test_check_prints_a_table_or_json(nnunet_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,5 +130,5 @@ def test_an_unknown_refinement_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_bootstrap_without_resamples_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="at least one resample, found 0"):
+    with pytest.raises(ConfigError, match="bootstrap: expected a whole number from 1 to 100000; found 0"):
         evaluate(tmp_path, tmp_path, bootstrap=0)

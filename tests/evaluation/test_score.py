@@ -181,8 +181,8 @@ def test_nothing_to_score_and_unknown_classes_are_refused(tmp_path: Path, nnunet
     ("settings", "message"),
     [
         ({"protocol": "flare"}, "protocol: expected one of samtailor, flare22"),
-        ({"bootstrap": 0}, "bootstrap: expected at least 1, found 0"),
-        ({"workers": 0}, "workers: expected at least 1, found 0"),
+        ({"bootstrap": 0}, "bootstrap: expected a whole number from 1 to 100000; found 0"),
+        ({"workers": 0}, "workers: expected a whole number from 1 to 1024; found 0"),
         ({"ignore_background": True}, "expected with the protocol remote-sensing, found 'samtailor'"),
     ],
 )

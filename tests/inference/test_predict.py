@@ -48,7 +48,7 @@ def write_inputs(folder: Path) -> Path:
 def test_one_bad_file_does_not_stop_the_others(tmp_path: Path, tiny_base: Base, reports: list[Report]) -> None:
     segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
     folder = write_inputs(tmp_path / "in")
-    report = predict(segmenter, [folder], tmp_path / "out")
+    report = predict(segmenter, [folder], tmp_path / "out", overwrite=True)
     assert [path.name for path in report.written] == ["case_0.nii.gz", "case_2.nii.gz"]
     assert [failure.file for failure in report.failures] == [folder / "case_1_0000.nii.gz"]
     assert "expected" in report.failures[0].reason
@@ -143,7 +143,7 @@ def test_what_cannot_be_written_does_not_stop_the_others(tmp_path: Path, tiny_ba
     folder = write_volumes(tmp_path / "in", 4)
     for blocked in (1, 3):  # a folder stands where the result should go
         (tmp_path / "out" / f"case_{blocked}.nii.gz").mkdir(parents=True)
-    report = predict(segmenter, [folder], tmp_path / "out")
+    report = predict(segmenter, [folder], tmp_path / "out", overwrite=True)
     assert [path.name for path in report.written] == ["case_0.nii.gz", "case_2.nii.gz"]
     assert [failure.file.name for failure in report.failures] == ["case_1.nii.gz", "case_3.nii.gz"]
     assert "directory" in report.failures[0].reason

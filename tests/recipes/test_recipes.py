@@ -145,9 +145,9 @@ def test_lora_merges_into_the_weights_with_the_same_output(recipe: LoRA, any_bas
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "lora", "rank": 0}, "rank: expected at least 1, found 0"),
-        ({"name": "lora", "last_blocks": 0}, "last_blocks: expected at least 1, found 0"),
-        ({"name": "adapter", "last_blocks": -1}, "last_blocks: expected at least 1, found -1"),
+        ({"name": "lora", "rank": 0}, "rank: expected a whole number from 1 to 4096; found 0"),
+        ({"name": "lora", "last_blocks": 0}, "last_blocks: expected a whole number from 1 to 1000000; found 0"),
+        ({"name": "adapter", "last_blocks": -1}, "last_blocks: expected a whole number from 1 to 1000000; found -1"),
     ],
 )
 def test_a_setting_that_can_adapt_nothing_is_refused(settings: dict[str, Any], message: str) -> None:

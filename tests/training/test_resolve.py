@@ -65,7 +65,6 @@ def test_the_image_size_is_the_base_s_own_unless_set(volumes: Dataset) -> None:
     ("config", "message"),
     [
         (replace(CONFIG, sampling=SamplingConfig(image_size=130)), "multiple of 4"),
-        (replace(CONFIG, sampling=SamplingConfig(field=2)), "field: expected at least 8, found 2"),
         (replace(CONFIG, loss=LossConfig(class_weights=[1, 2])), "one weight for each of the 3 classes"),
         (replace(CONFIG, intensity=IntensityConfig("range", (9, 1))), "expected low < high"),
         (replace(CONFIG, intensity=IntensityConfig("window", (40, 0))), "expected a width above 0"),

@@ -250,16 +250,20 @@ def test_resume_refuses_a_directory_that_is_no_run(tmp_path: Path) -> None:
 def test_a_directory_with_files_is_not_overwritten(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious").write_text("thesis")
-    with pytest.raises(ConfigError, match=r"expected a new or empty directory.*--resume"):
+    with pytest.raises(ConfigError, match=r"expected a new or empty directory.* name another one$"):
+        train(**vars(config_of(nnunet_folder, tmp_path / "run")))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["precious"]
+    (tmp_path / "run" / "config.yaml").touch()
+    with pytest.raises(ConfigError, match=rf"or continue the run with samtailor resume {tmp_path / 'run'}$"):
         train(**vars(config_of(nnunet_folder, tmp_path / "run")))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"precision": "16"}, "precision: expected bf16 or 32 on the CPU"),
         ({"base": "sam-vit-x"}, "base: expected one of .*lite-medsam"),
         ({"sampling": SamplingConfig(image_size=30)}, "image_size: expected a multiple of 4"),
-        ({"epochs": 0}, "epochs: expected at least 1"),
         ({"weights": "/no/such/file"}, "expected a weights file .*found nothing"),
     ],
 )
@@ -319,8 +323,8 @@ def test_every_base_is_fitted_and_loaded_by_every_recipe(
     ("settings", "message"),
     [
         ({"depth": True}, "depth: expected with the recipe adapter, found it with lora"),
-        ({"recipe": "adapter", "last_blocks": 0}, "last_blocks: expected at least 1, found 0"),
-        ({"prompt_fraction": 1.5}, "prompt_fraction: expected a fraction"),
+        ({"recipe": "adapter", "last_blocks": 0}, "last_blocks: expected a whole number from 1 to 1000000; found 0"),
+        ({"prompt_fraction": 1.5}, "prompt_fraction: expected a number from 0 to 1"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(

@@ -6,7 +6,10 @@ import inspect
 from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import docstring_parser
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, DefaultHelpFormatter
@@ -14,7 +17,7 @@ from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, DefaultHelp
 from samtailor.errors import ConfigError
 from samtailor.recipes import LoRA, Recipe, RecipeName
 from samtailor.recipes.flat import flat_fields, flatten, take_recipe
-from samtailor.settings import RARE
+from samtailor.settings import RARE, hints_of
 
 _MUST = object()  # a setting without default
 
@@ -137,31 +140,29 @@ class VerbParser:
 def _settings_of(verb: Callable[..., Any], documentation: docstring_parser.Docstring) -> Iterator[Setting]:
     """The parameters of a verb."""
     helps = {parameter.arg_name: parameter.description or "" for parameter in documentation.params}
-    kinds = _hints(verb)
+    kinds = hints_of(verb)
     for parameter in inspect.signature(verb).parameters.values():
         kind, rare = _plain(kinds[parameter.name])
         default = _MUST if parameter.default is parameter.empty else parameter.default
         yield Setting(parameter.name, kind, default, helps[parameter.name], rare)
 
 
-def _hints(verb: Callable[..., Any]) -> dict[str, Any]:
-    """Types of the parameters; what a verb returns may be imported for type checkers only."""
-    source = getattr(verb, "__settings__", verb)
-    if is_dataclass(source):
-        return get_type_hints(source, include_extras=True)
-    hints = {name: hint for name, hint in source.__annotations__.items() if name != "return"}
-    holder = type("holder", (), {"__annotations__": hints, "__module__": source.__module__})
-    return get_type_hints(holder, source.__globals__, include_extras=True)
-
-
 def _plain(kind: Any) -> tuple[Any, bool]:
-    """A type without its mark, and whether it was marked as rarely used; a recipe that may be None is a recipe."""
+    """A type without its marks, and whether it was marked as rarely used; a recipe that may be None is a recipe."""
     rare = get_origin(kind) is Annotated and RARE in kind.__metadata__
-    if get_origin(kind) is Annotated:
-        kind = kind.__origin__
     if kind == Recipe | None:
         kind = Recipe
-    return kind, rare
+    return _unmarked(kind), rare
+
+
+def _unmarked(kind: Any) -> Any:
+    """A type without marks and ranges anywhere in it: the verb holds its settings to their ranges itself."""
+    if get_origin(kind) is Annotated:
+        return _unmarked(get_args(kind)[0])
+    if not (parts := get_args(kind)) or get_origin(kind) is Literal:
+        return kind
+    parts = tuple(_unmarked(part) for part in parts)
+    return reduce(or_, parts) if get_origin(kind) in (Union, UnionType) else get_origin(kind)[parts]
 
 
 def _add_flag(group: Any, setting: Setting) -> None:
@@ -185,7 +186,7 @@ def _add_recipe(usual: Any, rare: Any, setting: Setting) -> None:
         helps = {p.arg_name: p.description for p in docstring_parser.parse(kind.__doc__ or "").params}
         default = chosen.get(name, own.default)
         group = usual if name == "rank" else rare
-        _add_flag(group, Setting(name, get_type_hints(kind)[name], default, helps[name] or ""))
+        _add_flag(group, Setting(name, _unmarked(hints_of(kind)[name]), default, helps[name] or ""))
 
 
 def _element(kind: Any) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtailor.settings import AnyPath, Rare
+from samtailor.settings import AnyPath, Index, Rare, checked
 
 if TYPE_CHECKING:
     from samtailor.data.check_report import CheckReport
 
 
-def check(data: AnyPath, fold: Rare[int] = 0) -> CheckReport:
+@checked
+def check(data: AnyPath, fold: Rare[Index] = 0) -> CheckReport:
     """Validate a dataset before training: everything that is wrong with it, at once.
 
     Args:

@@ -5,28 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName, require_protocol
+from samtailor.outputs import require_free, require_place
 from samtailor.runs import Run
-from samtailor.settings import AnyPath, Device, Precision, Rare, Split
+from samtailor.settings import AnyPath, Count, Device, Precision, Rare, Resamples, Seed, Split, checked
 
 if TYPE_CHECKING:
     from samtailor.evaluation.scores import Scores
 
 
+@checked
 def evaluate(
     run: AnyPath,
     data: AnyPath,
     split: Split = "test",
     out: AnyPath | None = None,
     protocol: ProtocolName | None = None,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     device: Device = "auto",
-    bootstrap: Rare[int] = 1000,
-    seed: Rare[int] = 0,
+    bootstrap: Rare[Resamples] = 1000,
+    seed: Rare[Seed] = 0,
     ignore_background: Rare[bool] = False,
     precision: Rare[Precision] = "auto",
     refine: str | None = None,
+    overwrite: bool = False,
 ) -> Scores:
     """Score a run on a split of a labelled folder, and write tables and figures.
 
@@ -45,25 +47,31 @@ def evaluate(
         precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
         refine: What is done to labels at the end (see `samtailor.predict`); by default what the segmenter was fitted
             with.
+        overwrite: Replace earlier results in `out`. Those in the run itself are replaced anyhow.
 
     Returns:
         The scores, as written.
 
     Raises:
-        SamTailorError: If run, data, classes or split are not as expected, or a case has no label.
+        SamTailorError: If run, data, classes or split are not as expected, a case has no label, or `out` cannot take
+            the results.
     """
     from samtailor.data.dataset import open_dataset
     from samtailor.evaluation.cases import cases_of_split, check_classes, predict_cases
-    from samtailor.evaluation.predictions import score_and_write
-    from samtailor.inference.predictor import Predictor
+    from samtailor.evaluation.predictions import RESULTS, score_and_write
+    from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import load_model
     from samtailor.refinement import steps_named
 
-    if bootstrap < 1:
-        raise ConfigError(f"bootstrap: expected at least one resample, found {bootstrap}; 1000 is usual")
+    choose_device(device, precision)  # refused, if at all, before anything is read
     refinement = steps_named(refine)
     directory = Run(Path(run))
-    dataset = open_dataset(Path(data), directory.read_config()["fold"])
+    settings = directory.read_config()
+    target = Path(out) if out else directory.evaluation(split)
+    require_place(target, [run], data)
+    if out:
+        require_free([target / name for name in RESULTS], overwrite)
+    dataset = open_dataset(Path(data), settings["fold"])
     rules = protocol or dataset.protocol
     require_protocol(rules, ignore_background)
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
@@ -72,5 +80,4 @@ def evaluate(
     predictor = Predictor(model.for_inference(), batch_size, device, precision, refinement)
     cases = predict_cases(predictor, files, dataset.labels)
     source = {"data": dataset.root.resolve().name, "split": split, "run": directory.directory.resolve().name}
-    target = Path(out) if out else directory.evaluation(split)
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

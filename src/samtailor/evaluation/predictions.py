@@ -95,6 +95,13 @@ def _score_one(case: PredictedCase, labels: LabelSpace, protocol: ProtocolName, 
     return measure(case.name, case.truth, case.prediction, labels, protocol, grid)
 
 
+RESULTS = (
+    *("metrics.json", "metrics.csv", "metrics.md", "confusion.png", "boxplot.png"),
+    *("overlay_best.png", "overlay_median.png", "overlay_worst.png"),
+)
+"""Files that `write_results` may write."""
+
+
 def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | None = None) -> Scores:
     """Write tables and figures, overlays only with views of the cases; gives the scores, which know the folder."""
     write_tables(scores, out)

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName, require_protocol
-from samtailor.settings import AnyPath, Rare, Split
+from samtailor.outputs import require_free, require_place
+from samtailor.settings import AnyPath, Index, Rare, Resamples, Seed, Split, Within, checked
 
 if TYPE_CHECKING:
     from samtailor.evaluation.scores import Scores
 
 
+@checked
 def score(
     predictions: AnyPath,
     labels: AnyPath,
     protocol: ProtocolName | None = None,
     out: AnyPath | None = None,
     split: Split | None = None,
-    fold: Rare[int] = 0,
+    fold: Rare[Index] = 0,
     classes: AnyPath | None = None,
     ignore_background: Rare[bool] = False,
-    workers: Rare[int | None] = None,
-    bootstrap: Rare[int] = 1000,
-    seed: Rare[int] = 0,
+    workers: Rare[Annotated[int, Within(1, 1024)] | None] = None,
+    bootstrap: Rare[Resamples] = 1000,
+    seed: Rare[Seed] = 0,
+    overwrite: bool = False,
 ) -> Scores:
     """Score saved masks, ours or another tool's, and write tables and figures.
 
@@ -43,6 +45,7 @@ def score(
         workers: Cases read and measured at once; by default as many as the machine has cores and memory for.
         bootstrap: Resamples of the 95 % intervals.
         seed: Seed of the resamples.
+        overwrite: Replace earlier results in `out`. Those in the predictions' own folder are replaced anyhow.
 
     Returns:
         The scores, as written.
@@ -52,13 +55,14 @@ def score(
             nothing has been written.
     """
     from samtailor.evaluation.masks import classes_of, geometry_error, measure_pairs, open_truth, pair, refuse, view_of
-    from samtailor.evaluation.predictions import write_results
+    from samtailor.evaluation.predictions import RESULTS, write_results
     from samtailor.evaluation.scores import Scores
 
-    for name, value in (("bootstrap", bootstrap), ("workers", workers)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name}: expected at least 1, found {value}")
     require_protocol(protocol or "samtailor")
+    target = Path(out) if out else Path(predictions) / "scores"
+    require_place(target, [predictions, labels])
+    if out:
+        require_free([target / name for name in RESULTS], overwrite)
     truth = open_truth(Path(labels), split, fold)
     pairs, errors = pair(Path(predictions), truth)
     rules = protocol or (truth.dataset.protocol if truth.dataset else "samtailor")
@@ -71,4 +75,4 @@ def score(
     scores = Scores(space, rules, tuple(cases), bootstrap, seed, source=source, ignore_background=ignore_background)
     files = {case.name: case for case in truth.cases if case.images}
     draw = (lambda index: view_of(pairs[index], files[pairs[index].name], space)) if files else None
-    return write_results(scores, Path(out) if out else Path(predictions) / "scores", draw)
+    return write_results(scores, target, draw)

@@ -29,6 +29,23 @@ class Job:
         """The image's first file."""
         return self.files.images[0]
 
+    @property
+    def probabilities_file(self) -> Path:
+        """Where its probabilities are written if they are wanted."""
+        kind = find_format(self.file)
+        suffix = kind.probabilities_suffix if kind else ".unknown"
+        return self.target.parent / "probabilities" / f"{self.files.name}{suffix}"
+
+    @property
+    def overlay_file(self) -> Path:
+        """Where its overlay is drawn if it is wanted."""
+        return self.target.parent / "overlays" / f"{self.files.name}.png"
+
+    def results(self, probabilities: bool, overlay: bool) -> list[Path]:
+        """Every file that is written for it."""
+        more = [(self.probabilities_file, probabilities), (self.overlay_file, overlay)]
+        return [self.target, *(file for file, is_wanted in more if is_wanted)]
+
 
 def plan(inputs: Sequence[str | Path], out: Path) -> list[Job]:
     """Find the images and name their results.

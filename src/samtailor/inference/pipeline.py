@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from samtailor.data.case import Case
-from samtailor.data.formats import format_of
 from samtailor.errors import SamTailorError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.inputs import Job, read
@@ -77,15 +76,13 @@ def _compute(
     predictor: Predictor, job: Job, case: Case, probabilities: bool, overlay: bool
 ) -> list[Callable[[], None]]:
     """What writes an image's probabilities and overlay, if wanted, and last its label; it does not hold the image."""
-    geometry, folder = case.geometry, job.target.parent
-    scratch = folder / "probabilities"
-    result = segment(predictor, case, probabilities, scratch)
+    geometry = case.geometry
+    result = segment(predictor, case, probabilities, job.probabilities_file.parent)
     steps: list[Callable[[], None]] = []
     if result.probabilities is not None:
-        path = scratch / f"{case.name}{format_of(job.file).probabilities_suffix}"
-        steps.append(partial(geometry.write_probabilities, path, result.probabilities))
+        steps.append(partial(geometry.write_probabilities, job.probabilities_file, result.probabilities))
     if overlay:
-        steps.append(_overlay(result, folder / "overlays" / f"{case.name}.png"))
+        steps.append(_overlay(result, job.overlay_file))
     return [*steps, partial(geometry.write_label, job.target, result.label, result.labels)]
 
 

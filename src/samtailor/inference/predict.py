@@ -8,20 +8,23 @@ from pathlib import Path
 
 from samtailor.errors import ProcessLostError
 from samtailor.inference.report import PredictReport
-from samtailor.settings import AnyPath, Device, Precision, Rare
+from samtailor.outputs import require_free, require_place
+from samtailor.settings import AnyPath, Count, Device, Precision, Rare, checked
 
 
+@checked
 def predict(
     run: AnyPath,
     inputs: Sequence[AnyPath],
     out: AnyPath,
     probabilities: bool = False,
     overlays: bool = False,
-    batch_size: int = 8,
+    batch_size: Count = 8,
     device: Device = "auto",
     precision: Rare[Precision] = "auto",
     skip_existing: bool = False,
     refine: str | None = None,
+    overwrite: bool = False,
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -40,6 +43,7 @@ def predict(
         skip_existing: Leave out inputs whose result is there already, of an interrupted prediction with the same run.
         refine: What is done to the label at the end: 'largest-component' keeps the largest connected part of each
             class; 'none' does nothing; several joined by commas. By default what the segmenter was fitted with.
+        overwrite: Replace results that are in `out` already.
 
     Returns:
         What was written by all processes, and what could not be, and why.
@@ -50,13 +54,19 @@ def predict(
     from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
     from samtailor.inference.inputs import plan
     from samtailor.inference.pipeline import joint_report, predict_jobs, written_at
-    from samtailor.inference.predictor import Predictor
+    from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import load_model
     from samtailor.refinement import steps_named
 
     here = connect(device)
     with raise_on_all_ranks():
+        choose_device(device, precision)
         planned, refinement = plan(inputs, Path(out)), steps_named(refine)
+        if here.is_first:
+            require_place(out, [run, *inputs])
+            if not skip_existing:
+                files = [file for job in planned for file in job.results(probabilities, overlays)]
+                require_free(files, overwrite, "leave out what is there with --skip_existing")
         predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement)
     before = {job.target: written_at(job.target) for job in planned}
     # One process decides for all, because results appear while others still look.

@@ -16,6 +16,7 @@ from torch import Tensor
 import samtailor.kinds as kinds
 from samtailor.data.intensity import Slices
 from samtailor.data.preprocessing import Window
+from samtailor.errors import ConfigError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
 from samtailor.inference.stitch import Stitcher
@@ -29,11 +30,19 @@ from samtailor.settings import Precision
 _HALVES = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; 'auto' is a GPU if there is one."""
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def choose_device(name: str, precision: Precision = "auto") -> torch.device:
+    """The device of that name; 'auto' is a GPU if there is one.
+
+    Raises:
+        ConfigError: If it is not there, or does not compute in the precision.
+    """
+    has_gpu = torch.cuda.is_available()
+    if name.startswith("cuda") and not has_gpu:
+        raise ConfigError("device: expected a GPU that torch can use for 'cuda', found none; take --device cpu")
+    device = torch.device(("cuda" if has_gpu else "cpu") if name == "auto" else name)
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError("precision: expected a GPU that computes in bfloat16, found an older one; take 16 or 32")
+    return device
 
 
 def chosen_precision(precision: Precision, device: torch.device) -> Literal["32", "bf16", "16"]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from samtailor.errors import ConfigError
+from typing import Annotated
+
 from samtailor.recipes import LoRA, Recipe
 from samtailor.reporting.table import Table
+from samtailor.settings import Within, checked
 
 
-def list_models(recipe: Recipe | None = None, classes: int = 14) -> Table:
+@checked
+def list_models(recipe: Recipe | None = None, classes: Annotated[int, Within(2, 10_000)] = 14) -> Table:
     """List the base models, with the parameters that a recipe adds to each.
 
     Args:
@@ -24,8 +27,6 @@ def list_models(recipe: Recipe | None = None, classes: int = 14) -> Table:
     from samtailor.models.sources import cached_path
     from samtailor.models.zoo import BASES, ZERO_ONE
 
-    if classes < 2:
-        raise ConfigError(f"classes: expected at least 2, found {classes}")
     recipe = recipe or LoRA()
     rows = []
     for base in BASES.values():

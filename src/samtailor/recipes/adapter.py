@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from samtailor.recipes.recipe import BACKBONE, Recipe, attention_blocks
+from samtailor.settings import Count, Finite, Within
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,13 +35,10 @@ class Adapter(Recipe):
     learning_rate: ClassVar[float] = 1e-3
     is_mergeable: ClassVar[bool] = False
 
-    reduction: int = 4
-    scale: float = 0.5
+    reduction: Annotated[int, Within(1, 4096)] = 4
+    scale: Finite = 0.5
     depth: bool = False
-    last_blocks: int | None = None
-
-    def __post_init__(self) -> None:
-        self._require_positive("last_blocks")
+    last_blocks: Count | None = None
 
     @property
     def starts_frozen(self) -> bool:

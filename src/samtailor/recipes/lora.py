@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
 from samtailor.recipes.recipe import BACKBONE, Recipe, attention_blocks
+from samtailor.settings import Count, Within
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -28,13 +29,10 @@ class LoRA(Recipe):
     name: ClassVar[str] = "lora"
     learning_rate: ClassVar[float] = 1e-3
 
-    rank: int = 4
+    rank: Annotated[int, Within(1, 4096)] = 4
     dora: bool = False
     rslora: bool = False
-    last_blocks: int | None = None
-
-    def __post_init__(self) -> None:
-        self._require_positive("rank", "last_blocks")
+    last_blocks: Count | None = None
 
     @property
     def starts_frozen(self) -> bool:

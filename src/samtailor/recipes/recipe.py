@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from samtailor.errors import ConfigError
+from samtailor.settings import Checked
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -19,7 +19,7 @@ _NEVER_TRAINED = ("prompt_encoder.shared_embedding.", "mask_decoder.pred_obj_sco
 
 
 @dataclass(frozen=True)
-class Recipe(ABC):
+class Recipe(Checked, ABC):
     """Which parameters of a class-aware SAM are adapted, and how; the fields of a recipe are its settings.
 
     Attributes:
@@ -43,12 +43,6 @@ class Recipe(ABC):
     def group(self) -> int:
         """Neighbouring slices that must be computed together; 1 where slices know nothing of each other."""
         return 1
-
-    def _require_positive(self, *settings: str) -> None:
-        """Refuse settings below 1; None is none of them."""
-        for name in settings:
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ConfigError(f"{name}: expected at least 1, found {value}")
 
     def apply(self, network: nn.Module) -> None:
         """Insert the recipe's modules into a class-aware SAM, whose output does not change, and mark what is trained.

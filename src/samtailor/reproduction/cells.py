@@ -15,6 +15,7 @@ import psutil  # type: ignore[import-untyped]
 from samtailor.data.dataset import Split
 from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName
+from samtailor.outputs import require_new
 from samtailor.reproduction.definition import Column, Settings
 from samtailor.runs import Run
 from samtailor.training.settings import TrainConfig
@@ -43,7 +44,7 @@ class _Cell(ABC):
     def state(self) -> State:
         """How far it is; refuses a directory that holds another cell, or something else."""
         if not self.run.is_there:
-            self.run.require_new()
+            require_new(self.run.directory)
             return "missing"
         if different := differences(*self._found_and_wanted()):
             raise ConfigError(

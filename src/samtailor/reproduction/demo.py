@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtailor.settings import AnyPath
+from samtailor.settings import AnyPath, checked
 
 if TYPE_CHECKING:
     from samtailor.reproduction.demo_steps import DemoResult
 
 
+@checked
 def demo(out: AnyPath = "demo", miniature: bool = False) -> DemoResult:
     """Try everything on a synthetic abdominal CT: make it, fit, evaluate, predict, report.
 

@@ -9,12 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from samtailor.data.phantom import make_phantom
-from samtailor.errors import ConfigError
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.scores import Scores, case_table, class_table
 from samtailor.inference.predict import predict
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
+from samtailor.outputs import require_new, require_place
 from samtailor.recipes import LoRA
 from samtailor.reporting.page import Page, Picture, Section, machine_table, settings_table
 from samtailor.reporting.table import Table
@@ -81,10 +81,8 @@ class DemoResult:
 
 def run_demo(out: Path, miniature: bool) -> DemoResult:
     """Do what `demo` says."""
-    if out.exists() and any(out.iterdir()):
-        raise ConfigError(
-            f"out: expected a new or empty directory, found files in {out}; name another one, or delete it"
-        )
+    require_place(out)
+    require_new(out, "name another one, or delete it")
     settings = settings_of(out, miniature)
     steps = [("", time.perf_counter())]  # when each has ended
 

@@ -11,6 +11,7 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, DataError, WeightsError
 from samtailor.evaluation.cases import cases_of_split
 from samtailor.models.zoo import find_base, weights_files
+from samtailor.outputs import require_place
 from samtailor.reporting.table import Table
 from samtailor.reproduction.cells import MAIN, Cell, Fit, ZeroShot
 from samtailor.reproduction.definition import Column, Experiment, Schedule, Source, load_experiment
@@ -36,7 +37,7 @@ class Plan:
     @property
     def out(self) -> Path:
         """Where everything lies."""
-        return Path(self.config.out or Path("runs") / self.experiment.cells)
+        return _out(self.config, self.experiment)
 
     @property
     def is_sam2_wanted(self) -> bool:
@@ -141,6 +142,7 @@ def lay_out(config: ReproduceConfig) -> Plan:
         )
     if not config.seeds or len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
         raise ConfigError(f"seeds: expected different numbers from 0, found {config.seeds}")
+    require_place(_out(config, experiment), data=config.data)
     dataset = open_dataset(Path(config.data)).with_default_split()
     if dataset.name is None or dataset.name not in experiment.datasets:
         expected = " or ".join(source.title for source in experiment.datasets.values())
@@ -158,6 +160,11 @@ def lay_out(config: ReproduceConfig) -> Plan:
     for cell in plan.all_cells():
         cell.state()  # refuses a directory that holds something else
     return plan
+
+
+def _out(config: ReproduceConfig, experiment: Experiment) -> Path:
+    """Where the cells and the page of an experiment lie."""
+    return Path(config.out or Path("runs") / experiment.cells)
 
 
 def _zero_shot(plan: Plan, column: Column) -> tuple[Cell, ...]:

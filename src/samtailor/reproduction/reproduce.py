@@ -40,6 +40,7 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
     Raises:
         SamTailorError: If a setting or the data is not as expected; nothing is written then.
     """
+    from samtailor.inference.predictor import choose_device
     from samtailor.reproduction import table3
     from samtailor.reproduction.page import write_page
     from samtailor.reproduction.plan import lay_out
@@ -47,6 +48,7 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
 
     if config.what == "table3":
         return Reproduction(table3.render())
+    choose_device(config.device)
     plan = lay_out(config)
     cells = plan.to_table().to_markdown()
     if config.dry_run:

@@ -25,10 +25,11 @@ from samtailor.reproduction.cells import MAIN, Cell, Fit, ZeroShot
 from samtailor.reproduction.plan import Plan
 from samtailor.reproduction.results import ColumnResult, present_dsc
 from samtailor.segmenter import load
+from samtailor.settings import Device
 from samtailor.training.resolve import preprocessing_of
 
 
-def score_columns(plan: Plan, device: str = "auto") -> tuple[ColumnResult, ...]:
+def score_columns(plan: Plan, device: Device = "auto") -> tuple[ColumnResult, ...]:
     """Score the finished cells of an experiment; what is not predicted yet is predicted on the device."""
     protocol = plan.dataset.protocol
     for fit in plan.fits:
@@ -57,7 +58,7 @@ def _scored(cell: Cell, cases: int) -> str:
     return f"{count} pictures" if count == cases else f"{count} slices of {cases} cases, those of a case taken together"
 
 
-def _evaluate(plan: Plan, cell: Fit, protocols: Sequence[ProtocolName], device: str) -> None:
+def _evaluate(plan: Plan, cell: Fit, protocols: Sequence[ProtocolName], device: Device) -> None:
     """Predict the cases of the split, those that are not predicted yet, and score them by every protocol."""
     run, dataset, split = cell.run, plan.dataset, plan.split
     about = run.read_dataset()

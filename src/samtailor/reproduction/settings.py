@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from samtailor.settings import AnyPath, Checked, Device, Seed, as_text
+
 ExperimentName = Literal["table1", "table2", "table3", "table4", "table5", "table6", "figure5", "figure6", "figure7"]
 
 
 @dataclass(frozen=True)
-class ReproduceConfig:
+class ReproduceConfig(Checked):
     """Measure a table or figure of the report again and show it beside the published one.
 
     Attributes:
@@ -32,15 +34,19 @@ class ReproduceConfig:
     """
 
     what: ExperimentName
-    data: str | None = None
+    data: AnyPath | None = None
     base: str | None = None
-    weights: str | None = None
+    weights: AnyPath | None = None
     base2: str | None = None
-    weights2: str | None = None
-    seeds: Sequence[int] = (0,)
+    weights2: AnyPath | None = None
+    seeds: Sequence[Seed] = (0,)
     columns: Sequence[str] = ()
-    out: str | None = None
-    settings: str | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    out: AnyPath | None = None
+    settings: AnyPath | None = None
+    device: Device = "auto"
     dry_run: bool = False
     finished: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        as_text(self, "data", "weights", "weights2", "out", "settings")

@@ -43,7 +43,7 @@ def _require_ours(folder: Path, names: Set[str]) -> None:
         raise ConfigError(f"{folder}: expected a folder to write to, found a file; name another one")
     found = {path.name for path in folder.iterdir()}
     card = folder / CARD_NAME
-    is_ours = found <= names and card.is_file() and CARD_MARK in card.read_text(encoding="utf-8")
+    is_ours = found <= names and card.is_file() and CARD_MARK in card.read_text(encoding="utf-8", errors="replace")
     if found and not is_ours:
         raise ConfigError(
             f"{folder}: expected a new or empty folder, or an earlier share, found "

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samtailor.errors import ConfigError
+from samtailor.outputs import require_new, require_place
 from samtailor.runs import Run
-from samtailor.settings import AnyPath
+from samtailor.settings import AnyPath, checked
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Shared:
         return f"shared   {self.place}" + (f"\ncard     {self.card}" if self.card else "")
 
 
+@checked
 def share(
     run: AnyPath,
     out: AnyPath | None = None,
@@ -33,16 +35,18 @@ def share(
     private: bool = False,
     merged: bool = False,
     picture: bool = False,
+    overwrite: bool = False,
 ) -> Shared:
     """Write a fitted segmenter for others, with a model card: a folder, or a repository on the model hub.
 
     Args:
         run: A run, or the directory of a segmenter.
-        out: Folder to write: new, empty, or an earlier share.
+        out: Folder to write: new or empty.
         push: Repository on the hub to write, 'owner/name', instead of a folder.
         private: Make the repository visible to its owner only.
         merged: Write one self-contained network in transformers' format instead of what was trained alone.
         picture: Show one case of the run's evaluation on the card; it is then seen by everyone who opens it.
+        overwrite: Replace an earlier share in `out`, as a whole; nothing else is replaced.
 
     Returns:
         Where it is.
@@ -58,6 +62,10 @@ def share(
         raise ConfigError("share: expected either --out FOLDER or --push OWNER/NAME; give one of them")
     if merged and push is not None:
         raise ConfigError("share: expected --merged with --out FOLDER, found --push; push what was trained alone")
+    if out is not None:
+        require_place(out, [run])
+        if not overwrite:
+            require_new(Path(out), "name another one, or replace an earlier share with --overwrite")
     record = Path(run) if Run(Path(run)).is_there else None
     model = load_model(run)
     if push is not None:

@@ -23,6 +23,7 @@ from samtailor.progress import report, tracked
 from samtailor.recipes import recipe_from_json, recipe_to_json
 from samtailor.recipes.recipe import attention_blocks
 from samtailor.training.estimate_report import HEADROOM, Estimate, Option, Workload
+from samtailor.training.fit import check_device
 from samtailor.training.measure import Measurement, Trial, measure_apart
 from samtailor.training.memory import available_memory
 from samtailor.training.resolve import preprocessing_of, resolve
@@ -54,6 +55,7 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
     Raises:
         SamTailorError: If the data, the base or a setting is not as expected, as in training.
     """
+    check_device(config)
     folder = open_dataset(Path(config.data), config.fold).with_default_split()
     config = resolve(config, folder)
     weights_files(config.base, config.weights)  # fetched once, not by every measurement

@@ -50,6 +50,12 @@ from samtailor.training.settings import TrainConfig
 from samtailor.training.task import SegmentationTask
 
 
+def check_device(config: TrainConfig) -> None:
+    """Refuse a device that is not there, or on which nothing is trained in the precision."""
+    if choose_device(config.device, config.precision).type == "cpu" and config.precision == "16":
+        raise ConfigError("precision: expected bf16 or 32 on the CPU, which does not train in 16; found 16")
+
+
 def check_batch(config: TrainConfig, here: World) -> None:
     """Refuse a batch that the processes cannot share evenly."""
     if config.batch_size % here.size:

@@ -34,24 +34,11 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             f"sampling.image_size: expected a multiple of {base.stride}, at least {least}, for {base.name}; "
             f"found {image_size}"
         )
-    for name, value, least in (
-        ("epochs", config.epochs, 1),
-        ("batch_size", config.batch_size, 1),
-        ("optim.accumulate", config.optim.accumulate, 1),
-        ("validate_every", config.validate_every, 1),
-        ("sampling.field", config.sampling.field if isinstance(config.sampling.field, int) else 8, 8),
-    ):
-        if value < least:
-            raise ConfigError(f"{name}: expected at least {least}, found {value}")
-    if not 0 <= config.prompt_fraction <= 1:
-        raise ConfigError(f"prompt_fraction: expected a fraction between 0 and 1, found {config.prompt_fraction}")
     kinds.from_names(config.denoise, STEPS, "denoise")
     steps_named(config.refine)
     if config.recipe.group > 1 and dataset.pictures:
         raise ConfigError("depth: expected volumes, whose slices have neighbours; found pictures")
     lr = config.recipe.learning_rate if config.optim.lr is None else config.optim.lr
-    if lr <= 0:
-        raise ConfigError(f"optim.lr: expected a rate above 0, found {lr}")
     weights = config.loss.class_weights
     if isinstance(weights, list) and len(weights) != len(dataset.labels):
         raise ConfigError(

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from samtailor.recipes import LoRA, Recipe
 from samtailor.recipes.flat import flatten, take_recipe
-from samtailor.settings import AnyPath, Device, IntensityConfig, Precision, Rare, from_plain
+from samtailor.settings import (
+    AnyPath,
+    Checked,
+    Count,
+    Device,
+    Fraction,
+    Index,
+    IntensityConfig,
+    Precision,
+    Rare,
+    Seed,
+    Side,
+    Weight,
+    Within,
+    Workers,
+    as_text,
+    from_plain,
+)
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentConfig(Checked, group="augment"):
     """Random changes of training images; probabilities in [0, 1].
 
     Attributes:
@@ -25,15 +42,15 @@ class AugmentConfig:
     """
 
     flip: Literal["auto", "none", "columns", "both"] = "auto"
-    affine: float = 0.5
-    rotate: float = 15.0
-    zoom: float = 0.15
-    shift: float = 0.05
-    intensity: float = 0.15
+    affine: Fraction = 0.5
+    rotate: Annotated[float, Within(0, 180)] = 15.0
+    zoom: Annotated[float, Within(0, 0.9)] = 0.15
+    shift: Fraction = 0.05
+    intensity: Fraction = 0.15
 
 
 @dataclass(frozen=True)
-class SamplingConfig:
+class SamplingConfig(Checked, group="sampling"):
     """Which slices and crops are trained on.
 
     Attributes:
@@ -48,15 +65,15 @@ class SamplingConfig:
             tile the training pictures, at most 2000.
     """
 
-    image_size: int | None = None
-    field: int | Literal["auto"] | None = "auto"
-    empty: float = 0.2
-    rare: float = 0.7
-    per_epoch: int | None = None
+    image_size: Side | None = None
+    field: Annotated[int, Within(8, 1_000_000)] | Literal["auto"] | None = "auto"
+    empty: Weight = 0.2
+    rare: Fraction = 0.7
+    per_epoch: Annotated[int, Within(1, 100_000_000)] | None = None
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Checked, group="loss"):
     """Weighted sum of cross entropy and Dice (Eq. 2 of the report).
 
     Attributes:
@@ -69,15 +86,15 @@ class LossConfig:
             embedding; 'full' enlarges them to the network's input first, which takes more memory.
     """
 
-    ce: float = 0.3
-    dice: float = 0.7
-    class_weights: list[float] | Literal["auto"] | None = None
+    ce: Weight = 0.3
+    dice: Weight = 0.7
+    class_weights: list[Weight] | Literal["auto"] | None = None
     batch_dice: bool = True
     resolution: Literal["low", "full"] = "low"
 
 
 @dataclass(frozen=True)
-class OptimConfig:
+class OptimConfig(Checked, group="optim"):
     """AdamW with linear warm-up and polynomial decay.
 
     Attributes:
@@ -89,16 +106,16 @@ class OptimConfig:
         accumulate: Batches per optimiser step.
     """
 
-    lr: float | None = None
-    weight_decay: float = 0.01
-    warmup: float = 0.05
-    power: float = 0.9
-    clip: float = 1.0
-    accumulate: int = 1
+    lr: Annotated[float, Within(0, 100, above=True)] | None = None
+    weight_decay: Annotated[float, Within(0, 100)] = 0.01
+    warmup: Fraction = 0.05
+    power: Annotated[float, Within(0, 100)] = 0.9
+    clip: Annotated[float, Within(0, above=True)] = 1.0
+    accumulate: Count = 1
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Checked):
     """Everything that determines a training run.
 
     Attributes:
@@ -138,16 +155,16 @@ class TrainConfig:
     base: str = "lite-medsam"
     weights: AnyPath | None = None
     recipe: Recipe = LoRA()
-    epochs: int = 20
-    batch_size: int = 4
-    seed: int = 0
+    epochs: Count = 20
+    batch_size: Count = 4
+    seed: Seed = 0
     device: Device = "auto"
-    patience: int | None = None
-    validate_every: int = 1
-    fold: Rare[int] = 0
+    patience: Count | None = None
+    validate_every: Count = 1
+    fold: Rare[Index] = 0
     cache_frozen: Rare[bool] = False
-    prompt_fraction: Rare[float] = 0.0
-    workers: Rare[int] = 0
+    prompt_fraction: Rare[Fraction] = 0.0
+    workers: Rare[Workers] = 0
     precision: Rare[Precision] = "auto"
     checkpointing: Rare[bool] = False
     denoise: Rare[str] = "none"
@@ -159,9 +176,8 @@ class TrainConfig:
     optim: OptimConfig = OptimConfig()
 
     def __post_init__(self) -> None:
-        for name in ("data", "out", "weights"):  # plain values, whatever kind of path was given
-            value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else str(value))
+        super().__post_init__()
+        as_text(self, "data", "out", "weights")
 
     @property
     def is_cached(self) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shlex import quote
 
 from samtailor.errors import ConfigError, DataError
+from samtailor.outputs import require_new, require_place
 from samtailor.runs import Run
-from samtailor.settings import AnyPath, takes
+from samtailor.settings import AnyPath, checked, takes
 from samtailor.training.settings import TrainConfig
 
 LOG = logging.getLogger("samtailor")
@@ -31,13 +33,16 @@ def train(config: TrainConfig) -> Run:
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
     from samtailor.models.zoo import weights_files
-    from samtailor.training.fit import check_batch, fingerprint_of, fit, load_cases, new_segmenter
+    from samtailor.training.fit import check_batch, check_device, fingerprint_of, fit, load_cases, new_segmenter
     from samtailor.training.resolve import resolve
 
     run = Run(Path(config.out))
     here = connect(config.device)
     with raise_on_all_ranks():  # what needs no look at the data is refused, and fetched, before the data is read
-        run.require_new()
+        check_device(config)
+        if here.is_first:
+            require_place(config.out, data=config.data, is_run=True)
+            _require_new(run)
         weights_files(config.base, config.weights)
     with raise_on_all_ranks():
         if here.is_first:
@@ -46,17 +51,20 @@ def train(config: TrainConfig) -> Run:
         config = resolve(config, folder)
         check_batch(config, here)
         model = new_segmenter(config, folder.labels, len(folder.channels))
-    with _telling_how_to_go_on(run):
+    with _telling_how_to_go_on(run), ExitStack() as held:
         cases = load_cases(config, folder)
-        if here.is_first:
-            run.directory.mkdir(parents=True, exist_ok=True)
-            data = {"root": config.data, "labels": folder.labels.to_json(), "splits": dict(folder.splits)}
-            run.write_dataset(data | {"fingerprint": fingerprint_of(folder, cases)})
-            run.write_config(config.to_plain())
+        with raise_on_all_ranks():
+            if here.is_first:
+                held.enter_context(run.alone())
+                _require_new(run)  # nobody has begun a run there meanwhile
+                data = {"root": config.data, "labels": folder.labels.to_json(), "splits": dict(folder.splits)}
+                run.write_dataset(data | {"fingerprint": fingerprint_of(folder, cases)})
+                run.write_config(config.to_plain())
         fit(run, config, model, cases)
     return run
 
 
+@checked
 def resume(run: AnyPath) -> Run:
     """Continue an interrupted training after its last finished epoch.
 
@@ -72,13 +80,17 @@ def resume(run: AnyPath) -> Run:
     """
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
-    from samtailor.training.fit import check_batch, fingerprint_of, fit, load_cases, new_segmenter
+    from samtailor.training.fit import check_batch, check_device, fingerprint_of, fit, load_cases, new_segmenter
 
     begun = Run(Path(run))
     config = TrainConfig.from_plain(begun.read_config(), str(begun.config_file))
     here = connect(config.device)
-    with _telling_how_to_go_on(begun):
+    with _telling_how_to_go_on(begun), ExitStack() as held:
         with raise_on_all_ranks():
+            if here.is_first:
+                require_place(begun.directory, is_run=True)
+                held.enter_context(begun.alone())
+            check_device(config)
             check_batch(config, here)
             folder = open_dataset(Path(config.data), config.fold).with_default_split()
             cases = load_cases(config, folder)
@@ -90,6 +102,12 @@ def resume(run: AnyPath) -> Run:
             model = new_segmenter(config, folder.labels, len(folder.channels))
         fit(begun, config, model, cases)
     return begun
+
+
+def _require_new(run: Run) -> None:
+    """Refuse a directory that holds something; a run there can be continued."""
+    go_on = f", or continue the run with samtailor resume {quote(str(run.directory))}" if run.is_there else ""
+    require_new(run.directory, f"name another one{go_on}")
 
 
 def _require_sound(config: TrainConfig) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samtailor.errors import DataError
+from samtailor.outputs import require_place
 from samtailor.settings import takes
 from samtailor.zeroshot.settings import BaselineConfig
 
@@ -31,10 +32,13 @@ def baseline(config: BaselineConfig) -> Scores:
     from samtailor.data.intensity import intensity_of, resolve_intensity
     from samtailor.data.preprocessing import Preprocessing
     from samtailor.evaluation.cases import cases_of_split
+    from samtailor.inference.predictor import choose_device
     from samtailor.models.zoo import find_base, weights_files
     from samtailor.zeroshot.image_input import InputRule
     from samtailor.zeroshot.run import BaselineWork, claim
 
+    choose_device(config.device)
+    require_place(config.out, data=config.data, is_run=True)
     base = find_base(config.base)
     InputRule.from_base(base, config.image_size)
     weights_files(config.base, config.weights)

@@ -218,11 +218,11 @@ def masks_everything(
     for name in settings:
         if name not in known:
             raise ConfigError(f"expected one of the settings {', '.join(known)}; found '{name}'")
-    chosen = GeneratorSettings(**settings)
+    computed_on, chosen = choose_device(device), GeneratorSettings(**settings)
     found = find_base(base)
     InputRule.from_base(found, image_size)
     picture = as_picture(image)
-    network = load_base(base, weights).to(choose_device(device))
+    network = load_base(base, weights).to(computed_on)
     return MaskGenerator(network, found, chosen, image_size).generate(picture)
 
 

@@ -30,6 +30,7 @@ from samtailor.labels import IGNORE
 from samtailor.metrics.overlap import Overlap
 from samtailor.metrics.targets import TargetCounts
 from samtailor.models.zoo import find_base, load_base
+from samtailor.outputs import require_new
 from samtailor.progress import tracked
 from samtailor.reporting.view import View
 from samtailor.zeroshot.choice import SliceResult, choose_best, paint, prompt_classes
@@ -220,8 +221,7 @@ def claim(work: BaselineWork, files: tuple[CaseFiles, ...]) -> None:
     text = yaml.safe_dump(settings, sort_keys=False)
     file = work.out / "config.yaml"
     if not file.is_file():
-        if work.out.exists() and any(work.out.iterdir()):
-            raise ConfigError(f"out: expected a new or empty folder, found files in {work.out}; name another one")
+        require_new(work.out)
         write_text(file, text)
         return
     found, wanted = yaml.safe_load(file.read_text()), yaml.safe_load(text)

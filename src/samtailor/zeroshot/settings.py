@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName
-from samtailor.settings import Device, IntensityConfig
+from samtailor.settings import (
+    AnyPath,
+    Checked,
+    Count,
+    Device,
+    Finite,
+    Index,
+    IntensityConfig,
+    Resamples,
+    Seed,
+    Side,
+    Split,
+    Weight,
+    Within,
+    as_text,
+)
 
 if TYPE_CHECKING:
     from samtailor.models.zoo import Base
@@ -19,13 +33,9 @@ BOX_FITTED = frozenset({"medsam-vit-b", "lite-medsam"})
 """Bases that were fitted with boxes and a single mask only: for points, their predicted IoU, their stability and their
 three further masks say nothing, and SAM's thresholds would drop everything."""
 
-_LEAST = {"points_per_side": 1, "points_per_batch": 1, "crop_n_points_downscale_factor": 1} | dict.fromkeys(
-    ("crop_n_layers", "min_mask_region_area", "stability_score_offset"), 0
-)
-
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorSettings:
+class GeneratorSettings(Checked):
     """How masks are generated without a prompt; names and defaults are those of SAM's and SAM 2's own generators.
 
     Attributes:
@@ -49,30 +59,23 @@ class GeneratorSettings:
             were fitted with one.
     """
 
-    points_per_side: int = 32
-    points_per_batch: int = 64
-    pred_iou_thresh: float | None = None
-    stability_score_thresh: float | None = None
-    stability_score_offset: float = 1.0
-    box_nms_thresh: float = 0.7
-    crop_n_layers: int = 0
-    crop_nms_thresh: float = 0.7
-    crop_overlap_ratio: float = 512 / 1500
-    crop_n_points_downscale_factor: int = 1
-    min_mask_region_area: int = 0
-    mask_threshold: float = 0.0
+    points_per_side: Annotated[int, Within(1, 1024)] = 32
+    points_per_batch: Count = 64
+    pred_iou_thresh: Finite | None = None
+    stability_score_thresh: Finite | None = None
+    stability_score_offset: Weight = 1.0
+    box_nms_thresh: Finite = 0.7
+    crop_n_layers: Annotated[int, Within(0, 8)] = 0
+    crop_nms_thresh: Finite = 0.7
+    crop_overlap_ratio: Annotated[float, Within(0, 0.99)] = 512 / 1500
+    crop_n_points_downscale_factor: Annotated[int, Within(1, 1024)] = 1
+    min_mask_region_area: Annotated[int, Within(0, 2**31 - 1)] = 0
+    mask_threshold: Finite = 0.0
     use_m2m: bool = False
     multimask_output: bool | None = None
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if (value := getattr(self, name)) < least:
-                raise ConfigError(f"{name}: expected at least {least}, found {value}")
-        for name, number in vars(self).items():
-            if isinstance(number, float) and not math.isfinite(number):
-                raise ConfigError(f"{name}: expected a finite number, found {number}")
-        if not 0 <= self.crop_overlap_ratio < 1:
-            raise ConfigError(f"crop_overlap_ratio: expected from 0 to below 1, found {self.crop_overlap_ratio}")
+        super().__post_init__()
         fewest = self.points_per_side // self.crop_n_points_downscale_factor**self.crop_n_layers
         if fewest < 1:
             raise ConfigError(
@@ -115,27 +118,25 @@ class BaselineConfig(GeneratorSettings):
         device: 'auto' takes a GPU if there is one.
     """
 
-    data: str
-    out: str
+    data: AnyPath
+    out: AnyPath
     base: str = "sam-vit-b"
     kind: Kind = "everything"
-    points: int = 3
-    split: Literal["train", "val", "test"] = "test"
-    fold: int = 0
-    slices: int | None = None
-    seed: int = 0
+    points: Count = 3
+    split: Split = "test"
+    fold: Index = 0
+    slices: Count | None = None
+    seed: Seed = 0
     protocol: ProtocolName | None = None
-    weights: str | None = None
-    image_size: int | None = None
+    weights: AnyPath | None = None
+    image_size: Side | None = None
     intensity: IntensityConfig = IntensityConfig()
-    bootstrap: int = 1000
+    bootstrap: Resamples = 1000
     device: Device = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("points", "slices", "bootstrap"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ConfigError(f"{name}: expected at least 1, found {value}")
+        as_text(self, "data", "out", "weights")
 
     def generator(self) -> GeneratorSettings:
         """How masks are generated."""

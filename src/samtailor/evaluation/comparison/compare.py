@@ -8,13 +8,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtailor.errors import ConfigError
-from samtailor.settings import AnyPath, Rare, Split
+from samtailor.outputs import require_free, require_place
+from samtailor.settings import AnyPath, Rare, Resamples, Seed, Split, checked
 
 if TYPE_CHECKING:
     from samtailor.evaluation.comparison.comparison import Comparison
 
 
+@checked
 def compare(
     results: Sequence[AnyPath],
     metric: str = "dsc",
@@ -23,8 +24,9 @@ def compare(
     names: Sequence[str] | None = None,
     all_pairs: bool = False,
     common: bool = False,
-    bootstrap: Rare[int] = 1000,
-    seed: Rare[int] = 0,
+    bootstrap: Rare[Resamples] = 1000,
+    seed: Rare[Seed] = 0,
+    overwrite: bool = False,
 ) -> Comparison:
     """Compare results on the same cases: paired differences, bootstrap intervals, Wilcoxon tests.
 
@@ -38,6 +40,7 @@ def compare(
         common: Compare on the cases and classes that all results have, where they differ.
         bootstrap: Resamples of the 95 % intervals.
         seed: Seed of the resamples.
+        overwrite: Replace an earlier page in `out`.
 
     Returns:
         What the tests say.
@@ -45,12 +48,13 @@ def compare(
     Raises:
         SamTailorError: If the results cannot be compared.
     """
-    from samtailor.evaluation.comparison.comparison import Comparison, write_page
+    from samtailor.evaluation.comparison.comparison import PAGE, Comparison, write_page
     from samtailor.evaluation.comparison.results import align, left_out, read_results
     from samtailor.evaluation.comparison.statistics import PairedDifference, compare_pair, correct
 
-    if bootstrap < 1:
-        raise ConfigError(f"bootstrap: expected at least one resample, found {bootstrap}; 1000 is usual")
+    if out is not None:
+        require_place(out, results)
+        require_free([Path(out) / name for name in PAGE], overwrite)
     found = read_results([Path(result) for result in results], metric, split, names)
     aligned = align(found, common)
     chosen = combinations(aligned, 2) if all_pairs else ((aligned[0], other) for other in aligned[1:])

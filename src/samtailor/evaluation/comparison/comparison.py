@@ -259,6 +259,10 @@ def _signed_interval(ends: Interval | None) -> str:
     return UNDEFINED if ends is None else " to ".join(_signed(end, 3) for end in ends)
 
 
+PAGE = ("compare.md", "compare.html", "compare.json", "cases.png", "classes.png")
+"""Files that `write_page` writes."""
+
+
 def write_page(comparison: Comparison, out: Path) -> None:
     """Write compare.md, compare.html, compare.json, cases.png and classes.png, each complete or not at all."""
     cases, classes = figures(comparison)
