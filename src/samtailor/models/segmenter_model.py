@@ -25,7 +25,7 @@ from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
 from samtailor.models.hub import fetch_segmenter
 from samtailor.models.zoo import find_base, load_base, weights_files
-from samtailor.recipes import Recipe, recipe_from_json, recipe_to_json
+from samtailor.recipes import Recipe, recipe_of_segmenter, recipe_to_json
 from samtailor.runs import Run
 
 FORMAT = 1
@@ -194,7 +194,7 @@ class SegmenterModel(nn.Module):
             base = BaseWeights(base.base, base.sha256, str(weights))
         model = cls(
             base,
-            recipe_from_json(content["recipe"]),
+            recipe_of_segmenter(content["recipe"]),
             LabelSpace.from_json(content["labels"]),
             Preprocessing.from_json(content["preprocessing"]),
             content.get("refinement", ()),
