@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from samtailor.errors import ConfigError
-from samtailor.files import atomic, read_json, write_json, write_text
+from samtailor.files import atomic, read_csv, read_json, read_yaml, write_json, write_text
 
 _held: set[int] = set()  # descriptors of directories that this process keeps for itself
 
@@ -111,8 +111,7 @@ class Run:
         """
         if not self.history_file.is_file():
             return []
-        with self.history_file.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = read_csv(self.history_file, ("epoch",), "restore it: samtailor wrote it after every epoch")
         return [{name: float(value) for name, value in row.items() if value} for row in rows]
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
@@ -138,8 +137,7 @@ class Run:
             raise ConfigError(
                 f"{self.directory}: expected a run with {self.config_file.name}, found none; check the path"
             )
-        content: dict[str, Any] = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
-        return content
+        return read_yaml(self.config_file, "restore it: samtailor wrote it when the run began")
 
     def write_dataset(self, content: Mapping[str, Any]) -> None:
         """Save what the run was trained on."""

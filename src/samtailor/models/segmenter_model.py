@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import WeightsError
-from samtailor.files import atomic, write_json
+from samtailor.files import atomic, read_json, write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
@@ -229,12 +228,9 @@ def load_model(source: str | Path, weights: str | Path | None = None) -> Segment
 
 def _read_config(path: Path) -> dict[str, Any]:
     """Content of a `segmenter.json` of a version we know."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: expected the description of a segmenter (JSON), found: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    content: dict[str, Any] = read_json(path, dict, "give the folder of a segmenter")
+    if content.get("format") != FORMAT:
+        found = content.get("format")
         raise WeightsError(
             f"{path}: expected format {FORMAT}, found {found}; it was written by another version of samtailor: "
             "install that one, or fit again"

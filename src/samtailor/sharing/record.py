@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from samtailor.errors import ConfigError, DataError
+from samtailor.files import read_json, read_text
 from samtailor.labels import LabelSpace
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.models.segmenter_model import WEIGHTS_NAME, SegmenterModel
@@ -95,11 +95,13 @@ def _evaluated(run: Run, split: Literal["test", "val"], picture: bool) -> Qualit
     if not metrics.is_file() or not table.is_file():
         return None
     try:
-        dsc = json.loads(metrics.read_text(encoding="utf-8"))["mean_without_background"]["dsc"]
-    except (ValueError, KeyError, TypeError) as error:
+        dsc = read_json(metrics, dict, "evaluate again")["mean_without_background"]["dsc"]
+    except (KeyError, TypeError) as error:
         raise DataError(f"{metrics}: expected the scores of an evaluation, found {error!r}; evaluate again") from error
     pictures = [folder / name for name in _PICTURES if (folder / name).is_file()] if picture else []
-    return Quality(split, dsc, table.read_text(encoding="utf-8"), pictures[0] if pictures else None)
+    return Quality(
+        split, dsc, read_text(table, "a table of scores", "evaluate again"), pictures[0] if pictures else None
+    )
 
 
 def _validated(best: dict[str, float] | None, labels: LabelSpace) -> Quality | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.errors import ConfigError, DataError
+from samtailor.files import read_json
 from samtailor.metrics.confusion import nan_mean
 
 _FILE = "metrics.json"
@@ -108,11 +108,8 @@ def distinct_names(paths: Sequence[Path], files: Sequence[Path]) -> list[str]:
 
 def _read(file: Path, name: str, metric: str) -> ScoredResult:
     """One metrics.json."""
-    try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: expected the JSON that samtailor evaluate writes; {error}") from error
-    if not isinstance(content, dict) or not content.get("cases") or not content.get("classes"):
+    content = read_json(file, dict, "give one that samtailor evaluate writes")
+    if not content.get("cases") or not content.get("classes"):
         raise DataError(f"{file}: expected the scores of cases that samtailor evaluate writes; found none")
     if not isinstance(content.get("protocol"), str):
         raise DataError(
