@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samtailor.errors import ConfigError
-from samtailor.runs import Run
+from samtailor.runs import Run, best_of, is_over
 
 ROWS = [
     {"epoch": 1, "loss": 1.5},
@@ -29,6 +29,63 @@ def test_the_history_comes_back_as_it_was_written(tmp_path: Path) -> None:
 def test_the_best_epoch_is_the_first_of_equals(tmp_path: Path) -> None:
     Run(tmp_path).write_history(ROWS)
     assert Run(tmp_path).best_epoch() == ROWS[2]
+
+
+def rows_of(*scores: float | None) -> list[dict[str, float]]:
+    """An epoch for each score; None is an epoch without validation, or one that could measure nothing."""
+    return [{"epoch": i} if score is None else {"epoch": i, "dsc": score} for i, score in enumerate(scores, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([0.1, 0.3, 0.2], 2),
+        ([0.1, 0.3, 0.3], 2),
+        ([None, 0.3, None, 0.2, None], 2),
+        ([0.0, 0.0, 0.0], 3),
+        ([0.0, 0.0, 0.1], 3),
+        ([0.0, 0.1, 0.0], 2),
+        ([0.0, None], 2),
+        ([None, None], 2),
+    ],
+)
+def test_the_epoch_that_is_kept_is_the_best_and_the_last_where_nothing_tells_them_apart(
+    scores: list[float | None], kept: int
+) -> None:
+    best = best_of(rows_of(*scores))
+    assert best is not None
+    assert best["epoch"] == kept
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "over"),
+    [
+        ([0.1] * 9, None, False),
+        ([0.1] * 10, None, True),
+        ([], 1, False),
+        ([0.1], 1, False),
+        ([0.1, 0.1], 1, True),
+        ([0.1, 0.1], 2, False),
+        ([0.1, 0.2], 1, False),
+        ([0.2, 0.1, 0.15], 2, True),
+        ([0.0, 0.0, 0.0], 2, True),
+        ([None, 0.2, None, 0.1], 3, False),
+        ([None, 0.2, None, 0.1, None, 0.1], 3, True),
+        ([None, 0.2, None, 0.1, None], 2, True),
+        ([None, 0.2, None, None], 2, False),
+        ([None] * 9, 1, False),
+    ],
+)
+def test_patience_is_counted_in_epochs_from_the_first_with_the_highest_score(
+    scores: list[float | None], patience: int | None, over: bool
+) -> None:
+    assert is_over(rows_of(*scores), 10, patience) == over
+
+
+def test_a_run_without_a_validation_that_measures_says_which_epoch_it_kept(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.write_history([{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 0.5}])
+    assert "the segmenter is that of epoch 2" in str(run)
 
 
 def test_a_run_says_where_everything_is_and_what_comes_next(tmp_path: Path) -> None:

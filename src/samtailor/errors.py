@@ -72,6 +72,10 @@ class ConfigError(SamTailorError):
     """A setting is not as expected."""
 
 
+class TrainingError(SamTailorError):
+    """A training cannot go on: what it computes is no number any more."""
+
+
 class WeightsError(SamTailorError):
     """Weights are missing, damaged, or belong to another network."""
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -38,6 +38,35 @@ def _lock(descriptor: int, directory: Path) -> None:
             "another directory"
         ) from error
 
+COLUMNS = ("epoch", "loss", "lr", "seconds", "waited")
+"""What the history has of every epoch, whether it was validated or not."""
+
+Row = TypeVar("Row", bound=Mapping[str, float])
+
+
+def best_of(rows: Sequence[Row]) -> Row | None:
+    """The epoch whose segmenter is kept: that of the highest validation DSC, of equals the first.
+
+    Where no validation has found anything, or could, since no validation case has foreground, there is nothing to
+    choose by: the last epoch is kept.
+    """
+    best = max((row for row in rows if "dsc" in row), key=lambda row: row["dsc"], default=None)
+    return best if best and best["dsc"] > 0 else rows[-1] if rows else None
+
+
+def is_over(rows: Sequence[Mapping[str, float]], epochs: int, patience: int | None) -> bool:
+    """Whether a training with that history has ended.
+
+    It has after its last epoch, and after a validation that lies `patience` epochs or more behind the first with the
+    highest DSC. Validations that can measure nothing use up no patience.
+    """
+    if not rows or rows[-1]["epoch"] >= epochs:
+        return bool(rows)
+    validated = [row for row in rows if "dsc" in row]
+    if patience is None or not validated:
+        return False
+    return validated[-1]["epoch"] - max(validated, key=lambda row: row["dsc"])["epoch"] >= patience
+
 
 class Run:
     """One training on disk."""
@@ -51,8 +80,10 @@ class Run:
         """Label space, splits and fingerprint of the data."""
         self.last_checkpoint = directory / "checkpoints" / "last.ckpt"
         """Where training goes on after an interruption."""
+        self.best_checkpoint = directory / "checkpoints" / "best.ckpt"
+        """Training at the end of the epoch whose segmenter is kept."""
         self.segmenter_directory = directory / "segmenter"
-        """The segmenter of the best validation."""
+        """The segmenter of the epoch that is kept (see `best_of`)."""
         self.history_file = directory / "metrics.csv"
         """Loss, learning rate, seconds and validation scores of every epoch, as CSV."""
         self.curves_file = directory / "curves.png"
@@ -61,7 +92,13 @@ class Run:
     def __str__(self) -> str:
         best = self.best_epoch()
         data = self.read_config()["data"] if self.is_there else "DATA"
-        lines = [f"best validation   mean DSC {best['dsc']:.4f} in epoch {best['epoch']:.0f}"] if best else []
+        lines: list[str] = []
+        if best and "dsc" in best:
+            lines.append(f"best validation   mean DSC {best['dsc']:.4f} in epoch {best['epoch']:.0f}")
+        elif best:
+            lines.append(
+                f"no validation     could tell which is best: the segmenter is that of epoch {best['epoch']:.0f}"
+            )
         lines += [
             f"segmenter         {self.segmenter_directory}",
             f"curves            {self.curves_file}",
@@ -116,16 +153,21 @@ class Run:
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Save the rows of all epochs, under all names that occur in any."""
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        names = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
         with atomic(self.history_file) as scratch, scratch.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, names, restval="")
             writer.writeheader()
             writer.writerows(rows)
 
     def best_epoch(self) -> dict[str, float] | None:
-        """The epoch of the best validation, the first of equals; None if there was no validation."""
-        validated = [row for row in self.history() if "dsc" in row]
-        return max(validated, key=lambda row: row["dsc"], default=None)
+        """The epoch whose segmenter is kept (see `best_of`); None before the first has ended."""
+        return best_of(self.history())
+
+    def is_finished(self) -> bool:
+        """Whether nothing is left to train: the last epoch is behind it, or patience has run out."""
+        config = self.read_config()
+        over = is_over(self.history(), config["epochs"], config.get("patience"))
+        return over and self.segmenter_directory.is_dir()
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Save the resolved config, plain values by name."""

@@ -12,8 +12,8 @@ from samtailor.training.prompts import JITTER, draw_prompt, prompted_loss
 def test_points_lie_on_the_object_and_boxes_around_it() -> None:
     mask = torch.zeros(40, 40, dtype=torch.bool)
     mask[10:20, 5:9] = True
-    torch.manual_seed(0)
-    prompts = [draw_prompt(mask) for _ in range(40)]
+    random = torch.Generator().manual_seed(0)
+    prompts = [draw_prompt(mask, random) for _ in range(40)]
     points = [p for p in prompts if p.points is not None]
     boxes = [p.boxes for p in prompts if p.boxes is not None]
     assert points
@@ -27,7 +27,7 @@ def test_points_lie_on_the_object_and_boxes_around_it() -> None:
 
 
 def test_the_single_mask_learns_to_follow_prompts(any_base: Base) -> None:
-    torch.manual_seed(0)
+    random = torch.Generator().manual_seed(0)
     network = ClassAwareSam(load_base(any_base.name), 3)
     target = torch.zeros(64, 64, dtype=torch.int64)
     target[16:48, 8:40] = 2
@@ -36,7 +36,7 @@ def test_the_single_mask_learns_to_follow_prompts(any_base: Base) -> None:
     optimizer = torch.optim.Adam(network.mask_decoder.parameters(), lr=1e-3)
     losses = []
     for _ in range(100):
-        loss = prompted_loss(network, features, target, 3)
+        loss = prompted_loss(network, features, target, 3, random)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -47,6 +47,6 @@ def test_the_single_mask_learns_to_follow_prompts(any_base: Base) -> None:
 def test_nothing_is_learned_where_nothing_is_labelled(tiny_base: Base) -> None:
     network = ClassAwareSam(load_base(tiny_base.name), 3)
     features = network.encode(torch.rand(1, 3, 32, 32))
-    loss = prompted_loss(network, features, torch.full((32, 32), -1), 3)
+    loss = prompted_loss(network, features, torch.full((32, 32), -1), 3, torch.Generator())
     assert loss.item() == 0.0
     loss.backward()

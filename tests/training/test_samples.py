@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,12 +11,14 @@ import torch
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.distributed.world import World
+from samtailor.errors import DataError
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.training.augment import Augmentation
 from samtailor.training.samples import (
     PADDING_CASE,
     PADDING_TARGET,
     EpochSampler,
+    SliceReference,
     SliceSamples,
     _pixel_of,
     balancing_weights,
@@ -117,6 +121,21 @@ def test_rare_classes_weigh_more_but_not_without_bound() -> None:
 def test_shares_count_the_chosen_slices() -> None:
     shares = class_shares(choose_slices([cached_case(LABELS)], empty=0, seed=0))
     np.testing.assert_allclose(shares, [1 - 36 / 1600, 0, 36 / 1600])
+
+
+def test_shares_have_an_entry_for_each_class_of_one_slice() -> None:
+    case = cached_case(LABELS)
+    assert class_shares([SliceReference(case, 1)]).tolist() == [1, 0, 0]
+    assert class_shares([SliceReference(replace(case, counts=case.counts * 0), 0)]).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("label", [0, IGNORE])
+def test_cases_without_foreground_are_nothing_to_train_on(label: int) -> None:
+    case = cached_case(LABELS)
+    bare = replace(case, counts=case.counts * [1 + label, 0, 0])
+    with pytest.raises(DataError, match=r"expected labelled pixels of a class other than the background.* in case_0"):
+        choose_slices([bare, bare], empty=1, seed=0)
+    assert len(choose_slices([bare, case], empty=0, seed=0)) == 3
 
 
 def test_crops_of_a_scene_are_centred_on_pixels_of_every_class() -> None:

@@ -29,6 +29,7 @@ from samtailor.recipes import RecipeName, recipe_from_json
 from samtailor.runs import Run
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.task import SegmentationTask
 from samtailor.training.train import resume, train
 from tests import generate
 from tests.training.configs import changed
@@ -332,4 +333,50 @@ def test_settings_that_do_not_go_together_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train(**vars(changed(config_of(nnunet_folder, tmp_path / "run"), **settings)))
+    assert not (tmp_path / "run").exists()
+
+
+def without_foreground(root: Path, cases: list[str]) -> None:
+    """Make the labels of some cases of an nnU-Net folder background."""
+    for case in cases:
+        generate.write_volume(root / "labelsTr" / f"{case}.nii.gz", np.zeros((32, 24, 6), np.uint8))
+
+
+def test_where_validation_can_measure_nothing_the_last_epoch_is_kept(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    without_foreground(nnunet_folder, ["case_4"])
+    config = changed(config_of(nnunet_folder, tmp_path / "run", epochs=3), patience=1)
+    run = train(**vars(config))
+    assert caplog.text.count("No validation case (case_4) has a pixel of a class other than the background") == 1
+    assert [("dsc" in row, row["epoch"]) for row in run.history()] == [(False, 1), (False, 2), (False, 3)]
+    best, last = (torch.load(file, weights_only=True) for file in (run.best_checkpoint, run.last_checkpoint))
+    assert best["epoch"] == last["epoch"] == 2
+    kept = load_model(run.directory).trained_state()
+    assert all(torch.equal(kept[name], value) for name, value in last["state_dict"].items())
+    assert run.is_finished()
+
+
+def test_the_segmenter_is_that_of_the_best_validation(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.2, 0.6, 0.6, 0.1])
+    log = SegmentationTask.log
+
+    def planned(task: SegmentationTask, name: str, value: Any, **options: Any) -> None:
+        log(task, name, next(scores) if name == "dsc" else value, **options)
+
+    monkeypatch.setattr(SegmentationTask, "log", planned)
+    run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=4)))
+    assert [round(row["dsc"], 3) for row in run.history()] == [0.2, 0.6, 0.6, 0.1]
+    best = torch.load(run.best_checkpoint, weights_only=True)
+    assert best["epoch"] == 1  # of equals the first
+    kept = load_model(run.directory).trained_state()
+    assert all(torch.equal(kept[name], value) for name, value in best["state_dict"].items())
+
+
+def test_training_cases_without_foreground_are_refused(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    without_foreground(nnunet_folder, [f"case_{i}" for i in range(4)])
+    with pytest.raises(samtailor.SamTailorError):
+        train(**vars(config_of(nnunet_folder, tmp_path / "run")))
     assert not (tmp_path / "run").exists()

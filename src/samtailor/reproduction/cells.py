@@ -100,12 +100,7 @@ class Fit(_Cell):
         return found, wanted
 
     def _is_finished(self) -> bool:
-        """Whether the last epoch is behind it, or patience has run out."""
-        best = self.run.best_epoch()
-        if best is None or not self.run.segmenter_directory.is_dir():
-            return False
-        last, patience = self.run.history()[-1]["epoch"], self.config.patience
-        return last >= self.config.epochs or (patience is not None and last - best["epoch"] >= patience)
+        return self.run.is_finished()
 
     def detail(self) -> str:
         """How far it is, in words."""

@@ -63,7 +63,8 @@ def read_record(directory: Path, model: SegmenterModel, picture: bool) -> Record
     _require_same(run, model)
     dataset = run.read_dataset()
     best = run.best_epoch()
-    chosen = "" if best is None else f"of which epoch {best['epoch']:.0f} validated best and is this segmenter; "
+    how = "validated best and is" if best and "dsc" in best else "was the last, chosen by no validation, and is"
+    chosen = "" if best is None else f"of which epoch {best['epoch']:.0f} {how} this segmenter; "
     return Record(
         data=Path(dataset["root"]).name,
         cases={split: len(names) for split, names in dataset["splits"].items()},
@@ -106,7 +107,7 @@ def _evaluated(run: Run, split: Literal["test", "val"], picture: bool) -> Qualit
 
 def _validated(best: dict[str, float] | None, labels: LabelSpace) -> Quality | None:
     """Scores of the validation during training."""
-    if best is None:
+    if best is None or "dsc" not in best:
         return None
     rows = [(name, decimal(best.get(f"dsc/{name}", math.nan))) for name in labels.names]
     rows.append(("mean without background", decimal(best["dsc"])))

@@ -16,7 +16,7 @@ import torch
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, open_dataset
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import ConfigError
 from samtailor.files import cache_home
 from samtailor.models.zoo import find_base, weights_files
 from samtailor.progress import report, tracked
@@ -180,11 +180,6 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
     validation = [cache.load(file) for file in tracked("slices (val)", _spread(validation_files)[:_CASES])]
 
     chosen = choose_slices(train, config.sampling.empty, config.seed)
-    if not chosen:
-        raise DataError(
-            f"{folder.root}: expected training cases with labelled pixels of a class other than the background, found "
-            "none; check the masks with samtailor check"
-        )
 
     def windows(case: CachedCase) -> int:
         return len(preprocessing.windows(*case.image.shape[2:]))

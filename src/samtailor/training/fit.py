@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
@@ -26,7 +27,7 @@ from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.distributed.collectives import make_once
 from samtailor.distributed.lightning_plugins import environment_of, strategy_of
 from samtailor.distributed.world import World, world
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, SharedError, TrainingError, listed
 from samtailor.files import atomic, cache_home
 from samtailor.inference.predictor import Predictor, choose_device, chosen_precision
 from samtailor.labels import LabelSpace
@@ -48,6 +49,8 @@ from samtailor.training.samples import (
 )
 from samtailor.training.settings import TrainConfig
 from samtailor.training.task import SegmentationTask
+
+LOG = logging.getLogger("samtailor")
 
 
 def check_device(config: TrainConfig) -> None:
@@ -91,9 +94,21 @@ class Fitting:
 
 
 def load_cases(config: TrainConfig, folder: LabelledFolder) -> Cases:
-    """Build, or find, the slice cache of training and validation cases."""
+    """Build, or find, the slice cache of training and validation cases.
+
+    Raises:
+        DataError: If no training case has foreground.
+    """
     cache = SliceCache(folder.labels, preprocessing_of(config, len(folder.channels)))
     train, validation = (make_once(cache.load, folder.split(split), f"slices ({split})") for split in ("train", "val"))
+    choose_slices(train, config.sampling.empty, config.seed)
+    if not any(case.counts[:, 1:].any() for case in validation):
+        LOG.warning(
+            "No validation case (%s) has a pixel of a class other than the background, so no epoch can be told from "
+            "another: the segmenter of the last is kept, and patience is not used up. Put cases that have some into "
+            "the split val",
+            listed([case.name for case in validation]),
+        )
     return Cases(train, validation)
 
 
@@ -147,16 +162,37 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
 def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases) -> None:
     """Fit from scratch or from the run's last checkpoint."""
     fitting = prepare(config, model, cases, cache_home() / "embeddings")
-    trainer = _trainer(run, config, VanishingClassWarning(model.labels.names, fitting.shares))
+    callbacks = [VanishingClassWarning(model.labels.names, fitting.shares), _ResumedEpoch(fitting.samples)]
+    trainer = _trainer(run, config, callbacks)
     checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
+    device = choose_device(config.device)
     try:
         trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)
+    except TrainingError as error:
+        text = f"{run.directory}: {error}; {_what_is_left(run)}. {_ADVICE[chosen_precision(config.precision, device)]}"
+        raise (TrainingError if world().is_first else SharedError)(text) from error
     except SystemExit as stop:
         if not trainer.interrupted:
             raise
         # Lightning answers Ctrl-C by ignoring further ones and ending the process; that is for the caller to decide.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from stop
+
+
+def _what_is_left(run: Run) -> str:
+    """What a training leaves that cannot go on."""
+    if (best := run.best_epoch()) is None:
+        return "no epoch had ended, so there is no segmenter"
+    return f"what was good before it is kept: {run.segmenter_directory} is that of epoch {best['epoch']:.0f}"
+
+
+_SMALLER = "Train again into another --out with a smaller --optim.lr"
+_ADVICE = {
+    "32": f"{_SMALLER}, or a longer --optim.warmup",
+    "bf16": f"{_SMALLER}, or --precision 32",
+    "16": f"{_SMALLER}, or --precision bf16 or 32, which hold larger numbers",
+}
+"""What to do about numbers that have grown too large, by precision."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -195,22 +231,31 @@ def new_trainer(config: TrainConfig, **arguments: Any) -> lightning.Trainer:
     )
 
 
-def _trainer(run: Run, config: TrainConfig, warning: VanishingClassWarning) -> lightning.Trainer:
+class _ResumedEpoch(lightning.Callback):
+    """Tells the sampler which epoch a resumed training begins with.
+
+    Lightning does so too, but after workers have begun to prepare the first batches.
+    """
+
+    def __init__(self, samples: DataLoader[Any]) -> None:
+        self._samples = samples
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Checkpoints are written at the end of an epoch."""
+        assert isinstance(self._samples.sampler, EpochSampler)
+        self._samples.sampler.set_epoch(checkpoint["epoch"] + 1)
+
+
+def _trainer(run: Run, config: TrainConfig, callbacks: Sequence[lightning.Callback]) -> lightning.Trainer:
     """Lightning trainer that writes into the run."""
     here = world()
-    checkpoints = run.last_checkpoint.parent
-    callbacks: list[lightning.Callback] = [
-        warning,
-        Recorder(run),
+    last = run.last_checkpoint
+    callbacks = [
+        *callbacks,
+        Recorder(run, config.patience),
         RichProgressBar(),
-        ModelCheckpoint(
-            checkpoints, "best", monitor="dsc", mode="max", save_on_train_epoch_end=False, enable_version_counter=False
-        ),
-        ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+        ModelCheckpoint(last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]
-    if config.patience is not None:
-        patience = max(1, config.patience // config.validate_every)
-        callbacks.append(EarlyStopping("dsc", mode="max", patience=patience, check_on_train_epoch_end=False))
     return new_trainer(
         config,
         devices=here.local_size,

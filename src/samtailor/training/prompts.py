@@ -14,19 +14,21 @@ POINTS = 3
 """Points of a prompt, drawn from the object."""
 
 
-def draw_prompt(mask: Tensor) -> Prompts:
-    """A box around a mask (N, N), or points in it, at even chances, in its pixels; drawn with torch's random state."""
+def draw_prompt(mask: Tensor, random: torch.Generator) -> Prompts:
+    """A box around a mask (N, N), or points in it, at even chances, in its pixels."""
     pixels = mask.nonzero().flip(1)  # x, y
-    if torch.rand(()) < 0.5:
+    if torch.rand((), generator=random) < 0.5:
         low, high = pixels.amin(0), pixels.amax(0) + 1
-        shift = (2 * torch.rand(4) - 1) * JITTER * float((high - low).max())
+        shift = (2 * torch.rand(4, generator=random) - 1) * JITTER * float((high - low).max())
         box = torch.cat([low, high]).float() + shift.to(mask.device)
         return Prompts(boxes=box.clamp(0, mask.shape[0])[None])
-    chosen = pixels[torch.randint(len(pixels), (POINTS,), device="cpu").to(mask.device)]
+    chosen = pixels[torch.randint(len(pixels), (POINTS,), generator=random).to(mask.device)]
     return Prompts(points=chosen[None].float(), labels=torch.ones(1, POINTS, dtype=torch.int, device=mask.device))
 
 
-def prompted_loss(network: ClassAwareSam, features: Features, target: Tensor, classes: int) -> Tensor:
+def prompted_loss(
+    network: ClassAwareSam, features: Features, target: Tensor, classes: int, random: torch.Generator
+) -> Tensor:
     """Cross entropy plus Dice of the single mask of a prompt for one class of an image, whose target is (N, N).
 
     The class is drawn from the foreground classes that are there; an image of background alone asks for that.
@@ -35,8 +37,8 @@ def prompted_loss(network: ClassAwareSam, features: Features, target: Tensor, cl
     if len(present) == 0:
         return features[0].sum() * 0.0  # nothing is labelled: nothing to learn
     foreground = present[present > 0] if (present > 0).any() else present
-    wanted = foreground[torch.randint(len(foreground), (), device="cpu")]
-    logits = network.decode_prompted(features, draw_prompt(target == wanted))
+    wanted = foreground[torch.randint(len(foreground), (), generator=random)]
+    logits = network.decode_prompted(features, draw_prompt(target == wanted, random))
     logits = F.interpolate(logits[None], target.shape, mode="bilinear")[0, 0]
     known = target >= 0
     score, truth = logits[known], (target == wanted)[known].to(logits.dtype)

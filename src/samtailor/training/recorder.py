@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from samtailor.distributed.world import world
 from samtailor.reporting.figures import save_figure
 from samtailor.reporting.plots import curves_figure
-from samtailor.runs import Run
+from samtailor.runs import Run, best_of, is_over
 from samtailor.training.task import SegmentationTask
 
 RARE_SHARE = 0.001
@@ -21,17 +21,23 @@ RARE_SHARE = 0.001
 
 
 class Recorder(lightning.Callback):
-    """Writes `metrics.csv`, `curves.png` and, at each best validation, the segmenter.
+    """Writes `metrics.csv`, `curves.png` and the segmenter of the epoch that is kept; ends a training without patience.
 
-    The rows live in the checkpoint, so a resumed run continues the table of the epochs it kept. `waited` is the
-    fraction of an epoch's training time, validation left out, in which the network had no batch to compute on.
+    The rows live in the checkpoint, so a resumed run continues the table of the epochs it kept, and one that patience
+    has ended is not taken up again. `waited` is the fraction of an epoch's training time, validation left out, in which
+    the network had no batch to compute on.
+
+    Not Lightning's EarlyStopping and ModelCheckpoint: which epoch is best, and when a training is over, is asked of
+    finished runs too (`runs.best_of`, `runs.is_over`), and must be one answer.
 
     Not Lightning's CSVLogger: that deletes an existing `metrics.csv` when it opens, so that a resumed run would lose
     its rows, appends without atomic writes, rewrites in place when a column appears, and writes a row per log call.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, patience: int | None = None) -> None:
+        """Write into a run; `patience` in epochs, as in `TrainConfig`."""
         self.run = run
+        self.patience = patience
         self.rows: list[dict[str, float]] = []
         self._start = self._mark = self._waited = self._computed = 0.0
 
@@ -42,6 +48,16 @@ class Recorder(lightning.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Rows of the checkpoint."""
         self.rows = state_dict["rows"]
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write the table as far as it is; there is nothing to do where the rows of the checkpoint are all."""
+        if world().is_first:
+            self.run.write_history(self.rows)
+        trainer.should_stop = self._is_over(trainer)
+
+    def _is_over(self, trainer: lightning.Trainer) -> bool:
+        assert trainer.max_epochs is not None
+        return is_over(self.rows, trainer.max_epochs, self.patience)
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """Start the clocks."""
@@ -75,14 +91,17 @@ class Recorder(lightning.Callback):
         }
         if row["epoch"] % (trainer.check_val_every_n_epoch or 1) == 0:  # else they are the last one's
             row |= {name: value for name, value in metrics.items() if name.split("/")[0] == "dsc"}
-        best = max((earlier["dsc"] for earlier in self.rows if "dsc" in earlier), default=-1.0)
         self.rows.append(row)
+        trainer.should_stop = self._is_over(trainer)
+        is_kept = best_of(self.rows) is row
+        if is_kept:
+            trainer.save_checkpoint(self.run.best_checkpoint)
         if not world().is_first:
             return
-        if row.get("dsc", -1.0) > best:
+        if is_kept:
             task.model.save(self.run.segmenter_directory)
-        self.run.write_history(self.rows)
         save_figure(curves_figure(self.rows), self.run.curves_file, dpi=120)
+        self.run.write_history(self.rows)  # at last: what says that a run is finished must not be there before the rest
 
 
 class VanishingClassWarning(lightning.Callback):

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from samtailor.data.cache import CachedCase
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.distributed.world import World
+from samtailor.errors import DataError, listed
 from samtailor.labels import IGNORE
 from samtailor.training.augment import Augmentation
 
@@ -38,12 +39,21 @@ class SliceReference:
 
 
 def choose_slices(cases: Sequence[CachedCase], empty: float, seed: int) -> list[SliceReference]:
-    """All slices with foreground, and at most `empty` times as many without, drawn at random."""
+    """All slices with foreground, and at most `empty` times as many without, drawn at random.
+
+    Raises:
+        DataError: If no slice has foreground: there is nothing to learn.
+    """
     with_foreground: list[SliceReference] = []
     without: list[SliceReference] = []
     for case in cases:
         for index, present in enumerate(case.counts[:, 1:].sum(axis=1) > 0):
             (with_foreground if present else without).append(SliceReference(case, index))
+    if not with_foreground:
+        raise DataError(
+            "training cases: expected labelled pixels of a class other than the background, found none in "
+            f"{listed([case.name for case in cases]) or 'no case'}; check the masks with samtailor check"
+        )
     kept = min(len(without), round(empty * len(with_foreground)))
     chosen = np.random.default_rng(seed).choice(len(without), kept, replace=False)
     return with_foreground + [without[i] for i in sorted(chosen)]
@@ -179,7 +189,7 @@ def label_of(case: CachedCase) -> NDArray[np.int16]:
 
 
 def class_shares(slices: Sequence[SliceReference]) -> NDArray[np.float64]:
-    """Share of each class among the labelled pixels of slices, (K,)."""
+    """Share of each class among the labelled pixels of slices as `choose_slices` gives them, (K,)."""
     counts = np.sum([s.case.counts[s.index] for s in slices], axis=0)
     return counts / max(counts.sum(), 1)  # type: ignore[no-any-return]
 

@@ -129,7 +129,8 @@ class TrainConfig(Checked):
         batch_size: Images per step.
         seed: Seed of the initial weights, the order of samples and the augmentation.
         device: 'auto' takes a GPU if there is one.
-        patience: Epochs without a better validation DSC after which training stops; by default it does not.
+        patience: Epochs without a better validation DSC after which training stops, at a validation; by default it
+            does not.
         validate_every: Epochs between two validations on whole cases.
         fold: Entry of splits_final.json (nnU-Net layout).
         cache_frozen: Compute what the blocks before the first adapted one give once, and keep it on disk (LoRA or

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning
@@ -10,15 +11,16 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from samtailor.data.cache import CachedCase
 from samtailor.distributed.collectives import gather, is_distributed, sum_over_processes
+from samtailor.errors import ConfigError, TrainingError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
 from samtailor.metrics.overlap import Overlap, confusion, score
-from samtailor.models.class_aware import Features
+from samtailor.models.class_aware import Features, StackedHypernetworks
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.training.prompts import prompted_loss
 from samtailor.training.samples import PADDING_CASE, PADDING_TARGET, label_of
@@ -63,6 +65,7 @@ class SegmentationTask(lightning.LightningModule):
         self._validation_embeddings = validation_embeddings
         self._batch_size = batch_size
         self._counts: dict[int, Overlap] = {}
+        self._gradient_norm: Tensor | None = None
 
     def training_step(self, batch: tuple[Tensor | Features, Tensor], index: int) -> Tensor:
         """Loss of one batch of groups of images (B, G, 3, N, N), or of frozen maps, and targets (B, G, N, N)."""
@@ -76,15 +79,17 @@ class SegmentationTask(lightning.LightningModule):
         target = target.clamp(min=IGNORE)
         images = int(sum_over_processes(counts.sum())) if is_distributed() else len(target)
         if self.config.prompt_fraction:
-            loss = self._prompted_loss(features, target, counts)
+            loss = self._prompted_loss(features, target, counts, index)
         else:
             loss = self.loss(self.model.decode(features), target)
+        self._require_finite(loss.detach())
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=images)
         return loss
 
-    def _prompted_loss(self, features: Features, target: Tensor, counts: Tensor) -> Tensor:
+    def _prompted_loss(self, features: Features, target: Tensor, counts: Tensor, index: int) -> Tensor:
         """Loss without a prompt of some images and with one of the others, weighted by their numbers."""
-        prompted = (torch.rand(len(target)) < self.config.prompt_fraction).to(target.device)
+        random = random_of(self.config.seed, self.trainer.current_epoch, index, self.trainer.global_rank)
+        prompted = (torch.rand(len(target), generator=random) < self.config.prompt_fraction).to(target.device)
         plain = (counts & ~prompted).nonzero()[:, 0]
         classes = len(self.model.labels)
         if len(plain):
@@ -94,16 +99,42 @@ class SegmentationTask(lightning.LightningModule):
         losses = [features[0].reshape(-1)[0] * 0.0]  # something to differentiate, whatever was drawn
         for i in (counts & prompted).nonzero()[:, 0].tolist():
             one = tuple(feature[i : i + 1] for feature in features)
-            losses.append(prompted_loss(self.model.network, one, target[i], classes))
+            losses.append(prompted_loss(self.model.network, one, target[i], classes, random))
         numbers = sum_over_processes(torch.stack([counts.new_tensor(len(plain), dtype=torch.float32), counts.sum()]))
         of_prompts = sum_over_processes(torch.stack(losses).sum())
         return (self.loss.of_sums(sum_over_processes(sums)) * numbers[0] + of_prompts) / numbers[1]
 
-    def on_train_epoch_start(self) -> None:
-        """Give each of several processes random numbers of its own, the same in a resumed run."""
-        if is_distributed():
-            seed = (self.config.seed, self.trainer.current_epoch, self.trainer.global_rank)
-            torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient by its norm, which is kept: it is looked at later, so that a GPU is not waited for."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._gradient_norm = nn.utils.clip_grad_norm_(parameters, gradient_clip_val or math.inf)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Look at the gradient of an epoch's last step before anything is validated or saved."""
+        if self.trainer.is_last_batch:
+            self._require_finite()
+
+    def _require_finite(self, loss: Tensor | None = None) -> None:
+        """Refuse to go on after a step whose gradient was no number, or from a loss that is none.
+
+        The loss waits for nothing on a GPU, for the target has been looked at after the network was applied. Under
+        half precision, infinite gradients are its scaler's business, which leaves such steps out.
+        """
+        scaled = self.trainer.precision == "16-mixed"
+        values = {"gradient": None if scaled else self._gradient_norm, "loss": loss}
+        self._gradient_norm = None
+        for name, value in values.items():
+            if value is not None and not torch.isfinite(value):
+                step = self.trainer.global_step + (name == "loss")
+                raise TrainingError(
+                    f"expected a finite {name}, found {value.item()} in step {step} (epoch "
+                    f"{self.trainer.current_epoch + 1}, peak learning rate {self.config.optim.lr:g})"
+                )
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
@@ -131,17 +162,15 @@ class SegmentationTask(lightning.LightningModule):
         for name, value in zip(self.model.labels.names, per_class, strict=True):
             self.log(f"dsc/{name}", float(value))
         foreground = per_class[1:][~np.isnan(per_class[1:])]
-        self.log("dsc", float(foreground.mean()) if len(foreground) else 0.0, prog_bar=True)
+        if self.truth_voxels[1:].any():  # else it would say how little is found where nothing is
+            self.log("dsc", float(foreground.mean()), prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW; weight decay on matrices only; linear warm-up, polynomial decay to zero."""
+        """AdamW; weight decay on weights of layers only; linear warm-up, polynomial decay to zero."""
         optim = self.config.optim
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": optim.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
         assert optim.lr is not None, "the learning rate must be resolved before training"
+        decayed, others = self._by_decay()
+        groups = [{"params": decayed, "weight_decay": optim.weight_decay}, {"params": others, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=optim.lr)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         warmup = max(1, round(optim.warmup * steps))
@@ -153,6 +182,12 @@ class SegmentationTask(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _by_decay(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """What is trained: with weight decay, and without."""
+        weights = {id(weight) for weight in layer_weights(self.model.network)}
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return [p for p in trained if id(p) in weights], [p for p in trained if id(p) not in weights]
+
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Only what is trained: checkpoints stay small, the base's weights are never copied."""
         return self.model.trained_state()
@@ -161,10 +196,32 @@ class SegmentationTask(lightning.LightningModule):
         """Inverse of `state_dict`, always strict."""
         self.model.load_trained_state(dict(state_dict), "checkpoint")
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the random state to a checkpoint."""
-        checkpoint["random_state"] = torch.get_rng_state()
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the random state."""
-        torch.set_rng_state(checkpoint["random_state"])
+        """Refuse an optimiser's state that belongs to other parameters than it would be given to."""
+        (state,) = checkpoint["optimizer_states"]
+        found = [len(group["params"]) for group in state["param_groups"]]
+        if found != (expected := [len(group) for group in self._by_decay()]):
+            raise ConfigError(
+                f"checkpoint: expected the optimiser's state of {expected[0]} parameters with weight decay and "
+                f"{expected[1]} without, found {found}; another version of samtailor wrote it: go on with that one, or "
+                "start a new run"
+            )
+
+
+def layer_weights(network: nn.Module) -> Iterator[Tensor]:
+    """What weight decay pulls to zero: weights by which layers multiply their input, those of LoRA and adapters too.
+
+    Not biases (the hypernetworks' and the attention's have two dimensions), norms, tokens and embeddings, which are
+    values added to others or of their own: zero is no neutral place for them.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            yield module.weight
+        elif isinstance(module, StackedHypernetworks):
+            yield from module.weights.parameters()
+
+
+def random_of(*numbers: int) -> torch.Generator:
+    """Random numbers that depend on some numbers alone, and so on no interruption, worker or other process."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    return torch.Generator().manual_seed(seed)

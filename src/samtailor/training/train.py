@@ -66,7 +66,7 @@ def train(config: TrainConfig) -> Run:
 
 @checked
 def resume(run: AnyPath) -> Run:
-    """Continue an interrupted training after its last finished epoch.
+    """Continue an interrupted training after its last finished epoch; a finished one is left as it is.
 
     Args:
         run: Directory of the run.
@@ -99,6 +99,10 @@ def resume(run: AnyPath) -> Run:
                     f"{config.data}: expected the data the run {run} began with, found other images, labels, splits "
                     "or classes; restore them, or start a new run"
                 )
+            if begun.is_finished():
+                epochs = len(begun.history())
+                LOG.info("%s is finished after %d of at most %d epochs; nothing is done", run, epochs, config.epochs)
+                return begun
             model = new_segmenter(config, folder.labels, len(folder.channels))
         fit(begun, config, model, cases)
     return begun
