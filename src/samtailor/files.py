@@ -6,7 +6,11 @@ import csv
 import io
 import json
 import os
+import pickle
 import stat
+import struct
+import zipfile
+import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +18,19 @@ from typing import Any
 
 import yaml
 
-from samtailor.errors import FileError
+from samtailor.errors import FileError, SamTailorError
 
 _LARGEST_TEXT = 64 << 20
 _LARGEST_YAML = 1 << 20  # its parser takes seconds for each megabyte
 # What a scalar with a wrong tag raises (`!!bool x`, `!!int ""`, `!!timestamp x`) is not wrapped by the library.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError, KeyError, IndexError, AttributeError, TypeError)
+
+
+# What NumPy, torch, zipfile, pickle's safe subset and plain Python raise at damaged content.
+_DAMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
+    *(TypeError, ValueError, pickle.UnpicklingError, struct.error, zipfile.BadZipFile, zlib.error),
+)
 
 
 @contextmanager
@@ -122,6 +133,23 @@ def read_csv(path: Path, columns: Collection[str], fix: str) -> list[dict[str, s
         if "" in row or None in row.values():
             raise FileError(path, kind, f"a row of another length in line {line}", fix)
     return rows
+
+
+@contextmanager
+def made_of(file: Path | str, expected: str, fix: str) -> Iterator[None]:
+    """While the content of a file is made into something, whatever is wrong with it is one FileError.
+
+    For files that are plain data to a library or to us, and may hold anything: what they make a constructor or a
+    parser raise says what is wrong with the file, not with the program.
+    """
+    try:
+        yield
+    except FileError:
+        raise
+    except KeyError as error:
+        raise FileError(file, expected, f"no {_first_line(error)}", fix) from error
+    except (SamTailorError, *_DAMAGE) as error:
+        raise FileError(file, expected, _first_line(error), fix) from error
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

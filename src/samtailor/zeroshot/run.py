@@ -25,7 +25,7 @@ from samtailor.evaluation.cases import grid_of
 from samtailor.evaluation.measure import Grid, measure_masks
 from samtailor.evaluation.predictions import write_results
 from samtailor.evaluation.scores import Scores
-from samtailor.files import read_json, read_yaml, write_text
+from samtailor.files import made_of, read_json, read_yaml, write_text
 from samtailor.labels import IGNORE
 from samtailor.metrics.overlap import Overlap
 from samtailor.metrics.targets import TargetCounts
@@ -193,13 +193,14 @@ def _save_score(score: CaseScore, path: Path) -> None:
 def _load_score(path: Path) -> CaseScore:
     """Read what `_save_score` wrote."""
     content = read_json(path, dict, "delete it, and it is computed again")
-    return CaseScore(
-        content["name"],
-        Overlap(*(np.array(counts, np.int64) for counts in content["overlap"])),
-        {metric: np.array(values, np.float64) for metric, values in content["surface"].items()},
-        None,
-        None if content["targets"] is None else TargetCounts(**content["targets"]),
-    )
+    with made_of(path, "the score of a case", "delete it, and it is computed again"):
+        return CaseScore(
+            content["name"],
+            Overlap(*(np.array(counts, np.int64) for counts in content["overlap"])),
+            {metric: np.array(values, np.float64) for metric, values in content["surface"].items()},
+            None,
+            None if content["targets"] is None else TargetCounts(**content["targets"]),
+        )
 
 
 def as_bytes(image: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:

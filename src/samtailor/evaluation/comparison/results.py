@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.errors import ConfigError, DataError
-from samtailor.files import read_json
+from samtailor.errors import ConfigError, DataError, FileError
+from samtailor.files import made_of, read_json
 from samtailor.metrics.confusion import nan_mean
+from samtailor.settings import require
 
 _FILE = "metrics.json"
 _VOXELS = "truth_voxels"
@@ -116,13 +117,15 @@ def _read(file: Path, name: str, metric: str) -> ScoredResult:
             f"{file}: expected the name of a protocol; found none, an older version wrote this file; "
             "score again with samtailor evaluate or samtailor score"
         )
-    _, *classes = content["classes"]
-    cases: dict[str, dict[str, dict[str, Any]]] = content["cases"]
-    keys = dict.fromkeys(key for case in cases.values() for scores in case.values() for key in scores)
-    if metric not in keys:
-        found = ", ".join(key for key in keys if not key.endswith("voxels"))
-        raise DataError(f"{file}: expected the metric '{metric}' of each case and class; found {found}")
-    values, voxels = (_array(cases, classes, key) for key in (metric, _VOXELS))
+    with made_of(file, "the scores that samtailor evaluate writes", "score again"):
+        require(content, {"classes": list[str], "cases": dict, "upper_bound": str | None})
+        _, *classes = content["classes"]
+        cases: dict[str, dict[str, dict[str, Any]]] = content["cases"]
+        keys = dict.fromkeys(key for case in cases.values() for scores in case.values() for key in scores)
+        if metric not in keys:
+            found = ", ".join(key for key in keys if not key.endswith("voxels"))
+            raise FileError(file, f"the metric '{metric}' of each case and class", found, "choose one of these")
+        values, voxels = (_array(cases, classes, key) for key in (metric, _VOXELS))
     bound, source = content.get("upper_bound"), _in_words(content.get("source"))
     return ScoredResult(name, file, content["protocol"], tuple(classes), tuple(cases), values, voxels, bound, source)
 
