@@ -105,7 +105,7 @@ class Checked:
 
     def __post_init__(self) -> None:
         names = [field.name for field in fields(self)]
-        require({name: getattr(self, name) for name in names}, hints_of(cast(Any, type(self))), self.prefix)
+        require({name: getattr(self, name) for name in names}, hints_of(type(self)), self.prefix)
 
 
 def as_text(settings: Any, *paths: str) -> None:
@@ -138,9 +138,13 @@ def require(values: Mapping[str, Any], hints: Mapping[str, Any], prefix: str = "
             raise ConfigError(f"{prefix}{name}: expected {_in_words(hints[name])}; found {_shown(value)}")
 
 
-@functools.cache
 def hints_of(source: Any) -> dict[str, Any]:
     """Types, ranges included, of the fields of a dataclass, or of the parameters of a function."""
+    return _hints_of(source)
+
+
+@functools.cache
+def _hints_of(source: Any) -> dict[str, Any]:
     source = inspect.unwrap(getattr(source, "__settings__", source))
     if isinstance(source, type):
         return get_type_hints(source, include_extras=True)
