@@ -19,8 +19,11 @@ def to_json(value: Any, kinds: Mapping[str, type]) -> dict[str, Any]:
 
 def from_json(content: Mapping[str, Any], kinds: Mapping[str, Callable[..., T]], what: str) -> T:
     """What `to_json` made a dictionary of; `what` names the choice in the error if there is no such one here."""
-    values = dict(content)
-    return _find(values.pop("kind"), kinds, what)(**values)
+    try:
+        values = dict(content)
+        return _find(values.pop("kind"), kinds, what)(**values)
+    except (TypeError, ValueError, KeyError) as error:
+        raise ConfigError(f"{what}: expected one of {', '.join(kinds)} with its settings; found {error}") from error
 
 
 def from_names(names: str, kinds: Mapping[str, Callable[[], T]], setting: str) -> tuple[T, ...]:

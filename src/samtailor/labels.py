@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.chunks import blocks
 from samtailor.errors import DataError
+from samtailor.settings import Checked, Within, hints_of, require
 
 IGNORE = -1
 """Class index of pixels that count nowhere: not in the loss, not in the metrics."""
@@ -32,8 +33,14 @@ def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
     return ((0, 0, 0), *distinct, *spread)[:classes]
 
 
+Id = Annotated[int, Within(-(1 << 24), 1 << 24)]
+"""An id in a label file: a table of all between the least and the largest fits in memory."""
+
+Level = Annotated[int, Within(0, 255)]
+
+
 @dataclass(frozen=True)
-class LabelSpace:
+class LabelSpace(Checked):
     """Ordered classes of a task.
 
     Attributes:
@@ -46,10 +53,10 @@ class LabelSpace:
     """
 
     names: tuple[str, ...]
-    ids: tuple[int, ...]
-    palette: tuple[tuple[int, int, int], ...]
-    ignore_id: int | None = None
-    threshold: int | None = None
+    ids: tuple[Id, ...]
+    palette: tuple[tuple[Level, Level, Level], ...]
+    ignore_id: Id | None = None
+    threshold: Annotated[int, Within(-1, 65535)] | None = None
 
     @classmethod
     def from_names(cls, names: tuple[str, ...], ignore_id: int | None = None) -> Self:
@@ -57,6 +64,7 @@ class LabelSpace:
         return cls(names, tuple(range(len(names))), default_palette(len(names)), ignore_id)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 2 <= len(self.names) == len(self.ids) == len(self.palette):
             raise DataError(
                 f"label space: expected at least two classes with one id and one colour each, found "
@@ -121,5 +129,6 @@ class LabelSpace:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Label space of a plain dictionary."""
+        require(content, hints_of(cls))
         palette = tuple((int(r), int(g), int(b)) for r, g, b in content["palette"])
         return cls(**{**content, "names": tuple(content["names"]), "ids": tuple(content["ids"]), "palette": palette})

@@ -8,12 +8,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 import yaml
 
 from samtailor.errors import ConfigError
-from samtailor.files import atomic, read_json, write_json, write_text
+from samtailor.files import atomic, made_of, read_csv, read_json, read_yaml, write_json, write_text
+from samtailor.settings import Count, Index, require
 
 _held: set[int] = set()  # descriptors of directories that this process keeps for itself
 
@@ -41,6 +43,8 @@ def _lock(descriptor: int, directory: Path) -> None:
 
 COLUMNS = ("epoch", "loss", "lr", "seconds", "waited")
 """What the history has of every epoch, whether it was validated or not."""
+
+_RESTORE = "restore it: samtailor wrote it when the run began"
 
 Row = TypeVar("Row", bound=Mapping[str, float])
 
@@ -92,7 +96,9 @@ class Run:
 
     def __str__(self) -> str:
         best = self.best_epoch()
-        data = self.read_config()["data"] if self.is_there else "DATA"
+        run, data = quote(str(self.directory)), quote(str(self.read_config().get("data"))) if self.is_there else "DATA"
+        splits = self.read_dataset()["splits"] if self.dataset_file.is_file() else {}
+        split = next((name for name in ("test", "val") if splits.get(name)), "test")
         lines: list[str] = []
         if best and "dsc" in best:
             lines.append(f"best validation   mean DSC {best['dsc']:.4f} in epoch {best['epoch']:.0f}")
@@ -103,8 +109,8 @@ class Run:
         lines += [
             f"segmenter         {self.segmenter_directory}",
             f"curves            {self.curves_file}",
-            f"next              samtailor evaluate {self.directory} {data} --split test",
-            f"                  samtailor predict {self.directory} INPUT --out OUT",
+            f"next              samtailor evaluate {run} {data} --split {split}",
+            f"                  samtailor predict {run} INPUT --out OUT",
         ]
         return "\n".join(lines)
 
@@ -149,9 +155,10 @@ class Run:
         """
         if not self.history_file.is_file():
             return []
-        with self.history_file.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-        return [{name: float(value) for name, value in row.items() if value} for row in rows]
+        fix = f"delete it, and samtailor resume {quote(str(self.directory))} writes it again"
+        rows = read_csv(self.history_file, ("epoch",), fix)
+        with made_of(self.history_file, "numbers of every epoch", fix):
+            return [{name: float(value) for name, value in row.items() if value} for row in rows]
 
     def write_history(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Save the rows of all epochs, under all names that occur in any."""
@@ -167,8 +174,8 @@ class Run:
 
     def is_finished(self) -> bool:
         """Whether nothing is left to train: the last epoch is behind it, or patience has run out."""
-        config = self.read_config()
-        over = is_over(self.history(), config["epochs"], config.get("patience"))
+        epochs, patience = self._settings(epochs=Count, patience=Count | None)
+        over = is_over(self.history(), epochs, patience)
         return over and self.segmenter_directory.is_dir()
 
     def write_config(self, config: Mapping[str, Any]) -> None:
@@ -181,8 +188,21 @@ class Run:
             raise ConfigError(
                 f"{self.directory}: expected a run with {self.config_file.name}, found none; check the path"
             )
-        content: dict[str, Any] = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
-        return content
+        return read_yaml(self.config_file, _RESTORE)
+
+    def _settings(self, **kinds: Any) -> list[Any]:
+        """Settings of the config, by their names, of these types; None where an older version wrote none."""
+        config = self.read_config()
+        with made_of(self.config_file, "the settings of a training", _RESTORE):
+            found = {name: config.get(name) for name in kinds}
+            require(found, kinds)
+            return list(found.values())
+
+    @property
+    def fold(self) -> int:
+        """Entry of the data set's split file that was trained on."""
+        (fold,) = self._settings(fold=Index | None)
+        return fold or 0
 
     def write_dataset(self, content: Mapping[str, Any]) -> None:
         """Save what the run was trained on."""
@@ -190,5 +210,9 @@ class Run:
 
     def read_dataset(self) -> dict[str, Any]:
         """What the run was trained on: 'root', 'labels', 'splits', 'fingerprint'."""
-        content: dict[str, Any] = read_json(self.dataset_file, dict, "name the directory of a finished training")
+        content: dict[str, Any] = read_json(self.dataset_file, dict, _RESTORE)
+        with made_of(self.dataset_file, "what a run was trained on", _RESTORE):
+            kinds = {"root": str, "labels": dict, "splits": dict, "fingerprint": str}
+            require({name: content[name] for name in kinds}, kinds)
+            require(content["splits"], dict.fromkeys(content["splits"], list[str]))
         return content

@@ -8,7 +8,7 @@ import math
 import numbers
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import (
     Annotated,
@@ -105,7 +105,7 @@ class Checked:
 
     def __post_init__(self) -> None:
         names = [field.name for field in fields(self)]
-        require({name: getattr(self, name) for name in names}, hints_of(cast(Any, type(self))), self.prefix)
+        require({name: getattr(self, name) for name in names}, hints_of(type(self)), self.prefix)
 
 
 def as_text(settings: Any, *paths: str) -> None:
@@ -138,9 +138,13 @@ def require(values: Mapping[str, Any], hints: Mapping[str, Any], prefix: str = "
             raise ConfigError(f"{prefix}{name}: expected {_in_words(hints[name])}; found {_shown(value)}")
 
 
-@functools.cache
 def hints_of(source: Any) -> dict[str, Any]:
     """Types, ranges included, of the fields of a dataclass, or of the parameters of a function."""
+    return _hints_of(source)
+
+
+@functools.cache
+def _hints_of(source: Any) -> dict[str, Any]:
     source = inspect.unwrap(getattr(source, "__settings__", source))
     if isinstance(source, type):
         return get_type_hints(source, include_extras=True)
@@ -158,7 +162,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, part) for part in parts)
     if origin is Literal:
         return isinstance(value, str) and value in parts
-    if origin is tuple:
+    if origin is tuple and parts[-1] is not Ellipsis:
         return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(_fits, value, parts))
     if isinstance(origin, type) and issubclass(origin, Sequence):
         is_many = isinstance(value, Sequence) and not isinstance(value, str | bytes)
@@ -181,11 +185,18 @@ def _in_words(hint: Any) -> str:
         return " or ".join(dict.fromkeys(_in_words(part) for part in parts if part is not type(None)))
     if origin is Literal:
         return f"one of {', '.join(parts)}" if len(parts) > 1 else f"'{parts[0]}'"
-    if origin is tuple:
+    if origin is tuple and parts[-1] is not Ellipsis:
         return f"({', '.join(map(_in_words, parts))})"
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return f"a list, each {_in_words(parts[0])}"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+    words = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "text",
+        Path: "a path",
+        Mapping: "settings by name",
+    }
     return words.get(hint) or f"a {getattr(hint, '__name__', hint)}"
 
 
@@ -252,10 +263,12 @@ def from_plain(kind: Callable[..., S], content: Mapping[str, Any], where: str, s
     """Settings dataclass of nested plain values, checked as the command line does; `where` is for the message."""
     from jsonargparse import ArgumentError, ArgumentParser
 
+    groups = {name: Mapping for name, hint in hints_of(kind).items() if is_dataclass(hint)}
+    require(content, groups)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "content", skip=set(skip))
     try:
         settings: S = parser.instantiate(parser.parse_object({"content": dict(content)})).content
-    except ArgumentError as error:
+    except (ArgumentError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}; fix the settings") from error
     return settings

@@ -12,7 +12,7 @@ import pytest
 
 from samtailor.cli import parser_of
 from samtailor.data.dataset import open_dataset
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, SamTailorError
 from samtailor.reproduction.cells import Fit, differences
 from samtailor.reproduction.definition import AVERAGE, Column, load_experiment, merged
 from samtailor.reproduction.plan import lay_out
@@ -82,7 +82,7 @@ def test_settings_of_one_s_own_come_last(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("content", "named"), [("trian: {}", "trian"), ("[1]", "[1]"), ("train: [", "mine.yaml")])
 def test_a_wrong_settings_file_is_refused(tmp_path: Path, content: str, named: str) -> None:
     (tmp_path / "mine.yaml").write_text(content)
-    with pytest.raises(ConfigError, match="settings: expected") as error:
+    with pytest.raises(SamTailorError, match="settings") as error:
         load_experiment("table5").schedule_for("gid5", "lite-medsam", tmp_path / "mine.yaml")
     assert named in str(error.value)
 

@@ -41,6 +41,11 @@ class Setting:
     rare: bool = False
 
     @property
+    def flag(self) -> str:
+        """Its name on the command line, which may be a word that Python keeps for itself: `from_` is --from."""
+        return self.name.rstrip("_")
+
+    @property
     def is_required(self) -> bool:
         """Whether it has no default."""
         return self.default is _MUST
@@ -94,9 +99,11 @@ class VerbParser:
             found = parser.instantiate(parser.parse_args(_config_first(arguments)))
         except ArgumentError as error:
             raise ConfigError(f"{error}; see {parser.prog} --help") from error
-        if missing := [s.name for s in self.settings if s.is_required and s.name not in found]:
+        if missing := [s.flag for s in self.settings if s.is_required and s.flag not in found]:
             raise ConfigError(f"the following arguments are required: {', '.join(missing)}; see {parser.prog} --help")
-        values = {key: value for key, value in vars(found).items() if key not in ("config", "json", "devices")}
+        names = {s.flag: s.name for s in self.settings}
+        others = ("config", "json", "devices")
+        values = {names.get(key, key): value for key, value in vars(found).items() if key not in others}
         if any(s.kind is Recipe for s in self.settings):
             values["recipe"] = take_recipe(values)
         return Call(self.verb, values, found.json, found.get("devices", 1))
@@ -174,7 +181,7 @@ def _add_flag(group: Any, setting: Setting) -> None:
         how = {"nargs": "+", "type": many, "default": None if setting.default is None else list(setting.default)}
     else:
         how = {"type": setting.kind, "default": SUPPRESS if setting.default is _MUST else setting.default}
-    group.add_argument(f"--{setting.name}", help=setting.help, **how)
+    group.add_argument(f"--{setting.flag}", help=setting.help, **how)
 
 
 def _add_recipe(usual: Any, rare: Any, setting: Setting) -> None:

@@ -21,7 +21,7 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_case
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import FileError
-from samtailor.files import cache_home
+from samtailor.files import cache_home, read_json
 from samtailor.labels import LabelSpace
 
 _VERSION = 1
@@ -135,13 +135,13 @@ def _publish(temporary: Path, entry: Path, name: str) -> None:
 def _open(entry: Path, name: str, key: str) -> CachedCase | None:
     """The entry memory-mapped, or None if anything about it is missing or altered."""
     try:
-        meta = json.loads((entry / "meta.json").read_text())
+        meta = read_json(entry / "meta.json", dict, "")
         arrays = {array: np.load(entry / f"{array}.npy", mmap_mode="r") for array in meta["arrays"]}
         if any(_signature(arrays[array]) != signature for array, signature in meta["arrays"].items()):
             return None
         spacing = tuple(meta["spacing"]) if meta["spacing"] else None
         return CachedCase(name, key, arrays["image"], arrays.get("label"), spacing, arrays["counts"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError):  # ValueError: bad JSON or npy header
+    except (FileError, OSError, ValueError, KeyError, TypeError, EOFError):  # ValueError: a bad npy header
         return None
 
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.chunks import blocks
 from samtailor.errors import ConfigError
-from samtailor.settings import IntensityConfig
+from samtailor.settings import Checked, Finite, IntensityConfig, Within
+
+Percent = Annotated[float, Within(0, 100)]
 
 
 @dataclass(frozen=True)
-class CTWindow:
+class CTWindow(Checked):
     """A CT window: level minus half the width becomes 0, level plus half the width becomes 1 (HU)."""
 
-    level: float = 40.0
-    width: float = 400.0
+    level: Finite = 40.0
+    width: Annotated[float, Within(0, above=True)] = 400.0
 
     def limits(self, image: NDArray[Any]) -> tuple[float, float]:
         """Intensities that become 0 and 1."""
@@ -27,11 +29,11 @@ class CTWindow:
 
 
 @dataclass(frozen=True)
-class Range:
+class Range(Checked):
     """A fixed range of intensities."""
 
-    low: float = 0.0
-    high: float = 255.0
+    low: Finite = 0.0
+    high: Finite = 255.0
 
     def limits(self, image: NDArray[Any]) -> tuple[float, float]:
         """Intensities that become 0 and 1."""
@@ -39,11 +41,11 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Percentile:
+class Percentile(Checked):
     """Percentiles of each case; 0 and 100 is min-max scaling."""
 
-    low: float = 0.5
-    high: float = 99.5
+    low: Percent = 0.5
+    high: Percent = 99.5
 
     def limits(self, image: NDArray[Any]) -> tuple[float, float]:
         """Intensities that become 0 and 1."""

@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter
 from samtailor.data.anatomy import ABOVE_DIAPHRAGM_AND_BEHIND, BELOW_DIAPHRAGM, ORGANS, Ellipsoid, Tissue, Tube
 from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.errors import ConfigError, FileError
-from samtailor.files import atomic, write_json
+from samtailor.files import atomic, read_text, write_json
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import FLARE22_CLASSES
 
@@ -91,7 +91,7 @@ def _write_patient(root: Path, name: str, part: str, patient: tuple[NDArray[np.i
 def _make_room(root: Path) -> None:
     """Remove an older phantom's volumes, and nobody else's."""
     path = root / "dataset.json"
-    if path.exists() and DESCRIPTION not in path.read_text(encoding="utf-8"):
+    if path.exists() and DESCRIPTION not in read_text(path, "a dataset.json", "choose another folder"):
         raise FileError(root, "a new folder or an older phantom", "another data set", "choose another folder")
     for part in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
         for file in (root / part).glob("phantom_*.nii.gz"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from samtailor.data.intensity import KINDS, Intensity, Scaled
 from samtailor.data.steps import STEPS
 from samtailor.data.steps.step import PreprocessingStep
 from samtailor.labels import IGNORE
+from samtailor.settings import Checked, Within
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Preprocessing:
+class Preprocessing(Checked, group="preprocessing"):
     """Everything between a case's file values and the network's input; saved with the segmenter.
 
     Attributes:
@@ -56,9 +57,9 @@ class Preprocessing:
     """
 
     intensity: Intensity
-    image_size: int
-    field: int | None
-    channels: int
+    image_size: Annotated[int, Within(1, 8192)]
+    field: Annotated[int, Within(1, 1_000_000)] | None
+    channels: Annotated[int, Within(1, 10_000)]
     steps: tuple[PreprocessingStep, ...] = ()
 
     def prepare(self, case: Case) -> Scaled:

@@ -66,12 +66,12 @@ def evaluate(
     choose_device(device, precision)  # refused, if at all, before anything is read
     refinement = steps_named(refine)
     directory = Run(Path(run))
-    settings = directory.read_config()
+    fold = directory.fold
     target = Path(out) if out else directory.evaluation(split)
     require_place(target, [run], data)
     if out:
         require_free([target / name for name in RESULTS], overwrite)
-    dataset = open_dataset(Path(data), settings["fold"])
+    dataset = open_dataset(Path(data), fold)
     rules = protocol or dataset.protocol
     require_protocol(rules, ignore_background)
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -18,8 +17,8 @@ from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.errors import WeightsError
-from samtailor.files import atomic, write_json
+from samtailor.errors import FileError, WeightsError
+from samtailor.files import atomic, made_of, read_json, write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
@@ -27,6 +26,9 @@ from samtailor.models.hub import fetch_segmenter
 from samtailor.models.zoo import find_base, load_base, weights_files
 from samtailor.recipes import Recipe, recipe_of_segmenter, recipe_to_json
 from samtailor.runs import Run
+from samtailor.settings import Checked, require
+
+_RESTORE = "restore the folder, or fit again"
 
 FORMAT = 1
 """Version of the layout of `segmenter.json`; raised when an older library could not read a newer file."""
@@ -36,7 +38,7 @@ WEIGHTS_NAME = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class BaseWeights:
+class BaseWeights(Checked):
     """Which base weights a segmenter stands on.
 
     Attributes:
@@ -188,24 +190,29 @@ class SegmenterModel(nn.Module):
     @classmethod
     def load(cls, directory: Path, weights: str | Path | None = None) -> Self:
         """Read what `save` wrote, in evaluation mode, on the CPU; `weights` if the base's are not where they were."""
-        content = _read_config(directory / CONFIG_NAME)
-        base = BaseWeights(**content["base"])
+        content, described = _read_config(directory / CONFIG_NAME), directory / CONFIG_NAME
+        with made_of(described, "the description of a segmenter", _RESTORE):
+            base = BaseWeights(**content["base"])
+            find_base(base.base)
+            recipe = recipe_of_segmenter(content["recipe"])
+            labels = LabelSpace.from_json(content["labels"])
+            preprocessing = Preprocessing.from_json(content["preprocessing"])
+            refinement = content.get("refinement", [])  # looked at where it is applied
+            require({"refinement": refinement}, {"refinement": Sequence})
         if weights is not None:
             base = BaseWeights(base.base, base.sha256, str(weights))
-        model = cls(
-            base,
-            recipe_of_segmenter(content["recipe"]),
-            LabelSpace.from_json(content["labels"]),
-            Preprocessing.from_json(content["preprocessing"]),
-            content.get("refinement", ()),
-        )
+        model = cls(base, recipe, labels, preprocessing, refinement)
         file = directory / WEIGHTS_NAME
-        try:
-            state = load_file(file)
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{file}: expected the trained parameters (safetensors), found: {error}") from error
-        model.load_trained_state(state, str(file))
+        model.load_trained_state(read_weights(file), str(file))
         return model.eval()
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """Trained parameters as `SegmenterModel.save` writes them."""
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:  # ValueError: a type that torch does not have
+        raise FileError(file, "the trained parameters (safetensors)", str(error), _RESTORE) from error
 
 
 def load_model(source: str | Path, weights: str | Path | None = None) -> SegmenterModel:
@@ -229,12 +236,9 @@ def load_model(source: str | Path, weights: str | Path | None = None) -> Segment
 
 def _read_config(path: Path) -> dict[str, Any]:
     """Content of a `segmenter.json` of a version we know."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path}: expected the description of a segmenter (JSON), found: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    content: dict[str, Any] = read_json(path, dict, "give the folder of a segmenter")
+    if content.get("format") != FORMAT:
+        found = content.get("format")
         raise WeightsError(
             f"{path}: expected format {FORMAT}, found {found}; it was written by another version of samtailor: "
             "install that one, or fit again"

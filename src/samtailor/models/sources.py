@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -15,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from samtailor.errors import WeightsError
-from samtailor.files import cache_home
+from samtailor.errors import FileError, WeightsError
+from samtailor.files import cache_home, read_json
 from samtailor.models.checkpoints import sha256
 from samtailor.models.download import FIX, cannot_write, download, offline_variable
 from samtailor.models.hub import HUB_FILE, HubFile, NotInRepositoryError
@@ -204,10 +203,10 @@ def _of_repository(repo: str) -> list[Path]:
 def _shards(index: Path) -> list[str]:
     """Names of the files that an index of shards lists."""
     try:
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        names = sorted(set(read_json(index, dict, "fetch it again")["weight_map"].values()))
         if not names or any(Path(name).name != name for name in names):
             raise ValueError("it must list names of files beside it")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (FileError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise WeightsError(f"{index}: expected the index of shards (JSON with weight_map), found: {error!r}") from error
     return names
 

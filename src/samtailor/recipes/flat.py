@@ -7,6 +7,7 @@ from typing import Any
 
 from samtailor.errors import ConfigError
 from samtailor.recipes import RECIPES, Recipe, recipe_from_json, recipe_to_json
+from samtailor.settings import require
 
 
 def flat_fields() -> dict[str, list[tuple[type[Recipe], Field[Any]]]]:
@@ -27,6 +28,7 @@ def flatten(recipe: Recipe) -> dict[str, Any]:
 def take_recipe(content: dict[str, Any]) -> Recipe:
     """Take a recipe and the settings of all recipes out of settings; what is not said is its default."""
     name = content.pop("recipe", "lora")
+    require({"recipe": name}, {"recipe": str})
     if name not in RECIPES:
         raise ConfigError(f"recipe: expected one of {', '.join(RECIPES)}; found '{name}'")
     own: dict[str, Any] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import psutil  # type: ignore[import-untyped]
 
 from samtailor.data.dataset import Split
 from samtailor.errors import ConfigError
+from samtailor.files import read_csv
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.outputs import require_new
 from samtailor.reproduction.definition import Column, Settings
@@ -164,8 +164,8 @@ class ZeroShot(_Cell):
         return slices
 
     def _rows(self) -> list[dict[str, str]]:
-        with self.slices_file.open(newline="") as stream:
-            return list(csv.DictReader(stream))
+        columns = ("case", "slice", "seconds")
+        return read_csv(self.slices_file, columns, "delete its folder, and give the command again")
 
     def _found_and_wanted(self) -> tuple[Settings, Settings]:
         found = self.run.read_config()

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from samtailor.data.dataset import Split
 from samtailor.data.named import NAMED, DatasetName
 from samtailor.errors import ConfigError
+from samtailor.files import read_yaml
 
 Settings = Mapping[str, Any]
 """Nested settings, as in a YAML file."""
@@ -173,20 +172,15 @@ def merged(below: Settings, above: Settings) -> dict[str, Any]:
 
 def _read(name: str) -> dict[str, Any]:
     """Content of an experiment's file on top of what it extends."""
-    content = yaml.safe_load((Path(__file__).parent / f"{name}.yaml").read_text(encoding="utf-8"))
+    content = read_yaml(Path(__file__).parent / f"{name}.yaml", "install samtailor again")
     parent = content.pop("extends", None)
     return merged(_read(parent), content) if parent else content
 
 
 def _read_own(path: Path) -> dict[str, Any]:
     """Content of the user's file."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"settings: expected a YAML file, found {path}: {error}; check the path and the file"
-        ) from error
-    if not isinstance(content, dict) or not set(content) <= {"train", "baseline"}:
-        found = ", ".join(map(str, content)) if isinstance(content, dict) else repr(content)
+    content = read_yaml(path, "give --settings a YAML file with the keys train and baseline")
+    if not set(content) <= {"train", "baseline"}:
+        found = ", ".join(content)
         raise ConfigError(f"settings: expected the keys train and baseline in {path}, found {found}; fix the file")
     return content

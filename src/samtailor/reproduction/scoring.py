@@ -17,7 +17,7 @@ from samtailor.evaluation.cases import cases_of_split, cases_with, check_classes
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.predictions import score_and_write, write_tables
 from samtailor.evaluation.scores import Scores
-from samtailor.files import read_json
+from samtailor.files import made_of, read_json
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.progress import tracked
@@ -111,7 +111,10 @@ def _source(plan: Plan, cell: Fit) -> dict[str, Any]:
 
 def _read_metrics(folder: Path) -> dict[str, Any]:
     """Content of the `metrics.json` of a folder."""
-    content: dict[str, Any] = read_json(folder / "metrics.json", dict, "delete the folder, and give the command again")
+    fix = "delete the folder, and give the command again"
+    content: dict[str, Any] = read_json(folder / "metrics.json", dict, fix)
+    with made_of(folder / "metrics.json", "the scores that samtailor evaluate writes", fix):
+        present_dsc(content)
     return content
 
 

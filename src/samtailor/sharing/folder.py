@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samtailor.errors import ConfigError, listed
+from samtailor.files import read_text
 
 CARD_NAME = "README.md"
 """The model card; a folder that holds one of ours was written by us."""
@@ -43,7 +44,7 @@ def _require_ours(folder: Path, names: Set[str]) -> None:
         raise ConfigError(f"{folder}: expected a folder to write to, found a file; name another one")
     found = {path.name for path in folder.iterdir()}
     card = folder / CARD_NAME
-    is_ours = found <= names and card.is_file() and CARD_MARK in card.read_text(encoding="utf-8", errors="replace")
+    is_ours = found <= names and card.is_file() and CARD_MARK in read_text(card, "a model card", "name another folder")
     if found and not is_ours:
         raise ConfigError(
             f"{folder}: expected a new or empty folder, or an earlier share, found "

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import json
 import tempfile
 from pathlib import Path
 
 from samtailor.errors import ConfigError
-from samtailor.files import write_json
+from samtailor.files import read_json, write_json
 from samtailor.models.hub import upload
 from samtailor.models.segmenter_model import CONFIG_NAME, WEIGHTS_NAME, SegmenterModel
 from samtailor.models.zoo import find_base
@@ -37,7 +36,7 @@ def save_pretrained(
     record = read_record(run, model, picture) if run else None
     with whole_folder(folder, NAMES) as scratch:
         model.save(scratch)
-        content = json.loads((scratch / CONFIG_NAME).read_text())
+        content = read_json(scratch / CONFIG_NAME, dict, "")
         content["base"]["file"] = own_weights(model)  # a name, where the segmenter may have a path
         write_json(scratch / CONFIG_NAME, content)
         if (config := copy.copy(model.recipe.peft_config(model.network))) is not None:

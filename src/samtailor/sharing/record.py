@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import load_file
 
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import ConfigError
+from samtailor.files import made_of, read_json, read_text
 from samtailor.labels import LabelSpace
 from samtailor.metrics.empty import EMPTY_RULES
-from samtailor.models.segmenter_model import WEIGHTS_NAME, SegmenterModel
+from samtailor.models.segmenter_model import WEIGHTS_NAME, SegmenterModel, read_weights
 from samtailor.reporting.table import Table, decimal
 from samtailor.runs import Run
+from samtailor.settings import Fraction, require
 
 _PICTURES = ("overlay_median.png", "overlay_worst.png", "overlay_best.png")
 """The picture of a card, the most honest first; evaluation writes one of few cases only as 'best' or 'worst'."""
@@ -65,14 +65,16 @@ def read_record(directory: Path, model: SegmenterModel, picture: bool) -> Record
     best = run.best_epoch()
     how = "validated best and is" if best and "dsc" in best else "was the last, chosen by no validation, and is"
     chosen = "" if best is None else f"of which epoch {best['epoch']:.0f} {how} this segmenter; "
-    return Record(
-        data=Path(dataset["root"]).name,
-        cases={split: len(names) for split, names in dataset["splits"].items()},
-        training=(
+    with made_of(run.config_file, "the settings of a training", "restore it, or share the segmenter without the run"):
+        training = (
             f"up to {config['epochs']} epochs, {chosen}batches of {config['batch_size']}, peak learning rate "
             f"{config['optim']['lr']:g}, {config['loss']['ce']:g} cross entropy + {config['loss']['dice']:g} Dice, "
             f"seed {config['seed']}"
-        ),
+        )
+    return Record(
+        data=Path(dataset["root"]).name,
+        cases={split: len(names) for split, names in dataset["splits"].items()},
+        training=training,
         quality=_evaluated(run, "test", picture) or _evaluated(run, "val", picture) or _validated(best, model.labels),
     )
 
@@ -81,7 +83,7 @@ def _require_same(run: Run, model: SegmenterModel) -> None:
     """Refuse the record of another segmenter."""
     own = model.trained_state()
     file = run.segmenter_directory / WEIGHTS_NAME
-    stored = load_file(file) if file.is_file() else {}
+    stored = read_weights(file) if file.is_file() else {}
     if own.keys() != stored.keys() or not all(torch.equal(own[name].cpu(), stored[name]) for name in own):
         raise ConfigError(
             f"run: expected the run that fitted this segmenter, found another segmenter in {run.segmenter_directory}; "
@@ -95,12 +97,13 @@ def _evaluated(run: Run, split: Literal["test", "val"], picture: bool) -> Qualit
     metrics, table = folder / "metrics.json", folder / "metrics.md"
     if not metrics.is_file() or not table.is_file():
         return None
-    try:
-        dsc = json.loads(metrics.read_text(encoding="utf-8"))["mean_without_background"]["dsc"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{metrics}: expected the scores of an evaluation, found {error!r}; evaluate again") from error
+    with made_of(metrics, "the scores of an evaluation", "evaluate again"):
+        dsc = read_json(metrics, dict, "evaluate again")["mean_without_background"]["dsc"]
+        require({"dsc": dsc}, {"dsc": Fraction | None})
     pictures = [folder / name for name in _PICTURES if (folder / name).is_file()] if picture else []
-    return Quality(split, dsc, table.read_text(encoding="utf-8"), pictures[0] if pictures else None)
+    return Quality(
+        split, dsc, read_text(table, "a table of scores", "evaluate again"), pictures[0] if pictures else None
+    )
 
 
 def _validated(best: dict[str, float] | None, labels: LabelSpace) -> Quality | None:

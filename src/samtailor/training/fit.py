@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from shlex import quote
+from typing import Any, Literal
 
 import lightning
 import numpy as np
@@ -27,8 +28,8 @@ from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.distributed.collectives import make_once
 from samtailor.distributed.lightning_plugins import environment_of, strategy_of
 from samtailor.distributed.world import World, world
-from samtailor.errors import ConfigError, SharedError, TrainingError, listed
-from samtailor.files import atomic, cache_home
+from samtailor.errors import ConfigError, FileError, SharedError, TrainingError, listed
+from samtailor.files import atomic, cache_home, made_of
 from samtailor.inference.predictor import Predictor, choose_device, chosen_precision
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
@@ -159,12 +160,56 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
     return Fitting(task, loader, DataLoader(positions, batch_size=None), shares)
 
 
-def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases) -> None:
-    """Fit from scratch or from the run's last checkpoint."""
+def checkpoint_of(run: Run, which: Literal["last", "best"]) -> Path | None:
+    """Where a training goes on; None if no epoch had ended.
+
+    Raises:
+        FileError: If there should be a checkpoint, but is none.
+    """
+    file = run.last_checkpoint if which == "last" else run.best_checkpoint
+    # The history is written just before the checkpoint: of one epoch, there may be one without the other.
+    if which == "last" and not os.path.lexists(file) and len(run.history()) < 2:
+        return None
+    if not file.is_file():
+        raise FileError(file, f"the checkpoint of the {which} epoch", "none", _way_out(run, file))
+    with made_of(file, "a checkpoint of this run", _way_out(run, file)):
+        torch.load(file, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    return file
+
+
+def _way_out(run: Run, damaged: Path) -> str:
+    """What to do without a checkpoint."""
+    again = "train again into another directory"
+    if damaged != run.last_checkpoint or not run.best_checkpoint.is_file():
+        return f"restore it, or {again}"
+    best = f"samtailor resume {quote(str(run.directory))} --from best"
+    return f"restore it, go on after the best epoch with {best}, or {again}"
+
+
+class _Begun(lightning.Callback):
+    """Knows whether a training has begun: whatever it was restored from was sound."""
+
+    def __init__(self) -> None:
+        self.has = False
+
+    def on_train_start(self, *_: Any) -> None:
+        """Everything is restored."""
+        self.has = True
+
+
+def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases, checkpoint: Path | None = None) -> None:
+    """Fit from scratch or from a checkpoint.
+
+    Raises:
+        FileError: If the checkpoint is damaged, or not of this training; nothing has been changed then.
+    """
     fitting = prepare(config, model, cases, cache_home() / "embeddings")
-    callbacks = [VanishingClassWarning(model.labels.names, fitting.shares), _ResumedEpoch(fitting.samples)]
+    callbacks = [
+        VanishingClassWarning(model.labels.names, fitting.shares),
+        _ResumedEpoch(fitting.samples),
+        begun := _Begun(),
+    ]
     trainer = _trainer(run, config, callbacks)
-    checkpoint = run.last_checkpoint if run.last_checkpoint.is_file() else None
     device = choose_device(config.device)
     try:
         trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)
@@ -177,6 +222,11 @@ def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases) -> N
         # Lightning answers Ctrl-C by ignoring further ones and ending the process; that is for the caller to decide.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from stop
+    except Exception:
+        if checkpoint is None or begun.has:
+            raise
+        with made_of(checkpoint, "a checkpoint of this run", _way_out(run, checkpoint)):
+            raise
 
 
 def _what_is_left(run: Run) -> str:

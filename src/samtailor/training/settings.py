@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
+from samtailor.files import made_of
 from samtailor.recipes import LoRA, Recipe
 from samtailor.recipes.flat import flatten, take_recipe
 from samtailor.settings import (
@@ -201,11 +202,12 @@ class TrainConfig(Checked):
             where: Where they come from, for the message.
 
         Raises:
-            ConfigError: If a setting is unknown or of another type.
+            FileError: If a setting is unknown or of another type.
         """
-        others = dict(content)
-        recipe = take_recipe(others)
-        return replace(from_plain(cls, others, where, skip=("recipe",)), recipe=recipe)
+        with made_of(where, "settings of a training", "fix the settings"):
+            others = dict(content)
+            recipe = take_recipe(others)
+            return replace(from_plain(cls, others, where, skip=("recipe",)), recipe=recipe)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shlex import quote
+from typing import Literal
 
 from samtailor.errors import ConfigError, DataError
 from samtailor.outputs import require_new, require_place
@@ -65,22 +66,33 @@ def train(config: TrainConfig) -> Run:
 
 
 @checked
-def resume(run: AnyPath) -> Run:
+def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
     """Continue an interrupted training after its last finished epoch; a finished one is left as it is.
 
     Args:
         run: Directory of the run.
+        from_: Where it goes on: after the 'last' finished epoch; or after the 'best', whose checkpoint is a second
+            one, should the last be damaged. The epochs behind the best are then trained again.
 
     Returns:
         The finished run, with the numbers it would have had without the interruption.
 
     Raises:
-        ConfigError: If the directory is not a run.
+        ConfigError: If the directory is not a run, or another process trains in it.
+        FileError: If a file of the run is damaged.
         DataError: If data, splits or classes are others than when the run began.
     """
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
-    from samtailor.training.fit import check_batch, check_device, fingerprint_of, fit, load_cases, new_segmenter
+    from samtailor.training.fit import (
+        check_batch,
+        check_device,
+        checkpoint_of,
+        fingerprint_of,
+        fit,
+        load_cases,
+        new_segmenter,
+    )
 
     begun = Run(Path(run))
     config = TrainConfig.from_plain(begun.read_config(), str(begun.config_file))
@@ -103,8 +115,9 @@ def resume(run: AnyPath) -> Run:
                 epochs = len(begun.history())
                 LOG.info("%s is finished after %d of at most %d epochs; nothing is done", run, epochs, config.epochs)
                 return begun
+            checkpoint = checkpoint_of(begun, from_)
             model = new_segmenter(config, folder.labels, len(folder.channels))
-        fit(begun, config, model, cases)
+        fit(begun, config, model, cases, checkpoint)
     return begun
 
 

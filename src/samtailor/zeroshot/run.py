@@ -25,7 +25,7 @@ from samtailor.evaluation.cases import grid_of
 from samtailor.evaluation.measure import Grid, measure_masks
 from samtailor.evaluation.predictions import write_results
 from samtailor.evaluation.scores import Scores
-from samtailor.files import write_text
+from samtailor.files import made_of, read_json, read_yaml, write_text
 from samtailor.labels import IGNORE
 from samtailor.metrics.overlap import Overlap
 from samtailor.metrics.targets import TargetCounts
@@ -192,14 +192,15 @@ def _save_score(score: CaseScore, path: Path) -> None:
 
 def _load_score(path: Path) -> CaseScore:
     """Read what `_save_score` wrote."""
-    content = json.loads(path.read_text())
-    return CaseScore(
-        content["name"],
-        Overlap(*(np.array(counts, np.int64) for counts in content["overlap"])),
-        {metric: np.array(values, np.float64) for metric, values in content["surface"].items()},
-        None,
-        None if content["targets"] is None else TargetCounts(**content["targets"]),
-    )
+    content = read_json(path, dict, "delete it, and it is computed again")
+    with made_of(path, "the score of a case", "delete it, and it is computed again"):
+        return CaseScore(
+            content["name"],
+            Overlap(*(np.array(counts, np.int64) for counts in content["overlap"])),
+            {metric: np.array(values, np.float64) for metric, values in content["surface"].items()},
+            None,
+            None if content["targets"] is None else TargetCounts(**content["targets"]),
+        )
 
 
 def as_bytes(image: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
@@ -224,7 +225,7 @@ def claim(work: BaselineWork, files: tuple[CaseFiles, ...]) -> None:
         require_new(work.out)
         write_text(file, text)
         return
-    found, wanted = yaml.safe_load(file.read_text()), yaml.safe_load(text)
+    found, wanted = read_yaml(file, "name another folder"), yaml.safe_load(text)
     if changed := [k for k in {**found, **wanted} if found.get(k) != wanted.get(k)]:
         raise ConfigError(
             f"out: expected a new folder, or the same settings as in {file}; found other {', '.join(changed)}; "

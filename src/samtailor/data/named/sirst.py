@@ -15,6 +15,7 @@ from samtailor.data.formats import read_geometry
 from samtailor.data.layouts.contents import Contents, by_stem
 from samtailor.data.named.named_dataset import NamedDataset, entries
 from samtailor.errors import FileError, Finding
+from samtailor.files import read_text
 from samtailor.labels import LabelSpace
 
 _ENDING = "_pixels0"
@@ -52,7 +53,7 @@ def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[
         if not path.is_file():
             fix = f"fetch the folder {folder.name} from {SIRST.published}"
             raise FileError(path, f"SIRST's list of the images of split {split}", entries(folder), fix)
-        names = path.read_text(encoding="utf-8").split()
+        names = read_text(path, f"a list of the images of split {split}", "fetch it again").split()
         splits[split] = tuple(sorted(name for name in names if name != _WRONG_SIZE or name in known))
     return splits
 

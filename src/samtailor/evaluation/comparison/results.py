@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import ConfigError, DataError, FileError
+from samtailor.files import made_of, read_json
 from samtailor.metrics.confusion import nan_mean
+from samtailor.settings import require
 
 _FILE = "metrics.json"
 _VOXELS = "truth_voxels"
@@ -108,24 +109,23 @@ def distinct_names(paths: Sequence[Path], files: Sequence[Path]) -> list[str]:
 
 def _read(file: Path, name: str, metric: str) -> ScoredResult:
     """One metrics.json."""
-    try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: expected the JSON that samtailor evaluate writes; {error}") from error
-    if not isinstance(content, dict) or not content.get("cases") or not content.get("classes"):
+    content = read_json(file, dict, "give one that samtailor evaluate writes")
+    if not content.get("cases") or not content.get("classes"):
         raise DataError(f"{file}: expected the scores of cases that samtailor evaluate writes; found none")
     if not isinstance(content.get("protocol"), str):
         raise DataError(
             f"{file}: expected the name of a protocol; found none, an older version wrote this file; "
             "score again with samtailor evaluate or samtailor score"
         )
-    _, *classes = content["classes"]
-    cases: dict[str, dict[str, dict[str, Any]]] = content["cases"]
-    keys = dict.fromkeys(key for case in cases.values() for scores in case.values() for key in scores)
-    if metric not in keys:
-        found = ", ".join(key for key in keys if not key.endswith("voxels"))
-        raise DataError(f"{file}: expected the metric '{metric}' of each case and class; found {found}")
-    values, voxels = (_array(cases, classes, key) for key in (metric, _VOXELS))
+    with made_of(file, "the scores that samtailor evaluate writes", "score again"):
+        require(content, {"classes": list[str], "cases": dict, "upper_bound": str | None})
+        _, *classes = content["classes"]
+        cases: dict[str, dict[str, dict[str, Any]]] = content["cases"]
+        keys = dict.fromkeys(key for case in cases.values() for scores in case.values() for key in scores)
+        if metric not in keys:
+            found = ", ".join(key for key in keys if not key.endswith("voxels"))
+            raise FileError(file, f"the metric '{metric}' of each case and class", found, "choose one of these")
+        values, voxels = (_array(cases, classes, key) for key in (metric, _VOXELS))
     bound, source = content.get("upper_bound"), _in_words(content.get("source"))
     return ScoredResult(name, file, content["protocol"], tuple(classes), tuple(cases), values, voxels, bound, source)
 

@@ -1,0 +1,116 @@
+"""Text that users and runs have left is read by one function, and refused by one error."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samtailor.errors import FileError
+from samtailor.files import read_csv, read_json, read_text, read_yaml
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_text_is_utf8_with_or_without_a_mark(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"classes": ["Hintergrund", "Gefäß"]}', encoding=encoding)
+    assert read_json(path, dict, "") == {"classes": ["Hintergrund", "Gefäß"]}
+    assert read_yaml(path, "") == {"classes": ["Hintergrund", "Gefäß"]}
+
+
+def test_no_text_is_read_by_the_locale() -> None:
+    """Outside files.py nobody reads text of a user or a run by another function."""
+    source = Path(__file__).parents[1] / "src/samtailor"
+    others = re.compile(r"\.read_text\(\)|\.read_text\(encoding|json\.load\(|yaml\.safe_load\(")
+    found = {path.name for path in source.rglob("*.py") if others.search(path.read_text(encoding="utf-8"))}
+    assert found - {"files.py"} == {
+        "memory.py",  # the kernel's files
+        "measure.py",  # what the process itself has just written
+        "hub.py",  # a commit's name
+        "embeddings.py",  # a checksum: what is no number is computed again
+        "run.py",  # text that was made a line before
+    }
+
+
+DAMAGED_JSON: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "an empty file"),
+    "cut": (b'{"a": [1, 2', "line 1"),
+    "binary": (bytes(range(128, 256)), "position 0, which is not UTF-8"),
+    "utf-16": ('{"a": 1}'.encode("utf-16"), "0xff at position 0"),
+    "latin-1": ('{"a": "Gefäß"}'.encode("latin-1"), "0xe4"),
+    "deep": (b"[" * 200_000, "recursion"),
+    "digits": (b'{"a": ' + b"9" * 5000 + b"}", "limit"),
+    "twice": (b'{"a": 1, "b": {"c": 1, "c": 2}}', "'c' twice"),
+    "other": (b"[1]", "list"),
+    "number": (b"3", "int"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED_JSON)
+def test_damaged_json_is_refused(tmp_path: Path, kind: str) -> None:
+    content, found = DAMAGED_JSON[kind]
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=re.escape(found)) as error:
+        read_json(path, dict, "write one")
+    assert str(path) in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a: [1", "- 1", "3: 4", "a: !!python/object/apply:os.system [ls]", "a: !!bool x", 'a: !!int ""'),
+        *("a: !!timestamp x", "a: 2024-13-45", "{a: " * 5000, "a: " + "9" * 5000, "\0", "a\tb"),
+    ],
+)
+def test_damaged_yaml_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(FileError, match="YAML file with values by name"):
+        read_yaml(path, "")
+
+
+@pytest.mark.parametrize("text", ["", "a\n1\n", "a,b\n1,2,3\n", "a,b\n1\n", 'a,b\n1,"' + "x" * 200_000 + '"\n'])
+def test_damaged_csv_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(FileError, match="CSV file with the columns a, b"):
+        read_csv(path, ("a", "b"), "")
+
+
+def test_csv_of_other_systems_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbfa,b\r\n1,\r\n")
+    assert read_csv(tmp_path / "x.csv", ("a",), "") == [{"a": "1", "b": ""}]
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+NOT_THERE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "missing": (lambda path: None, "nothing"),
+    "folder": (Path.mkdir, "a folder"),
+    "pipe": (os.mkfifo, "no regular file"),
+    "loop": (_loop, "cannot be read"),
+    "huge": (lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 65 << 20), "65 MB"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_THERE)
+def test_what_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    make, found = NOT_THERE[kind]
+    make(tmp_path / "x")
+    with pytest.raises(FileError, match=f"found .*{found}"):
+        read_text(tmp_path / "x", "a list", "give one")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300, "file/below"])
+def test_paths_that_can_be_none_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="a list"):
+        read_text(tmp_path / name, "a list", "give one")
