@@ -6,6 +6,7 @@ cases that can be segmented and saved like files.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ def format_of(path: Path) -> Format:
     """The format of a path; refused if it can be no image."""
     if format := find_format(path):
         return format
+    if os.path.isdir(path):
+        raise FileError(path, "an image file", "a folder", "name the image itself")
     raise FileError(path, f"one of {', '.join(image_suffixes())}", f"'{path.suffix}'", "convert the file")
 
 

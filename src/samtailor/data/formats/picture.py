@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import zlib
+import os
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ from samtailor.errors import FileError
 from samtailor.files import atomic
 from samtailor.labels import LabelSpace
 
-_ERRORS = (OSError, EOFError, ValueError, SyntaxError, IndexError, zlib.error, Image.DecompressionBombError)
 _GRAY_MODES = ("L", "LA", "I", "F", "I;16", "I;16L", "I;16B")
 _LARGEST_TIFF = (1 << 32) - (1 << 25)  # bytes that 32-bit offsets reach, less some for tags
 _DEEP = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}  # Pillow's names of the high and the low bytes
@@ -145,7 +144,7 @@ def _open(path: Path) -> Image.Image:
 
 
 def _reading(path: Path) -> AbstractContextManager[None]:
-    return reading(path, "picture", (*_ERRORS, tifffile.TiffFileError))
+    return reading(path, "picture")
 
 
 def _pixels(path: Path, image: Image.Image) -> NDArray[Any]:
@@ -185,7 +184,7 @@ def _decode_deep_png(path: Path, image: Image.Image) -> NDArray[np.uint16]:
 
 def _tiff_header(path: Path) -> Header | None:
     """What the only page of a TIFF says, None if the file is none; refuses stacks, and what Pillow would confuse."""
-    if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
+    if path.suffix.lower() not in (".tif", ".tiff") or not os.path.isfile(path):
         return None
     with _reading(path), tifffile.TiffFile(path) as file:
         series, page = file.series[0], file.pages.first
