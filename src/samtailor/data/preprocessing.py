@@ -69,7 +69,9 @@ class Preprocessing:
         image = case.image
         for step in self.steps:
             image = step(image, case.geometry.spacing)
-        return Scaled(image.swapaxes(0, 1), self.intensity.limits(image))
+        void = case.geometry.void
+        known = image if void is None else image[:, ~void.where]
+        return Scaled(image.swapaxes(0, 1), self.intensity.limits(known))
 
     def windows(self, height: int, width: int, overlap: float = 0.25) -> list[Window]:
         """Windows that cover a slice, neighbours sharing at least the given fraction of their side."""

@@ -18,7 +18,7 @@ from samtailor.data.formats.format import Format, Header
 from samtailor.data.formats.nifti import NiftiFormat, VolumeGeometry
 from samtailor.data.formats.picture import PictureFormat, PictureGeometry
 from samtailor.errors import DataError, FileError
-from samtailor.labels import LabelSpace
+from samtailor.labels import IGNORE, LabelSpace
 
 FORMATS: list[Format] = [NiftiFormat(), PictureFormat()]
 """All formats; the first that recognises a path reads it."""
@@ -82,6 +82,8 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
         label = labels.to_indices(ids)
     except DataError as error:
         raise DataError(f"{files.label}: {error}; fix the label, or list the ids in dataset.json") from error
+    if geometry.void:
+        label[geometry.void.where] = IGNORE
     return Case(files.name, image, geometry, label)
 
 
