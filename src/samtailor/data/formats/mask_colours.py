@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samtailor.chunks import blocks
+from samtailor.chunks import blocks, counts_of
 from samtailor.data.formats.format import whole_numbers
 from samtailor.data.formats.raster import Raster
 from samtailor.errors import FileError
@@ -44,7 +44,7 @@ def _of_levels(raster: Raster, samples: NDArray[Any], labels: LabelSpace, thresh
     """Ids of a mask of gray levels: the second class above the threshold, the first elsewhere."""
     if raster.palette is not None:
         indices = samples[..., 0]  # as `write_label` writes them
-        levels = indices if raster.has_colours else _row_of(raster.palette)[indices, 0]
+        levels = indices if raster.has_colours else raster.palette[indices, 0]
     elif samples.shape[2] == 3:
         levels = np.asarray(Image.fromarray(_eight_bits(samples)).convert("L"))
     else:
@@ -60,25 +60,26 @@ def _of_levels(raster: Raster, samples: NDArray[Any], labels: LabelSpace, thresh
 def _of_indices(path: Path, indices: NDArray[Any], palette: NDArray[np.uint8], labels: LabelSpace) -> NDArray[Any]:
     """Ids of indices into a palette of the file's own.
 
-    The indices are the ids if nothing speaks against it: the palette has the label space's colours there, or only
-    gray, or the label space has no colours of its own. Otherwise the colours say what the pixels are.
+    The indices are the ids where the palette has the label space's colours for them. Else the colours say what the
+    pixels are, if they are all known. Else the indices are ids again, if the palette just makes them visible: in one
+    colour or rising gray, or because the label space has no colours of its own.
     """
-    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256)).tolist()
-    colours = {index: _colour(_row_of(palette)[index]) for index in used}
+    used = np.flatnonzero(counts_of(indices, len(palette))).tolist()
+    colours = {index: _colour(palette[index]) for index in used}
     expected = dict(zip(labels.ids, labels.palette, strict=True))
     agrees = all(expected.get(index, colour) == colour for index, colour in colours.items())
     are_ids = set(used) <= _known(labels)
-    if (palette == palette[:, :1]).all() or (are_ids and agrees):
+    if are_ids and agrees:
         return indices
     known = _ids_of_colours(labels)
-    distinct = len(set(colours.values())) == len(colours)
-    if distinct and set(colours.values()) <= known.keys():
-        table = np.zeros(256 if indices.dtype == np.uint8 else 1 << 16, dtype=np.int32)
+    tells = (palette != palette[0]).any() and len(set(colours.values())) == len(colours)
+    if tells and set(colours.values()) <= known.keys():
+        table = np.zeros(len(palette), dtype=np.int32)
         table[used] = [known[colours[index]] for index in used]
         ids: NDArray[Any] = table[indices]
         return ids
-    if are_ids and labels.palette == default_palette(len(labels)):
-        return indices  # nobody has said what colours the classes have
+    if are_ids and (not tells or _rising_gray(palette[used]) or labels.palette == default_palette(len(labels))):
+        return indices
     odd = {index: colour for index, colour in colours.items() if known.get(colour) != index}
     found = ", ".join(f"index {index} in {colour}" for index, colour in list(odd.items())[:5])
     fix = "give the mask the colours of the palette in dataset.json, or take the palette out: indices are then ids"
@@ -124,9 +125,9 @@ def _ids_of_colours(labels: LabelSpace) -> dict[Colour, int]:
     return ids
 
 
-def _row_of(palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The palette with black for indices that it does not reach."""
-    return np.pad(palette, ((0, max(0, 256 - len(palette))), (0, 0)))
+def _rising_gray(colours: NDArray[np.uint8]) -> bool:
+    """Whether the colours (N, 3) are gray, each brighter than the one before."""
+    return bool((colours == colours[:, :1]).all() and (np.diff(colours[:, 0].astype(int)) > 0).all())
 
 
 def _colour(row: NDArray[np.uint8]) -> Colour:

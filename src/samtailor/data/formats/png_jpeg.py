@@ -18,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from samtailor.data.formats.format import reading
-from samtailor.data.formats.raster import Raster, require_content, upright_or
+from samtailor.data.formats.raster import Raster, full_palette, require_content, upright_or
 from samtailor.errors import FileError
 
 # Opened by their classes, not by `Image.open`: that would try all formats that Pillow knows (EPS starts Ghostscript),
@@ -93,7 +93,9 @@ def open_png_jpeg(path: Path) -> PngJpeg:
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
             raise FileError(path, "a single picture", f"an animation of {frames} frames", "save the frame you mean")
-        palette = bytes(image.palette.palette) if image.mode == "P" and image.palette else None
+        palette = None
+        if image.mode == "P" and image.palette:
+            palette = full_palette(np.frombuffer(bytes(image.palette.palette), np.uint8).reshape(-1, 3))
         bands = 2 if raw == _DEEP_GRAY_ALPHA else len(image.getbands())  # Pillow calls that RGBA
         transparency = image.info.get("transparency")
         if image.mode == "1" and transparency is not None:
@@ -111,7 +113,7 @@ def open_png_jpeg(path: Path) -> PngJpeg:
             channels=1 if gray else 3,
             bands=bands,
             orientation=_orientation(path, image),
-            palette=None if palette is None else np.frombuffer(palette, np.uint8).reshape(-1, 3),
+            palette=palette,
             step=_STEPS.get(raw, 1),
             names=image.info.get("labels"),
             transparency=transparency,

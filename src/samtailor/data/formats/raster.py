@@ -28,7 +28,7 @@ class Raster(ABC):
         channels: Samples of a pixel without alpha.
         bands: Numbers per pixel in the file, counting those that reading drops, such as alpha.
         orientation: How the rows lie in the picture (EXIF's and TIFF's tag, 1 to 8): 1 is upright, above 4 on its side.
-        palette: Colour of each index (N, 3), if the samples are indices.
+        palette: Colour of each index there can be (N, 3), if the samples are indices.
         step: Factor from samples of fewer than eight bits to the gray levels 0..255 that they show.
         nodata: Sample that stands for no data, if the file names one.
         names: What the text chunk 'labels' holds.
@@ -89,6 +89,11 @@ class Raster(ABC):
             case 8:
                 stored = np.rot90(stored)
         return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+
+
+def full_palette(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The colours (N, 3) and black for the indices that they do not reach, as viewers show those."""
+    return np.pad(colours, ((0, max(0, 256 - len(colours))), (0, 0)))
 
 
 def upright_or(orientation: Any) -> int:

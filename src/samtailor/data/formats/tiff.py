@@ -27,7 +27,7 @@ from tifffile import PHOTOMETRIC
 
 from samtailor.data.formats.format import reading
 from samtailor.data.formats.libtiff import unpacked
-from samtailor.data.formats.raster import Raster, require_content, upright_or
+from samtailor.data.formats.raster import Raster, full_palette, require_content, upright_or
 from samtailor.errors import FileError
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told in our errors
@@ -94,11 +94,9 @@ def open_tiff(path: Path) -> Tiff:
         alpha = _alpha(page)
         one_bit_drawn = page.compression in _DRAWN[:3]
         inverted = page.photometric == PHOTOMETRIC.MINISWHITE and not drawn
-        palette = page.colormap
-        if palette is not None and page.photometric == PHOTOMETRIC.PALETTE:
-            palette = np.asarray(palette.T >> 8, dtype=np.uint8)
-        else:
-            palette = None
+        palette = None
+        if page.photometric == PHOTOMETRIC.PALETTE and page.colormap is not None:
+            palette = full_palette(np.asarray(page.colormap.T >> 8, dtype=np.uint8))
         return Tiff(
             path=path,
             size=(page.imagelength, page.imagewidth),
