@@ -14,10 +14,13 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from samtailor.data.case import CaseFiles
+from samtailor.data.case import Case, CaseFiles
+from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case, read_header, read_image
 from samtailor.data.formats.picture import PictureFormat
+from samtailor.data.intensity import Percentile, scale
+from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import DataError
 from samtailor.labels import IGNORE, LabelSpace
 from tests import generate
@@ -228,6 +231,110 @@ class TestOrientation:
                 image.save(path, exif=exif)
 
 
+class TestVoid:
+    """Pixels without data count in no statistics, and nothing is learnt there."""
+
+    @pytest.mark.parametrize("value", [-9999.0, -99999.0, -32768.0, -3.4028234663852886e38, 3.4e38, np.nan])
+    def test_usual_numbers_in_floats_need_no_tag(self, tmp_path: Path, value: float) -> None:
+        array = COLOUR.astype(np.float32) / 255
+        array[0], array[1, :, 0] = value, value
+        tifffile.imwrite(tmp_path / "x.tif", array, photometric="rgb")
+        case = self.require_first_row(tmp_path / "x.tif", "usual nodata numbers")
+        assert case.image[0, 0, :2].max() == case.image[0, 0, 2:].min()  # a single channel is filled, the pixel stays
+        assert np.array_equal(case.image[1:, 0, 1:], channels_first(array)[1:, 0, 1:])
+
+    @pytest.mark.parametrize(
+        ("dtype", "tag", "value"),
+        [("uint8", "7", 7), ("int16", "-32768", -32768), ("float32", "1e-3", 1e-3), ("float64", "nan", np.nan)],
+    )
+    def test_the_tag_names_the_number(self, tmp_path: Path, dtype: str, tag: str, value: float) -> None:
+        array = np.clip(COLOUR, 10, None).astype(dtype)
+        array[0] = value
+        tifffile.imwrite(tmp_path / "x.tif", array, photometric="rgb", extratags=[(42113, "s", 0, tag, True)])
+        case = self.require_first_row(tmp_path / "x.tif", f"nodata {tag}" if tag != "1e-3" else "nodata 0.001")
+        assert np.array_equal(case.image[:, 0, 1:], channels_first(array)[:, 0, 1:])
+
+    @pytest.mark.parametrize("tag", ["300", "-9999", "nonsense", "7.5"])
+    def test_a_number_that_no_pixel_has_does_nothing(self, tmp_path: Path, tag: str) -> None:
+        tifffile.imwrite(tmp_path / "x.tif", COLOUR, photometric="rgb", extratags=[(42113, "s", 0, tag, True)])
+        assert read_image(tmp_path / "x.tif").geometry.void is None
+
+    def test_integers_need_a_tag(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "x.tif", np.where(GRAY > 99, np.int16(-9999), GRAY).astype(np.int16))
+        assert read_image(tmp_path / "x.tif").geometry.void is None
+
+    @pytest.mark.parametrize("name", ["rgba.png", "la.png", "deep.png", "key.png", "index.png", "x.tif", "mask.tif"])
+    def test_transparent_pixels_are_none(self, tmp_path: Path, name: str) -> None:
+        opacity = np.full((5, 7, 1), 255, np.uint8)
+        opacity[0] = 0
+        match name:
+            case "la.png":
+                Image.fromarray(np.concatenate([GRAY[..., None], opacity], axis=-1)).save(tmp_path / name)
+            case "deep.png":
+                write_deep_png(tmp_path / name, np.concatenate([COLOUR, opacity], axis=-1) * np.uint16(257))
+            case "key.png":
+                colour = np.where(opacity == 0, np.uint8(1), np.clip(COLOUR, 2, None))
+                Image.fromarray(colour).save(tmp_path / name, transparency=(1, 1, 1))
+            case "index.png":
+                image = Image.fromarray(np.where(opacity[..., 0] == 0, np.uint8(3), np.uint8(1)))
+                image.putpalette(bytes(range(12)))
+                image.save(tmp_path / name, transparency=3)
+            case "mask.tif":
+                with tifffile.TiffWriter(tmp_path / name) as file:
+                    file.write(COLOUR, photometric="rgb")
+                    file.write(opacity[..., 0] > 0, subfiletype=4, photometric="mask")
+            case _:
+                Image.fromarray(np.concatenate([COLOUR, opacity], axis=-1)).save(tmp_path / name)
+        self.require_first_row(tmp_path / name, "transparent")
+
+    def test_an_alpha_that_hides_nothing_is_named(self, tmp_path: Path) -> None:
+        opacity = np.clip(GRAY, 1, None)[..., None]
+        Image.fromarray(np.concatenate([COLOUR, opacity], axis=-1)).save(tmp_path / "x.png")
+        void = read_image(tmp_path / "x.png").geometry.void
+        assert void is not None
+        assert not void.where.any()
+        assert void.why == "an alpha channel that is dropped"
+
+    def test_a_picture_without_anything_is_refused(self, tmp_path: Path) -> None:
+        Image.fromarray(np.concatenate([COLOUR, np.zeros((5, 7, 1), np.uint8)], axis=-1)).save(tmp_path / "alpha.png")
+        tifffile.imwrite(tmp_path / "nodata.tif", np.full((5, 7), -9999, np.float32))
+        for name, found in (
+            ("alpha.png", "alpha channel of 0 everywhere"),
+            ("nodata.tif", "none but the usual nodata"),
+        ):
+            with pytest.raises(DataError, match=rf"{name}: expected pixels with data, found .*{found}"):
+                read_image(tmp_path / name)
+
+    def test_the_check_names_them_and_all_count_without(self, tmp_path: Path) -> None:
+        root = generate.image_folder(tmp_path, cases=4)
+        pixels = np.asarray(Image.open(root / "images" / "tile_0.png")).astype(np.float32)
+        pixels[:4] = -9999
+        tifffile.imwrite(root / "images" / "tile_0.tif", pixels, photometric="rgb")
+        (root / "images" / "tile_0.png").unlink()
+        (warning,) = [one for one in check_dataset(root).findings if "tile_0" in one.file]
+        assert (warning.severity, warning.expected) == ("warning", "data in all 1920 pixels")
+        assert warning.found.startswith("192 without (the usual nodata numbers")
+        dataset = open_dataset(root)
+        case = read_case(dataset.cases[0], dataset.labels)
+        assert case.label is not None
+        assert (case.label[0, :4] == IGNORE).all()
+        assert (case.label[0, 4:] >= 0).all()
+        prepared = np.asarray(Preprocessing(Percentile(), 64, None, 3).prepare(case))
+        expected = scale(pixels[4:], Percentile())
+        assert np.array_equal(prepared[0, :, 4:], np.moveaxis(expected, -1, 0))
+
+    def require_first_row(self, path: Path, why: str) -> Case:
+        """Only the first row is void, as dark as the darkest other pixel."""
+        case = read_image(path)
+        void = case.geometry.void
+        assert void is not None
+        assert why in void.why
+        assert void.where[0, 0].all()
+        assert not void.where[0, 1:].any()
+        assert (case.image[:, 0, 0] == case.image[:, 0, 1:].min(axis=(1, 2))[:, None]).all()
+        return case
+
+
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif", "deep.tif"])
 @pytest.mark.parametrize("kept", [0, 0.3, 0.9])
 def test_truncated_pictures_are_refused(tmp_path: Path, name: str, kept: float) -> None:
@@ -260,6 +367,31 @@ def test_gray_and_colour_pictures_come_with_one_number_of_channels(tmp_path: Pat
     for name in ("tile_0", "tile_2"):
         Image.open(root / "images" / f"{name}.png").convert("L").save(root / "images" / f"{name}.png")
     assert open_dataset(root).channels == ("gray",)
+
+
+@pytest.mark.parametrize(
+    ("counts", "channels"),
+    [
+        ((4, 4, 4), ("band 1", "band 2", "band 3", "band 4")),
+        ((4, 4, 3), ("band 1", "band 2", "band 3", "band 4")),
+        ((1, 1, 4), ("gray",)),
+        ((1, 1, 3), ("R", "G", "B")),
+        ((2, 2, 2), ("band 1", "band 2")),
+    ],
+)
+def test_the_channels_are_those_that_most_pictures_have(
+    tmp_path: Path, counts: tuple[int, ...], channels: tuple[str, ...]
+) -> None:
+    root = generate.image_folder(tmp_path, cases=3)
+    for index, count in enumerate(counts):
+        (root / "images" / f"tile_{index}.png").unlink()
+        array = RNG.integers(0, 256, (40, 48, count), dtype=np.uint8)
+        array = array[..., 0] if count == 1 else array
+        path = root / "images" / f"tile_{index}.tif"
+        tifffile.imwrite(path, array, photometric="minisblack", planarconfig="contig")
+    assert open_dataset(root).channels == channels
+    odd = [index for index, count in enumerate(counts) if count not in (len(channels), 1)]
+    assert [Path(error.file).stem for error in check_dataset(root).errors] == [f"tile_{index}" for index in odd]
 
 
 def test_colours_become_gray_only_if_they_are(tmp_path: Path) -> None:

@@ -19,8 +19,6 @@ from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
 from samtailor.memory import available_memory
 
-_ROUNDING = 1e-3  # of resampled or scaled labels; what lies farther from a whole number is a mixture of ids
-_LARGEST_ID = 1 << 53  # whole numbers beyond are not all doubles
 _MORE_MEMORY = "split the image, or use a machine with more memory"
 
 
@@ -91,23 +89,6 @@ class Format(ABC):
     @abstractmethod
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Class name of each id, as `Geometry.write_label` left them in the file; None if there are none."""
-
-
-def whole_numbers(path: Path, ids: NDArray[Any]) -> NDArray[Any]:
-    """Label ids as signed integers, of floats too if they are whole but for rounding (1.0000001)."""
-    if ids.dtype.kind == "f":
-        whole = np.rint(ids)
-        wrong = ~(np.abs(ids - whole) < _ROUNDING)  # also what is not finite
-        if wrong.any():
-            examples = ", ".join(f"{value:.6g}" for value in np.unique(ids[wrong])[:3])
-            fix = "store the label as integers (resample it with nearest neighbours)"
-            raise FileError(path, "integer label ids", f"{int(wrong.sum())} other values ({examples}, ...)", fix)
-        ids = whole
-    low, high = ids.min().item(), ids.max().item()
-    if max(-low, high) > _LARGEST_ID:
-        raise FileError(path, "label ids up to 65535", f"{int(high)}", "number the classes from 0")
-    usual = np.iinfo(np.int32)
-    return ids.astype(np.int32 if usual.min <= low and high <= usual.max else np.int64, copy=False)
 
 
 @contextmanager

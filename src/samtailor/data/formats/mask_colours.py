@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samtailor.chunks import blocks, counts_of
-from samtailor.data.formats.format import whole_numbers
 from samtailor.data.formats.raster import Raster
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace, default_palette
 
 Colour = tuple[int, int, int]
+
+_ROUNDING = 1e-3  # of resampled or scaled labels; what lies farther from a whole number is a mixture of ids
+_LARGEST_ID = 1 << 53  # whole numbers beyond are not all doubles
 
 
 def ids_of(raster: Raster, samples: NDArray[Any], labels: LabelSpace, own: bool) -> NDArray[Any]:
@@ -37,7 +39,25 @@ def _of_gray(raster: Raster, gray: NDArray[Any], labels: LabelSpace) -> NDArray[
     """Ids of one channel; samples of fewer than eight bits are ids if the label space has them, else gray levels."""
     if raster.step > 1 and not set(np.unique(gray).tolist()) <= _known(labels):
         return gray * np.uint8(raster.step)
-    return whole_numbers(raster.path, gray)
+    return _whole_numbers(raster.path, gray)
+
+
+def _whole_numbers(path: Path, ids: NDArray[Any]) -> NDArray[Any]:
+    """Label ids as signed integers, of floats too if they are whole but for rounding (1.0000001)."""
+    if ids.dtype.kind == "f":
+        whole = np.rint(ids)
+        with np.errstate(invalid="ignore"):
+            wrong = ~(np.abs(ids - whole) < _ROUNDING)  # also what is not finite
+        if wrong.any():
+            examples = ", ".join(f"{value:.6g}" for value in np.unique(ids[wrong])[:3])
+            fix = "store the label as integers (resample it with nearest neighbours)"
+            raise FileError(path, "integer label ids", f"{int(wrong.sum())} other values ({examples}, ...)", fix)
+        ids = whole
+    low, high = ids.min().item(), ids.max().item()
+    if max(-low, high) > _LARGEST_ID:
+        raise FileError(path, "label ids up to 65535", f"{int(high)}", "number the classes from 0")
+    usual = np.iinfo(np.int32)
+    return ids.astype(np.int32 if usual.min <= low and high <= usual.max else np.int64, copy=False)
 
 
 def _of_levels(raster: Raster, samples: NDArray[Any], labels: LabelSpace, threshold: int) -> NDArray[np.int32]:
