@@ -50,13 +50,13 @@ def test_a_file_an_array_and_a_case_give_the_same_label(segmenter: Segmenter, fi
 
 
 def test_an_array_without_spacing_is_a_picture(segmenter: Segmenter) -> None:
-    gray = np.random.default_rng(0).integers(0, 255, (20, 30), np.uint8)
+    gray = np.random.default_rng(0).integers(0, 255, (20, 30), np.int16)
     coloured = np.repeat(gray[..., None], 3, axis=2)
     one, other = (segmenter.predict(array, device="cpu") for array in (gray, coloured))
     assert one.label.shape == (1, 20, 30)
     np.testing.assert_array_equal(one.label, other.label)
     with pytest.raises(DataError, match="expected 1 channel, found 3"):
-        segmenter.predict(coloured + np.arange(3, dtype=np.uint8), device="cpu")
+        segmenter.predict(coloured + np.arange(3, dtype=np.int16), device="cpu")
 
 
 def test_an_unknown_refinement_is_refused_before_anything_is_read(segmenter: Segmenter) -> None:

@@ -15,7 +15,7 @@ from samtailor.cli import main, parser_of
 from samtailor.cli.parsing import Call
 from samtailor.errors import ConfigError
 
-RECIPE_SETTINGS = ("recipe", "rank", "dora", "rslora", "last_blocks", "reduction", "scale", "depth")
+RECIPE_SETTINGS = ("recipe", "rank", "dora", "rslora", "alpha", "last_blocks", "reduction", "scale", "depth")
 OF_THE_COMMAND_LINE = ("help", "config", "print_config", "json", "devices")
 
 

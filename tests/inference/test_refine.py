@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Case, CaseFiles
 from samtailor.data.formats import read_case, read_image
-from samtailor.data.intensity import CTWindow, Range, scale
+from samtailor.data.intensity import CTWindow, Range, Slices, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import DataError
-from samtailor.inference.predictor import Predictor
+from samtailor.inference.predictor import Piece, Predictor
 from samtailor.inference.refine import MARGIN, Prompt, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
@@ -89,6 +89,40 @@ def test_depth_adapters_take_prompts_too(any_base: Base, case: Path) -> None:
     segmenter = segmenter_of(any_base, depth=True)
     after = segmenter.refine(case, [Prompt("liver", 0, box=(4, 5, 10, 11))])
     assert after.label.shape == segmenter.predict(case).label.shape
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_slices_are_seen_with_the_neighbours_that_prediction_saw_them_with(
+    index: int, any_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = segmenter_of(any_base, depth=True)
+    torch.manual_seed(0)
+    for name, parameter in segmenter.model.trained_state().items():
+        if ".adapter." in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    volume = np.random.default_rng(0).integers(0, 256, (5, 24, 32)).astype(np.float32)
+    predictor = Predictor(segmenter.model, device="cpu")
+    result = segmenter.predict(volume, spacing=(1.0, 1.0, 1.0))
+    window = segmenter.model.preprocessing.windows(24, 32)[0]
+    group = ([0, 1, 2], [3, 4, 4])[index // 3]
+    with torch.inference_mode():
+        inputs = torch.stack([segmenter.model.preprocessing.input_of(result.slices[i], window) for i in group])
+        expected = [feature[index % 3] for feature in segmenter.model.encode(inputs)]
+    for found, feature in zip(predictor.features(result.slices, Piece(index, window)), expected, strict=True):
+        torch.testing.assert_close(found[0], feature)
+
+    whole, seen = predictor.probabilities(result.slices), list[NDArray[np.float16]]()
+    probabilities = Predictor.probabilities
+
+    def noted(self: Predictor, slices: Slices) -> NDArray[np.float16]:
+        seen.append(probabilities(self, slices))
+        return seen[-1]
+
+    monkeypatch.setattr(Predictor, "probabilities", noted)
+    everything = replace(result, label=np.ones_like(result.label))
+    refine(predictor, everything, [Prompt("liver", index, box=(1, 1, 31, 23))])
+    (of_group,) = seen
+    np.testing.assert_allclose(of_group[:, index % 3], whole[:, index], atol=2e-3)
 
 
 def test_prompts_are_answered_in_the_predictor_s_precision(tiny_base: Base, case: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -27,6 +28,7 @@ RECIPES: list[Recipe] = [
     LoRA(rank=2),
     LoRA(rank=2, dora=True),
     LoRA(rank=2, rslora=True, last_blocks=1),
+    LoRA(rank=2, alpha=6),
     Adapter(),
     Adapter(depth=True),
     Adapter(last_blocks=1),
@@ -146,6 +148,7 @@ def test_lora_merges_into_the_weights_with_the_same_output(recipe: LoRA, any_bas
     ("settings", "message"),
     [
         ({"name": "lora", "rank": 0}, "rank: expected a whole number from 1 to 4096; found 0"),
+        ({"name": "lora", "alpha": 0}, "alpha: expected a whole number from 1 to 1000000; found 0"),
         ({"name": "lora", "last_blocks": 0}, "last_blocks: expected a whole number from 1 to 1000000; found 0"),
         ({"name": "adapter", "last_blocks": -1}, "last_blocks: expected a whole number from 1 to 1000000; found -1"),
     ],
@@ -166,3 +169,61 @@ def test_lora_is_b_a_without_further_scaling(tiny_base: Base) -> None:
     assert a.weight.shape == (3, 256)
     assert b.weight.shape == (128, 3)
     torch.testing.assert_close(query(tokens), expected, rtol=1e-4, atol=1e-4)
+
+
+def first_step(base: Base, recipe: LoRA) -> Tensor:
+    """How far the first step of gradient descent takes what a query projection gives to where it is to go."""
+    torch.manual_seed(0)
+    network = network_of(base)
+    recipe.apply(network)
+    query = network.get_submodule("mask_decoder.transformer.final_attn_token_to_image.q_proj")
+    b = query.lora_B["default"].weight  # type: ignore[index,union-attr]
+    random = torch.Generator().manual_seed(1)
+    tokens, wanted = torch.randn(100, 256, generator=random), torch.randn(100, 128, generator=random)
+    before = query(tokens)
+    (gradient,) = torch.autograd.grad((before * wanted).sum(), b)
+    with torch.no_grad():
+        b -= 1e-3 * gradient
+        return ((before - query(tokens)) * wanted).sum()
+
+
+def test_the_first_step_of_rslora_is_as_large_at_every_rank(tiny_base: Base) -> None:
+    usual = first_step(tiny_base, LoRA(rank=4))
+    assert first_step(tiny_base, LoRA(rank=4, rslora=True)) == usual
+    for rank in (1, 16, 64):
+        assert 0.6 * usual < first_step(tiny_base, LoRA(rank=rank, rslora=True)) < 1.6 * usual
+        assert 0.6 * usual < first_step(tiny_base, LoRA(rank=rank)) * 4 / rank < 1.6 * usual
+
+
+@pytest.mark.parametrize(
+    ("recipe", "scale"),
+    [
+        (LoRA(rank=16), 1.0),
+        (LoRA(rank=16, alpha=8), 0.5),
+        (LoRA(rank=16, rslora=True), 0.5),
+        (LoRA(rank=16, rslora=True, alpha=16), 4.0),
+    ],
+    ids=str,
+)
+def test_alpha_scales_the_update(recipe: LoRA, scale: float, tiny_base: Base) -> None:
+    network = network_of(tiny_base)
+    recipe.apply(network)
+    query = network.get_submodule("mask_decoder.transformer.final_attn_token_to_image.q_proj")
+    a, b = query.lora_A["default"], query.lora_B["default"]  # type: ignore[index,union-attr]
+    torch.nn.init.normal_(b.weight)
+    tokens = torch.randn(1, 5, 256)
+    expected = query.base_layer(tokens) + scale * (tokens @ a.weight.T @ b.weight.T)  # type: ignore[operator]
+    torch.testing.assert_close(query(tokens), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_segmenters_from_before_alpha_was_a_setting_are_loaded_as_they_were_fitted(
+    tiny_base: Base, images: Tensor, tmp_path: Path
+) -> None:
+    for recipe in (LoRA(rank=16, rslora=True, alpha=16), LoRA(rank=3), Adapter()):
+        segmenter = segmenter_of(tiny_base, recipe)
+        train_a_little(segmenter, images)
+        segmenter.save(tmp_path)
+        content = json.loads((tmp_path / "segmenter.json").read_text())
+        content["recipe"].pop("alpha", None)
+        (tmp_path / "segmenter.json").write_text(json.dumps(content))
+        torch.testing.assert_close(SegmenterModel.load(tmp_path)(images), segmenter(images), rtol=0, atol=0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from samtailor.data.cache import CachedCase
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps.gaussian import GaussianDenoising
@@ -16,8 +17,9 @@ from samtailor.errors import ConfigError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.models.zoo import Base
-from samtailor.recipes import Adapter, HeadOnly, LoRA
+from samtailor.models.zoo import BASES, Base
+from samtailor.recipes import Adapter, HeadOnly, LoRA, Recipe
+from samtailor.training import embeddings
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
 from samtailor.training.samples import choose_slices
 from tests.training.cases import cached_case
@@ -69,13 +71,64 @@ def test_each_first_adapted_block_has_entries_of_its_own(tiny_base: Base, tmp_pa
         assert len(list(tmp_path.glob("*.npy"))) == entries
 
 
-def test_each_preprocessing_has_entries_of_its_own(tiny_base: Base, tmp_path: Path) -> None:
+PLAIN = Preprocessing(Range(), 32, 24, 1)
+
+
+def key_of(
+    base: Base,
+    case: CachedCase,
+    recipe: Recipe | None = None,
+    labels: LabelSpace = LABELS,
+    preprocessing: Preprocessing = PLAIN,
+    slices: list[int] | None = None,
+) -> str:
+    segmenter = SegmenterModel.create(base.name, recipe or HeadOnly(), labels, preprocessing)
+    cache = EmbeddingCache(Predictor(segmenter, 4, "cpu"), Path("cache"))
+    return cache._key(case, case_windows(case, segmenter, slices))
+
+
+def test_everything_that_embeddings_depend_on_changes_their_key(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case = cached_case(LABELS)
-    plain = Preprocessing(Range(), 32, 24, 1)
-    for preprocessing in (plain, replace(plain, steps=(GaussianDenoising(),)), plain):
-        segmenter = SegmenterModel.create(tiny_base.name, HeadOnly(), LABELS, preprocessing)
-        EmbeddingCache(Predictor(segmenter, 4, "cpu"), tmp_path).load(case, case_windows(case, segmenter))
-    assert len(list(tmp_path.glob("*.npy"))) == 2
+    keys = [key_of(tiny_base, case)]
+    altered = case.image.copy()
+    altered[1, 0, 2, 3] += 0.01
+    keys.append(key_of(tiny_base, replace(case, image=altered)))
+    keys.append(key_of(tiny_base, replace(case, image=case.image.reshape(12, 1, 20, 40)[:6])))
+    keys.append(key_of(tiny_base, case, slices=[0, 1, 3]))
+    keys += [key_of(tiny_base, case, preprocessing=replace(PLAIN, field=field)) for field in (None, 16)]
+    keys.append(key_of(tiny_base, case, preprocessing=replace(PLAIN, image_size=64)))
+    keys += [key_of(tiny_base, case, LoRA(last_blocks=blocks)) for blocks in (1, 2)]
+    # Other bases on the same file: one that is called otherwise, and one that normalises otherwise.
+    for other in (replace(tiny_base, name="other-sam"), replace(tiny_base, mean=(0.1, 0.0, 0.0))):
+        with monkeypatch.context() as patch:
+            patch.setitem(BASES, other.name, other)
+            keys.append(key_of(other, case))
+    weights = tmp_path / "other.pth"
+    state = torch.load(tiny_base.weights, weights_only=True)
+    torch.save({name: value + 1e-3 for name, value in state.items()}, weights)
+    with monkeypatch.context() as patch:
+        patch.setitem(BASES, tiny_base.name, replace(tiny_base, weights=weights))
+        keys.append(key_of(tiny_base, case))
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "VERSION", "another")
+        keys.append(key_of(tiny_base, case))
+    assert len(set(keys)) == len(keys)
+
+
+def test_what_embeddings_do_not_depend_on_leaves_their_key(tiny_base: Base) -> None:
+    case = cached_case(LABELS)
+    assert case.label is not None
+    adapted = [LoRA(last_blocks=1), LoRA(rank=8, rslora=True, last_blocks=1), Adapter(last_blocks=1)]
+    assert len({key_of(tiny_base, case, recipe) for recipe in adapted}) == 1
+    others = [
+        key_of(tiny_base, replace(case, name="renamed", key="of other labels", label=case.label + 1)),
+        key_of(tiny_base, case, labels=LabelSpace.from_names(("background", "organ"))),
+        key_of(tiny_base, case, preprocessing=replace(PLAIN, steps=(GaussianDenoising(),))),  # seen in the slices
+        key_of(tiny_base, case, preprocessing=replace(PLAIN, intensity=Range(0, 9))),
+    ]
+    assert {key_of(tiny_base, case)} == set(others)
 
 
 def test_what_half_precision_cannot_hold_is_refused(tiny_base: Base, tmp_path: Path) -> None:

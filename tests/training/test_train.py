@@ -148,7 +148,7 @@ def test_frozen_blocks_kept_on_disk_give_the_training_without_them(
     [
         ("--last_blocks 1", "found random changes (affine 0.5, intensity 0.15); turn them off"),
         ("--recipe head-only", "expected the recipe lora, or adapter without depth, with some --last_blocks"),
-        ("", "found LoRA(rank=4, dora=False, rslora=False, last_blocks=None)"),
+        ("", "found LoRA(rank=4, dora=False, rslora=False, alpha=None, last_blocks=None)"),
         (
             "--last_blocks 1 --recipe adapter --depth",
             "found Adapter(reduction=4, scale=0.5, depth=True",

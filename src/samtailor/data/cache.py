@@ -24,7 +24,7 @@ from samtailor.errors import FileError
 from samtailor.files import cache_home, read_json
 from samtailor.labels import LabelSpace
 
-_VERSION = 1
+_VERSION = 2  # of what reading a file gives
 _ATTEMPTS = 3
 
 

@@ -28,13 +28,33 @@ class CaseFiles:
     label: Path | None = None
 
 
+@dataclass(frozen=True)
+class Void:
+    """Pixels of an image that hold nothing: the sensor saw nothing there, or they are transparent.
+
+    They count in no statistics of intensities, and nothing is learnt or scored there.
+
+    Attributes:
+        where: True for each of them, shape (S, H, W).
+        why: What says so.
+    """
+
+    where: NDArray[np.bool_]
+    why: str
+
+
 class Geometry(ABC):
     """How the canonical array of a case lies in its file, and how results are written like it; one kind per format.
 
     The canonical array is (slices, rows, columns). Volumes: slices go from inferior to superior, rows from
     anterior to posterior, columns from the patient's right to left, whatever the axes of the file. Pictures:
     one slice.
+
+    Attributes:
+        void: Pixels of the image that hold nothing; None where all hold something.
     """
+
+    void: Void | None = None
 
     @property
     @abstractmethod

@@ -165,6 +165,7 @@ def _check_image(files: CaseFiles, channels: int, findings: list[Finding]) -> Ge
         for channel, plane in enumerate(pixels):
             path = files.images[min(channel, len(files.images) - 1)]
             findings += [*_not_finite(path, plane), *_constant(path, plane)]
+        findings += _void(files.images[0], geometry)
         return geometry
     return None
 
@@ -174,6 +175,13 @@ def _not_finite(path: Path, plane: NDArray[Any]) -> Iterator[Finding]:
     if wrong:
         fix = "fill them with the value of the surroundings (air: -1000 HU)"
         yield Finding("error", str(path), "finite intensities", f"{wrong} NaN or infinite voxels", fix)
+
+
+def _void(path: Path, geometry: Geometry) -> Iterator[Finding]:
+    if void := geometry.void:
+        found = f"{int(void.where.sum())} without ({void.why})"
+        fix = "if it is meant so, nothing: they count in no statistics, and nothing is learnt or scored there"
+        yield Finding("warning", str(path), f"data in all {void.where.size} pixels", found, fix)
 
 
 def _constant(path: Path, plane: NDArray[Any]) -> Iterator[Finding]:

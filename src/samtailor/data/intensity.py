@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.chunks import blocks
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, DataError
 from samtailor.settings import Checked, Finite, IntensityConfig, Within
 
 Percent = Annotated[float, Within(0, 100)]
@@ -30,7 +30,7 @@ class CTWindow(Checked):
 
 @dataclass(frozen=True)
 class Range(Checked):
-    """A fixed range of intensities."""
+    """A fixed range of intensities; its own values are the range of eight bits."""
 
     low: Finite = 0.0
     high: Finite = 255.0
@@ -77,6 +77,29 @@ def intensity_of(config: IntensityConfig) -> Intensity:
     """Intensity scaling of a resolved config."""
     assert config.values is not None
     return KINDS[config.kind](*config.values)
+
+
+def require_scale(pixels: NDArray[Any], intensity: Intensity) -> None:
+    """Refuse a picture of another scale than a fixed range: it would be black or white all over.
+
+    Raises:
+        DataError: If the range is that of 8 bits and the picture has more, or the other way round, or goes from 0 to 1.
+    """
+    if not isinstance(intensity, Range):
+        return
+    found = ""
+    if pixels.dtype == np.uint8:
+        found = "" if intensity.high <= 255 else "8 bits"
+    elif intensity == Range():
+        low, high = pixels.min(), pixels.max()
+        if pixels.dtype.kind in "iu" and (low < 0 or high > 255):
+            found = f"{pixels.dtype} from {low} to {high}"
+        elif pixels.dtype.kind == "f" and 0 < high <= 1:
+            found = f"at most {high:g}"
+    if found:
+        expected = f"intensities from {intensity.low:g} to {intensity.high:g}, as in training"
+        fix = "convert the picture to the training's scale, or train with --intensity.kind percentile"
+        raise DataError(f"expected {expected}, found {found}; {fix}")
 
 
 def scale(image: NDArray[Any], intensity: Intensity) -> NDArray[np.float16]:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 import samtailor.kinds as kinds
 from samtailor.data.case import Case
-from samtailor.data.intensity import KINDS, Intensity, Scaled
+from samtailor.data.intensity import KINDS, Intensity, Scaled, require_scale
 from samtailor.data.steps import STEPS
 from samtailor.data.steps.step import PreprocessingStep
+from samtailor.errors import DataError
 from samtailor.labels import IGNORE
 from samtailor.settings import Checked, Within
 
@@ -66,11 +67,21 @@ class Preprocessing(Checked, group="preprocessing"):
         """Slices of a case in [0, 1], (S, C, H, W), scaled where they are looked at.
 
         The slice cache holds these values, and prediction looks at them: both see the same.
+
+        Raises:
+            DataError: If a picture is of another scale than those of the training.
         """
         image = case.image
         for step in self.steps:
             image = step(image, case.geometry.spacing)
-        return Scaled(image.swapaxes(0, 1), self.intensity.limits(image))
+        void = case.geometry.void
+        known = image if void is None else image[:, ~void.where]
+        if case.geometry.spacing is None:
+            try:
+                require_scale(case.image, self.intensity)
+            except DataError as error:
+                raise DataError(f"{case.name}: {error}") from error
+        return Scaled(image.swapaxes(0, 1), self.intensity.limits(known))
 
     def windows(self, height: int, width: int, overlap: float = 0.25) -> list[Window]:
         """Windows that cover a slice, neighbours sharing at least the given fraction of their side."""

@@ -211,10 +211,12 @@ class Predictor:
 
     @torch.inference_mode()
     def features(self, image: Slices, piece: Piece) -> Features:
-        """Feature maps of a window of a slice, a batch of one; slices beside it are taken to look alike."""
-        inputs = self._inputs(image, [piece]).to(self.model.device)
+        """Feature maps of a window of a slice, a batch of one; its group is computed as in prediction."""
+        group = group_of(piece.slice, image.shape[0], self.model.group)
+        inputs = self._inputs(image, [Piece(index, piece.window) for index in group]).to(self.model.device)
+        place = group.index(piece.slice)
         with self.in_precision():
-            return tuple(feature[:1] for feature in self.model.encode(inputs.expand(self.model.group, -1, -1, -1)))
+            return tuple(feature[place : place + 1] for feature in self.model.encode(inputs))
 
     @torch.inference_mode()
     def embeddings(self, image: Slices, pieces: list[Piece]) -> Iterator[NDArray[np.float16]]:
@@ -228,18 +230,21 @@ class Predictor:
 
 
 def _batches(slices: int, windows: list[Window], group: int, size: int) -> Iterator[list[Piece]]:
-    """All windows of all slices: group by group of neighbouring slices, in it window by window.
-
-    The last group is filled up with its last slice, so that every group is complete.
-    """
+    """All windows of all slices: group by group of neighbouring slices, in it window by window."""
     pieces = (
-        Piece(min(first + i, slices - 1), window, repeated=first + i >= slices)
+        Piece(index, window, repeated=first + i >= slices)
         for first in range(0, slices, group)
         for window in windows
-        for i in range(group)
+        for i, index in enumerate(group_of(first, slices, group))
     )
     while batch := list(islice(pieces, size)):
         yield batch
+
+
+def group_of(index: int, slices: int, group: int) -> list[int]:
+    """The neighbouring slices that a slice is computed with; the last group is filled up with the last slice."""
+    first = index - index % group
+    return [min(first + i, slices - 1) for i in range(group)]
 
 
 def pack(features: Features) -> Tensor:

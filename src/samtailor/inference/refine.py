@@ -14,7 +14,7 @@ from torch import Tensor
 
 from samtailor.data.preprocessing import Window, cut
 from samtailor.errors import DataError
-from samtailor.inference.predictor import Piece, Predictor
+from samtailor.inference.predictor import Piece, Predictor, group_of
 from samtailor.inference.result import Result
 from samtailor.models.class_aware import Features, Prompts
 
@@ -79,9 +79,8 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
 
     @lru_cache(maxsize=4)
     def probabilities_of(index: int) -> NDArray[np.float16]:
-        neighbours = predictor.model.group // 2  # the segmenter looks at them too
-        first = max(0, index - neighbours)
-        return predictor.probabilities(result.slices[first : index + neighbours + 1])[:, index - first]
+        group = group_of(index, len(result.label), predictor.model.group)  # the segmenter looks at them together
+        return predictor.probabilities(result.slices[group[0] : group[-1] + 1])[:, index - group[0]]
 
     label = result.label.copy()
     for prompt in prompts:

@@ -24,7 +24,7 @@ from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
 from samtailor.models.hub import fetch_segmenter
 from samtailor.models.zoo import find_base, load_base, weights_files
-from samtailor.recipes import Recipe, recipe_from_json, recipe_to_json
+from samtailor.recipes import Recipe, recipe_of_segmenter, recipe_to_json
 from samtailor.runs import Run
 from samtailor.settings import Checked, require
 
@@ -194,7 +194,7 @@ class SegmenterModel(nn.Module):
         with made_of(described, "the description of a segmenter", _RESTORE):
             base = BaseWeights(**content["base"])
             find_base(base.base)
-            recipe = recipe_from_json(content["recipe"])
+            recipe = recipe_of_segmenter(content["recipe"])
             labels = LabelSpace.from_json(content["labels"])
             preprocessing = Preprocessing.from_json(content["preprocessing"])
             refinement = content.get("refinement", [])  # looked at where it is applied

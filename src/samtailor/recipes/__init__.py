@@ -28,3 +28,9 @@ def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
 def recipe_from_json(content: dict[str, Any]) -> Recipe:
     """Recipe of a plain dictionary: its name and its own settings."""
     return RECIPES[content["name"]](**{k: v for k, v in content.items() if k != "name"})
+
+
+def recipe_of_segmenter(content: dict[str, Any]) -> Recipe:
+    """Recipe of a saved segmenter; before `alpha` was a setting, rsLoRA's was the rank."""
+    is_older = content.get("rslora") and "alpha" not in content
+    return recipe_from_json({**content, "alpha": content["rank"]} if is_older else content)

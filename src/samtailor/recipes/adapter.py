@@ -67,19 +67,16 @@ class Adapter(Recipe):
             return layers.Bottleneck(layers.width_of(norm), self.reduction)
 
         encoder = network.get_submodule("image_encoder")
-        across: list[layers.DepthAdapter] = []
         for name in attention_blocks(encoder, self.last_blocks):
             block = encoder.get_submodule(name)
             attention, norm = block.get_submodule("attn"), block.get_submodule("layer_norm2")
             block.attn = layers.AdaptedOutput(attention, bottleneck(norm))
             if self.depth:
                 adapter, heads = bottleneck(block.get_submodule("layer_norm1")), cast(int, attention.heads)
-                across.append(layers.DepthAdapter(block.attn, adapter, heads, DEPTH_SLICES))
-                block.attn = across[-1]
+                block.attn = layers.DepthAdapter(block.attn, adapter, heads, DEPTH_SLICES)
+                block.register_forward_pre_hook(partial(layers.tell_images, block.attn))
             block.mlp = layers.ParallelAdapter(block.get_submodule("mlp"), bottleneck(norm), self.scale)
         for layer in network.get_submodule("mask_decoder.transformer.layers").children():
             norm = layer.get_submodule("layer_norm4")
             layer.mlp = layers.ParallelAdapter(layer.get_submodule("mlp"), bottleneck(norm), self.scale)
             layer.layer_norm4 = layers.AdaptedInput(norm, bottleneck(norm))
-        if across:
-            encoder.register_forward_pre_hook(partial(layers.tell_images, across))

@@ -69,7 +69,7 @@ class DepthAdapter(_Adapted):
     """
 
     images: int
-    """Images in the batch; set before every pass, since windows hide the number."""
+    """Images in the batch; set before every pass through the block, since windows hide the number."""
 
     def __init__(self, layer: nn.Module, adapter: Bottleneck, heads: int, slices: int) -> None:
         super().__init__(layer, adapter)
@@ -93,10 +93,9 @@ class DepthAdapter(_Adapted):
         return attended.transpose(1, 2).reshape(tokens.shape)
 
 
-def tell_images(adapters: list[DepthAdapter], encoder: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-    """Tell depth adapters how many images are in the batch."""
-    for adapter in adapters:
-        adapter.images = len(arguments[0])
+def tell_images(adapter: DepthAdapter, block: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    """Tell a depth adapter how many images are in the batch that its block is about to take."""
+    adapter.images = len(arguments[0])
 
 
 def width_of(norm: nn.Module) -> int:

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+RSLORA_ALPHA = 2
+"""The root of rank 4: the usual rank learns with rsLoRA as without it, and higher ones by steps of the same size.
+
+rsLoRA's alpha is a constant (arXiv 2312.03732, Theorem 3.2): one that grows with the rank brings back what it cures.
+"""
+
+
 @dataclass(frozen=True)
 class LoRA(Recipe):
     """Low-rank updates of the query and value projections of encoder and decoder (Eq. 3 and 4 of the report).
@@ -22,7 +29,10 @@ class LoRA(Recipe):
     Attributes:
         rank: Rank r of the low-rank update B A.
         dora: Also train the length of each weight vector beside its direction (DoRA, arXiv 2402.09353).
-        rslora: Scale the update by sqrt(r), which keeps high ranks stable (rsLoRA, arXiv 2312.03732).
+        rslora: Scale the update by alpha / sqrt(r), so that steps are as large at high ranks as at low ones (rsLoRA,
+            arXiv 2312.03732).
+        alpha: Scale of the update, over r (over its root with `rslora`). If None, r, so that the update is B A; with
+            `rslora` 2, so that it is B A at rank 4.
         last_blocks: Adapt this many attention blocks of the image encoder, counted from its end; all if None.
     """
 
@@ -32,6 +42,7 @@ class LoRA(Recipe):
     rank: Annotated[int, Within(1, 4096)] = 4
     dora: bool = False
     rslora: bool = False
+    alpha: Count | None = None
     last_blocks: Count | None = None
 
     @property
@@ -47,8 +58,7 @@ class LoRA(Recipe):
         """Put A (Kaiming) and B (zero) beside every adapted query and value projection.
 
         Those are the attentions of the image encoder's last blocks and all of the mask decoder's transformer (self
-        attention, both cross attentions, final attention). The update is B A without further scaling, but for
-        rsLoRA's sqrt(r).
+        attention, both cross attentions, final attention).
         """
         from peft import LoraConfig, inject_adapter_in_model
 
@@ -60,8 +70,13 @@ class LoRA(Recipe):
         modules = decoder.named_modules(prefix="mask_decoder.transformer")
         attentions += [name for name, module in modules if hasattr(module, "q_proj")]
         targets = [f"{attention}.{projection}" for attention in attentions for projection in ("q_proj", "v_proj")]
-        rank, dora, rslora = self.rank, self.dora, self.rslora
-        config = LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, use_dora=dora, use_rslora=rslora)
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha or (RSLORA_ALPHA if self.rslora else self.rank),
+            target_modules=targets,
+            use_dora=self.dora,
+            use_rslora=self.rslora,
+        )
         make_lean(inject_adapter_in_model(config, network))
 
     def merge(self, network: nn.Module) -> None:

@@ -23,6 +23,7 @@ from samtailor.inference.predictor import Piece, Predictor, unpack
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.training.samples import Drawn, SliceReference, label_of, target_or_padding
+from samtailor.version import VERSION
 
 
 def case_windows(case: CachedCase, model: SegmenterModel, slices: Sequence[int] | None = None) -> list[Piece]:
@@ -32,7 +33,12 @@ def case_windows(case: CachedCase, model: SegmenterModel, slices: Sequence[int] 
 
 
 class EmbeddingCache:
-    """Image embeddings on disk in half precision, keyed by slices, windows, base weights and frozen blocks."""
+    """Image embeddings on disk in half precision.
+
+    Keyed by all that they depend on: the slices as the network sees them, the windows, the size of its input, the base
+    and its weights, the frozen blocks, and the version of this library, which computes them. Not by labels, nor by
+    anything that is trained: corrected masks or another number of classes find what is there.
+    """
 
     def __init__(self, predictor: Predictor, directory: Path) -> None:
         """Use a predictor whose segmenter says what is frozen (`ClassAwareSam.frozen_steps`)."""
@@ -56,11 +62,17 @@ class EmbeddingCache:
 
     def _key(self, case: CachedCase, pieces: Sequence[Piece]) -> str:
         model = self.predictor.model
-        windows = [(piece.slice, piece.window.y, piece.window.x, piece.window.side) for piece in pieces]
-        settings: list[object] = [case.key, model.base.sha256, model.preprocessing.to_json(), windows]
-        if (steps := model.network.frozen_steps) is not None:
-            settings.append(steps)
-        return hashlib.blake2b(json.dumps(settings).encode(), digest_size=20).hexdigest()
+        settings = {
+            "version": VERSION,
+            "base": (model.base.base, model.base.sha256, model.mean.tolist(), model.std.tolist()),
+            "frozen": model.network.frozen_steps,
+            "image_size": model.preprocessing.image_size,
+            "windows": [(piece.slice, piece.window.y, piece.window.x, piece.window.side) for piece in pieces],
+            "slices": (case.image.shape, str(case.image.dtype)),
+        }
+        digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=20)
+        digest.update(np.ascontiguousarray(case.image).view(np.uint8).data)
+        return digest.hexdigest()
 
     def _compute(self, case: CachedCase, pieces: Sequence[Piece], path: Path) -> None:
         model, done = self.predictor.model, 0

@@ -18,6 +18,7 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError
 from samtailor.files import cache_home
+from samtailor.memory import available_memory
 from samtailor.models.zoo import find_base, weights_files
 from samtailor.progress import report, tracked
 from samtailor.recipes import recipe_from_json, recipe_to_json
@@ -25,7 +26,6 @@ from samtailor.recipes.recipe import attention_blocks
 from samtailor.training.estimate_report import HEADROOM, Estimate, Option, Workload
 from samtailor.training.fit import check_device
 from samtailor.training.measure import Measurement, Trial, measure_apart
-from samtailor.training.memory import available_memory
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.samples import choose_slices, label_of
 from samtailor.training.settings import TrainConfig

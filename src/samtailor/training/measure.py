@@ -25,10 +25,10 @@ from samtailor.data.cache import CachedCase
 from samtailor.files import write_json
 from samtailor.inference.predictor import choose_device
 from samtailor.labels import LabelSpace
+from samtailor.memory import peak_memory, resident_memory
 from samtailor.runs import Run
 from samtailor.training.embeddings import case_windows
 from samtailor.training.fit import Cases, new_segmenter, new_trainer, prepare
-from samtailor.training.memory import peak_memory, resident_memory
 from samtailor.training.settings import TrainConfig
 
 WARM_UP = 1

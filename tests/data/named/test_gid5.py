@@ -67,7 +67,7 @@ def test_a_missing_folder_is_explained(missing: str, tmp_path: Path) -> None:
 def test_four_bands_among_the_images_are_refused(tmp_path: Path) -> None:
     base = gid5_scenes(tmp_path / "data") / "Large-scale Classification_5classes"
     shutil.copy(base / "image_NirRGB" / f"{SCENES[0]}.tif", base / "image_RGB" / f"{SCENES[0]}.tif")
-    (error,) = check_dataset(base).errors
+    error, *_ = check_dataset(base).errors
     assert (error.expected, error.found) == ("three bands: red, green, blue", "4 bands")
 
 

@@ -6,6 +6,7 @@ cases that can be segmented and saved like files.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from samtailor.data.formats.format import Format, Header
 from samtailor.data.formats.nifti import NiftiFormat, VolumeGeometry
 from samtailor.data.formats.picture import PictureFormat, PictureGeometry
 from samtailor.errors import DataError, FileError
-from samtailor.labels import LabelSpace
+from samtailor.labels import IGNORE, LabelSpace
 
 FORMATS: list[Format] = [NiftiFormat(), PictureFormat()]
 """All formats; the first that recognises a path reads it."""
@@ -32,6 +33,8 @@ def format_of(path: Path) -> Format:
     """The format of a path; refused if it can be no image."""
     if format := find_format(path):
         return format
+    if os.path.isdir(path):
+        raise FileError(path, "an image file", "a folder", "name the image itself")
     raise FileError(path, f"one of {', '.join(image_suffixes())}", f"'{path.suffix}'", "convert the file")
 
 
@@ -79,6 +82,8 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
         label = labels.to_indices(ids)
     except DataError as error:
         raise DataError(f"{files.label}: {error}; fix the label, or list the ids in dataset.json") from error
+    if geometry.void:
+        label[geometry.void.where] = IGNORE
     return Case(files.name, image, geometry, label)
 
 

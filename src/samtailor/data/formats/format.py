@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,9 @@ from numpy.typing import NDArray
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
+from samtailor.memory import available_memory
+
+_MORE_MEMORY = "split the image, or use a machine with more memory"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class Format(ABC):
 
     def recognises(self, path: Path) -> bool:
         """Whether the path is an image of this format, or would be if there were one."""
-        return self.stem_of(path) != path.name and not path.is_dir()
+        # Any path will do, also a name too long, at which `is_dir` raises.
+        return self.stem_of(path) != path.name and not os.path.isdir(path)
 
     def stem_of(self, path: Path) -> str:
         """Name of the path without the format's suffix."""
@@ -86,12 +92,46 @@ class Format(ABC):
 
 
 @contextmanager
-def reading(path: Path, kind: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
-    """A block that reads a file of some kind: it need be there, and what the library raises becomes a `FileError`."""
-    if not path.is_file():
-        raise FileError(path, f"a {kind}", "nothing", "restore the file, or take the case out of the data set")
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """A block that reads a file of some kind with a library: whatever goes wrong there becomes a `FileError`.
+
+    The file is opened once before the block, so that what is wrong with the path is not taken for damage. Parsers
+    raise anything on damaged files (KeyError, struct.error, ZeroDivisionError, ...), so the block should hold little
+    more than the call of the library.
+    """
+    require_file(path, kind)
     try:
         yield
-    except errors as error:
+    except FileError:
+        raise
+    except MemoryError as error:
+        raise FileError(path, f"a {kind} that fits into memory", "one that does not", _MORE_MEMORY) from error
+    except Exception as error:
         fix = "the file is damaged or truncated, or of an unknown kind: copy or convert it again"
         raise FileError(path, f"a readable {kind}", f"{type(error).__name__}: {error}", fix) from error
+
+
+def require_file(path: Path, kind: str) -> None:
+    """Refuse a path that is no file of this user's to read; pipes and devices are none."""
+    fix = "check the path and its permissions"
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
+            with path.open("rb"):
+                return
+        found = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+    except FileNotFoundError:
+        found = "a link to nothing" if path.is_symlink() else "nothing"
+        fix = "restore the file, or take the case out of the data set"
+    except OSError as error:
+        found = (error.strerror or str(error)).lower()
+    except ValueError:
+        found = "a path with a NUL character"
+    raise FileError(path, f"a {kind}", found, fix)
+
+
+def require_memory(path: Path, size: int) -> None:
+    """Refuse to read what needs more bytes than are free, before they are allocated."""
+    if size > (free := available_memory()):
+        found = f"one that needs {size / 1e9:.1f} GB"
+        raise FileError(path, f"an image that fits into the {free / 1e9:.1f} GB of free memory", found, _MORE_MEMORY)

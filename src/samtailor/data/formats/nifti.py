@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import json
 import math
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,7 @@ from typing import Any, Self
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
@@ -26,7 +23,6 @@ from samtailor.labels import LabelSpace
 
 _CANONICAL = axcodes2ornt(("S", "P", "L"))
 _COMMENT = 6  # NIfTI header extension code of plain text
-_READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError)
 
 
 @dataclass(frozen=True)
@@ -171,7 +167,7 @@ class NiftiFormat(Format):
 
 def _open(path: Path) -> Any:
     """The nibabel image, its voxels not read."""
-    with reading(path, "NIfTI file", _READ_ERRORS):
+    with reading(path, "NIfTI file"):
         return nib.load(path)
 
 
@@ -190,7 +186,7 @@ def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
     """Array in canonical axes, shape (volumes, S, H, W), and geometry of one file."""
     image = _open(path)
     geometry = _geometry(path, image)
-    with reading(path, "NIfTI file", _READ_ERRORS):
+    with reading(path, "NIfTI file"):
         array = np.asanyarray(image.dataobj)
     if array.dtype == np.float64:  # scaled integers come as float64; half of it holds any scanner's values
         array = array.astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,20 +51,34 @@ class Contents:
         """Pictures and their masks, both by name, and what the headers of all pictures say; no pixel is read.
 
         Pictures that cannot be opened do not count in that; reading or checking them says so. The channels are
-        colour if any picture is coloured (gray ones are then repeated).
+        colour if any picture is coloured (gray ones are then repeated), else what most pictures have.
         """
-        channels, bits, largest = 1, 8, None
+        counts: Counter[int] = Counter()
+        bits, largest = 8, None
         for file in images.values():
             try:
                 header = read_header(file)
             except FileError:
                 continue
-            channels, bits = max(channels, header.channels), max(bits, header.bits)
+            counts[header.channels] += 1
+            bits = max(bits, header.bits)
             size = header.geometry.shape[1:]
             largest = size if largest is None else max(largest, size, key=max)
-        colours = ("R", "G", "B") if channels == 3 else ("gray",)
         cases, orphans = pair(images, masks)
-        return cls(labels, cases, colours, bits, orphans, remarks, largest, title)
+        return cls(labels, cases, _channel_names(counts), bits, orphans, remarks, largest, title)
+
+
+def _channel_names(counts: Counter[int]) -> tuple[str, ...]:
+    """Names of the channels that most pictures have, by how many pictures have how many."""
+    if counts[3]:
+        counts[3] += counts.pop(1, 0)  # they are repeated
+    match max(counts, key=lambda channels: (counts[channels], channels), default=1):
+        case 1:
+            return ("gray",)
+        case 3:
+            return ("R", "G", "B")
+        case channels:
+            return tuple(f"band {band}" for band in range(1, channels + 1))
 
 
 def pair(images: Mapping[str, Path], labels: Mapping[str, Path]) -> tuple[tuple[CaseFiles, ...], tuple[Path, ...]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samtailor.training.memory import available_memory, container_memory, peak_memory, resident_memory
+from samtailor.memory import available_memory, container_memory, peak_memory, resident_memory
 
 
 def write_group(folder: Path, limit: str, used: int, cached: int) -> None:

@@ -1,0 +1,108 @@
+"""What every picture file says of itself, whatever kind it is of: `png_jpeg.py` and `tiff.py` fill it in."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.data.formats.format import require_memory
+from samtailor.errors import FileError
+
+_PEAK = 3  # the decoder's copy, the array, and its channels one after the other
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raster(ABC):
+    """A picture file, its samples not read.
+
+    Attributes:
+        path: The file.
+        size: Rows and columns as stored.
+        dtype: Type of the samples in the file, in native byte order.
+        channels: Samples of a pixel without alpha.
+        bands: Numbers per pixel in the file, counting those that reading drops, such as alpha.
+        orientation: How the rows lie in the picture (EXIF's and TIFF's tag, 1 to 8): 1 is upright, above 4 on its side.
+        palette: Colour of each index there can be (N, 3), if the samples are indices.
+        step: Factor from samples of fewer than eight bits to the gray levels 0..255 that they show.
+        nodata: Sample that stands for no data, if the file names one.
+        names: What the text chunk 'labels' holds.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    dtype: np.dtype[Any]
+    channels: int
+    bands: int
+    orientation: int = 1
+    palette: NDArray[np.uint8] | None = None
+    step: int = 1
+    nodata: float | None = None
+    names: str | None = None
+
+    def __post_init__(self) -> None:
+        if not all(self.size):
+            found = f"{self.size[0]} rows, {self.size[1]} columns"
+            raise FileError(self.path, "a picture with pixels", found, "write the file again")
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Rows and columns of the picture as viewers show it."""
+        rows, columns = self.size
+        return (columns, rows) if self.orientation > 4 else self.size
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether the samples are indices of colours that are not all gray."""
+        return self.palette is not None and not (self.palette == self.palette[:, :1]).all()
+
+    def read(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Samples (H, W, C) of the picture as shown, and its alpha channel (H, W), if there is one."""
+        require_memory(self.path, _PEAK * math.prod(self.size) * self.bands * self.dtype.itemsize)
+        samples, alpha = self.decode()
+        return self._shown(samples), None if alpha is None else self._shown(alpha)
+
+    @abstractmethod
+    def decode(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Samples (H, W, C) as stored, and alpha (H, W), if there is one."""
+
+    def _shown(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Rows from top to bottom, columns from left to right."""
+        match self.orientation:
+            case 2:
+                stored = stored[:, ::-1]
+            case 3:
+                stored = stored[::-1, ::-1]
+            case 4:
+                stored = stored[::-1]
+            case 5:
+                stored = stored.swapaxes(0, 1)
+            case 6:
+                stored = np.rot90(stored, -1)
+            case 7:
+                stored = stored[::-1, ::-1].swapaxes(0, 1)
+            case 8:
+                stored = np.rot90(stored)
+        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+
+
+def full_palette(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The colours (N, 3) and black for the indices that they do not reach, as viewers show those."""
+    return np.pad(colours, ((0, max(0, 256 - len(colours))), (0, 0)))
+
+
+def upright_or(orientation: Any) -> int:
+    """The orientation; 1, as viewers take it, where it is none of the eight."""
+    return orientation if orientation in range(1, 9) else 1
+
+
+def require_content(path: Path, size: int, held: int) -> None:
+    """Refuse a file whose header claims more bytes of pixels than the file can hold, before they are allocated."""
+    if size > held:
+        found = f"one too short for the {size / 1e6:.4g} MB that its header claims"
+        raise FileError(path, "a readable picture", found, "the file is damaged or truncated: copy or convert it again")
