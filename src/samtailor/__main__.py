@@ -44,9 +44,8 @@ def run() -> int:
         print("\nsamtailor: interrupted", file=sys.stderr)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number in _STOPS:
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, _leave)
+        for number in _STOPS:  # everything is done; the interpreter's own end would answer a stop with a traceback
+            signal.signal(number, signal.SIG_IGN)
     if code == 128 + signal.SIGPIPE:  # the interpreter would flush once more, and complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if _stopped_by or not is_alone:
@@ -56,7 +55,7 @@ def run() -> int:
     return code
 
 
-def _leave(number: int, frame: FrameType | None = None) -> None:
+def _leave(number: int) -> None:
     """End at once: everything is done."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
