@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import pickle
@@ -14,11 +15,11 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
-from samtailor.errors import FileError, SamTailorError
+from samtailor.errors import ConfigError, FileError, SamTailorError
 
 _LARGEST_TEXT = 64 << 20
 _LARGEST_YAML = 1 << 20  # its parser takes seconds for each megabyte
@@ -33,10 +34,15 @@ _DAMAGE = (
 )
 
 
+_ENDING = 40
+_number = itertools.count()
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary name next to `path`, with its suffix, renamed to `path` when the block succeeds."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    ending = path.name[-_ENDING:]  # with the whole name, a long one would be too long
+    temporary = path.with_name(f".{os.getpid()}-{next(_number)}-{ending}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
@@ -45,10 +51,26 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def reserve(file: IO[bytes], size: int, place: Path) -> None:
+    """Make a file that large, on disk and not only by name.
+
+    Where a memory map is written and the disk is full, the process is killed without a word; this asks before.
+
+    Raises:
+        FileError: If there is no room for it.
+    """
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        found = error.strerror or str(error)
+        fix = "free some space, or name another place"
+        raise FileError(place, f"room for {size / 2**20:,.1f} MB", found, fix) from error
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file, complete or not at all."""
+    """Write a UTF-8 text file, complete or not at all; bytes of file names that are no UTF-8 are written as codes."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -168,4 +190,9 @@ def _first_line(error: Exception) -> str:
 
 def cache_home() -> Path:
     """Folder for everything that can be made again: the variable SAMTAILOR_HOME, or ~/.cache/samtailor."""
-    return Path(os.environ.get("SAMTAILOR_HOME") or Path.home() / ".cache" / "samtailor")
+    if home := os.environ.get("SAMTAILOR_HOME"):
+        return Path(home)
+    try:
+        return Path.home() / ".cache" / "samtailor"
+    except RuntimeError as error:
+        raise ConfigError("expected a home folder for the cache, found none; set SAMTAILOR_HOME") from error

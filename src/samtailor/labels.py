@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Self
 
@@ -20,6 +21,11 @@ _UNKNOWN = -2
 _DISTINCT = bytes.fromhex(
     "e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7 e6194b 46f0f0 911eb4 aaff82 804614 ffbed2 808000 bebeff"
 )
+
+
+def _is_control(letter: str) -> bool:
+    """Whether a letter would break a line or a table, or is no Unicode."""
+    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
@@ -72,6 +78,10 @@ class LabelSpace(Checked):
             )
         if self.threshold is not None and len(self.names) != 2:
             raise DataError(f"label space: expected two classes with a threshold, found {len(self.names)}")
+        if wrong := [name for name in self.names if not name.strip() or any(map(_is_control, name))]:
+            raise DataError(
+                f"label space: expected class names of letters that can be shown, found {wrong}; rename them"
+            )
         for what, values in (("name", self.names), ("id", self.ids)):
             if len(set(values)) != len(values):
                 raise DataError(f"label space: a class {what} occurs twice in {values}; make them distinct")

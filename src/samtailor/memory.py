@@ -28,7 +28,7 @@ def peak_memory() -> int:
     status = Path("/proc/self/status")
     # Linux' getrusage would start at what the parent held when it started this process.
     if status.is_file():
-        for line in status.read_text().splitlines():
+        for line in status.read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     import resource
@@ -40,7 +40,7 @@ def peak_memory() -> int:
 def container_memory(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
     """What is left of the memory that Linux' control groups (containers, batch systems) allow; None without a limit."""
     left: list[int] = []
-    for line in groups.read_text().splitlines() if groups.is_file() else []:
+    for line in groups.read_text(encoding="utf-8").splitlines() if groups.is_file() else []:
         _, controllers, path = line.split(":", 2)
         if not controllers:
             mount, names = root, ("memory.max", "memory.current", "inactive_file")
@@ -56,9 +56,9 @@ def container_memory(groups: Path = Path("/proc/self/cgroup"), root: Path = Path
 def _left(group: Path, limit: str, usage: str, cached: str) -> int | None:
     """What a group has left; files that are only cached can be given back."""
     try:
-        allowed = (group / limit).read_text().strip()
-        used = int((group / usage).read_text())
-        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        allowed = (group / limit).read_text(encoding="utf-8").strip()
+        used = int((group / usage).read_text(encoding="utf-8"))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
     except OSError:
         return None
     return None if allowed == "max" else max(0, int(allowed) - used + int(stat.get(cached, 0)))

@@ -43,7 +43,7 @@ class TestEveryVerb:
         for parameter in inspect.signature(function_of(name)).parameters.values():
             kind = next(s.kind for s in verb.settings if s.name == parameter.name)
             dotted = [f"--{parameter.name}.{f.name}" for f in fields(kind)] if is_dataclass(kind) else []
-            names = dotted or [f"--{parameter.name}"]
+            names = dotted or [f"--{parameter.name.rstrip('_')}"]
             assert all((n in text) or parameter.name.upper() in text for n in names)
         assert all(action.help for action in verb.parser()._actions)
         assert " | null" not in text
@@ -64,7 +64,7 @@ class TestEveryVerb:
     def test_the_command_line_has_no_setting_of_its_own(self, name: str) -> None:
         verb = parser_of(name)
         flags = {action.dest.split(".")[0] for action in verb.parser()._actions} - set(OF_THE_COMMAND_LINE)
-        parameters = set(inspect.signature(function_of(name)).parameters)
+        parameters = {parameter.rstrip("_") for parameter in inspect.signature(function_of(name)).parameters}
         assert flags - set(RECIPE_SETTINGS) == parameters - {"recipe"}
         assert ("recipe" in flags) == ("recipe" in parameters)
 

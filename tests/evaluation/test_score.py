@@ -189,4 +189,4 @@ def test_nothing_to_score_and_unknown_classes_are_refused(tmp_path: Path, nnunet
 def test_wrong_settings_are_refused(tmp_path: Path, nnunet_folder: Path, settings: dict, message: str) -> None:
     labels = nnunet_folder / "labelsTr"
     with pytest.raises(ConfigError, match=message):
-        samtailor.score(labels, labels, **settings)
+        samtailor.score(labels, labels, out=tmp_path / "out", **settings)

@@ -126,7 +126,7 @@ class TestGoingOn:
     def test_a_folder_with_other_files_is_refused(self, image_folder: Path, tiny_base: Base, tmp_path: Path) -> None:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "notes.txt").write_text("mine")
-        with pytest.raises(ConfigError, match="new or empty folder"):
+        with pytest.raises(ConfigError, match="new or empty directory"):
             pictures(image_folder, tiny_base, tmp_path / "out")
 
 

@@ -5,6 +5,7 @@ Nothing heavy is imported before a verb runs, so that help and mistakes are answ
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -37,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0: done. 1: done, but for the inputs that are listed. 2: something has to be fixed, nothing was done.
         130: interrupted.
     """
+    try:
+        os.getcwd()
+    except OSError as error:
+        found = f"found none ({error.strerror}); cd to another"
+        print(f"samtailor: error: expected a working directory, {found}", file=sys.stderr)
+        return FAILED
     match list(sys.argv[1:] if arguments is None else arguments):
         case [] | ["-h" | "--help", *_]:
             print(_overview())
@@ -92,10 +99,31 @@ def _run(name: str, arguments: list[str]) -> int:
         if world().is_first or not isinstance(error, SharedError):
             print(f"samtailor {name}: error: {error}", file=sys.stderr)
         return FAILED
+    except BrokenPipeError:  # whoever calls knows what to do where nobody reads on
+        raise
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (lack := _lack(error)) is None:
+            raise
+        print(f"samtailor {name}: error: {lack}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt as interrupt:
         hint = f": {interrupt}" if interrupt.args else ""
         print(f"\nsamtailor {name}: interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
+
+
+def _lack(error: Exception) -> str | None:
+    """What the machine could not give, in a sentence; None if the error is no such thing."""
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}; free some space, or see to it that the place can be read and written"
+    signs = ("can't allocate memory", "bad_alloc", "out of memory")  # torch's words for it
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in signs):
+        return (
+            "not enough memory; smaller batches, images (--sampling.image_size) or files take less, and samtailor "
+            "estimate tells how much a training takes"
+        )
+    return None
 
 
 def _as_resume(arguments: list[str]) -> list[str]:

@@ -151,7 +151,7 @@ def _settings_of(verb: Callable[..., Any], documentation: docstring_parser.Docst
     for parameter in inspect.signature(verb).parameters.values():
         kind, rare = _plain(kinds[parameter.name])
         default = _MUST if parameter.default is parameter.empty else parameter.default
-        yield Setting(parameter.name, kind, default, helps[parameter.name], rare)
+        yield Setting(parameter.name, kind, default, helps.get(parameter.name, ""), rare)
 
 
 def _plain(kind: Any) -> tuple[Any, bool]:
@@ -193,7 +193,7 @@ def _add_recipe(usual: Any, rare: Any, setting: Setting) -> None:
         helps = {p.arg_name: p.description for p in docstring_parser.parse(kind.__doc__ or "").params}
         default = chosen.get(name, own.default)
         group = usual if name == "rank" else rare
-        _add_flag(group, Setting(name, _unmarked(hints_of(kind)[name]), default, helps[name] or ""))
+        _add_flag(group, Setting(name, _unmarked(hints_of(kind)[name]), default, helps.get(name) or ""))
 
 
 def _element(kind: Any) -> Any:

@@ -69,11 +69,19 @@ class Bars:
         self._tasks.clear()
 
 
+class _Printed(logging.StreamHandler[Any]):
+    """Prints what is logged; whatever forbids that is raised, as from `print`, rather than told on another stream."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the name is logging's
+        """Raise what is being handled."""
+        raise
+
+
 @contextmanager
 def shown() -> Iterator[None]:
     """While the block works, its progress is bars, and what it logs stands on the output."""
     log = logging.getLogger("samtailor")
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Printed(sys.stdout)
     log.addHandler(handler)
     level, propagate = log.level, log.propagate
     log.setLevel(logging.INFO if world().is_first else logging.CRITICAL)

@@ -110,7 +110,7 @@ class SliceCache:
             for name, array in arrays.items():
                 np.save(temporary / f"{name}.npy", array)
                 meta["arrays"][name] = _signature(np.ascontiguousarray(array))
-            (temporary / "meta.json").write_text(json.dumps(meta))
+            (temporary / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
             _publish(temporary, entry, files.name)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

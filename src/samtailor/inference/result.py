@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Case
 from samtailor.data.intensity import Scaled
+from samtailor.files import reserve
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 
@@ -62,4 +64,5 @@ def _empty(shape: tuple[int, ...], scratch: Path | None) -> NDArray[np.float16]:
         return np.empty(shape, np.float16)
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=scratch) as file:  # the mapping keeps the file until it is dropped itself
+        reserve(file, math.prod(shape) * 2, scratch)
         return np.memmap(file, np.float16, "w+", shape=shape)

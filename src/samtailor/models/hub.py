@@ -54,7 +54,7 @@ class HubFile:
     def place(self) -> Path:
         """Where the file lies, or would lie, in the cache."""
         reference = _folder(self.repo) / "refs" / self.revision
-        commit = reference.read_text().strip() if reference.is_file() else self.revision
+        commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else self.revision
         return _folder(self.repo) / "snapshots" / commit / self.file
 
     def fetch(self) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.errors import FileError, WeightsError
+from samtailor.errors import WeightsError
 from samtailor.files import atomic, made_of, read_json, write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
@@ -212,7 +212,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except (SafetensorError, OSError, ValueError) as error:  # ValueError: a type that torch does not have
-        raise FileError(file, "the trained parameters (safetensors)", str(error), _RESTORE) from error
+        raise WeightsError(
+            f"{file}: expected the trained parameters (safetensors), found: {error}; {_RESTORE}"
+        ) from error
 
 
 def load_model(source: str | Path, weights: str | Path | None = None) -> SegmenterModel:

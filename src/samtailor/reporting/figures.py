@@ -5,16 +5,25 @@ Matplotlib's objects are used directly, without pyplot: nothing is shared betwee
 
 from __future__ import annotations
 
+import functools
 import io
+import logging
 import math
+import warnings
 from pathlib import Path
 
+from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font
+from matplotlib.text import Text
 
+from samtailor.errors import listed
 from samtailor.files import atomic
 from samtailor.labels import IGNORE, LabelSpace
+
+LOG = logging.getLogger("samtailor")
 
 Colour = tuple[float, float, float]
 """Red, green and blue in [0, 1]."""
@@ -27,8 +36,41 @@ def png(figure: Figure, dpi: int = _DPI) -> bytes:
     """Content of a PNG file of a figure, with fewer dots per inch than asked for if it were too large else."""
     content = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(content, format="png", dpi=min(dpi, math.sqrt(_MOST_PIXELS / math.prod(figure.get_size_inches()))))
+    dots = min(dpi, math.sqrt(_MOST_PIXELS / math.prod(figure.get_size_inches())))
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():  # ticks may be made while it is drawn
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # said once, by `_families`
+        _take_literally(figure)
+        figure.savefig(content, format="png", dpi=dots)
     return content.getvalue()
+
+
+def _take_literally(figure: Figure) -> None:
+    """Names of classes and files are no formulas, whatever is in them, and want a font that has their letters."""
+    texts = figure.findobj(Text)
+    letters = frozenset("".join(text.get_text() for text in texts)) - {"\n"}
+    families = _families(frozenset(letter for letter in letters if not letter.isascii()))
+    for text in texts:
+        text.set_parse_math(False)
+        if len(families) > 1:
+            text.set_fontfamily(families)
+
+
+@functools.cache
+def _families(letters: frozenset[str]) -> list[str]:
+    """The usual font and those of this machine that have what it lacks; what none has is told, and drawn as a box."""
+    usual = "DejaVu Sans"
+    families, lacking = [usual], {ord(letter) for letter in letters}
+    lacking -= get_font(font_manager.findfont(usual)).get_charmap().keys()
+    for font in sorted(font_manager.fontManager.ttflist, key=lambda font: font.fname) if lacking else ():
+        if has := lacking & get_font(font.fname).get_charmap().keys():
+            families.append(font.name)
+            lacking -= has
+    if lacking:
+        LOG.warning(
+            "No font of this machine has %s: drawn as boxes in figures; install one that has (for instance Noto Sans)",
+            listed([repr(chr(letter)) for letter in sorted(lacking)]),
+        )
+    return families
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = _DPI) -> None:

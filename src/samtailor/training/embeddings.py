@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from samtailor.data.cache import CachedCase
 from samtailor.distributed.collectives import make_once
 from samtailor.errors import ConfigError
-from samtailor.files import atomic, write_text
+from samtailor.files import atomic, reserve, write_text
 from samtailor.inference.predictor import Piece, Predictor, unpack
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
@@ -79,6 +79,8 @@ class EmbeddingCache:
         length = sum(map(prod, model.network.frozen_shapes(model.preprocessing.image_size)))
         with atomic(path) as scratch:
             embeddings = np.lib.format.open_memmap(scratch, "w+", np.float16, (len(pieces), length))
+            with scratch.open("r+b") as file:
+                reserve(file, scratch.stat().st_size, path)
             for batch in self.predictor.embeddings(case.image, list(pieces)):
                 if not np.isfinite(batch).all():
                     raise ConfigError(
@@ -99,7 +101,7 @@ def _open(path: Path) -> NDArray[np.float16] | None:
     """The embeddings memory-mapped, or None if they are missing or altered."""
     try:
         embeddings = np.load(path, mmap_mode="r")
-        sound = _checksum(embeddings) == int(path.with_suffix(".crc32").read_text())
+        sound = _checksum(embeddings) == int(path.with_suffix(".crc32").read_text(encoding="utf-8"))
     except (OSError, ValueError, EOFError):  # ValueError: a damaged header or a truncated file
         return None
     return embeddings if sound else None

@@ -222,6 +222,8 @@ def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases, chec
         # Lightning answers Ctrl-C by ignoring further ones and ending the process; that is for the caller to decide.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from stop
+    except ConfigError:
+        raise
     except Exception:
         if checkpoint is None or begun.has:
             raise
@@ -250,10 +252,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write to a temporary name, flush to disk, rename."""
-        with atomic(Path(path)) as scratch, scratch.open("wb") as stream:
-            torch.save(checkpoint, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+        try:
+            with atomic(Path(path)) as scratch, scratch.open("wb") as stream:
+                torch.save(checkpoint, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except (OSError, RuntimeError) as error:  # RuntimeError: torch's own word for a full disk
+            run = quote(str(Path(path).parent.parent))
+            fix = f"free some space, then go on with samtailor resume {run}"
+            raise FileError(path, "room for a checkpoint", str(error).split("\n")[0], fix) from error
 
 
 def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:

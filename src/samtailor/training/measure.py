@@ -238,7 +238,7 @@ def _write(job: Trial, folder: Path) -> None:
 
 def _job_of(folder: Path) -> Trial:
     """Inverse of `_write`; the arrays stay on disk."""
-    content = json.loads((folder / "job.json").read_text())
+    content = json.loads((folder / "job.json").read_text(encoding="utf-8"))
 
     def case(name: str) -> CachedCase:
         arrays = {array: np.load(folder / f"{name}-{array}.npy", mmap_mode="r") for array in _ARRAYS}
@@ -253,10 +253,11 @@ def _read(folder: Path) -> Measurement | None:
     """What the other process found; None if memory did not suffice."""
     result = folder / "result.json"
     if not result.is_file():
-        raise RuntimeError(f"measuring a training step failed:\n{(folder / 'log.txt').read_text(errors='replace')}")
-    match json.loads(result.read_text()):
+        raise RuntimeError(f"measuring a training step failed:\n{(folder / 'log.txt').read_text('utf-8', 'replace')}")
+    match json.loads(result.read_text(encoding="utf-8")):
         case {"error": kind, "message": message} if hasattr(errors, kind):
-            raise getattr(errors, kind)(message)
+            found = getattr(errors, kind)
+            raise (errors.DataError if found is errors.FileError else found)(message)
         case {"error": kind, "message": message, "traceback": text}:
             raise RuntimeError(f"measuring a training step failed with {kind}: {message}\n{text}")
         case found:

@@ -126,4 +126,4 @@ def test_another_truth_is_refused(tmp_path: Path) -> None:
 
 def test_a_metric_that_is_not_there_is_refused(tmp_path: Path) -> None:
     folders = [write(tmp_path / name, VALUES) for name in "ab"]
-    assert "expected the metric 'nsd' of each case and class; found dsc, iou" in refused(*folders, metric="nsd")
+    assert "expected the metric 'nsd' of each case and class, found dsc, iou" in refused(*folders, metric="nsd")
