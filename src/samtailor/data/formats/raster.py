@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from samtailor.data.formats.format import require_memory
 from samtailor.errors import FileError
 
-_PEAK = 3  # the decoder's copy, the array, and its channels one after the other
+_PEAK = 10 / 3  # bytes in memory for each of the pixels: Pillow's RGB with an empty byte, its copy, and the array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Raster(ABC):
 
     def read(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Samples (H, W, C) of the picture as shown, and its alpha channel (H, W), if there is one."""
-        require_memory(self.path, _PEAK * math.prod(self.size) * self.bands * self.dtype.itemsize)
+        require_memory(self.path, round(_PEAK * math.prod(self.size) * self.bands * self.dtype.itemsize))
         samples, alpha = self.decode()
         return self._shown(samples), None if alpha is None else self._shown(alpha)
 
