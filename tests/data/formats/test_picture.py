@@ -203,6 +203,7 @@ class TestOrientation:
         with pytest.raises(DataError, match="as if one of them lay on its side"):
             read_case(CaseFiles("x", (tmp_path / "x.png",), tmp_path / "mask.png"), LABELS)
 
+    @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
     @pytest.mark.parametrize("broken", [b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\xff"])
     def test_broken_exif_does_not_matter(self, tmp_path: Path, broken: bytes) -> None:
         for name in ("x.png", "x.jpg"):

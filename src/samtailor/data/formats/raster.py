@@ -88,7 +88,7 @@ class Raster(ABC):
                 stored = stored[::-1, ::-1].swapaxes(0, 1)
             case 8:
                 stored = np.rot90(stored)
-        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+        return np.ascontiguousarray(stored, stored.dtype.newbyteorder("="))
 
 
 def full_palette(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
