@@ -184,6 +184,18 @@ class TestRefusing:
             with pytest.raises(FileError, match=f"expected integer or float samples.*found {found}"):
                 read(tmp_path / "x.tif")
 
+    @pytest.mark.parametrize("tag", [256, 257])
+    def test_a_picture_without_pixels(self, tmp_path: Path, tag: int) -> None:
+        tifffile.imwrite(tmp_path / "x.tif", np.zeros((5, 7), np.uint8))
+        content = bytearray((tmp_path / "x.tif").read_bytes())
+        with tifffile.TiffFile(tmp_path / "x.tif") as file:
+            page: Any = file.pages.first
+            content[page.tags[tag].valueoffset] = 0
+        (tmp_path / "x.tif").write_bytes(content)
+        for read in (read_header, read_image):
+            with pytest.raises(FileError, match=r"x\.tif: expected a picture with pixels, found . rows, . columns"):
+                read(tmp_path / "x.tif")
+
     def test_bands_that_jpeg_would_lose(self, tmp_path: Path) -> None:
         Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "x.tif", compression="jpeg")
         content = bytearray((tmp_path / "x.tif").read_bytes())
@@ -210,8 +222,11 @@ class TestRefusing:
                 read(path)
 
     def test_a_picture_beyond_the_free_memory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        tifffile.imwrite(tmp_path / "x.tif", np.zeros((100, 100), np.uint8))
-        monkeypatch.setattr("samtailor.data.formats.format.available_memory", lambda: 25_000)
+        tifffile.imwrite(tmp_path / "x.tif", np.zeros((100, 100), np.uint16))
+        free = round(10 / 3 * 20_000)
+        monkeypatch.setattr("samtailor.data.formats.format.available_memory", lambda: free - 1)
         assert read_header(tmp_path / "x.tif").geometry.shape == (1, 100, 100)
         with pytest.raises(FileError, match=r"fits into the 0\.0 GB of free memory"):
             read_image(tmp_path / "x.tif")
+        monkeypatch.setattr("samtailor.data.formats.format.available_memory", lambda: free)
+        assert read_image(tmp_path / "x.tif").image.shape == (1, 1, 100, 100)

@@ -45,11 +45,6 @@ class Raster(ABC):
     nodata: float | None = None
     names: str | None = None
 
-    def __post_init__(self) -> None:
-        if not all(self.size):
-            found = f"{self.size[0]} rows, {self.size[1]} columns"
-            raise FileError(self.path, "a picture with pixels", found, "write the file again")
-
     @property
     def shown_size(self) -> tuple[int, int]:
         """Rows and columns of the picture as viewers show it."""
@@ -99,6 +94,12 @@ def full_palette(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def upright_or(orientation: Any) -> int:
     """The orientation; 1, as viewers take it, where it is none of the eight."""
     return orientation if orientation in range(1, 9) else 1
+
+
+def require_pixels(path: Path, size: tuple[int, int]) -> None:
+    """Refuse a picture without rows or columns."""
+    if not all(size):
+        raise FileError(path, "a picture with pixels", f"{size[0]} rows, {size[1]} columns", "write the file again")
 
 
 def require_content(path: Path, size: int, held: int) -> None:

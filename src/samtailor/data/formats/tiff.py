@@ -27,7 +27,7 @@ from tifffile import PHOTOMETRIC
 
 from samtailor.data.formats.format import reading
 from samtailor.data.formats.libtiff import unpacked
-from samtailor.data.formats.raster import Raster, full_palette, require_content, upright_or
+from samtailor.data.formats.raster import Raster, full_palette, require_content, require_pixels, upright_or
 from samtailor.errors import FileError
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told in our errors
@@ -80,6 +80,7 @@ def open_tiff(path: Path) -> Tiff:
     with reading(path, "picture"), _file(path) as file:
         pages, _ = _pages(file)
         page = pages[0]
+        require_pixels(path, (page.imagelength, page.imagewidth))
         count = len(pages) if len(pages) > 1 else max(1, file.series[0].size // max(1, math.prod(page.shaped)))
         if count > 1 or page.imagedepth > 1:
             found = f"{count if count < _MOST else 'many'} pages of {page.samplesperpixel} channels"
