@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -50,17 +51,27 @@ def write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content))
 
 
-def nnunet_folder(root: Path, cases: int = 6, shape: tuple[int, int, int] = (32, 24, 6), seed: int = 0) -> Path:
-    """nnU-Net folder of CT cases `case_0`, `case_1`, ...; the last is test, the one before val."""
+def nnunet_folder(
+    root: Path,
+    cases: int = 6,
+    shape: tuple[int, int, int] = (32, 24, 6),
+    seed: int = 0,
+    channels: Sequence[str] = ("CT",),
+) -> Path:
+    """nnU-Net folder of cases `case_0`, `case_1`, ...; the last is test, the one before val.
+
+    The first channel is a CT; the others show the same in numbers a hundred, ten thousand, ... times as large.
+    """
     names = [f"case_{index}" for index in range(cases)]
     for index, name in enumerate(names):
         part = "Ts" if index == cases - 1 else "Tr"
         hu, ids = volume(shape, seed + index)
-        write_volume(root / f"images{part}" / f"{name}_0000.nii.gz", hu)
+        for number in range(len(channels)):
+            write_volume(root / f"images{part}" / f"{name}_{number:04d}.nii.gz", hu * 100.0**number if number else hu)
         write_volume(root / f"labels{part}" / f"{name}.nii.gz", ids)
     labels = dict(zip(LABELS.names, LABELS.ids, strict=True))
     content = {
-        "channel_names": {"0": "CT"},
+        "channel_names": {str(number): channel for number, channel in enumerate(channels)},
         "labels": labels,
         "numTraining": cases - 1,
         "file_ending": ".nii.gz",

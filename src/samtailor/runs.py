@@ -209,10 +209,11 @@ class Run:
         write_json(self.dataset_file, content)
 
     def read_dataset(self) -> dict[str, Any]:
-        """What the run was trained on: 'root', 'labels', 'splits', 'fingerprint'."""
+        """What the run was trained on: 'root', 'labels', 'splits', 'fingerprint', and 'channels', but for older runs."""
         content: dict[str, Any] = read_json(self.dataset_file, dict, _RESTORE)
         with made_of(self.dataset_file, "what a run was trained on", _RESTORE):
-            kinds = {"root": str, "labels": dict, "splits": dict, "fingerprint": str}
+            content.setdefault("channels", [])
+            kinds = {"channels": list[str], "root": str, "labels": dict, "splits": dict, "fingerprint": str}
             require({name: content[name] for name in kinds}, kinds)
             require(content["splits"], dict.fromkeys(content["splits"], list[str]))
         return content

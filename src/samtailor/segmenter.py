@@ -103,8 +103,11 @@ class Segmenter:
         channels = self.model.preprocessing.channels
         if isinstance(image, str | Path):
             return read_image(Path(image), channels)
-        case = image if isinstance(image, Case) else case_of_array(image, spacing)
-        return replace(case, image=match_channels(case.image, channels, Path(case.name)))
+        if isinstance(image, Case):
+            return replace(image, image=match_channels(image.image, channels, Path(image.name)))
+        case = case_of_array(image, spacing)
+        fix = "give a picture as (H, W, C), or a volume as (S, H, W) or (C, S, H, W) with its spacing in mm"
+        return replace(case, image=match_channels(case.image, channels, Path(case.name), fix))
 
     def _for_inference(self, device: str) -> SegmenterModel:
         """The model's copy for prediction, kept until the model changes."""

@@ -218,12 +218,20 @@ class IntensityConfig(Checked, group="intensity"):
 
     Attributes:
         kind: 'auto' takes the CT window for channels called CT, the full range for 8-bit pictures, percentiles
-            for everything else.
-        values: Level and width of the window, or low and high of range or percentile; the kind's default if None.
+            of each channel for everything else (the colours of a picture share theirs); a list has a kind for each
+            channel.
+        values: Level and width of the window, or low and high of range or percentile; the kind's default if None;
+            a list has a pair for each channel.
     """
 
-    kind: IntensityName = "auto"
-    values: tuple[Finite, Finite] | None = None
+    kind: IntensityName | list[IntensityName] = "auto"
+    values: tuple[Finite, Finite] | list[tuple[Finite, Finite]] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.values, list) and self.values:  # in Python a pair may be a list too
+            pairs = [tuple(pair) if isinstance(pair, list | tuple) else pair for pair in self.values]
+            object.__setattr__(self, "values", pairs if isinstance(pairs[0], tuple) else tuple(pairs))
 
 
 def takes(settings: Callable[P, S]) -> Callable[[Callable[[S], R]], Callable[P, R]]:

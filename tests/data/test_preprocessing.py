@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from samtailor.data.formats import case_of_array
-from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range, scale
+from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile, Range, scale
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.data.steps.step import PreprocessingStep
@@ -26,6 +26,26 @@ def test_scaling_where_it_is_looked_at_changes_nothing(intensity: Intensity) -> 
     np.testing.assert_array_equal(np.asarray(view), scaled)
     np.testing.assert_array_equal(np.asarray(view[1:][0, :, 3:9, ::-1]), scaled[1, :, 3:9, ::-1])
     assert (view.shape, view.dtype, len(view)) == (scaled.shape, scaled.dtype, len(scaled))
+
+
+def test_channels_that_are_scaled_by_themselves_are_scaled_where_they_are_looked_at() -> None:
+    volume = np.random.default_rng(0).normal(50, 100, (4, 3, 40, 31)) * 10.0 ** np.arange(4)[:, None, None, None]
+    intensity = ByChannel((CTWindow(), *(Percentile(2 * i, 99) for i in range(3))))
+    view = Preprocessing(intensity, 32, None, 4).prepare(case_of_array(volume, (5.0, 1.0, 2.0)))
+    channels = zip(volume.astype(np.float32), intensity.channels, strict=True)
+    scaled = np.stack([scale(channel, one) for channel, one in channels], axis=1)
+    np.testing.assert_array_equal(np.asarray(view), scaled)
+    np.testing.assert_array_equal(np.asarray(view[1:][0, 2:, 3:9, ::-1]), scaled[1, 2:, 3:9, ::-1])
+    np.testing.assert_array_equal(np.asarray(view[2]), scaled[2])
+    assert (view.shape, view.dtype, len(view)) == (scaled.shape, scaled.dtype, len(scaled))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+def test_an_input_has_the_channels_of_the_image_but_three_of_a_gray_one(channels: int) -> None:
+    image = np.random.default_rng(0).random((channels, 16, 16)).astype(np.float16)
+    made = Preprocessing(Range(), 16, None, channels).input_of(image, Window(0, 0, 16))
+    expected = np.repeat(image, 3, axis=0) if channels == 1 else image
+    np.testing.assert_array_equal(made.numpy(), expected)
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,7 @@ def test_steps_come_in_order_and_before_the_intensity() -> None:
     [
         Preprocessing(CTWindow(50, 350), 32, 48, 1),
         Preprocessing(Range(0, 4095), 32, None, 1),
+        Preprocessing(ByChannel((CTWindow(), Percentile())), 32, None, 2),
         Preprocessing(Percentile(1, 99), 64, None, 3, (GaussianDenoising(2), GaussianDenoising())),
     ],
 )

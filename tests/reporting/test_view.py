@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from samtailor.reporting.view import View, representative_slice
 from tests.evaluation.examples import volume
@@ -59,3 +60,13 @@ def test_of_a_scene_no_more_is_kept_than_a_figure_shows() -> None:
     assert view.truth is not None
     assert view.truth.shape == view.prediction.shape == (1367, 10)
     assert view.truth[1].all()
+
+
+@pytest.mark.parametrize(
+    ("channels", "of_picture", "of_volume"),
+    [(1, 1, 1), (2, 1, 1), (3, 3, 3), (4, 3, 1), (13, 3, 1)],
+)
+def test_three_channels_are_drawn_or_the_first(channels: int, of_picture: int, of_volume: int) -> None:
+    image, label = np.random.default_rng(0).random((1, channels, 8, 9)), np.zeros((1, 8, 9), np.int16)
+    np.testing.assert_array_equal(View.from_case(image, label).image, image[0, :of_picture])
+    np.testing.assert_array_equal(View.from_case(image, label, spacing=(5, 1, 1)).image, image[0, :of_volume])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel, Sam2Model, SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
@@ -25,9 +26,10 @@ LABELS = LabelSpace.from_names(("background", "field", "water", "road", "roof"))
 KINDS: dict[Family, type[PreTrainedModel]] = {"sam": SamModel, "sam2": Sam2Model, "tiny-vit": TinySam}
 
 
-def new_segmenter(base: Base, recipe: Recipe, image_size: int) -> SegmenterModel:
+def new_segmenter(base: Base, recipe: Recipe, image_size: int, channels: int = 3) -> SegmenterModel:
     torch.manual_seed(1)
-    segmenter = SegmenterModel.create(base.name, recipe, LABELS, Preprocessing(Range(), image_size, None, 3)).eval()
+    preprocessing = Preprocessing(Range(), image_size, None, channels)
+    segmenter = SegmenterModel.create(base.name, recipe, LABELS, preprocessing).eval()
     with torch.no_grad():
         for value in segmenter.trained_state().values():
             value += 0.05 * torch.randn(value.shape)
@@ -102,6 +104,25 @@ def test_the_files_name_classes_size_and_normalisation(any_base: Base, tmp_path:
     card = (tmp_path / "export" / "README.md").read_text()
     assert f"import {KINDS[any_base.family].__name__}\n" in card
     assert str(tmp_path) not in card + json.dumps(config)
+
+
+def test_a_projection_of_the_channels_lies_beside_the_network(any_base: Base, tmp_path: Path) -> None:
+    segmenter = new_segmenter(any_base, LoRA(rank=2), 64, channels=4)
+    merge_and_export(segmenter, tmp_path / "export")
+    model = KINDS[any_base.family].from_pretrained(tmp_path / "export")
+    projection = load_file(tmp_path / "export" / "channel_projection.safetensors")
+    images = torch.rand(1, 4, 64, 64)
+    with torch.no_grad():
+        colours = torch.nn.functional.conv2d(images, projection["weight"], projection["bias"])
+        found = model((colours - segmenter.mean) / segmenter.std, multimask_output=True).pred_masks[:, 0]
+        expected = segmenter(images)
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert 'load_file("export/channel_projection.safetensors")' in card
+    assert "- **Channels**: 4, which a learned projection brings to the network's three" in card
+    assert not (tmp_path / "export" / "preprocessor_config.json").exists()  # it would take three
+    merge_and_export(segmenter, tmp_path / "export")  # an earlier share is replaced
+    assert segmenter.network.is_projected
 
 
 def test_the_image_processor_does_what_the_segmenter_does(tiny_base: Base, tmp_path: Path) -> None:

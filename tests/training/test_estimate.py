@@ -95,6 +95,17 @@ def test_every_recipe_is_measured(recipe: RecipeName, tiny_base: Base, nnunet_fo
     assert json.loads(json.dumps(found.to_json()))["recommended"] == ""
 
 
+def test_behind_a_projection_of_channels_no_embeddings_are_kept(tiny_base: Base, tmp_path: Path) -> None:
+    data = generate.nnunet_folder(tmp_path / "data", channels=("CT", "PET"))
+    config = config_of(data, "head-only", 32)
+    given, *others = (found := measured_here(config, tmp_path / "scratch")).options
+    assert given.measured is not None
+    assert (given.measured.embedding_bytes, given.disk) == (0, 0)
+    assert "--checkpointing" in {option.flags for option in others}
+    assert "brings the 2 channels to the network's three" in str(found)
+    assert "brings" not in str(by_rule(config_of(generate.nnunet_folder(tmp_path / "ct"), "head-only"), lambda _: True))
+
+
 def test_slices_with_neighbours_are_measured_in_groups(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     config = changed(config_of(nnunet_folder, "adapter", 32), depth=True, batch_size=1, prompt_fraction=0.5)
     assert measured_here(config, tmp_path).options[0].fits

@@ -12,7 +12,7 @@ from samtailor.errors import ConfigError
 from samtailor.recipes import RecipeName
 from samtailor.settings import IntensityConfig
 from samtailor.training.resolve import resolve
-from samtailor.training.settings import LossConfig, OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from tests.training.configs import changed
 
 CONFIG = TrainConfig(data="data", out="out")
@@ -39,6 +39,16 @@ def test_other_volumes_get_percentiles(volumes: Dataset) -> None:
 def test_pictures_of_8_bit_get_their_range_and_of_16_bit_percentiles(pictures: Dataset) -> None:
     assert resolve(CONFIG, pictures).intensity == IntensityConfig("range", (0.0, 255.0))
     assert resolve(CONFIG, replace(pictures, bits=16)).intensity.kind == "percentile"
+
+
+def test_nothing_is_cached_behind_a_projection(volumes: Dataset) -> None:
+    config = changed(CONFIG, cache_frozen=True, last_blocks=1, augment=AugmentConfig("none", affine=0, intensity=0))
+    resolve(config, volumes)
+    with pytest.raises(ConfigError, match=r"^cache_frozen: expected images of one or three channels, found 2 \(A, B\)"):
+        resolve(config, replace(volumes, channels=("A", "B")))
+    head_only = changed(CONFIG, recipe="head-only")
+    assert [head_only.is_cached(channels) for channels in (1, 2, 3, 4)] == [True, False, True, False]
+    assert not CONFIG.is_cached(1)
 
 
 def test_what_the_user_set_stays(volumes: Dataset) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles, Geometry
+from samtailor.data.channels import needs_projection
 from samtailor.data.check_report import CaseRow, CheckReport
 from samtailor.data.dataset import Dataset, open_cases, read_splits
 from samtailor.data.formats import format_of, match_channels
@@ -41,7 +42,8 @@ def check_dataset(root: Path, fold: int = 0) -> CheckReport:
     findings += _absent_classes(dataset, cases)
     findings.sort(key=lambda finding: finding.severity)  # errors before warnings, else in the order found
     names = dataset.labels.names
-    return CheckReport(str(root), dataset.layout, names, tuple(findings), cases, dataset.name, _facts(dataset))
+    facts = _facts(dataset) | _channels(dataset)
+    return CheckReport(str(root), dataset.layout, names, tuple(findings), cases, dataset.name, facts)
 
 
 def _facts(dataset: Dataset) -> dict[str, str]:
@@ -59,6 +61,13 @@ def _facts(dataset: Dataset) -> dict[str, str]:
         "advice": named.advice,
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _channels(dataset: Dataset) -> dict[str, str]:
+    """What becomes of channels that are neither one nor three."""
+    if not needs_projection(count := len(dataset.channels)):
+        return {}
+    return {"channels": f"{count} ({', '.join(dataset.channels)}): a learned projection brings them to three"}
 
 
 def _check_cases(dataset: Dataset, findings: list[Finding]) -> tuple[CaseRow, ...]:

@@ -45,6 +45,7 @@ class CheckReport:
         cases: One row per case.
         name: Data set that it is, if it is known by name.
         facts: What is known of that data set: title, publisher's page, terms, split, protocol, advice; by what it is.
+            And what becomes of its channels, if that is not plain.
     """
 
     root: str

@@ -13,10 +13,18 @@ from torch import Tensor
 
 import samtailor.kinds as kinds
 from samtailor.data.case import Case
-from samtailor.data.intensity import KINDS, Intensity, Scaled, require_scale
+from samtailor.data.channels import COLOURS
+from samtailor.data.intensity import (
+    ByChannel,
+    Intensity,
+    Scaled,
+    intensity_from_json,
+    intensity_to_json,
+    require_scale,
+)
 from samtailor.data.steps import STEPS
 from samtailor.data.steps.step import PreprocessingStep
-from samtailor.errors import DataError
+from samtailor.errors import ConfigError, DataError
 from samtailor.labels import IGNORE
 from samtailor.settings import Checked, Within
 
@@ -53,7 +61,7 @@ class Preprocessing(Checked, group="preprocessing"):
         intensity: How file values become [0, 1].
         image_size: Side of the network's input, in pixels.
         field: Side of the window of the slice that becomes one input; None is the whole slice.
-        channels: Channels of the images, 1 (repeated for the network) or 3.
+        channels: Channels of the images; a single one is repeated for the network.
         steps: What is done to file values before, in order.
     """
 
@@ -62,6 +70,12 @@ class Preprocessing(Checked, group="preprocessing"):
     field: Annotated[int, Within(1, 1_000_000)] | None
     channels: Annotated[int, Within(1, 10_000)]
     steps: tuple[PreprocessingStep, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.intensity, ByChannel) and len(self.intensity.channels) != self.channels:
+            found = len(self.intensity.channels)
+            raise ConfigError(f"intensity: expected one for each of {self.channels} channels, found {found}")
 
     def prepare(self, case: Case) -> Scaled:
         """Slices of a case in [0, 1], (S, C, H, W), scaled where they are looked at.
@@ -90,11 +104,15 @@ class Preprocessing(Checked, group="preprocessing"):
         return [Window(y, x, side) for y in rows for x in columns]
 
     def input_of(self, image: NDArray[Any] | Scaled, window: Window) -> Tensor:
-        """Network input of a window of a slice in [0, 1], (C, H, W) to (3, image_size, image_size); zeros beyond it."""
+        """Network input of a window of a slice in [0, 1], (C, H, W); zeros beyond it.
+
+        Returns:
+            (C, image_size, image_size), a single channel repeated to three.
+        """
         # PyTorch turns half into single precision ten times as fast as NumPy.
         seen = torch.from_numpy(np.require(cut(image, window, 0), requirements=("C", "W"))).float()
         resized = F.interpolate(seen[None], (self.image_size, self.image_size), mode="bilinear", antialias=True)[0]
-        return resized.expand(3, -1, -1)
+        return resized.expand(COLOURS, -1, -1) if len(resized) == 1 else resized
 
     def target_of(self, label: NDArray[Any], window: Window) -> Tensor:
         """Training target of a window of class indices, (H, W) to (image_size, image_size); `IGNORE` beyond them."""
@@ -104,7 +122,7 @@ class Preprocessing(Checked, group="preprocessing"):
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary, the inverse of `from_json`; without the key 'steps' if there are none."""
-        content = vars(self) | {"intensity": kinds.to_json(self.intensity, KINDS)}
+        content = vars(self) | {"intensity": intensity_to_json(self.intensity)}
         steps = [kinds.to_json(step, STEPS) for step in content.pop("steps")]
         # Caches are keyed by this dictionary: those from before there were steps stay good.
         return content | ({"steps": steps} if steps else {})
@@ -112,7 +130,7 @@ class Preprocessing(Checked, group="preprocessing"):
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Preprocessing of a plain dictionary."""
-        intensity = kinds.from_json(content["intensity"], KINDS, "intensity")
+        intensity = intensity_from_json(content["intensity"])
         steps = tuple(kinds.from_json(step, STEPS, "preprocessing") for step in content.get("steps", ()))
         return cls(**{**content, "intensity": intensity, "steps": steps})
 

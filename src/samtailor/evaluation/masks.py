@@ -25,7 +25,7 @@ from samtailor.files import read_json
 from samtailor.labels import IGNORE, LabelSpace, default_palette
 from samtailor.metrics.protocols import FLARE22_CLASSES, ProtocolName
 from samtailor.progress import report
-from samtailor.reporting.view import View
+from samtailor.reporting.view import View, drawn_channels
 
 _LISTED = 20
 
@@ -231,7 +231,8 @@ def _workers(pairs: Sequence[MaskPair]) -> int:
 
 
 def view_of(case: MaskPair, files: CaseFiles, labels: LabelSpace) -> View:
-    """The representative slice of a case; intensities between the 0.5th and the 99.5th percentile."""
+    """The representative slice of a case; intensities between the 0.5th and the 99.5th percentile of what is drawn."""
     truth, prediction, geometry = read_pair(case, labels)
     image = read_case(CaseFiles(files.name, files.images), None).image
-    return View.from_case(scale(image, Percentile()).swapaxes(0, 1), prediction, truth, geometry.spacing)
+    drawn = image[drawn_channels(len(image), is_picture=geometry.spacing is None)]
+    return View.from_case(scale(drawn, Percentile()).swapaxes(0, 1), prediction, truth, geometry.spacing)

@@ -205,7 +205,7 @@ class Predictor:
         return computed_in(self.precision, self.model.device)
 
     def _inputs(self, image: Slices, pieces: list[Piece]) -> Tensor:
-        """Network inputs of windows, (B, 3, N, N), on the CPU."""
+        """Network inputs of windows, (B, C, N, N), on the CPU."""
         preprocessing = self.model.preprocessing
         return torch.stack([preprocessing.input_of(image[piece.slice], piece.window) for piece in pieces])
 

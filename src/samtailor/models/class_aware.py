@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from transformers.models.sam.modeling_sam import SamFeedForward, SamMaskDecoder
 from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MaskDecoder
 
+from samtailor.data.channels import COLOURS
 from samtailor.models.blocks import frozen_blocks
+from samtailor.models.channel_projection import ChannelProjection, projection_of
 from samtailor.models.sam import AnySizeSam, VitEncoder, grid_positions
 from samtailor.models.sam2 import Hiera, HieraSam
 from samtailor.models.tiny_vit import TinyViT
@@ -128,12 +130,14 @@ class ClassAwareMaskDecoder(nn.Module):
 class ClassAwareSam(nn.Module):
     """A SAM or SAM 2 that segments K classes without a prompt: images in, K logits per pixel out.
 
-    Prompted for one object, it still gives SAM's single mask.
+    Prompted for one object, it still gives SAM's single mask. Images whose channels are neither one nor three pass
+    `to_colours` before they are normalised.
     """
 
-    def __init__(self, base: AnySizeSam | HieraSam, classes: int) -> None:
+    def __init__(self, base: AnySizeSam | HieraSam, classes: int, channels: int = COLOURS) -> None:
         """Take over the modules of a base, which must not be used afterwards, for K classes, background included."""
         super().__init__()
+        self.to_colours = projection_of(channels)
         self.image_encoder: VitEncoder | TinyViT | HieraImageEncoder
         self.image_encoder = HieraImageEncoder(base) if isinstance(base, HieraSam) else base.vision_encoder
         self.prompt_encoder = base.prompt_encoder
@@ -145,6 +149,11 @@ class ClassAwareSam(nn.Module):
         if not isinstance(self.image_encoder, HieraImageEncoder):
             return (self.image_encoder(images).last_hidden_state,)
         return self._narrowed(self.image_encoder(images))
+
+    @property
+    def is_projected(self) -> bool:
+        """Whether a learned projection stands before the image encoder, so that nothing of it can be kept."""
+        return isinstance(self.to_colours, ChannelProjection)
 
     @property
     def frozen_steps(self) -> int | None:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from samtailor.data.intensity import ByChannel
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import WeightsError
 from samtailor.files import atomic, made_of, read_json, write_json
@@ -30,8 +31,12 @@ from samtailor.settings import Checked, require
 
 _RESTORE = "restore the folder, or fit again"
 
-FORMAT = 1
-"""Version of the layout of `segmenter.json`; raised when an older library could not read a newer file."""
+FORMAT = 2
+"""Version of the layout of `segmenter.json`; raised when an older library could not read a newer file.
+
+Version 2 has other numbers of channels than one and three, and intensities by channel; what has neither is written, as
+ever, as version 1.
+"""
 
 CONFIG_NAME = "segmenter.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -91,7 +96,7 @@ class SegmenterModel(nn.Module):
         self.labels = labels
         self.preprocessing = preprocessing
         self.refinement = tuple(refinement)
-        self.network = ClassAwareSam(load_base(base.base, base.file), len(labels))
+        self.network = ClassAwareSam(load_base(base.base, base.file), len(labels), preprocessing.channels)
         recipe.apply(self.network)
         self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
@@ -111,12 +116,19 @@ class SegmenterModel(nn.Module):
         return cls(stands_on, recipe, labels, preprocessing, refinement)
 
     def encode(self, images: Tensor) -> Features:
-        """Images in [0, 1], (B, 3, N, N), to feature maps (see `ClassAwareSam.encode`)."""
-        return self.network.encode((images - self.mean) / self.std)
+        """Network inputs in [0, 1], (B, C, N, N), to feature maps (see `ClassAwareSam.encode`)."""
+        return self.network.encode(self.normalised(images))
 
     def encode_frozen(self, images: Tensor) -> Features:
-        """Images in [0, 1], (B, 3, N, N), to what never changes in training (see `ClassAwareSam.encode_frozen`)."""
-        return self.network.encode_frozen((images - self.mean) / self.std)
+        """Network inputs in [0, 1] to what never changes in training (see `ClassAwareSam.encode_frozen`)."""
+        if self.network.is_projected:
+            raise ValueError("what a trained projection of the channels gives changes in training: nothing is frozen")
+        return self.network.encode_frozen(self.normalised(images))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Network inputs in [0, 1], (B, C, N, N), as the image encoder takes them, (B, 3, N, N)."""
+        colours: Tensor = self.network.to_colours(images)
+        return (colours - self.mean) / self.std
 
     def encode_rest(self, state: Features) -> Features:
         """What `encode` gives, from what `encode_frozen` gave."""
@@ -132,8 +144,13 @@ class SegmenterModel(nn.Module):
         return self.recipe.group
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], (B, 3, N, N), to class logits (B, K, 4h, 4w)."""
+        """Network inputs in [0, 1], (B, C, N, N), to class logits (B, K, 4h, 4w)."""
         return self.decode(self.encode(images))
+
+    @property
+    def _is_by_channel(self) -> bool:
+        """Whether its channels are treated one by one, which the first layout of files has no words for."""
+        return self.network.is_projected or isinstance(self.preprocessing.intensity, ByChannel)
 
     @property
     def device(self) -> torch.device:
@@ -174,7 +191,7 @@ class SegmenterModel(nn.Module):
     def save(self, directory: Path) -> None:
         """Write `segmenter.json` and the trained parameters, a few megabytes, into a directory."""
         content = {
-            "format": FORMAT,
+            "format": FORMAT if self._is_by_channel else 1,
             "base": asdict(self.base),
             "recipe": recipe_to_json(self.recipe),
             "labels": self.labels.to_json(),
@@ -239,10 +256,10 @@ def load_model(source: str | Path, weights: str | Path | None = None) -> Segment
 def _read_config(path: Path) -> dict[str, Any]:
     """Content of a `segmenter.json` of a version we know."""
     content: dict[str, Any] = read_json(path, dict, "give the folder of a segmenter")
-    if content.get("format") != FORMAT:
+    if content.get("format") not in (1, FORMAT):
         found = content.get("format")
         raise WeightsError(
-            f"{path}: expected format {FORMAT}, found {found}; it was written by another version of samtailor: "
+            f"{path}: expected format 1 or {FORMAT}, found {found}; it was written by another version of samtailor: "
             "install that one, or fit again"
         )
     return content

@@ -27,7 +27,7 @@ class View:
     """The representative slice of a case; for pictures, the picture, every n-th pixel if it is larger than any figure.
 
     Attributes:
-        image: In [0, 1], (C, H, W).
+        image: In [0, 1], the channels that are drawn (`drawn_channels`), (1 or 3, H, W).
         prediction: Class indices, (H, W).
         truth: Class indices, (H, W); None if it is not known.
         aspect: Height of a pixel over its width.
@@ -65,7 +65,9 @@ class View:
             index = representative_slice(prediction if truth is None or not (truth > 0).any() else truth)
         step = -(-max(prediction.shape[1:]) // _LONGEST)
         sparse = np.s_[..., ::step, ::step]
-        shown, predicted = (np.ascontiguousarray(array[index][sparse]) for array in (image, prediction))
+        drawn = image[index]
+        drawn = drawn[drawn_channels(len(drawn), is_picture=spacing is None)]
+        shown, predicted = (np.ascontiguousarray(plane[sparse]) for plane in (drawn, prediction[index]))
         true = None if truth is None else np.ascontiguousarray(truth[index][sparse])
         aspect = 1.0 if spacing is None else spacing[1] / spacing[2]
         return cls(shown, predicted, true, aspect, index, len(prediction))
@@ -83,6 +85,14 @@ class View:
             aspect, number, slices = arrays["place"].tolist()
             truth = arrays["truth"] if arrays["truth"].size else None
             return cls(arrays["image"], arrays["prediction"], truth, aspect, int(number), int(slices))
+
+
+def drawn_channels(channels: int, is_picture: bool) -> slice:
+    """Which channels of an image figures draw: three as colours, else the first one in gray.
+
+    Of a picture of more than three bands the first three are taken for its colours.
+    """
+    return slice(3) if channels == 3 or (is_picture and channels > 3) else slice(1)
 
 
 def representative_slice(label: NDArray[np.int16]) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from samtailor.data.intensity import CTWindow, Intensity, Percentile, Range
+from samtailor.data.channels import needs_projection
+from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile, Range
 from samtailor.files import write_text
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
@@ -56,6 +57,7 @@ def write_card(
         parameters=sum(size for size, _ in sizes),
         trained=sum(size for size, is_trained in sizes if is_trained),
         preprocessing=model.preprocessing,
+        channels=_channels(model.preprocessing.channels, record),
         intensity=_intensity(model.preprocessing.intensity),
         mean=_numbers(base.mean),
         std=_numbers(base.std),
@@ -124,9 +126,23 @@ def _numbers(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
+def _channels(channels: int, record: Record | None) -> str:
+    """What an image must have, and how it meets the network's three channels."""
+    names = f" ({', '.join(record.channels)})" if record and record.channels else ""
+    if channels == 1:
+        return f"1{names}, repeated for the network"
+    what = ", which a learned projection brings to the network's three" if needs_projection(channels) else ""
+    return f"{channels}{names}, in this order{what}" if names else f"{channels}{what}"
+
+
 def _intensity(intensity: Intensity) -> str:
     """An intensity scaling in words."""
     match intensity:
+        case ByChannel():
+            every = [_intensity(one) for one in intensity.channels]
+            if len(set(every)) == 1:
+                return f"in each channel, {every[0]}"
+            return "; ".join(f"channel {number}: {what}" for number, what in enumerate(every, start=1))
         case CTWindow():
             low, high = intensity.level - intensity.width / 2, intensity.level + intensity.width / 2
             what = f"window of level {intensity.level:g} and width {intensity.width:g}: {low:g} to {high:g}"

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from safetensors.torch import save as serialise
+from torch import Tensor, nn
 from transformers import PreTrainedModel, Sam2Model, SamModel
 
 from samtailor.errors import ConfigError
@@ -27,7 +28,9 @@ from samtailor.sharing.folder import CARD_NAME, whole_folder
 from samtailor.sharing.record import read_record
 
 PROCESSOR_NAME = "preprocessor_config.json"
-NAMES = frozenset({"config.json", "model.safetensors", PROCESSOR_NAME, CARD_NAME, PICTURE_NAME})
+PROJECTION_NAME = "channel_projection.safetensors"
+"""The projection of the channels, which transformers' networks have no place for."""
+NAMES = frozenset({"config.json", "model.safetensors", PROCESSOR_NAME, PROJECTION_NAME, CARD_NAME, PICTURE_NAME})
 """Files of an exported network."""
 
 _RENAMES = (
@@ -44,7 +47,8 @@ def merge_and_export(
     """Write a segmenter as one network in transformers' format (see `Segmenter.merge_and_export`).
 
     `pred_masks[:, 0]` of the network under the default prompt and with `multimask_output=True` are the class logits. It
-    takes images of the segmenter's own size. Where a ConfigError is raised, nothing is written.
+    takes images of the segmenter's own size. A projection of the channels lies beside it, and the card says how it is
+    applied. Where a ConfigError is raised, nothing is written.
     """
     if not model.recipe.is_mergeable:
         mergeable = ", ".join(kind.__name__ for kind in RECIPES.values() if kind.is_mergeable)
@@ -57,14 +61,20 @@ def merge_and_export(
     network = _network(model, base)
     with whole_folder(folder, NAMES) as scratch:
         network.save_pretrained(scratch)
-        write_json(scratch / PROCESSOR_NAME, _processor(base, model.preprocessing.image_size))
         library = "samtailor" if base.family == "tiny-vit" else "transformers"
-        write_card(scratch, model, name, record, library, _how_to_open(type(network), name))
+        if model.network.is_projected:  # no image processor knows so many channels
+            state = {key: value.cpu() for key, value in model.network.to_colours.state_dict().items()}
+            (scratch / PROJECTION_NAME).write_bytes(serialise(state))
+        else:
+            write_json(scratch / PROCESSOR_NAME, _processor(base, model.preprocessing.image_size))
+        how = _how_to_open(type(network), name, model.network.is_projected)
+        write_card(scratch, model, name, record, library, how)
 
 
 def _network(model: SegmenterModel, base: Base) -> PreTrainedModel:
     """The segmenter's network as transformers knows it; shares no memory with the segmenter."""
     merged = copy.deepcopy(model.network).cpu()
+    merged.to_colours = nn.Identity()
     model.recipe.merge(merged)
     config = _config(model, base)
     kinds: dict[str, type[PreTrainedModel]] = {"sam": SamModel, "sam2": Sam2Model, "tiny-vit": TinySam}
@@ -152,10 +162,10 @@ def _processor(base: Base, size: int) -> dict[str, Any]:
     return {"image_processor_type": "SamImageProcessor"} | sides | shared
 
 
-def _how_to_open(kind: type[PreTrainedModel], name: str) -> str:
+def _how_to_open(kind: type[PreTrainedModel], name: str, is_projected: bool) -> str:
     """How the network is opened, Markdown."""
     package = "samtailor.models.tiny_sam" if kind is TinySam else "transformers"
-    return f"""\
+    opened = f"""\
 ```python
 import torch
 from {package} import {kind.__name__}
@@ -168,5 +178,16 @@ names = [model.config.id2label[index] for index in range(logits.shape[1])]
 ```
 
 No prompt is given: the classes come in place of the masks that the base would propose for one. `pixel_values` are made
-as described under Preprocessing: intensities to [0, 1], squares, the size, then the normalisation. The image processor
+as described under Preprocessing: intensities to [0, 1], squares, the size, then the normalisation."""
+    if not is_projected:
+        return f"""{opened} The image processor
 in these files does the last two for square pictures of values 0 to 255."""
+    return f"""{opened} Before the
+normalisation a projection, which transformers' networks have no place for, brings the channels to three:
+
+```python
+from safetensors.torch import load_file
+
+projection = load_file("{name}/{PROJECTION_NAME}")
+colours = torch.nn.functional.conv2d(images, projection["weight"], projection["bias"])  # (B, C, N, N) to (B, 3, N, N)
+```"""

@@ -47,12 +47,14 @@ class Record:
         data: Name of the data set's folder.
         cases: Number of cases of each split.
         training: How it was trained, in one sentence.
+        channels: Names of the images' channels in their order, as far as they are known.
         quality: None if it was never validated.
     """
 
     data: str
     cases: dict[str, int]
     training: str
+    channels: tuple[str, ...]
     quality: Quality | None
 
 
@@ -75,6 +77,7 @@ def read_record(directory: Path, model: SegmenterModel, picture: bool) -> Record
         data=Path(dataset["root"]).name,
         cases={split: len(names) for split, names in dataset["splits"].items()},
         training=training,
+        channels=tuple(dataset["channels"]),
         quality=_evaluated(run, "test", picture) or _evaluated(run, "val", picture) or _validated(best, model.labels),
     )
 

@@ -64,7 +64,7 @@ class Augmentation:
         )
 
     def __call__(self, image: Tensor, target: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Change one sample, (3, N, N) in [0, 1] and (N, N) class indices; the seed decides every random choice."""
+        """Change one sample, (C, N, N) in [0, 1] and (N, N) class indices; the seed decides every random choice."""
         self._spatial.set_random_state(seed)
         self._intensity.set_random_state(seed)
         sample = self._intensity(self._spatial({"image": image, "target": target[None].float()}))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from samtailor.data.channels import needs_projection
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reporting.terminal import Block, Level, Message, to_text
 from samtailor.training.measure import WARM_UP, Measurement
@@ -65,6 +66,7 @@ class Estimate:
         epochs: Passes over the training samples.
         validations: Validations in the whole training.
         workers: Processes that prepare samples; their own memory is not measured.
+        channels: Channels of the images.
         memory_free: Memory that was free before, in bytes.
         disk_free: Bytes that are free where image embeddings are kept.
         workload: How much there is to compute.
@@ -77,6 +79,7 @@ class Estimate:
     epochs: int
     validations: int
     workers: int
+    channels: int
     memory_free: int
     disk_free: int
     workload: Workload
@@ -158,6 +161,12 @@ class Estimate:
             yield (
                 "With --optim.accumulate each of the smaller batches has a Dice of its own: steps resemble those of "
                 "one larger batch, but are not the same."
+            )
+        if needs_projection(self.channels):
+            kept = ", so that no embeddings are kept" if self.recipe == "head-only" else ""
+            yield (
+                f"A learned projection brings the {self.channels} channels to the network's three; its gradient goes "
+                f"through the whole image encoder{kept}."
             )
         if self.workers:
             yield f"The memory of the {self.workers} processes that prepare samples comes on top."

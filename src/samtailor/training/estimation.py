@@ -15,6 +15,7 @@ import torch
 
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
+from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError
 from samtailor.files import cache_home
@@ -79,7 +80,8 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
         fits = measured.fits_gpu(HEADROOM) and measured.memory <= limit and needed <= disk
         return Option(flags, measured, steps, seconds, needed, fits)
 
-    variations = (_checkpointing, _half_batch, _single_batch, _last_blocks, partial(_half_image, folder=folder))
+    checkpointing, half_image = (partial(vary, folder=folder) for vary in (_checkpointing, _half_image))
+    variations = (checkpointing, _half_batch, _single_batch, _last_blocks, half_image)
     singles = [changed for vary in variations if (changed := vary(config)) is not None]
     options = [option(changed) for changed in tracked("measuring settings", [config, *singles])]
     if not any(found.fits for found in options):
@@ -89,7 +91,7 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
                 break
     validations = config.epochs // config.validate_every
     given = (str(config.data), config.base, config.recipe.name, config.epochs, validations, config.workers)
-    return Estimate(*given, free, disk, workload, tuple(options))
+    return Estimate(*given, len(folder.channels), free, disk, workload, tuple(options))
 
 
 def flags_of(given: TrainConfig, changed: TrainConfig) -> str:
@@ -118,9 +120,9 @@ def _combinations(config: TrainConfig, variations: Sequence[Variation]) -> Itera
                 yield last
 
 
-def _checkpointing(config: TrainConfig) -> TrainConfig | None:
-    """Activations are computed again; where the encoder is not trained, there are none to keep."""
-    if config.checkpointing or config.recipe.freezes_encoder:
+def _checkpointing(config: TrainConfig, folder: Dataset) -> TrainConfig | None:
+    """Activations are computed again; where nothing in or before the encoder is trained, there are none to keep."""
+    if config.checkpointing or (config.recipe.freezes_encoder and not needs_projection(len(folder.channels))):
         return None
     return replace(config, checkpointing=True)
 
@@ -185,12 +187,13 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
         return len(preprocessing.windows(*case.image.shape[2:]))
 
     more = len(train_files) / len(train)
+    is_cached = config.is_cached(len(folder.channels))
     training_windows = round(more * sum(windows(reference.case) for reference in chosen))
     validation_windows = sum(len(case.image) * windows(case) for case in validation)
     workload = Workload(
         training_cases=(len(train_files), len(train)),
         validation_cases=(len(validation_files), len(validation)),
-        samples=config.sampling.per_epoch or (training_windows if config.is_cached else round(more * len(chosen))),
+        samples=config.sampling.per_epoch or (training_windows if is_cached else round(more * len(chosen))),
         training_windows=training_windows,
         validation_windows=round(len(validation_files) / len(validation) * validation_windows),
     )
@@ -199,7 +202,7 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
     largest = max(validation, key=lambda case: math.prod(case.image.shape[2:]))
     height, width = largest.image.shape[2:]
     size = (max(len(case.image) for case in validation), height, width)
-    seen = _excerpt(first.case, first.index, config, whole=not config.is_cached)
+    seen = _excerpt(first.case, first.index, config, whole=not is_cached)
     validated = _excerpt(largest, len(largest.image) // 2, config, whole=False)
     return workload, Trial(config, folder.labels, seen, validated, size)
 

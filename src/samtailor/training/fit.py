@@ -142,12 +142,17 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
     shares = class_shares(slices)
     samples: Dataset[Any]
     embeddings: list[NDArray[np.float16]] | None = None
-    if config.is_cached:
+    if config.is_cached(model.preprocessing.channels):
         cache = EmbeddingCache(Predictor(model, batch_size, config.device), embeddings_home)
         samples = EmbeddingSamples(slices, model, cache)
         work = [(case, case_windows(case, model)) for case in cases.validation]
         embeddings = cache.load_all(work, "embeddings (val)")
     else:
+        if config.recipe.freezes_encoder and here.is_first:
+            LOG.warning(
+                f"{config.recipe.name}: the projection of the {model.preprocessing.channels} channels, in front of the "
+                "image encoder, is trained, so that embeddings cannot be kept: each epoch computes them anew"
+            )
         augmentation = Augmentation(config.augment, model.preprocessing.image_size)
         samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
     task = SegmentationTask(model, _loss(config, shares), config, cases.validation, embeddings, batch_size)

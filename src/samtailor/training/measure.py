@@ -108,7 +108,7 @@ def measure(job: Trial, scratch: Path) -> Measurement:
     cases = Cases([job.train], [job.validation, job.validation])  # the first validation warms up
     fitting = prepare(config, model, cases, scratch / "warm-up")
     embedding_seconds, embedding_bytes = 0.0, 0
-    if config.is_cached:
+    if config.is_cached(model.preprocessing.channels):
         begin = _now(device)
         fitting = prepare(config, model, Cases([job.train], [job.validation]), scratch / "measured")
         windows = sum(len(case_windows(case, model)) for case in (job.train, job.validation))

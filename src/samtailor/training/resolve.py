@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import samtailor.kinds as kinds
+from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset
 from samtailor.data.intensity import intensity_of, resolve_intensity
 from samtailor.data.preprocessing import Preprocessing
@@ -49,7 +51,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     if flip == "auto":
         flip = "columns" if dataset.pictures else "none"
     if config.cache_frozen:
-        _check_cached(config, flip)
+        _check_cached(config, flip, dataset.channels)
     return replace(
         config,
         data=str(Path(config.data).resolve()),
@@ -61,8 +63,13 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     )
 
 
-def _check_cached(config: TrainConfig, flip: str) -> None:
+def _check_cached(config: TrainConfig, flip: str, channels: Sequence[str]) -> None:
     """Refuse to cache what is not the same in every epoch: nothing is frozen, or images are changed at random."""
+    if needs_projection(len(channels)):
+        raise ConfigError(
+            f"cache_frozen: expected images of one or three channels, found {len(channels)} ({', '.join(channels)}), "
+            "whose projection in front of the image encoder is trained; leave it out"
+        )
     if not config.recipe.starts_frozen:
         raise ConfigError(
             "cache_frozen: expected the recipe lora, or adapter without depth, with some --last_blocks adapted; "

@@ -129,7 +129,7 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
         return len(self.slices)
 
     def __getitem__(self, drawn: Drawn) -> tuple[Tensor, Tensor]:
-        """Images (G, 3, N, N) and targets (G, N, N) of a drawn sample, a group of G neighbouring slices."""
+        """Images (G, C, N, N) and targets (G, N, N) of a drawn sample, a group of G neighbouring slices."""
         index, seed = drawn[0], max(0, drawn[1])
         reference = self.slices[index]
         case, labels = reference.case, label_of(reference.case)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
+from samtailor.data.channels import needs_projection
 from samtailor.files import made_of
 from samtailor.recipes import LoRA, Recipe
 from samtailor.recipes.flat import flatten, take_recipe
@@ -182,10 +183,12 @@ class TrainConfig(Checked):
         super().__post_init__()
         as_text(self, "data", "out", "weights")
 
-    @property
-    def is_cached(self) -> bool:
-        """Whether what the frozen part of the image encoder gives is computed once, and trained on."""
-        return self.cache_frozen or self.recipe.freezes_encoder
+    def is_cached(self, channels: int) -> bool:
+        """Whether what the frozen part of the image encoder gives is computed once, and trained on.
+
+        Behind a projection of the channels, which is trained, nothing is the same in every epoch.
+        """
+        return (self.cache_frozen or self.recipe.freezes_encoder) and not needs_projection(channels)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values by name, as `config.yaml` holds them."""

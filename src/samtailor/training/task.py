@@ -68,7 +68,7 @@ class SegmentationTask(lightning.LightningModule):
         self._gradient_norm: Tensor | None = None
 
     def training_step(self, batch: tuple[Tensor | Features, Tensor], index: int) -> Tensor:
-        """Loss of one batch of groups of images (B, G, 3, N, N), or of frozen maps, and targets (B, G, N, N)."""
+        """Loss of one batch of groups of images (B, G, C, N, N), or of frozen maps, and targets (B, G, N, N)."""
         inputs, target = batch
         if isinstance(inputs, Tensor):
             features = self.model.encode(inputs.flatten(0, 1))

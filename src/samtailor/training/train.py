@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shlex import quote
-from typing import Literal
+from typing import Any, Literal
 
 from samtailor.errors import ConfigError, DataError
 from samtailor.outputs import require_new, require_place
@@ -58,8 +58,10 @@ def train(config: TrainConfig) -> Run:
             if here.is_first:
                 held.enter_context(run.alone())
                 _require_new(run)  # nobody has begun a run there meanwhile
-                data = {"root": config.data, "labels": folder.labels.to_json(), "splits": dict(folder.splits)}
-                run.write_dataset(data | {"fingerprint": fingerprint_of(folder, cases)})
+                about: dict[str, Any] = {"root": config.data, "labels": folder.labels.to_json()}
+                about |= {"splits": dict(folder.splits), "channels": folder.channels}
+                about |= {"fingerprint": fingerprint_of(folder, cases)}
+                run.write_dataset(about)
                 run.write_config(config.to_plain())
         fit(run, config, model, cases)
     return run

@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtailor.errors import DataError
 from samtailor.outputs import require_place
 from samtailor.settings import takes
 from samtailor.zeroshot.settings import BaselineConfig
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 def baseline(config: BaselineConfig) -> Scores:
     """Score what a base model finds without fitting: an upper bound that uses the ground truth.
 
-    An interrupted baseline goes on when it is started again with the same settings and `out`.
+    Of images of neither one nor three channels the base sees the mean of the channels. An interrupted baseline goes on
+    when it is started again with the same settings and `out`.
 
     Returns:
         The scores, an upper bound, as written to `out`.
@@ -44,9 +44,6 @@ def baseline(config: BaselineConfig) -> Scores:
     weights_files(config.base, config.weights)
     dataset = open_dataset(Path(config.data), config.fold).with_default_split()
     files = cases_of_split(dataset, config.split, {})
-    channels = len(dataset.channels)
-    if channels not in (1, 3):
-        raise DataError(f"{dataset.root}: expected images of one or three channels, found {channels}; choose channels")
     config = replace(
         config,
         data=str(Path(config.data).resolve()),
@@ -56,7 +53,7 @@ def baseline(config: BaselineConfig) -> Scores:
         **asdict(config.generator().for_base(base)),
     )
     size = config.image_size or base.image_size
-    preprocessing = Preprocessing(intensity_of(config.intensity), size, None, channels)
+    preprocessing = Preprocessing(intensity_of(config.intensity), size, None, len(dataset.channels))
     work = BaselineWork(config, dataset, SliceCache(dataset.labels, preprocessing))
     claim(work, files)
     return work.finish(files)

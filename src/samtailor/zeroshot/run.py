@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
+from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset
 from samtailor.data.formats import format_of, read_geometry
 from samtailor.errors import ConfigError, DataError
@@ -69,6 +70,8 @@ class BaselineWork:
         config, which = self.config, self._which(total)
         source = {"data": self.dataset.root.resolve().name, "split": config.split, "base": config.base}
         source |= {"kind": config.kind, "slices": which}
+        if needs_projection(len(self.dataset.channels)):
+            source["image"] = f"mean of {len(self.dataset.channels)} channels ({', '.join(self.dataset.channels)})"
         bound = f"{config.upper_bound} ({which})"
         assert config.protocol is not None
         scores = Scores(self.labels, config.protocol, tuple(scored), config.bootstrap, config.seed, bound, source)
@@ -204,8 +207,14 @@ def _load_score(path: Path) -> CaseScore:
 
 
 def as_bytes(image: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """A slice in [0, 1], (C, H, W), as the 8-bit colours that the authors' code takes, (H, W, 3)."""
-    levels = np.rint(image.astype(np.float32) * 255).astype(np.uint8)
+    """A slice in [0, 1], (C, H, W), as the 8-bit colours that the authors' code takes, (H, W, 3).
+
+    One channel is repeated, three are colours; of others the mean is shown, which is where a training starts from.
+    """
+    values = image.astype(np.float32)
+    if needs_projection(len(values)):
+        values = values.mean(axis=0, keepdims=True)
+    levels = np.rint(values * 255).astype(np.uint8)
     picture = np.moveaxis(levels, 0, -1)
     return np.ascontiguousarray(picture if picture.shape[2] == 3 else np.repeat(picture, 3, axis=2))
 

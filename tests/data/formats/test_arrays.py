@@ -42,7 +42,7 @@ def test_channels_of_a_volume_come_first(tmp_path: Path) -> None:
     np.testing.assert_array_equal(case.image[1], HU + 1)
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3)])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 2), (4, 5, 3), (4, 5, 7)])
 def test_channels_of_a_picture_come_last(tmp_path: Path, shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     case = case_of_array(array)
@@ -71,7 +71,7 @@ def test_numbers_come_as_readers_give_them(given: str, expected: str) -> None:
         (HU[0], (1, 1, 1), r"volume .*found shape \(4, 5\); leave out the spacing"),
         (HU[None, None], (1, 1, 1), r"found shape \(1, 1, 3, 4, 5\)"),
         (HU[:0], (1, 1, 1), r"found shape \(0, 4, 5\)"),
-        (HU, None, r"picture .*found shape \(3, 4, 5\); give the spacing in mm of a volume"),
+        (HU[..., None], None, r"picture .*found shape \(3, 4, 5, 1\); give the spacing in mm of a volume"),
         (HU[0, 0], None, r"found shape \(5,\)"),
         (HU[:0, :, 0], None, r"found shape \(0, 4\)"),
         (np.array(1), None, r"found shape \(\)"),

@@ -92,10 +92,13 @@ def read_image(path: Path, channels: int | None = None) -> Case:
     return read_case(image_files(path), None, channels)
 
 
-def match_channels(image: NDArray[Any], channels: int | None, path: Path) -> NDArray[Any]:
+def match_channels(
+    image: NDArray[Any], channels: int | None, path: Path, fix: str = "give the channels that the data set names"
+) -> NDArray[Any]:
     """Bring an image (C, S, H, W) to a number of channels (None: as it is) without inventing anything, or refuse it.
 
-    Gray pictures are repeated to three channels; coloured ones whose channels are equal become one.
+    Gray pictures are repeated to three channels; coloured ones whose channels are equal become one. `fix` is for the
+    message.
     """
     if channels is None or image.shape[0] == channels:
         return image
@@ -104,7 +107,7 @@ def match_channels(image: NDArray[Any], channels: int | None, path: Path) -> NDA
     if image.shape[0] == 3 and channels == 1 and bool((image == image[:1]).all()):
         return image[:1]
     expected = f"{channels} channel{'s' if channels > 1 else ''}"
-    raise FileError(path, expected, f"{image.shape[0]}", "give the channels that the data set names")
+    raise FileError(path, expected, f"{image.shape[0]}", fix)
 
 
 def case_of_array(array: NDArray[Any], spacing: tuple[float, float, float] | None = None, name: str = "array") -> Case:
@@ -113,7 +116,7 @@ def case_of_array(array: NDArray[Any], spacing: tuple[float, float, float] | Non
     Args:
         array: Integers or floats. A volume (S, H, W) or (C, S, H, W) has slices from inferior to superior, rows from
             anterior to posterior, columns from the patient's right to left, as SimpleITK gives it for an image with
-            identity direction. A picture is (H, W) or (H, W, C), with one or three channels.
+            identity direction. A picture is (H, W) or (H, W, C).
         spacing: Distance in mm of slices, rows, columns.
         name: Name of the case.
 
@@ -128,8 +131,8 @@ def case_of_array(array: NDArray[Any], spacing: tuple[float, float, float] | Non
 
 
 def _picture(array: NDArray[Any], name: str) -> tuple[NDArray[Any], PictureGeometry]:
-    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,)) or not array.size:
-        expected = "a picture (H, W), (H, W, 1) or (H, W, 3)"
+    if array.ndim not in (2, 3) or not array.size:
+        expected = "a picture (H, W) or (H, W, C)"
         raise DataError(f"{name}: expected {expected}, found shape {array.shape}; give the spacing in mm of a volume")
     image = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
     return image[:, None], PictureGeometry((array.shape[0], array.shape[1]))

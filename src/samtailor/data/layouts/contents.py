@@ -22,7 +22,7 @@ class Contents:
     Attributes:
         labels: Label space.
         cases: Sorted by name; `label` is None where the file is missing.
-        channels: Name of each image channel: ('CT',), ('R', 'G', 'B'), ('gray',), ...
+        channels: Name of each image channel: ('CT',), ('R', 'G', 'B'), ('gray',), ('band 1', 'band 2', ...), ...
         bits: Bits per channel of pictures, the most of any; None for volumes.
         orphans: Label or channel files that belong to no case.
         remarks: What the layout itself finds worth telling: cases left out, parts that are missing.
