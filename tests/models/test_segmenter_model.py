@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from samtailor import kinds
-from samtailor.data.intensity import CTWindow
+from samtailor.data.intensity import ByChannel, CTWindow, Percentile, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import SamTailorError, WeightsError
@@ -82,7 +82,7 @@ def test_parameters_of_another_recipe_are_refused_by_name(saved: Path, tiny_base
 def test_an_unknown_version_is_refused(saved: Path) -> None:
     content = json.loads((saved / "segmenter.json").read_text())
     (saved / "segmenter.json").write_text(json.dumps(content | {"format": 99}))
-    with pytest.raises(WeightsError, match="expected format 1, found 99"):
+    with pytest.raises(WeightsError, match="expected format 1 or 2, found 99"):
         SegmenterModel.load(saved)
 
 
@@ -174,3 +174,29 @@ def test_a_step_of_a_newer_version_is_refused(saved: Path, where: str) -> None:
     (saved / "segmenter.json").write_text(json.dumps(content))
     with pytest.raises(SamTailorError, match=f"{where}: expected one of .*; found 'magic'"):
         Predictor(SegmenterModel.load(saved), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "version"),
+    [
+        (Preprocessing(CTWindow(), 32, None, 1), 1),
+        (Preprocessing(Percentile(), 32, None, 3), 1),
+        (Preprocessing(ByChannel((Percentile(),) * 3), 32, None, 3), 2),
+        (Preprocessing(Range(), 32, None, 4), 2),
+    ],
+)
+def test_only_what_older_libraries_cannot_read_is_written_as_a_newer_version(
+    preprocessing: Preprocessing, version: int, tiny_base: Base, tmp_path: Path
+) -> None:
+    SegmenterModel.create(tiny_base.name, LoRA(rank=2), LABELS, preprocessing).save(tmp_path)
+    assert json.loads((tmp_path / "segmenter.json").read_text())["format"] == version
+    assert SegmenterModel.load(tmp_path).preprocessing == preprocessing
+
+
+def test_the_projection_of_another_number_of_channels_is_refused(tiny_base: Base, tmp_path: Path) -> None:
+    SegmenterModel.create(tiny_base.name, LoRA(rank=2), LABELS, Preprocessing(Range(), 32, None, 4)).save(tmp_path)
+    content = (tmp_path / "segmenter.json").read_text()
+    for channels in (3, 5):
+        (tmp_path / "segmenter.json").write_text(content.replace('"channels": 4', f'"channels": {channels}'))
+        with pytest.raises(WeightsError, match=r"unexpected or of another shape \(to_colours"):
+            SegmenterModel.load(tmp_path)
