@@ -209,7 +209,7 @@ class Run:
         write_json(self.dataset_file, content)
 
     def read_dataset(self) -> dict[str, Any]:
-        """What the run was trained on: 'root', 'labels', 'splits', 'fingerprint', and 'channels', but for older runs."""
+        """What the run was trained on: 'root', 'labels', 'splits', 'fingerprint', 'channels' (none in older runs)."""
         content: dict[str, Any] = read_json(self.dataset_file, dict, _RESTORE)
         with made_of(self.dataset_file, "what a run was trained on", _RESTORE):
             content.setdefault("channels", [])

@@ -23,6 +23,7 @@ def list_models(recipe: Recipe | None = None, classes: Annotated[int, Within(2, 
     Raises:
         ConfigError: If there are fewer than two classes.
     """
+    from samtailor.data.channels import COLOURS
     from samtailor.models.counts import count_parameters
     from samtailor.models.sources import cached_path
     from samtailor.models.zoo import BASES, ZERO_ONE
@@ -39,6 +40,7 @@ def list_models(recipe: Recipe | None = None, classes: Annotated[int, Within(2, 
     notes = (
         f"Parameters with {recipe} and {classes} classes. Input: image side of the pretraining; any "
         "multiple of 16 (SAM, MobileSAM), 32 (SAM 2) or 4 (lite-medsam) will do.",
+        f"Images of C channels, neither one nor three, add a projection: {COLOURS} C + {COLOURS} parameters, trained.",
         "Other weights: --weights with a file of the authors, a folder in transformers' format, or a hub name.",
     )
     return Table(header, tuple(rows), notes)
