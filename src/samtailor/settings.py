@@ -217,9 +217,9 @@ class IntensityConfig(Checked, group="intensity"):
     """How file intensities become [0, 1].
 
     Attributes:
-        kind: 'auto' takes the CT window for channels called CT, the full range for 8-bit pictures, percentiles
-            of each channel for everything else (the colours of a picture share theirs); a list has a kind for each
-            channel.
+        kind: 'window', 'range' or 'percentile'; 'auto' takes the CT window for channels called CT, the full range for
+            8-bit pictures, percentiles of each channel for everything else (the colours of a picture share theirs); a
+            list has a kind for each channel.
         values: Level and width of the window, or low and high of range or percentile; the kind's default if None;
             a list has a pair for each channel.
     """
