@@ -188,7 +188,8 @@ def _not_finite(path: Path, plane: NDArray[Any]) -> Iterator[Finding]:
 
 def _void(path: Path, geometry: Geometry) -> Iterator[Finding]:
     if void := geometry.void:
-        found = f"{int(void.where.sum())} without ({void.why})"
+        count = int(void.where.sum())
+        found = f"{void.why}: {count} pixels" if count else void.why
         fix = "if it is meant so, nothing: they count in no statistics, and nothing is learnt or scored there"
         yield Finding("warning", str(path), f"data in all {void.where.size} pixels", found, fix)
 

@@ -182,3 +182,30 @@ class TestNodata:
     def test_a_class_of_that_number_stays_one(self, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "x.tif", IDS, extratags=[(42113, "s", 0, "0", True)])
         np.testing.assert_array_equal(ids_of(tmp_path / "x.tif"), IDS)
+
+
+class TestLevels:
+    """A mask of gray levels: white is the second class, whatever white exactly is."""
+
+    SPACE = LabelSpace(("background", "target"), (0, 255), COLOURS[:2], threshold=127)
+    LEVELS = np.array([[0, 127, 128, 255]], np.uint8)
+
+    @pytest.mark.parametrize("name", ["gray.png", "rgb.png", "deep.tif", "palette.png"])
+    def test_the_threshold_is_the_last_dark_level(self, tmp_path: Path, name: str) -> None:
+        match name:
+            case "gray.png":
+                Image.fromarray(self.LEVELS).save(tmp_path / name)
+            case "rgb.png":
+                Image.fromarray(np.repeat(self.LEVELS[..., None], 3, axis=-1)).save(tmp_path / name)
+            case "deep.tif":
+                colours = np.repeat(self.LEVELS[..., None], 3, axis=-1).astype(np.uint16) * 257
+                tifffile.imwrite(tmp_path / name, colours, photometric="rgb")
+            case _:  # gray, in another order
+                write_indexed(
+                    tmp_path / name, np.uint8([[3, 2, 1, 0]]), *[(level,) * 3 for level in (255, 128, 127, 0)]
+                )
+        assert ids_of(tmp_path / name, self.SPACE).tolist() == [[0, 0, 255, 255]]
+
+    def test_one_bit_is_white_or_black(self, tmp_path: Path) -> None:
+        Image.fromarray(self.LEVELS > 127).save(tmp_path / "x.png")
+        assert ids_of(tmp_path / "x.png", self.SPACE).tolist() == [[0, 0, 255, 255]]

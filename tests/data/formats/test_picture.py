@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from samtailor.data.case import Case, CaseFiles
 from samtailor.data.check_dataset import check_dataset
@@ -297,13 +297,13 @@ class TestVoid:
                 image = Image.fromarray(np.where(opacity[..., 0] == 0, np.uint8([0, 3, 3, 0, 0, 3, 0]), np.uint8(1)))
                 image.putpalette(bytes(range(12)))
                 image.save(tmp_path / name, transparency=b"\0\x80\xff\0")
-            case "mask.tif":
+            case "mask.tif":  # GDAL's
                 with tifffile.TiffWriter(tmp_path / name) as file:
                     file.write(COLOUR, photometric="rgb")
                     file.write(opacity[..., 0] > 0, subfiletype=4, photometric="mask")
             case _:
                 Image.fromarray(np.concatenate([COLOUR, opacity], axis=-1)).save(tmp_path / name)
-        self.require_first_row(tmp_path / name, "transparent")
+        self.require_first_row(tmp_path / name, "transparency")
 
     def test_an_alpha_that_hides_nothing_is_named(self, tmp_path: Path) -> None:
         opacity = np.clip(GRAY, 1, None)[..., None]
@@ -331,7 +331,7 @@ class TestVoid:
         (root / "images" / "tile_0.png").unlink()
         (warning,) = [one for one in check_dataset(root).findings if "tile_0" in one.file]
         assert (warning.severity, warning.expected) == ("warning", "data in all 1920 pixels")
-        assert warning.found.startswith("192 without (the usual nodata numbers")
+        assert warning.found == "the usual nodata numbers (-9999, -3.4e38, NaN), without a tag: 192 pixels"
         dataset = open_dataset(root)
         case = read_case(dataset.cases[0], dataset.labels)
         assert case.label is not None
@@ -502,3 +502,11 @@ def test_probabilities_are_pages_of_a_tiff(tmp_path: Path) -> None:
     path = tmp_path / "p.tif"
     geometry.write_probabilities(path, probabilities)
     assert np.array_equal(tifffile.imread(path), probabilities[:, 0].astype(np.float32))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"0": ' * 10_000, "1" * 5000, "null", "[1]", '{"a": "b"}', "\u00e9"])
+def test_text_of_others_is_no_names(tmp_path: Path, text: str) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("labels", text)
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(tmp_path / "x.png", pnginfo=info)
+    assert PictureFormat().read_names(tmp_path / "x.png") is None

@@ -157,7 +157,13 @@ class TestRefusing:
     """What cannot be read is said as what it is."""
 
     def test_stacks(self, tmp_path: Path) -> None:
-        for shape, settings in (((4, 5, 7), {}), ((4, 5, 7), {"imagej": True}), ((2, 5, 7, 3), {"photometric": "rgb"})):
+        one_page_for_all = {"imagej": True, "truncate": True}
+        for shape, settings in (
+            ((4, 5, 7), {}),
+            ((4, 5, 7), {"imagej": True}),
+            ((4, 5, 7), one_page_for_all),
+            ((2, 5, 7, 3), {"photometric": "rgb"}),
+        ):
             settings = {"photometric": "minisblack", **settings}
             tifffile.imwrite(tmp_path / "x.tif", np.zeros(shape, dtype=np.uint8), **settings)  # type: ignore[arg-type]
             with pytest.raises(FileError, match=f"expected one picture, found {shape[0]} pages"):
@@ -171,9 +177,9 @@ class TestRefusing:
     @pytest.mark.parametrize(
         ("array", "settings", "found"),
         [
-            (np.zeros((5, 7), np.complex64), {}, "64-bit complexieeefp samples"),
-            (np.zeros((5, 7, 4), np.uint16), {"photometric": "separated"}, "16-bit samples, SEPARATED"),
-            (np.zeros((5, 7, 3), np.uint16), {"photometric": "cielab"}, "16-bit samples, CIELAB"),
+            (np.zeros((5, 7), np.complex64), {}, "complex64 samples, MINISBLACK"),
+            (np.zeros((5, 7, 4), np.uint16), {"photometric": "separated"}, "uint16 samples, SEPARATED"),
+            (np.zeros((5, 7, 3), np.uint16), {"photometric": "cielab"}, "uint16 samples, CIELAB"),
         ],
     )
     def test_samples_that_nothing_can_read(

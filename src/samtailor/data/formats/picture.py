@@ -153,7 +153,7 @@ def _open(path: Path) -> Raster:
 
 def _names(raster: Raster) -> dict[int, str] | None:
     """Class names that `write_label` left in the file; None if there are none."""
-    with suppress(ValueError, TypeError, AttributeError):  # somebody else's text
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):  # somebody else's text
         return {int(i): str(name) for i, name in json.loads(raster.names or "").items()}
     return None
 
@@ -198,10 +198,11 @@ def _void(raster: Raster, lacking: NDArray[np.bool_] | None, why: str, alpha: ND
         reasons.append(why)
     if alpha is not None and alpha.min() != alpha.max():
         where |= alpha == 0
-        reasons.append("transparent ones" if where.any() else "an alpha channel that is dropped")
+        reasons.append("transparency" if where.any() else "an alpha channel that is dropped")
     if where.all() or (alpha is not None and not alpha.any()):
         found = f"none but {' and '.join(reasons)}" if reasons else "an alpha channel of 0 everywhere"
-        raise FileError(raster.path, "pixels with data", found, "take the picture away, or save it without that")
+        fix = "take the picture away, or save it without the alpha channel or the nodata tag"
+        raise FileError(raster.path, "pixels with data", found, fix)
     return Void(where[None], " and ".join(reasons)) if reasons else None
 
 

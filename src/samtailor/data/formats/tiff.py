@@ -129,14 +129,15 @@ def _pages(file: tifffile.TiffFile) -> tuple[list[Any], Any]:
             mask = mask or page
         elif not page.subfiletype & 1 or not pages:
             pages.append(page)
-    return pages, mask if mask is not None and mask.shape[:2] == pages[0].shape[:2] else None
+    fits = mask is not None and (mask.imagelength, mask.imagewidth) == (pages[0].imagelength, pages[0].imagewidth)
+    return pages, mask if fits else None
 
 
 def _require_kind(path: Path, page: Any, drawn: bool) -> None:
     """Refuse samples that can be read by none of the ways."""
     bits = page.bitspersample
-    kind = "samples" if page.sampleformat == 1 else page.sampleformat.name.lower() + " samples"
-    found = f"{bits}-bit {kind}, {page.photometric.name}, compression {page.compression.name}"
+    photometric, compression = (getattr(value, "name", value) for value in (page.photometric, page.compression))
+    found = f"{page.dtype or f'{bits}-bit'} samples, {photometric}, compression {compression}"
     if drawn:  # an alpha channel is dropped, no other band is
         colours = page.samplesperpixel - len([extra for extra in page.extrasamples if extra in (1, 2)])
         expected = {PHOTOMETRIC.SEPARATED: (4,), PHOTOMETRIC.YCBCR: (3,), PHOTOMETRIC.CIELAB: (3,)}
