@@ -13,6 +13,7 @@ from torch import Tensor
 
 import samtailor.kinds as kinds
 from samtailor.data.case import Case
+from samtailor.data.conditions import require_intensities
 from samtailor.data.intensity import KINDS, Intensity, Scaled, require_scale
 from samtailor.data.steps import STEPS
 from samtailor.data.steps.step import PreprocessingStep
@@ -69,8 +70,10 @@ class Preprocessing(Checked, group="preprocessing"):
         The slice cache holds these values, and prediction looks at them: both see the same.
 
         Raises:
+            FileError: If the image is none, or holds NaN or infinite voxels; files were refused when they were read.
             DataError: If a picture is of another scale than those of the training.
         """
+        require_intensities(case)
         image = case.image
         for step in self.steps:
             image = step(image, case.geometry.spacing)
