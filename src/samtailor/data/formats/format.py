@@ -112,7 +112,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise FileError(path, f"a {kind} that fits into memory", "one that does not", _MORE_MEMORY) from error
     except Exception as error:
         fix = "the file is damaged or truncated, or of an unknown kind: copy or convert it again"
-        raise FileError(path, f"a readable {kind}", f"{type(error).__name__}: {error}", fix) from error
+        found = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise FileError(path, f"a readable {kind}", found, fix) from error
 
 
 def require_file(path: Path, kind: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 import nibabel as nib
 import numpy as np
+from nibabel import imageglobals
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
@@ -28,6 +30,9 @@ from samtailor.data.formats.whole_numbers import whole_numbers
 from samtailor.errors import FileError
 from samtailor.files import atomic
 from samtailor.labels import LabelSpace
+
+# What nibabel corrects in a header it tells without the file's name, which `doubts` knows; what it cannot, it raises.
+imageglobals.logger.setLevel(logging.CRITICAL)
 
 _CANONICAL = axcodes2ornt(("S", "P", "L"))
 _LENGTH_BITS = 0b111  # of the header's xyzt_units; the others are the unit of time
