@@ -263,6 +263,19 @@ def test_ids_that_a_slope_has_rounded_are_taken(tmp_path: Path, stored: type[np.
     assert np.array_equal(read_label(path, space), ids)
 
 
+@pytest.mark.parametrize(
+    ("value", "is_id"),
+    [(1.0005, True), (1.002, False), (100_000.01, True), (100_000.25, False), (0.9995, True), (0.5, False)],
+)
+def test_what_counts_as_rounding(tmp_path: Path, value: float, is_id: bool) -> None:
+    generate.write_volume(tmp_path / "x.nii", np.full((1, 1, 1), value, np.float32))
+    if is_id:
+        assert NiftiFormat().read_ids(tmp_path / "x.nii", LABELS)[0].item() == round(value)
+        return
+    with pytest.raises(FileError, match=rf"found 1 other values \({value}"):
+        NiftiFormat().read_ids(tmp_path / "x.nii", LABELS)
+
+
 def test_ids_that_arithmetic_has_rounded_are_taken_and_only_fractions_named(tmp_path: Path) -> None:
     path = tmp_path / "x.nii.gz"
     array = np.array([0, 1, 2, 1], np.float32).reshape(4, 1, 1) * np.float32(1.0000001)
@@ -283,13 +296,15 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path, dtype: np.dtype) -> N
 
 @pytest.mark.parametrize(("unit", "factor"), [("meter", 1000), ("mm", 1), ("micron", 0.001), ("unknown", 1)])
 def test_the_header_s_unit_counts_and_is_kept(tmp_path: Path, unit: str, factor: float) -> None:
-    image = nib.Nifti1Image(np.zeros((4, 3, 2), np.uint8), generate.affine((0.5, 0.25, 2)))
+    image = nib.Nifti1Image(np.zeros((4, 3, 2), np.uint8), None)
+    image.set_sform(generate.affine((0.5, 0.25, 2)), code=1)
+    image.header.set_zooms((0.5002, 0.25, 2))
     image.header.set_xyzt_units(unit, "sec")
     nib.save(image, tmp_path / "x.nii.gz")
     geometry = read_geometry(tmp_path / "x.nii.gz")
     assert geometry.spacing == pytest.approx((2 * factor, 0.25 * factor, 0.5 * factor))
     assert geometry.file_axes is not None
-    assert geometry.file_axes[0] == pytest.approx((0.5 * factor, 0.25 * factor, 2 * factor))
+    assert geometry.file_axes[0] == (float(np.float32(0.5002)) * factor, 0.25 * factor, 2 * factor)
     geometry.write_label(tmp_path / "y.nii.gz", np.zeros(geometry.shape, np.int16), LABELS)
     written = nib.load(tmp_path / "y.nii.gz")
     assert np.array_equal(written.affine, image.affine)
