@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from samtailor.errors import DataError
+from samtailor.errors import ConfigError, DataError
 from samtailor.labels import IGNORE, LabelSpace, default_palette
 
 SPACE = LabelSpace(("background", "road", "roof"), (0, 7, 300), default_palette(3), ignore_id=255)
@@ -32,6 +32,31 @@ def test_the_ignore_id_counts_nowhere() -> None:
 def test_unknown_ids_are_named(wrong: int) -> None:
     with pytest.raises(DataError, match=rf"found \[{wrong}\]"):
         SPACE.to_indices(np.array([0, wrong, 7]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.int64, np.uint64])
+def test_ids_of_every_type_are_taken(dtype: type[np.integer]) -> None:
+    space = LabelSpace.from_names(("background", "liver"), ignore_id=-5)
+    assert space.to_indices(np.array([0, 1, 0], dtype)).tolist() == [0, 1, 0]
+    with pytest.raises(DataError, match=str(np.iinfo(dtype).max)):
+        space.to_indices(np.array([0, np.iinfo(dtype).max], dtype))
+
+
+@pytest.mark.parametrize("ignore", [None, -(2**31) + 1, 255])
+def test_ids_may_lie_far_apart(ignore: int | None) -> None:
+    space = LabelSpace(("a", "b", "c"), (0, 2**31 - 1, 614_454_277), default_palette(3), ignore)
+    ids = np.array([614_454_277, 0, 2**31 - 1, *([] if ignore is None else [ignore])], np.int64)
+    assert space.to_indices(ids).tolist() == [2, 0, 1, *([] if ignore is None else [IGNORE])]
+    assert np.array_equal(space.to_ids(space.to_indices(ids)), ids)
+    for wrong in (-1, 1, 614_454_276, 2**31, 2**62):
+        with pytest.raises(DataError, match=rf"found \[{wrong}\]"):
+            space.to_indices(np.array([0, wrong]))
+
+
+@pytest.mark.parametrize("ids", [(0, 10**12), (0, -(10**12)), (0, 10**400)])
+def test_ids_that_no_file_holds_are_refused(ids: tuple[int, int]) -> None:
+    with pytest.raises(ConfigError, match="to 2147483647"):
+        LabelSpace(("a", "b"), ids, default_palette(2))
 
 
 def test_fractions_are_refused() -> None:

@@ -35,6 +35,9 @@ class FileError(DataError):
         super().__init__(f"{file}: expected {expected}, found {found}; {fix}")
 
 
+Severity = Literal["error", "warning"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that is not as expected, told with all else that is wrong rather than raised.
@@ -47,7 +50,7 @@ class Finding:
         fix: What the user can do about it.
     """
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     file: str
     expected: str
     found: str
@@ -66,6 +69,10 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     """The first names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+class DataWarning(UserWarning):
+    """What is odd about a file or a folder, and what is done about it; a result is given nevertheless."""
 
 
 class ConfigError(SamTailorError):

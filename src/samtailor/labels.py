@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Self
 
@@ -17,6 +18,7 @@ IGNORE = -1
 """Class index of pixels that count nowhere: not in the loss, not in the metrics."""
 
 _UNKNOWN = -2
+_LARGEST_TABLE = 1 << 20  # entries; ids that lie farther apart are searched
 # Okabe and Ito's colour-blind safe palette, then colours that stay apart from it and from each other.
 _DISTINCT = bytes.fromhex(
     "e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7 e6194b 46f0f0 911eb4 aaff82 804614 ffbed2 808000 bebeff"
@@ -39,8 +41,10 @@ def default_palette(classes: int) -> tuple[tuple[int, int, int], ...]:
     return ((0, 0, 0), *distinct, *spread)[:classes]
 
 
-Id = Annotated[int, Within(-(1 << 24), 1 << 24)]
-"""An id in a label file: a table of all between the least and the largest fits in memory."""
+_LARGEST_ID = (1 << 31) - 1
+
+Id = Annotated[int, Within(-_LARGEST_ID, _LARGEST_ID)]
+"""An id in a label file, of at most 32 bits."""
 
 Level = Annotated[int, Within(0, 255)]
 
@@ -101,11 +105,10 @@ class LabelSpace(Checked):
         if self.ignore_id is not None:
             table[self.ignore_id] = IGNORE
         low, high = min(table), max(table)
-        lookup = np.full(high - low + 1, _UNKNOWN, dtype=np.int16)  # much faster than sorting a volume's ids
-        lookup[np.array(list(table)) - low] = list(table.values())
+        look_up = _table(table) if high - low < _LARGEST_TABLE else _search(table)
         indices = np.empty(ids.shape, dtype=np.int16)
         for part in blocks(ids.shape):
-            indices[part] = lookup[np.clip(ids[part], low, high).astype(np.int32) - low]
+            indices[part] = look_up(np.clip(ids[part], low, high))
         if ids.min() < low or ids.max() > high or (indices == _UNKNOWN).any():
             unknown = sorted(set(np.unique(ids).tolist()) - table.keys())
             raise DataError(f"expected label ids {sorted(table)}, found {unknown[:10]}")
@@ -142,3 +145,24 @@ class LabelSpace(Checked):
         require(content, hints_of(cls))
         palette = tuple((int(r), int(g), int(b)) for r, g, b in content["palette"])
         return cls(**{**content, "names": tuple(content["names"]), "ids": tuple(content["ids"]), "palette": palette})
+
+
+def _table(indices: Mapping[int, int]) -> Callable[[NDArray[Any]], NDArray[np.int16]]:
+    """Indices of ids by a table of all between the lowest and the highest: much faster than sorting a volume's ids."""
+    low, high = min(indices), max(indices)
+    table = np.full(high - low + 1, _UNKNOWN, dtype=np.int16)
+    table[np.array(list(indices)) - low] = list(indices.values())
+    return lambda ids: table[ids.astype(np.int64) - low]
+
+
+def _search(indices: Mapping[int, int]) -> Callable[[NDArray[Any]], NDArray[np.int16]]:
+    """Indices of ids that lie too far apart for a table."""
+    known = np.array(sorted(indices), dtype=np.int64)
+    values = np.array([indices[identifier] for identifier in known.tolist()], dtype=np.int16)
+
+    def look_up(ids: NDArray[Any]) -> NDArray[np.int16]:
+        wanted = ids.astype(np.int64)
+        place = np.searchsorted(known, wanted)  # within the array, as no id is above the highest
+        return np.where(known[place] == wanted, values[place], np.int16(_UNKNOWN))
+
+    return look_up

@@ -70,8 +70,8 @@ class Within:
         if self.least is None:
             return f"of at most {most}" if most else "that is finite"
         if self.above:
-            return f"above {self.least:g}" + (f" and at most {most}" if most else "")
-        return f"from {self.least:g} to {most}" if most else f"of at least {self.least:g}"
+            return f"above {self.least:.10g}" + (f" and at most {most}" if most else "")
+        return f"from {self.least:.10g} to {most}" if most else f"of at least {self.least:.10g}"
 
 
 # The upper ends are far beyond what anybody wants, and below what overflows, or takes the machine down.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from samtailor.data.intensity import CTWindow, Intensity, Percentile, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.data.steps.step import PreprocessingStep
-from samtailor.errors import DataError
+from samtailor.errors import DataError, FileError
 from samtailor.labels import LabelSpace
 from tests import generate
 from tests.data.formats.npz import NpzFolder
@@ -114,6 +117,50 @@ def test_content_and_settings_make_the_key(cache: SliceCache, case: CaseFiles) -
     assert len(keys) == 9
 
 
+def test_every_setting_of_the_preprocessing_makes_the_key_or_is_known_not_to_matter() -> None:
+    """Who adds one need not think of the cache."""
+    others: dict[str, Any] = {
+        "intensity": Percentile(),
+        "channels": 3,
+        "steps": (GaussianDenoising(),),
+        "image_size": 64,
+        "field": 16,
+    }
+    cache = SliceCache(generate.LABELS, made_by())
+    files = CaseFiles("x", ())
+    for field in fields(Preprocessing):
+        changed = SliceCache(generate.LABELS, replace(made_by(), **{field.name: others[field.name]}))
+        assert (changed._key(files) == cache._key(files)) == (field.name in ("image_size", "field")), field.name
+
+
+def test_a_setting_that_the_cache_does_not_know_makes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, files = SliceCache(generate.LABELS, made_by()), CaseFiles("x", ())
+    before, plain = cache._key(files), made_by().to_json()
+    monkeypatch.setattr(Preprocessing, "to_json", lambda self: plain | {"new": 1})
+    assert cache._key(files) != before
+
+
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_a_full_disk_leaves_nothing_behind(
+    cache: SliceCache, case: CaseFiles, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    left, save = [written], np.save
+
+    def fill(path: Path, array: np.ndarray) -> None:
+        if not left[0]:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= 1
+        save(path, array)
+
+    monkeypatch.setattr(np, "save", fill)
+    with pytest.raises(FileError, match=r"No space left.*SAMTAILOR_HOME"):
+        cache.load(case)
+    assert list(cache.directory.iterdir()) == []
+    monkeypatch.setattr(np, "save", save)
+    assert cache.load(case).label is not None
+
+
 def test_windows_and_the_size_of_the_input_do_not_make_the_key(cache: SliceCache, case: CaseFiles) -> None:
     other = SliceCache(generate.LABELS, Preprocessing(CTWindow(), 64, 16, 1), cache.directory)
     assert other.load(case).key == cache.load(case).key
@@ -165,6 +212,15 @@ def alter_meta(path: Path) -> None:
         ("meta.json", lambda path: path.write_text("[]")),
         ("meta.json", lambda path: path.write_text("{}")),
         ("meta.json", alter_meta),
+        (
+            "meta.json",
+            lambda path: path.write_text('{"arrays": ["image", "label", "counts"], "spacing": 3}'),
+        ),
+        ("meta.json", lambda path: path.write_text("[" * 100_000)),
+        ("meta.json", lambda path: path.write_bytes(b"\xff\xfe\0")),
+        ("image.npy", lambda path: path.write_bytes(b"PK\x05\x06" + bytes(18))),
+        ("image.npy", lambda path: path.write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'shape': (1 << 9" + bytes(99))),
+        ("image.npy", lambda path: (path.unlink(), path.mkdir())),
     ],
 )
 def test_damaged_entry_is_built_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +70,20 @@ def test_table_has_sizes_spacings_and_voxels_of_every_case(nnunet_folder: Path) 
     assert report.voxels("val") == row.voxels
 
 
+def copy_case(root: Path, old: str, new: str) -> None:
+    for folder, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        shutil.copy(root / folder / f"{old}{ending}", root / folder / f"{new}{ending}")
+
+
+def ignored(root: Path) -> None:
+    """Labels in which nothing counts."""
+    content = json.loads((root / "dataset.json").read_text())
+    content["labels"]["ignore"] = 9
+    generate.write_json(root / "dataset.json", content)
+    for label in (root / "labelsTr").iterdir():
+        change(label, lambda a: np.full_like(a, 9))
+
+
 @pytest.mark.parametrize(
     ("damage", "severity", "file", "words"),
     [
@@ -118,12 +133,12 @@ def test_table_has_sizes_spacings_and_voxels_of_every_case(nnunet_folder: Path) 
             lambda r: change(r / "labelsTr/case_4.nii.gz", np.zeros_like),
             "warning",
             "nnunet",
-            "class 'liver' in split val, found no voxel",
+            "voxels of any other class than the first in the labels of val, found only 'background'",
         ),
         (lambda r: splits(r, ["case_0", "case_4"], ["case_4"]), "error", "nnunet", "found train and val"),
         (lambda r: splits(r, ["case_0", "case_9"], ["case_4"]), "error", "nnunet", "an image of case 'case_9'"),
         (lambda r: splits(r, ["case_0"], ["case_4"]), "warning", "nnunet", "3 in none: case_1, case_2, case_3"),
-        (lambda r: splits(r, ["case_0"], []), "warning", "nnunet", "cases in split val, found none"),
+        (lambda r: splits(r, ["case_0"], []), "error", "nnunet", "cases in split val, found none"),
         (
             lambda r: generate.write_json(r / "splits_final.json", {"train": []}),
             "error",
@@ -131,6 +146,69 @@ def test_table_has_sizes_spacings_and_voxels_of_every_case(nnunet_folder: Path) 
             "a list",
         ),
         (lambda r: (r / "dataset.json").unlink(), "error", "dataset.json", "found nothing"),
+        (
+            lambda r: (r / "imagesTr/case_1_0000.nii.gz").rename(r / "imagesTr/case_0001.nii.gz"),
+            "error",
+            "case_0001.nii.gz",
+            "if it is a case, name it case_0001_0000.nii.gz",
+        ),
+        (
+            lambda r: (r / "imagesTr/case_1_0000.nii.gz").rename(r / "imagesTr/case_1.nii.gz"),
+            "error",
+            "case_1.nii.gz",
+            "if it is a case, name it case_1_0000.nii.gz",
+        ),
+        (
+            lambda r: (r / "imagesTr/case_1_0000.nii.gz").rename(r / "imagesTr/case_1_0000.mha"),
+            "warning",
+            "imagesTr",
+            "1 others, which are passed over: case_1_0000.mha",
+        ),
+        (lambda r: (r / "labelsTr/old").mkdir(), "warning", "labelsTr", "passed over: old"),
+        (lambda r: (r / "labelsTr/old.nii.gz").mkdir(), "warning", "labelsTr", "passed over: old.nii.gz"),
+        (
+            lambda r: copy_case(r, "case_1", "Case_1"),
+            "warning",
+            "nnunet",
+            "Case_1 and case_1; rename them: macOS and Windows",
+        ),
+        (
+            lambda r: copy_case(r, "case_1", "case_7"),
+            "warning",
+            "dataset.json",
+            "numTraining cases in imagesTr, 5, found 6",
+        ),
+        (
+            lambda r: [change(r / f"labelsTr/case_{i}.nii.gz", np.zeros_like) for i in range(4)],
+            "error",
+            "nnunet",
+            "voxels of any other class than the first in the labels of train, found only 'background'",
+        ),
+        (ignored, "error", "nnunet", "in the labels of train, found only ignored voxels"),
+        (
+            lambda r: move(r / "imagesTr/case_1_0000.nii.gz", np.diag([200.0, 200, 200, 1])),
+            "warning",
+            "case_1_0000.nii.gz",
+            "a spacing between 0.0001 and 100 mm",
+        ),
+        (
+            lambda r: move(r / "labelsTr/case_1.nii.gz", np.eye(4)),
+            "error",
+            "case_1.nii.gz",
+            "do not resample it, that would move it: copy the image's affine",
+        ),
+        (
+            lambda r: change(r / "labelsTr/case_1.nii.gz", np.transpose),
+            "error",
+            "case_1.nii.gz",
+            "another order (SimpleITK gives z, y, x): transpose it",
+        ),
+        (
+            lambda r: change(r / "labelsTr/case_1.nii.gz", lambda a: a[:-1]),
+            "error",
+            "case_1.nii.gz",
+            "resample the label to the image's grid with nearest neighbours",
+        ),
     ],
 )
 def test_damage_is_found(
@@ -165,6 +243,26 @@ def test_all_findings_come_at_once_errors_first(nnunet_folder: Path) -> None:
     report = check_dataset(nnunet_folder)
     assert [finding.severity for finding in report.findings] == ["error"] * 3 + ["warning"]
     assert (len(report.errors), len(report.warnings)) == (3, 1)
+
+
+def test_the_same_of_many_files_is_one_message(nnunet_folder: Path) -> None:
+    for index in range(5):
+        change(nnunet_folder / f"imagesTr/case_{index}_0000.nii.gz", np.zeros_like)
+    report = check_dataset(nnunet_folder)
+    assert len(report.warnings) == 5
+    text = to_text(report.blocks(), width=1000)
+    assert text.count("0 everywhere") == 1
+    assert "and 2 more" in text
+
+
+def test_pictures_of_other_kinds_are_counted(image_folder: Path) -> None:
+    for index in range(3):
+        (image_folder / f"images/tile_{index}.png").rename(image_folder / f"images/tile_{index}.xyz")
+        (image_folder / f"masks/tile_{index}.png").rename(image_folder / f"masks/tile_{index}.xyz")
+    report = check_dataset(image_folder)
+    for folder in ("images", "masks"):
+        words = "3 others, which are passed over: tile_0.xyz, tile_1.xyz, tile_2.xyz"
+        assert found(report, "warning", folder, words)
 
 
 def test_broken_splits_do_not_hide_broken_cases(nnunet_folder: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from samtailor.data.dataset import open_dataset
-from samtailor.errors import DataError
+from samtailor.data.formats import read_case
+from samtailor.errors import DataError, FileError
 from tests import generate
 
 
@@ -89,6 +92,20 @@ def test_files_that_belong_to_no_case_are_named(nnunet_folder: Path) -> None:
     [
         ({"labels": {"background": 0, "organs": [1, 2]}}, "region-based"),
         ({"labels": {"background": 0, "liver": "one"}}, "integer ids"),
+        ({"labels": {"background": 0, "liver": 1.0}}, "integer ids"),
+        ({"labels": {"background": 0, "liver": True}}, "integer ids"),
+        ({"labels": {"background": 0, "liver": "1"}}, "integer ids"),
+        ({"labels": ["background", "liver"]}, "labels"),
+        ({"labels": {"background": 0, "liver": 1, "spleen": 1}}, "id occurs twice"),
+        ({"labels": {"background": 0, "liver": -1}}, "background with id 0"),
+        ({"labels": {"background": 0, "liver": 10**12}}, "to 2147483647; found .*1000000000000"),
+        ({"labels": {"background": 0, "liver": 1, "ignore": -(10**12)}}, "to 2147483647"),
+        ({"labels": {"0": "background", "1": "liver", "2": "liver"}}, "a name of its own"),
+        ({"labels": {"0": "background", "9" * 5000: "liver"}}, "integer ids"),
+        ({"labels": {"0": "background", "²": "liver"}}, "integer ids"),
+        ({"file_ending": [".nii.gz"]}, "convert the files"),
+        ({"channel_names": ["CT"]}, "number the channels from 0"),
+        ({"training": [{"image": 3}]}, "image and label"),
         ({"labels": {"liver": 1, "spleen": 2}}, "background with id 0"),
         ({"labels": None}, "labels"),
         ({"channel_names": None}, "channel_names"),
@@ -113,7 +130,15 @@ def test_nnunet_json_is_refused_with_the_reason(nnunet_folder: Path, changes: di
         ({"palette": [[0, 0, 0], [9, 9, 9], [9, 9, 9]]}, "make them distinct"),
         ({"palette": [[0, 0, 0], [9, 9, 9], [9, 9, 300]]}, "in 0..255"),
         ({"ids": [0, 1]}, "3 integers"),
-        ({"ids": [0, 1, 1]}, "distinct"),
+        ({"ids": [0, 1, 1]}, "twice"),
+        ({"ids": [0, 1, 2.0]}, "3 integers"),
+        ({"ids": [0, 1, 10**12]}, "3 integers"),
+        ({"ids": [0, 1, -1]}, "3 integers"),
+        ({"classes": ["background", "field", "field"]}, "twice"),
+        ({"classes": {"background": 0}}, "at least two names"),
+        ({"ignore_index": -1}, "up to 65535"),
+        ({"ignore_index": 10**12}, "up to 65535"),
+        ({"ignore_index": "255"}, "up to 65535"),
         ({"ignore_index": 1}, "no class's id"),
         ({"splits": {"training": []}}, "train, val and test"),
         ({"splits": {"train": "tile_0"}}, "list of case names"),
@@ -128,8 +153,82 @@ def test_image_folder_json_is_refused_with_the_reason(image_folder: Path, change
 def test_an_image_folder_holds_pictures(image_folder: Path) -> None:
     for image in (image_folder / "images").iterdir():
         image.rename(image.with_name(f"{image.stem}.nii.gz"))
-    with pytest.raises(DataError, match=r"pictures \(\.png, \.jpg, \.jpeg, \.tif, \.tiff\), found none"):
+    with pytest.raises(DataError, match=r"pictures \(\.png, \.jpg, .*, found tile_0\.nii\.gz"):
         open_dataset(image_folder)
+
+
+def two_spellings(name: str) -> tuple[str, str]:
+    """A name with composed and with decomposed letters, which look the same."""
+    spellings = (unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    assert spellings[0] != spellings[1]
+    return spellings
+
+
+def test_names_are_the_same_however_unicode_spells_them(image_folder: Path) -> None:
+    composed, decomposed = two_spellings("über-Gefäß")
+    (image_folder / "images" / "tile_0.png").rename(image_folder / "images" / f"{composed}.png")
+    (image_folder / "masks" / "tile_0.png").rename(image_folder / "masks" / f"{decomposed}.png")
+    rewrite(image_folder, splits={"train": [decomposed]})
+    (case,) = open_dataset(image_folder).split("train")
+    assert case.name == composed
+    assert case.label == image_folder / "masks" / f"{decomposed}.png"
+    assert case.images[0].is_file()
+    assert case.label.is_file()
+
+
+def test_volumes_are_the_same_however_unicode_spells_them(nnunet_folder: Path) -> None:
+    composed, decomposed = two_spellings("Müller")
+    (nnunet_folder / "imagesTr/case_0_0000.nii.gz").rename(nnunet_folder / f"imagesTr/{decomposed}_0000.nii.gz")
+    (nnunet_folder / "labelsTr/case_0.nii.gz").rename(nnunet_folder / f"labelsTr/{composed}.nii.gz")
+    case = next(case for case in open_dataset(nnunet_folder).cases if case.name == composed)
+    assert case.label is not None
+
+
+def test_two_names_that_look_alike_are_told_apart_in_the_error(image_folder: Path) -> None:
+    for name in two_spellings("Gefäß"):
+        shutil.copy(image_folder / "images" / "tile_0.png", image_folder / "images" / f"{name}.png")
+    with pytest.raises(FileError, match=r"a\\u0308.* and .*\\xe4|\\xe4.* and .*a\\u0308"):
+        open_dataset(image_folder)
+
+
+def test_volumes_of_either_suffix_are_cases(nnunet_folder: Path) -> None:
+    for old, new in (
+        ("imagesTr/case_0_0000.nii.gz", "imagesTr/case_0_0000.nii"),
+        ("labelsTr/case_1.nii.gz", "labelsTr/case_1.NII"),
+        ("imagesTr/case_2_0000.nii.gz", "imagesTr/case_2_0000.NII.GZ"),
+    ):
+        (nnunet_folder / old).rename(nnunet_folder / new)
+    dataset = open_dataset(nnunet_folder)
+    assert (len(dataset.cases), dataset.orphans, dataset.remarks) == (6, (), ())
+    assert all(case.label and case.images[0].is_file() for case in dataset.cases)
+    shutil.copy(nnunet_folder / "imagesTr/case_1_0000.nii.gz", nnunet_folder / "imagesTr/case_1_0000.nii")
+    with pytest.raises(FileError, match=r"case_1_0000\.nii and case_1_0000\.nii\.gz"):
+        open_dataset(nnunet_folder)
+
+
+def test_a_split_that_names_a_case_twice_is_refused(image_folder: Path) -> None:
+    rewrite(image_folder, splits={"train": ["tile_0"], "val": ["tile_1"], "test": ["tile_0"]})
+    with pytest.raises(FileError, match="'tile_0' in one split, found train and test"):
+        open_dataset(image_folder).split("test")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_refused(image_folder: Path) -> None:
+    (image_folder / "images").chmod(0)
+    with pytest.raises(FileError, match="Permission denied"):
+        open_dataset(image_folder)
+
+
+def test_links_to_nowhere_and_loops_are_cases_that_fail_by_name(image_folder: Path) -> None:
+    (image_folder / "images/tile_0.png").unlink()
+    (image_folder / "images/tile_0.png").symlink_to(image_folder / "gone.png")
+    (image_folder / "masks/tile_1.png").unlink()
+    (image_folder / "masks/tile_1.png").symlink_to(image_folder / "masks/tile_1.png")
+    dataset = open_dataset(image_folder)
+    assert len(dataset.cases) == 10
+    for case, file in zip(dataset.cases, ("images/tile_0.png", "masks/tile_1.png"), strict=False):
+        with pytest.raises(FileError, match=file):
+            read_case(case, dataset.labels)
 
 
 def test_two_pictures_of_one_name_are_refused(image_folder: Path) -> None:

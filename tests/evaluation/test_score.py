@@ -151,7 +151,7 @@ def test_ids_that_are_no_class_are_named_for_every_file(tmp_path: Path, nnunet_f
     for name, identifier in (("case_0", 7), ("case_1", 8)):
         array = np.full((32, 24, 6), identifier, np.uint8)
         write_volume(masks / f"{name}.nii.gz", array)
-    with pytest.raises(DataError, match=r"2 files(.|\n)*case_0(.|\n)*ids 0, 1, 2, found also 7(.|\n)*also 8"):
+    with pytest.raises(DataError, match=r"2 files(.|\n)*case_0(.|\n)*label ids \[0, 1, 2\], found 7(.|\n)*found 8"):
         samtailor.score(masks, labels, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from samtailor.data.formats import FORMATS
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import ConfigError, DataError, DataWarning
 from samtailor.inference.inputs import plan, read
 from tests.data.formats.npz import Npz, NpzFolder
 
@@ -95,9 +95,39 @@ def test_what_is_no_image_is_not_taken_for_a_result(folder: Path) -> None:
     assert not job.target.exists()
 
 
-def test_a_link_to_nowhere_in_a_folder_is_passed_over(folder: Path, tmp_path: Path) -> None:
+def test_a_link_to_nowhere_in_a_folder_is_missed_by_name(folder: Path, tmp_path: Path) -> None:
     (folder / "link.png").symlink_to(tmp_path / "nowhere.png")
-    assert "link.png" not in targets([folder], tmp_path / "out")
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    *_, link, loop = plan([folder], tmp_path / "out")
+    for job in (link, loop):
+        with pytest.raises(DataError, match=rf"{job.file.name}: expected a picture"):
+            read(job, 3)
+
+
+def test_what_a_folder_holds_besides_images_is_told(folder: Path, tmp_path: Path) -> None:
+    with pytest.warns(DataWarning, match=r"2 others, which are passed over: dataset\.json, sub"):
+        plan([folder], tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "x" * 300 + ".png", "b.nii/c.png"])
+def test_paths_that_can_be_none_fail_when_they_are_read(folder: Path, tmp_path: Path, name: str) -> None:
+    (job,) = plan([folder / name], tmp_path / "out")
+    with pytest.raises(DataError, match="nothing there"):
+        read(job, 3)
+
+
+def test_cases_whose_numbers_look_like_channels_are_refused_with_help(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"patient_{number:04d}.nii.gz").touch()
+    (job,) = plan([tmp_path], tmp_path / "out")
+    with pytest.raises(DataError, match=r"expected 1 channel, found 3: patient_0000.*if they number cases.*_0000"):
+        read(job, 1)
+
+
+def test_a_channel_that_is_missing_is_not_replaced_by_the_next(tmp_path: Path) -> None:
+    for number in (0, 2):
+        (tmp_path / f"x_{number:04d}.nii.gz").touch()
+    assert [len(job.files.images) for job in plan([tmp_path], tmp_path / "out")] == [1, 1]
 
 
 def test_nothing_to_do_is_refused(tmp_path: Path) -> None:

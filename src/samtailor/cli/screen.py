@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, is_dataclass
@@ -14,8 +15,11 @@ from rich import progress
 from rich.console import Console
 
 from samtailor.distributed.world import world
+from samtailor.errors import DataWarning
 from samtailor.progress import Unit, shown_by
 from samtailor.reporting import terminal
+
+_PYTHONS_FORMAT = warnings.formatwarning
 
 
 class Bars:
@@ -77,6 +81,15 @@ class _Printed(logging.StreamHandler[Any]):
         raise
 
 
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """What a user can act on in one line; of others Python says where they come from."""
+    if issubclass(category, DataWarning):
+        return f"warning: {message}\n"
+    return _PYTHONS_FORMAT(message, category, filename, lineno, line)
+
+
 @contextmanager
 def shown() -> Iterator[None]:
     """While the block works, its progress is bars, and what it logs stands on the output."""
@@ -86,10 +99,13 @@ def shown() -> Iterator[None]:
     level, propagate = log.level, log.propagate
     log.setLevel(logging.INFO if world().is_first else logging.CRITICAL)
     log.propagate = False
+    format_warning = warnings.formatwarning
+    warnings.formatwarning = _format_warning
     try:
         with closing(Bars()) as bars, shown_by(bars):
             yield
     finally:
+        warnings.formatwarning = format_warning
         log.removeHandler(handler)
         log.setLevel(level)
         log.propagate = propagate

@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_case
+from samtailor.data.formats.format import reading
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import FileError
 from samtailor.files import cache_home, read_json
 from samtailor.labels import LabelSpace
 
 _VERSION = 2  # of what reading a file gives
+_UNSEEN = {"image_size", "field"}
+"""Settings of the preprocessing that do not change slices; all others are in the key, whoever adds them."""
 _ATTEMPTS = 3
 
 
@@ -79,16 +82,13 @@ class SliceCache:
 
     def _key(self, files: CaseFiles) -> str:
         """Hash of everything that determines the entry."""
-        made_by = self.preprocessing.to_json()
-        settings = [_VERSION, made_by["channels"], made_by["intensity"], self.labels.to_json(), len(files.images)]
-        settings += made_by.get("steps", [])
+        made_by = {name: value for name, value in self.preprocessing.to_json().items() if name not in _UNSEEN}
+        settings = [_VERSION, made_by, self.labels.to_json(), len(files.images)]
         digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=20)
         for path in (*files.images, *([files.label] if files.label else [])):
-            if not path.exists():
-                raise FileError(path, "a file", "nothing", "restore the file, or take the case out of the data set")
-            for part in sorted(filter(Path.is_file, path.rglob("*"))) if path.is_dir() else [path]:
-                digest.update(str(part.stat().st_size).encode())
-                with part.open("rb") as file:
+            for part in sorted(filter(Path.is_file, path.rglob("*"))) if os.path.isdir(path) else [path]:
+                with reading(part, "file"), part.open("rb") as file:
+                    digest.update(str(os.fstat(file.fileno()).st_size).encode())
                     while block := file.read(1 << 20):
                         digest.update(block)
         return digest.hexdigest()
@@ -141,7 +141,7 @@ def _open(entry: Path, name: str, key: str) -> CachedCase | None:
             return None
         spacing = tuple(meta["spacing"]) if meta["spacing"] else None
         return CachedCase(name, key, arrays["image"], arrays.get("label"), spacing, arrays["counts"])
-    except (FileError, OSError, ValueError, KeyError, TypeError, EOFError):  # ValueError: a bad npy header
+    except Exception:  # whatever is wrong with an entry, it is built again
         return None
 
 

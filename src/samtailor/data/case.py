@@ -82,26 +82,38 @@ class Geometry(ABC):
         """
         return None
 
-    def difference(self, label: Geometry) -> tuple[str, str] | None:
-        """What a label's grid should be and what it is, if it differs from this one, its image's.
+    def difference(self, other: Geometry, name: str = "label", like: str = "image") -> tuple[str, str, str] | None:
+        """What another grid, by default a label's, should be, what it is, and how to fix it, if it differs from this.
 
         Compared in canonical axes, so that files with different axis orders can share a grid. Spacings may differ
         by 0.1 %, direction cosines by 0.001, origins by a tenth of a voxel: more than rounding in headers does,
         less than anybody sees.
         """
-        if self.shape != label.shape:
-            expected, found = (" x ".join(map(str, shape)) for shape in (self.shape, label.shape))
-            return f"{expected} slices x rows x columns like the image", found
-        first, second = self.affine, label.affine
+        if self.shape != other.shape:
+            expected, found = (" x ".join(map(str, shape)) for shape in (self.shape, other.shape))
+            if sorted(self.shape) == sorted(other.shape):
+                fix = (
+                    f"the axes of the {name}'s array are in another order (SimpleITK gives z, y, x): transpose it and "
+                    f"save it with the {like}'s affine, nib.save(nib.Nifti1Image(array.T, {like}.affine), FILE)"
+                )
+            else:
+                fix = f"resample the {name} to the {like}'s grid with nearest neighbours"
+            return f"{expected} slices x rows x columns like the {like}", found, fix
+        first, second = self.affine, other.affine
         if first is None or second is None:
             return None
-        spacings = np.array([self.spacing, label.spacing])
+        spacings = np.array([self.spacing, other.spacing])
+        if np.allclose(spacings[1], 1, rtol=1e-6) and not np.allclose(spacings[0], 1, rtol=1e-6):
+            found = "spacing 1 x 1 x 1 mm, as of a file that was saved without its header"
+            return f"spacing {_mm(spacings[0])} like the {like}", found, _same_voxels(name, like, sure=True)
+        fix = _same_voxels(name, like, sure=False)
         if not np.allclose(spacings[0], spacings[1], rtol=1e-3, atol=0):
-            return f"spacing {_mm(spacings[0])} like the image", _mm(spacings[1])
+            return f"spacing {_mm(spacings[0])} like the {like}", _mm(spacings[1]), fix
         if not np.allclose(first[:3, :3] / spacings[0], second[:3, :3] / spacings[1], rtol=0, atol=1e-3):
-            return "the direction cosines of the image", "others (the label is rotated or flipped against the image)"
+            found = f"others (the {name} is rotated or flipped against the {like})"
+            return f"the direction cosines of the {like}", found, fix
         if np.linalg.norm(first[:3, 3] - second[:3, 3]) > 0.1 * spacings[0].min():
-            return f"first voxel at {_mm(first[:3, 3])} like the image", _mm(second[:3, 3])
+            return f"first voxel at {_mm(first[:3, 3])} like the {like}", _mm(second[:3, 3]), fix
         return None
 
     @abstractmethod
@@ -143,3 +155,14 @@ class Case:
 
 def _mm(values: NDArray[np.float64]) -> str:
     return " x ".join(f"{value:.4g}" for value in values) + " mm"
+
+
+def _same_voxels(name: str, like: str, sure: bool) -> str:
+    """Advice where two files have as many voxels: resampling by a header that was lost would move the content."""
+    code = f"nib.save(nib.Nifti1Image({name}.dataobj, {like}.affine), FILE)"
+    if sure:
+        return f"do not resample it, that would move it: copy the {like}'s affine into the {name}'s header, {code}"
+    return (
+        f"if both are the same voxels, the {name}'s header is wrong: copy the {like}'s affine into it, {code}; "
+        f"only if they show other places, resample it to the {like}'s grid with nearest neighbours"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -10,20 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.channels import needs_projection
 from samtailor.data.check_report import CaseRow, CheckReport
+from samtailor.data.conditions import count_ids, not_finite, unknown_ids
 from samtailor.data.dataset import Dataset, open_cases, read_splits
 from samtailor.data.formats import format_of, match_channels
-from samtailor.errors import FileError, Finding
+from samtailor.errors import FileError, Finding, Severity
 from samtailor.labels import LabelSpace
 from samtailor.progress import report
 
-_LARGEST_COUNTED = 65535
+_NO_FOREGROUND = {
+    "train": "nothing can be learned of them: check the ids in the labels and in dataset.json, or add cases",
+    "val": "the best epoch cannot be told by them: add cases that show the classes, or split differently",
+    "test": "nothing can be scored on them: add cases that show the classes, or split differently",
+}
 _THREADS = 4  # each holds one volume in memory
 
 
@@ -37,7 +40,7 @@ def check_dataset(root: Path, fold: int = 0) -> CheckReport:
     with _collected(findings):
         dataset = replace(dataset, splits=read_splits(dataset, fold)).with_default_split()
     cases = _check_cases(dataset, findings)
-    for condition in (_orphans, _unknown_cases, _cases_named_twice, _cases_in_no_split, _missing_splits):
+    for condition in (_orphans, _unknown_cases, _cases_named_twice, _names_alike, _cases_in_no_split, _missing_splits):
         findings += condition(dataset)
     findings += _absent_classes(dataset, cases)
     findings.sort(key=lambda finding: finding.severity)  # errors before warnings, else in the order found
@@ -84,13 +87,18 @@ def _check_cases(dataset: Dataset, findings: list[Finding]) -> tuple[CaseRow, ..
 
 
 def _orphans(dataset: Dataset) -> Iterator[Finding]:
+    channels = len(dataset.channels)
     for path in dataset.orphans:
+        stem = format_of(path).stem_of(path)
+        numbered = path.with_name(f"{stem}_0000{path.name[len(stem) :]}").name
         if path.parent.name.startswith("images"):
-            channels = len(dataset.channels)
-            expected = f"{channels} channel files per case, numbered from _0000, and as listed in dataset.json"
-            yield Finding("error", str(path), expected, "another file", "fix channel_names, or take the file away")
+            expected = f"a number of a channel at the end of its name, from _0000 to _{channels - 1:04d}"
+            fix = f"if it is a case, name it {numbered}; else add its channel to dataset.json, or take it away"
+            yield Finding("error", str(path), expected, f"'{path.name}'", fix)
         else:
-            yield Finding("error", str(path), "an image for the label", "none", "add the image, or take the label away")
+            image = f"'{numbered}'" if dataset.layout == "nnunet" else f"with the stem '{stem}'"
+            fix = "add the image, or take the label away"
+            yield Finding("error", str(path), f"an image for the label, {image}", "none", fix)
 
 
 def _unknown_cases(dataset: Dataset) -> Iterator[Finding]:
@@ -103,12 +111,18 @@ def _unknown_cases(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _cases_named_twice(dataset: Dataset) -> Iterator[Finding]:
-    times = Counter(name for names in dataset.splits.values() for name in names)
-    for name, count in times.items():
-        if count > 1:
-            found = " and ".join(split for split, names in dataset.splits.items() for n in names if n == name)
-            fix = "leave it in one split: a case seen in training measures nothing in a test"
-            yield Finding("error", str(dataset.root), f"case '{name}' in one split", found, fix)
+    yield from map(Finding.from_error, dataset.named_twice())
+
+
+def _names_alike(dataset: Dataset) -> Iterator[Finding]:
+    """Cases whose files would overwrite each other on systems that do not tell capitals from small letters."""
+    alike = defaultdict(list)
+    for case in dataset.cases:
+        alike[case.name.casefold()].append(case.name)
+    for names in alike.values():
+        if len(names) > 1:
+            found, fix = " and ".join(names), "rename them: macOS and Windows take them for one"
+            yield Finding("warning", str(dataset.root), "names that differ in more than capitals", found, fix)
 
 
 def _cases_in_no_split(dataset: Dataset) -> Iterator[Finding]:
@@ -123,18 +137,25 @@ def _missing_splits(dataset: Dataset) -> Iterator[Finding]:
     for split in ("train", "val"):
         if dataset.splits and not dataset.splits.get(split):
             fix = "name its cases in the split file; training needs train and val"
-            yield Finding("warning", str(dataset.root), f"cases in split {split}", "none", fix)
+            yield Finding("error", str(dataset.root), f"cases in split {split}", "none", fix)
 
 
 def _absent_classes(dataset: Dataset, cases: tuple[CaseRow, ...]) -> Iterator[Finding]:
-    """Classes, except the background, that occur in no readable label of a split."""
-    voxels = {case.name: case.voxels for case in cases}
+    """Classes, except the background, that occur in no readable label of a split; in training, one has to."""
+    rows = {case.name: case for case in cases if case.ignored or any(case.voxels.values())}
     for split, names in dataset.splits.items():
-        known = [voxels[name] for name in names if name in voxels]
-        for label in dataset.labels.names[1:]:
-            if known and not any(counts[label] for counts in known):
-                fix = "add cases that show it, split differently, or take the class out"
-                yield Finding("warning", str(dataset.root), f"class '{label}' in split {split}", "no voxel", fix)
+        known = [rows[name] for name in names if name in rows]
+        absent = [label for label in dataset.labels.names[1:] if not any(row.voxels[label] for row in known)]
+        if known and len(absent) == len(dataset.labels) - 1:
+            background = any(any(row.voxels.values()) for row in known)
+            found = f"only '{dataset.labels.names[0]}'" if background else "only ignored voxels"
+            severity: Severity = "error" if split == "train" else "warning"
+            expected = f"voxels of any other class than the first in the labels of {split}"
+            yield Finding(severity, str(dataset.root), expected, found, _NO_FOREGROUND[split])
+            continue
+        for label in absent if known else ():
+            fix = "add cases that show it, split differently, or take the class out"
+            yield Finding("warning", str(dataset.root), f"class '{label}' in split {split}", "no voxel", fix)
 
 
 def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str = "") -> tuple[CaseRow, list[Finding]]:
@@ -148,12 +169,15 @@ def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str =
     else:
         with _collected(findings):
             ids, label_geometry = format_of(files.label).read_ids(files.label, labels)
-            voxels = _count(ids)
-            findings += _off_grid(files.label, geometry, label_geometry)
-            findings += _outside_label_space(files.label, voxels, labels)
+            voxels = count_ids(ids)
+            if geometry and (difference := geometry.difference(label_geometry)):
+                findings.append(Finding("error", str(files.label), *difference))
+            unknown = unknown_ids(files.label, voxels, labels, "fix the label, or add the ids to dataset.json")
+            findings += map(Finding.from_error, unknown)
     counts = {name: voxels.get(identifier, 0) for name, identifier in zip(labels.names, labels.ids, strict=True)}
+    ignored = 0 if labels.ignore_id is None else voxels.get(labels.ignore_id, 0)
     shape, spacing = (geometry.shape, geometry.spacing) if geometry else (None, None)
-    return CaseRow(files.name, split, shape, spacing, counts), findings
+    return CaseRow(files.name, split, shape, spacing, counts, ignored), findings
 
 
 @contextmanager
@@ -171,19 +195,14 @@ def _check_image(files: CaseFiles, channels: int, findings: list[Finding]) -> Ge
         pixels, geometry = format_of(files.images[0]).read_pixels(files.images)
         with _collected(findings):
             match_channels(pixels, channels, files.images[0])
+        findings += map(Finding.from_error, not_finite(pixels, files.images))
         for channel, plane in enumerate(pixels):
-            path = files.images[min(channel, len(files.images) - 1)]
-            findings += [*_not_finite(path, plane), *_constant(path, plane)]
+            findings += _constant(files.images[min(channel, len(files.images) - 1)], plane)
         findings += _void(files.images[0], geometry)
+        for path in files.images:
+            findings += [Finding("warning", str(path), *doubt) for doubt in format_of(path).doubts(path)]
         return geometry
     return None
-
-
-def _not_finite(path: Path, plane: NDArray[Any]) -> Iterator[Finding]:
-    wrong = 0 if plane.dtype.kind in "iub" else int(plane.size - np.isfinite(plane).sum())
-    if wrong:
-        fix = "fill them with the value of the surroundings (air: -1000 HU)"
-        yield Finding("error", str(path), "finite intensities", f"{wrong} NaN or infinite voxels", fix)
 
 
 def _void(path: Path, geometry: Geometry) -> Iterator[Finding]:
@@ -198,28 +217,3 @@ def _constant(path: Path, plane: NDArray[Any]) -> Iterator[Finding]:
     if plane.min() == plane.max():  # NaN differs from itself: reported as not finite
         found, fix = f"{plane.flat[0]:g} everywhere", "look at the image, take it away if it is empty"
         yield Finding("warning", str(path), "an image with contrast", found, fix)
-
-
-def _off_grid(path: Path, image: Geometry | None, label: Geometry) -> Iterator[Finding]:
-    difference = image.difference(label) if image else None
-    if difference:
-        yield Finding("error", str(path), *difference, "resample the label to the image's grid")
-
-
-def _outside_label_space(path: Path, voxels: dict[int, int], labels: LabelSpace) -> Iterator[Finding]:
-    known = {*labels.ids, *([] if labels.ignore_id is None else [labels.ignore_id])}
-    unknown = {identifier: count for identifier, count in voxels.items() if identifier not in known}
-    if unknown:
-        found = ", ".join(f"{identifier} ({count} voxels)" for identifier, count in list(unknown.items())[:10])
-        fix = "fix the label, or add the ids to dataset.json"
-        yield Finding("error", str(path), f"label ids {sorted(known)}", found, fix)
-
-
-def _count(ids: NDArray[Any]) -> dict[int, int]:
-    """Voxels of each id that occurs."""
-    if ids.min() < 0 or ids.max() > _LARGEST_COUNTED:
-        values, counts = np.unique(ids, return_counts=True)
-        return dict(zip(values.tolist(), counts.tolist(), strict=True))
-    length = int(ids.max()) + 1
-    totals = np.sum([counts_of(plane, length) for plane in ids], axis=0)
-    return {identifier: count for identifier, count in enumerate(totals.tolist()) if count}

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from samtailor.data.named import DatasetName
-from samtailor.errors import Finding
+from samtailor.errors import Finding, Severity, listed
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reporting.terminal import Block, Message, to_text
 
+_FILES_SHOWN = 3
 _CASES_SHOWN = 40  # more fill the screen and tell nothing; `--json` has them all
 
 
@@ -24,6 +25,7 @@ class CaseRow:
         shape: Slices, rows, columns; None if the image cannot be read.
         spacing: Distance in mm of slices, rows, columns; None for pictures.
         voxels: Voxels of each class in the label, by class name.
+        ignored: Voxels of the ignore id.
     """
 
     name: str
@@ -31,6 +33,7 @@ class CaseRow:
     shape: tuple[int, int, int] | None
     spacing: tuple[float, float, float] | None
     voxels: dict[str, int]
+    ignored: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,13 @@ class CheckReport:
             blocks += [self._split_table(), self._class_table()]
             if len(self.cases) <= _CASES_SHOWN:
                 blocks.append(self._case_table())
+        alike: dict[tuple[Severity, str, str, str], list[str]] = {}
         for finding in self.findings:
-            text = f"{finding.severity}  {finding.file}\n  expected {finding.expected}\n  found    {finding.found}"
-            blocks.append(Message(finding.severity, f"{text}\n  fix      {finding.fix}"))
+            what = (finding.severity, finding.expected, finding.found, finding.fix)
+            alike.setdefault(what, []).append(finding.file)
+        for (severity, expected, found, fix), files in alike.items():  # the same of a thousand files is one message
+            text = f"{severity}  {listed(files, _FILES_SHOWN)}\n  expected {expected}\n  found    {found}"
+            blocks.append(Message(severity, f"{text}\n  fix      {fix}"))
         errors, warnings = len(self.errors), len(self.warnings)
         summary = f"{len(self.cases)} cases, {errors} errors, {warnings} warnings"
         return [*blocks, Message("error" if errors else "warning" if warnings else "good", summary)]

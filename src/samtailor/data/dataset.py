@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,9 +15,8 @@ import numpy as np
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.layouts import images, nnunet
-from samtailor.data.layouts.contents import Contents
+from samtailor.data.layouts.contents import Contents, entries
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, with_classes
-from samtailor.data.named.named_dataset import entries
 from samtailor.errors import FileError
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.settings import Split as Split
@@ -68,7 +69,17 @@ class Dataset(Contents):
         if unknown:
             fix = "add the images or fix the split file"
             raise FileError(self.root, f"an image for each case of split '{name}'", f"none of {unknown[:5]}", fix)
+        for error in self.named_twice():
+            raise error
         return tuple(cases[case] for case in self.splits[name])
+
+    def named_twice(self) -> Iterator[FileError]:
+        """Cases that splits name more than once."""
+        for case, count in Counter(case for names in self.splits.values() for case in names).items():
+            if count > 1:
+                found = " and ".join(split for split, names in self.splits.items() for name in names if name == case)
+                fix = "leave it in one split: a case seen in training measures nothing in a test"
+                yield FileError(self.root, f"case '{case}' in one split", found, fix)
 
     def with_default_split(self) -> Dataset:
         """The data set with every case in a split: train 70 %, val 10 %, test 20 %, at least one case each.
@@ -119,8 +130,9 @@ def open_dataset(root: Path, fold: int = 0) -> Dataset:
 
 def open_cases(root: Path) -> Dataset:
     """The data set without its splits."""
-    if not root.is_dir():
-        raise FileError(root, "a folder with a data set", "no such folder", "give the path of the data set")
+    if not os.path.isdir(root):
+        found = "a file" if os.path.isfile(root) else "no such folder"
+        raise FileError(root, "a folder with a data set", found, "give the path of the data set")
     layout: Layout
     named: NamedDataset | None = None
     like_ours = (root / "images").is_dir()

@@ -14,6 +14,7 @@ from torch import Tensor
 import samtailor.kinds as kinds
 from samtailor.data.case import Case
 from samtailor.data.channels import COLOURS
+from samtailor.data.conditions import require_intensities
 from samtailor.data.intensity import (
     ByChannel,
     Intensity,
@@ -83,8 +84,10 @@ class Preprocessing(Checked, group="preprocessing"):
         The slice cache holds these values, and prediction looks at them: both see the same.
 
         Raises:
+            FileError: If the image is none, or holds NaN or infinite voxels; files were refused when they were read.
             DataError: If a picture is of another scale than those of the training.
         """
+        require_intensities(case)
         image = case.image
         for step in self.steps:
             image = step(image, case.geometry.spacing)

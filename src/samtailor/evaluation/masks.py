@@ -13,11 +13,12 @@ import psutil  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
+from samtailor.data.conditions import class_indices
 from samtailor.data.dataset import Dataset, Split, open_dataset
 from samtailor.data.formats import find_format, format_of, image_suffixes, read_case, read_geometry
 from samtailor.data.intensity import Percentile, scale
 from samtailor.data.layouts import images, nnunet
-from samtailor.data.layouts.contents import visible_files
+from samtailor.data.layouts.contents import by_name
 from samtailor.errors import DataError, FileError
 from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.measure import Grid, measure
@@ -28,6 +29,7 @@ from samtailor.progress import report
 from samtailor.reporting.view import View, drawn_channels
 
 _LISTED = 20
+_FIX = "fix the mask, or name its classes with --classes dataset.json"
 
 # Bytes of a voxel while its case is measured: both label maps, and the distance transforms of a large organ.
 _BYTES_PER_VOXEL = 24
@@ -83,15 +85,12 @@ def masks_in(folder: Path) -> dict[str, Path]:
     """Mask files of a folder by the name of their case, sorted."""
     if not folder.is_dir():
         raise FileError(folder, "a folder of masks", "no such folder", "give the path of the masks")
-    found: dict[str, Path] = {}
-    for file in visible_files(folder):
-        if not (format := find_format(file)):
-            continue
-        name = format.stem_of(file).removesuffix("_pixels0")  # how SIRST calls its masks
-        if other := found.get(name):
-            raise FileError(folder, f"one mask of case '{name}'", f"{other.name} and {file.name}", "remove one of them")
-        found[name] = file
-    return found
+
+    def name_of(file: Path) -> str | None:
+        format = find_format(file)
+        return format.stem_of(file).removesuffix("_pixels0") if format else None  # how SIRST calls its masks
+
+    return by_name(folder, name_of)
 
 
 def read_classes(path: Path) -> LabelSpace:
@@ -144,22 +143,19 @@ def geometry_error(one: MaskPair) -> FileError | None:
     if (label.spacing is None) != (prediction.spacing is None):
         kinds = ("a volume", "a picture") if label.spacing else ("a picture", "a volume")
         return FileError(one.prediction, f"{kinds[0]} like the label", kinds[1], "save the mask in the label's format")
-    difference = label.difference(prediction)
-    if difference is None:
-        return None
-    expected, found = (text.replace("the image", "the label").replace("the label is", "it is") for text in difference)
-    return FileError(one.prediction, expected, found, "resample the mask to the label's grid with nearest neighbours")
+    difference = label.difference(prediction, "mask", "label")
+    return FileError(one.prediction, *difference) if difference else None
 
 
 def read_pair(one: MaskPair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDArray[np.int16], Geometry]:
     """Class indices of label and mask, (S, H, W), and how they lie in the label's file."""
     ids, geometry = format_of(one.label).read_ids(one.label, labels)
-    truth = _indices(one.label, ids, labels)
+    truth = class_indices(one.label, ids, labels, _FIX)
     space = prediction_space(one.prediction, labels)
     predicted = format_of(one.prediction).read_ids(one.prediction, space)[0]
     if len(labels) == 2 and 255 not in (*labels.ids, labels.ignore_id) and set(np.unique(predicted)) <= {0, 255}:
         space = replace(labels, ids=(0, 255))  # white on black, as other tools write masks of one class
-    prediction = _indices(one.prediction, predicted, space)
+    prediction = class_indices(one.prediction, predicted, space, _FIX)
     if prediction.min() < 0:
         raise FileError(one.prediction, "a class for every pixel", "pixels of the ignore id", "predict a class there")
     return truth, prediction, geometry
@@ -175,17 +171,6 @@ def prediction_space(path: Path, labels: LabelSpace) -> LabelSpace:
         raise FileError(path, f"the classes {expected}", found, "score it against labels of its own classes")
     ids = {name: identifier for identifier, name in names.items()}
     return replace(labels, ids=tuple(ids[name] for name in labels.names), threshold=None)
-
-
-def _indices(path: Path, ids: NDArray[np.int32], labels: LabelSpace) -> NDArray[np.int16]:
-    """Class indices of ids; refused if an id is no class."""
-    try:
-        return labels.to_indices(ids)
-    except DataError:
-        unknown = sorted(set(np.unique(ids).tolist()) - {*labels.ids, labels.ignore_id})
-        found = f"also {', '.join(map(str, unknown[:10]))}"
-        fix = "fix the mask, or name its classes with --classes dataset.json"
-        raise FileError(path, f"the ids {', '.join(map(str, labels.ids))}", found, fix) from None
 
 
 def refuse(errors: Iterable[DataError], what: str) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import glob
+import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from samtailor.data.case import Case, CaseFiles
-from samtailor.data.formats import find_format, image_files, read_case
-from samtailor.errors import ConfigError, FileError
+from samtailor.data.formats import find_format, image_files, image_suffixes, read_case
+from samtailor.data.layouts.contents import passed_over, visible_entries
+from samtailor.errors import ConfigError, DataWarning, FileError
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,10 @@ def plan(inputs: Sequence[str | Path], out: Path) -> list[Job]:
     jobs = [Job(files, out / f"{files.name}{kind.label_suffix if kind else '.unknown'}") for files, kind in found]
     if not jobs:
         raise ConfigError("inputs: expected files, folders or glob patterns, found none")
-    sources = {path.resolve() for job in jobs for path in job.files.images}
+    sources = {_real(path) for job in jobs for path in job.files.images}
     inputs_of: dict[Path, Path] = {}
     for job in jobs:
-        if job.target.resolve() in sources:
+        if _real(job.target) in sources:
             raise ConfigError(
                 f"out: the result of {job.file} would overwrite the input {job.target}; name another folder"
             )
@@ -82,9 +85,9 @@ def plan(inputs: Sequence[str | Path], out: Path) -> list[Job]:
 
 def read(job: Job, channels: int) -> Case:
     """The image of a job, with the number of channels wanted."""
-    if job.file.is_dir() and not find_format(job.file):
+    if os.path.isdir(job.file) and not find_format(job.file):
         raise FileError(job.file, "images in the folder", "none", "name the folder that holds them")
-    if not job.file.exists():
+    if not os.path.lexists(job.file):
         raise FileError(job.file, "a file, a folder or a glob pattern", "nothing there", "check the path")
     return read_case(job.files, None, channels)
 
@@ -93,21 +96,33 @@ def _find_images(inputs: Iterable[str | Path]) -> list[CaseFiles]:
     """Images in the order of the inputs, each once."""
     found: dict[Path, CaseFiles] = {}
     for path in (path for text in inputs for path in _expand(str(text))):
-        found.setdefault(path.resolve(), image_files(path))
-    further_channels = {path.resolve() for files in found.values() for path in files.images[1:]}
+        found.setdefault(_real(path), image_files(path))
+    further_channels = {_real(path) for files in found.values() for path in files.images[1:]}
     return [files for path, files in found.items() if path not in further_channels]
 
 
 def _expand(text: str) -> list[Path]:
     """Image files that a path or pattern stands for; the path itself if it stands for none."""
     path = Path(text)
-    if path.is_file():
+    if os.path.isfile(path):
         return [path]
-    matches = [path] if path.exists() else map(Path, sorted(glob.glob(text, recursive=True)))
+    matches = [path] if os.path.lexists(path) else map(Path, sorted(glob.glob(text, recursive=True)))
     return [image for match in matches for image in _images_at(match)] or [path]
 
 
 def _images_at(path: Path) -> list[Path]:
-    """Images in a folder, or the path itself if it can be an image."""
-    paths = sorted(path.iterdir()) if path.is_dir() and not find_format(path) else [path]
-    return [path for path in paths if find_format(path) and path.exists() and not path.name.startswith(".")]
+    """Images in a folder, or the path itself if it can be an image; a word about what else is in the folder."""
+    if not os.path.isdir(path) or find_format(path):
+        return [path] if find_format(path) and not path.name.startswith(".") else []
+    images = [entry for entry in visible_entries(path) if find_format(entry)]
+    for finding in passed_over(path, images, image_suffixes()) if images else ():
+        warnings.warn(f"{path}: {finding.found}", DataWarning, stacklevel=2)
+    return images
+
+
+def _real(path: Path) -> Path:
+    """The path without links; where there can be no file, as it is."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:  # a NUL
+        return path

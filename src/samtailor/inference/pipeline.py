@@ -5,6 +5,7 @@ plan -> jobs -> read ahead -> compute -> write behind. A file that cannot be rea
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 def written_at(path: Path) -> int | None:
     """When a file was written; None if there is none."""
-    return path.stat().st_mtime_ns if path.exists() else None
+    return path.stat().st_mtime_ns if os.path.exists(path) else None
 
 
 def joint_report(jobs: Sequence[Job], reports: Sequence[PredictReport]) -> PredictReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -70,7 +71,7 @@ def predict(
         predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement)
     before = {job.target: written_at(job.target) for job in planned}
     # One process decides for all, because results appear while others still look.
-    jobs = broadcast_from_first([job for job in planned if not (skip_existing and job.target.exists())])
+    jobs = broadcast_from_first([job for job in planned if not (skip_existing and os.path.exists(job.target))])
     report = predict_jobs(predictor, here.share(jobs), probabilities, overlays)
     try:
         reports = gather(report)

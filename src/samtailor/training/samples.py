@@ -184,7 +184,7 @@ def target_or_padding(target: Tensor, drawn: Drawn) -> Tensor:
 def label_of(case: CachedCase) -> NDArray[np.int16]:
     """Label of a case that is known to have one, (S, H, W)."""
     if case.label is None:
-        raise ValueError(f"case {case.name} has no label")
+        raise DataError(f"{case.name}: expected a label file, found none; add it, or take the case out of the split")
     return case.label
 
 

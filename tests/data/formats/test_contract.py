@@ -253,5 +253,5 @@ class TestRefusing:
     def test_ids_that_are_no_class_are_named(self, kind: Kind, tmp_path: Path) -> None:
         path, target = tmp_path / next(iter(kind.writers)), tmp_path / f"label{kind.format.label_suffix}"
         kind.write(path).write_label(target, kind.label(), LABELS)
-        with pytest.raises(DataError, match=r"label\..*expected label ids \[0, 1, 2\], found \[3, 200\]"):
+        with pytest.raises(DataError, match=r"label\..*expected label ids \[0, 1, 2\], found 3 "):
             read_case(CaseFiles("x", (path,), target), generate.LABELS)

@@ -126,7 +126,7 @@ class TestNumbers:
     @pytest.mark.parametrize("value", [0.5, 1.01, np.nan, np.inf, -np.inf])
     def test_mixtures_are_named(self, tmp_path: Path, value: float) -> None:
         tifffile.imwrite(tmp_path / "x.tif", np.array([[1, value]], np.float32))
-        with pytest.raises(FileError, match=rf"expected integer label ids, found 1 other values \({value:g}, "):
+        with pytest.raises(FileError, match=rf"expected integer label ids, found 1 other values \({value:g}\)"):
             ids_of(tmp_path / "x.tif")
 
     @pytest.mark.parametrize("dtype", ["uint32", "uint64", "float64"])

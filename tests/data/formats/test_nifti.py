@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_case, read_geometry, read_header, read_image
 from samtailor.data.formats.nifti import NiftiFormat
-from samtailor.errors import DataError
+from samtailor.errors import DataError, FileError
 from samtailor.labels import LabelSpace
 from tests import generate
 
@@ -21,6 +24,12 @@ LABELS = LabelSpace(("background", "liver", "spleen"), (0, 3, 200), ((0, 0, 0), 
 ORIENTATIONS = [
     "".join(codes) for axes in itertools.permutations(("RL", "AP", "SI")) for codes in itertools.product(*axes)
 ]
+
+
+def read_label(path: Path, labels: LabelSpace = generate.LABELS) -> NDArray[np.int16]:
+    label = read_case(CaseFiles("x", (path,), path), labels).label
+    assert label is not None
+    return label
 
 
 def random_affine(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -198,7 +207,7 @@ def test_label_with_float_integers_is_read_and_fractions_are_refused(tmp_path: P
 def test_label_ids_outside_the_label_space_are_named_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "label.nii.gz"
     generate.write_volume(path, np.full((3, 3, 3), 9, dtype=np.uint8))
-    with pytest.raises(DataError, match=r"label\.nii\.gz: expected label ids \[0, 1, 2\], found \[9\]"):
+    with pytest.raises(DataError, match=r"label\.nii\.gz: expected label ids \[0, 1, 2\], found 9 \(27 voxels\)"):
         read_case(CaseFiles("x", (path,), path), generate.LABELS)
 
 
@@ -210,6 +219,254 @@ def test_truncated_file_is_refused(tmp_path: Path, suffix: str, kept: int) -> No
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(DataError, match="damaged or truncated"):
         read_image(path)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+def test_integers_of_every_type_are_images_and_labels(tmp_path: Path, dtype: type[np.integer]) -> None:
+    path = tmp_path / "x.nii.gz"
+    limits = np.iinfo(dtype)
+    array = np.array([limits.min, 0, 1, 2, limits.max], dtype).reshape(5, 1, 1)
+    nib.save(nib.Nifti1Image(array, generate.affine(), dtype=dtype), path)
+    assert sorted(read_image(path).image.ravel().tolist()) == sorted(array.ravel().tolist())
+    nib.save(nib.Nifti1Image(array[1:4], generate.affine(), dtype=dtype), path)
+    assert sorted(read_label(path).ravel().tolist()) == [0, 1, 2]
+    nib.save(nib.Nifti1Image(array[1:], generate.affine(), dtype=dtype), path)
+    with pytest.raises(FileError, match=rf"found {limits.max} \(1 voxels\)"):
+        read_label(path)
+
+
+@pytest.mark.parametrize("ids", [(0, 2**24 + 1, 2**31 - 1), (0, 70_000, 90_000)])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint32, np.float64])
+def test_large_ids_stay_apart(tmp_path: Path, ids: tuple[int, int, int], dtype: type[np.generic]) -> None:
+    path = tmp_path / "x.nii"
+    space = LabelSpace(("background", "liver", "spleen"), ids, ((0, 0, 0), (1, 2, 3), (4, 5, 6)), ignore_id=-1)
+    array = np.array(ids, dtype).reshape(3, 1, 1)
+    nib.save(nib.Nifti1Image(array, generate.affine(codes="RAS"), dtype=dtype), path)
+    assert read_label(path, space).ravel().tolist() == [2, 1, 0]
+    nib.save(nib.Nifti1Image(array - dtype(1), generate.affine(codes="RAS"), dtype=dtype), path)
+    if dtype != np.uint32:
+        array[0] = 2
+    with pytest.raises(FileError, match=str(ids[1] - 1)):
+        read_label(path, space)
+
+
+@pytest.mark.parametrize("stored", [np.uint8, np.int16])
+def test_ids_that_a_slope_has_rounded_are_taken(tmp_path: Path, stored: type[np.integer]) -> None:
+    """What nibabel makes of floats under a header of integers."""
+    path = tmp_path / "x.nii.gz"
+    ids = np.random.default_rng(0).integers(0, 14, (4, 5, 6))
+    image = nib.Nifti1Image(ids.astype(np.float64), generate.affine(codes="SPL"))
+    image.header.set_data_dtype(stored)
+    nib.save(image, path)
+    assert not np.array_equal(np.asarray(nib.load(path).dataobj), ids)
+    space = LabelSpace.from_names(tuple(f"class {index}" for index in range(14)))
+    assert np.array_equal(read_label(path, space), ids)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_id"),
+    [(1.0005, True), (1.002, False), (100_000.01, True), (100_000.25, False), (0.9995, True), (0.5, False)],
+)
+def test_what_counts_as_rounding(tmp_path: Path, value: float, is_id: bool) -> None:
+    generate.write_volume(tmp_path / "x.nii", np.full((1, 1, 1), value, np.float32))
+    if is_id:
+        assert NiftiFormat().read_ids(tmp_path / "x.nii", LABELS)[0].item() == round(value)
+        return
+    with pytest.raises(FileError, match=rf"found 1 other values \({value}"):
+        NiftiFormat().read_ids(tmp_path / "x.nii", LABELS)
+
+
+def test_ids_that_arithmetic_has_rounded_are_taken_and_only_fractions_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.nii.gz"
+    array = np.array([0, 1, 2, 1], np.float32).reshape(4, 1, 1) * np.float32(1.0000001)
+    generate.write_volume(path, array)
+    assert sorted(read_label(path).ravel().tolist()) == [0, 1, 1, 2]
+    array[0], array[3] = 1.0015, np.nan
+    generate.write_volume(path, array)
+    with pytest.raises(FileError, match=r"found 2 other values \(1\.0015, nan\)"):
+        NiftiFormat().read_ids(path, LABELS)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])])
+def test_numbers_that_are_none_are_refused(tmp_path: Path, dtype: np.dtype) -> None:
+    generate.write_volume(tmp_path / "x.nii.gz", np.zeros((2, 2, 2), dtype))
+    with pytest.raises(FileError, match="one number per voxel"):
+        read_image(tmp_path / "x.nii.gz")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("meter", 1000), ("mm", 1), ("micron", 0.001), ("unknown", 1)])
+def test_the_header_s_unit_counts_and_is_kept(tmp_path: Path, unit: str, factor: float) -> None:
+    image = nib.Nifti1Image(np.zeros((4, 3, 2), np.uint8), None)
+    image.set_sform(generate.affine((0.5, 0.25, 2)), code=1)
+    image.header.set_zooms((0.5002, 0.25, 2))
+    image.header.set_xyzt_units(unit, "sec")
+    nib.save(image, tmp_path / "x.nii.gz")
+    geometry = read_geometry(tmp_path / "x.nii.gz")
+    assert geometry.spacing == pytest.approx((2 * factor, 0.25 * factor, 0.5 * factor))
+    assert geometry.file_axes is not None
+    assert geometry.file_axes[0] == (float(np.float32(0.5002)) * factor, 0.25 * factor, 2 * factor)
+    geometry.write_label(tmp_path / "y.nii.gz", np.zeros(geometry.shape, np.int16), LABELS)
+    written = nib.load(tmp_path / "y.nii.gz")
+    assert np.array_equal(written.affine, image.affine)
+    assert written.header.get_xyzt_units() == (unit, "sec")
+    assert geometry.difference(read_geometry(tmp_path / "y.nii.gz")) is None
+
+
+def test_spacings_of_a_microscope_are_read(tmp_path: Path) -> None:
+    generate.write_volume(tmp_path / "x.nii", np.zeros((2, 2, 2), np.uint8), generate.affine((5e-4, 5e-4, 5e-4)))
+    assert read_geometry(tmp_path / "x.nii").spacing == pytest.approx((5e-4, 5e-4, 5e-4))
+    assert doubts(tmp_path / "x.nii") == []
+
+
+def doubts(path: Path) -> list[str]:
+    return ["; ".join(doubt) for doubt in NiftiFormat().doubts(path)]
+
+
+def odd_header(path: Path, change: Callable[[nib.Nifti1Header], object], sform: bool = True) -> Path:
+    """A sound file of which a field of the header is changed afterwards."""
+    image = nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), None)
+    image.set_qform(generate.affine(), code=0 if sform else 1)
+    image.set_sform(generate.affine(), code=1 if sform else 0)
+    nib.save(image, path)
+    header = nib.Nifti1Header(path.read_bytes()[:348], check=False)
+    change(header)
+    path.write_bytes(header.binaryblock + path.read_bytes()[348:])
+    return path
+
+
+def put(field: str, value: object) -> Callable[[nib.Nifti1Header], None]:
+    def change(header: nib.Nifti1Header) -> None:
+        header[field] = value
+
+    return change
+
+
+def put_step(value: float) -> Callable[[nib.Nifti1Header], None]:
+    def change(header: nib.Nifti1Header) -> None:
+        header["pixdim"][1] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (put_step(0), "0 x 2 x 5 in the header"),
+        (put_step(-2), "-2 x 2 x 5 in the header"),
+        (put_step(np.nan), "nan x 2 x 5 in the header"),
+        (put_step(7), "7 x 2 x 5 in the header and 2 x 2 x 5 of the affine"),
+        (put("xyzt_units", 7), "code 7"),
+        (put("xyzt_units", 1), "5000 x 2000 x 2000 mm"),
+        (put("xyzt_units", 3), None),
+        (put("srow_x", [-1e-5, 0, 0, 0]), "1e-05"),
+        (lambda header: header.set_qform(generate.affine((2, 2, 4)), code=1), "a qform that agrees with the sform"),
+        (lambda header: None, None),
+    ],
+)
+def test_odd_headers_are_read_and_told(tmp_path: Path, change: Callable[..., object], words: str | None) -> None:
+    path = odd_header(tmp_path / "x.nii", change)
+    assert read_image(path).image.shape == (1, 2, 2, 2)
+    found = doubts(path)
+    assert (not found) if words is None else any(words in doubt for doubt in found), found
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_steps_that_the_affine_is_made_of_are_told_or_refused(tmp_path: Path, value: float) -> None:
+    path = odd_header(tmp_path / "x.nii", put_step(value), sform=False)
+    if np.isnan(value):
+        with pytest.raises(FileError, match="affine"):
+            read_image(path)
+    else:
+        assert any("0 x 2 x 5 in the header" in doubt for doubt in doubts(path))
+
+
+def claim(dims: list[int], kind: type = np.uint8) -> Callable[[nib.Nifti1Header], None]:
+    def change(header: nib.Nifti1Header) -> None:
+        header["dim"] = [3, *dims, 1, 1, 1, 1]
+        header.set_data_dtype(kind)
+
+    return change
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (claim([32767] * 3), "as the header claims"),
+        (claim([600, 600, 600]), "as the header claims"),
+        (claim([3, 2, 2]), "as the header claims|Expected 12 bytes, got 8"),
+        (claim([0, 2, 2]), "shape 0 x 2 x 2"),
+        (claim([-2, 2, 2]), "shape -2 x 2 x 2"),
+        (put("vox_offset", 1e30), "begin at byte 1e[+]30"),
+        (put("vox_offset", np.nan), "begin at byte nan"),
+        (put("vox_offset", 100_000), "NIfTI|as the header claims"),
+        (put("datatype", 9999), "NIfTI"),
+        (put("magic", b"abc"), "NIfTI"),
+    ],
+)
+def test_false_claims_are_refused_before_memory_is_taken(
+    tmp_path: Path, suffix: str, change: Callable[..., object], words: str
+) -> None:
+    path = odd_header(tmp_path / "x.nii", change)
+    if suffix == ".nii.gz":
+        path = tmp_path / "x.nii.gz"
+        path.write_bytes(gzip.compress((tmp_path / "x.nii").read_bytes()))
+    tracemalloc.start()
+    with pytest.raises(FileError, match=words):
+        read_image(path)
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
+
+
+def test_no_more_is_unpacked_than_the_header_claims(tmp_path: Path) -> None:
+    sound = odd_header(tmp_path / "x.nii", lambda header: None).read_bytes()
+    with gzip.open(tmp_path / "x.nii.gz", "wb", 1) as stream:
+        stream.write(sound)
+        for _ in range(300):
+            stream.write(bytes(1 << 20))
+    tracemalloc.start()
+    with pytest.raises(FileError, match=r"8 bytes of voxels, as the header claims.*found more"):
+        read_image(tmp_path / "x.nii.gz")
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_volumes_that_do_not_fit_into_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate.write_volume(tmp_path / "x.nii.gz", np.zeros((20, 20, 20), np.int16))
+    monkeypatch.setattr("samtailor.data.formats.format.available_memory", lambda: 15_999)
+    with pytest.raises(FileError, match="free memory"):
+        read_image(tmp_path / "x.nii.gz")
+    monkeypatch.setattr("samtailor.data.formats.format.available_memory", lambda: 16_000)
+    read_image(tmp_path / "x.nii.gz")
+
+
+@pytest.mark.parametrize("esize", [0, 4, 2**31 - 16])
+def test_extensions_of_false_lengths_take_no_memory(tmp_path: Path, esize: int) -> None:
+    sound = odd_header(tmp_path / "x.nii", put("vox_offset", 384)).read_bytes()
+    extension = b"\1\0\0\0" + np.array([esize, 6], "<i4").tobytes() + bytes(24)
+    with gzip.open(tmp_path / "x.nii.gz", "wb", 1) as stream:
+        stream.write(sound[:348] + extension + bytes(300 << 20))
+    tracemalloc.start()
+    with pytest.raises(FileError):
+        read_image(tmp_path / "x.nii.gz")
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_damage_in_a_packed_file_is_noticed_by_its_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "x.nii.gz"
+    generate.write_volume(path, np.zeros((9, 9, 9), np.int16))
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="CRC"):
+        read_image(path)
+
+
+def test_a_name_may_be_in_capitals(tmp_path: Path) -> None:
+    generate.write_volume(tmp_path / "x.nii.gz", np.arange(8, dtype=np.int16).reshape(2, 2, 2))
+    (tmp_path / "x.nii.gz").rename(tmp_path / "X.NII.GZ")
+    assert read_image(tmp_path / "X.NII.GZ").image.sum() == 28
 
 
 def test_what_is_no_volume_is_refused(tmp_path: Path) -> None:

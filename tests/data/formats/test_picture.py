@@ -467,7 +467,7 @@ def test_unknown_ids_and_colours_are_named_with_the_file(tmp_path: Path) -> None
     Image.fromarray(np.full((2, 2), 9, dtype=np.uint8)).save(tmp_path / "ids.png")
     Image.fromarray(np.full((2, 2, 3), 9, dtype=np.uint8)).save(tmp_path / "colours.png")
     tifffile.imwrite(tmp_path / "floats.tif", np.full((2, 2), 0.5, dtype=np.float32))
-    for name, words in (("ids.png", r"found \[9\]"), ("colours.png", r"\(9, 9, 9\)"), ("floats.tif", "integer")):
+    for name, words in (("ids.png", r"found 9 "), ("colours.png", r"\(9, 9, 9\)"), ("floats.tif", "integer")):
         with pytest.raises(DataError, match=rf"{name}: .*{words}"):
             label_of(tmp_path / name)
 

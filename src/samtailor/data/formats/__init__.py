@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import Case, CaseFiles, Geometry
+from samtailor.data.conditions import class_indices, not_finite, with_finite
 from samtailor.data.formats.format import Format, Header
 from samtailor.data.formats.nifti import NiftiFormat, VolumeGeometry
 from samtailor.data.formats.picture import PictureFormat, PictureGeometry
-from samtailor.errors import DataError, FileError
+from samtailor.errors import DataError, FileError, listed
 from samtailor.labels import IGNORE, LabelSpace
 
 FORMATS: list[Format] = [NiftiFormat(), PictureFormat()]
@@ -65,26 +66,40 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
 
     Args:
         files: Where the case lies.
-        labels: Label space of the label file; None reads the image only.
+        labels: Label space of the label file; None reads the image only. An image that is only looked at, or
+            segmented, is repaired with a word where voxels are NaN or infinite; one of a data set is refused.
         channels: Number of channels wanted (see `match_channels`); None takes the file's.
 
     Raises:
         DataError: If a file cannot be read, or image and label do not go together.
     """
+    _require_channels(files, channels)
     pixels, geometry = format_of(files.images[0]).read_pixels(files.images)
+    if labels is None:
+        pixels = with_finite(pixels, files.images)
+    for error in not_finite(pixels, files.images):
+        raise error
     image = match_channels(pixels, channels, files.images[0])
     if labels is None or files.label is None:
         return Case(files.name, image, geometry)
     ids, label_geometry = format_of(files.label).read_ids(files.label, labels)
     if difference := geometry.difference(label_geometry):
-        raise FileError(files.label, *difference, "resample the label to the image's grid")
-    try:
-        label = labels.to_indices(ids)
-    except DataError as error:
-        raise DataError(f"{files.label}: {error}; fix the label, or list the ids in dataset.json") from error
+        raise FileError(files.label, *difference)
+    label = class_indices(files.label, ids, labels, "fix the label, or list the ids in dataset.json")
     if geometry.void:
         label[geometry.void.where] = IGNORE
     return Case(files.name, image, geometry, label)
+
+
+def _require_channels(files: CaseFiles, channels: int | None) -> None:
+    """Refuse other numbers of files than channels wanted: often they are cases, whose numbers look like channels."""
+    if channels is not None and len(files.images) not in (1, channels):
+        found = f"{len(files.images)}: {listed([path.name for path in files.images], 3)}"
+        fix = (
+            "four digits at the end of a name number its channels; if they number cases, rename the files to end with "
+            "_0000 as well"
+        )
+        raise FileError(files.images[0], f"{channels} channel{'s' if channels > 1 else ''}", found, fix)
 
 
 def read_image(path: Path, channels: int | None = None) -> Case:

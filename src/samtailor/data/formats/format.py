@@ -86,6 +86,10 @@ class Format(ABC):
     def read_ids(self, path: Path, labels: LabelSpace) -> tuple[NDArray[Any], Geometry]:
         """Integer label ids as in the file, shape (S, H, W), and how they lie there; palette colours become ids."""
 
+    def doubts(self, path: Path) -> Iterator[tuple[str, str, str]]:
+        """Oddities of a header that can be read nevertheless: what was expected, what was found, what to do."""
+        yield from ()
+
     @abstractmethod
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Class name of each id, as `Geometry.write_label` left them in the file; None if there are none."""
@@ -108,7 +112,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise FileError(path, f"a {kind} that fits into memory", "one that does not", _MORE_MEMORY) from error
     except Exception as error:
         fix = "the file is damaged or truncated, or of an unknown kind: copy or convert it again"
-        raise FileError(path, f"a readable {kind}", f"{type(error).__name__}: {error}", fix) from error
+        found = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise FileError(path, f"a readable {kind}", found, fix) from error
 
 
 def require_file(path: Path, kind: str) -> None:

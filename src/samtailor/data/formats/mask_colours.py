@@ -11,12 +11,12 @@ from PIL import Image
 
 from samtailor.chunks import blocks, counts_of
 from samtailor.data.formats.raster import Raster
+from samtailor.data.formats.whole_numbers import whole_numbers
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace, default_palette
 
 Colour = tuple[int, int, int]
 
-_ROUNDING = 1e-3  # of resampled or scaled labels; what lies farther from a whole number is a mixture of ids
 _LARGEST_ID = 1 << 53  # whole numbers beyond are not all doubles
 
 
@@ -44,15 +44,7 @@ def _of_gray(raster: Raster, gray: NDArray[Any], labels: LabelSpace) -> NDArray[
 
 def _whole_numbers(path: Path, ids: NDArray[Any]) -> NDArray[Any]:
     """Label ids as signed integers, of floats too if they are whole but for rounding (1.0000001)."""
-    if ids.dtype.kind == "f":
-        whole = np.rint(ids)
-        with np.errstate(invalid="ignore"):
-            wrong = ~(np.abs(ids - whole) < _ROUNDING)  # also what is not finite
-        if wrong.any():
-            examples = ", ".join(f"{value:.6g}" for value in np.unique(ids[wrong])[:3])
-            fix = "store the label as integers (resample it with nearest neighbours)"
-            raise FileError(path, "integer label ids", f"{int(wrong.sum())} other values ({examples}, ...)", fix)
-        ids = whole
+    ids = whole_numbers(path, ids)
     low, high = ids.min().item(), ids.max().item()
     if max(-low, high) > _LARGEST_ID:
         raise FileError(path, "label ids up to 65535", f"{int(high)}", "number the classes from 0")

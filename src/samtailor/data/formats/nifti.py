@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
-import glob
+import gzip
+import io
 import json
+import logging
 import math
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Self
 
 import nibabel as nib
 import numpy as np
+from nibabel import imageglobals
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
-from samtailor.data.formats.format import Format, Header, reading
+from samtailor.data.formats.format import Format, Header, reading, require_memory
+from samtailor.data.formats.whole_numbers import whole_numbers
 from samtailor.errors import FileError
 from samtailor.files import atomic
 from samtailor.labels import LabelSpace
 
+# What nibabel corrects in a header it tells without the file's name, which `doubts` knows; what it cannot, it raises.
+imageglobals.logger.setLevel(logging.CRITICAL)
+
 _CANONICAL = axcodes2ornt(("S", "P", "L"))
+_LENGTH_BITS = 0b111  # of the header's xyzt_units; the others are the unit of time
+_UNITS = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""NIfTI's codes of metre, mm and micrometre, in mm."""
+_USUAL_MM = (1e-4, 100.0)
+"""Spacings between which all is of cells or of people; others are mostly of a wrong unit."""
+_LARGEST_START = 64 << 20  # header and its extensions
+_LARGEST_RATIO = 1032  # deflate makes no more of a byte
 _COMMENT = 6  # NIfTI header extension code of plain text
 
 
@@ -31,7 +51,7 @@ class VolumeGeometry(Geometry):
 
     Attributes:
         header: Header of the file.
-        file_affine: Voxel indices of the file to mm (RAS+), shape (4, 4).
+        file_affine: Voxel indices of the file to its unit of length (RAS+), shape (4, 4).
         file_shape: Shape of the array in the file, without channels.
     """
 
@@ -66,15 +86,22 @@ class VolumeGeometry(Geometry):
         return slices, rows, columns
 
     @property
+    def unit(self) -> float:
+        """The header's unit of length in mm; 1 if it names none, as everybody takes it."""
+        return _UNITS.get(int(self.header["xyzt_units"]) & _LENGTH_BITS, 1.0)
+
+    @property
     def affine(self) -> NDArray[np.float64]:
         """Indices (slice, row, column) to mm (RAS+), shape (4, 4)."""
-        return self.file_affine @ inv_ornt_aff(self.to_canonical, self.file_shape[:3])  # type: ignore[no-any-return]
+        affine: NDArray[np.float64] = self.file_affine @ inv_ornt_aff(self.to_canonical, self.file_shape[:3])
+        affine[:3] *= self.unit
+        return affine
 
     @property
     def file_axes(self) -> tuple[tuple[float, ...], NDArray[np.float64]]:
-        """Spacing of the header along the file's axes, and the orientation `from_canonical`."""
-        from_affine = tuple(np.linalg.norm(self.file_affine[:3, :3], axis=0).tolist())
-        in_header = tuple(float(step) for step in self.header.get_zooms()[:3])
+        """Spacing of the header in mm along the file's axes, and the orientation `from_canonical`."""
+        from_affine = tuple((np.linalg.norm(self.file_affine[:3, :3], axis=0) * self.unit).tolist())
+        in_header = tuple(float(step) * self.unit for step in self.header.get_zooms()[:3])
         # Where they disagree, the affine is what viewers and the other files of the case go by.
         agree = np.allclose(in_header, from_affine, rtol=1e-3, atol=0)
         return in_header if agree else from_affine, self.from_canonical
@@ -117,80 +144,191 @@ class NiftiFormat(Format):
         name = stem.removesuffix("_0000")
         if name == stem:
             return CaseFiles(name, (path,))
-        siblings = path.parent.glob(f"{glob.escape(name)}_{'[0-9]' * 4}{path.name[len(stem) :]}")
-        return CaseFiles(name, tuple(sorted(siblings)) or (path,))
+        further = (path.with_name(f"{name}_{channel:04d}{path.name[len(stem) :]}") for channel in count(1))
+        return CaseFiles(name, (path, *takewhile(os.path.lexists, further)))
 
     def read_header(self, path: Path) -> Header:
         """Geometry, the volumes on the fourth axis and the type of the voxels."""
-        image = _open(path)
-        channels = math.prod(image.shape[3:])
-        return Header(_geometry(path, image), channels, 8 * image.get_data_dtype().itemsize, channels)
+        volume = _open(path)
+        channels = math.prod(volume.shape[3:])
+        return Header(volume.geometry, channels, 8 * volume.dtype.itemsize, channels)
 
     def read_pixels(self, paths: tuple[Path, ...]) -> tuple[NDArray[Any], VolumeGeometry]:
         """Intensities of one file per channel, or of one 4-D file; all on one grid."""
-        first, geometry = _read(paths[0])
+        first, geometry = _read_intensities(paths[0])
         channels = [first]
         for path in paths[1:]:
-            other, other_geometry = _read(path)
-            if geometry.difference(other_geometry):
-                fix = "resample it to the first channel's grid"
-                raise FileError(path, f"the grid of {paths[0].name}", "another one", fix)
+            other, other_geometry = _read_intensities(path)
+            if difference := geometry.difference(other_geometry, "channel", "first channel"):
+                raise FileError(path, *difference)
             channels.append(other)
         return np.concatenate(channels), geometry
 
     def read_ids(self, path: Path, labels: LabelSpace) -> tuple[NDArray[Any], VolumeGeometry]:
         """Label ids of a single volume without fractions."""
-        array, geometry = _read(path)
+        volume = _open(path)
+        array, geometry = volume.read()
         if array.shape[0] != 1:
             raise FileError(path, "one label volume", f"{array.shape[0]} volumes", "merge them into one volume of ids")
-        ids = array[0]
-        if not np.issubdtype(ids.dtype, np.integer):
-            whole = np.rint(ids)
-            wrong = ids[~(np.isfinite(ids) & (ids == whole))]
-            if wrong.size:
-                examples = ", ".join(f"{value:g}" for value in np.unique(wrong)[:3])
-                fix = "store the label as integers (resample it with nearest neighbours)"
-                raise FileError(path, "integer label ids", f"{wrong.size} other values ({examples}, ...)", fix)
-            ids = whole.astype(np.int32)
-        return ids, geometry
+        return whole_numbers(path, array[0], volume.step), geometry
+
+    def doubts(self, path: Path) -> Iterator[tuple[str, str, str]]:
+        """Steps, units and affines that are odd, or that contradict each other."""
+        yield from _open(path).doubts()
 
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Class names in a header extension."""
-        for extension in _open(path).header.extensions:
+        for extension in _open(path).image.header.extensions:
             if extension.get_code() == _COMMENT:
                 content = extension.get_content()
                 text = content if isinstance(content, str) else bytes(content).decode(errors="replace")
-                with suppress(ValueError, KeyError, TypeError, AttributeError):  # somebody else's comment
+                with suppress(
+                    ValueError, KeyError, TypeError, AttributeError, RecursionError
+                ):  # somebody else's comment
                     return {int(i): str(name) for i, name in json.loads(text.rstrip("\0"))["labels"].items()}
         return None
 
 
-def _open(path: Path) -> Any:
-    """The nibabel image, its voxels not read."""
-    with reading(path, "NIfTI file"):
-        return nib.load(path)
+@dataclass(frozen=True)
+class _Volume:
+    """A NIfTI file whose header has been read, and is one of a volume.
+
+    Attributes:
+        path: The file.
+        image: nibabel's image, whose voxels lie elsewhere: it knows the beginning of the file only.
+        pixdim: Steps of the axes as they stand in the header; nibabel corrects them.
+    """
+
+    path: Path
+    image: Any
+    pixdim: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of the axes of the file."""
+        return tuple(map(int, self.image.shape))
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers in the file."""
+        dtype: np.dtype[Any] = self.image.dataobj.dtype
+        return dtype
+
+    @property
+    def step(self) -> float:
+        """Difference of neighbouring numbers: the slope by which the file's integers are multiplied; 0 for floats."""
+        return abs(float(self.image.dataobj.slope)) if self.dtype.kind in "iu" else 0.0
+
+    @property
+    def geometry(self) -> VolumeGeometry:
+        """How the volume lies in the file; refused if it is none."""
+        full, image = self.shape, self.image
+        if len(full) not in (3, 4) or min(full) < 1:
+            shape = " x ".join(map(str, full))
+            fix = "store one volume per file"
+            raise FileError(self.path, "a 3-D volume, or 4-D with channels last", f"shape {shape}", fix)
+        linear = image.affine[:3, :3]
+        steps = np.linalg.norm(linear, axis=0)
+        # Steps may be tiny (micrometres of a microscope), directions may not be nearly the same.
+        sound = np.isfinite(image.affine).all() and steps.all() and abs(np.linalg.det(linear / steps)) > 1e-3
+        if not sound:
+            fix = "fix sform, qform and pixdim in its header"
+            raise FileError(self.path, "an affine with three independent axes", f"{linear.tolist()}", fix)
+        return VolumeGeometry(image.header, image.affine, full if len(full) == 4 and full[3] == 1 else full[:3])
+
+    def read(self) -> tuple[NDArray[Any], VolumeGeometry]:
+        """Numbers in canonical axes, shape (volumes, S, H, W), scaled as the header says, and the geometry."""
+        geometry = self.geometry
+        if self.dtype.kind not in "iuf":
+            raise FileError(self.path, "one number per voxel", f"{self.dtype}", "convert the file to a scalar type")
+        array = self._numbers()
+        volumes = apply_orientation(array.reshape(*array.shape[:3], -1), geometry.to_canonical)
+        return np.moveaxis(volumes, 3, 0), geometry
+
+    def _numbers(self) -> NDArray[Any]:
+        """The array of the file; never more than the header claims, and refused if the file holds less or more."""
+        data = self.image.dataobj
+        spec = (data.shape, data.dtype, data.offset, data.slope, data.inter)
+        scaled = (data.slope, data.inter) != (1, 0)
+        size = math.prod(self.shape) * self.dtype.itemsize
+        there = self.path.stat().st_size
+        claimed = f"{size} bytes of voxels, as the header claims ({' x '.join(map(str, self.shape))} of {self.dtype})"
+        fix = "the file is damaged or truncated: copy or convert it again"
+        if not _is_packed(self.path):
+            if there < data.offset + size:
+                raise FileError(self.path, claimed, f"{max(0, there - data.offset)}", fix)
+            if there > data.offset + size:
+                raise FileError(self.path, claimed, "more", fix)
+            if scaled:
+                require_memory(self.path, size + math.prod(self.shape) * 8)
+            with reading(self.path, "NIfTI file"):
+                array: NDArray[Any] = np.asanyarray(ArrayProxy(self.path, spec, mmap=True))
+                return array
+        if size > _LARGEST_RATIO * there:
+            raise FileError(self.path, claimed, f"a packed file of {there} bytes, which cannot hold them", fix)
+        require_memory(self.path, size + (math.prod(self.shape) * 8 if scaled else 0))
+        with reading(self.path, "NIfTI file"), gzip.open(self.path) as stream:
+            array = np.asanyarray(ArrayProxy(stream, spec, mmap=False))
+            more = stream.read(1)  # at the end the checksum of what was read is compared
+        if more:
+            raise FileError(self.path, claimed, "more", fix)
+        return array
+
+    def doubts(self) -> Iterator[tuple[str, str, str]]:
+        """What is expected, found, and to be done, for each oddity of the header."""
+        geometry, header = self.geometry, self.image.header
+        unit = int(header["xyzt_units"]) & _LENGTH_BITS
+        if unit and unit not in _UNITS:
+            fix = "it is taken as mm; set xyzt_units"
+            yield "metre, mm or micrometre as unit of length", f"code {unit}", fix
+        low, high = _USUAL_MM
+        if not all(low <= step <= high for step in geometry.spacing or ()):
+            fix = "distances (NSD, HD95) will be in these mm: set pixdim, sform and xyzt_units if the unit is another"
+            found = " x ".join(f"{step:.4g}" for step in geometry.spacing or ()) + " mm"
+            yield f"a spacing between {low:g} and {high:g} mm", found, fix
+        steps = np.linalg.norm(self.image.affine[:3, :3], axis=0)
+        if not np.allclose(self.pixdim, steps, rtol=1e-3, atol=0):
+            found = f"{_listed(self.pixdim)} in the header and {_listed(steps)} of the affine"
+            yield "steps (pixdim) that agree with the affine", found, "the affine is used: correct pixdim"
+        if int(header["sform_code"]) and int(header["qform_code"]):
+            with suppress(ValueError, HeaderDataError):  # a quaternion that is none: only the sform can be meant
+                quaternion = VolumeGeometry(header, header.get_qform(), geometry.file_shape)
+                if difference := geometry.difference(quaternion, "qform", "sform"):
+                    expected, found, _ = difference
+                    fix = "the sform is used, other programs may use the qform: make them equal"
+                    yield f"a qform that agrees with the sform: {expected}", found, fix
 
 
-def _geometry(path: Path, image: Any) -> VolumeGeometry:
-    full = tuple(map(int, image.shape))
-    if len(full) not in (3, 4) or 0 in full:
-        shape = " x ".join(map(str, full))
-        raise FileError(path, "a 3-D volume, or 4-D with channels last", f"shape {shape}", "store one volume per file")
-    linear = image.affine[:3, :3]
-    if not np.isfinite(image.affine).all() or abs(np.linalg.det(linear)) < 1e-9:
-        raise FileError(path, "an affine with three independent axes", f"{linear.tolist()}", "fix sform and qform")
-    return VolumeGeometry(image.header, image.affine, full if len(full) == 4 and full[3] == 1 else full[:3])
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
 
 
-def _read(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
-    """Array in canonical axes, shape (volumes, S, H, W), and geometry of one file."""
-    image = _open(path)
-    geometry = _geometry(path, image)
-    with reading(path, "NIfTI file"):
-        array = np.asanyarray(image.dataobj)
-    if array.dtype == np.float64:  # scaled integers come as float64; half of it holds any scanner's values
-        array = array.astype(np.float32)
-    if array.dtype.kind not in "iufb":
-        raise FileError(path, "one number per voxel", f"{array.dtype}", "convert the file to a scalar type")
-    volumes = apply_orientation(array.reshape(*array.shape[:3], -1), geometry.to_canonical)
-    return np.moveaxis(volumes, 3, 0), geometry
+def _listed(steps: Iterable[float]) -> str:
+    return " x ".join(f"{step:.4g}" for step in steps)
+
+
+def _open(path: Path) -> _Volume:
+    """A file with its header and extensions read, and nothing else of it."""
+    with reading(path, "NIfTI file"), gzip.open(path) if _is_packed(path) else path.open("rb") as stream:
+        start = stream.read(nib.Nifti2Header.sizeof_hdr)
+        kind = next((k for k in (nib.Nifti1Image, nib.Nifti2Image) if k.header_class.may_contain_header(start)), None)
+        if kind is None:
+            found = "a beginning that is not NIfTI's" if start else "an empty file"
+            raise ImageFileError(found)
+        raw = kind.header_class(start[: kind.header_class.sizeof_hdr], check=False)
+        if not 0 <= (offset := float(raw["vox_offset"])) <= _LARGEST_START:
+            raise ImageFileError(f"voxels that begin at byte {offset:g}")
+        # Of extensions, whose lengths may be wrong, nibabel sees no more than what lies before the voxels.
+        start += stream.read(max(0, int(offset) - len(start)))
+        image = kind.from_stream(io.BytesIO(start))
+        return _Volume(path, image, tuple(raw["pixdim"][1:4].tolist()))
+
+
+def _read_intensities(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
+    """Numbers of one file in canonical axes, shape (volumes, S, H, W), and its geometry."""
+    array, geometry = _open(path).read()
+    if array.dtype.kind == "f" and array.dtype != np.float32:
+        # Scaled integers come as doubles; half of that holds any scanner's values. What is beyond becomes infinite.
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+    return array, geometry

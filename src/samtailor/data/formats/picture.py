@@ -49,11 +49,12 @@ class PictureGeometry(Geometry):
         """1, rows, columns."""
         return 1, *self.size
 
-    def difference(self, label: Geometry) -> tuple[str, str] | None:
-        """What the label's size should be and what it is, if it differs."""
-        difference = super().difference(label)
-        if difference and label.shape == (1, *self.size[::-1]):
-            return difference[0], f"{difference[1]}, as if one of them lay on its side"
+    def difference(self, other: Geometry, name: str = "label", like: str = "image") -> tuple[str, str, str] | None:
+        """What the size of another picture should be, what it is, and how to fix it, if it differs."""
+        difference = super().difference(other, name, like)
+        if difference and other.shape == (1, *self.size[::-1]):
+            expected, found, _ = difference
+            return expected, f"{found}, as if one of them lay on its side", f"turn the {name} as the {like} is shown"
         return difference
 
     def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import find_format, read_header
-from samtailor.errors import DataError, FileError, Finding
+from samtailor.errors import FileError, Finding, SamTailorError, listed
 from samtailor.labels import LabelSpace
 
 
@@ -97,39 +99,83 @@ def label_space(
     """Label space that a dataset.json describes."""
     try:
         return LabelSpace(names, ids, palette, ignore_id)
-    except DataError as error:
-        raise FileError(path, "distinct names and ids of classes", str(error), "rename or renumber them") from error
+    except SamTailorError as error:
+        expected = "classes with names and ids of their own"
+        raise FileError(path, expected, str(error), "rename or renumber them") from error
 
 
 def read_split(path: Path, content: Any, name: str) -> tuple[str, ...]:
     """Case names of one split, sorted."""
     if not isinstance(content, list) or not all(isinstance(case, str) for case in content):
         raise FileError(path, f"a list of case names for split '{name}'", f"{content!r:.80}", "write a list of strings")
-    return tuple(sorted(content))
+    return tuple(sorted(map(composed, content)))
+
+
+def composed(name: str) -> str:
+    """A name by which files are matched: Unicode has two spellings of 'é', and systems write one or the other."""
+    return unicodedata.normalize("NFC", name)
+
+
+def visible_entries(folder: Path) -> list[Path]:
+    """What is in a folder, sorted, without what is hidden (macOS leaves '._x' files next to images)."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(folder / entry.name for entry in entries if not entry.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", None) or str(error)
+        raise FileError(folder, "a folder that can be read", found, "change its permissions") from error
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """Files of a folder, sorted, without hidden ones (macOS leaves '._x' files next to images)."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    """Files of a folder, sorted, without hidden ones; with links to nothing, which are missed when they are read."""
+    return [path for path in visible_entries(folder) if not os.path.isdir(path)]
+
+
+def by_name(folder: Path, name_of: Callable[[Path], str | None]) -> dict[str, Path]:
+    """Visible files by the names that a function gives them, sorted, none of them twice; None leaves a file out."""
+    files = defaultdict(list)
+    for file in visible_files(folder):
+        if (name := name_of(file)) is not None:
+            files[composed(name)].append(file)
+    for name, found in files.items():
+        if len(found) > 1:
+            names = " and ".join(ascii(file.name)[1:-1] for file in found)  # shows what looks alike
+            raise FileError(folder, f"one file named '{name}'", names, "rename or remove one of them")
+    return {name: files[name][0] for name in sorted(files)}
 
 
 def matching(folder: Path, pattern: str) -> dict[str, Path]:
     """Visible files whose whole name matches, by what the first group of the pattern catches."""
-    matches = ((re.fullmatch(pattern, file.name), file) for file in visible_files(folder))
-    return {match[1]: file for match, file in matches if match}
+    return by_name(folder, lambda file: match[1] if (match := re.fullmatch(pattern, file.name)) else None)
 
 
 def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
-    """Pictures in a folder by stem, sorted, none of them twice; those with the ending only, which is taken off."""
-    files = defaultdict(list)
-    for file in visible_files(folder):
+    """Pictures in a folder by stem; those with the ending only, which is taken off."""
+
+    def name_of(file: Path) -> str | None:
         format = find_format(file)
-        if format and not format.volumes and (stem := format.stem_of(file)).endswith(ending):
-            files[stem.removesuffix(ending)].append(file)
-    for stem, found in files.items():
-        if len(found) > 1:
-            names = " and ".join(file.name for file in found)
-            raise FileError(folder, f"one file named '{stem}'", names, "rename or remove one of them")
-    return {stem: files[stem][0] for stem in sorted(files)}
+        stem = format.stem_of(file) if format and not format.volumes else ""
+        return stem.removesuffix(ending) if stem and stem.endswith(ending) else None
+
+    return by_name(folder, name_of)
+
+
+def passed_over(folder: Path, used: Container[Path], kinds: Sequence[str]) -> tuple[Finding, ...]:
+    """The warning that a folder holds other things than images or labels of these kinds; none if it does not."""
+    others = [path.name for path in visible_entries(folder) if path not in used]
+    if not others:
+        return ()
+    found = f"{len(others)} others, which are passed over: {listed(others)}"
+    fix = "convert those that are images or labels, and take the rest away"
+    return (Finding("warning", str(folder), f"files of the kinds {', '.join(kinds)}", found, fix),)
+
+
+def entries(folder: Path) -> str:
+    """The first names in a folder, for errors."""
+    if not os.path.isdir(folder):
+        return "no such folder"
+    names = [path.name for path in visible_entries(folder)]
+    more = f", ... ({len(names)} entries)" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more or "an empty folder"

@@ -7,11 +7,12 @@ dataset.json holds `classes` (background first) and optionally `palette` ((R, G,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from samtailor.data.formats import image_suffixes
-from samtailor.data.layouts.contents import Contents, by_stem, label_space, read_split
+from samtailor.data.layouts.contents import Contents, by_stem, entries, label_space, passed_over, read_split
 from samtailor.errors import FileError
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
@@ -25,10 +26,13 @@ def read_contents(root: Path) -> Contents:
     content = read_json(path, dict, _FIX)
     labels = labels_of(path, content)
     images, masks = by_stem(root / "images"), by_stem(root / "masks")
+    kinds = image_suffixes(only_pictures=True)
     if not images:
-        expected = f"pictures ({', '.join(image_suffixes(only_pictures=True))})"
-        raise FileError(root / "images", expected, "none", "put the images there")
-    return Contents.from_pictures(labels, images, masks, title=content.get("name"))
+        expected = f"pictures ({', '.join(kinds)})"
+        raise FileError(root / "images", expected, entries(root / "images"), "put the images there")
+    used = {*images.values(), *masks.values()}
+    remarks = tuple(chain.from_iterable(passed_over(root / folder, used, kinds) for folder in ("images", "masks")))
+    return Contents.from_pictures(labels, images, masks, remarks, content.get("name"))
 
 
 def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
@@ -53,8 +57,8 @@ def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
     if not isinstance(palette, list) or len(palette) != len(names) or not all(map(_is_colour, palette)):
         raise FileError(path, f"palette: {len(names)} times [R, G, B] in 0..255", f"{palette!r:.80}", _FIX)
     ignore = content.get("ignore_index")
-    if not (ignore is None or type(ignore) is int) or ignore in ids:
-        raise FileError(path, "ignore_index: an integer that is no class's id", f"{ignore!r}", _FIX)
+    if not (ignore is None or _is_id(ignore)) or ignore in ids:
+        raise FileError(path, "ignore_index: an integer up to 65535 that is no class's id", f"{ignore!r:.80}", _FIX)
     colours = tuple((r, g, b) for r, g, b in palette)
     if len(set(colours)) < len(colours):
         raise FileError(path, "palette: a colour of its own for each class", "a colour twice", "make them distinct")

@@ -7,18 +7,22 @@ dataset.json maps ids to names, lists its files, and has all channels in one 4-D
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats.nifti import NiftiFormat
-from samtailor.data.layouts.contents import Contents, label_space, matching, read_split, visible_files
-from samtailor.errors import FileError
+from samtailor.data.layouts.contents import Contents, by_name, composed, entries, label_space, passed_over, read_split
+from samtailor.errors import FileError, Finding
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
+
+_NUMBERED = re.compile("(.+)_([0-9]{4})")
 
 
 def read_contents(root: Path) -> Contents:
@@ -36,17 +40,27 @@ def read_contents(root: Path) -> Contents:
         training = _scanned_cases(root, "Tr", len(channels), ending)
     test = [case for case in _scanned_cases(root, "Ts", len(channels), ending) if case.label]
     if not training:
-        fix = f"put the images there as <case>_0000{ending}"
-        raise FileError(root / "imagesTr", f"images with the ending {ending}", "none", fix)
+        fix = f"name the images <case>_0000{ending} there"
+        raise FileError(root / "imagesTr", f"images <case>_0000{ending}", entries(root / "imagesTr"), fix)
     cases = tuple(sorted((*training, *test), key=lambda case: case.name))
     for first, second in pairwise(cases):
         if first.name == second.name:
             found = f"{first.images[0]} and {second.images[0]}"
             raise FileError(root, f"one case named '{first.name}'", found, "rename or remove one of them")
     used = {file for case in cases for file in (*case.images, case.label)}
-    files = [file for folder in ("imagesTr", "labelsTr", "labelsTs") for file in visible_files(root / folder)]
-    orphans = tuple(file for file in files if file.name.endswith(ending) and file not in used)
-    return Contents(labels_of(path, content), cases, channels, orphans=orphans, title=content.get("name"))
+    folders = [root / folder for folder in ("imagesTr", "labelsTr", "labelsTs")]
+    volumes = {file for folder in folders for file in _volumes(folder).values()}
+    orphans = tuple(sorted(volumes - used))
+    remarks = [remark for folder in folders for remark in passed_over(folder, volumes, NiftiFormat.suffixes)]
+    remarks += _other_number(path, content.get("numTraining"), len(training))
+    labels = labels_of(path, content)
+    return Contents(labels, cases, channels, orphans=orphans, remarks=tuple(remarks), title=content.get("name"))
+
+
+def _other_number(path: Path, expected: Any, number: int) -> Iterator[Finding]:
+    if type(expected) is int and expected != number:
+        fix = "add the missing images, or correct numTraining"
+        yield Finding("warning", str(path), f"numTraining cases in imagesTr, {expected}", str(number), fix)
 
 
 def read_splits(root: Path, fold: int, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:
@@ -74,18 +88,20 @@ def _channels(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
 def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
     """Label space of either form of dataset.json; a label named 'ignore' is the ignore id."""
     fix = 'write labels like {"background": 0, "liver": 1}'
-    entries = content.get("labels")
-    if not isinstance(entries, dict) or not entries:
-        raise FileError(path, "labels", f"{entries!r:.80}", fix)
-    if any(isinstance(value, list) for value in entries.values()):
+    labels = content.get("labels")
+    if not isinstance(labels, dict) or not labels:
+        raise FileError(path, "labels", f"{labels!r:.80}", fix)
+    if any(isinstance(value, list) for value in labels.values()):
         found = "region-based labels (lists of ids)"
         raise FileError(path, "one id per label", found, "give each class one id of its own")
-    if all(str(key).isdigit() and isinstance(value, str) for key, value in entries.items()):
-        entries = {name: int(identifier) for identifier, name in entries.items()}
-    if not all(type(identifier) is int for identifier in entries.values()):
-        raise FileError(path, "integer ids of labels", f"{entries!r:.80}", fix)
-    ignore = entries.get("ignore")
-    classes = sorted((identifier, name) for name, identifier in entries.items() if name != "ignore")
+    if all(re.fullmatch("[0-9]{1,10}", key) and isinstance(value, str) for key, value in labels.items()):
+        if len(set(labels.values())) < len(labels):
+            raise FileError(path, "a name of its own for each label", f"{labels!r:.80}", "rename them")
+        labels = {name: int(identifier) for identifier, name in labels.items()}
+    if not all(type(identifier) is int for identifier in labels.values()):
+        raise FileError(path, "integer ids of labels", f"{labels!r:.80}", fix)
+    ignore = labels.get("ignore")
+    classes = sorted((identifier, name) for name, identifier in labels.items() if name != "ignore")
     if len(classes) < 2 or classes[0][0] != 0:
         raise FileError(path, "a background with id 0 and at least one class", f"ids {[i for i, _ in classes]}", fix)
     ids, names = zip(*classes, strict=True)
@@ -94,28 +110,39 @@ def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
 
 def _scanned_cases(root: Path, part: str, channels: int, ending: str) -> list[CaseFiles]:
     """Cases of `images<part>`, by the names of the files; all channels are named, present or not."""
-    names = matching(root / f"images{part}", rf"(.+)_\d{{4}}{re.escape(ending)}")
-    return [_numbered_case(root, part, name, channels, ending) for name in sorted(names)]
+    folder = root / f"images{part}"
+    found: dict[str, dict[int, Path]] = defaultdict(dict)
+    for stem, file in _volumes(folder).items():
+        if match := _NUMBERED.fullmatch(stem):
+            found[match[1]][int(match[2])] = file
+    labels = _volumes(root / f"labels{part}")
+    return [
+        CaseFiles(
+            name, tuple(files.get(c, folder / f"{name}_{c:04d}{ending}") for c in range(channels)), labels.get(name)
+        )
+        for name, files in sorted(found.items())
+    ]
 
 
-def _numbered_case(root: Path, part: str, name: str, channels: int, ending: str) -> CaseFiles:
-    images = tuple(root / f"images{part}" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
-    label = root / f"labels{part}" / f"{name}{ending}"
-    return CaseFiles(name, images, label if label.is_file() else None)
+def _volumes(folder: Path) -> dict[str, Path]:
+    """NIfTI files of a folder by stem, whichever suffix they have."""
+    format = NiftiFormat()
+    return by_name(folder, lambda file: format.stem_of(file) if format.recognises(file) else None)
 
 
-def _listed_cases(root: Path, path: Path, entries: list[Any], channels: int, ending: str) -> list[CaseFiles]:
+def _listed_cases(root: Path, path: Path, listed: list[Any], channels: int, ending: str) -> list[CaseFiles]:
     """Cases of the Decathlon's list; nnU-Net's first version listed 'x.nii.gz' for 'x_0000.nii.gz', ..."""
+    scanned = {case.name: case for case in _scanned_cases(root, "Tr", channels, ending)}
     cases = []
-    for entry in entries:
+    for entry in listed:
         if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
             fix = 'list {"image": "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}'
             raise FileError(path, "training cases with image and label", f"{entry!r:.80}", fix)
         image = root / entry["image"]
-        name = image.name.removesuffix(ending)
-        if not image.is_file() and (image.parent / f"{name}_0000{ending}").is_file():
-            cases.append(_numbered_case(root, "Tr", name, channels, ending))
+        name = composed(NiftiFormat().stem_of(image))
+        if name in scanned and not os.path.isfile(image):
+            cases.append(scanned[name])
             continue
         label = root / str(entry.get("label", f"labelsTr/{image.name}"))
-        cases.append(CaseFiles(name, (image,), label if label.is_file() else None))
+        cases.append(CaseFiles(name, (image,), label if os.path.isfile(label) else None))
     return cases

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.layouts.contents import Contents
+from samtailor.data.layouts.contents import Contents, entries
 from samtailor.errors import FileError, Finding, listed
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
@@ -73,15 +73,6 @@ class NamedDataset:
             return ()
         found = f"{number}; missing {listed(absent)}"
         return (Finding("warning", str(folder), expected, found, f"fetch them from {self.published}"),)
-
-
-def entries(folder: Path) -> str:
-    """The first names in a folder, for errors."""
-    if not folder.is_dir():
-        return "no such folder"
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    more = f", ... ({len(names)} entries)" if len(names) > 6 else ""
-    return ", ".join(names[:6]) + more or "an empty folder"
 
 
 def split_of_names(names: list[str]) -> dict[str, tuple[str, ...]]:

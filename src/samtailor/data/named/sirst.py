@@ -12,8 +12,8 @@ from pathlib import Path
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_geometry
-from samtailor.data.layouts.contents import Contents, by_stem
-from samtailor.data.named.named_dataset import NamedDataset, entries
+from samtailor.data.layouts.contents import Contents, by_stem, entries
+from samtailor.data.named.named_dataset import NamedDataset
 from samtailor.errors import FileError, Finding
 from samtailor.files import read_text
 from samtailor.labels import LabelSpace
