@@ -79,8 +79,8 @@ class ConfigError(SamTailorError):
     """A setting is not as expected."""
 
 
-class TrainingError(SamTailorError):
-    """A training cannot go on: what it computes is no number any more."""
+class NotFiniteError(SamTailorError):
+    """What a network computes is no number any more: its training diverged, or its precision is too low."""
 
 
 class WeightsError(SamTailorError):

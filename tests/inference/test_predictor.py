@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from samtailor.data.formats import case_of_array
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import NotFiniteError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
@@ -225,3 +226,17 @@ def test_what_is_asked_for_goes_before_what_was_saved(tiny_base: Base) -> None:
     model.refinement = ({"kind": "largest-component"},)
     assert Predictor(model, device="cpu").refinement == (LargestComponent(),)
     assert Predictor(model, device="cpu", refinement=()).refinement == ()
+
+
+@pytest.mark.parametrize("what", ["image", "weights"])
+def test_scores_that_are_no_numbers_are_refused(what: str, tiny_base: Base, image: np.ndarray) -> None:
+    predictor = predictor_of(tiny_base, batch_size=2)
+    if what == "image":
+        image = image.copy()
+        image[3, 0, 5, 5] = np.nan
+    else:
+        with torch.no_grad():
+            predictor.model.network.mask_decoder.mask_tokens.weight[2] = torch.inf
+    expected = f"expected finite scores, found NaN or infinity in slice {3 if what == 'image' else 0}"
+    with pytest.raises(NotFiniteError, match=expected):
+        predictor.label(image)

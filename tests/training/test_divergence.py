@@ -12,7 +12,7 @@ from torch import Tensor
 
 import samtailor
 from samtailor.cli import main
-from samtailor.errors import TrainingError
+from samtailor.errors import NotFiniteError
 from samtailor.models.segmenter_model import load_model
 from samtailor.models.zoo import Base
 from samtailor.runs import Run
@@ -52,7 +52,7 @@ def test_the_first_step_without_a_number_ends_the_training(
 
     monkeypatch.setattr(SegmentationTask, "training_step", step)
     config = changed(config_of(nnunet_folder, tmp_path / "run", epochs=3), **settings)
-    with pytest.raises(TrainingError) as error:
+    with pytest.raises(NotFiniteError) as error:
         train(**vars(config))
     text = str(error.value)
     assert f"expected a finite {what}, found " in text
@@ -80,6 +80,19 @@ def test_the_command_line_says_so_in_one_line(
         load_model(run)
 
 
+def test_a_last_step_that_ruins_the_network_is_seen_in_validation(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ruin(task: SegmentationTask) -> None:
+        with torch.no_grad():
+            task.model.network.mask_decoder.mask_tokens.weight.fill_(torch.inf)
+
+    monkeypatch.setattr(SegmentationTask, "on_validation_start", ruin)
+    with pytest.raises(NotFiniteError, match=r"expected finite scores, found NaN .* no epoch had ended"):
+        train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=1)))
+    assert not (tmp_path / "run" / "segmenter").exists()
+
+
 @pytest.mark.parametrize(("precision", "ends"), [("32-true", True), ("bf16-mixed", True), ("16-mixed", False)])
 def test_infinite_gradients_of_half_precision_are_left_to_its_scaler(
     precision: str, ends: bool, tiny_base: Base
@@ -90,5 +103,5 @@ def test_infinite_gradients_of_half_precision_are_left_to_its_scaler(
     if not ends:
         task._require_finite(torch.tensor(1.0))
         return
-    with pytest.raises(TrainingError, match=r"expected a finite gradient, found inf in step 4 .epoch 2"):
+    with pytest.raises(NotFiniteError, match=r"expected a finite gradient, found inf in step 4 .epoch 2"):
         task._require_finite(torch.tensor(1.0))

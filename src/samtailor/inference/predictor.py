@@ -16,7 +16,7 @@ from torch import Tensor
 import samtailor.kinds as kinds
 from samtailor.data.intensity import Slices
 from samtailor.data.preprocessing import Window
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
 from samtailor.inference.stitch import Stitcher
@@ -176,6 +176,7 @@ class Predictor:
         batches = _batches(len(image), windows, group, max(1, self.batch_size // group) * group)
         computed = self._computed(image, batches) if embeddings is None else self._decoded(embeddings, batches)
         for batch, logits in computed:
+            _require_finite(batch, logits)
             yield from ((piece, x) for piece, x in zip(batch, logits, strict=True) if not piece.repeated)
 
     def _computed(self, image: Slices, batches: Iterable[list[Piece]]) -> Iterator[tuple[list[Piece], Tensor]]:
@@ -239,6 +240,16 @@ def _batches(slices: int, windows: list[Window], group: int, size: int) -> Itera
     )
     while batch := list(islice(pieces, size)):
         yield batch
+
+
+def _require_finite(batch: list[Piece], logits: Tensor) -> None:
+    """Refuse scores that are no numbers: they would become background."""
+    if not torch.isfinite(logits).all():
+        index = next(piece.slice for piece, x in zip(batch, logits, strict=True) if not torch.isfinite(x).all())
+        raise NotFiniteError(
+            f"network: expected finite scores, found NaN or infinity in slice {index}; check the image with samtailor "
+            "check, and take --precision 32"
+        )
 
 
 def group_of(index: int, slices: int, group: int) -> list[int]:

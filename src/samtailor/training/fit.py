@@ -28,7 +28,7 @@ from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.distributed.collectives import make_once
 from samtailor.distributed.lightning_plugins import environment_of, strategy_of
 from samtailor.distributed.world import World, world
-from samtailor.errors import ConfigError, FileError, SharedError, TrainingError, listed
+from samtailor.errors import ConfigError, FileError, NotFiniteError, SharedError, listed
 from samtailor.files import atomic, cache_home, made_of
 from samtailor.inference.predictor import Predictor, choose_device, chosen_precision
 from samtailor.labels import LabelSpace
@@ -218,9 +218,9 @@ def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases, chec
     device = choose_device(config.device)
     try:
         trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)
-    except TrainingError as error:
+    except NotFiniteError as error:
         text = f"{run.directory}: {error}; {_what_is_left(run)}. {_ADVICE[chosen_precision(config.precision, device)]}"
-        raise (TrainingError if world().is_first else SharedError)(text) from error
+        raise (NotFiniteError if world().is_first else SharedError)(text) from error
     except SystemExit as stop:
         if not trainer.interrupted:
             raise

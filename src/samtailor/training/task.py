@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from samtailor.data.cache import CachedCase
 from samtailor.distributed.collectives import gather, is_distributed, sum_over_processes
-from samtailor.errors import ConfigError, TrainingError
+from samtailor.errors import ConfigError, NotFiniteError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
@@ -131,7 +131,7 @@ class SegmentationTask(lightning.LightningModule):
         for name, value in values.items():
             if value is not None and not torch.isfinite(value):
                 step = self.trainer.global_step + (name == "loss")
-                raise TrainingError(
+                raise NotFiniteError(
                     f"expected a finite {name}, found {value.item()} in step {step} (epoch "
                     f"{self.trainer.current_epoch + 1}, peak learning rate {self.config.optim.lr:g})"
                 )
