@@ -183,7 +183,11 @@ class _Mutator(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> Any:
         if _name(node.func) in _TELLING:
             return node
-        self.generic_visit(node)
+        node.func = self.visit(node.func)
+        node.args = [self.visit(argument) for argument in node.args]
+        for keyword in node.keywords:
+            if keyword.arg not in _SAFEGUARDS:
+                keyword.value = self.visit(keyword.value)
         for keyword in node.keywords:
             if keyword.arg is not None and keyword.arg not in _SAFEGUARDS:
                 others = [other for other in node.keywords if other is not keyword]

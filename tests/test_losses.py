@@ -121,6 +121,13 @@ def test_targets_come_to_the_resolution_of_the_logits(target: torch.Tensor) -> N
     assert torch.isclose(loss(logits, target), loss(logits, enlarged))
 
 
+def test_targets_are_brought_down_to_the_pixel_in_the_middle() -> None:
+    target = torch.tensor([[[1, 2, 0], [2, 1, 2], [0, 0, 2]]])
+    logits = torch.randn(1, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    loss = ClassAwareLoss()
+    assert torch.equal(loss(logits, target), loss(logits, target[:, ::2, ::2]))
+
+
 def test_an_index_that_is_no_class_is_refused(target: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="expected indices in"):
         ClassAwareLoss()(torch.zeros(2, 2, 8, 8), target)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,9 +11,18 @@ from torch import Tensor
 from samtailor.inference.predictor import pack, unpack
 from samtailor.models.class_aware import ClassAwareSam, Prompts, StackedHypernetworks, source_tokens
 from samtailor.models.counts import count_parameters
-from samtailor.models.zoo import Base, find_base, load_base
+from samtailor.models.zoo import BASES, Base, find_base, load_base
 from samtailor.recipes import Adapter, HeadOnly, LoRA, Recipe
 from tests.recipes.test_recipes import described, segmenter_of, train_a_little
+from tests.tiny_base import tiny_base as make_tiny_base
+
+
+@pytest.fixture
+def tiny_sam2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
+    """The base `tiny-sam2`, in the zoo while it is used."""
+    base = make_tiny_base(tmp_path / "tiny.pth", "sam2")
+    monkeypatch.setitem(BASES, base.name, base)
+    return base
 
 
 @pytest.mark.parametrize("classes", [2, 6, 14, 150])
@@ -34,6 +45,24 @@ def test_three_classes_start_as_sam_s_own_masks_at_any_size(side: int, any_base:
         shapes = [tuple(feature.shape[1:]) for feature in network.encode(images)]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert shapes == network.feature_shapes(side)
+
+
+@pytest.mark.parametrize("map_name", ["conv_s0", "conv_s1"])
+def test_sam_2_s_finer_maps_join_the_upscaling_as_in_the_base(map_name: str, tiny_sam2: Base) -> None:
+    base = load_base(tiny_sam2.name)
+    with torch.no_grad():  # in a random network the finer maps are too faint to be missed
+        base.mask_decoder.get_submodule(map_name).weight.mul_(1e3)
+    images = torch.rand(1, 3, 96, 96)
+    with torch.inference_mode():
+        expected = base(pixel_values=images, multimask_output=True).pred_masks[:, 0]
+        network = ClassAwareSam(base, 3)
+        found = network(images)
+        place = ("", "conv_s0", "conv_s1").index(map_name)
+        features = list(network.encode(images))
+        features[place] = torch.zeros_like(features[place])
+        without = network.decode(tuple(features))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+    assert (without - expected).abs().max() > 0.1 * expected.abs().max()
 
 
 def test_image_embeddings_can_be_computed_once_at_any_size(any_base: Base) -> None:

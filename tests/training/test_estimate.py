@@ -156,6 +156,9 @@ def test_the_change_that_fits_and_changes_least_is_recommended(tiny_base: Base, 
     assert found.recommended.flags == "--batch_size 2 --optim.accumulate 2"
     assert found.advice() == "It does not fit as it is; it fits with: --batch_size 2 --optim.accumulate 2"
     assert "too much" in str(found)
+    assert "each of the smaller batches has a Dice of its own" in str(found)
+    alone = by_rule(replace(config_of(nnunet_folder), batch_size=1), lambda _: True)
+    assert "Dice of its own" not in str(alone)
 
 
 def test_changes_are_combined_only_if_none_fits_alone(tiny_base: Base, nnunet_folder: Path) -> None:

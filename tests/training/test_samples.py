@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from samtailor.data.cache import CachedCase
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.distributed.world import World
@@ -66,6 +67,84 @@ def test_an_epoch_of_another_length_repeats_or_cuts() -> None:
 def test_crops_around_rare_classes_contain_them() -> None:
     dataset = samples(field=16)
     assert all(dataset[i % 3, seed][1].eq(2).any() for i, seed in enumerate(range(40)))
+
+
+def scattered(target: int = 2) -> SliceReference:
+    """A slice with 1600 pixels of liver, four of spleen far away from them, and none of any other class."""
+    label = np.zeros((1, 160, 160), np.int16)
+    label[0, 10:50, 10:50] = 1
+    label[0, 140:142, 140:142] = target
+    counts = np.array([[160 * 160 - 1604, 1600, 4]])
+    image = np.zeros((1, 1, 160, 160), np.float16)
+    return SliceReference(CachedCase("scattered", "", image, label, (1.0, 1.0, 1.0), counts), 0)
+
+
+def crops(rare: float, count: int = 400) -> list[Window]:
+    dataset = SliceSamples([scattered()], Preprocessing(Range(), 16, 16, 1), STILL, rare)
+    label = np.asarray(scattered().case.label)[0]
+    return [dataset._window(dataset.slices[0], label, np.random.default_rng(seed)) for seed in range(count)]
+
+
+def shows(window: Window, name: int) -> bool:
+    label = np.asarray(scattered().case.label)[0]
+    return bool((label[window.y : window.y + window.side, window.x : window.x + window.side] == name).any())
+
+
+def test_each_class_of_a_slice_has_an_equal_chance_of_a_crop() -> None:
+    windows = crops(rare=1.0)
+    shares = [np.mean([shows(window, name) for window in windows]) for name in (1, 2)]
+    np.testing.assert_allclose(shares, [0.5, 0.5], atol=0.07)
+
+
+def test_as_many_crops_as_were_asked_for_are_put_on_a_class() -> None:
+    # A crop anywhere shows a part of the large class in one of seven cases.
+    for rare in (0.0, 0.3, 0.9):
+        share = np.mean([shows(window, 1) or shows(window, 2) for window in crops(rare)])
+        by_chance = np.mean([shows(window, 1) or shows(window, 2) for window in crops(0.0)])
+        assert share == pytest.approx(rare + (1 - rare) * by_chance, abs=0.07)
+
+
+def test_what_a_crop_is_put_on_is_not_always_in_its_middle() -> None:
+    windows = [window for window in crops(rare=1.0) if shows(window, 2)]
+    offsets = np.array([(140 - window.y, 140 - window.x) for window in windows])
+    assert (offsets.min(axis=0) < 6).all()
+    assert (offsets.max(axis=0) > 10).all()
+    assert (offsets >= -1).all()
+    assert (offsets < 16).all()
+
+
+@pytest.mark.parametrize(("index", "group"), [(0, [0, 0, 1]), (2, [1, 2, 3]), (5, [4, 5, 5])])
+def test_the_drawn_slice_is_in_the_middle_of_its_group(index: int, group: list[int]) -> None:
+    case = cached_case(LABELS)
+    label = np.arange(6, dtype=np.int16)[:, None, None].repeat(40, 1).repeat(40, 2) % 3
+    case = replace(case, label=label)
+    preprocessing = Preprocessing(Range(), 40, None, 1)
+    dataset = SliceSamples([SliceReference(case, index)], preprocessing, STILL, 0.0, group=3)
+    images, targets = dataset[0, 7]
+    assert [int(target[0, 0]) for target in targets] == [i % 3 for i in group]
+    for image, i in zip(images, group, strict=True):
+        torch.testing.assert_close(image[0], torch.from_numpy(case.image[i, 0].astype(np.float32)))
+
+
+def test_slices_of_a_group_move_together() -> None:
+    case = cached_case(LABELS)
+    same = replace(case, image=case.image[:1].repeat(6, 0), label=np.asarray(case.label)[:1].repeat(6, 0))
+    preprocessing = Preprocessing(Range(), 32, 24, 1)
+    dataset = SliceSamples([SliceReference(same, 2)], preprocessing, LIVELY, 1.0, group=3)
+    images, targets = dataset[0, 7]
+    assert torch.equal(images[0], images[1])
+    assert torch.equal(targets[0], targets[2])
+
+
+def test_targets_are_those_of_the_nearest_pixels() -> None:
+    label = np.array([[1, 2, 0], [2, 1, 2], [0, 0, 2]], np.int16)
+    for size, expected in (
+        (6, label.repeat(2, 0).repeat(2, 1)),
+        (3, label),
+        (2, label[::2, ::2]),  # the middles of the halves lie in the first and the last third
+    ):
+        target = Preprocessing(Range(), size, None, 1).target_of(label, Window(0, 0, 3))
+        np.testing.assert_array_equal(target, expected)
 
 
 def test_a_small_field_enlarges() -> None:

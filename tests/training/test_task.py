@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +20,7 @@ from samtailor.models.zoo import Base
 from samtailor.recipes import HeadOnly, LoRA
 from samtailor.settings import Precision
 from samtailor.training.embeddings import case_windows
-from samtailor.training.samples import PADDING_CASE
+from samtailor.training.samples import PADDING_CASE, PADDING_TARGET
 from samtailor.training.settings import OptimConfig, TrainConfig
 from samtailor.training.task import SegmentationTask
 from tests.training.cases import cached_case
@@ -49,6 +52,84 @@ def test_validation_computes_in_the_precision_of_the_training(
     assert not seen
     task.validation_step(0)
     assert seen == {dtype}
+
+
+@pytest.mark.parametrize("fraction", [0.3, 0.8, 1.0])
+def test_that_fraction_of_the_images_is_prompted(
+    fraction: float, tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = prompting_task(tiny_base, fraction)
+    prompted = with_prompts_noted(monkeypatch)
+    images, target = torch.rand(4, 1, 3, 32, 32), torch.randint(3, (4, 1, 32, 32))
+    for index in range(50):
+        task.training_step((images, target), index)
+    assert len(prompted) / 200 == pytest.approx(fraction, abs=0.1)
+    prompted.clear()
+    target[:3] = PADDING_TARGET  # what only fills up is not prompted
+    for index in range(50):
+        task.training_step((images, target), index)
+    assert len(prompted) / 50 == pytest.approx(fraction, abs=0.2)
+
+
+def test_who_is_prompted_depends_on_seed_epoch_step_and_process_alone(
+    tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompted = with_prompts_noted(monkeypatch)
+
+    def drawn(seed: int = 0, epoch: int = 1, step: int = 2, rank: int = 0) -> list[float]:
+        task = prompting_task(tiny_base, 0.5, seed)
+        task._trainer = cast(Any, SimpleNamespace(precision="32-true", current_epoch=epoch, global_rank=rank))
+        prompted.clear()
+        torch.rand(len(images))  # torch's own state moves on
+        task.training_step((images, target), step)
+        return list(prompted)
+
+    images = torch.rand(8, 1, 3, 32, 32)
+    target = torch.randint(3, (8, 1, 32, 32))
+    first = drawn()
+    assert drawn() == first
+    for other in ({"seed": 1}, {"epoch": 2}, {"step": 3}, {"rank": 1}):
+        assert drawn(**other) != first
+
+
+def test_the_loss_is_the_mean_over_prompted_and_other_images(tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = prompting_task(tiny_base, 0.5)
+    prompted = with_prompts_noted(monkeypatch, loss=7.0)
+    images, target = torch.rand(6, 1, 3, 32, 32), torch.randint(3, (6, 1, 32, 32))
+    plain: list[Tensor] = []
+    sums = task.loss.sums
+    monkeypatch.setattr(task.loss, "sums", lambda *args: plain.append(args[1]) or sums(*args))
+    loss = task.training_step((images, target), 0)
+    assert 0 < len(prompted) < 6
+    (others,) = plain
+    assert len(others) == 6 - len(prompted)
+    features = task.model.encode(images.flatten(0, 1))
+    kept = [i for i in range(6) if any(torch.equal(target[i, 0], other) for other in others)]
+    of_others = task.loss(task.model.decode(tuple(feature[kept] for feature in features)), others)
+    expected = (len(others) * of_others + 7.0 * len(prompted)) / 6
+    torch.testing.assert_close(loss, expected)
+
+
+def prompting_task(base: Base, fraction: float, seed: int = 0) -> SegmentationTask:
+    """A task that is not in a trainer, in whose second epoch it believes to be."""
+    model = SegmenterModel.create(base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, None, 1))
+    config = TrainConfig(data="", out="", prompt_fraction=fraction, seed=seed)
+    task = SegmentationTask(model, ClassAwareLoss(), config, [], None, 4)
+    task._trainer = cast(Any, SimpleNamespace(precision="32-true", current_epoch=1, global_rank=0))
+    task.log = lambda *args, **options: None  # type: ignore[assignment]
+    return task
+
+
+def with_prompts_noted(monkeypatch: pytest.MonkeyPatch, loss: float = 0.0) -> list[float]:
+    """A number for each image that is prompted, which tells images and prompts apart."""
+    found: list[float] = []
+
+    def noted(network: Any, features: Any, target: Tensor, classes: int, random: torch.Generator) -> Tensor:
+        found.append(float(target.float().sum() + torch.rand((), generator=random)))
+        return torch.tensor(loss)
+
+    monkeypatch.setattr("samtailor.training.task.prompted_loss", noted)
+    return found
 
 
 def test_what_the_frozen_encoder_gives_is_not_computed_again(tiny_base: Base) -> None:

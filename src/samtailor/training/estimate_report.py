@@ -154,6 +154,11 @@ class Estimate:
                 f"own, on {measured[0].device}. Other programs make it slower; the seed makes no difference. Cutting "
                 "the cases into slices, once, comes on top."
             )
+        if any("--optim.accumulate" in option.flags for option in self.options):
+            yield (
+                "With --optim.accumulate each of the smaller batches has a Dice of its own: steps resemble those of "
+                "one larger batch, but are not the same."
+            )
         if self.workers:
             yield f"The memory of the {self.workers} processes that prepare samples comes on top."
 

@@ -100,11 +100,12 @@ class OptimConfig(Checked, group="optim"):
 
     Attributes:
         lr: Peak learning rate; if None, 1e-3 for LoRA and adapters, 3e-4 for the head alone, 1e-4 for everything.
-        weight_decay: Decoupled weight decay.
+        weight_decay: Decoupled weight decay of the weights of layers; biases, norms, tokens and embeddings have none.
         warmup: Fraction of all steps during which the rate rises linearly.
         power: Exponent of the polynomial decay to zero.
         clip: Largest gradient norm.
-        accumulate: Batches per optimiser step.
+        accumulate: Batches per optimiser step, whose gradients are averaged. Each batch has a loss of its own, and so
+            a Dice of its own: steps resemble those of one larger batch, but are not the same.
     """
 
     lr: Annotated[float, Within(0, 100, above=True)] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +172,10 @@ class TestNodata:
         ids = IDS.copy()
         ids[0] = 99
         tifffile.imwrite(tmp_path / "x.tif", ids, extratags=[(42113, "s", 0, "99", True)])
-        found = ids_of(tmp_path / "x.tif")
-        assert (found[0] == 255).all()
-        np.testing.assert_array_equal(found[1:], IDS[1:])
+        for ignore in (255, -1):
+            found = ids_of(tmp_path / "x.tif", replace(STATED, ignore_id=ignore))
+            assert (found[0] == ignore).all()
+            np.testing.assert_array_equal(found[1:], IDS[1:])
         with pytest.raises(FileError, match='nodata 99 by the file\'s tag; write "ignore_index": 99'):
             ids_of(tmp_path / "x.tif", LabelSpace.from_names(("background", "red", "blue")))
 

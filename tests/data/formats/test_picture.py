@@ -203,11 +203,13 @@ class TestOrientation:
         with pytest.raises(DataError, match="as if one of them lay on its side"):
             read_case(CaseFiles("x", (tmp_path / "x.png",), tmp_path / "mask.png"), LABELS)
 
+    @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
     @pytest.mark.parametrize("broken", [b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\xff"])
     def test_broken_exif_does_not_matter(self, tmp_path: Path, broken: bytes) -> None:
         for name in ("x.png", "x.jpg"):
             Image.fromarray(GRAY).save(tmp_path / name, exif=broken)
-            assert read_image(tmp_path / name).image.shape == (1, 1, 5, 7)
+            image = read_image(tmp_path / name).image
+            assert np.abs(image[0, 0].astype(int) - np.asarray(Image.open(tmp_path / name))).max() == 0
 
     def write(self, path: Path, stored: NDArray[Any], orientation: int) -> None:
         """Write gray pixels with the tag; what the kind is, the name says."""
@@ -254,6 +256,16 @@ class TestVoid:
         case = self.require_first_row(tmp_path / "x.tif", f"nodata {tag}" if tag != "1e-3" else "nodata 0.001")
         assert np.array_equal(case.image[:, 0, 1:], channels_first(array)[:, 0, 1:])
 
+    def test_a_channel_may_lack_all(self, tmp_path: Path) -> None:
+        array = COLOUR.astype(np.float32)
+        array[..., 1] = np.nan
+        tifffile.imwrite(tmp_path / "x.tif", array, photometric="rgb")
+        case = read_image(tmp_path / "x.tif")
+        assert case.geometry.void is not None
+        assert not case.geometry.void.where.any()
+        array[..., 1] = 0
+        assert np.array_equal(case.image, channels_first(array))
+
     @pytest.mark.parametrize("tag", ["300", "-9999", "nonsense", "7.5"])
     def test_a_number_that_no_pixel_has_does_nothing(self, tmp_path: Path, tag: str) -> None:
         tifffile.imwrite(tmp_path / "x.tif", COLOUR, photometric="rgb", extratags=[(42113, "s", 0, tag, True)])
@@ -263,7 +275,9 @@ class TestVoid:
         tifffile.imwrite(tmp_path / "x.tif", np.where(GRAY > 99, np.int16(-9999), GRAY).astype(np.int16))
         assert read_image(tmp_path / "x.tif").geometry.void is None
 
-    @pytest.mark.parametrize("name", ["rgba.png", "la.png", "deep.png", "key.png", "index.png", "x.tif", "mask.tif"])
+    @pytest.mark.parametrize(
+        "name", ["rgba.png", "la.png", "deep.png", "key.png", "index.png", "indices.png", "x.tif", "mask.tif"]
+    )
     def test_transparent_pixels_are_none(self, tmp_path: Path, name: str) -> None:
         opacity = np.full((5, 7, 1), 255, np.uint8)
         opacity[0] = 0
@@ -279,6 +293,10 @@ class TestVoid:
                 image = Image.fromarray(np.where(opacity[..., 0] == 0, np.uint8(3), np.uint8(1)))
                 image.putpalette(bytes(range(12)))
                 image.save(tmp_path / name, transparency=3)
+            case "indices.png":
+                image = Image.fromarray(np.where(opacity[..., 0] == 0, np.uint8([0, 3, 3, 0, 0, 3, 0]), np.uint8(1)))
+                image.putpalette(bytes(range(12)))
+                image.save(tmp_path / name, transparency=b"\0\x80\xff\0")
             case "mask.tif":
                 with tifffile.TiffWriter(tmp_path / name) as file:
                     file.write(COLOUR, photometric="rgb")

@@ -87,10 +87,10 @@ class TestSize:
 
     def test_more_than_fits_into_memory_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "x.png").write_bytes(encoded("PNG"))
-        monkeypatch.setattr("samtailor.data.formats.format.available_memory", lambda: 3 * COLOUR.size - 1)
+        monkeypatch.setattr("samtailor.data.formats.format.available_memory", lambda: 3 * COLOUR.size)
         with pytest.raises(FileError, match=r"x\.png: expected an image that fits into the 0\.0 GB of free memory"):
             read_image(tmp_path / "x.png")
-        monkeypatch.setattr("samtailor.data.formats.format.available_memory", lambda: 3 * COLOUR.size)
+        monkeypatch.setattr("samtailor.data.formats.format.available_memory", lambda: 4 * COLOUR.size)
         assert read_image(tmp_path / "x.png").image.shape == (3, 1, 24, 40)
 
     def test_text_that_unpacks_without_end_is_refused(self, tmp_path: Path) -> None:

@@ -174,7 +174,9 @@ def _lacking(raster: Raster, samples: NDArray[Any]) -> tuple[NDArray[np.bool_] |
     """
     floats = raster.dtype.kind == "f"
     if raster.nodata is not None:
-        value = np.float64(raster.nodata).astype(raster.dtype) if floats else raster.nodata
+        value: Any = int(raster.nodata) if raster.nodata.is_integer() else raster.nodata
+        with np.errstate(over="ignore"):
+            value = np.float64(value).astype(raster.dtype) if floats else value
         lacking, why = samples == value, f"nodata {raster.nodata:g} by the file's tag"
     elif floats:
         lacking, why = np.isin(samples, _USUAL_NODATA), "the usual nodata numbers (-9999, -3.4e38, NaN), without a tag"
@@ -223,4 +225,4 @@ def _without_nodata(raster: Raster, ids: NDArray[Any], labels: LabelSpace, nodat
         found = f"nodata {nodata:g} by the file's tag"
         fix = f'write "ignore_index": {nodata:g} into dataset.json, or fill the mask'
         raise FileError(raster.path, f"label ids {list(labels.ids)}", found, fix)
-    return np.where(empty, labels.ignore_id, ids)
+    return np.where(empty, np.int32(labels.ignore_id), ids)

@@ -18,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from samtailor.data.formats.format import reading
-from samtailor.data.formats.raster import Raster, full_palette, require_content, upright_or
+from samtailor.data.formats.raster import Raster, full_palette, require_content, require_pixels, upright_or
 from samtailor.errors import FileError
 
 # Opened by their classes, not by `Image.open`: that would try all formats that Pillow knows (EPS starts Ghostscript),
@@ -86,6 +86,7 @@ class PngJpeg(Raster):
 def open_png_jpeg(path: Path) -> PngJpeg:
     """What a PNG or JPEG says of itself; refuses animations."""
     with reading(path, "picture"), _open(path) as image:
+        require_pixels(path, (image.height, image.width))
         raw = _raw_mode(image)
         deep = raw in (*_DEEP, _DEEP_GRAY_ALPHA) or image.mode.startswith("I")
         dtype = np.dtype(np.uint16 if deep else np.uint8)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from samtailor.data.formats.format import require_memory
 from samtailor.errors import FileError
 
-_PEAK = 3  # the decoder's copy, the array, and its channels one after the other
+_PEAK = 10 / 3  # bytes in memory for each of the pixels: Pillow's RGB with an empty byte, its copy, and the array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +45,6 @@ class Raster(ABC):
     nodata: float | None = None
     names: str | None = None
 
-    def __post_init__(self) -> None:
-        if not all(self.size):
-            found = f"{self.size[0]} rows, {self.size[1]} columns"
-            raise FileError(self.path, "a picture with pixels", found, "write the file again")
-
     @property
     def shown_size(self) -> tuple[int, int]:
         """Rows and columns of the picture as viewers show it."""
@@ -63,7 +58,7 @@ class Raster(ABC):
 
     def read(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Samples (H, W, C) of the picture as shown, and its alpha channel (H, W), if there is one."""
-        require_memory(self.path, _PEAK * math.prod(self.size) * self.bands * self.dtype.itemsize)
+        require_memory(self.path, round(_PEAK * math.prod(self.size) * self.bands * self.dtype.itemsize))
         samples, alpha = self.decode()
         return self._shown(samples), None if alpha is None else self._shown(alpha)
 
@@ -88,7 +83,7 @@ class Raster(ABC):
                 stored = stored[::-1, ::-1].swapaxes(0, 1)
             case 8:
                 stored = np.rot90(stored)
-        return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+        return np.ascontiguousarray(stored, stored.dtype.newbyteorder("="))
 
 
 def full_palette(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -99,6 +94,12 @@ def full_palette(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def upright_or(orientation: Any) -> int:
     """The orientation; 1, as viewers take it, where it is none of the eight."""
     return orientation if orientation in range(1, 9) else 1
+
+
+def require_pixels(path: Path, size: tuple[int, int]) -> None:
+    """Refuse a picture without rows or columns."""
+    if not all(size):
+        raise FileError(path, "a picture with pixels", f"{size[0]} rows, {size[1]} columns", "write the file again")
 
 
 def require_content(path: Path, size: int, held: int) -> None:

@@ -27,7 +27,7 @@ from tifffile import PHOTOMETRIC
 
 from samtailor.data.formats.format import reading
 from samtailor.data.formats.libtiff import unpacked
-from samtailor.data.formats.raster import Raster, full_palette, require_content, upright_or
+from samtailor.data.formats.raster import Raster, full_palette, require_content, require_pixels, upright_or
 from samtailor.errors import FileError
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told in our errors
@@ -63,7 +63,7 @@ class Tiff(Raster):
 
     def decode(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Samples (H, W, C) as stored, and alpha (H, W), if there is one."""
-        with reading(self.path, "picture"), tifffile.TiffFile(self.path) as file:
+        with reading(self.path, "picture"), _file(self.path) as file:
             pages, mask = _pages(file)
             _require_segments(self.path, pages[0])
             samples = _drawn(self.path, pages[0]) if self.drawn else _samples(pages[0])
@@ -77,9 +77,10 @@ class Tiff(Raster):
 
 def open_tiff(path: Path) -> Tiff:
     """What a TIFF says of itself; refuses stacks of pages, and kinds of samples that cannot be read."""
-    with reading(path, "picture"), tifffile.TiffFile(path) as file:
+    with reading(path, "picture"), _file(path) as file:
         pages, _ = _pages(file)
         page = pages[0]
+        require_pixels(path, (page.imagelength, page.imagewidth))
         count = len(pages) if len(pages) > 1 else max(1, file.series[0].size // max(1, math.prod(page.shaped)))
         if count > 1 or page.imagedepth > 1:
             found = f"{count if count < _MOST else 'many'} pages of {page.samplesperpixel} channels"
@@ -101,7 +102,7 @@ def open_tiff(path: Path) -> Tiff:
             path=path,
             size=(page.imagelength, page.imagewidth),
             dtype=dtype,
-            channels=(1 if samples < 3 else 3) if drawn else samples - (alpha is not None),
+            channels=(1 if samples - len(page.extrasamples) == 1 else 3) if drawn else samples - (alpha is not None),
             bands=samples,
             orientation=upright_or(page.tags.valueof(_ORIENTATION, 1)),
             palette=palette,
@@ -111,6 +112,11 @@ def open_tiff(path: Path) -> Tiff:
             alpha=None if drawn else alpha,
             inverted=inverted,
         )
+
+
+def _file(path: Path) -> tifffile.TiffFile:
+    """The file, without the others of which OME metadata may tell."""
+    return tifffile.TiffFile(path, is_ome=False)
 
 
 def _pages(file: tifffile.TiffFile) -> tuple[list[Any], Any]:
@@ -131,9 +137,10 @@ def _require_kind(path: Path, page: Any, drawn: bool) -> None:
     bits = page.bitspersample
     kind = "samples" if page.sampleformat == 1 else page.sampleformat.name.lower() + " samples"
     found = f"{bits}-bit {kind}, {page.photometric.name}, compression {page.compression.name}"
-    if drawn:
-        coloured = page.samplesperpixel == (4 if page.photometric == PHOTOMETRIC.SEPARATED else 3)
-        readable = bits in (1, 8) and (coloured or page.photometric in _PLAIN) and page.samplesperpixel in (1, 3, 4)
+    if drawn:  # an alpha channel is dropped, no other band is
+        colours = page.samplesperpixel - len([extra for extra in page.extrasamples if extra in (1, 2)])
+        expected = {PHOTOMETRIC.SEPARATED: (4,), PHOTOMETRIC.YCBCR: (3,), PHOTOMETRIC.CIELAB: (3,)}
+        readable = bits in (1, 8) and colours in expected.get(page.photometric, (1, 3))
     else:
         readable = page.photometric in _PLAIN and page.dtype is not None and bits in _BITS
         readable = readable and np.dtype(page.dtype).kind in "buif" and (bits >= 8 or page.samplesperpixel == 1)
