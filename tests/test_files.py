@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from samtailor.errors import FileError
-from samtailor.files import read_csv, read_json, read_text, read_yaml
+from samtailor.files import atomic, read_csv, read_json, read_text, read_yaml, reserve, write_text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -114,3 +116,49 @@ def test_paths_that_can_be_none_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="a list"):
         read_text(tmp_path / name, "a list", "give one")
+
+
+@contextmanager
+def full_disk(left: int) -> Iterator[None]:
+    """No file can become larger in the block."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (left, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_told_before_a_map_is_written(tmp_path: Path) -> None:
+    with (tmp_path / "map").open("wb") as file:
+        with full_disk(1000), pytest.raises(FileError, match=r"map: expected room for 2,000 bytes, found .*free some"):
+            reserve(file, 2000, tmp_path / "map")
+        reserve(file, 2000, tmp_path / "map")
+    assert (tmp_path / "map").stat().st_blocks > 0
+
+
+def test_every_map_that_is_written_has_its_room_reserved() -> None:
+    source = Path(__file__).parents[1] / "src/samtailor"
+    for path in source.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert ("memmap(" in text) <= ("reserve(" in text), path
+
+
+def test_nothing_is_half_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "text", "before")
+    with full_disk(100), pytest.raises(OSError, match="File too large"):
+        write_text(tmp_path / "text", "x" * 1000)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"text": "before"}
+
+
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path: Path) -> None:
+    for name in ("x" * 248 + ".nii.gz", "ø" * 127):
+        with atomic(tmp_path / name) as scratch:
+            assert scratch.name.endswith(name[-7:])
+            scratch.touch()
+        assert (tmp_path / name).is_file()
+
+
+def test_a_name_that_is_no_utf8_is_written_as_codes(tmp_path: Path) -> None:
+    write_text(tmp_path / "text", os.fsdecode(b"\xff"))
+    assert (tmp_path / "text").read_bytes() == b"\\udcff"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import ConfigError, DataError, SamTailorError
 from samtailor.labels import IGNORE, LabelSpace, default_palette
 
 SPACE = LabelSpace(("background", "road", "roof"), (0, 7, 300), default_palette(3), ignore_id=255)
@@ -76,3 +76,16 @@ def test_repeated_or_missing_classes_are_refused(names: tuple[str, ...], ids: tu
 
 def test_default_colours_differ() -> None:
     assert len(set(default_palette(150))) == 150
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x00b", "a\u2028b", "\udcff"])
+def test_a_name_that_breaks_lines_is_refused(name: str) -> None:
+    with pytest.raises(SamTailorError, match=r"names.* expected|expected class names"):
+        LabelSpace.from_names(("background", name))
+
+
+@pytest.mark.parametrize("wrong", [10**12, -(10**12), 2.5, "1", True])
+def test_an_id_beyond_all_files_is_refused(wrong: object) -> None:
+    for settings in ({"ids": (0, wrong)}, {"ignore_id": wrong}):
+        with pytest.raises(SamTailorError, match=f"{next(iter(settings))}: expected .*whole number"):
+            LabelSpace(**{"names": ("a", "b"), "ids": (0, 1), "palette": ((0, 0, 0), (1, 1, 1)), **settings})

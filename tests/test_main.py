@@ -85,10 +85,19 @@ def test_any_name_is_shown_on_any_terminal(tmp_path: Path) -> None:
         assert b"Traceback" not in output
 
 
-def test_the_command_line_works_without_docstrings(nnunet_folder: Path) -> None:
-    code, output = ended("check", str(nnunet_folder), flags=("-OO",))
-    assert code == 0, output
-    assert ended("train", "--help", flags=("-OO",))[0] == 0
+def test_text_is_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("base: gefäß", encoding="utf-8")
+    words = ("train", "data", "--out", str(tmp_path / "run"), "--config", str(tmp_path / "c.yaml"))
+    code, output = ended(*words, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="utf-8")
+    assert code == 2
+    assert "found 'gefäß'" in output.decode()
+
+
+def test_python_without_docstrings_is_refused_by_name() -> None:
+    code, output = ended("check", "data", flags=("-OO",))
+    assert code == 2
+    assert b"expected Python to keep docstrings" in output
+    assert ended("--help", flags=("-OO",))[0] == 0
 
 
 def test_a_working_directory_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -103,3 +106,31 @@ def test_a_folder_without_config_is_no_run(tmp_path: Path) -> None:
     assert not Run(tmp_path).is_there
     with pytest.raises(ConfigError, match=r"expected a run with config\.yaml, found none"):
         Run(tmp_path).read_config()
+
+
+def test_one_training_works_in_a_directory_at_a_time(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    here, there = os.pipe()
+    with run.alone():
+        with pytest.raises(ConfigError, match="expected nobody at work there, found another training"), run.alone():
+            pass
+        child = os.fork()  # as those that prepare samples; one may outlive a training that was killed
+        if not child:
+            os.write(there, b"x")
+            time.sleep(30)
+            os._exit(0)
+        os.read(here, 1)
+    try:
+        with run.alone():
+            assert list(run.directory.iterdir()) == []
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_what_comes_next_works(tmp_path: Path) -> None:
+    run = Run(tmp_path / "a run")
+    run.write_config({"data": "my scans"})
+    for splits, named in (({"train": ["a"], "val": ["b"]}, "val"), ({"val": ["b"], "test": ["c"]}, "test")):
+        run.write_dataset({"root": "", "labels": {}, "splits": splits, "fingerprint": ""})
+        assert f"samtailor evaluate '{tmp_path / 'a run'}' 'my scans' --split {named}" in str(run)

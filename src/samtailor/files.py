@@ -64,7 +64,7 @@ def reserve(file: IO[bytes], size: int, place: Path) -> None:
     except OSError as error:
         found = error.strerror or str(error)
         fix = "free some space, or name another place"
-        raise FileError(place, f"room for {size / 2**20:,.1f} MB", found, fix) from error
+        raise FileError(place, f"room for {size:,} bytes", found, fix) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -80,6 +80,32 @@ def test_a_wrong_key_in_a_file_is_refused_by_name(
     assert named in failure(capsys, "train", "data", "--out", "run", "--config", str(tmp_path / "c.yaml"))
 
 
+CONTENTS = {
+    "binary": (b"\xff\xfe\0", "UTF-8"),
+    "empty": (b"", "an empty file"),
+    "a number": (b"5", "found 5"),
+    "a tag": (b"epochs: !!python/object/apply:os.getcwd []", "python/object"),
+    "digits": (b"epochs: " + b"9" * 5000, "digits"),
+    "deep": (b"[" * 20_000, "expected a YAML file"),
+}
+
+
+@pytest.mark.parametrize(("content", "named"), CONTENTS.values(), ids=CONTENTS)
+def test_a_damaged_config_is_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, named: str
+) -> None:
+    (tmp_path / "c.yaml").write_bytes(content)
+    message = failure(capsys, "train", "data", "--out", "run", "--config", str(tmp_path / "c.yaml"))
+    assert f"{tmp_path / 'c.yaml'}: expected" in message
+    assert named in message
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_config_is_utf8_with_or_without_a_mark(tmp_path: Path, capsys: pytest.CaptureFixture[str], mark: str) -> None:
+    (tmp_path / "c.yaml").write_text(f"{mark}base: gefäß", encoding="utf-8")
+    assert "found 'gefäß'" in failure(capsys, "train", "data", "--out", "run", f"--config={tmp_path / 'c.yaml'}")
+
+
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [

@@ -17,8 +17,10 @@ from samtailor.errors import SamTailorError
 from samtailor.models.zoo import Base
 from samtailor.runs import Run
 from samtailor.segmenter import load
+from samtailor.training.fit import AtomicCheckpointIO
 from samtailor.training.train import resume
 from tests import generate
+from tests.test_files import full_disk
 from tests.test_outputs import tree
 
 
@@ -191,3 +193,15 @@ def test_a_damaged_segmenter_is_refused_in_python(run: Run) -> None:
     (run.segmenter_directory / "segmenter.json").write_text("{}")
     with pytest.raises(SamTailorError, match=r"segmenter\.json: expected format 1"):
         load(run.directory)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"x": torch.zeros(10)}, path)
+    before = path.read_bytes()
+    with (
+        full_disk(5000),
+        pytest.raises(SamTailorError, match=f"room for a checkpoint.*samtailor resume {tmp_path / 'run'}"),
+    ):
+        AtomicCheckpointIO().save_checkpoint({"x": torch.rand(10_000)}, path)
+    assert [file.read_bytes() for file in path.parent.iterdir()] == [before]

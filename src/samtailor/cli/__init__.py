@@ -82,6 +82,11 @@ def _run(name: str, arguments: list[str]) -> int:
     from samtailor.distributed.launch import launch, must_launch
 
     try:
+        if sys.flags.optimize > 1:
+            raise ConfigError(
+                "expected Python to keep docstrings, found -OO (or PYTHONOPTIMIZE=2), under which transformers cannot "
+                "be imported; run it with -O, or without"
+            )
         call = parser_of(name).parse(arguments)
         if name in SHARED and must_launch(call.devices):
             return launch(call.devices, [name, *arguments])

@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import reduce
 from operator import or_
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import docstring_parser
+import yaml
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, DefaultHelpFormatter
 
 from samtailor.errors import ConfigError
+from samtailor.files import read_yaml
 from samtailor.recipes import LoRA, Recipe, RecipeName
 from samtailor.recipes.flat import flat_fields, flatten, take_recipe
 from samtailor.settings import RARE, hints_of
@@ -206,13 +209,19 @@ def _element(kind: Any) -> Any:
 
 
 def _config_first(arguments: Sequence[str]) -> list[str]:
-    """The same arguments with the config files in front, because jsonargparse lets the later one win."""
+    """The same arguments with the config files in front, because jsonargparse lets the later one win.
+
+    What is in a file stands there in its place: jsonargparse would read it by the locale.
+    """
     configs: list[str] = []
     others: list[str] = []
     is_file = False  # whether the argument is the file that --config names
     for argument in arguments:
-        is_config = is_file or argument == "--config" or argument.startswith("--config=")
-        (configs if is_config else others).append(argument)
+        if is_file or argument.startswith("--config="):
+            file = Path(argument.removeprefix("" if is_file else "--config="))
+            configs += ["--config", yaml.safe_dump(read_yaml(file, "give --config a YAML file with settings"))]
+        elif argument != "--config":
+            others.append(argument)
         is_file = argument == "--config" and not is_file
     if is_file:
         raise ConfigError("--config: expected a YAML file behind it, found nothing")

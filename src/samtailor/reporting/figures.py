@@ -23,6 +23,8 @@ from samtailor.errors import listed
 from samtailor.files import atomic
 from samtailor.labels import IGNORE, LabelSpace
 
+_LONGEST = 60  # letters of a name
+
 LOG = logging.getLogger("samtailor")
 
 Colour = tuple[float, float, float]
@@ -47,6 +49,8 @@ def png(figure: Figure, dpi: int = _DPI) -> bytes:
 def _take_literally(figure: Figure) -> None:
     """Names of classes and files are no formulas, whatever is in them, and want a font that has their letters."""
     texts = figure.findobj(Text)
+    for text in texts:
+        text.set_text(as_unicode(text.get_text()))
     letters = frozenset("".join(text.get_text() for text in texts)) - {"\n"}
     families = _families(frozenset(letter for letter in letters if not letter.isascii()))
     for text in texts:
@@ -55,13 +59,26 @@ def _take_literally(figure: Figure) -> None:
             text.set_fontfamily(families)
 
 
+def as_unicode(name: str) -> str:
+    """A name whose bytes that are no UTF-8 are written as codes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def short(name: str) -> str:
+    """A name beside an axis or in a legend: cut where it would leave no room; matplotlib hides what begins with _."""
+    name = as_unicode(name)
+    name = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
+    return f" {name}" if name.startswith("_") else name
+
+
 @functools.cache
 def _families(letters: frozenset[str]) -> list[str]:
     """The usual font and those of this machine that have what it lacks; what none has is told, and drawn as a box."""
     usual = "DejaVu Sans"
     families, lacking = [usual], {ord(letter) for letter in letters}
     lacking -= get_font(font_manager.findfont(usual)).get_charmap().keys()
-    for font in sorted(font_manager.fontManager.ttflist, key=lambda font: font.fname) if lacking else ():
+    fonts = [font for font in font_manager.fontManager.ttflist if not font.name.startswith("Last Resort")]  # has boxes
+    for font in sorted(fonts, key=lambda font: font.fname) if lacking else ():
         if has := lacking & get_font(font.fname).get_charmap().keys():
             families.append(font.name)
             lacking -= has

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from samtailor.labels import IGNORE, LabelSpace
-from samtailor.reporting.figures import class_colour
+from samtailor.reporting.figures import class_colour, short
 from samtailor.reporting.view import View
 
 Plane = NDArray[np.int16] | None
@@ -123,7 +123,7 @@ def overlay_row(
 
     height, width = picture.shape[0] * aspect, picture.shape[1]
     size = np.array([width, height]) * _PANEL / max(width, height)
-    names = [labels.names[k] if k != IGNORE else "ignored" for k in present]
+    names = [short(labels.names[k]) if k != IGNORE else "ignored" for k in present]
     longest = max(map(len, names), default=1)
     columns = max(1, min(len(names), int(len(panels) * size[0] / (0.5 + 0.075 * longest))))  # as many as fit
     legend = 0.15 + 0.195 * -(-len(present) // columns)

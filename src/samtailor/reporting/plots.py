@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from samtailor.labels import LabelSpace
-from samtailor.reporting.figures import Colour, class_colour, style_rows
+from samtailor.reporting.figures import Colour, class_colour, short, style_rows
 
 _MOST_CLASSES = 20  # more curves cannot be told apart
 _MOST_NUMBERED = 30  # classes: more numbers in a confusion matrix cannot be read
@@ -72,7 +72,7 @@ def draw_boxes(
         )
         style = {"s": np.clip(400 / shown.sum(), 5, 14), "color": [colour], "edgecolors": "0.2", "linewidths": 0.5}
         axes.scatter(values[shown, k], k + 1 + jitter[shown], zorder=3, clip_on=False, **style)
-    ticks = [f"{name}  (n = {count})" for name, count in zip(names, known.sum(axis=0), strict=True)]
+    ticks = [f"{short(name)}  (n = {count})" for name, count in zip(names, known.sum(axis=0), strict=True)]
     axes.set_yticks(range(1, len(names) + 1), ticks, fontsize=fontsize)
 
 
@@ -84,7 +84,7 @@ def confusion_figure(matrix: NDArray[np.int64], labels: LabelSpace, title: str =
     is_large = classes > _MOST_NUMBERED  # colours alone, then names as small as the side allows
     side = max(2.6, 0.55 * classes) if not is_large else min(0.12 * classes, _LARGEST_SIDE)
     fontsize = 9 if not is_large else 50 * side / classes  # points: 72 to an inch
-    names = labels.names if fontsize >= _SMALLEST_FONT else ()
+    names = tuple(map(short, labels.names)) if fontsize >= _SMALLEST_FONT else ()
     margin = fontsize / 120 * max(map(len, names), default=0)
     figure = Figure(figsize=(side + margin + 1.0, side + margin + 0.7 + 0.18 * title.count("\n")), layout="constrained")
     axes = figure.add_subplot()
@@ -114,7 +114,7 @@ def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     classes = [name for name in (validated[0] if validated else {}) if name.startswith("dsc/")][1:]
     for name in classes if len(classes) <= _MOST_CLASSES else []:
         scores = [row.get(name, math.nan) for row in validated]
-        right.plot(epochs, scores, lw=0.8, alpha=0.7, label=name.removeprefix("dsc/"))
+        right.plot(epochs, scores, lw=0.8, alpha=0.7, label=short(name.removeprefix("dsc/")))
     right.plot(epochs, [row["dsc"] for row in validated], color="black", lw=2, label="mean")
     right.set(xlabel="epoch", ylabel="DSC", ylim=(0, 1), title="Validation, whole cases")
     right.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -164,7 +164,7 @@ def class_figure(
             xerr=np.abs(ends.T - values),
             error_kw={"ecolor": "0.2", "elinewidth": 0.9, "capsize": 1.8, "capthick": 0.9},
         )
-    axes.set_yticks(range(len(rows)), rows, fontsize=9)
+    axes.set_yticks(range(len(rows)), [short(row) for row in rows], fontsize=9)
     axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=label, **({"xlim": (-0.02, 1.02)} if is_share else {}))
     style_rows(axes)
     figure.legend(loc="outside lower center", ncols=min(3, len(means)), frameon=False, fontsize=9)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 
 from samtailor.data.phantom import make_phantom
 from samtailor.evaluation.evaluate import evaluate
@@ -123,7 +124,7 @@ def _summary(settings: DemoSettings, steps: Sequence[tuple[str, float]]) -> Sect
         f"{settings.patients} synthetic abdominal CT volumes of {slices} x {rows} x {columns} voxels with 13 organs "
         f"were made, {training.base} was fitted to some of them with LoRA of rank {_RANK}, and the segmenter "
         "was tried on patients it had not seen. Any step can be repeated with the command line, for instance\n"
-        f"samtailor evaluate {training.out} {training.data}"
+        f"samtailor evaluate {quote(str(training.out))} {quote(str(training.data))}"
     )
     seconds = [(step, end - start) for (_, start), (step, end) in pairwise(steps)]
     seconds.append(("all", steps[-1][1] - steps[0][1]))

@@ -145,5 +145,5 @@ def _telling_how_to_go_on(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        again = f"continue with samtailor train --resume {run.directory}"
+        again = f"continue with samtailor train --resume {quote(str(run.directory))}"
         raise KeyboardInterrupt(again if run.is_there else "nothing has been written; start again") from interrupt

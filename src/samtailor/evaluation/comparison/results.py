@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def find_metrics(path: Path, split: str) -> Path:
         )
     raise DataError(
         f"{path}: expected {_FILE}, or that of a run in evaluation/{split}; found neither; "
-        f"samtailor evaluate {path} DATA --split {split} scores a run"
+        f"samtailor evaluate {quote(str(path))} DATA --split {split} scores a run"
     )
 
 
