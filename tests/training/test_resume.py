@@ -89,7 +89,8 @@ def test_a_run_that_patience_has_ended_trains_no_further(
     before = rows_of(run)
     assert len(before) == 3
     assert run.is_finished()
-    assert Fit(Column("lora-4"), TrainConfig.from_plain(run.read_config(), "run")).state() == "done"
+    cell = Fit(Column("lora-4"), TrainConfig.from_plain(run.read_config(), "run"), run.read_dataset()["splits"])
+    assert cell.state() == "done"
     if is_history_lost:
         run.history_file.unlink()
 

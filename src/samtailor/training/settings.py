@@ -109,7 +109,7 @@ class OptimConfig(Checked, group="optim"):
             a Dice of its own: steps resemble those of one larger batch, but are not the same.
     """
 
-    lr: Annotated[float, Within(0, 100, above=True)] | None = None
+    lr: Annotated[float, Within(0, above=True)] | None = None  # one that is too large is named where it diverges
     weight_decay: Annotated[float, Within(0, 100)] = 0.01
     warmup: Fraction = 0.05
     power: Annotated[float, Within(0, 100)] = 0.9
