@@ -85,6 +85,7 @@ def test_files_that_belong_to_no_case_are_named(nnunet_folder: Path) -> None:
     shutil.copy(nnunet_folder / "imagesTr" / "case_0_0000.nii.gz", second)
     (nnunet_folder / "imagesTr" / "._case_0_0000.nii.gz").touch()
     assert set(open_dataset(nnunet_folder).orphans) == {stray, second}
+    assert len(open_dataset(nnunet_folder).cases) == 6
 
 
 @pytest.mark.parametrize(
