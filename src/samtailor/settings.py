@@ -272,10 +272,10 @@ def from_plain(kind: Callable[..., S], content: Mapping[str, Any], where: str, s
     from jsonargparse import ArgumentError, ArgumentParser
 
     groups = {name: Mapping for name, hint in hints_of(kind).items() if is_dataclass(hint)}
-    require(content, groups)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "content", skip=set(skip))
     try:
+        require(content, groups)
         settings: S = parser.instantiate(parser.parse_object({"content": dict(content)})).content
     except (ArgumentError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}; fix the settings") from error

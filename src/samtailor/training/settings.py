@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
 from samtailor.data.channels import needs_projection
-from samtailor.files import made_of
+from samtailor.errors import ConfigError
 from samtailor.recipes import LoRA, Recipe
 from samtailor.recipes.flat import flatten, take_recipe
 from samtailor.settings import (
@@ -206,12 +206,14 @@ class TrainConfig(Checked):
             where: Where they come from, for the message.
 
         Raises:
-            FileError: If a setting is unknown or of another type.
+            ConfigError: If a setting is unknown or of another type.
         """
-        with made_of(where, "settings of a training", "fix the settings"):
-            others = dict(content)
+        others = dict(content)
+        try:
             recipe = take_recipe(others)
-            return replace(from_plain(cls, others, where, skip=("recipe",)), recipe=recipe)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
+        return replace(from_plain(cls, others, where, skip=("recipe",)), recipe=recipe)
 
 
 @dataclass(frozen=True)
