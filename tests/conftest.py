@@ -19,6 +19,12 @@ from tests.tiny_base import NAMES
 from tests.tiny_base import tiny_base as make_tiny_base
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many files the fuzz test damages, and from which seed on."""
+    parser.addoption("--trials", type=int, default=1000, help="damaged files of the fuzz test")
+    parser.addoption("--fuzz_seed", type=int, default=0, help="seed of its first trial")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Slices are cached in a folder of the test session; the weights stay where they are, downloaded once."""
