@@ -21,7 +21,7 @@ import yaml
 import samtailor
 from samtailor.cli import main
 from samtailor.data.dataset import open_dataset
-from samtailor.errors import ConfigError, DataError, FileError
+from samtailor.errors import ConfigError, DataError
 from samtailor.models.segmenter_model import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
@@ -331,7 +331,7 @@ def test_every_base_is_fitted_and_loaded_by_every_recipe(
 def test_settings_that_do_not_go_together_are_refused(
     settings: dict[str, Any], message: str, tiny_base: Base, nnunet_folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(FileError, match=message):
+    with pytest.raises(ConfigError, match=message):
         train(**vars(changed(config_of(nnunet_folder, tmp_path / "run"), **settings)))
     assert not (tmp_path / "run").exists()
 
