@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,6 +136,15 @@ def test_a_full_disk_is_told_before_a_map_is_written(tmp_path: Path) -> None:
             reserve(file, 2000, tmp_path / "map")
         reserve(file, 2000, tmp_path / "map")
     assert (tmp_path / "map").stat().st_blocks > 0
+
+
+def test_where_nothing_can_be_reserved_the_free_space_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    free = shutil.disk_usage(tmp_path).free
+    with (tmp_path / "map").open("wb") as file:
+        reserve(file, 2000, tmp_path / "map")
+        with pytest.raises(FileError, match="map: expected room for .*No space left"):
+            reserve(file, 10 * free, tmp_path / "map")
 
 
 def test_every_map_that_is_written_has_its_room_reserved() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import itertools
 import json
 import os
 import pickle
+import shutil
 import stat
 import struct
 import zipfile
@@ -60,7 +62,10 @@ def reserve(file: IO[bytes], size: int, place: Path) -> None:
         FileError: If there is no room for it.
     """
     try:
-        os.posix_fallocate(file.fileno(), 0, size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif shutil.disk_usage(os.path.dirname(place) or ".").free < size:  # macOS has no such call
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         found = error.strerror or str(error)
         fix = "free some space, or name another place"
