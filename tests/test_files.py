@@ -143,7 +143,7 @@ def test_where_nothing_can_be_reserved_the_free_space_is_asked(tmp_path: Path, m
     free = shutil.disk_usage(tmp_path).free
     with (tmp_path / "map").open("wb") as file:
         reserve(file, 2000, tmp_path / "map")
-        with pytest.raises(FileError, match="map: expected room for .*No space left"):
+        with pytest.raises(FileError, match=r"map: expected room for .*No space left"):
             reserve(file, 10 * free, tmp_path / "map")
 
 
