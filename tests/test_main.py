@@ -36,7 +36,11 @@ WORKS = {
 def started(program: str) -> subprocess.Popen[str]:
     """A process that has said that it is ready."""
     process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
