@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ from samtailor.evaluation.measure import Grid, measure, measure_masks
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace
 from samtailor.models.zoo import Base
-from samtailor.reproduction.cells import MAIN, Fit, require_idle
+from samtailor.reproduction.cells import MAIN, Fit
 from samtailor.reproduction.definition import UPPER_BOUND
 from samtailor.reproduction.plan import lay_out
 from samtailor.reproduction.reproduce import reproduce
@@ -127,16 +125,16 @@ def test_a_cell_of_an_older_version_is_taken_as_it_is(page: Path, place: Path, t
     cell.run.write_config(written)
 
 
-def test_a_directory_in_use_is_left_alone(tmp_path: Path) -> None:
-    program = f"f = open({str(tmp_path / 'events')!r}, 'w'); print('open', flush=True); input()"
-    command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        with pytest.raises(ConfigError, match=f"files open in process {process.pid}"):
-            require_idle(tmp_path)
-        process.communicate("\n")
-    require_idle(tmp_path)
+def test_a_training_that_another_process_is_at_is_left_alone(
+    page: Path, place: Path, tiny_base: Base, tmp_path: Path
+) -> None:
+    plan = lay_out(config(place, tiny_base, ["lora-4"], out=str(tmp_path)))
+    (cell,) = plan.fits
+    cell.run.write_config(cell.config.to_plain())
+    cell.run.write_dataset(Run(place / "out" / "lora-4" / "seed-0").read_dataset())
+    with cell.run.alone(), pytest.raises(ConfigError, match="expected nobody at work there, found another training"):
+        plan.make()
+    assert cell.state() == "interrupted"
 
 
 def test_another_training_in_the_place_of_a_cell_is_refused(page: Path, place: Path, tiny_base: Base) -> None:

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import psutil  # type: ignore[import-untyped]
-
 from samtailor.data.dataset import Split
 from samtailor.errors import ConfigError
 from samtailor.files import read_csv
@@ -108,30 +106,14 @@ class Fit(_Cell):
         return f"{len(rows)} of {self.config.epochs} epochs" if rows else f"{self.config.epochs} epochs to train"
 
     def make(self) -> None:
-        """Train it, or finish its training if no other process is at it."""
+        """Train it, or finish its training; while another process is at it, that is refused."""
         from samtailor.training.train import resume, train
 
         match self.state():
             case "missing":
                 train(**vars(self.config))
             case "interrupted":
-                require_idle(self.run.directory)
                 resume(self.run.directory)
-
-
-def require_idle(directory: Path) -> None:
-    """Refuse to work in a directory where another process has files open; it is named."""
-    own = psutil.Process().pid
-    for process in psutil.process_iter():
-        try:
-            files = process.open_files() if process.pid != own else []
-        except psutil.Error:  # ended meanwhile, or another user's
-            continue
-        if any(Path(file.path).is_relative_to(directory.resolve()) for file in files):
-            raise ConfigError(
-                f"{directory}: expected nobody at work there, found files open in process {process.pid}; wait until it "
-                "has finished, or leave the column out with --columns"
-            )
 
 
 @dataclass(frozen=True)
