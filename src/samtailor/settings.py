@@ -135,7 +135,7 @@ def require(values: Mapping[str, Any], hints: Mapping[str, Any], prefix: str = "
     """
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):
-            raise ConfigError(f"{prefix}{name}: expected {_in_words(hints[name])}; found {_shown(value)}")
+            raise ConfigError(f"{prefix}{name}: expected {in_words(hints[name])}; found {_shown(value)}")
 
 
 def hints_of(source: Any) -> dict[str, Any]:
@@ -175,20 +175,20 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint) if isinstance(hint, type) else True
 
 
-def _in_words(hint: Any) -> str:
+def in_words(hint: Any) -> str:
     """A type as a message tells it."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
         limits = [str(limit) for limit in parts[1:] if isinstance(limit, Within)]
-        return " ".join([_in_words(parts[0]), *limits])
+        return " ".join([in_words(parts[0]), *limits])
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_in_words(part) for part in parts if part is not type(None)))
+        return " or ".join(dict.fromkeys(in_words(part) for part in parts if part is not type(None)))
     if origin is Literal:
         return f"one of {', '.join(parts)}" if len(parts) > 1 else f"'{parts[0]}'"
     if origin is tuple and parts[-1] is not Ellipsis:
-        return f"({', '.join(map(_in_words, parts))})"
+        return f"({', '.join(map(in_words, parts))})"
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        return f"a list, each {_in_words(parts[0])}"
+        return f"a list, each {in_words(parts[0])}"
     words = {
         int: "a whole number",
         float: "a number",

@@ -60,7 +60,7 @@ def test_an_unknown_verb_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         (["--optim.l", "1"], "--optim.l"),  # no abbreviations: they change their meaning with a new flag
         (["--rank", "four"], "rank"),
         (["--rank", "8", "--recipe", "adapter"], "rank: expected with the recipe lora, found it with adapter"),
-        (["--recipe", "lorra"], "'lora', 'adapter', 'head-only', 'full'"),
+        (["--recipe", "lorra"], "expected one of lora, adapter, head-only, full"),
         (["--config"], "--config"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],

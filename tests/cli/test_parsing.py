@@ -135,3 +135,25 @@ def test_only_verbs_that_share_work_take_devices() -> None:
 def test_usual_settings_come_before_rarely_used_ones() -> None:
     text = parser_of("train").parser().format_help()
     assert text.index("--epochs") < text.index("rarely used") < text.index("--checkpointing")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--recipe lorra", "recipe: expected one of lora, adapter, head-only, full; found lorra"),
+        ("--rank 2.5", "rank: expected a whole number from 1 to 4096; found 2.5"),
+        ("--epochs many", "epochs: expected a whole number from 1 to 1000000; found many"),
+        ("--optim.lr x", "optim.lr: expected a number above 0; found x"),
+        ("--device gpu", "device: expected one of auto, cpu, cuda; found gpu"),
+        ("--sampling.field [1,2]", "sampling.field: expected a whole number from 8 to 1000000 or 'auto'; found [1, 2]"),
+    ],
+)
+def test_a_value_of_another_type_is_told_in_one_line(flags: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parsed("train", "data", "--out", "run", *flags.split())
+    assert str(refused.value) == f"{message}; see samtailor train --help"
+
+
+def test_a_word_that_python_keeps_is_told_by_its_flag() -> None:
+    with pytest.raises(ConfigError, match=r"^from: expected one of last, best; found first;"):
+        parsed("resume", "run", "--from", "first")

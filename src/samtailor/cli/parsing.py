@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
@@ -20,7 +21,7 @@ from samtailor.errors import ConfigError
 from samtailor.files import read_yaml
 from samtailor.recipes import LoRA, Recipe, RecipeName
 from samtailor.recipes.flat import flat_fields, flatten, take_recipe
-from samtailor.settings import RARE, hints_of
+from samtailor.settings import RARE, hints_of, in_words
 
 _MUST = object()  # a setting without default
 
@@ -101,7 +102,7 @@ class VerbParser:
         try:
             found = parser.instantiate(parser.parse_args(_config_first(arguments)))
         except ArgumentError as error:
-            raise ConfigError(f"{error}; see {parser.prog} --help") from error
+            raise ConfigError(f"{self._in_our_words(str(error))}; see {parser.prog} --help") from error
         if missing := [s.flag for s in self.settings if s.is_required and s.flag not in found]:
             raise ConfigError(f"the following arguments are required: {', '.join(missing)}; see {parser.prog} --help")
         names = {s.flag: s.name for s in self.settings}
@@ -110,6 +111,19 @@ class VerbParser:
         if any(s.kind is Recipe for s in self.settings):
             values["recipe"] = take_recipe(values)
         return Call(self.verb, values, found.json, found.get("devices", 1))
+
+    def _in_our_words(self, error: str) -> str:
+        """What jsonargparse says of a value of another type, as `settings.require` would say it."""
+        told = re.match(r'Parser key "([\w.]+)".*(?:Got|Given) value: ([^\n]*)', error, re.DOTALL)
+        if not told:
+            return error
+        hints = {name: hints_of(owners[0][0])[name] for name, owners in flat_fields().items()}
+        hints |= {setting.flag: hints_of(self.verb)[setting.name] for setting in self.settings} | {"recipe": RecipeName}
+        hint: Any = None
+        for name in told[1].split("."):
+            hint = hints.get(name)
+            hints = hints_of(hint) if is_dataclass(hint) else {}
+        return f"{told[1]}: expected {in_words(hint)}; found {told[2]}" if hint else error
 
     def parser(self) -> ArgumentParser:
         """The parser that reads the command line and writes the help."""

@@ -209,3 +209,12 @@ class TestLevels:
     def test_one_bit_is_white_or_black(self, tmp_path: Path) -> None:
         Image.fromarray(self.LEVELS > 127).save(tmp_path / "x.png")
         assert ids_of(tmp_path / "x.png", self.SPACE).tolist() == [[0, 0, 255, 255]]
+
+
+def test_colours_that_jpeg_has_changed_are_told_by_their_cause(tmp_path: Path) -> None:
+    colours = np.zeros((16, 16, 3), np.uint8)
+    colours[4:9, 3:8] = (255, 0, 0)
+    Image.fromarray(colours).save(tmp_path / "mask.jpg")
+    labels = LabelSpace(("background", "red"), (0, 1), ((0, 0, 0), (255, 0, 0)))
+    with pytest.raises(FileError, match="save masks as PNG: JPEG changes their colours"):
+        PictureFormat().read_ids(tmp_path / "mask.jpg", labels)
