@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from samtailor.cli import main
+from samtailor.data.formats import read_case
 from samtailor.errors import ConfigError, DataError
 from samtailor.evaluation.measure import Grid, measure, measure_masks
 from samtailor.files import read_json
@@ -19,6 +20,7 @@ from samtailor.reproduction.cells import MAIN, Fit
 from samtailor.reproduction.definition import UPPER_BOUND
 from samtailor.reproduction.plan import lay_out
 from samtailor.reproduction.reproduce import reproduce
+from samtailor.reproduction.scoring import read_saved
 from samtailor.reproduction.settings import ReproduceConfig
 from samtailor.runs import Run
 from tests.generate import write_json
@@ -246,6 +248,28 @@ def test_a_figure_of_other_data_says_so(place: Path, tiny_base: Base) -> None:
     assert text.index("## Pictures") < text.index("## DSC on split 'val' of BTCV")
     assert "slice 2 of 5" in text or "slice 3 of 5" in text or "slice 4 of 5" in text
     assert "portal and splenic veins" in text
+
+
+def test_a_margin_is_of_the_same_slices_of_both(place: Path, tiny_base: Base, tmp_path: Path) -> None:
+    few = tmp_path / "few.yaml"
+    few.write_text((place / "settings.yaml").read_text().replace("baseline:", "baseline:\n  slices: 2"))
+    settings = {"what": "figure5", "data": str(place / "btcv"), "out": str(tmp_path / "out"), "settings": str(few)}
+    given = ReproduceConfig(base=tiny_base.name, columns=["sam", "lora-4"], **settings)  # type: ignore[arg-type]
+    reproduce(**vars(given))
+    fit, zero_shot = (*lay_out(given).fits, *lay_out(given).zero_shots)
+    tried = zero_shot.slices()
+    assert sum(map(len, tried.values())) == 2
+    scored = read_json(fit.evaluation("val") / "on-oracle" / "metrics.json", dict, "")
+    assert scored["source"]["slices"] == tried
+    dataset = lay_out(given).dataset
+    for file in dataset.split("val"):
+        truth = read_case(file, dataset.labels).label
+        prediction = read_saved(fit.predictions("val"), file, dataset)
+        chosen = tried[file.name]
+        for k, name in enumerate(dataset.labels.names):
+            counts = scored["cases"][file.name][name]
+            assert counts["truth_voxels"] == (truth[chosen] == k).sum()
+            assert counts["predicted_voxels"] == (prediction[chosen] == k).sum()
 
 
 def test_the_cells_are_listed_first(
