@@ -106,3 +106,17 @@ def test_memory_that_does_not_suffice_is_told_from_other_errors() -> None:
     assert is_shortage(MemoryError())
     assert not is_shortage(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not is_shortage(FileNotFoundError(2, "nothing"))
+
+
+def test_validation_holds_what_the_largest_case_would_hold_beside_the_slices_that_are_seen(job: Trial) -> None:
+    seen = job.validation.image[:, 0].shape
+    largest = (seen[0] + 5, seen[1] + 20, seen[2] + 10)
+    clock = measuring._Clock(torch.device("cpu"), replace(job, largest=largest))
+    clock.on_validation_epoch_start(None, None)  # type: ignore[arg-type]
+    label, blended = clock._held
+    assert len(label) == largest[0] * largest[1] * largest[2] - seen[0] * seen[1] * seen[2]
+    assert label.itemsize == 2
+    # Sum and quotient of the logits of all classes, and the weights of both, of a slice.
+    assert len(blended) == 2 * (len(job.labels) + 1) * (largest[1] * largest[2] - seen[1] * seen[2])
+    clock.on_validation_epoch_end(None, None)  # type: ignore[arg-type]
+    assert not clock._held

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from samtailor.labels import IGNORE
 from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.zoo import Base, load_base
 from samtailor.training.prompts import JITTER, draw_prompt, prompted_loss
@@ -50,3 +52,21 @@ def test_nothing_is_learned_where_nothing_is_labelled(tiny_base: Base) -> None:
     loss = prompted_loss(network, features, torch.full((32, 32), -1), 3, torch.Generator())
     assert loss.item() == 0.0
     loss.backward()
+
+
+def test_the_loss_is_cross_entropy_plus_dice_of_what_is_labelled(
+    tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = ClassAwareSam(load_base(tiny_base.name), 3)
+    target = torch.zeros(32, 32, dtype=torch.int64)
+    target[4:20, 6:30] = 2
+    target[:, 28:] = IGNORE
+    score = torch.randn(32, 32, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(network, "decode_prompted", lambda features, prompts: score[None])
+    features = (torch.zeros(1, 8, 8, 8),)
+    loss = prompted_loss(network, features, target, 3, torch.Generator())
+    known = target != IGNORE
+    chance, truth = score[known].sigmoid(), (target[known] == 2).float()
+    cross_entropy = -(truth * chance.log() + (1 - truth) * (1 - chance).log()).mean()
+    dice = 1 - 2 * (chance * truth).sum() / (chance.sum() + truth.sum())
+    assert loss.item() == pytest.approx((cross_entropy + dice).item(), rel=1e-5)
