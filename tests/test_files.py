@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
-from samtailor.errors import FileError
-from samtailor.files import atomic, read_csv, read_json, read_text, read_yaml, reserve, write_text
+from samtailor.errors import FileError, SamTailorError
+from samtailor.files import atomic, read_csv, read_json, read_text, read_yaml, regular, reserve, write_text
+from samtailor.models.checkpoints import read_state, sha256
+from samtailor.models.segmenter_model import read_weights
+from samtailor.reporting.view import View
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -172,3 +175,18 @@ def test_a_name_as_long_as_names_can_be_is_written(tmp_path: Path) -> None:
 def test_a_name_that_is_no_utf8_is_written_as_codes(tmp_path: Path) -> None:
     write_text(tmp_path / "text", os.fsdecode(b"\xff"))
     assert (tmp_path / "text").read_bytes() == b"\\udcff"
+
+
+def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
+    """Every binary file of a run, and of the caches, may have become anything."""
+    pipe = tmp_path / "weights.safetensors"
+    os.mkfifo(pipe)
+    for read in (read_weights, read_state, sha256, View.load):
+        with pytest.raises((SamTailorError, OSError), match="no regular file"):
+            read(pipe)
+    with pytest.raises(OSError, match="no regular file"):
+        regular(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    assert regular(tmp_path / "link").exists()
+    assert regular(tmp_path / "nothing") == tmp_path / "nothing"  # whoever opens it says so

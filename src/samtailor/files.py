@@ -72,6 +72,17 @@ def reserve(file: IO[bytes], size: int, place: Path) -> None:
         raise FileError(place, f"room for {size:,} bytes", found, fix) from error
 
 
+def regular(path: Path) -> Path:
+    """The path, unless it leads to something else than a file: who opens a pipe waits for ever.
+
+    Raises:
+        OSError: If it leads to a folder, a pipe or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return path
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file, complete or not at all; bytes of file names that are no UTF-8 are written as codes."""
     with atomic(path) as temporary:

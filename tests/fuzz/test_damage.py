@@ -13,6 +13,7 @@ import os
 import resource
 import shutil
 import signal
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from tests import generate
 from tests.fuzz.damage import BINARY, TEXT
 
 SECONDS = 10
+HANGING = 60
 MEMORY = 1 << 30
 BATCHES = 20
 _TEXTS = (".json", ".yaml", ".csv", ".md")
@@ -179,12 +181,14 @@ def test_damage_is_answered_in_one_sentence(
     process = context.Process(target=_batch, args=(seeds, source, tmp_path, results))
     wrong: list[str] = []
     process.start()
-    last, done = "", 0
+    last, done, heard = "", 0, time.monotonic()
     while process.is_alive() or not results.empty():
         if results.empty():
             process.join(0.02)
+            if time.monotonic() - heard > HANGING:  # where no signal comes through
+                process.kill()
             continue
-        text = results.get()
+        text, heard = results.get(), time.monotonic()
         if text.startswith("started"):
             last = text
         else:

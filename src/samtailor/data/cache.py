@@ -22,7 +22,7 @@ from samtailor.data.formats import read_case
 from samtailor.data.formats.format import reading
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import FileError
-from samtailor.files import cache_home, read_json
+from samtailor.files import cache_home, read_json, regular
 from samtailor.labels import LabelSpace
 
 _VERSION = 2  # of what reading a file gives
@@ -136,7 +136,7 @@ def _open(entry: Path, name: str, key: str) -> CachedCase | None:
     """The entry memory-mapped, or None if anything about it is missing or altered."""
     try:
         meta = read_json(entry / "meta.json", dict, "")
-        arrays = {array: np.load(entry / f"{array}.npy", mmap_mode="r") for array in meta["arrays"]}
+        arrays = {array: np.load(regular(entry / f"{array}.npy"), mmap_mode="r") for array in meta["arrays"]}
         if any(_signature(arrays[array]) != signature for array, signature in meta["arrays"].items()):
             return None
         spacing = tuple(meta["spacing"]) if meta["spacing"] else None

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from samtailor.errors import WeightsError
+from samtailor.files import regular
 
 
 def sha256(path: Path) -> str:
@@ -25,7 +26,7 @@ def sha256(path: Path) -> str:
 @cache
 def _sha256(path: Path, size: int, modified: int) -> str:
     """Checksum, remembered for as long as the file does not change."""
-    with path.open("rb") as stream:
+    with regular(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -48,11 +49,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            return load_file(regular(path))
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{path}: expected a safetensors file, found: {error}") from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(regular(path), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         raise WeightsError(f"{path}: expected a PyTorch file of named tensors, found: {error}") from error
     if isinstance(content, dict) and isinstance(content.get("model"), dict):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from samtailor.data.intensity import ByChannel
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import WeightsError
-from samtailor.files import atomic, made_of, read_json, write_json
+from samtailor.files import atomic, made_of, read_json, regular, write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
@@ -227,7 +227,7 @@ class SegmenterModel(nn.Module):
 def read_weights(file: Path) -> dict[str, Tensor]:
     """Trained parameters as `SegmenterModel.save` writes them."""
     try:
-        return load_file(file)
+        return load_file(regular(file))
     except (SafetensorError, OSError, ValueError) as error:  # ValueError: a type that torch does not have
         raise WeightsError(
             f"{file}: expected the trained parameters (safetensors), found: {error}; {_RESTORE}"

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.files import made_of
+from samtailor.files import made_of, regular
 
 _LONGEST = 2048  # pixels of a side: figures are smaller, and drawing a scene of 6800 x 7200 takes minutes and gigabytes
 
@@ -81,7 +81,7 @@ class View:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
-        with made_of(path, "a slice to show", "delete it, and it is made again"), np.load(path) as arrays:
+        with made_of(path, "a slice to show", "delete it, and it is made again"), np.load(regular(path)) as arrays:
             aspect, number, slices = arrays["place"].tolist()
             truth = arrays["truth"] if arrays["truth"].size else None
             return cls(arrays["image"], arrays["prediction"], truth, aspect, int(number), int(slices))

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from samtailor.data.cache import CachedCase
 from samtailor.distributed.collectives import make_once
 from samtailor.errors import ConfigError
-from samtailor.files import atomic, reserve, write_text
+from samtailor.files import atomic, regular, reserve, write_text
 from samtailor.inference.predictor import Piece, Predictor, unpack
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
@@ -100,8 +100,8 @@ def _checksum(embeddings: NDArray[np.float16]) -> int:
 def _open(path: Path) -> NDArray[np.float16] | None:
     """The embeddings memory-mapped, or None if they are missing or altered."""
     try:
-        embeddings = np.load(path, mmap_mode="r")
-        sound = _checksum(embeddings) == int(path.with_suffix(".crc32").read_text(encoding="utf-8"))
+        embeddings = np.load(regular(path), mmap_mode="r")
+        sound = _checksum(embeddings) == int(regular(path.with_suffix(".crc32")).read_text(encoding="utf-8"))
     except (OSError, ValueError, EOFError):  # ValueError: a damaged header or a truncated file
         return None
     return embeddings if sound else None

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from samtailor.files import atomic, made_of
+from samtailor.files import atomic, made_of, regular
 from samtailor.labels import IGNORE
 from samtailor.zeroshot.generator import MaskGenerator
 from samtailor.zeroshot.masks import NEIGHBOURS, Runs, joined
@@ -71,7 +71,10 @@ class SliceResult:
     @classmethod
     def load(cls, path: Path) -> SliceResult:
         """Read what `save` wrote."""
-        with made_of(path, "the masks of a slice", "delete it, and it is computed again"), np.load(path) as arrays:
+        with (
+            made_of(path, "the masks of a slice", "delete it, and it is computed again"),
+            np.load(regular(path)) as arrays,
+        ):
             choices: dict[int, Choice] = {}
             for k in [int(name.removesuffix("-counts")) for name in arrays.files if name.endswith("-counts")]:
                 height, width, *counts = arrays[f"{k}-counts"].tolist()
