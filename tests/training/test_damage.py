@@ -205,3 +205,17 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     ):
         AtomicCheckpointIO().save_checkpoint({"x": torch.rand(10_000)}, path)
     assert [file.read_bytes() for file in path.parent.iterdir()] == [before]
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [(("sampling", "image_size"), "sampling"), (("optim", "lr"), "optim"), (("augment", "flip"), "augment")],
+)
+def test_a_config_that_has_lost_what_was_decided_is_refused(lost: tuple[str, str], told: str, run: Run) -> None:
+    content = yaml.safe_load(run.config_file.read_text())
+    del content[lost[0]][lost[1]]
+    run.config_file.write_text(yaml.safe_dump(content))
+    with pytest.raises(
+        SamTailorError, match=rf"config.yaml: expected the settings .* all decided, found others in {told}"
+    ):
+        resume(run.directory)

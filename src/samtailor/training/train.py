@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Literal
 
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import ConfigError, DataError, FileError
 from samtailor.outputs import require_new, require_place
 from samtailor.runs import Run
 from samtailor.settings import AnyPath, checked, takes
@@ -95,6 +95,7 @@ def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
         load_cases,
         new_segmenter,
     )
+    from samtailor.training.resolve import resolve
 
     begun = Run(Path(run))
     config = TrainConfig.from_plain(begun.read_config(), str(begun.config_file))
@@ -107,6 +108,7 @@ def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
             check_device(config)
             check_batch(config, here)
             folder = open_dataset(Path(config.data), config.fold).with_default_split()
+            _require_decided(begun, config, resolve(config, folder))
             cases = load_cases(config, folder)
             if fingerprint_of(folder, cases) != begun.read_dataset()["fingerprint"]:
                 raise DataError(
@@ -127,6 +129,14 @@ def _require_new(run: Run) -> None:
     """Refuse a directory that holds something; a run there can be continued."""
     go_on = f", or continue the run with samtailor resume {quote(str(run.directory))}" if run.is_there else ""
     require_new(run.directory, f"name another one{go_on}")
+
+
+def _require_decided(run: Run, config: TrainConfig, decided: TrainConfig) -> None:
+    """Refuse a run's config that leaves something open: training has decided everything when it began."""
+    written, wanted = config.to_plain(), decided.to_plain()
+    if lost := [name for name in wanted if name != "data" and written[name] != wanted[name]]:
+        fix = "restore the file, or start a new run"
+        raise FileError(run.config_file, "the settings of a training, all decided", f"others in {', '.join(lost)}", fix)
 
 
 def _require_sound(config: TrainConfig) -> None:
