@@ -71,7 +71,8 @@ def score(
         workers, out = None if side == "ours" else 1, place.folder / "scores"
         if side == "peer" and find_spec("surface_distance"):
             return Prepared(lambda: with_surface_distance(masks, labels))
-        return Prepared(lambda: score_masks(masks, labels, "samtailor", out, classes=classes, workers=workers))
+        settings = {"classes": classes, "workers": workers, "overwrite": True}
+        return Prepared(lambda: score_masks(masks, labels, "samtailor", out, **settings))
 
     return prepare
 
