@@ -79,7 +79,9 @@ def ours(source: Path, place: Place) -> Prepared:
     def run() -> None:
         inside.clear()
         start = time.perf_counter()
-        samtailor.predict(place.folder / "segmenter", [source], place.folder / "out", device=place.device)
+        samtailor.predict(
+            place.folder / "segmenter", [source], place.folder / "out", device=place.device, overwrite=True
+        )
         shares.append(1 - sum(inside) / (time.perf_counter() - start))
 
     return Prepared(run, facts=lambda: {"overhead": median(shares[1:] or shares)}, holder=place.holder)
