@@ -36,6 +36,9 @@ _TELLING = frozenset({"report", "tracked", "info", "warning", "debug", "log", "F
 _SAFEGUARDS = frozenset({"encoding", "strict", "newline", "indent", "requires_grad", "desc", "device", "dtype"})
 
 
+_LEFT_ALONE = (ast.Import, ast.ImportFrom, ast.Raise, ast.Assert, ast.JoinedStr)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A module with one thing changed.
@@ -82,6 +85,8 @@ class _Mutator(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> Any:
         """Visit a node, and note the lines of the statement that it belongs to."""
+        if isinstance(node, _LEFT_ALONE):
+            return node
         outer = self.statement
         if isinstance(node, ast.stmt):
             body = getattr(node, "body", None)
@@ -114,21 +119,6 @@ class _Mutator(ast.NodeTransformer):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         node.value = node.value and self.visit(node.value)
-        return node
-
-    def visit_Import(self, node: ast.Import) -> Any:
-        return node
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
-        return node
-
-    def visit_Raise(self, node: ast.Raise) -> Any:
-        return node
-
-    def visit_Assert(self, node: ast.Assert) -> Any:
-        return node
-
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
         return node
 
     def visit_If(self, node: ast.If) -> Any:
