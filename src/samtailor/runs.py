@@ -55,8 +55,13 @@ def best_of(rows: Sequence[Row]) -> Row | None:
     Where no validation has found anything, or could, since no validation case has foreground, there is nothing to
     choose by: the last epoch is kept.
     """
-    best = max((row for row in rows if "dsc" in row), key=lambda row: row["dsc"], default=None)
+    best = _best_validated(rows)
     return best if best and best["dsc"] > 0 else rows[-1] if rows else None
+
+
+def _best_validated(rows: Sequence[Row]) -> Row | None:
+    """The first of the epochs with the highest validation DSC; None before the first validation."""
+    return max((row for row in rows if "dsc" in row), key=lambda row: row["dsc"], default=None)
 
 
 def is_over(rows: Sequence[Mapping[str, float]], epochs: int, patience: int | None) -> bool:
@@ -67,10 +72,11 @@ def is_over(rows: Sequence[Mapping[str, float]], epochs: int, patience: int | No
     """
     if not rows or rows[-1]["epoch"] >= epochs:
         return bool(rows)
-    validated = [row for row in rows if "dsc" in row]
-    if patience is None or not validated:
+    best = _best_validated(rows)
+    if patience is None or best is None:
         return False
-    return validated[-1]["epoch"] - max(validated, key=lambda row: row["dsc"])["epoch"] >= patience
+    last = next(row for row in reversed(rows) if "dsc" in row)
+    return last["epoch"] - best["epoch"] >= patience
 
 
 class Run:

@@ -77,8 +77,9 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
     pixels, geometry = format_of(files.images[0]).read_pixels(files.images)
     if labels is None:
         pixels = with_finite(pixels, files.images)
-    for error in not_finite(pixels, files.images):
-        raise error
+    else:
+        for error in not_finite(pixels, files.images):
+            raise error
     image = match_channels(pixels, channels, files.images[0])
     if labels is None or files.label is None:
         return Case(files.name, image, geometry)
