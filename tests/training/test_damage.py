@@ -207,15 +207,28 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     assert [file.read_bytes() for file in path.parent.iterdir()] == [before]
 
 
+@pytest.mark.parametrize("part", [0.2, 0.4, 0.6, 0.8, 0.95])
+def test_a_config_that_was_cut_off_between_its_settings_is_refused(part: float, run: Run) -> None:
+    lines = run.config_file.read_text().splitlines(keepends=True)
+    run.config_file.write_text("".join(lines[: round(part * len(lines))]))
+    with pytest.raises(SamTailorError, match=r"config\.yaml: expected "):
+        resume(run.directory)
+
+
 @pytest.mark.parametrize(
     ("lost", "told"),
-    [(("sampling", "image_size"), "sampling"), (("optim", "lr"), "optim"), (("augment", "flip"), "augment")],
+    [
+        (("sampling", "image_size"), r"sampling\.image_size"),
+        (("optim", "lr"), r"optim\.lr"),
+        (("augment", "flip"), r"augment\.flip"),
+        (("augment", "zoom"), r"augment\.zoom"),  # has a default, which may be another than what was trained with
+    ],
 )
 def test_a_config_that_has_lost_what_was_decided_is_refused(lost: tuple[str, str], told: str, run: Run) -> None:
     content = yaml.safe_load(run.config_file.read_text())
     del content[lost[0]][lost[1]]
     run.config_file.write_text(yaml.safe_dump(content))
     with pytest.raises(
-        SamTailorError, match=rf"config.yaml: expected the settings .* all decided, found others in {told}"
+        SamTailorError, match=rf"config.yaml: expected the settings .* all decided, found none of {told}"
     ):
         resume(run.directory)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import Any, Literal
 
-from samtailor.errors import ConfigError, DataError, FileError
+from samtailor.errors import ConfigError, DataError, FileError, listed
 from samtailor.outputs import require_new, require_place
 from samtailor.runs import Run
 from samtailor.settings import AnyPath, checked, takes
@@ -132,11 +132,23 @@ def _require_new(run: Run) -> None:
 
 
 def _require_decided(run: Run, config: TrainConfig, decided: TrainConfig) -> None:
-    """Refuse a run's config that leaves something open: training has decided everything when it began."""
-    written, wanted = config.to_plain(), decided.to_plain()
-    if lost := [name for name in wanted if name != "data" and written[name] != wanted[name]]:
-        fix = "restore the file, or start a new run"
-        raise FileError(run.config_file, "the settings of a training, all decided", f"others in {', '.join(lost)}", fix)
+    """Refuse a run's config that leaves something open, or was cut off: training wrote down all of it."""
+    if lost := list(_left_open(run.read_config(), config.to_plain(), decided.to_plain())):
+        expected, found = "the settings of a training, all decided", f"none of {listed(lost, 5)}"
+        raise FileError(run.config_file, expected, found, "restore the file, or start a new run")
+
+
+def _left_open(
+    written: Mapping[str, Any], read: Mapping[str, Any], decided: Mapping[str, Any], group: str = ""
+) -> Iterator[str]:
+    """Settings that a file does not name, or leaves to the data; `read` is what was made of it."""
+    for name, value in decided.items():
+        if name not in written:
+            yield f"{group}{name}"
+        elif isinstance(value, dict):
+            yield from _left_open(written[name], read[name], value, f"{group}{name}.")
+        elif read[name] != value and name != "data":  # a path may be spelt otherwise
+            yield f"{group}{name}"
 
 
 def _require_sound(config: TrainConfig) -> None:
