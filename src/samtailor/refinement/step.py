@@ -10,19 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.intensity import Slices
+from samtailor.settings import Checked
 
 
 @dataclass(frozen=True)
-class RefinementStep(ABC):
+class RefinementStep(Checked, ABC, group="refine"):
     """Changes the label of a whole case once all its windows are stitched.
 
-    Its fields, plain values with defaults, are saved with the segmenter.
+    Its fields, plain values with defaults and ranges, are saved with the segmenter.
 
     Attributes:
         needs_probabilities: Whether it looks at the class probabilities; they are kept for the whole case then.
     """
 
     needs_probabilities: ClassVar[bool] = False
+
+    def require_ready(self) -> None:
+        """Refuse, before any work, what cannot work here.
+
+        Raises:
+            ConfigError: If something is not installed that the step needs.
+        """
+        return
 
     @abstractmethod
     def __call__(

@@ -8,13 +8,24 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from samtailor.settings import Checked
+
 
 @dataclass(frozen=True)
-class PreprocessingStep(ABC):
+class PreprocessingStep(Checked, ABC, group="denoise"):
     """Changes the image of a case before its intensities become [0, 1].
 
-    Its fields, plain values with defaults, are saved with the segmenter and are part of the keys of the caches.
+    Its fields, plain values with defaults and ranges, are saved with the segmenter and are part of the keys of the caches.
     """
+
+    def require_ready(self) -> None:
+        """Refuse, or fetch, before any work, what the step needs.
+
+        Raises:
+            ConfigError: If something is not installed that the step needs.
+            WeightsError: If weights cannot be had.
+        """
+        return
 
     @abstractmethod
     def __call__(self, image: NDArray[Any], spacing: tuple[float, float, float] | None) -> NDArray[Any]:
