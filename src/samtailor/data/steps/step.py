@@ -15,7 +15,7 @@ from samtailor.settings import Checked
 class PreprocessingStep(Checked, ABC, group="denoise"):
     """Changes the image of a case before its intensities become [0, 1].
 
-    Its fields, plain values with defaults and ranges, are saved with the segmenter and are part of the keys of the caches.
+    Its fields, plain values with defaults and ranges, are saved with the segmenter and are part of the caches' keys.
     """
 
     def require_ready(self) -> None:
