@@ -19,7 +19,7 @@ from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.recipes import Recipe
-from samtailor.refinement import steps_named
+from samtailor.refinement import Refine, chosen_refinement
 from samtailor.settings import Count, Device, Precision, Within, checked
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
@@ -70,7 +70,7 @@ class Segmenter:
         batch_size: Count = 8,
         device: Device = "auto",
         precision: Precision = "auto",
-        refine: str | None = None,
+        refine: Refine | None = None,
         spacing: tuple[Spacing, Spacing, Spacing] | None = None,
     ) -> Result:
         """Segment one image.
@@ -93,7 +93,7 @@ class Segmenter:
             ConfigError: If there is no such refinement.
             DataError: If the image cannot be read or does not fit the segmenter.
         """
-        refinement = steps_named(refine)
+        refinement = chosen_refinement(refine)
         case = self._case_of(image, spacing)
         predictor = Predictor(self._for_inference(device), batch_size, device, precision, refinement)
         return segment(predictor, case, probabilities)

@@ -25,6 +25,7 @@ from typing import (
 )
 
 from samtailor.errors import ConfigError
+from samtailor.kinds import Steps
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -179,6 +180,9 @@ def in_words(hint: Any) -> str:
     """A type as a message tells it."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
+        for mark in parts[1:]:
+            if isinstance(mark, Steps):
+                return str(mark)
         limits = [str(limit) for limit in parts[1:] if isinstance(limit, Within)]
         return " ".join([in_words(parts[0]), *limits])
     if origin in (Union, types.UnionType):

@@ -12,7 +12,7 @@ import pytest
 import samtailor
 from samtailor.cli import main, parser_of
 
-HEAVY = ("torch", "monai", "lightning", "transformers", "matplotlib", "scipy", "nibabel", "skimage", "numpy")
+HEAVY = ("torch", "monai", "lightning", "transformers", "matplotlib", "scipy", "nibabel", "skimage")
 
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import yaml
 import samtailor
 from samtailor.cli import main, parser_of
 from samtailor.cli.parsing import Call
+from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError
+from samtailor.training.settings import TrainConfig
 
 RECIPE_SETTINGS = ("recipe", "rank", "dora", "rslora", "alpha", "last_blocks", "reduction", "scale", "depth")
 OF_THE_COMMAND_LINE = ("help", "config", "print_config", "json", "devices")
@@ -63,7 +66,7 @@ class TestEveryVerb:
 
     def test_the_command_line_has_no_setting_of_its_own(self, name: str) -> None:
         verb = parser_of(name)
-        flags = {action.dest.split(".")[0] for action in verb.parser()._actions} - set(OF_THE_COMMAND_LINE)
+        flags = {re.split("[.:]", action.dest)[0] for action in verb.parser()._actions} - set(OF_THE_COMMAND_LINE)
         parameters = {parameter.rstrip("_") for parameter in inspect.signature(function_of(name)).parameters}
         assert flags - set(RECIPE_SETTINGS) == parameters - {"recipe"}
         assert ("recipe" in flags) == ("recipe" in parameters)
@@ -157,3 +160,23 @@ def test_a_value_of_another_type_is_told_in_one_line(flags: str, message: str) -
 def test_a_word_that_python_keeps_is_told_by_its_flag() -> None:
     with pytest.raises(ConfigError, match=r"^from: expected one of last, best; found first;"):
         parsed("resume", "run", "--from", "first")
+
+
+def test_a_step_takes_its_own_settings() -> None:
+    call = parsed("train", *required("train"), "--denoise", "gaussian", "--denoise.sigma", "2.5")
+    assert call.settings["denoise"] == (GaussianDenoising(2.5),)
+    config = TrainConfig(**call.settings)
+    assert config.to_plain()["denoise"] == [{"kind": "gaussian", "sigma": 2.5}]
+    assert TrainConfig.from_plain(config.to_plain(), "config") == config
+
+
+def test_a_file_may_spell_steps_out(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("denoise:\n- kind: gaussian\n  sigma: 3\n")
+    call = parsed("train", *required("train"), "--config", str(file))
+    assert TrainConfig(**call.settings).denoise == (GaussianDenoising(3),)
+
+
+def test_the_setting_of_a_step_that_is_not_chosen_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"denoise.sigma: expected with gaussian in --denoise, found it with 'none'"):
+        parsed("train", *required("train"), "--denoise.sigma", "2")

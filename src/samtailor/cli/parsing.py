@@ -19,6 +19,7 @@ from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, DefaultHelp
 
 from samtailor.errors import ConfigError
 from samtailor.files import read_yaml
+from samtailor.kinds import Steps, StepSetting
 from samtailor.recipes import LoRA, Recipe, RecipeName
 from samtailor.recipes.flat import flat_fields, flatten, take_recipe
 from samtailor.settings import RARE, hints_of, in_words
@@ -36,6 +37,7 @@ class Setting:
         default: Its default; `_MUST` if it has none.
         help: What it is, in a sentence.
         rare: Whether the help lists it behind the usual ones.
+        steps: The steps it chooses from, if it is such a setting.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Setting:
     default: Any
     help: str
     rare: bool = False
+    steps: Steps[Any] | None = None
 
     @property
     def flag(self) -> str:
@@ -110,6 +113,9 @@ class VerbParser:
         values = {names.get(key, key): value for key, value in vars(found).items() if key not in others}
         if any(s.kind is Recipe for s in self.settings):
             values["recipe"] = take_recipe(values)
+        for setting in self.settings:
+            if setting.steps:
+                values[setting.name] = _take_steps(values, setting.name, setting.steps)
         return Call(self.verb, values, found.json, found.get("devices", 1))
 
     def _in_our_words(self, error: str) -> str:
@@ -143,6 +149,8 @@ class VerbParser:
             group = rare if setting.rare else usual
             if setting.kind is Recipe:
                 _add_recipe(usual, rare, setting)
+            elif setting.steps:
+                _add_steps(parser, group, setting, setting.steps)
             elif is_dataclass(setting.kind):
                 parser.add_class_arguments(setting.kind, setting.name)
             elif setting.name in self.words:
@@ -167,16 +175,26 @@ def _settings_of(verb: Callable[..., Any], documentation: docstring_parser.Docst
     kinds = hints_of(verb)
     for parameter in inspect.signature(verb).parameters.values():
         kind, rare = _plain(kinds[parameter.name])
+        steps = next((mark for mark in _marks(kinds[parameter.name]) if isinstance(mark, Steps)), None)
         default = _MUST if parameter.default is parameter.empty else parameter.default
-        yield Setting(parameter.name, kind, default, helps.get(parameter.name, ""), rare)
+        yield Setting(parameter.name, kind, default, helps.get(parameter.name, ""), rare, steps)
 
 
 def _plain(kind: Any) -> tuple[Any, bool]:
     """A type without its marks, and whether it was marked as rarely used; a recipe that may be None is a recipe."""
-    rare = get_origin(kind) is Annotated and RARE in kind.__metadata__
+    rare = RARE in _marks(kind)
     if kind == Recipe | None:
         kind = Recipe
     return _unmarked(kind), rare
+
+
+def _marks(kind: Any) -> Iterator[Any]:
+    """The marks of a type, and of those it is made of."""
+    if get_origin(kind) is Annotated:
+        yield from kind.__metadata__
+    if get_origin(kind) is not Literal:
+        for part in get_args(kind):
+            yield from _marks(part)
 
 
 def _unmarked(kind: Any) -> Any:
@@ -211,6 +229,42 @@ def _add_recipe(usual: Any, rare: Any, setting: Setting) -> None:
         default = chosen.get(name, own.default)
         group = usual if name == "rank" else rare
         _add_flag(group, Setting(name, _unmarked(hints_of(kind)[name]), default, helps.get(name) or ""))
+
+
+def _add_steps(parser: Any, group: Any, setting: Setting, steps: Steps[Any]) -> None:
+    """A flag that names steps, and behind the usual flags those of the steps."""
+    default = setting.default or None
+    group.add_argument(f"--{setting.flag}", type=Any, default=default, metavar="STEPS", help=setting.help)
+    own = parser.add_argument_group(f"settings of the steps that --{setting.flag} names")
+    for one in steps.settings():
+        hints = [hints_of(steps.kinds[name])[field.name] for name, field in one.owners.items()]
+        kind = reduce(or_, map(_unmarked, hints))
+        how = {"type": kind, "default": SUPPRESS, "dest": _destination(setting.name, one), "help": _help_of(one, steps)}
+        own.add_argument(f"--{setting.flag}.{one.flag}", **how)
+
+
+def _destination(name: str, setting: StepSetting) -> str:
+    """Where a parser keeps a step's setting: jsonargparse would take dots for parts of one that is no text then."""
+    return f"{name}:{setting.flag.replace('.', ':')}"
+
+
+def _help_of(setting: StepSetting, steps: Steps[Any]) -> str:
+    """What a setting of steps is, in a sentence for each step where they differ, with the default."""
+    told: dict[str, list[str]] = {}
+    for name, field in setting.owners.items():
+        documented = docstring_parser.parse(inspect.getdoc(steps.kinds[name]) or "").params
+        text = next((p.description or "" for p in documented if p.arg_name == field.name), "")
+        told.setdefault(f"{text} (default: {field.default})", []).append(name)
+    if len(told) == 1:
+        return next(iter(told))
+    return " ".join(f"{', '.join(names)}: {text}" for text, names in told.items())
+
+
+def _take_steps(values: dict[str, Any], name: str, steps: Steps[Any]) -> Any:
+    """Take the settings of steps out of those of a verb, and give them to the steps that it chooses."""
+    own = {one.flag: values.pop(key) for one in steps.settings() if (key := _destination(name, one)) in values}
+    chosen = values[name]
+    return steps.chosen("none" if chosen is None else chosen, own) if own else chosen
 
 
 def _element(kind: Any) -> Any:

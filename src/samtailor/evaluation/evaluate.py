@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from samtailor.metrics.protocols import ProtocolName, require_protocol
 from samtailor.outputs import require_free, require_place
+from samtailor.refinement import Refine, chosen_refinement
 from samtailor.runs import Run
 from samtailor.settings import AnyPath, Count, Device, Precision, Rare, Resamples, Seed, Split, checked
 
@@ -27,7 +28,7 @@ def evaluate(
     seed: Rare[Seed] = 0,
     ignore_background: Rare[bool] = False,
     precision: Rare[Precision] = "auto",
-    refine: str | None = None,
+    refine: Refine | None = None,
     overwrite: bool = False,
 ) -> Scores:
     """Score a run on a split of a labelled folder, and write tables and figures.
@@ -61,10 +62,9 @@ def evaluate(
     from samtailor.evaluation.predictions import RESULTS, score_and_write
     from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import load_model
-    from samtailor.refinement import steps_named
 
     choose_device(device, precision)  # refused, if at all, before anything is read
-    refinement = steps_named(refine)
+    refinement = chosen_refinement(refine)
     directory = Run(Path(run))
     fold = directory.fold
     target = Path(out) if out else directory.evaluation(split)

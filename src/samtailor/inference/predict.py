@@ -10,6 +10,7 @@ from pathlib import Path
 from samtailor.errors import ProcessLostError
 from samtailor.inference.report import PredictReport
 from samtailor.outputs import require_free, require_place
+from samtailor.refinement import Refine, chosen_refinement
 from samtailor.settings import AnyPath, Count, Device, Precision, Rare, checked
 
 
@@ -24,7 +25,7 @@ def predict(
     device: Device = "auto",
     precision: Rare[Precision] = "auto",
     skip_existing: bool = False,
-    refine: str | None = None,
+    refine: Refine | None = None,
     overwrite: bool = False,
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
@@ -57,12 +58,11 @@ def predict(
     from samtailor.inference.pipeline import joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import load_model
-    from samtailor.refinement import steps_named
 
     here = connect(device)
     with raise_on_all_ranks():
         choose_device(device, precision)
-        planned, refinement = plan(inputs, Path(out)), steps_named(refine)
+        planned, refinement = plan(inputs, Path(out)), chosen_refinement(refine)
         if here.is_first:
             require_place(out, [run, *inputs])
             if not skip_existing:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import samtailor.kinds as kinds
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from samtailor.kinds import Steps
 from samtailor.refinement.largest_component import LargestComponent
 from samtailor.refinement.step import RefinementStep
 
 STEPS: dict[str, type[RefinementStep]] = {"largest-component": LargestComponent}
 """The steps by their names in settings and files."""
 
+REFINE = Steps("refine", STEPS, nested=True)
 
-def steps_named(refine: str | None) -> tuple[RefinementStep, ...] | None:
-    """The steps that a setting `refine` names.
+Refine = Annotated[str | Sequence[RefinementStep | Mapping[str, Any]], REFINE]
+"""A setting that names steps, or holds them."""
 
-    Args:
-        refine: Names joined by commas, or 'none'; None stays None: what the segmenter has saved.
+
+def chosen_refinement(refine: Refine | None) -> tuple[RefinementStep, ...] | None:
+    """The steps of a setting, which can all work here; None stays None: what the segmenter has saved.
 
     Raises:
-        ConfigError: If there is no such step.
+        ConfigError: If there is no such step, or something is not installed that it needs.
     """
-    return None if refine is None else kinds.from_names(refine, STEPS, "refine")
+    if refine is None:
+        return None
+    steps = REFINE.chosen(refine)
+    for step in steps:
+        step.require_ready()
+    return steps

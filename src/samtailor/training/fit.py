@@ -34,7 +34,7 @@ from samtailor.inference.predictor import Predictor, choose_device, chosen_preci
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.refinement import STEPS, steps_named
+from samtailor.refinement import REFINE, STEPS
 from samtailor.runs import Run
 from samtailor.training.augment import Augmentation
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
@@ -123,7 +123,7 @@ def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Seg
     """Segmenter before its training, the same for the same seed."""
     lightning.seed_everything(config.seed, verbose=False)
     preprocessing = preprocessing_of(config, channels)
-    refinement = [kinds.to_json(step, STEPS) for step in steps_named(config.refine) or ()]
+    refinement = [kinds.to_json(step, STEPS) for step in REFINE.chosen(config.refine)]
     model = SegmenterModel.create(config.base, config.recipe, labels, preprocessing, config.weights, refinement)
     if config.cache_frozen and not model.network.frozen_steps:
         raise ConfigError(

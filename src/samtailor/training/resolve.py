@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import samtailor.kinds as kinds
 from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset
 from samtailor.data.intensity import intensity_of, resolve_intensity
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.data.steps import STEPS
+from samtailor.data.steps import DENOISE
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import find_base
-from samtailor.refinement import steps_named
+from samtailor.refinement import chosen_refinement
 from samtailor.training.settings import SamplingConfig, TrainConfig
 
 _FAR_LARGER = 4  # shown whole, such pictures lose everything smaller than four pixels
@@ -36,8 +35,9 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             f"sampling.image_size: expected a multiple of {base.stride}, at least {least}, for {base.name}; "
             f"found {image_size}"
         )
-    kinds.from_names(config.denoise, STEPS, "denoise")
-    steps_named(config.refine)
+    for denoising in DENOISE.chosen(config.denoise):
+        denoising.require_ready()
+    chosen_refinement(config.refine)
     if config.recipe.group > 1 and dataset.pictures:
         raise ConfigError("depth: expected volumes, whose slices have neighbours; found pictures")
     lr = config.recipe.learning_rate if config.optim.lr is None else config.optim.lr
@@ -103,5 +103,5 @@ def preprocessing_of(config: TrainConfig, channels: int) -> Preprocessing:
     assert config.sampling.image_size is not None
     field = config.sampling.field
     assert not isinstance(field, str)
-    steps = kinds.from_names(config.denoise, STEPS, "denoise")
+    steps = DENOISE.chosen(config.denoise)
     return Preprocessing(intensity_of(config.intensity), config.sampling.image_size, field, channels, steps)

@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
 from samtailor.data.channels import needs_projection
+from samtailor.data.steps import DENOISE, Denoise
 from samtailor.errors import ConfigError
+from samtailor.kinds import Steps
 from samtailor.recipes import LoRA, Recipe
 from samtailor.recipes.flat import flatten, take_recipe
+from samtailor.refinement import REFINE, Refine
 from samtailor.settings import (
     AnyPath,
     Checked,
@@ -27,7 +30,12 @@ from samtailor.settings import (
     Workers,
     as_text,
     from_plain,
+    hints_of,
+    require,
 )
+
+_STEPS: dict[str, Steps[Any]] = {"denoise": DENOISE, "refine": REFINE}
+"""Settings that choose steps."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +179,8 @@ class TrainConfig(Checked):
     workers: Rare[Workers] = 0
     precision: Rare[Precision] = "auto"
     checkpointing: Rare[bool] = False
-    denoise: Rare[str] = "none"
-    refine: Rare[str] = "none"
+    denoise: Rare[Denoise] = "none"
+    refine: Rare[Refine] = "none"
     sampling: SamplingConfig = SamplingConfig()
     intensity: IntensityConfig = IntensityConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -182,6 +190,8 @@ class TrainConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         as_text(self, "data", "out", "weights")
+        for name, steps in _STEPS.items():
+            object.__setattr__(self, name, steps.chosen(getattr(self, name)))
 
     def is_cached(self, channels: int) -> bool:
         """Whether what the frozen part of the image encoder gives is computed once, and trained on.
@@ -195,7 +205,7 @@ class TrainConfig(Checked):
         plain: dict[str, Any] = {}
         for name, value in asdict(self).items():
             plain |= flatten(self.recipe) if name == "recipe" else {name: value}
-        return plain
+        return plain | {name: steps.to_plain(getattr(self, name)) for name, steps in _STEPS.items()}
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any], where: str) -> TrainConfig:
@@ -211,9 +221,12 @@ class TrainConfig(Checked):
         others = dict(content)
         try:
             recipe = take_recipe(others)
+            chosen = {name: others.pop(name) for name in _STEPS if name in others}
+            require(chosen, hints_of(cls))
+            chosen = {name: _STEPS[name].chosen(value) for name, value in chosen.items()}
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from error
-        return replace(from_plain(cls, others, where, skip=("recipe",)), recipe=recipe)
+        return replace(from_plain(cls, others, where, skip=("recipe", *_STEPS)), recipe=recipe, **chosen)
 
 
 @dataclass(frozen=True)

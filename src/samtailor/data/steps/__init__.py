@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.data.steps.step import PreprocessingStep
+from samtailor.kinds import Steps
 
 STEPS: dict[str, type[PreprocessingStep]] = {"gaussian": GaussianDenoising}
 """The steps by their names in settings and files."""
+
+DENOISE = Steps("denoise", STEPS, nested=False)
+
+Denoise = Annotated[str | Sequence[PreprocessingStep | Mapping[str, Any]], DENOISE]
+"""A setting that names steps, or holds them."""
