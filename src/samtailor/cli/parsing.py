@@ -252,8 +252,8 @@ def _help_of(setting: StepSetting, steps: Steps[Any]) -> str:
     """What a setting of steps is, in a sentence for each step where they differ, with the default."""
     told: dict[str, list[str]] = {}
     for name, field in setting.owners.items():
-        documented = docstring_parser.parse(inspect.getdoc(steps.kinds[name]) or "").params
-        text = next((p.description or "" for p in documented if p.arg_name == field.name), "")
+        documented = (docstring_parser.parse(kind.__doc__ or "").params for kind in inspect.getmro(steps.kinds[name]))
+        text = next((p.description or "" for params in documented for p in params if p.arg_name == field.name), "")
         told.setdefault(f"{text} (default: {field.default})", []).append(name)
     if len(told) == 1:
         return next(iter(told))

@@ -24,7 +24,7 @@ from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
 from samtailor.refinement import STEPS
-from samtailor.refinement.step import RefinementStep
+from samtailor.refinement.step import RefinementStep, SecondPass, Step
 from samtailor.settings import Precision
 
 _HALVES = {"bf16": torch.bfloat16, "16": torch.float16}
@@ -79,7 +79,7 @@ class Predictor:
         batch_size: int = 8,
         device: str = "auto",
         precision: Precision = "auto",
-        refinement: Sequence[RefinementStep] | None = None,
+        refinement: Sequence[Step] | None = None,
     ) -> None:
         """Move the segmenter to the device and into evaluation mode.
 
@@ -88,13 +88,15 @@ class Predictor:
             batch_size: Windows per batch.
             device: 'auto', 'cpu' or 'cuda'.
             precision: In which the network computes.
-            refinement: What is done to labels at the end; what the segmenter has saved if None.
+            refinement: What is done after the network's first pass; what the segmenter has saved if None.
 
         Raises:
             ConfigError: If the segmenter was saved with a refinement that is not known here.
         """
         saved = (kinds.from_json(step, STEPS, "refinement") for step in model.refinement)
-        self.refinement = tuple(saved if refinement is None else refinement)
+        steps = tuple(saved if refinement is None else refinement)
+        self.second_passes = tuple(step for step in steps if isinstance(step, SecondPass))
+        self.refinement = tuple(step for step in steps if isinstance(step, RefinementStep))
         self.model = model.to(choose_device(device)).eval()
         self.batch_size = batch_size
         self.precision = precision
@@ -174,7 +176,7 @@ class Predictor:
         """What the network gives for every window, class logits (K, n, n): slices in order, windows row by row."""
         group = self.model.group
         batches = _batches(len(image), windows, group, max(1, self.batch_size // group) * group)
-        computed = self._computed(image, batches) if embeddings is None else self._decoded(embeddings, batches)
+        computed = self._computed(image, batches) if embeddings is None else self._decoded(image, embeddings, batches)
         for batch, logits in computed:
             _require_finite(batch, logits)
             yield from ((piece, x) for piece, x in zip(batch, logits, strict=True) if not piece.repeated)
@@ -183,12 +185,12 @@ class Predictor:
         """Batches and their logits (B, K, n, n)."""
         inputs = ((batch, self._inputs(image, batch)) for batch in batches)
         for batch, images in ahead(inputs) if self.inputs_ahead else inputs:
+            images = images.to(self.model.device)
             with self.in_precision():
-                logits = self.model(images.to(self.model.device))
-            yield batch, logits
+                yield batch, self._drawn(self.model.encode(images), images)
 
     def _decoded(
-        self, embeddings: NDArray[np.float16], batches: Iterable[list[Piece]]
+        self, image: Slices, embeddings: NDArray[np.float16], batches: Iterable[list[Piece]]
     ) -> Iterator[tuple[list[Piece], Tensor]]:
         """Batches and their logits (B, K, n, n), from what the frozen part of the image encoder gave."""
         shapes = self.model.network.frozen_shapes(self.model.preprocessing.image_size)
@@ -197,9 +199,17 @@ class Predictor:
             known = torch.from_numpy(embeddings[start : start + len(batch)].astype(np.float32))
             start += len(batch)
             state = unpack(known.to(self.model.device), shapes)
+            images = self._inputs(image, batch).to(self.model.device) if self.second_passes else None
             with self.in_precision():
-                logits = self.model.decode(self.model.encode_rest(state))
-            yield batch, logits
+                yield batch, self._drawn(self.model.encode_rest(state), images)
+
+    def _drawn(self, features: Features, images: Tensor | None) -> Tensor:
+        """Class logits (B, K, n, n) of windows, after the second passes that are wanted; these look at the images."""
+        logits = self.model.decode(features)
+        for again in self.second_passes:
+            assert images is not None
+            logits = again(self.model.network, features, logits, images)
+        return logits
 
     def in_precision(self) -> torch.autocast:
         """Context in which the network computes."""

@@ -1,32 +1,41 @@
-"""Steps between the stitched class scores and the label; one file each, listed here."""
+"""Steps between the network's first pass and the label; one file each, listed here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+from samtailor.errors import ConfigError
 from samtailor.kinds import Steps
 from samtailor.refinement.largest_component import LargestComponent
-from samtailor.refinement.step import RefinementStep
+from samtailor.refinement.outline import Outline
+from samtailor.refinement.step import SecondPass, Step
 
-STEPS: dict[str, type[RefinementStep]] = {"largest-component": LargestComponent}
+STEPS: dict[str, type[Step]] = {"outline": Outline, "largest-component": LargestComponent}
 """The steps by their names in settings and files."""
 
 REFINE = Steps("refine", STEPS, nested=True)
 
-Refine = Annotated[str | Sequence[RefinementStep | Mapping[str, Any]], REFINE]
+Refine = Annotated[str | Sequence[Step | Mapping[str, Any]], REFINE]
 """A setting that names steps, or holds them."""
 
 
-def chosen_refinement(refine: Refine | None) -> tuple[RefinementStep, ...] | None:
+def chosen_refinement(refine: Refine | None) -> tuple[Step, ...] | None:
     """The steps of a setting, which can all work here; None stays None: what the segmenter has saved.
 
     Raises:
-        ConfigError: If there is no such step, or something is not installed that it needs.
+        ConfigError: If there is no such step, something is not installed that it needs, or a second pass comes after
+            what changes the label.
     """
     if refine is None:
         return None
     steps = REFINE.chosen(refine)
-    for step in steps:
+    names = {kind: name for name, kind in STEPS.items()}
+    for place, step in enumerate(steps):
         step.require_ready()
+        if place and isinstance(step, SecondPass) and not isinstance(steps[place - 1], SecondPass):
+            found = f"{names[type(step)]} after {names[type(steps[place - 1])]}"
+            raise ConfigError(
+                f"refine: expected what the network draws again first, then what changes it; found {found}"
+            )
     return steps

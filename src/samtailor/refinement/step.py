@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from samtailor.data.intensity import Slices
 from samtailor.settings import Checked
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from samtailor.models.class_aware import ClassAwareSam, Features
+
 
 @dataclass(frozen=True)
-class RefinementStep(Checked, ABC, group="refine"):
-    """Changes the label of a whole case once all its windows are stitched.
+class Step(Checked, ABC, group="refine"):
+    """Changes what the network says of a case.
 
     Its fields, plain values with defaults and ranges, are saved with the segmenter.
-
-    Attributes:
-        needs_probabilities: Whether it looks at the class probabilities; they are kept for the whole case then.
     """
-
-    needs_probabilities: ClassVar[bool] = False
 
     def require_ready(self) -> None:
         """Refuse, before any work, what cannot work here.
@@ -32,6 +32,36 @@ class RefinementStep(Checked, ABC, group="refine"):
             ConfigError: If something is not installed that the step needs.
         """
         return
+
+
+@dataclass(frozen=True)
+class SecondPass(Step):
+    """Applies the network once more to a batch of windows, before they are stitched; the image is not encoded again."""
+
+    @abstractmethod
+    def __call__(self, network: ClassAwareSam, features: Features, logits: Tensor, images: Tensor) -> Tensor:
+        """The class logits after it.
+
+        Args:
+            network: The class-aware network.
+            features: Its feature maps of the windows (see `ClassAwareSam.encode`).
+            logits: Class logits of the first pass, (B, K, n, n).
+            images: The windows in [0, 1], (B, C, N, N).
+
+        Returns:
+            (B, K, n, n).
+        """
+
+
+@dataclass(frozen=True)
+class RefinementStep(Step):
+    """Changes the label of a whole case once all its windows are stitched.
+
+    Attributes:
+        needs_probabilities: Whether it looks at the class probabilities; they are kept for the whole case then.
+    """
+
+    needs_probabilities: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(

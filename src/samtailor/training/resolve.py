@@ -40,6 +40,9 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     chosen_refinement(config.refine)
     if config.recipe.group > 1 and dataset.pictures:
         raise ConfigError("depth: expected volumes, whose slices have neighbours; found pictures")
+    fraction = (
+        {"drawn": 0.0, "outline": 0.5}[config.prompts] if config.prompt_fraction is None else config.prompt_fraction
+    )
     lr = config.recipe.learning_rate if config.optim.lr is None else config.optim.lr
     weights = config.loss.class_weights
     if isinstance(weights, list) and len(weights) != len(dataset.labels):
@@ -55,6 +58,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     return replace(
         config,
         data=str(Path(config.data).resolve()),
+        prompt_fraction=fraction,
         validate_every=min(config.validate_every, config.epochs),
         sampling=_resolve_sampling(replace(config.sampling, image_size=image_size), dataset),
         intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),

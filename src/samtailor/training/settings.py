@@ -146,8 +146,10 @@ class TrainConfig(Checked):
         fold: Entry of splits_final.json (nnU-Net layout).
         cache_frozen: Compute what the blocks before the first adapted one give once, and keep it on disk (LoRA or
             adapters, with `last_blocks`). Training samples are then windows of slices without augmentation.
-        prompt_fraction: Fraction of the training images that are prompted for one class with a box or points, rather
-            than segmented without a prompt, so that the fitted segmenter still takes prompts.
+        prompts: 'drawn' prompts some images for one class, with a box or points, rather than segmenting them without a
+            prompt, so that the fitted segmenter still takes prompts. 'outline' segments some images twice, the second
+            time from prompts along the outlines of the first, for `refine outline`.
+        prompt_fraction: Fraction of the training images that this is done with; none by default, with 'outline' half.
         workers: Processes that prepare samples; 0 prepares them in the training process.
         precision: 'auto' is bfloat16 where the device computes in it, float32 elsewhere.
         checkpointing: Recompute the encoder's activations in the backward pass to save memory.
@@ -175,7 +177,8 @@ class TrainConfig(Checked):
     validate_every: Count = 1
     fold: Rare[Index] = 0
     cache_frozen: Rare[bool] = False
-    prompt_fraction: Rare[Fraction] = 0.0
+    prompts: Rare[Literal["drawn", "outline"]] = "drawn"
+    prompt_fraction: Rare[Fraction | None] = None
     workers: Rare[Workers] = 0
     precision: Rare[Precision] = "auto"
     checkpointing: Rare[bool] = False

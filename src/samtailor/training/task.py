@@ -22,7 +22,7 @@ from samtailor.losses import ClassAwareLoss
 from samtailor.metrics.overlap import Overlap, confusion, score
 from samtailor.models.class_aware import Features, StackedHypernetworks
 from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.training.prompts import prompted_loss
+from samtailor.training.prompts import outlined, prompted_loss
 from samtailor.training.samples import PADDING_CASE, PADDING_TARGET, label_of
 from samtailor.training.settings import TrainConfig
 
@@ -79,17 +79,42 @@ class SegmentationTask(lightning.LightningModule):
         target = target.clamp(min=IGNORE)
         images = int(sum_over_processes(counts.sum())) if is_distributed() else len(target)
         if self.config.prompt_fraction:
-            loss = self._prompted_loss(features, target, counts, index)
+            loss_of = {"drawn": self._prompted_loss, "outline": self._outlined_loss}[self.config.prompts]
+            loss = loss_of(features, target, counts, index)
         else:
             loss = self.loss(self.model.decode(features), target)
         self._require_finite(loss.detach())
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=images)
         return loss
 
+    def _outlined_loss(self, features: Features, target: Tensor, counts: Tensor, index: int) -> Tensor:
+        """Loss of all images without a prompt, and of some after a second pass, weighted by their numbers."""
+        random, prompted = self._drawn_images(len(target), index)
+        logits = self.model.decode(features)
+        again = (counts & prompted.to(counts.device)).nonzero()[:, 0]
+        sums = sums_again = self.loss.no_sums(features[0], logits.shape[1])
+        if counts.any():
+            sums = self.loss.sums(logits[counts], target[counts])
+        if len(again):
+            drawn = []
+            for i in again.tolist():
+                one = tuple(feature[i : i + 1] for feature in features)
+                drawn.append(outlined(self.model.network, one, logits[i].float(), target[i], random))
+            sums_again = self.loss.sums(torch.stack(drawn), target[again])
+        numbers = sum_over_processes(torch.stack([counts.sum(), counts.new_tensor(len(again), dtype=torch.int64)]))
+        first, second = (self.loss.of_sums(sum_over_processes(some)) for some in (sums, sums_again))
+        anchor = features[0].reshape(-1)[0] * 0.0  # something to differentiate, whatever is there
+        return anchor + (first * numbers[0] + second * numbers[1]) / numbers.sum()
+
+    def _drawn_images(self, images: int, index: int) -> tuple[torch.Generator, Tensor]:
+        """The random numbers of a step, and which of its images are prompted, (B,)."""
+        random = random_of(self.config.seed, self.trainer.current_epoch, index, self.trainer.global_rank)
+        return random, torch.rand(images, generator=random) < (self.config.prompt_fraction or 0)
+
     def _prompted_loss(self, features: Features, target: Tensor, counts: Tensor, index: int) -> Tensor:
         """Loss without a prompt of some images and with one of the others, weighted by their numbers."""
-        random = random_of(self.config.seed, self.trainer.current_epoch, index, self.trainer.global_rank)
-        prompted = (torch.rand(len(target), generator=random) < self.config.prompt_fraction).to(target.device)
+        random, prompted = self._drawn_images(len(target), index)
+        prompted = prompted.to(target.device)
         plain = (counts & ~prompted).nonzero()[:, 0]
         classes = len(self.model.labels)
         if len(plain):
