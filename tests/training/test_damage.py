@@ -135,7 +135,7 @@ def test_a_wrong_refinement_is_named(run: Run, interrupted: Path, capsys: pytest
     for wrong in ({}, {"kind": []}, {"kind": "largest-component", "x": 1}):
         path.write_text(json.dumps({**json.loads(path.read_text()), "refinement": [wrong]}))
         assert main(["evaluate", str(run.directory), str(interrupted / "data"), "--split", "val"]) == 2
-        assert "refinement: expected one of largest-component" in capsys.readouterr().err
+        assert "refinement: expected one of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("change", [{"optim": 3}, {"recipe": []}, {"epochs": -2}, {"rank": "x"}, {"nonsense": 1}])
