@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from samtailor.data.steps.bilateral import BilateralDenoising
+from samtailor.data.steps.dncnn import DnCNNDenoising
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.data.steps.median import MedianDenoising
 from samtailor.data.steps.nlm import NonLocalMeansDenoising
@@ -17,6 +18,7 @@ STEPS: dict[str, type[PreprocessingStep]] = {
     "median": MedianDenoising,
     "bilateral": BilateralDenoising,
     "nlm": NonLocalMeansDenoising,
+    "dncnn": DnCNNDenoising,
 }
 """The steps by their names in settings and files."""
 
