@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from skimage.restoration import denoise_nl_means
 
 from samtailor import kinds
 from samtailor.data.steps import STEPS
@@ -116,6 +117,25 @@ def test_a_wider_neighbourhood_averages_more() -> None:
     assert means(search_radius=8)(image, None).std() < means(search_radius=2)(image, None).std() / 1.5
     assert means(strength=1)(image, None).std() < means(strength=0.3)(image, None).std() / 1.5
     assert means(patch_radius=4)(image, None).std() < means(patch_radius=1)(image, None).std() / 1.5
+
+
+def test_the_bilateral_filter_is_its_formula() -> None:
+    """Tomasi and Manduchi's Eq. 7 with both kernels Gaussian, written down literally."""
+    image = noisy(scene((1, 1, 15, 15)), 10)
+    clean = BilateralDenoising(sigma=10.0, width=1.5, tolerance=2.0)(image, None)
+    y, x = np.mgrid[-3:4, -3:4]
+    for row, column in [(3, 3), (7, 6), (11, 10)]:
+        around = image[0, 0, row - 3 : row + 4, column - 3 : column + 4]
+        difference = (around - image[0, 0, row, column]) / (2 * 10)
+        weights = np.exp(-(x**2 + y**2) / (2 * 1.5**2) - difference**2 / 2)
+        assert clean[0, 0, row, column] == pytest.approx((weights * around).sum() / weights.sum(), rel=1e-5)
+
+
+def test_non_local_means_are_scikit_images_inside() -> None:
+    image = noisy(scene((1, 1, 50, 50)), 10)
+    clean = NonLocalMeansDenoising(sigma=10.0, strength=0.7, patch_radius=1, search_radius=4)(image, None)
+    expected = denoise_nl_means(image[0, 0], 3, 4, h=7.0, fast_mode=True, sigma=10.0)
+    np.testing.assert_allclose(clean[0, 0, 5:-5, 5:-5], expected[5:-5, 5:-5], atol=1e-3)
 
 
 @each

@@ -76,7 +76,7 @@ def test_the_wrong_file_is_refused(tmp_path: Path, layers: int, channels: int) -
         pickle.dumps({"params": 1}),
         msgpack.packb({"params": 1}),
         msgpack.packb([1, 2]),
-        msgpack.packb({"params": msgpack.ExtType(3, b"x")}),
+        msgpack.packb({"params": msgpack.ExtType(3, msgpack.packb(([2], "float32", b"12345678")))}),
         msgpack.packb({"params": msgpack.ExtType(1, b"x")}),
         msgpack.packb({"params": msgpack.ExtType(1, msgpack.packb(([2], "float32", b"1234")))}),
         msgpack.packb({"params": msgpack.ExtType(1, msgpack.packb(([2], "object", b"12345678")))}),
