@@ -21,10 +21,5 @@ def test_none_is_no_step_and_nothing_is_what_was_saved() -> None:
 
 @pytest.mark.parametrize("refine", ["largest", "largest-component,magic", ""])
 def test_other_names_are_refused(refine: str) -> None:
-<<<<<<< HEAD
     with pytest.raises(ConfigError, match=r"refine: expected one of .*largest-component.*; found '(largest|magic|)'"):
         chosen_refinement(refine)
-=======
-    with pytest.raises(ConfigError, match=r"refine: expected one of largest-component, .*; found '(largest|magic|)'"):
-        steps_named(refine)
->>>>>>> 9eb229b (Dense CRF, level sets, holes and smallest objects as steps of the refinement)
