@@ -53,12 +53,12 @@ class Result:
 def segment(predictor: Predictor, case: Case, probabilities: bool = False, scratch: Path | None = None) -> Result:
     """Segment a case of the segmenter's number of channels; a nameless file in `scratch` may hold the probabilities."""
     slices = predictor.model.preprocessing.prepare(case)
-    softmax = _empty(predictor.probabilities_shape(slices), scratch) if probabilities else None
+    softmax = room_for(predictor.probabilities_shape(slices), scratch) if probabilities else None
     label = predictor.label(slices, case.geometry.spacing, probabilities=softmax)
     return Result(case, slices, label, predictor.model.labels, softmax)
 
 
-def _empty(shape: tuple[int, ...], scratch: Path | None) -> NDArray[np.float16]:
+def room_for(shape: tuple[int, ...], scratch: Path | None) -> NDArray[np.float16]:
     """An array in memory, or in a file that vanishes with it."""
     if scratch is None:
         return np.empty(shape, np.float16)
