@@ -51,11 +51,13 @@ class Tuning:
         rows = [("none", *self._numbers(self.trials[0]), "")]
         if self.before.steps:
             rows.append((f"saved: {in_words(self.before.steps)}", *self._numbers(self.before), ""))
-        rows += [(in_words(trial.steps), *self._numbers(trial), self._mark(trial)) for trial in self.trials[2:]]
+        for trial in self.trials[2:]:
+            rows.append((f"+ {in_words(trial.steps[-1:])}", *self._numbers(trial), self._mark(trial)))
         notes = (
             f"{name} of {len(self.cases)} validation cases: each class but the background averaged over the cases in "
-            "which it counts, then over the classes (nnU-Net's rule). Gain: over no step. Seconds: what the last step "
-            f"took; of no step and of a second pass, the network with it. Seed {self.seed}.",
+            "which it counts, then over the classes (nnU-Net's rule). Each step, with the settings that are not its "
+            "defaults, is tried behind those that are kept above it; gain: over no step. Seconds: what the step took; "
+            f"of no step and of a second pass, the network with it. Seed of the choice of settings: {self.seed}.",
             "The settings were chosen on these cases: what they gain on others is for evaluate --split test to say.",
         )
         return Table(header, tuple(rows), notes)
