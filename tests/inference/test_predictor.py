@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -207,6 +208,21 @@ def test_probabilities_are_kept_for_the_step_that_needs_them(
     predictor.refinement = (Sceptic(),)
     predictor.label(image)
     np.testing.assert_array_equal(seen[0][1], expected)
+
+
+def test_more_probabilities_than_memory_holds_lie_on_disk_meanwhile(
+    tiny_base: Base, image: np.ndarray, seen: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    predictor = predictor_of(tiny_base)
+    predictor.refinement = (Sceptic(),)
+    expected = predictor.label(image)
+    monkeypatch.setattr("samtailor.inference.room._IN_MEMORY", 1000)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    np.testing.assert_array_equal(predictor.label(image), expected)
+    (_, in_memory, *_), (_, on_disk, *_) = seen
+    assert (type(in_memory), type(on_disk)) == (np.ndarray, np.memmap)
+    np.testing.assert_array_equal(on_disk, in_memory)
+    assert not list(tmp_path.iterdir())  # the file has no name
 
 
 def test_probabilities_that_are_asked_for_are_shown_to_the_steps_and_not_refined(

@@ -21,6 +21,14 @@ def test_every_object_is_in_a_box_with_its_margin_and_boxes_that_touch_are_joine
     assert boxes_around(np.zeros((3, 3), np.bool_), (1, 1)) == []
 
 
+def test_objects_that_touch_at_a_corner_share_a_box_and_joined_boxes_join_others() -> None:
+    assert boxes_around(np.eye(3, dtype=np.bool_), (0, 0)) == [(slice(0, 3), slice(0, 3))]
+    mask = np.zeros((20, 20), np.bool_)
+    mask[:10, 0] = mask[12, 2:13] = True  # with a margin of 2 their boxes make an L
+    mask[4, 9] = True  # in the box around the L, but in neither of the two
+    assert boxes_around(mask, (2, 2)) == [(slice(0, 15), slice(0, 15))]
+
+
 @pytest.mark.parametrize("most", [1, 7, 40, 10_000])
 @pytest.mark.parametrize("margin", [(0, 0), (2, 3), (50, 50)])
 def test_pieces_cover_a_box_once_and_look_at_no_more_than_fits(most: int, margin: tuple[int, int]) -> None:

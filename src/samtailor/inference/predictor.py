@@ -20,6 +20,7 @@ from samtailor.data.preprocessing import Window, cut
 from samtailor.errors import ConfigError, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
+from samtailor.inference.room import room_for
 from samtailor.inference.stitch import Stitcher
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
@@ -127,7 +128,7 @@ class Predictor:
             Class indices, (S, H, W).
         """
         if probabilities is None and any(step.needs_probabilities for step in self.refinement):
-            probabilities = np.empty(self.probabilities_shape(image), np.float16)
+            probabilities = room_for(self.probabilities_shape(image))
         label = self._most_probable(image, embeddings, probabilities)
         for step in self.refinement:
             label = step(label, probabilities, image, spacing)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +10,8 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Case
 from samtailor.data.intensity import Scaled
-from samtailor.files import reserve
 from samtailor.inference.predictor import Predictor
+from samtailor.inference.room import room_for
 from samtailor.labels import LabelSpace
 
 
@@ -56,13 +54,3 @@ def segment(predictor: Predictor, case: Case, probabilities: bool = False, scrat
     softmax = room_for(predictor.probabilities_shape(slices), scratch) if probabilities else None
     label = predictor.label(slices, case.geometry.spacing, probabilities=softmax)
     return Result(case, slices, label, predictor.model.labels, softmax)
-
-
-def room_for(shape: tuple[int, ...], scratch: Path | None) -> NDArray[np.float16]:
-    """An array in memory, or in a file that vanishes with it."""
-    if scratch is None:
-        return np.empty(shape, np.float16)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=scratch) as file:  # the mapping keeps the file until it is dropped itself
-        reserve(file, math.prod(shape) * 2, scratch)
-        return np.memmap(file, np.float16, "w+", shape=shape)

@@ -19,7 +19,7 @@ from samtailor.evaluation.cases import cases_with
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.predictions import PredictedCase
 from samtailor.inference.predictor import Predictor
-from samtailor.inference.result import room_for
+from samtailor.inference.room import room_for
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.refinement.step import RefinementStep
