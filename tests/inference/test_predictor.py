@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from samtailor.data.formats import case_of_array
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.errors import NotFiniteError
+from samtailor.errors import ConfigError, NotFiniteError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
@@ -208,6 +209,18 @@ def test_probabilities_are_kept_for_the_step_that_needs_them(
     predictor.refinement = (Sceptic(),)
     predictor.label(image)
     np.testing.assert_array_equal(seen[0][1], expected)
+
+
+def test_a_saved_step_that_cannot_work_here_is_refused_before_any_work(
+    tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = predictor_of(tiny_base).model
+    model.refinement = ({"kind": "crf"},)
+    Predictor(model, device="cpu")
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
+    with pytest.raises(ConfigError, match=r"pip install 'samtailor\[crf\]'"):
+        Predictor(model, device="cpu")
+    Predictor(model, device="cpu", refinement=())
 
 
 def test_more_probabilities_than_memory_holds_lie_on_disk_meanwhile(

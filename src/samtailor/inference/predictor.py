@@ -93,10 +93,12 @@ class Predictor:
             refinement: What is done after the network's first pass; what the segmenter has saved if None.
 
         Raises:
-            ConfigError: If the segmenter was saved with a refinement that is not known here.
+            ConfigError: If the segmenter was saved with a refinement that is not known, or cannot work, here.
         """
         saved = (kinds.from_json(step, STEPS, "refinement") for step in model.refinement)
         steps = tuple(saved if refinement is None else refinement)
+        for step in steps:
+            step.require_ready()
         self.second_passes = tuple(step for step in steps if isinstance(step, SecondPass))
         self.refinement = tuple(step for step in steps if isinstance(step, RefinementStep))
         self.model = model.to(choose_device(device)).eval()
