@@ -11,6 +11,7 @@ import pytest
 import samtailor.refinement.dense_crf as module
 from samtailor.errors import ConfigError
 from samtailor.refinement.dense_crf import DenseCrf
+from samtailor.refinement.domain import domains
 from tests.refinement.scenes import Scene, Spacing, picture, scene_of, volume
 
 
@@ -76,6 +77,18 @@ def test_pieces_of_a_box_that_is_too_large_give_nearly_the_same(monkeypatch: pyt
     assert len(sizes) > 3
     assert max(sizes) < 1000
     assert (whole != pieces).mean() < 0.005
+
+
+def test_kernels_too_narrow_for_the_lattice_s_coordinates_are_worked_on_in_pieces() -> None:
+    """Coordinates of 16 bits hold 3000 voxels as such, but not in tenths of a voxel."""
+    label = np.zeros((1, 2, 3000), np.int16)
+    label[0, :, 1500:] = 1
+    scene = scene_of(label, label, 2, blur=0)
+    narrow, wide = DenseCrf(gaussian_width=0.1, bilateral_width=0.1), DenseCrf()
+    for step, fits in ((narrow, False), (wide, True)):
+        ((_, domain),) = domains("crf", label, scene.probabilities, scene.slices, None)
+        assert step._fits(domain, (slice(0, 2), slice(0, 3000))) == fits
+    np.testing.assert_array_equal(scene.refined(narrow), label)
 
 
 def test_classes_that_do_not_matter_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:

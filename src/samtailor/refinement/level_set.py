@@ -124,8 +124,8 @@ class LevelSet(RefinementStep, group="refine.level-set"):
         steps = [domain.spacing[axis] * (mask.shape[axis] - 1) / (shape[axis] - 1) for axis in axes]
         evolved = self._moved(flat, image.reshape(len(image), *flat.shape), steps).reshape(shape)
         evolved = np.where(np.abs(distance) <= self.band, _resampled(evolved, mask.shape) > 0.5, mask)
-        # A contour that has collapsed, or turned inside out, is more like the outside than like the object.
-        return evolved if _iou(evolved, mask) > _iou(evolved, ~mask) else mask
+        # A contour that has collapsed, or turned inside out, holds no larger share of the object than of the outside.
+        return evolved if evolved[mask].mean() > evolved[~mask].mean() else mask
 
     def _moved(self, mask: Mask, image: Values, steps: list[float]) -> Mask:
         """The evolution alone, in nearly isotropic voxels that are `steps` apart; image (C, ...)."""
@@ -201,7 +201,3 @@ def _along_means(image: Values, mask: Mask) -> Values:
     line = image[:, mask].mean(axis=1) - image[:, ~mask].mean(axis=1)
     length = float(np.linalg.norm(line))
     return np.tensordot(line / length if length else line, image, axes=1)
-
-
-def _iou(one: Mask, other: Mask) -> float:
-    return float((one & other).sum() / max((one | other).sum(), 1))
