@@ -70,8 +70,8 @@ def outlined(network: ClassAwareSam, features: Features, logits: Tensor, target:
     for label, truth in zip(logits.argmax(dim=1).cpu(), truths.cpu(), strict=True):
         rough = label if _mean_dsc(label, truth) >= _TRUSTED else disturbed(truth, random)
         parts = parts_by_size(rough.numpy(), prompts.smallest)
-        drawn = [parts[i] for i in torch.randperm(len(parts), generator=random)[:_OBJECTS].tolist()]
-        chosen.append([object_of(*one, logits.shape[2:], prompts, scale) for one in drawn])
+        drawn: list[int] = torch.randperm(len(parts), generator=random)[:_OBJECTS].tolist()
+        chosen.append([object_of(*parts[i], logits.shape[2:], prompts, scale) for i in drawn])
     return drawn_again(network, features, logits.detach().float(), chosen, prompts)
 
 
