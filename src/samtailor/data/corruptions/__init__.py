@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from samtailor.data.corruptions.corruption import SEVERITIES, Corruption, Severity
+from samtailor.data.corruptions.corruption import SEVERITIES as SEVERITIES
+from samtailor.data.corruptions.corruption import Corruption
 from samtailor.data.corruptions.ct import LowDose, Rings, Streaks
-from samtailor.data.corruptions.degradation import Degradation
+from samtailor.data.corruptions.degradation import Degradation as Degradation
 from samtailor.data.corruptions.general import (
     Blur,
     Contrast,
@@ -21,8 +22,6 @@ from samtailor.data.corruptions.general import (
 from samtailor.data.corruptions.infrared import DeadPixels, Gain, NonUniformity, Stripes
 from samtailor.data.corruptions.mr import BiasField, Ghosting, RicianNoise
 from samtailor.errors import ConfigError
-
-__all__ = ["CORRUPTIONS", "SEVERITIES", "Degradation", "Severity", "corruption_names", "degradation", "modality_of"]
 
 Modality = Literal["general", "CT", "MR", "infrared"]
 
@@ -88,6 +87,30 @@ def corruption_names(setting: str, name: str, channels: Sequence[str], dataset: 
         if names.count(one) > 1:
             raise ConfigError(f"{name}: expected each corruption once; found '{one}' twice")
     return names
+
+
+def corruption_of(corrupt: str | None, severity: int | None, seed: int) -> Degradation | None:
+    """What corrupts the cases of an evaluation; None if nothing does.
+
+    Args:
+        corrupt: Name of a corruption.
+        severity: How severe it is, 1 to 5.
+        seed: Decides all that is random.
+
+    Raises:
+        ConfigError: If there is no such corruption, or the one is given without the other.
+    """
+    if corrupt is None and severity is None:
+        return None
+    if corrupt is None or severity is None:
+        lacking = "corrupt" if corrupt is None else "severity"
+        raise ConfigError(
+            f"{lacking}: expected both a corruption and its severity, found the "
+            f"{'severity' if corrupt is None else 'corruption'} alone; take --corrupt NAME --severity 1 (to 5)"
+        )
+    if corrupt not in CORRUPTIONS:
+        raise ConfigError(f"corrupt: expected one of {', '.join(CORRUPTIONS)}; found '{corrupt}'")
+    return degradation((corrupt,), (severity,), seed)
 
 
 def degradation(names: Sequence[str], severities: Sequence[int], *seed: int) -> Degradation:

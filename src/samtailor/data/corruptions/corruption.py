@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.settings import Within
-
-SEVERITIES = (1, 2, 3, 4, 5)
-Severity = Annotated[int, Within(1, 5)]
+SEVERITIES = (1, 2, 3, 4, 5)  # `samtailor.settings.Severity`
 
 Image = NDArray[np.float32]
 

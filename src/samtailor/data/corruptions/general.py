@@ -10,7 +10,6 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from samtailor.data.corruptions.corruption import Corruption, Image, Plane, normal
 
@@ -99,6 +98,8 @@ class Jpeg(Corruption):
 
 def _compressed(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """What JPEG makes of gray levels (H, W) or colours (H, W, 3)."""
+    from PIL import Image as Pillow
+
     content = io.BytesIO()
     Pillow.fromarray(np.ascontiguousarray(pixels)).save(content, format="JPEG", quality=quality)
     return np.asarray(Pillow.open(content))

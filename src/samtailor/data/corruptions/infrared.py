@@ -44,14 +44,18 @@ class DeadPixels(Corruption):
 
 
 class NonUniformity(Corruption):
-    """Gain and offset that change slowly over the sensor, as it warms up; levels are their largest values."""
+    """Gain and offset that change slowly over the sensor, as it warms up.
+
+    Levels are what both together change, at most, at the top of the range.
+    """
 
     levels = (0.08, 0.15, 0.25, 0.4, 0.6)
 
     def __call__(self, plane: Plane, level: float) -> Image:
         """Add and multiply smooth fields."""
         offset, gain = (_smooth(plane.shared, plane.size) for _ in range(2))
-        return plane.image + np.float32(level / 2) * (offset + plane.signal * gain)
+        change: Image = offset + plane.signal * gain
+        return plane.image + level / 2 * change
 
 
 def _smooth(random: np.random.Generator, size: tuple[int, int]) -> Image:
