@@ -71,6 +71,16 @@ def prepare_case(
     return CachedCase(files.name, key, image, case.label, case.geometry.spacing, counts)
 
 
+def add_content(digest: hashlib.blake2b, files: CaseFiles) -> None:
+    """Add the content of all files of a case to a hash."""
+    for path in (*files.images, *([files.label] if files.label else [])):
+        for part in sorted(filter(Path.is_file, path.rglob("*"))) if os.path.isdir(path) else [path]:
+            with reading(part, "file"), part.open("rb") as file:
+                digest.update(str(os.fstat(file.fileno()).st_size).encode())
+                while block := file.read(1 << 20):
+                    digest.update(block)
+
+
 class SliceCache:
     """Builds each case once and verifies it at every load; what is broken is built again.
 
@@ -114,12 +124,7 @@ class SliceCache:
         if self.degradation is not None:  # random numbers depend on the name
             settings.append([self.degradation.to_json(), files.name])
         digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=20)
-        for path in (*files.images, *([files.label] if files.label else [])):
-            for part in sorted(filter(Path.is_file, path.rglob("*"))) if os.path.isdir(path) else [path]:
-                with reading(part, "file"), part.open("rb") as file:
-                    digest.update(str(os.fstat(file.fileno()).st_size).encode())
-                    while block := file.read(1 << 20):
-                        digest.update(block)
+        add_content(digest, files)
         return digest.hexdigest()
 
     def _build(self, files: CaseFiles, entry: Path) -> None:

@@ -111,6 +111,14 @@ def test_a_constant_image_and_one_of_a_pixel_are_no_trouble(name: str) -> None:
 
 
 @EACH
+def test_a_gray_image_that_is_repeated_stays_gray(name: str) -> None:
+    case = picture()
+    repeated = replace(case, image=np.repeat(case.image, 3, axis=0))
+    expected = np.repeat(corrupted(case, name), 3, axis=0)
+    np.testing.assert_array_equal(corrupted(repeated, name), expected)
+
+
+@EACH
 def test_pixels_without_data_stay_as_they_are(name: str) -> None:
     case = picture()
     where = np.zeros((1, 40, 48), bool)

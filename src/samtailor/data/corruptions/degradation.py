@@ -52,6 +52,10 @@ class Degradation:
             FileError: If the image is none, or holds NaN or infinite voxels.
         """
         require_intensities(case)
+        channels = len(case.image)
+        if channels > 1 and (case.image == case.image[:1]).all():  # gray, repeated: noise does not colour it
+            gray = self(replace(case, image=case.image[:1]))
+            return replace(gray, image=np.repeat(gray.image, channels, axis=0))
         scene = _Scene.of(case)
         image = np.empty_like(case.image)
         slices = image.shape[1]
