@@ -178,7 +178,7 @@ def severity_figure(curves: Mapping[str, Mapping[str, NDArray[np.float64]]], lab
     corruption and of the result; a gap where it is NaN.
     """
     names = list(dict.fromkeys(name for panel in curves.values() for name in panel))
-    columns = min(4, len(curves))
+    columns = min(4, math.ceil(math.sqrt(len(curves))))
     rows = -(-len(curves) // columns)
     lines = -(-len(names) // 3)
     figure = Figure(figsize=(max(4.0, 2.4 * columns), 0.5 + 2.0 * rows + 0.2 * lines), layout="constrained")
@@ -195,7 +195,7 @@ def severity_figure(curves: Mapping[str, Mapping[str, NDArray[np.float64]]], lab
         axes.set_visible(False)
     for axes in panels[max(0, len(curves) - columns) : len(curves)]:  # the last of each column
         axes.tick_params(labelbottom=True)
-    figure.supxlabel("severity", fontsize=9)
+        axes.set_xlabel("severity", fontsize=8)
     figure.supylabel(label, fontsize=9)
     handles = panels[0].get_lines()
     figure.legend(

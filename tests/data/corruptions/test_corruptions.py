@@ -162,6 +162,24 @@ def test_a_bias_field_is_smooth_across_slices() -> None:
     assert np.abs(np.diff(inside)).max() < 0.35 * np.ptp(inside)
 
 
+def test_padding_around_a_scanners_circle_does_not_set_the_scale() -> None:
+    case, padded = scan(), scan()
+    padded.image[:, :, :12] = -3024
+    inside = np.s_[:, :, 20:40]
+    changes = [(corrupted(each, "gaussian") - each.image)[inside] for each in (case, padded)]
+    assert changes[1].std() == pytest.approx(changes[0].std(), rel=0.05)
+
+
+def test_blur_is_alike_in_all_directions_of_a_slice_and_leaves_its_neighbours() -> None:
+    case = scan(3, (31, 31), "float32")
+    case.image[:] = 0
+    case.image[0, 1, 15, 15] = 1000
+    blurred = corrupted(case, "blur", 4)[0]
+    np.testing.assert_allclose(blurred[1], blurred[1].T, atol=1e-3)
+    assert blurred[1, 15, 18] > 5
+    assert (blurred[[0, 2]] == 0).all()
+
+
 def test_gaussian_noise_has_the_deviation_that_its_level_says() -> None:
     image = np.linspace(100, 1100, 200 * 200, dtype=np.float32).reshape(200, 200)
     change = corrupted(case_of_array(image), "gaussian", 4) - image
