@@ -122,12 +122,13 @@ def test_a_score_over_severities_has_a_panel_for_each_corruption_and_a_curve_for
         first, second = axes.get_lines()
         np.testing.assert_array_equal(first.get_ydata(), curve)
         np.testing.assert_array_equal(second.get_ydata(), curve / 2)
-        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["clean", "1", "2", "3", "4", "5"]
         assert axes.get_ylim() == panels[0].get_ylim()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", " _b"]
     pixels(figure)
-    drawn = [axes.get_xlabel() == "severity" for axes in panels]
-    assert drawn == [False, False, True, True, True]  # the last of each column
+    named = [axes for axes in panels if axes.get_xlabel() == "severity"]
+    assert named == panels[2:]  # the last of each column
+    for axes in named:
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["clean", "1", "2", "3", "4", "5"]
 
 
 def test_one_corruption_fills_a_figure() -> None:

@@ -207,7 +207,7 @@ def write_results(result: Robustness, out: Path) -> None:
         result.scope(),
         (
             Section("Runs", (first, picture)),
-            *(Section(run, (table,)) for run, table in zip(result.dsc, tables, strict=True)),
+            Section("Each run", tuple(tables)),
             Section("How to read this", result.method()),
         ),
     )
