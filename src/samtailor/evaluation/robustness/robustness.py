@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from samtailor.errors import ConfigError
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.outputs import require_free, require_place
+from samtailor.refinement import Refine, chosen_refinement
 from samtailor.runs import Run
 from samtailor.settings import AnyPath, Count, Device, Precision, Rare, Seed, Split, checked
 
@@ -32,7 +33,7 @@ def robustness(
     batch_size: Count = 8,
     device: Device = "auto",
     precision: Rare[Precision] = "auto",
-    refine: str | None = None,
+    refine: Refine | None = None,
     seed: Rare[Seed] = 0,
     overwrite: bool = False,
 ) -> Robustness:
@@ -74,10 +75,9 @@ def robustness(
     from samtailor.evaluation.robustness.results import RESULTS, Robustness, write_results
     from samtailor.evaluation.robustness.study import Study, chosen, require_comparable
     from samtailor.inference.predictor import choose_device
-    from samtailor.refinement import steps_named
 
     choose_device(device, precision)  # refused, if at all, before anything is read
-    refinement, first = steps_named(refine), Run(Path(run))
+    refinement, first = chosen_refinement(refine), Run(Path(run))
     fold = first.fold
     target = Path(out) if out else first.evaluation(f"{split}-robustness")
     paths = _each_once([run, *(others or []), *([] if baseline is None else [baseline])])

@@ -32,7 +32,7 @@ from samtailor.models.checkpoints import checksum
 from samtailor.models.segmenter_model import CONFIG_NAME, WEIGHTS_NAME, SegmenterModel, load_model
 from samtailor.progress import report, tracked
 from samtailor.refinement import STEPS
-from samtailor.refinement.step import RefinementStep
+from samtailor.refinement.step import Step
 from samtailor.runs import Run
 from samtailor.settings import Precision
 from samtailor.version import VERSION
@@ -96,7 +96,7 @@ class Study:
     batch_size: int
     device: str
     precision: Precision
-    refinement: Sequence[RefinementStep] | None
+    refinement: Sequence[Step] | None
 
     def conditions(self) -> Iterator[tuple[str, Degradation | None]]:
         """Everything that is scored: the clean images, and every corruption in every severity, by its name."""
