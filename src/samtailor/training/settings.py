@@ -52,8 +52,8 @@ class AugmentConfig(Checked, group="augment"):
         corrupt: Train also on copies of the training images that are damaged before everything else, denoising
             included: kinds of damage joined by commas (docs/user-guide.md lists them), 'auto' for those of the data's
             modality, or 'none'.
-        copies: Damaged copies of each training image; every slice of a copy draws its own damage and severity. An
-            epoch without `sampling.per_epoch` is as many times longer.
+        copies: Damaged copies of each training image; every slice of a copy draws its own damage and severity. They
+            lengthen an epoch, unless `sampling.per_epoch` says how long it is.
     """
 
     flip: Literal["auto", "none", "columns", "both"] = "auto"
