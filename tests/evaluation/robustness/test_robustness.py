@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from samtailor.cli import main
+from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError, SamTailorError
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.robustness import study
@@ -23,6 +24,7 @@ from samtailor.evaluation.robustness.study import chosen, some_slices
 from samtailor.labels import LabelSpace
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter
+from samtailor.refinement.largest_component import LargestComponent
 from tests import generate
 from tests.data.corruptions.test_corruptions import scan
 from tests.evaluation.test_evaluate import make_run
@@ -248,6 +250,26 @@ def test_runs_of_other_classes_are_refused_by_name(
     other = make_run(tmp_path / "other", tiny_base, nnunet_folder, labels)
     with pytest.raises(ConfigError, match=r"other: expected a run of .*liver, spleen; found .*tumour"):
         robustness(run, nnunet_folder, baseline=other)
+    assert computed == []
+
+
+@pytest.mark.parametrize("step", [LargestComponent, GaussianDenoising])
+def test_a_saved_step_that_cannot_work_here_is_refused_before_any_work(
+    run: Path, nnunet_folder: Path, tmp_path: Path, computed: list[str], monkeypatch: pytest.MonkeyPatch, step: type
+) -> None:
+    model = study.load_model(run)
+    preprocessing = replace(model.preprocessing, steps=(GaussianDenoising(),))
+    saved = [{"kind": "largest-component"}]
+    other = study.SegmenterModel.create(model.base.base, model.recipe, model.labels, preprocessing, refinement=saved)
+    shutil.copytree(run, tmp_path / "other")
+    other.save(tmp_path / "other" / "segmenter")
+
+    def lacking(_: object) -> None:
+        raise ConfigError("pip install it")
+
+    monkeypatch.setattr(step, "require_ready", lacking)
+    with pytest.raises(ConfigError, match="pip install it"):
+        robustness(run, nnunet_folder, others=[tmp_path / "other"])
     assert computed == []
 
 

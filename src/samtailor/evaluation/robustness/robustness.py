@@ -91,7 +91,7 @@ def robustness(
     available = cases_of_split(dataset, split, first.read_dataset()["splits"])
     files = chosen(available, cases, seed)
     for path in paths:
-        require_comparable(path, dataset, slices)
+        require_comparable(path, dataset, slices, refinement)
         require_place(Run(path).evaluation(f"{split}-robustness"), data=data)
     study = Study(
         dataset.labels,

@@ -49,11 +49,12 @@ def chosen(files: Sequence[CaseFiles], count: int | None, seed: int) -> tuple[Ca
     return tuple(files[place] for place in sorted(drawn.tolist()))
 
 
-def require_comparable(path: Path, dataset: Dataset, slices: int | None) -> None:
-    """Refuse a run whose classes are not the data's, or that cannot be scored on single slices.
+def require_comparable(path: Path, dataset: Dataset, slices: int | None, refinement: Sequence[Step] | None) -> None:
+    """Refuse a run whose classes are not the data's, that cannot be scored on single slices, or cannot work here.
 
     Raises:
-        ConfigError: If one of both is so.
+        ConfigError: Which of these is so.
+        WeightsError: If weights of its denoising cannot be had.
     """
     if slices is not None and dataset.pictures:
         raise ConfigError("slices: expected volumes, found pictures; take --cases to score fewer of them")
@@ -68,6 +69,9 @@ def require_comparable(path: Path, dataset: Dataset, slices: int | None) -> None
             f"slices: expected runs that see each slice alone; found {path}, which looks at {model.group} neighbours "
             "together; take --cases to score fewer cases"
         )
+    for step in model.preprocessing.steps:
+        step.require_ready()
+    Predictor(model, device="cpu", refinement=refinement)  # looks at the steps behind the network
 
 
 @dataclass(frozen=True)
