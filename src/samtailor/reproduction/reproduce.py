@@ -32,6 +32,9 @@ class Reproduction:
 def reproduce(config: ReproduceConfig) -> Reproduction:
     """Measure a table or figure of the report again, and write a page with the published numbers beside ours.
 
+    'boundaries' and 'robustness' are what the report proposes beyond its tables: fits with steps behind the network,
+    and fits on corrupted images.
+
     What is finished with the same settings is taken as it is: the same command goes on after an interruption.
 
     Returns:
@@ -41,7 +44,7 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
         SamTailorError: If a setting or the data is not as expected; nothing is written then.
     """
     from samtailor.inference.predictor import choose_device
-    from samtailor.reproduction import table3
+    from samtailor.reproduction import boundaries, table3
     from samtailor.reproduction.page import write_page
     from samtailor.reproduction.plan import lay_out
     from samtailor.reproduction.scoring import score_columns
@@ -60,7 +63,11 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
         else:
             plan = plan.with_weights()
             plan.make()
-        page = write_page(plan, score_columns(plan, config.device))
+        match config.what:
+            case "boundaries":
+                page = boundaries.write_page(plan)
+            case _:
+                page = write_page(plan, score_columns(plan, config.device))
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("the same command goes on where this one stopped") from interrupt
     return Reproduction(f"page   {page.with_suffix('.html')}\n       {page}", page)
