@@ -60,7 +60,7 @@ def test_an_array_without_spacing_is_a_picture(segmenter: Segmenter) -> None:
 
 
 def test_an_unknown_refinement_is_refused_before_anything_is_read(segmenter: Segmenter) -> None:
-    with pytest.raises(ConfigError, match="refine: expected one of .*largest-component"):
+    with pytest.raises(ConfigError, match=r"refine: expected one of .*largest-component"):
         segmenter.predict("nowhere.nii.gz", refine="magic")
 
 

@@ -125,7 +125,7 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path: Path, nnunet_folder: Pa
 
 
 def test_an_unknown_refinement_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="refine: expected one of .*largest-component.*; found 'magic'"):
+    with pytest.raises(ConfigError, match=r"refine: expected one of .*largest-component.*; found 'magic'"):
         evaluate(tmp_path, tmp_path, refine="magic")
 
 

@@ -120,7 +120,7 @@ def test_nothing_is_written_if_a_result_would_overwrite_an_input(tmp_path: Path,
 def test_an_unknown_refinement_is_refused_before_anything_is_written(tmp_path: Path, tiny_base: Base) -> None:
     segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
     folder = write_inputs(tmp_path / "in")
-    with pytest.raises(ConfigError, match="refine: expected one of .*largest-component.*; found 'magic'"):
+    with pytest.raises(ConfigError, match=r"refine: expected one of .*largest-component.*; found 'magic'"):
         predict(segmenter, [folder], tmp_path / "out", refine="magic")
     assert main(["predict", str(segmenter), str(folder), "--out", str(tmp_path / "out"), "--refine", "magic"]) == 2
     assert not (tmp_path / "out").exists()

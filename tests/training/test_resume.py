@@ -27,6 +27,7 @@ STEP = SegmentationTask.training_step
 CONFIGURATIONS: list[dict[str, Any]] = [
     {"prompt_fraction": 0.5, "workers": 2},
     {"recipe": "head-only", "prompt_fraction": 0.5, "patience": 1},
+    {"prompts": "outline", "refine": "outline"},
     {"recipe": "adapter", "depth": True, "workers": 1},
     {"recipe": "full", "precision": "bf16", "validate_every": 2},
     {"dora": True, "checkpointing": True, "batch_size": 2, "optim": OptimConfig(lr=1e-3, accumulate=4)},

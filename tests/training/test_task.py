@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -108,6 +109,27 @@ def test_the_loss_is_the_mean_over_prompted_and_other_images(tiny_base: Base, mo
     of_others = task.loss(task.model.decode(tuple(feature[kept] for feature in features)), others)
     expected = (len(others) * of_others + 7.0 * len(prompted)) / 6
     torch.testing.assert_close(loss, expected)
+
+
+def test_the_loss_is_the_mean_over_first_and_second_passes(tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = prompting_task(tiny_base, 0.5)
+    task.config = replace(task.config, prompts="outline")
+    images, target = torch.rand(6, 1, 3, 32, 32), torch.randint(3, (6, 1, 32, 32))
+    seen: list[Tensor] = []
+    drawn: list[Tensor] = []
+
+    def outlined(network: Any, features: Any, logits: Tensor, target: Tensor, random: torch.Generator) -> Tensor:
+        seen.append(target)
+        drawn.append(torch.randn(logits.shape))
+        return drawn[0]
+
+    monkeypatch.setattr("samtailor.training.task.outlined", outlined)
+    loss = task.training_step((images, target), 0)
+    (again,) = seen
+    assert 0 < len(again) < 6
+    first = task.loss(task.model(images.flatten(0, 1)), target.flatten(0, 1))
+    second = task.loss(drawn[0], again)
+    torch.testing.assert_close(loss, (6 * first + len(again) * second) / (6 + len(again)))
 
 
 def prompting_task(base: Base, fraction: float, seed: int = 0) -> SegmentationTask:

@@ -23,16 +23,13 @@ class Outline(OutlinePrompts, SecondPass, group="refine.outline"):
 
     def __call__(self, network: ClassAwareSam, features: Features, logits: Tensor, images: Tensor) -> Tensor:
         """The class logits after the second pass, (B, K, n, n)."""
-        import torch
-
         from samtailor.refinement.outline_prompts import drawn_again, objects_of
         from samtailor.refinement.regions import label_by_regions
 
-        parts = []
-        for index, scores in enumerate(logits.float()):
-            label = scores.argmax(dim=0).cpu().numpy()
-            if self.from_ != "classes":
-                label = label_by_regions(images[index], scores, self.from_)
-            one = tuple(feature[index : index + 1] for feature in features)
-            parts.append(drawn_again(network, one, scores, objects_of(label, self)[: self.most], self))
-        return torch.stack(parts)
+        logits = logits.float()
+        labels = list(logits.argmax(dim=1).cpu().numpy())
+        if self.from_ != "classes":
+            labels = [label_by_regions(*one, self.from_) for one in zip(images, logits, strict=True)]
+        scale = images.shape[-1] / logits.shape[-1]
+        objects = [objects_of(label, self, scale)[: self.most] for label in labels]
+        return drawn_again(network, features, logits, objects, self)

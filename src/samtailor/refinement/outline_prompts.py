@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,30 +136,46 @@ def _is_on(pixels: NDArray[np.bool_], places: NDArray[np.float64]) -> NDArray[np
 
 
 def drawn_again(
-    network: ClassAwareSam, features: Features, scores: Tensor, objects: Sequence[Object], outline: OutlinePrompts
+    network: ClassAwareSam,
+    features: Features,
+    logits: Tensor,
+    objects: Sequence[Sequence[Object]],
+    outline: OutlinePrompts,
 ) -> Tensor:
-    """Class logits (K, n, n) of one image with SAM's masks for its objects joined in; features are those of the image.
+    """Class logits with SAM's masks for the objects of each image joined in.
 
     In the boxes of a class's objects its log odds l become l + weight (m - l), where m is the logit of SAM's mask, or
     the largest one where boxes of the class overlap. The odds among all other classes stay as they are.
+
+    Args:
+        network: The class-aware network.
+        features: Its feature maps of the images.
+        logits: Class logits, (B, K, n, n), n being four times the side of the image embedding.
+        objects: What is drawn again in each image.
+        outline: Which prompts they become.
+
+    Returns:
+        (B, K, n, n).
     """
-    if not objects or outline.weight == 0:
-        return scores
-    classes = sorted({one.class_id for one in objects})
-    odds = {class_id: _log_odds(scores, class_id) for class_id in classes}
-    asked = {class_id: torch.full_like(scores[0], -torch.inf) for class_id in classes}
+    asked_for = [(index, one) for index, some in enumerate(objects) for one in some]
+    if not asked_for or outline.weight == 0:
+        return logits
+    layers = list(dict.fromkeys((index, one.class_id) for index, one in asked_for))
+    odds = {(index, class_id): _log_odds(logits[index], class_id) for index, class_id in layers}
+    asked = {layer: torch.full_like(odds[layer], -torch.inf) for layer in layers}
     side = features[0].shape[2] * network.stride
-    for some in (objects[start : start + _AT_ONCE] for start in range(0, len(objects), _AT_ONCE)):
-        repeated = tuple(feature.expand(len(some), -1, -1, -1) for feature in features)
-        masks = network.decode_prompted(repeated, _prompts(some, odds, outline, side))
-        for one, mask in zip(some, masks.float(), strict=True):
-            alone = torch.where(_within(one.box, mask), mask, -torch.inf)
-            asked[one.class_id] = torch.maximum(asked[one.class_id], alone)
-    joined = list(scores)
-    for class_id in classes:
-        moved = outline.weight * (asked[class_id] - odds[class_id])
-        joined[class_id] = scores[class_id] + torch.where(asked[class_id].isfinite(), moved, 0)
-    return torch.stack(joined)
+    for some in (asked_for[start : start + _AT_ONCE] for start in range(0, len(asked_for), _AT_ONCE)):
+        images = torch.tensor([index for index, _ in some], device=logits.device)
+        rough = [(one, odds[index, one.class_id].detach()) for index, one in some]
+        masks = network.decode_prompted(tuple(feature[images] for feature in features), _prompts(rough, outline, side))
+        for (index, one), mask in zip(some, masks.float(), strict=True):
+            layer = index, one.class_id
+            asked[layer] = torch.maximum(asked[layer], torch.where(_within(one.box, mask), mask, -torch.inf))
+    joined = [list(scores) for scores in logits]
+    for index, class_id in layers:
+        new, old = asked[index, class_id], odds[index, class_id]
+        joined[index][class_id] = logits[index, class_id] + torch.where(new.isfinite(), outline.weight * (new - old), 0)
+    return torch.stack([torch.stack(scores) for scores in joined])
 
 
 def _within(box: Box, like: Tensor) -> Tensor:
@@ -176,10 +192,11 @@ def _log_odds(scores: Tensor, class_id: int) -> Tensor:
     return scores[class_id] - others.logsumexp(dim=0)
 
 
-def _prompts(objects: Sequence[Object], odds: Mapping[int, Tensor], outline: OutlinePrompts, side: int) -> Prompts:
-    """The prompts for some objects of an image, in pixels of the network's input."""
-    like = odds[objects[0].class_id]
-    scale, device = side / len(like), like.device
+def _prompts(rough: Sequence[tuple[Object, Tensor]], outline: OutlinePrompts, side: int) -> Prompts:
+    """The prompts for objects with the log odds of their classes, (n, n), in pixels of the network's input."""
+    objects = [one for one, _ in rough]
+    odds = rough[0][1]
+    scale, device = side / len(odds), odds.device
     points = labels = boxes = masks = None
     if outline.points:
         places = np.stack([np.concatenate([one.inside, one.outside]) for one in objects])
@@ -191,7 +208,7 @@ def _prompts(objects: Sequence[Object], odds: Mapping[int, Tensor], outline: Out
     if outline.box:
         boxes = torch.tensor([one.box for one in objects], dtype=torch.float32, device=device) * scale
     if outline.mask:
-        masks = torch.stack([_rough_mask(one, odds[one.class_id].detach()) for one in objects])
+        masks = torch.stack([_rough_mask(one, certain) for one, certain in rough])
     return Prompts(points, labels, boxes, masks)
 
 

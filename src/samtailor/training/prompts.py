@@ -50,32 +50,32 @@ def prompted_loss(
 
 
 _POINTS = (0, 4, 8, 16, 32)
-_OBJECTS = 8  # of an image, drawn at random: each takes a pass of the mask decoder
+_OBJECTS = 6  # of an image, drawn at random: each takes a pass of the mask decoder
 _TRUSTED = 0.5  # DSC from which a network's own label is worth prompting with
 _BENDS = 4  # along a side of the field that disturbs a truth
 _BENT = 0.03  # how far it moves pixels, as a fraction of the side (standard deviation)
 
 
 def outlined(network: ClassAwareSam, features: Features, logits: Tensor, target: Tensor, random: Generator) -> Tensor:
-    """Class logits (K, n, n) of one image after a second pass from outline prompts, as `Outline` makes them.
+    """Class logits (B, K, n, n) after a second pass from outline prompts, as `Outline` makes them.
 
-    The prompts are those of the label that the logits (K, n, n) stand for, or of a disturbed truth (N, N) as long as
-    that label is poor. How many points, and which of points, box and mask they have is drawn anew each time, so that
-    one fit takes them all.
+    The prompts are those of the labels that the logits (B, K, n, n) stand for, or of the disturbed truth, (B, N, N),
+    where such a label is poor. How many points, and which of points, box and mask they have is drawn for each batch, so
+    that one fit takes them all.
     """
-    truth = F.interpolate(target[None, None].float(), logits.shape[1:], mode="nearest-exact")[0, 0].long().clamp(min=0)
-    label = logits.argmax(dim=0)
-    if _mean_dsc(label, truth) < _TRUSTED:
-        label = disturbed(truth, random)
     prompts = draw_outline_prompts(random)
-    scale = features[0].shape[2] * network.stride / len(truth)
-    objects = objects_of(label.cpu().numpy(), prompts, scale)
-    order = torch.randperm(len(objects), generator=random)[:_OBJECTS].tolist()
-    return drawn_again(network, features, logits.detach(), [objects[i] for i in order], prompts)
+    truths = F.interpolate(target[:, None].float(), logits.shape[2:], mode="nearest-exact")[:, 0].long().clamp(min=0)
+    scale = features[0].shape[2] * network.stride / logits.shape[-1]
+    chosen = []
+    for label, truth in zip(logits.argmax(dim=1).cpu(), truths.cpu(), strict=True):
+        rough = label if _mean_dsc(label, truth) >= _TRUSTED else disturbed(truth, random)
+        objects = objects_of(rough.numpy(), prompts, scale)
+        chosen.append([objects[i] for i in torch.randperm(len(objects), generator=random)[:_OBJECTS].tolist()])
+    return drawn_again(network, features, logits.detach().float(), chosen, prompts)
 
 
 def draw_outline_prompts(random: Generator) -> OutlinePrompts:
-    """Which parts the outline prompts of an image have, and how wide their boxes are."""
+    """Which parts the outline prompts of a batch have, and how wide their boxes are."""
     points = _POINTS[int(torch.randint(len(_POINTS), (), generator=random))]
     box, mask = (torch.rand(2, generator=random) < 0.75).tolist()
     margin = 2 * JITTER * float(torch.rand((), generator=random))

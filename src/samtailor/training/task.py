@@ -96,11 +96,9 @@ class SegmentationTask(lightning.LightningModule):
         if counts.any():
             sums = self.loss.sums(logits[counts], target[counts])
         if len(again):
-            drawn = []
-            for i in again.tolist():
-                one = tuple(feature[i : i + 1] for feature in features)
-                drawn.append(outlined(self.model.network, one, logits[i].float(), target[i], random))
-            sums_again = self.loss.sums(torch.stack(drawn), target[again])
+            seen = tuple(feature[again] for feature in features)
+            drawn = outlined(self.model.network, seen, logits[again], target[again], random)
+            sums_again = self.loss.sums(drawn, target[again])
         numbers = sum_over_processes(torch.stack([counts.sum(), counts.new_tensor(len(again), dtype=torch.int64)]))
         first, second = (self.loss.of_sums(sum_over_processes(some)) for some in (sums, sums_again))
         anchor = features[0].reshape(-1)[0] * 0.0  # something to differentiate, whatever is there
