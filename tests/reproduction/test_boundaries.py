@@ -250,7 +250,11 @@ def test_volumes_are_measured_in_mm(volumes: Path, tiny_base: Base, monkeypatch:
 
 
 def test_the_table_tries_every_method_of_the_level_sets() -> None:
-    chosen = [step for setting in load_experiment("boundaries").schedule.refinements.values() for step in REFINE.chosen(setting)]
+    chosen = [
+        step
+        for setting in load_experiment("boundaries").schedule.refinements.values()
+        for step in REFINE.chosen(setting)
+    ]
     kind = STEPS["level-set"]
-    methods = {getattr(step, "method") for step in chosen if isinstance(step, kind)}
+    methods = {vars(step)["method"] for step in chosen if isinstance(step, kind)}
     assert methods == set(get_args(hints_of(kind)["method"]))

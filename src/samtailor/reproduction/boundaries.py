@@ -30,7 +30,7 @@ from samtailor.reporting.overlay import Panel, overlay_row
 from samtailor.reporting.page import Page, Picture, Section, machine_table
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reproduction.cells import MAIN, Fit
-from samtailor.reproduction.page import costs, settings
+from samtailor.reproduction.page import about_seeds, costs, settings
 from samtailor.reproduction.plan import Plan
 from samtailor.reproduction.refined import Refined, make_refined
 from samtailor.reproduction.results import Number
@@ -240,12 +240,6 @@ def _outline_of(row: Row) -> tuple[int, bool, bool]:
 def measure_boundaries(plan: Plan) -> Boundaries:
     """Predict and score what is missing behind the finished fits."""
     table, sweep = _rows(plan)
-    reference = table[0]
-    if not reference.seeds:
-        raise ConfigError(
-            f"columns: expected the fit {reference.fit}, which everything is measured against; found it missing in "
-            f"{plan.out}; leave --columns and --finished out"
-        )
     # Of equal steps there is one folder.
     wanted = {(one.fit.run.directory, one.steps): one for row in (*sweep, *table) for one in row.seeds}
     lacking = make_refined(plan, list(wanted.values()))
@@ -288,25 +282,27 @@ def _rows(plan: Plan) -> tuple[list[Row], list[Row]]:
 
 
 def write_page(plan: Plan) -> Path:
-    """Measure, and write NAME.json, NAME.md, its pictures and NAME.html; gives the Markdown file."""
+    """Measure, and write NAME.json, NAME.md, its pictures and NAME.html; gives the Markdown file.
+
+    Raises:
+        ConfigError: If there is nothing to measure against; what was made of the other fits is kept.
+    """
     found = measure_boundaries(plan)
+    (fit, (refinement, *_)), *_ = plan.experiment.table.items()
+    if not found.rows or found.reference.name != f"{fit}, {refinement}":
+        raise ConfigError(
+            f"{plan.out}: expected the fit {fit}, which everything is measured against, found the others alone, which "
+            "are ready; the same command without --columns makes the page"
+        )
     path = plan.out / f"{plan.experiment.name}.md"
     title = (
         f"{plan.experiment.report} of the report, measured: {plan.experiment.title}. {plan.base} on {plan.source.title}"
     )
-    page = Page(title, caution(plan, found.missing), tuple(_sections(found)))
+    page = Page(title, "\n".join([about_seeds(plan), *found.missing]), tuple(_sections(found)))
     write_json(path.with_suffix(".json"), found.to_json())
     page.write_markdown(path)
     page.write_html(path.with_suffix(".html"))
     return path
-
-
-def caution(plan: Plan, missing: Sequence[str]) -> str:
-    """What must not be overlooked."""
-    seeds = ", ".join(map(str, plan.config.seeds))
-    one = len(plan.config.seeds) == 1
-    sentence = f"One seed ({seeds}): no deviation can be given." if one else f"Mean ± deviation over the seeds {seeds}."
-    return "\n".join([sentence, *missing])
 
 
 def _sections(found: Boundaries) -> Iterator[Section]:

@@ -145,13 +145,16 @@ def caution(plan: Plan, results: Sequence[ColumnResult]) -> str:
             "is taken for each class that is there."
         )
     if len(bounds) < len(results):
-        seeds = ", ".join(map(str, plan.config.seeds))
-        sentences.append(
-            f"One seed ({seeds}): no deviation can be given."
-            if len(plan.config.seeds) == 1
-            else f"Mean ± standard deviation over the seeds {seeds}."
-        )
+        sentences.append(about_seeds(plan))
     return " ".join([*sentences, *plan.missing_columns()])
+
+
+def about_seeds(plan: Plan) -> str:
+    """What the seeds tell, in a sentence."""
+    seeds = ", ".join(map(str, plan.config.seeds))
+    if len(plan.config.seeds) == 1:
+        return f"One seed ({seeds}): no deviation can be given."
+    return f"Mean ± standard deviation over the seeds {seeds}."
 
 
 def _sections(plan: Plan, results: Sequence[ColumnResult]) -> Iterator[Section]:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from samtailor.reproduction.settings import ReproduceConfig
 from samtailor.settings import takes
+
+if TYPE_CHECKING:
+    from samtailor.reproduction.plan import Plan
 
 LOG = logging.getLogger("samtailor")
 
@@ -44,10 +48,8 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
         SamTailorError: If a setting or the data is not as expected; nothing is written then.
     """
     from samtailor.inference.predictor import choose_device
-    from samtailor.reproduction import boundaries, table3
-    from samtailor.reproduction.page import write_page
+    from samtailor.reproduction import table3
     from samtailor.reproduction.plan import lay_out
-    from samtailor.reproduction.scoring import score_columns
 
     if config.what == "table3":
         return Reproduction(table3.render())
@@ -63,11 +65,20 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
         else:
             plan = plan.with_weights()
             plan.make()
-        match config.what:
-            case "boundaries":
-                page = boundaries.write_page(plan)
-            case _:
-                page = write_page(plan, score_columns(plan, config.device))
+        page = _page(plan)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("the same command goes on where this one stopped") from interrupt
     return Reproduction(f"page   {page.with_suffix('.html')}\n       {page}", page)
+
+
+def _page(plan: Plan) -> Path:
+    """Measure what the finished cells give, and write the page of the experiment."""
+    from samtailor.reproduction import boundaries, page, robustness, scoring
+
+    match plan.config.what:
+        case "boundaries":
+            return boundaries.write_page(plan)
+        case "robustness":
+            return robustness.write_page(plan)
+        case _:
+            return page.write_page(plan, scoring.score_columns(plan, plan.config.device))
