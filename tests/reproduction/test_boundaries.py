@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -230,10 +229,10 @@ def test_a_column_that_is_none_is_refused(elsewhere: Path, tiny_base: Base) -> N
 
 
 @pytest.fixture
-def volumes(tmp_path: Path) -> Iterator[Path]:
+def volumes(tmp_path: Path) -> Path:
     """The miniature of BTCV, with settings."""
     miniatures.btcv(tmp_path / "btcv")
-    yield settings(tmp_path / "settings.yaml").parent
+    return settings(tmp_path / "settings.yaml").parent
 
 
 def test_volumes_are_measured_in_mm(volumes: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
