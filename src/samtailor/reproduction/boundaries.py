@@ -239,7 +239,7 @@ def _outline_of(row: Row) -> tuple[int, bool, bool]:
 
 def measure_boundaries(plan: Plan) -> Boundaries:
     """Predict and score what is missing behind the finished fits."""
-    table, sweep = _rows(plan)
+    table, sweep = rows_of(plan)
     # Of equal steps there is one folder.
     wanted = {(one.fit.run.directory, one.steps): one for row in (*sweep, *table) for one in row.seeds}
     lacking = make_refined(plan, list(wanted.values()))
@@ -257,7 +257,7 @@ def measure_boundaries(plan: Plan) -> Boundaries:
     return Boundaries(plan, measured(table), measured(sweep), (*plan.missing_columns(), *missing))
 
 
-def _rows(plan: Plan) -> tuple[list[Row], list[Row]]:
+def rows_of(plan: Plan) -> tuple[list[Row], list[Row]]:
     """Rows of the table and of the sweep, not measured yet."""
     experiment, fits = plan.experiment, {column.name: cells for column, cells in plan.cells.items()}
 
