@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from samtailor.errors import FileError, SamTailorError
-from samtailor.files import atomic, read_csv, read_json, read_text, read_yaml, regular, reserve, write_text
-from samtailor.models.checkpoints import read_state, sha256
+from samtailor.files import atomic, read_csv, read_json, read_text, read_yaml, regular, reserve, sha256, write_text
+from samtailor.models.checkpoints import read_state
 from samtailor.models.segmenter_model import read_weights
 from samtailor.reporting.view import View
 

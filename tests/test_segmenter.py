@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import LoRA
-from samtailor.refinement import STEPS
+from samtailor.refinement import STEPS, outline_prompts
+from samtailor.refinement.outline import Outline
 from samtailor.refinement.step import RefinementStep
 from samtailor.segmenter import Segmenter
 
@@ -105,3 +106,23 @@ def test_a_refinement_that_is_saved_later_shows_at_once(
     assert (segmenter.predict(file, device="cpu").label != 2).any()
     segmenter.model.refinement = ({"kind": "all-spleen"},)
     assert (segmenter.predict(file, device="cpu").label == 2).all()
+
+
+def test_outlines_of_a_corrected_label_draw_its_objects_again(
+    segmenter: Segmenter, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = segmenter.predict(file, device="cpu")
+    again = segmenter.refine(result, Outline(), device="cpu")
+    expected = segmenter.predict(file, device="cpu", refine="outline").label
+    assert (again.label != expected).mean() < 0.05  # the label of the case is the stitched one, resized
+
+    corrected = np.zeros_like(result.label)
+    corrected[1, 4:14, 5:20] = 2
+    seen: list[np.ndarray] = []
+    parts_of = outline_prompts.parts_of
+    monkeypatch.setattr(outline_prompts, "parts_of", lambda label, least: seen.append(label) or parts_of(label, least))
+    changed = segmenter.refine(replace(result, label=corrected), Outline(), device="cpu")
+    assert len(seen) == len(corrected)
+    assert [sorted(np.unique(label)) for label in seen] == [[0], [0, 2], *[[0]] * (len(seen) - 2)]
+    np.testing.assert_array_equal(np.delete(changed.label, 1, 0), np.delete(result.label, 1, 0))
+    assert changed.probabilities is None

@@ -14,12 +14,13 @@ from torch import nn
 from samtailor.data.case import Case
 from samtailor.data.formats import case_of_array, match_channels, read_image
 from samtailor.inference.predictor import Predictor, choose_device
-from samtailor.inference.refine import Prompt, refine
+from samtailor.inference.refine import Prompt, redraw, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.recipes import Recipe
 from samtailor.refinement import Refine, chosen_refinement
+from samtailor.refinement.outline import Outline
 from samtailor.settings import Count, Device, Precision, Within, checked
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
@@ -119,12 +120,13 @@ class Segmenter:
         return self._ready[1]
 
     @checked
-    def refine(self, case: str | Path | Result, prompts: Sequence[Prompt], device: Device = "auto") -> Result:
-        """Segment a file and correct single classes by what prompted masks say.
+    def refine(self, case: str | Path | Result, prompts: Sequence[Prompt] | Outline, device: Device = "auto") -> Result:
+        """Segment a file and correct single classes by what prompted masks say, or draw all objects again.
 
         Args:
             case: Volume or picture, or what `predict` gave for it.
-            prompts: Points, boxes and masks, each for one class in one slice.
+            prompts: Points, boxes and masks, each for one class in one slice; or an `Outline`, by which every object of
+                the label, which you may have corrected, is prompted for.
             device: 'auto', 'cpu' or 'cuda'.
 
         Returns:
@@ -134,6 +136,8 @@ class Segmenter:
             DataError: If the file cannot be read or does not fit the segmenter, or a prompt does not fit the case.
         """
         result = case if isinstance(case, Result) else self.predict(case, device=device)
+        if isinstance(prompts, Outline):
+            return redraw(Predictor(self._for_inference(device), device=device, refinement=(prompts,)), result)
         return refine(Predictor(self.model, device=device), result, prompts)
 
     def save_pretrained(self, directory: str | Path, run: str | Path | None = None, picture: bool = False) -> None:

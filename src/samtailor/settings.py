@@ -162,7 +162,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(_fits(value, part) for part in parts)
     if origin is Literal:
-        return isinstance(value, str) and value in parts
+        return isinstance(value, str | int) and not isinstance(value, bool) and value in parts
     if origin is tuple and parts[-1] is not Ellipsis:
         return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(_fits, value, parts))
     if isinstance(origin, type) and issubclass(origin, Sequence):
@@ -188,7 +188,7 @@ def in_words(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(in_words(part) for part in parts if part is not type(None)))
     if origin is Literal:
-        return f"one of {', '.join(parts)}" if len(parts) > 1 else f"'{parts[0]}'"
+        return f"one of {', '.join(map(str, parts))}" if len(parts) > 1 else f"'{parts[0]}'"
     if origin is tuple and parts[-1] is not Ellipsis:
         return f"({', '.join(map(in_words, parts))})"
     if isinstance(origin, type) and issubclass(origin, Sequence):

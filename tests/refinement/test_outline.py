@@ -16,7 +16,7 @@ from samtailor.models.zoo import Base, load_base
 from samtailor.refinement import chosen_refinement
 from samtailor.refinement.largest_component import LargestComponent
 from samtailor.refinement.outline import Outline
-from samtailor.refinement.outline_prompts import MASK_LOGIT, drawn_again, objects_of
+from samtailor.refinement.outline_prompts import MASK_LOGIT, Object, drawn_again, object_of, parts_of
 from samtailor.refinement.regions import label_by_regions
 
 SIZE = 64
@@ -30,6 +30,10 @@ def disc(y: int, x: int, radius: int) -> NDArray[np.int64]:
 def is_on(label: NDArray[np.int64], places: NDArray[np.float64]) -> NDArray[np.bool_]:
     x, y = np.round(places).astype(int).T
     return label[y, x] > 0
+
+
+def objects_of(label: NDArray[np.int64], outline: Outline, scale: float = 1.0) -> list[Object]:
+    return [object_of(part, label.shape, outline, scale) for part in parts_of(label, outline.smallest)]
 
 
 class TestObjects:

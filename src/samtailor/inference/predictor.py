@@ -10,12 +10,13 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 import samtailor.kinds as kinds
 from samtailor.data.intensity import Slices
-from samtailor.data.preprocessing import Window
+from samtailor.data.preprocessing import Window, cut
 from samtailor.errors import ConfigError, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
@@ -100,6 +101,8 @@ class Predictor:
         self.model = model.to(choose_device(device)).eval()
         self.batch_size = batch_size
         self.precision = precision
+        self.rough: NDArray[np.int16] | None = None
+        """Class indices, (S, H, W), that second passes go by instead of the first pass's."""
         self.inputs_ahead = self.model.device.type != "cpu"
         """Whether a thread prepares the next batch meanwhile; on the CPU it would only take cores from the network."""
 
@@ -187,7 +190,7 @@ class Predictor:
         for batch, images in ahead(inputs) if self.inputs_ahead else inputs:
             images = images.to(self.model.device)
             with self.in_precision():
-                yield batch, self._drawn(self.model.encode(images), images)
+                yield batch, self._drawn(batch, self.model.encode(images), images)
 
     def _decoded(
         self, image: Slices, embeddings: NDArray[np.float16], batches: Iterable[list[Piece]]
@@ -201,14 +204,17 @@ class Predictor:
             state = unpack(known.to(self.model.device), shapes)
             images = self._inputs(image, batch).to(self.model.device) if self.second_passes else None
             with self.in_precision():
-                yield batch, self._drawn(self.model.encode_rest(state), images)
+                yield batch, self._drawn(batch, self.model.encode_rest(state), images)
 
-    def _drawn(self, features: Features, images: Tensor | None) -> Tensor:
+    def _drawn(self, batch: list[Piece], features: Features, images: Tensor | None) -> Tensor:
         """Class logits (B, K, n, n) of windows, after the second passes that are wanted; these look at the images."""
         logits = self.model.decode(features)
         for again in self.second_passes:
             assert images is not None
-            logits = again(self.model.network, features, logits, images)
+            labels = None
+            if self.rough is not None:
+                labels = [label_of_window(self.rough[piece.slice], piece.window, logits.shape[-1]) for piece in batch]
+            logits = again(self.model.network, features, logits, images, labels)
         return logits
 
     def in_precision(self) -> torch.autocast:
@@ -260,6 +266,13 @@ def _require_finite(batch: list[Piece], logits: Tensor) -> None:
             f"network: expected finite scores, found NaN or infinity in slice {index}; check the image with samtailor "
             "check, and take --precision 32"
         )
+
+
+def label_of_window(label: NDArray[np.int16], window: Window, side: int) -> NDArray[np.integer]:
+    """A window of class indices (H, W) on the grid of the network's class maps, (side, side); background beyond it."""
+    seen = torch.from_numpy(cut(label[None], window, 0).astype(np.float32))
+    resized: NDArray[np.integer] = F.interpolate(seen[None], (side, side), mode="nearest-exact")[0, 0].long().numpy()
+    return resized
 
 
 def group_of(index: int, slices: int, group: int) -> list[int]:

@@ -98,6 +98,21 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
     return replace(result, label=label, probabilities=None)
 
 
+def redraw(predictor: Predictor, result: Result) -> Result:
+    """The result with every object of its label, which may have been corrected, drawn again by the second passes.
+
+    Args:
+        predictor: Applies the segmenter that gave the result, with second passes among its refinement.
+        result: Result of the case.
+
+    Returns:
+        A new result, without probabilities: they no longer belong to the label.
+    """
+    predictor.rough = result.label
+    label = predictor.label(result.slices, result.case.geometry.spacing)
+    return replace(result, label=label, probabilities=None)
+
+
 def _require_fit(prompt: Prompt, result: Result) -> None:
     """Refuse a prompt that cannot be meant for the result."""
     slices, height, width = result.label.shape

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,20 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from samtailor.errors import WeightsError
-from samtailor.files import regular
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, in hex."""
-    stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
-
-
-@cache
-def _sha256(path: Path, size: int, modified: int) -> str:
-    """Checksum, remembered for as long as the file does not change."""
-    with regular(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+from samtailor.files import regular, sha256
 
 
 def checksum(files: Sequence[Path]) -> str:

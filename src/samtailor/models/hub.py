@@ -1,7 +1,7 @@
 """The Hugging Face hub, by its own library and in its cache: fetching files of a repository, writing a repository.
 
 The library checks no content and, as of 2.4, starts an interrupted download from zero in a later process. So large
-weights are put among its blobs by `samtailor.models.download`, and the library finds them there.
+weights are put among its blobs by `samtailor.download`, and the library finds them there.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from huggingface_hub import HfApi, errors, get_hf_file_metadata, hf_hub_download, hf_hub_url, snapshot_download
 from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]  # of its own HTTP client
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # loaded when asked for
 
+from samtailor.download import FIX, OFFLINE_VARIABLES, download, offline_variable
 from samtailor.errors import WeightsError
 from samtailor.files import cache_home
-from samtailor.models.download import FIX, OFFLINE_VARIABLES, download, offline_variable
+from samtailor.published import NAME_ANOTHER
 from samtailor.version import VERSION
 
 HUB_FILE = "model.safetensors"
@@ -49,6 +50,7 @@ class HubFile:
     repo: str
     file: str = HUB_FILE
     revision: str = "main"
+    otherwise: ClassVar[str] = NAME_ANOTHER
 
     @property
     def place(self) -> Path:

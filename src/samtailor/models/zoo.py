@@ -17,9 +17,10 @@ from samtailor.models.hub import HubFile
 from samtailor.models.key_maps import convert_hiera, convert_tiny_vit, convert_vit
 from samtailor.models.sam import AnySizeSam, VitSize, vit_sam
 from samtailor.models.sam2 import HieraSam, HieraSize, hiera_sam
-from samtailor.models.sources import UrlFile, WeightsSource, WheelFile, fetch, local_weights
+from samtailor.models.sources import WeightsSource, fetch, local_weights
 from samtailor.models.tiny_sam import tiny_sam
 from samtailor.models.tiny_vit import MOBILE_VIT, TinyViTConfig
+from samtailor.published import UrlFile, WheelFile
 
 Family = Literal["sam", "tiny-vit", "sam2"]
 

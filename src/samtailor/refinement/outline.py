@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from samtailor.refinement.outline_settings import OutlinePrompts
 from samtailor.refinement.step import SecondPass
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from samtailor.models.class_aware import ClassAwareSam, Features
@@ -21,15 +24,26 @@ class Outline(OutlinePrompts, SecondPass, group="refine.outline"):
     In an object's box the first pass's log odds of its class move to those of SAM's mask, by `weight`.
     """
 
-    def __call__(self, network: ClassAwareSam, features: Features, logits: Tensor, images: Tensor) -> Tensor:
+    def __call__(
+        self,
+        network: ClassAwareSam,
+        features: Features,
+        logits: Tensor,
+        images: Tensor,
+        labels: Sequence[NDArray[np.integer]] | None = None,
+    ) -> Tensor:
         """The class logits after the second pass, (B, K, n, n)."""
-        from samtailor.refinement.outline_prompts import drawn_again, objects_of
+        from samtailor.refinement.outline_prompts import drawn_again, object_of, parts_of
         from samtailor.refinement.regions import label_by_regions
 
         logits = logits.float()
-        labels = list(logits.argmax(dim=1).cpu().numpy())
-        if self.from_ != "classes":
-            labels = [label_by_regions(*one, self.from_) for one in zip(images, logits, strict=True)]
+        if labels is None:
+            how = self.from_
+            if how == "classes":
+                labels = list(logits.argmax(dim=1).cpu().numpy())
+            else:
+                labels = [label_by_regions(image, scores, how) for image, scores in zip(images, logits, strict=True)]
         scale = images.shape[-1] / logits.shape[-1]
-        objects = [objects_of(label, self, scale)[: self.most] for label in labels]
+        parts = [parts_of(label, self.smallest)[: self.most] for label in labels]
+        objects = [[object_of(part, logits.shape[2:], self, scale) for part in some] for some in parts]
         return drawn_again(network, features, logits, objects, self)

@@ -22,67 +22,70 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Object:
-    """One connected object of a label map, in pixels of that map.
+class Part:
+    """One connected part of a class in a label map, in pixels of that map.
 
     Attributes:
         class_id: Its class.
         place: The smallest box around it: left, top, right, bottom.
-        pixels: Which pixels of that box are the object's.
-        box: The box with a margin, within the map.
-        inside: x and y of points on it, (N, 2); a pixel's centre has whole numbers.
-        outside: x and y of points beside it, (N, 2); NaN where a point would lie beyond the map, or on the object.
+        pixels: Which pixels of that box are the part's.
     """
 
     class_id: int
     place: Box
     pixels: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Object(Part):
+    """A part with what it is prompted for by.
+
+    Attributes:
+        box: The box with a margin, within the map.
+        inside: x and y of points on it, (N, 2); a pixel's centre has whole numbers.
+        outside: x and y of points beside it, (N, 2); NaN where a point would lie beyond the map, or on the object.
+    """
+
     box: Box
     inside: NDArray[np.float64]
     outside: NDArray[np.float64]
 
 
-def objects_of(label: NDArray[np.integer], outline: OutlinePrompts, scale: float = 1.0) -> list[Object]:
-    """The objects of a label map (n, n), the largest first; `scale` is the network's input over the map."""
-    found: list[Object] = []
+def parts_of(label: NDArray[np.integer], smallest: int) -> list[Part]:
+    """The connected parts of the foreground classes of a label map (n, n) of some size, the largest first."""
+    found: list[tuple[int, Part]] = []
     for class_id, around in enumerate(ndimage.find_objects(label.astype(np.int32)), start=1):
         if around is None:  # the class does not occur
             continue
-        parts, _ = ndimage.label(label[around] == class_id)
-        for number, inner in enumerate(ndimage.find_objects(parts), start=1):
-            pixels = parts[inner] == number
-            if np.count_nonzero(pixels) < outline.smallest:
-                continue
-            top, left = (int(a.start + b.start) for a, b in zip(around, inner, strict=True))
-            found.append(_object(class_id, left, top, pixels, label.shape, outline, scale))
-    return sorted(found, key=lambda one: -np.count_nonzero(one.pixels))
+        numbers, _ = ndimage.label(label[around] == class_id)
+        sizes = np.bincount(numbers.ravel())
+        for number, inner in enumerate(ndimage.find_objects(numbers), start=1):
+            if sizes[number] >= smallest:
+                top, left = (int(a.start + b.start) for a, b in zip(around, inner, strict=True))
+                pixels = numbers[inner] == number
+                place = (left, top, left + pixels.shape[1], top + pixels.shape[0])
+                found.append((sizes[number], Part(class_id, place, pixels)))
+    return [part for _, part in sorted(found, key=lambda one: -one[0])]
 
 
-def _object(
-    class_id: int,
-    left: int,
-    top: int,
-    pixels: NDArray[np.bool_],
-    size: tuple[int, ...],
-    outline: OutlinePrompts,
-    scale: float,
-) -> Object:
-    height, width = pixels.shape
-    margin = max(1, round(outline.margin * max(height, width)))
+def object_of(part: Part, size: tuple[int, ...], outline: OutlinePrompts, scale: float = 1.0) -> Object:
+    """A part of a map (n, n) of some size with its prompts; `scale` is the side of the network's input over n."""
+    left, top, right, bottom = part.place
+    margin = max(1, round(outline.margin * max(right - left, bottom - top)))
     box = (
         max(left - margin, 0),
         max(top - margin, 0),
-        min(left + width + margin, size[1]),
-        min(top + height + margin, size[0]),
+        min(right + margin, size[1]),
+        min(bottom + margin, size[0]),
     )
     inside = outside = np.empty((0, 2))
     if outline.points:
-        inside, outside = _along_outline(pixels, outline.points, outline.push / scale)
+        inside, outside = _along_outline(part.pixels, outline.points, outline.push / scale)
         corner = np.array([left, top])
         inside, outside = inside + corner, outside + corner
         beyond = ((outside < -0.5) | (outside > np.array(size[::-1]) - 0.5)).any(axis=1)
         outside[beyond] = np.nan
-    return Object(class_id, (left, top, left + width, top + height), pixels, box, inside, outside)
+    return Object(part.class_id, part.place, part.pixels, box, inside, outside)
 
 
 def _along_outline(

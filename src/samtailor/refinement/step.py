@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -39,7 +40,14 @@ class SecondPass(Step):
     """Applies the network once more to a batch of windows, before they are stitched; the image is not encoded again."""
 
     @abstractmethod
-    def __call__(self, network: ClassAwareSam, features: Features, logits: Tensor, images: Tensor) -> Tensor:
+    def __call__(
+        self,
+        network: ClassAwareSam,
+        features: Features,
+        logits: Tensor,
+        images: Tensor,
+        labels: Sequence[NDArray[np.integer]] | None = None,
+    ) -> Tensor:
         """The class logits after it.
 
         Args:
@@ -47,6 +55,7 @@ class SecondPass(Step):
             features: Its feature maps of the windows (see `ClassAwareSam.encode`).
             logits: Class logits of the first pass, (B, K, n, n).
             images: The windows in [0, 1], (B, C, N, N).
+            labels: Class indices, (n, n) each, that it goes by instead of the first pass's.
 
         Returns:
             (B, K, n, n).

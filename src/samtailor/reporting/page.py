@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from samtailor.files import atomic, write_text
 from samtailor.reporting.table import Table
+from samtailor.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def machine_table() -> Table:
         ("GPU", device),
         ("system", platform.system()),
         ("Python", platform.python_version()),
-        *((name, version(name)) for name in ("samtailor", "torch", "lightning", "transformers", "peft", "monai")),
+        ("samtailor", VERSION),
+        *((name, version(name)) for name in ("torch", "lightning", "transformers", "peft", "monai")),
     ]
     return Table(("what", "which"), tuple(rows))

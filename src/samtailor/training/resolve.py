@@ -41,7 +41,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     if config.recipe.group > 1 and dataset.pictures:
         raise ConfigError("depth: expected volumes, whose slices have neighbours; found pictures")
     fraction = (
-        {"drawn": 0.0, "outline": 0.5}[config.prompts] if config.prompt_fraction is None else config.prompt_fraction
+        {"drawn": 0.0, "outline": 0.25}[config.prompts] if config.prompt_fraction is None else config.prompt_fraction
     )
     lr = config.recipe.learning_rate if config.optim.lr is None else config.optim.lr
     weights = config.loss.class_weights

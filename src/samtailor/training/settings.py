@@ -149,12 +149,14 @@ class TrainConfig(Checked):
         prompts: 'drawn' prompts some images for one class, with a box or points, rather than segmenting them without a
             prompt, so that the fitted segmenter still takes prompts. 'outline' segments some images twice, the second
             time from prompts along the outlines of the first, for `refine outline`.
-        prompt_fraction: Fraction of the training images that this is done with; none by default, with 'outline' half.
+        prompt_fraction: Fraction of the training images that this is done with; by default none, with 'outline' a
+            quarter.
         workers: Processes that prepare samples; 0 prepares them in the training process.
         precision: 'auto' is bfloat16 where the device computes in it, float32 elsewhere.
         checkpointing: Recompute the encoder's activations in the backward pass to save memory.
-        denoise: What is done to images before everything else: 'gaussian' smooths each slice; 'none' does nothing;
-            several joined by commas. Saved with the segmenter, like `refine`.
+        denoise: What is done to each slice before everything else: 'gaussian' smooths it, 'median', 'bilateral', 'nlm'
+            (non-local means) and 'dncnn' (a network) keep edges; 'none' does nothing; several joined by commas. Saved
+            with the segmenter, like `refine`.
         refine: What is done to labels at the end, in validation and by default in prediction (see
             `samtailor.predict`).
         sampling: Which slices and crops are trained on.

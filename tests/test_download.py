@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from samtailor import download as module
+from samtailor.download import download
 from samtailor.errors import WeightsError
-from samtailor.models import download as module
-from samtailor.models.download import download
 from tests.conftest import Report
 from tests.hub_server import FileServer
 
