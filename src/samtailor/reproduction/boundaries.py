@@ -164,14 +164,14 @@ class Boundaries:
 
     def sweeps(self) -> Iterator[Table]:
         """For each tested score a row for each number of points, a column for what else is given."""
-        points = self.plan.experiment.sweep["points"]
+        points = self.plan.schedule.sweep["points"]
         found = {_outline_of(row): row for row in self.sweep}
         for metric in self.tested:
             rows = [
                 (str(n), *(str(row.mean(metric)) if (row := found.get((n, *p))) else UNDEFINED for p in _PARTS))
                 for n in points
             ]
-            fit = self.plan.experiment.sweep["fit"]
+            fit = self.plan.schedule.sweep["fit"]
             base = next((row for row in self.rows if row.fit == fit and not row.steps), None)
             against = [] if base is None else [f"The same fit without a second pass: {base.mean(metric)}."]
             yield Table((f"points; mean {METRIC_NAMES[metric]}", *_PARTS.values()), tuple(rows), (*against,))
@@ -270,11 +270,11 @@ def rows_of(plan: Plan) -> tuple[list[Row], list[Row]]:
     table = [row(fit, name, chosen[name]) for fit, names in experiment.table.items() for name in names]
     sweep = [
         row(
-            experiment.sweep["fit"],
+            plan.schedule.sweep["fit"],
             f"outline-{points}{'-box' * box}{'-mask' * mask}",
             (Outline(points=points, box=box, mask=mask),),
         )
-        for points in experiment.sweep["points"]
+        for points in plan.schedule.sweep["points"]
         for box, mask in _PARTS
         if points or box or mask
     ]
@@ -311,7 +311,7 @@ def _sections(found: Boundaries) -> Iterator[Section]:
         yield Section("Against the plain fit with nothing behind it", tuple(map(found.tests, found.tested)))
     if found.sweep:
         text = "How many points along each outline are prompts, and whether its box and its rough mask are."
-        yield Section(f"Outline prompts, fit '{found.plan.experiment.sweep['fit']}'", (text, *found.sweeps()))
+        yield Section(f"Outline prompts, fit '{found.plan.schedule.sweep['fit']}'", (text, *found.sweeps()))
     yield Section("Where it helps, where it harms", (PICTURED, *pictures(found)))
     yield Section("What it took", (costs(found.plan), machine_table()))
     yield settings(found.plan)

@@ -98,6 +98,7 @@ class Schedule:
         baseline: Settings of the zero-shot columns.
         fits: What single fits set beyond `train`, by their names, where they are no columns of the report.
         refinements: Steps between network and label by the names they have in the table, where it is about these.
+        sweep: Outline prompts that are tried, where it is about these: on which 'fit', and with how many 'points'.
         damage: What of the data is scored under which 'corruptions' ('cases', 'slices', as `samtailor.robustness`
             takes them), where it is about these.
     """
@@ -107,6 +108,7 @@ class Schedule:
     baseline: Settings
     fits: Settings = field(default_factory=dict)
     refinements: Settings = field(default_factory=dict)
+    sweep: Settings = field(default_factory=dict)
     damage: Settings = field(default_factory=dict)
 
     def column(self, name: str) -> Column:
@@ -120,7 +122,7 @@ class Schedule:
         return Column(name, self.fits.get(name))
 
 
-_PARTS = ("train", "baseline", "fits", "refinements", "damage")
+_PARTS = ("train", "baseline", "fits", "refinements", "sweep", "damage")
 """What data sets, other bases and the user's own file may change of a schedule."""
 
 
@@ -144,7 +146,6 @@ class Experiment:
         printed: The report's names of classes that are called otherwise here.
         field: What others publish on the data set, under its own protocol.
         table: Names of the refinements that are tried on each fit, where it is about these.
-        sweep: Outline prompts that are tried: on which 'fit', and with how many 'points'.
     """
 
     name: str
@@ -162,7 +163,6 @@ class Experiment:
     printed: Mapping[str, str]
     field: tuple[Mapping[str, Any], ...]
     table: Mapping[str, Sequence[str]]
-    sweep: Settings
 
     @property
     def is_figure(self) -> bool:
@@ -207,7 +207,7 @@ def load_experiment(name: str) -> Experiment:
     for key, change in changes.items():
         datasets[key] = Source(key, change["split"])
     columns = tuple(content.pop("columns"))
-    absent: Settings = {"base2": "", "bases": {}, "published": {}, "printed": {}, "table": {}, "sweep": {}}
+    absent: Settings = {"base2": "", "bases": {}, "published": {}, "printed": {}, "table": {}}
     content = {**absent, **content, "field": tuple(content.pop("field", ()))}
     return Experiment(name, schedule=schedule, datasets=datasets, changes=changes, columns=columns, **content)
 
