@@ -11,7 +11,7 @@ from functools import reduce
 from operator import or_
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import docstring_parser
 import yaml
@@ -120,16 +120,19 @@ class VerbParser:
 
     def _in_our_words(self, error: str) -> str:
         """What jsonargparse says of a value of another type, as `settings.require` would say it."""
-        told = re.match(r'Parser key "([\w.]+)".*(?:Got|Given) value: ([^\n]*)', error, re.DOTALL)
+        told = re.match(r'Parser key "([\w.:-]+)".*(?:Got|Given) value: ([^\n]*)', error, re.DOTALL)
         if not told:
             return error
         hints = {name: hints_of(owners[0][0])[name] for name, owners in flat_fields().items()}
         hints |= {setting.flag: hints_of(self.verb)[setting.name] for setting in self.settings} | {"recipe": RecipeName}
+        for setting in self.settings:
+            for one in setting.steps.settings() if setting.steps else ():
+                hints[_destination(setting.name, one)] = _hint_of(one, cast(Any, setting.steps))
         hint: Any = None
         for name in told[1].split("."):
             hint = hints.get(name)
             hints = hints_of(hint) if is_dataclass(hint) else {}
-        return f"{told[1]}: expected {in_words(hint)}; found {told[2]}" if hint else error
+        return f"{told[1].replace(':', '.')}: expected {in_words(hint)}; found {told[2]}" if hint else error
 
     def parser(self) -> ArgumentParser:
         """The parser that reads the command line and writes the help."""
@@ -237,10 +240,16 @@ def _add_steps(parser: Any, group: Any, setting: Setting, steps: Steps[Any]) -> 
     group.add_argument(f"--{setting.flag}", type=Any, default=default, metavar="STEPS", help=setting.help)
     own = parser.add_argument_group(f"settings of the steps that --{setting.flag} names")
     for one in steps.settings():
-        hints = [hints_of(steps.kinds[name])[field.name] for name, field in one.owners.items()]
-        kind = reduce(or_, map(_unmarked, hints))
+        kind = _unmarked(_hint_of(one, steps))
+        metavar = None if get_origin(kind) is Literal or kind is bool else one.flag.rpartition(".")[2].upper()
         how = {"type": kind, "default": SUPPRESS, "dest": _destination(setting.name, one), "help": _help_of(one, steps)}
+        how |= {} if metavar is None else {"metavar": metavar}
         own.add_argument(f"--{setting.flag}.{one.flag}", **how)
+
+
+def _hint_of(setting: StepSetting, steps: Steps[Any]) -> Any:
+    """The type of a setting of steps: what any of them takes."""
+    return reduce(or_, (hints_of(steps.kinds[name])[field.name] for name, field in setting.owners.items()))
 
 
 def _destination(name: str, setting: StepSetting) -> str:
@@ -255,7 +264,7 @@ def _help_of(setting: StepSetting, steps: Steps[Any]) -> str:
         documented = (docstring_parser.parse(kind.__doc__ or "").params for kind in inspect.getmro(steps.kinds[name]))
         text = next((p.description or "" for params in documented for p in params if p.arg_name == field.name), "")
         told.setdefault(f"{text} (default: {field.default})", []).append(name)
-    if len(told) == 1:
+    if steps.nested:
         return next(iter(told))
     return " ".join(f"{', '.join(names)}: {text}" for text, names in told.items())
 
