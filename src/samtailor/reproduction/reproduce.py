@@ -73,12 +73,16 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
 
 def _page(plan: Plan) -> Path:
     """Measure what the finished cells give, and write the page of the experiment."""
-    from samtailor.reproduction import boundaries, page, robustness, scoring
-
     match plan.config.what:
         case "boundaries":
+            from samtailor.reproduction import boundaries
+
             return boundaries.write_page(plan)
         case "robustness":
+            from samtailor.reproduction import robustness
+
             return robustness.write_page(plan)
         case _:
+            from samtailor.reproduction import page, scoring
+
             return page.write_page(plan, scoring.score_columns(plan, plan.config.device))
