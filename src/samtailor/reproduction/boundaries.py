@@ -136,7 +136,13 @@ class Boundaries:
             "the background averaged over the cases, then over the classes. Seconds: preprocessing, network and steps; "
             "of what differs only behind the network, the network's are those of one pass that all share."
         )
-        return Table(header, tuple(rows), (note,))
+        trained = ", ".join(f"{fit.column.name} {fit.seconds:.0f} s (seed {fit.config.seed})" for fit in self.plan.fits)
+        return Table(header, tuple(rows), (note, f"Wall time of the trainings, validations included: {trained}."))
+
+    def steps(self) -> Table:
+        """One row for each refinement: its steps with all their settings."""
+        rows = {row.refinement: "; ".join(map(_in_words, row.steps)) or UNDEFINED for row in self.rows}
+        return Table(("behind the network", "steps"), tuple(rows.items()))
 
     @cached_property
     def comparisons(self) -> dict[str, Comparison]:
@@ -173,7 +179,7 @@ class Boundaries:
             ]
             fit = self.plan.schedule.sweep["fit"]
             base = next((row for row in self.rows if row.fit == fit and not row.steps), None)
-            against = [] if base is None else [f"The same fit without a second pass: {base.mean(metric)}."]
+            against = [] if base is None else [f"The same fit without a second pass: {base.mean(metric):.4f}."]
             yield Table((f"points; mean {METRIC_NAMES[metric]}", *_PARTS.values()), tuple(rows), (*against,))
 
     def to_json(self) -> dict[str, Any]:
@@ -210,6 +216,12 @@ class Boundaries:
             "seconds_per_case": row.seconds.mean,
             "machine": row.machines,
         }
+
+
+def _in_words(step: Step) -> str:
+    """A step with its settings: 'crf iterations 5 ...'."""
+    kind, *settings = kinds.to_json(step, STEPS).items()
+    return " ".join([kind[1], *(f"{name.rstrip('_')} {value}" for name, value in settings)])
 
 
 def _plain_test(test: Difference) -> dict[str, Any]:
@@ -314,7 +326,8 @@ def _sections(found: Boundaries) -> Iterator[Section]:
         yield Section(f"Outline prompts, fit '{found.plan.schedule.sweep['fit']}'", (text, *found.sweeps()))
     yield Section("Where it helps, where it harms", (PICTURED, *pictures(found)))
     yield Section("What it took", (costs(found.plan), machine_table()))
-    yield settings(found.plan)
+    chosen = settings(found.plan)
+    yield replace(chosen, content=(*chosen.content, found.steps()))
 
 
 PICTURED = (
