@@ -204,6 +204,7 @@ NO_GPU = {
     "train": ["nowhere", "--out", "OUT"],
     "evaluate": ["nowhere", "nowhere"],
     "baseline": ["nowhere", "--out", "OUT"],
+    "tune-refinement": ["nowhere", "nowhere"],
     "predict": ["nowhere", "nowhere.png", "--out", "OUT"],
     "reproduce": ["table1", "--data", "nowhere", "--out", "OUT"],
 }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from samtailor.evaluation.comparison.compare import compare as compare
     from samtailor.evaluation.evaluate import evaluate as evaluate
     from samtailor.evaluation.score import score as score
+    from samtailor.evaluation.tuning.tune_refinement import tune_refinement as tune_refinement
     from samtailor.inference.predict import predict as predict
     from samtailor.inference.refine import Prompt as Prompt
     from samtailor.models.listing import list_models as list_models
@@ -53,6 +54,7 @@ VERBS = {
     "compare": "evaluation.comparison.compare.compare",
     "baseline": "zeroshot.baseline.baseline",
     "score": "evaluation.score.score",
+    "tune-refinement": "evaluation.tuning.tune_refinement.tune_refinement",
     "predict": "inference.predict.predict",
     "models": "models.listing.list_models",
     "share": "sharing.share.share",

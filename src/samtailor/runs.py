@@ -99,6 +99,8 @@ class Run:
         """Loss, learning rate, seconds and validation scores of every epoch, as CSV."""
         self.curves_file = directory / "curves.png"
         """Picture of the loss and the validation scores over the epochs."""
+        self.tuning_directory = directory / "tuning"
+        """What `samtailor tune-refinement` tried, as a table and as plain values."""
 
     def __str__(self) -> str:
         best = self.best_epoch()

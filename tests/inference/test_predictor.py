@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from samtailor.data.formats import case_of_array
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.errors import NotFiniteError
+from samtailor.errors import ConfigError, NotFiniteError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
@@ -207,6 +209,33 @@ def test_probabilities_are_kept_for_the_step_that_needs_them(
     predictor.refinement = (Sceptic(),)
     predictor.label(image)
     np.testing.assert_array_equal(seen[0][1], expected)
+
+
+def test_a_saved_step_that_cannot_work_here_is_refused_before_any_work(
+    tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = predictor_of(tiny_base).model
+    model.refinement = ({"kind": "crf"},)
+    Predictor(model, device="cpu")
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
+    with pytest.raises(ConfigError, match=r"pip install 'samtailor\[crf\]'"):
+        Predictor(model, device="cpu")
+    Predictor(model, device="cpu", refinement=())
+
+
+def test_more_probabilities_than_memory_holds_lie_on_disk_meanwhile(
+    tiny_base: Base, image: np.ndarray, seen: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    predictor = predictor_of(tiny_base)
+    predictor.refinement = (Sceptic(),)
+    expected = predictor.label(image)
+    monkeypatch.setattr("samtailor.inference.room._IN_MEMORY", 1000)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    np.testing.assert_array_equal(predictor.label(image), expected)
+    (_, in_memory, *_), (_, on_disk, *_) = seen
+    assert (type(in_memory), type(on_disk)) == (np.ndarray, np.memmap)
+    np.testing.assert_array_equal(on_disk, in_memory)
+    assert not list(tmp_path.iterdir())  # the file has no name
 
 
 def test_probabilities_that_are_asked_for_are_shown_to_the_steps_and_not_refined(

@@ -27,8 +27,10 @@ def boxes(*classes: tuple[int, slice]) -> NDArray[np.int16]:
     return label
 
 
-def value(protocol: ProtocolName, metric: Metric, truth: NDArray, prediction: NDArray, k: int = 1) -> float:
-    case = measure("case", truth, prediction, ORGANS, protocol, GRID)
+def value(
+    protocol: ProtocolName, metric: Metric, truth: NDArray, prediction: NDArray, k: int = 1, grid: Grid | None = GRID
+) -> float:
+    case = measure("case", truth, prediction, ORGANS, protocol, grid)
     return float(Scores(ORGANS, protocol, (case,)).per_case(metric)[0, k])
 
 
@@ -61,7 +63,8 @@ def test_an_absent_class_scores_as_the_protocol_says(
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_perfect_prediction_is_perfect(protocol: ProtocolName) -> None:
     for metric in PROTOCOLS[protocol].metrics:
-        assert value(protocol, metric, PRESENT, PRESENT) == (0 if metric == "hd95" else 1)
+        grid = None if metric == "boundary_iou" else GRID
+        assert value(protocol, metric, PRESENT, PRESENT, grid=grid) == (0 if metric == "hd95" else 1)
 
 
 def test_the_aorta_counts_between_its_first_and_last_true_slice_and_the_last_is_dropped() -> None:
@@ -101,7 +104,7 @@ def test_pictures_have_distances_in_pixels_and_no_nsd() -> None:
     truth = PRESENT[3:4]
     case = measure("picture", truth, np.roll(truth, 2, axis=2), ORGANS, "samtailor")
     found = Scores(ORGANS, "samtailor", (case,))
-    assert found.metrics == ("dsc", "iou", "hd95")
+    assert found.metrics == ("dsc", "iou", "boundary_iou", "hd95")
     assert found.per_case("hd95")[0, 1] == 2
 
 

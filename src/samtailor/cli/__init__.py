@@ -140,7 +140,8 @@ def _as_resume(arguments: list[str]) -> list[str]:
 
 def _overview() -> str:
     """Help of the command line as a whole."""
-    verbs = "\n".join(f"  {name:<10}{_summary_of(name)}" for name in samtailor.VERBS)
+    width = max(map(len, samtailor.VERBS)) + 2
+    verbs = "\n".join(f"  {name:<{width}}{_summary_of(name)}" for name in samtailor.VERBS)
     return (
         "usage: samtailor VERB [options]\n\n"
         "Fit Segment Anything models to your own classes: a labelled folder in, a segmenter and masks out.\n\n"

@@ -138,7 +138,7 @@ def _measured(
     The counts of classes with a slice range are replaced by those within it. `cut` gives truth and prediction of a
     class within a box, `boxes` are where truth and prediction have each class.
     """
-    wanted = [metric for metric in rules.measured if grid.in_mm or not metric.needs_mm]
+    wanted = [metric for metric in rules.measured if metric.suits(grid.in_mm)]
     values = {metric.key: np.full(len(labels), np.nan) for metric in wanted}
     for k, (name, true_box, other) in enumerate(zip(labels.names, *boxes, strict=True)):
         box = _around(true_box, other)

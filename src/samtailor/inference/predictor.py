@@ -20,6 +20,7 @@ from samtailor.data.preprocessing import Window, cut
 from samtailor.errors import ConfigError, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
+from samtailor.inference.room import room_for
 from samtailor.inference.stitch import Stitcher
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
@@ -92,10 +93,12 @@ class Predictor:
             refinement: What is done after the network's first pass; what the segmenter has saved if None.
 
         Raises:
-            ConfigError: If the segmenter was saved with a refinement that is not known here.
+            ConfigError: If the segmenter was saved with a refinement that is not known, or cannot work, here.
         """
         saved = (kinds.from_json(step, STEPS, "refinement") for step in model.refinement)
         steps = tuple(saved if refinement is None else refinement)
+        for step in steps:
+            step.require_ready()
         self.second_passes = tuple(step for step in steps if isinstance(step, SecondPass))
         self.refinement = tuple(step for step in steps if isinstance(step, RefinementStep))
         self.model = model.to(choose_device(device)).eval()
@@ -127,7 +130,7 @@ class Predictor:
             Class indices, (S, H, W).
         """
         if probabilities is None and any(step.needs_probabilities for step in self.refinement):
-            probabilities = np.empty(self.probabilities_shape(image), np.float16)
+            probabilities = room_for(self.probabilities_shape(image))
         label = self._most_probable(image, embeddings, probabilities)
         for step in self.refinement:
             label = step(label, probabilities, image, spacing)

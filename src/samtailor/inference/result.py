@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +10,8 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Case
 from samtailor.data.intensity import Scaled
-from samtailor.files import reserve
 from samtailor.inference.predictor import Predictor
+from samtailor.inference.room import room_for
 from samtailor.labels import LabelSpace
 
 
@@ -53,16 +51,6 @@ class Result:
 def segment(predictor: Predictor, case: Case, probabilities: bool = False, scratch: Path | None = None) -> Result:
     """Segment a case of the segmenter's number of channels; a nameless file in `scratch` may hold the probabilities."""
     slices = predictor.model.preprocessing.prepare(case)
-    softmax = _empty(predictor.probabilities_shape(slices), scratch) if probabilities else None
+    softmax = room_for(predictor.probabilities_shape(slices), scratch) if probabilities else None
     label = predictor.label(slices, case.geometry.spacing, probabilities=softmax)
     return Result(case, slices, label, predictor.model.labels, softmax)
-
-
-def _empty(shape: tuple[int, ...], scratch: Path | None) -> NDArray[np.float16]:
-    """An array in memory, or in a file that vanishes with it."""
-    if scratch is None:
-        return np.empty(shape, np.float16)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=scratch) as file:  # the mapping keeps the file until it is dropped itself
-        reserve(file, math.prod(shape) * 2, scratch)
-        return np.memmap(file, np.float16, "w+", shape=shape)

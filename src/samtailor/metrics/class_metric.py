@@ -59,12 +59,18 @@ class ClassMetric(ABC):
         title: Its name in tables and figures.
         lower_is_better: Whether less of it is better.
         needs_mm: Whether it is left out of pictures, which have no millimetres.
+        needs_pixels: Whether it is left out of volumes that have them.
     """
 
     key: ClassVar[str]
     title: ClassVar[str]
     lower_is_better: ClassVar[bool] = False
     needs_mm: ClassVar[bool] = False
+    needs_pixels: ClassVar[bool] = False
+
+    def suits(self, in_mm: bool) -> bool:
+        """Whether it is measured where distances are in mm, or are not."""
+        return not (self.needs_pixels if in_mm else self.needs_mm)
 
     @abstractmethod
     def score(self, masks: ClassMasks) -> float:

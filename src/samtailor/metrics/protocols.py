@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from samtailor.errors import ConfigError
+from samtailor.metrics.boundary_iou import BoundaryIoU
 from samtailor.metrics.class_metric import ClassMetric
 from samtailor.metrics.class_names import key_of
 from samtailor.metrics.empty import EMPTY_RULES, EmptyRule
@@ -115,10 +116,11 @@ FLARE22_CLASSES = ("background", *_FLARE22_TOLERANCES)
 _ALL = (
     Protocol(
         "samtailor",
-        "SamTailor's own: whole cases on their native grid; DSC, IoU, NSD at 2 mm and HD95 in mm.",
+        "SamTailor's own: whole cases on their native grid; DSC, IoU, NSD at 2 mm and HD95 in mm; of pictures boundary "
+        "IoU at 3 pixels and HD95 in pixels.",
         "nnunet",
         ("dsc", "iou"),
-        (NSD(), HD95()),
+        (NSD(), BoundaryIoU(), HD95()),
     ),
     Protocol(
         "flare22",
@@ -169,9 +171,11 @@ _ALL = (
     Protocol(
         "remote-sensing",
         "Land cover: overall accuracy, mean IoU, mean F1 and Cohen's kappa of the confusion matrix of the pixels of "
-        "all images. A class that neither truth nor prediction has is left out of the means.",
+        "all images; of each image, boundary IoU at 3 pixels. A class that neither truth nor prediction has is left "
+        "out of the means.",
         "nnunet",
         ("iou", "dsc"),
+        (BoundaryIoU(),),
         overall=("oa", "miou", "miou_without_background", "mf1", "mf1_without_background", "kappa"),
     ),
 )

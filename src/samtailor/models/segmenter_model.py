@@ -225,6 +225,13 @@ class SegmenterModel(nn.Module):
         return model.eval()
 
 
+def save_refinement(directory: Path, refinement: Sequence[Mapping[str, Any]]) -> None:
+    """Give a saved segmenter another refinement, at once or not at all; its weights are not touched."""
+    content = _read_config(directory / CONFIG_NAME)
+    content.pop("refinement", None)
+    write_json(directory / CONFIG_NAME, content | ({"refinement": list(refinement)} if refinement else {}))
+
+
 def read_weights(file: Path) -> dict[str, Tensor]:
     """Trained parameters as `SegmenterModel.save` writes them."""
     try:

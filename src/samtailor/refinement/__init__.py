@@ -7,11 +7,22 @@ from typing import Annotated, Any
 
 from samtailor.errors import ConfigError
 from samtailor.kinds import Steps
+from samtailor.refinement.dense_crf import DenseCrf
+from samtailor.refinement.fill_holes import FillHoles
 from samtailor.refinement.largest_component import LargestComponent
+from samtailor.refinement.level_set import LevelSet
 from samtailor.refinement.outline import Outline
+from samtailor.refinement.smallest import Smallest
 from samtailor.refinement.step import SecondPass, Step
 
-STEPS: dict[str, type[Step]] = {"outline": Outline, "largest-component": LargestComponent}
+STEPS: dict[str, type[Step]] = {
+    "outline": Outline,
+    "largest-component": LargestComponent,
+    "crf": DenseCrf,
+    "level-set": LevelSet,
+    "fill-holes": FillHoles,
+    "smallest": Smallest,
+}
 """The steps by their names in settings and files."""
 
 REFINE = Steps("refine", STEPS, nested=True)

@@ -1,0 +1,1 @@
+"""Which steps after the network gain on validation cases, and with which settings."""

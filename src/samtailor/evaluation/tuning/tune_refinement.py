@@ -1,0 +1,96 @@
+"""Choosing the steps after the network on validation cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from samtailor.outputs import require_place
+from samtailor.runs import Run
+from samtailor.settings import AnyPath, Count, Device, Precision, Rare, Seed, checked
+
+if TYPE_CHECKING:
+    from samtailor.evaluation.tuning.report import Tuning
+    from samtailor.refinement.step import Step
+
+
+@checked
+def tune_refinement(
+    run: AnyPath,
+    data: AnyPath,
+    candidates: Sequence[str] = ("crf", "level-set", "fill-holes", "smallest", "largest-component"),
+    metric: Literal["dsc", "iou", "nsd", "boundary_iou"] = "dsc",
+    trials: Count = 12,
+    seed: Seed = 0,
+    batch_size: Count = 8,
+    device: Device = "auto",
+    precision: Rare[Precision] = "auto",
+) -> Tuning:
+    """Search the steps after the network that gain on the validation split, and store them in the segmenter.
+
+    The network predicts each validation case once, and once more for each trial of a step that uses it. Then one
+    candidate after the other is tried with several settings behind what has gained so far; what raises the mean is
+    kept. Only if the mean is higher than with the segmenter's steps so far, the segmenter has the new ones from then
+    on: predict and evaluate apply them unless --refine says otherwise. Its weights are not touched.
+
+    Args:
+        run: Directory of the run.
+        data: The run's labelled folder, or another with its classes and a split 'val'.
+        candidates: Steps to try, in the order in which they are to be applied (see `samtailor.predict`).
+        metric: What is to gain, as a mean over the cases, then over the classes but the background: 'dsc' or 'iou'; at
+            boundaries 'nsd' (2 mm, volumes) or 'boundary_iou' (3 pixels, pictures).
+        trials: Settings that are tried of each candidate at most: all of its grid, or a random choice.
+        seed: Seed of that choice.
+        batch_size: Images computed at once.
+        device: 'auto' takes a GPU if there is one.
+        precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
+
+    Returns:
+        What was tried and what came of it, as written to `tuning` in the run.
+
+    Raises:
+        SamTailorError: If run, data or candidates are not as expected, or a candidate needs what is not installed.
+    """
+    import tempfile
+
+    from samtailor.data.dataset import open_dataset
+    from samtailor.evaluation.cases import cases_of_split, check_classes
+    from samtailor.evaluation.tuning.cases import MeanScore, TunedCase, predicted, require_metric
+    from samtailor.evaluation.tuning.report import Tuning, to_plain
+    from samtailor.evaluation.tuning.search import Search
+    from samtailor.evaluation.tuning.spaces import require_candidates, settings_of
+    from samtailor.files import write_json, write_text
+    from samtailor.inference.predictor import Predictor, choose_device
+    from samtailor.models.segmenter_model import load_model, save_refinement
+    from samtailor.refinement import chosen_refinement
+
+    choose_device(device, precision)  # refused, if at all, before anything is read
+    require_candidates(candidates)
+    settings = [settings_of(name, trials, seed) for name in candidates]
+    for step in (step for steps in settings for step in steps):
+        step.require_ready()
+    directory = Run(Path(run))
+    fold = directory.fold
+    require_place(directory.tuning_directory, [run], data)
+    dataset = open_dataset(Path(data), fold)
+    require_metric(metric, dataset)
+    files = cases_of_split(dataset, "val", directory.read_dataset()["splits"])
+    with directory.alone(), tempfile.TemporaryDirectory(prefix="samtailor-") as scratch:
+        model = load_model(run)
+        check_classes(dataset, model.labels)
+        saved = chosen_refinement(model.refinement)
+        network = model.for_inference()
+
+        def cases_after(passes: Sequence[Step]) -> tuple[TunedCase, ...]:
+            return predicted(Predictor(network, batch_size, device, precision, passes), files, dataset.labels, scratch)
+
+        tried, best = Search(cases_after, MeanScore(metric, dataset.labels)).tried(settings, saved or ())
+        is_stored = best.score > tried[1].score
+        names = tuple(file.name for file in files)
+        tuning = Tuning(metric, tuple(tried), best, names, seed, is_stored, directory.tuning_directory)
+        write_json(tuning.folder / "refinement.json", tuning.to_json())
+        write_text(tuning.folder / "refinement.md", tuning.to_markdown())
+        if is_stored:
+            save_refinement(directory.segmenter_directory, to_plain(best.steps))
+    return tuning
