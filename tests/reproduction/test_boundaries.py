@@ -14,6 +14,7 @@ import yaml
 import samtailor
 from samtailor.data.formats import read_case
 from samtailor.errors import ConfigError
+from samtailor.evaluation.comparison.statistics import holm
 from samtailor.files import read_json
 from samtailor.models.zoo import Base
 from samtailor.refinement import REFINE, STEPS
@@ -87,6 +88,9 @@ def test_each_row_is_tested_against_the_plain_fit_alone(root: Path, tiny_base: B
         (pair,) = samtailor.compare(files).pairs
         test = row["against"]["dsc"]
         assert (test["difference"], test["p"]) == (pair.tests[0].change.value, pair.tests[0].p)
+    for metric in ("dsc", "boundary_iou"):
+        tests = [row["against"][metric] for row in others]
+        assert [test["p_holm"] for test in tests] == holm([test["p"] for test in tests])
 
 
 def test_the_sweep_tries_every_prompt_but_the_empty_one(root: Path) -> None:
@@ -125,10 +129,10 @@ def test_pictures_show_what_helps_and_what_harms(root: Path) -> None:
 
 @pytest.fixture
 def elsewhere(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Everything carried to another machine, with other paths, times and device; pages are made without pictures."""
+    """What another machine has made, without checkpoints; paths, times and device differ. Pages have no pictures."""
     monkeypatch.setattr(boundaries, "pictures", lambda _: ())
     there = tmp_path / "there"
-    shutil.copytree(root, there)
+    shutil.copytree(root, there, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
     for number, path in enumerate(sorted(there.rglob("*"), reverse=True)):
         os.utime(path, (number, number))
     for file in there.rglob("config.yaml"):
@@ -155,7 +159,6 @@ def test_a_training_begun_elsewhere_goes_on_here(elsewhere: Path, tiny_base: Bas
     (cell,) = lay_out(ReproduceConfig(**config(elsewhere, tiny_base, columns=["plain"]))).fits
     history = cell.run.history()
     gone = yaml.safe_load(cell.run.config_file.read_text()) | {"data": "/nowhere", "device": "cuda"}
-    shutil.rmtree(cell.run.directory / "checkpoints")
     shutil.rmtree(cell.run.segmenter_directory)
     cell.run.history_file.unlink()
     cell.run.write_config(gone)
