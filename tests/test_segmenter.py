@@ -119,8 +119,10 @@ def test_outlines_of_a_corrected_label_draw_its_objects_again(
     corrected = np.zeros_like(result.label)
     corrected[1, 4:14, 5:20] = 2
     seen: list[np.ndarray] = []
-    parts_of = outline_prompts.parts_of
-    monkeypatch.setattr(outline_prompts, "parts_of", lambda label, least: seen.append(label) or parts_of(label, least))
+    parts = outline_prompts.parts_by_size
+    monkeypatch.setattr(
+        outline_prompts, "parts_by_size", lambda label, least: seen.append(label) or parts(label, least)
+    )
     changed = segmenter.refine(replace(result, label=corrected), Outline(), device="cpu")
     assert len(seen) == len(corrected)
     assert [sorted(np.unique(label)) for label in seen] == [[0], [0, 2], *[[0]] * (len(seen) - 2)]

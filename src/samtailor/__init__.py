@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from samtailor.recipes import HeadOnly as HeadOnly
     from samtailor.recipes import LoRA as LoRA
     from samtailor.recipes import Recipe as Recipe
+    from samtailor.refinement.outline import Outline as Outline
     from samtailor.reproduction.demo import demo as demo
     from samtailor.reproduction.reproduce import reproduce as reproduce
     from samtailor.segmenter import Segmenter as Segmenter
@@ -69,6 +70,7 @@ _OTHERS = (
     "models.zoo.load_base",
     "zeroshot.generator.masks_everything",
     "inference.refine.Prompt",
+    "refinement.outline.Outline",
     "recipes.LoRA",
     "recipes.Adapter",
     "recipes.HeadOnly",

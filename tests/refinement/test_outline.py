@@ -16,7 +16,7 @@ from samtailor.models.zoo import Base, load_base
 from samtailor.refinement import chosen_refinement
 from samtailor.refinement.largest_component import LargestComponent
 from samtailor.refinement.outline import Outline
-from samtailor.refinement.outline_prompts import MASK_LOGIT, Object, drawn_again, object_of, parts_of
+from samtailor.refinement.outline_prompts import MASK_LOGIT, Object, drawn_again, object_of, parts_by_size
 from samtailor.refinement.regions import label_by_regions
 
 SIZE = 64
@@ -33,7 +33,7 @@ def is_on(label: NDArray[np.int64], places: NDArray[np.float64]) -> NDArray[np.b
 
 
 def objects_of(label: NDArray[np.int64], outline: Outline, scale: float = 1.0) -> list[Object]:
-    return [object_of(part, label.shape, outline, scale) for part in parts_of(label, outline.smallest)]
+    return [object_of(*part, label.shape, outline, scale) for part in parts_by_size(label, outline.smallest)]
 
 
 class TestObjects:

@@ -108,7 +108,7 @@ def test_the_second_pass_learns_to_draw_objects_again(any_base: Base) -> None:
 def test_a_poor_label_gives_way_to_a_disturbed_truth(tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     network = ClassAwareSam(load_base(tiny_base.name), 3)
     labels: list[np.ndarray] = []
-    monkeypatch.setattr(prompts, "parts_of", lambda label, *_: labels.append(label) or [])
+    monkeypatch.setattr(prompts, "parts_by_size", lambda label, *_: labels.append(label) or [])
     target = torch.zeros(2, 64, 64, dtype=torch.int64)
     target[:, 16:48, 8:40] = 2
     scores = 9.0 * F.one_hot(target, 3).permute(0, 3, 1, 2)

@@ -43,8 +43,10 @@ def predict(
         device: 'auto' takes a GPU if there is one.
         precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
         skip_existing: Leave out inputs whose result is there already, of an interrupted prediction with the same run.
-        refine: What is done to the label at the end: 'largest-component' keeps the largest connected part of each
-            class; 'none' does nothing; several joined by commas. By default what the segmenter was fitted with.
+        refine: What is done after the network's first pass: 'none', or some of the following, joined by commas in the
+            order in which they are to be done. 'outline' draws every object again from prompts along its outline;
+            'crf' and 'level-set' move boundaries to where the image has them; 'fill-holes', 'smallest' and
+            'largest-component' drop what is too small to be there. By default what the segmenter has saved.
         overwrite: Replace results that are in `out` already.
 
     Returns:

@@ -33,7 +33,7 @@ class Outline(OutlinePrompts, SecondPass, group="refine.outline"):
         labels: Sequence[NDArray[np.integer]] | None = None,
     ) -> Tensor:
         """The class logits after the second pass, (B, K, n, n)."""
-        from samtailor.refinement.outline_prompts import drawn_again, object_of, parts_of
+        from samtailor.refinement.outline_prompts import drawn_again, object_of, parts_by_size
         from samtailor.refinement.regions import label_by_regions
 
         logits = logits.float()
@@ -44,6 +44,6 @@ class Outline(OutlinePrompts, SecondPass, group="refine.outline"):
             else:
                 labels = [label_by_regions(image, scores, how) for image, scores in zip(images, logits, strict=True)]
         scale = images.shape[-1] / logits.shape[-1]
-        parts = [parts_of(label, self.smallest)[: self.most] for label in labels]
-        objects = [[object_of(part, logits.shape[2:], self, scale) for part in some] for some in parts]
+        parts = [parts_by_size(label, self.smallest)[: self.most] for label in labels]
+        objects = [[object_of(*part, logits.shape[2:], self, scale) for part in some] for some in parts]
         return drawn_again(network, features, logits, objects, self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from samtailor.models.class_aware import ClassAwareSam, Features, Prompts
 from samtailor.refinement.outline_settings import OutlinePrompts
+from samtailor.refinement.parts import Part, parts_of
 
 MASK_LOGIT = 10.0
 """Largest logit that a mask given as a prompt stands for; SAM's own masks have logits of that size."""
@@ -22,55 +24,42 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One connected part of a class in a label map, in pixels of that map.
+class Object:
+    """One connected part of a class in a label map with what it is prompted for by, in pixels of that map.
 
     Attributes:
         class_id: Its class.
         place: The smallest box around it: left, top, right, bottom.
-        pixels: Which pixels of that box are the part's.
-    """
-
-    class_id: int
-    place: Box
-    pixels: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Object(Part):
-    """A part with what it is prompted for by.
-
-    Attributes:
+        pixels: Which pixels of that box are its own.
         box: The box with a margin, within the map.
         inside: x and y of points on it, (N, 2); a pixel's centre has whole numbers.
         outside: x and y of points beside it, (N, 2); NaN where a point would lie beyond the map, or on the object.
     """
 
+    class_id: int
+    place: Box
+    pixels: NDArray[np.bool_]
     box: Box
     inside: NDArray[np.float64]
     outside: NDArray[np.float64]
 
 
-def parts_of(label: NDArray[np.integer], smallest: int) -> list[Part]:
-    """The connected parts of the foreground classes of a label map (n, n) of some size, the largest first."""
-    found: list[tuple[int, Part]] = []
-    for class_id, around in enumerate(ndimage.find_objects(label.astype(np.int32)), start=1):
-        if around is None:  # the class does not occur
-            continue
-        numbers, _ = ndimage.label(label[around] == class_id)
-        sizes = np.bincount(numbers.ravel())
-        for number, inner in enumerate(ndimage.find_objects(numbers), start=1):
-            if sizes[number] >= smallest:
-                top, left = (int(a.start + b.start) for a, b in zip(around, inner, strict=True))
-                pixels = numbers[inner] == number
-                place = (left, top, left + pixels.shape[1], top + pixels.shape[0])
-                found.append((sizes[number], Part(class_id, place, pixels)))
-    return [part for _, part in sorted(found, key=lambda one: -one[0])]
+def parts_by_size(label: NDArray[np.integer[Any]], smallest: int) -> list[tuple[int, Part]]:
+    """The connected parts of a label map (n, n), each with its class, the largest first; none below a size."""
+    found = [
+        (class_id, part)
+        for class_id, place in enumerate(ndimage.find_objects(label.astype(np.int32)), start=1)
+        if place is not None  # the class occurs
+        for part in parts_of(label, class_id, place)
+        if part.size >= smallest
+    ]
+    return sorted(found, key=lambda one: -one[1].size)
 
 
-def object_of(part: Part, size: tuple[int, ...], outline: OutlinePrompts, scale: float = 1.0) -> Object:
+def object_of(class_id: int, part: Part, size: tuple[int, ...], outline: OutlinePrompts, scale: float = 1.0) -> Object:
     """A part of a map (n, n) of some size with its prompts; `scale` is the side of the network's input over n."""
-    left, top, right, bottom = part.place
+    rows, columns = part.box
+    left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
     margin = max(1, round(outline.margin * max(right - left, bottom - top)))
     box = (
         max(left - margin, 0),
@@ -80,12 +69,12 @@ def object_of(part: Part, size: tuple[int, ...], outline: OutlinePrompts, scale:
     )
     inside = outside = np.empty((0, 2))
     if outline.points:
-        inside, outside = _along_outline(part.pixels, outline.points, outline.push / scale)
+        inside, outside = _along_outline(part.mask, outline.points, outline.push / scale)
         corner = np.array([left, top])
         inside, outside = inside + corner, outside + corner
         beyond = ((outside < -0.5) | (outside > np.array(size[::-1]) - 0.5)).any(axis=1)
         outside[beyond] = np.nan
-    return Object(part.class_id, part.place, part.pixels, box, inside, outside)
+    return Object(class_id, (left, top, right, bottom), part.mask, box, inside, outside)
 
 
 def _along_outline(

@@ -43,7 +43,7 @@ class Part:
         return found
 
 
-def parts_of(label: NDArray[np.int16], class_id: int, place: Box | None = None) -> Iterator[Part]:
+def parts_of(label: NDArray[np.integer[Any]], class_id: int, place: Box | None = None) -> Iterator[Part]:
     """Connected parts of a class; it need only be looked for in a place."""
     from scipy import ndimage
 

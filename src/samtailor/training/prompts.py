@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from samtailor.models.class_aware import ClassAwareSam, Features, Prompts
-from samtailor.refinement.outline_prompts import drawn_again, object_of, parts_of
+from samtailor.refinement.outline_prompts import drawn_again, object_of, parts_by_size
 from samtailor.refinement.outline_settings import OutlinePrompts
 
 JITTER = 0.1
@@ -69,9 +69,9 @@ def outlined(network: ClassAwareSam, features: Features, logits: Tensor, target:
     chosen = []
     for label, truth in zip(logits.argmax(dim=1).cpu(), truths.cpu(), strict=True):
         rough = label if _mean_dsc(label, truth) >= _TRUSTED else disturbed(truth, random)
-        parts = parts_of(rough.numpy(), prompts.smallest)
-        some = torch.randperm(len(parts), generator=random)[:_OBJECTS].tolist()
-        chosen.append([object_of(parts[i], logits.shape[2:], prompts, scale) for i in some])
+        parts = parts_by_size(rough.numpy(), prompts.smallest)
+        drawn: list[int] = torch.randperm(len(parts), generator=random)[:_OBJECTS].tolist()
+        chosen.append([object_of(*parts[i], logits.shape[2:], prompts, scale) for i in drawn])
     return drawn_again(network, features, logits.detach().float(), chosen, prompts)
 
 
