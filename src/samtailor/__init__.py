@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from samtailor.errors import SamTailorError as SamTailorError
     from samtailor.evaluation.comparison.compare import compare as compare
     from samtailor.evaluation.evaluate import evaluate as evaluate
+    from samtailor.evaluation.robustness.robustness import robustness as robustness
     from samtailor.evaluation.score import score as score
     from samtailor.evaluation.tuning.tune_refinement import tune_refinement as tune_refinement
     from samtailor.inference.predict import predict as predict
@@ -52,6 +53,7 @@ VERBS = {
     "train": "training.train.train",
     "resume": "training.train.resume",
     "evaluate": "evaluation.evaluate.evaluate",
+    "robustness": "evaluation.robustness.robustness.robustness",
     "compare": "evaluation.comparison.compare.compare",
     "baseline": "zeroshot.baseline.baseline",
     "score": "evaluation.score.score",

@@ -85,6 +85,8 @@ Side = Annotated[int, Within(8, 8192)]
 Workers = Annotated[int, Within(0, 1024)]
 Resamples = Annotated[int, Within(1, 100_000)]
 """Resamples of a bootstrap; all of them are in memory at once."""
+Severity = Annotated[int, Within(1, 5)]
+"""How severe the damage of a corruption is."""
 Fraction = Annotated[float, Within(0, 1)]
 Weight = Annotated[float, Within(0)]
 Finite = Annotated[float, Within()]

@@ -16,6 +16,7 @@ import pytest
 
 from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
+from samtailor.data.corruptions import degradation
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import FORMATS, read_case
 from samtailor.data.intensity import CTWindow, Intensity, Percentile, scale
@@ -115,6 +116,28 @@ def test_content_and_settings_make_the_key(cache: SliceCache, case: CaseFiles) -
     generate.write_volume(case.images[0], hu)
     keys.add(cache.load(case).key)
     assert len(keys) == 9
+
+
+def test_a_corrupted_case_has_an_entry_of_its_own(cache: SliceCache, case: CaseFiles) -> None:
+    damages = [
+        degradation(("blur",), (1,), 0),
+        degradation(("blur",), (2,), 0),
+        degradation(("blur",), (1,), 1),
+        degradation(("jpeg",), (1,), 0),
+        degradation(("blur", "jpeg"), (1,), 0),
+    ]
+    entries = [cache.load(case)]
+    for damage in damages:
+        entries.append(SliceCache(generate.LABELS, made_by(), cache.directory, damage).load(case))
+    assert len({entry.key for entry in entries}) == len(entries)
+    # Random numbers depend on the name, so the same file under another name is another case.
+    renamed = SliceCache(generate.LABELS, made_by(), cache.directory, damages[0]).load(replace(case, name="other"))
+    assert renamed.key != entries[1].key
+    again = SliceCache(generate.LABELS, made_by(), cache.directory, damages[0]).load(case)
+    assert again.key == entries[1].key
+    assert (again.image != entries[0].image).any()
+    np.testing.assert_array_equal(again.label, entries[0].label)
+    assert cache.load(replace(case, name="other")).key == entries[0].key
 
 
 def test_every_setting_of_the_preprocessing_makes_the_key_or_is_known_not_to_matter() -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from samtailor.data.cache import prepare_case
+from samtailor.data.corruptions import degradation
 from samtailor.data.dataset import open_dataset
 from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError, DataError, SamTailorError
 from samtailor.evaluation.cases import cases_of_split, grid_of
 from samtailor.evaluation.evaluate import evaluate
+from samtailor.files import cache_home
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
@@ -132,3 +137,60 @@ def test_an_unknown_refinement_is_refused(tmp_path: Path) -> None:
 def test_a_bootstrap_without_resamples_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="bootstrap: expected a whole number from 1 to 100000; found 0"):
         evaluate(tmp_path, tmp_path, bootstrap=0)
+
+
+def test_a_corrupted_evaluation_lies_beside_the_clean_one_and_says_what_was_done(
+    tmp_path: Path, tiny_base: Base, nnunet_folder: Path
+) -> None:
+    run = make_run(tmp_path / "run", tiny_base, nnunet_folder)
+    clean = evaluate(run, nnunet_folder)
+    cached = sorted((cache_home() / "slices").iterdir())
+    noisy = evaluate(run, nnunet_folder, corrupt="gaussian", severity=5)
+    assert sorted((cache_home() / "slices").iterdir()) == cached  # seventy variants of a case would fill the disk
+    again = evaluate(run, nnunet_folder, out=tmp_path / "again", corrupt="gaussian", severity=5)
+    other = evaluate(run, nnunet_folder, out=tmp_path / "other", corrupt="gaussian", severity=5, corrupt_seed=1)
+    assert (run / "evaluation" / "test" / "metrics.json").is_file()
+    content = json.loads((run / "evaluation" / "test-gaussian-5" / "metrics.json").read_text())
+    assert content["source"] == {
+        **{"data": "nnunet", "split": "test", "run": "run"},
+        **{"corruption": "gaussian", "severity": 5, "corrupt_seed": 0},
+    }
+    assert "Images corrupted before everything else: gaussian, severity 5 of 5, seed 0." in str(noisy)
+    assert "Images corrupted" not in str(clean)
+    np.testing.assert_array_equal(noisy.counts.prediction, again.counts.prediction)
+    assert (noisy.counts.prediction != clean.counts.prediction).any()
+    assert (noisy.counts.prediction != other.counts.prediction).any()
+    np.testing.assert_array_equal(noisy.counts.truth, clean.counts.truth)
+    np.testing.assert_array_equal(evaluate(run, nnunet_folder).counts.prediction, clean.counts.prediction)
+
+
+def test_corruption_comes_before_denoising(tmp_path: Path, tiny_base: Base, nnunet_folder: Path) -> None:
+    files, labels = open_dataset(nnunet_folder).cases[0], open_dataset(nnunet_folder).labels
+    plain = Preprocessing(Range(-200, 200), 32, None, 1)
+    how = degradation(("salt-and-pepper",), (5,), 0)
+    corrupted, denoised, clean = (
+        prepare_case(files, labels, preprocessing, damage).image.astype(float)
+        for preprocessing, damage in (
+            (plain, how),
+            (replace(plain, steps=(GaussianDenoising(),)), how),
+            (replace(plain, steps=(GaussianDenoising(),)), None),
+        )
+    )
+    assert (denoised != corrupted).any()
+    assert np.abs(np.diff(denoised, axis=-1)).mean() < 0.5 * np.abs(np.diff(corrupted, axis=-1)).mean()
+    assert (denoised != clean).any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"corrupt": "fog", "severity": 1}, "corrupt: expected one of gaussian, .*; found 'fog'"),
+        ({"corrupt": "blur", "severity": 6}, "severity: expected a whole number from 1 to 5; found 6"),
+        ({"corrupt": "blur", "severity": 0}, "severity: expected a whole number from 1 to 5; found 0"),
+        ({"corrupt": "blur"}, "severity: expected both .*, found the corruption alone"),
+        ({"severity": 3}, "corrupt: expected both .*, found the severity alone"),
+    ],
+)
+def test_a_wrong_corruption_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate(tmp_path, tmp_path, **settings)

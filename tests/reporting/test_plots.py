@@ -11,7 +11,14 @@ from PIL import Image
 
 from samtailor.labels import LabelSpace
 from samtailor.reporting.figures import png
-from samtailor.reporting.plots import box_plot, case_figure, class_figure, confusion_figure, curves_figure
+from samtailor.reporting.plots import (
+    box_plot,
+    case_figure,
+    class_figure,
+    confusion_figure,
+    curves_figure,
+    severity_figure,
+)
 from tests.evaluation.examples import LABELS
 from tests.reporting.drawn import is_colour, pixels
 
@@ -103,3 +110,28 @@ def test_bars_have_their_intervals() -> None:
     assert axes.get_xlim()[1] > 3
     (shares,) = class_figure(["liver"], means, "DSC").axes
     assert shares.get_xlim() == (-0.02, 1.02)
+
+
+def test_a_score_over_severities_has_a_panel_for_each_corruption_and_a_curve_for_each_result() -> None:
+    curve = np.array([0.9, 0.8, 0.7, np.nan, 0.5, 0.4])
+    names = [f"corruption {place}" for place in range(5)]
+    figure = severity_figure({name: {"a": curve, "_b": curve / 2} for name in names}, "mean DSC")
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in panels] == names
+    for axes in panels:
+        first, second = axes.get_lines()
+        np.testing.assert_array_equal(first.get_ydata(), curve)
+        np.testing.assert_array_equal(second.get_ydata(), curve / 2)
+        assert axes.get_ylim() == panels[0].get_ylim()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", " _b"]
+    pixels(figure)
+    named = [axes for axes in panels if axes.get_xlabel() == "severity"]
+    assert named == panels[2:]  # the last of each column
+    for axes in named:
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["clean", "1", "2", "3", "4", "5"]
+
+
+def test_one_corruption_fills_a_figure() -> None:
+    figure = severity_figure({"blur": {"a": np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])}}, "mean DSC")
+    assert len(figure.axes) == 1
+    pixels(figure)

@@ -18,7 +18,7 @@ from samtailor.recipes import RecipeName, recipe_from_json
 from samtailor.training import measure as measuring
 from samtailor.training.estimate_report import Estimate, in_bytes, in_time
 from samtailor.training.estimation import estimate_training, flags_of
-from samtailor.training.fit import Cases, new_segmenter, prepare
+from samtailor.training.fit import Cases, load_cases, new_segmenter, prepare
 from samtailor.training.measure import Measurement, Trial, measure
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.settings import AugmentConfig, SamplingConfig, TrainConfig
@@ -128,6 +128,17 @@ def test_as_much_is_counted_as_training_computes(
     (case,) = cases.validation
     assert found.workload.validation_windows == len(case.image) * len(preprocessing.windows(*case.image.shape[2:]))
     assert found.workload.training_cases == (4, 4)
+
+
+@pytest.mark.parametrize("recipe", ["lora", "head-only"])
+def test_corrupted_copies_are_counted(recipe: RecipeName, tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    folder = open_dataset(nnunet_folder)
+    config = replace(config_of(nnunet_folder, recipe), augment=AugmentConfig(corrupt="blur,jpeg", copies=2))
+    resolved = resolve(config, folder)
+    fitting = prepare(
+        resolved, new_segmenter(resolved, folder.labels, 1), load_cases(resolved, folder), tmp_path / "embeddings"
+    )
+    assert by_rule(config, lambda _: True).options[0].steps_per_epoch == len(fitting.samples)
 
 
 def test_many_cases_are_counted_in_part(tiny_base: Base, tmp_path: Path) -> None:

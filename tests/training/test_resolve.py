@@ -67,6 +67,17 @@ def test_each_recipe_has_its_own_learning_rate_unless_set(recipe: RecipeName, lr
     assert resolve(changed(CONFIG, recipe=recipe, optim=OptimConfig(lr=5e-5)), volumes).optim.lr == 5e-5
 
 
+def test_corruptions_are_those_of_the_modality_by_name(volumes: Dataset, pictures: Dataset) -> None:
+    def resolved(setting: str, dataset: Dataset) -> str:
+        return resolve(replace(CONFIG, augment=AugmentConfig(corrupt=setting)), dataset).augment.corrupt
+
+    assert resolved("auto", volumes).endswith(",jpeg,low-dose,streaks,ring")
+    assert resolved("auto", pictures).endswith(",jpeg")
+    assert resolved("stripes, blur", volumes) == "stripes,blur"
+    assert resolved("none", volumes) == "none"
+    assert resolved(resolved("auto", volumes), volumes) == resolved("auto", volumes)
+
+
 def test_the_image_size_is_the_base_s_own_unless_set(volumes: Dataset) -> None:
     assert resolve(CONFIG, volumes).sampling.image_size == 256
 
@@ -84,6 +95,7 @@ def test_an_unknown_step_is_refused_at_once(setting: str) -> None:
         (replace(CONFIG, loss=LossConfig(class_weights=[1, 2])), "one weight for each of the 3 classes"),
         (replace(CONFIG, intensity=IntensityConfig("range", (9, 1))), "expected low < high"),
         (replace(CONFIG, intensity=IntensityConfig("window", (40, 0))), "expected a width above 0"),
+        (replace(CONFIG, augment=AugmentConfig(corrupt="fog")), "augment.corrupt: expected .*; found 'fog'"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_refused(config: TrainConfig, message: str, volumes: Dataset) -> None:

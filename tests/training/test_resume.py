@@ -32,6 +32,7 @@ CONFIGURATIONS: list[dict[str, Any]] = [
     {"recipe": "full", "precision": "bf16", "validate_every": 2},
     {"dora": True, "checkpointing": True, "batch_size": 2, "optim": OptimConfig(lr=1e-3, accumulate=4)},
     {"last_blocks": 1, "cache_frozen": True, "augment": STILL},
+    {"recipe": "head-only", "denoise": "gaussian", "augment": AugmentConfig(corrupt="rician,blur", copies=1)},
     {"loss": LossConfig(class_weights="auto"), "sampling": SamplingConfig(32, 16, per_epoch=10, rare=0.5)},
 ]
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles
+from samtailor.data.corruptions import Degradation
 from samtailor.data.formats import read_case
 from samtailor.data.formats.format import reading
 from samtailor.data.preprocessing import Preprocessing
@@ -52,6 +53,34 @@ class CachedCase:
     counts: NDArray[np.int64]
 
 
+def prepare_case(
+    files: CaseFiles,
+    labels: LabelSpace,
+    preprocessing: Preprocessing,
+    degradation: Degradation | None = None,
+    key: str = "",
+) -> CachedCase:
+    """A case as the network's input needs it, in memory; corrupted before everything else, if it is to be."""
+    case = read_case(files, labels, preprocessing.channels)
+    if degradation is not None:
+        case = degradation(case)
+    image = np.asarray(preprocessing.prepare(case))
+    counts = np.zeros((len(image), len(labels)), dtype=np.int64)
+    for index, plane in enumerate(() if case.label is None else case.label):
+        counts[index] = counts_of(plane, len(labels))
+    return CachedCase(files.name, key, image, case.label, case.geometry.spacing, counts)
+
+
+def add_content(digest: hashlib.blake2b, files: CaseFiles) -> None:
+    """Add the content of all files of a case to a hash."""
+    for path in (*files.images, *([files.label] if files.label else [])):
+        for part in sorted(filter(Path.is_file, path.rglob("*"))) if os.path.isdir(path) else [path]:
+            with reading(part, "file"), part.open("rb") as file:
+                digest.update(str(os.fstat(file.fileno()).st_size).encode())
+                while block := file.read(1 << 20):
+                    digest.update(block)
+
+
 class SliceCache:
     """Builds each case once and verifies it at every load; what is broken is built again.
 
@@ -59,12 +88,20 @@ class SliceCache:
         labels: Label space of the label files.
         preprocessing: What makes slices of file values; windows and the size of the network's input do not matter.
         directory: Where the cache lies; the folder 'slices' of `cache_home` if None.
+        degradation: What corrupts the cases first, if they are not to be clean.
     """
 
-    def __init__(self, labels: LabelSpace, preprocessing: Preprocessing, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        labels: LabelSpace,
+        preprocessing: Preprocessing,
+        directory: Path | None = None,
+        degradation: Degradation | None = None,
+    ) -> None:
         self.labels = labels
         self.preprocessing = preprocessing
         self.directory = directory or cache_home() / "slices"
+        self.degradation = degradation
 
     def load(self, files: CaseFiles) -> CachedCase:
         """The cached case, built first if it is missing or broken."""
@@ -83,30 +120,23 @@ class SliceCache:
     def _key(self, files: CaseFiles) -> str:
         """Hash of everything that determines the entry."""
         made_by = {name: value for name, value in self.preprocessing.to_json().items() if name not in _UNSEEN}
-        settings = [_VERSION, made_by, self.labels.to_json(), len(files.images)]
+        settings: list[Any] = [_VERSION, made_by, self.labels.to_json(), len(files.images)]
+        if self.degradation is not None:  # random numbers depend on the name
+            settings.append([self.degradation.to_json(), files.name])
         digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=20)
-        for path in (*files.images, *([files.label] if files.label else [])):
-            for part in sorted(filter(Path.is_file, path.rglob("*"))) if os.path.isdir(path) else [path]:
-                with reading(part, "file"), part.open("rb") as file:
-                    digest.update(str(os.fstat(file.fileno()).st_size).encode())
-                    while block := file.read(1 << 20):
-                        digest.update(block)
+        add_content(digest, files)
         return digest.hexdigest()
 
     def _build(self, files: CaseFiles, entry: Path) -> None:
         """Write the entry under a temporary name and move it to its place."""
-        case = read_case(files, self.labels, self.preprocessing.channels)
-        image = np.asarray(self.preprocessing.prepare(case))
-        counts = np.zeros((len(image), len(self.labels)), dtype=np.int64)
-        arrays: dict[str, NDArray[Any]] = {"image": image, "counts": counts}
+        case = prepare_case(files, self.labels, self.preprocessing, self.degradation)
+        arrays: dict[str, NDArray[Any]] = {"image": case.image, "counts": case.counts}
         if case.label is not None:
             arrays["label"] = case.label
-            for index, plane in enumerate(case.label):
-                counts[index] = counts_of(plane, len(self.labels))
         self.directory.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=self.directory))
         try:
-            meta: dict[str, Any] = {"spacing": case.geometry.spacing, "arrays": {}}
+            meta: dict[str, Any] = {"spacing": case.spacing, "arrays": {}}
             for name, array in arrays.items():
                 np.save(temporary / f"{name}.npy", array)
                 meta["arrays"][name] = _signature(np.ascontiguousarray(array))

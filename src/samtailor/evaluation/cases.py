@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.cache import CachedCase, SliceCache
+from samtailor.data.cache import CachedCase, SliceCache, prepare_case
 from samtailor.data.case import CaseFiles
+from samtailor.data.corruptions import Degradation
 from samtailor.data.dataset import Dataset, Split
 from samtailor.data.formats import read_geometry
 from samtailor.errors import DataError, listed
@@ -56,20 +58,28 @@ def grid_of(file: CaseFiles) -> Grid | None:
     return None if file.label is None else Grid.from_geometry(read_geometry(file.label))
 
 
-def predict_cases(predictor: Predictor, files: Sequence[CaseFiles], labels: LabelSpace) -> Iterator[PredictedCase]:
-    """Predict cases with labels one after the other; while the network computes, the next one is read."""
-    cache = SliceCache(labels, predictor.model.preprocessing)
-    return cases_with(lambda _, case: predictor.label(case.image, case.spacing), cache, files, "cases")
+def predict_cases(
+    predictor: Predictor, files: Sequence[CaseFiles], labels: LabelSpace, degradation: Degradation | None = None
+) -> Iterator[PredictedCase]:
+    """Predict cases with labels one after the other; while the network computes, the next one is read.
+
+    Corrupted cases are not kept: seventy variants of each would fill the disk.
+    """
+    preprocessing = predictor.model.preprocessing
+    load = SliceCache(labels, preprocessing).load
+    if degradation is not None:
+        load = partial(prepare_case, labels=labels, preprocessing=preprocessing, degradation=degradation)
+    return cases_with(lambda _, case: predictor.label(case.image, case.spacing), load, files, "cases")
 
 
 def cases_with(
     prediction_of: Callable[[CaseFiles, CachedCase], NDArray[np.int16]],
-    cache: SliceCache,
+    load: Callable[[CaseFiles], CachedCase],
     files: Sequence[CaseFiles],
     what: str,
 ) -> Iterator[PredictedCase]:
     """Cases with labels, and a prediction (S, H, W) of each, one after the other; the next is read meanwhile."""
-    for file, case in zip(tracked(what, files), ahead(map(cache.load, files)), strict=True):
+    for file, case in zip(tracked(what, files), ahead(map(load, files)), strict=True):
         if case.label is None:
             raise DataError(f"{file.name}: expected a label file, found none; add it")
         yield PredictedCase(case.name, case.image, case.label, prediction_of(file, case), case.spacing, grid_of(file))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from samtailor.metrics.protocols import ProtocolName, require_protocol
 from samtailor.outputs import require_free, require_place
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.runs import Run
-from samtailor.settings import AnyPath, Count, Device, Precision, Rare, Resamples, Seed, Split, checked
+from samtailor.settings import AnyPath, Count, Device, Precision, Rare, Resamples, Seed, Severity, Split, checked
 
 if TYPE_CHECKING:
     from samtailor.evaluation.scores import Scores
@@ -29,6 +29,9 @@ def evaluate(
     ignore_background: Rare[bool] = False,
     precision: Rare[Precision] = "auto",
     refine: Refine | None = None,
+    corrupt: str | None = None,
+    severity: Severity | None = None,
+    corrupt_seed: Rare[Seed] = 0,
     overwrite: bool = False,
 ) -> Scores:
     """Score a run on a split of a labelled folder, and write tables and figures.
@@ -37,7 +40,8 @@ def evaluate(
         run: Directory of the run.
         data: Labelled folder with the run's classes.
         split: Cases to score. A folder that names no such split, but is the run's data, is split as in the run.
-        out: Where tables and figures are written; evaluation/SPLIT in the run by default.
+        out: Where tables and figures are written; evaluation/SPLIT in the run by default, or
+            evaluation/SPLIT-NAME-SEVERITY where images are corrupted.
         protocol: Which scores are computed, and by which rules; by default the data set's own, or else 'samtailor'.
         batch_size: Images computed at once.
         device: 'auto' takes a GPU if there is one.
@@ -48,6 +52,10 @@ def evaluate(
         precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
         refine: What is done to labels at the end (see `samtailor.predict`); by default what the segmenter was fitted
             with.
+        corrupt: Score the run on images with one kind of damage, by its name (docs/user-guide.md lists them), in the
+            place of the images as they are.
+        severity: How severe the damage is, from 1 to 5.
+        corrupt_seed: Seed of the damage.
         overwrite: Replace earlier results in `out`. Those in the run itself are replaced anyhow.
 
     Returns:
@@ -57,6 +65,7 @@ def evaluate(
         SamTailorError: If run, data, classes or split are not as expected, a case has no label, or `out` cannot take
             the results.
     """
+    from samtailor.data.corruptions import corruption_of
     from samtailor.data.dataset import open_dataset
     from samtailor.evaluation.cases import cases_of_split, check_classes, predict_cases
     from samtailor.evaluation.predictions import RESULTS, score_and_write
@@ -64,10 +73,10 @@ def evaluate(
     from samtailor.models.segmenter_model import load_model
 
     choose_device(device, precision)  # refused, if at all, before anything is read
-    refinement = chosen_refinement(refine)
+    refinement, degradation = chosen_refinement(refine), corruption_of(corrupt, severity, corrupt_seed)
     directory = Run(Path(run))
     fold = directory.fold
-    target = Path(out) if out else directory.evaluation(split)
+    target = Path(out) if out else directory.evaluation(f"{split}-{corrupt}-{severity}" if degradation else split)
     require_place(target, [run], data)
     if out:
         require_free([target / name for name in RESULTS], overwrite)
@@ -78,6 +87,8 @@ def evaluate(
     model = load_model(run)
     check_classes(dataset, model.labels)
     predictor = Predictor(model.for_inference(), batch_size, device, precision, refinement)
-    cases = predict_cases(predictor, files, dataset.labels)
-    source = {"data": dataset.root.resolve().name, "split": split, "run": directory.directory.resolve().name}
+    cases = predict_cases(predictor, files, dataset.labels, degradation)
+    source: dict[str, Any] = {"data": dataset.root.resolve().name, "split": split}
+    source |= {"run": directory.directory.resolve().name}
+    source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

@@ -186,6 +186,7 @@ def notes(scores: CaseScores) -> tuple[str, ...]:
         f"{averaged}: {OVERALL_MEANS[scores.rules.overall_mean]}. Pooled: {AVERAGINGS['pooled']}. "
         "Cases, voxels: those that have the class in the truth.",
         _protocol(scores),
+        *_corruption(scores),
         *_background(scores),
         *(
             f"{metric.title}: {metric.sentence(names)}."
@@ -203,6 +204,14 @@ def _protocol(scores: CaseScores) -> str:
         f"Protocol '{scores.protocol}': {scores.rules.description} "
         f"Absent classes, rule '{scores.rules.empty}': {EMPTY_RULES[scores.rules.empty].description}"
     )
+
+
+def _corruption(scores: CaseScores) -> tuple[str, ...]:
+    """What was done to the images before they were segmented, if anything was."""
+    if "corruption" not in scores.source:
+        return ()
+    name, severity, seed = (scores.source[key] for key in ("corruption", "severity", "corrupt_seed"))
+    return (f"Images corrupted before everything else: {name}, severity {severity} of 5, seed {seed}.",)
 
 
 def _background(scores: CaseScores) -> tuple[str, ...]:

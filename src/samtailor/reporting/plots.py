@@ -171,6 +171,39 @@ def class_figure(
     return figure
 
 
+def severity_figure(curves: Mapping[str, Mapping[str, NDArray[np.float64]]], label: str) -> Figure:
+    """Curves of a score over severities, a panel for each corruption, a curve for each result.
+
+    `curves` has the score on clean images, and under severities 1, 2, ..., (1 + severities,), by the names of the
+    corruption and of the result; a gap where it is NaN.
+    """
+    names = list(dict.fromkeys(name for panel in curves.values() for name in panel))
+    columns = min(4, math.ceil(math.sqrt(len(curves))))
+    rows = -(-len(curves) // columns)
+    lines = -(-len(names) // 3)
+    figure = Figure(figsize=(max(4.0, 2.4 * columns), 0.5 + 2.0 * rows + 0.2 * lines), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, (corruption, panel) in zip(panels, curves.items(), strict=False):
+        for (name, values), colour in zip(panel.items(), _colours(len(names)), strict=False):
+            axes.plot(range(len(values)), values, color=colour, marker="o", markersize=3, linewidth=1.3, label=name)
+        axes.set_title(corruption, fontsize=9)
+        axes.set_xticks(range(len(values)), ["clean", *map(str, range(1, len(values)))], fontsize=7)
+        axes.tick_params(axis="y", labelsize=7)
+        axes.grid(color="0.88", linewidth=0.8)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(curves) :]:
+        axes.set_visible(False)
+    for axes in panels[max(0, len(curves) - columns) : len(curves)]:  # the last of each column
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("severity", fontsize=8)
+    figure.supylabel(label, fontsize=9)
+    handles = panels[0].get_lines()
+    figure.legend(
+        handles, [short(name) for name in names], loc="outside lower center", ncols=3, frameon=False, fontsize=8
+    )
+    return figure
+
+
 def _colours(count: int) -> list[Colour]:
     """A colour for each result."""
     colours = colormaps["tab10" if count <= 10 else "tab20"].colors  # type: ignore[attr-defined]

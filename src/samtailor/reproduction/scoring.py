@@ -76,7 +76,7 @@ def _evaluate(plan: Plan, cell: Fit, protocols: Sequence[ProtocolName], device: 
         out = cell.evaluation(split, protocol)
         if not _is_newer(out / "metrics.json", saved):
             what = f"scoring ({cell.column.name}, seed {cell.config.seed}, {protocol})"
-            cases = cases_with(lambda file, _: read_saved(predictions, file, dataset), cache, files, what)
+            cases = cases_with(lambda file, _: read_saved(predictions, file, dataset), cache.load, files, what)
             score_and_write(cases, dataset.labels, protocol, out, source=_source(plan, cell))
 
 

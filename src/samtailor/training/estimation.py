@@ -27,7 +27,7 @@ from samtailor.recipes.recipe import attention_blocks
 from samtailor.training.estimate_report import HEADROOM, Estimate, Option, Workload
 from samtailor.training.fit import check_device
 from samtailor.training.measure import Measurement, Trial, measure_apart
-from samtailor.training.resolve import preprocessing_of, resolve
+from samtailor.training.resolve import copies_of, preprocessing_of, resolve
 from samtailor.training.samples import choose_slices, label_of
 from samtailor.training.settings import TrainConfig
 
@@ -186,7 +186,7 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
     def windows(case: CachedCase) -> int:
         return len(preprocessing.windows(*case.image.shape[2:]))
 
-    more = len(train_files) / len(train)
+    more = (1 + len(copies_of(config))) * len(train_files) / len(train)  # corrupted copies have as many slices
     is_cached = config.is_cached(len(folder.channels))
     training_windows = round(more * sum(windows(reference.case) for reference in chosen))
     validation_windows = sum(len(case.image) * windows(case) for case in validation)

@@ -8,7 +8,7 @@ import os
 import signal
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any, Literal
@@ -39,7 +39,7 @@ from samtailor.runs import Run
 from samtailor.training.augment import Augmentation
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
 from samtailor.training.recorder import Recorder, VanishingClassWarning
-from samtailor.training.resolve import preprocessing_of
+from samtailor.training.resolve import copies_of, preprocessing_of
 from samtailor.training.samples import (
     EpochSampler,
     SliceSamples,
@@ -95,13 +95,18 @@ class Fitting:
 
 
 def load_cases(config: TrainConfig, folder: LabelledFolder) -> Cases:
-    """Build, or find, the slice cache of training and validation cases.
+    """Build, or find, the slice cache of training and validation cases, and of corrupted copies of the former.
 
     Raises:
         DataError: If no training case has foreground.
     """
-    cache = SliceCache(folder.labels, preprocessing_of(config, len(folder.channels)))
+    preprocessing = preprocessing_of(config, len(folder.channels))
+    cache = SliceCache(folder.labels, preprocessing)
     train, validation = (make_once(cache.load, folder.split(split), f"slices ({split})") for split in ("train", "val"))
+    for copy, degradation in enumerate(copies_of(config), start=1):
+        load = SliceCache(folder.labels, preprocessing, degradation=degradation).load
+        copies = make_once(load, folder.split("train"), f"slices (train, corrupted copy {copy})")
+        train += [replace(case, name=f"{case.name}, corrupted copy {copy}") for case in copies]
     choose_slices(train, config.sampling.empty, config.seed)
     if not any(case.counts[:, 1:].any() for case in validation):
         LOG.warning(

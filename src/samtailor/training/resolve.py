@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from samtailor.data.channels import needs_projection
+from samtailor.data.corruptions import SEVERITIES, Degradation, corruption_names, degradation
 from samtailor.data.dataset import Dataset
 from samtailor.data.intensity import intensity_of, resolve_intensity
 from samtailor.data.preprocessing import Preprocessing
@@ -53,6 +54,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     flip = config.augment.flip
     if flip == "auto":
         flip = "columns" if dataset.pictures else "none"
+    corrupt = ",".join(corruption_names(config.augment.corrupt, "augment.corrupt", dataset.channels, dataset.name))
     if config.cache_frozen:
         _check_cached(config, flip, dataset.channels)
     return replace(
@@ -62,7 +64,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         validate_every=min(config.validate_every, config.epochs),
         sampling=_resolve_sampling(replace(config.sampling, image_size=image_size), dataset),
         intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),
-        augment=replace(config.augment, flip=flip),
+        augment=replace(config.augment, flip=flip, corrupt=corrupt or "none"),
         optim=replace(config.optim, lr=lr),
     )
 
@@ -109,3 +111,10 @@ def preprocessing_of(config: TrainConfig, channels: int) -> Preprocessing:
     assert not isinstance(field, str)
     steps = DENOISE.chosen(config.denoise)
     return Preprocessing(intensity_of(config.intensity), config.sampling.image_size, field, channels, steps)
+
+
+def copies_of(config: TrainConfig) -> list[Degradation]:
+    """What makes each corrupted copy of the training cases of a resolved config; none if there are no copies."""
+    augment = config.augment
+    names = [] if augment.corrupt == "none" else augment.corrupt.split(",")
+    return [degradation(names, SEVERITIES, config.seed, copy) for copy in range(augment.copies if names else 0)]

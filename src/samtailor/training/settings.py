@@ -49,6 +49,11 @@ class AugmentConfig(Checked, group="augment"):
         zoom: Largest relative change of size.
         shift: Largest shift as a fraction of the image side.
         intensity: Probability of each of: change of contrast, of brightness, Gaussian noise, Gaussian blur.
+        corrupt: Train also on copies of the training images that are damaged before everything else, denoising
+            included: kinds of damage joined by commas (docs/user-guide.md lists them), 'auto' for those of the data's
+            modality, or 'none'.
+        copies: Damaged copies of each training image; every slice of a copy draws its own damage and severity. They
+            lengthen an epoch, unless `sampling.per_epoch` says how long it is.
     """
 
     flip: Literal["auto", "none", "columns", "both"] = "auto"
@@ -57,6 +62,8 @@ class AugmentConfig(Checked, group="augment"):
     zoom: Annotated[float, Within(0, 0.9)] = 0.15
     shift: Fraction = 0.05
     intensity: Fraction = 0.15
+    corrupt: str = "none"
+    copies: Annotated[int, Within(1, 100)] = 2
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from samtailor.errors import ConfigError, DataError, FileError
 from samtailor.files import made_of, read_json
 from samtailor.metrics.confusion import nan_mean
-from samtailor.settings import require
+from samtailor.settings import Split, require
 
 _FILE = "metrics.json"
 _VOXELS = "truth_voxels"
@@ -80,7 +80,7 @@ def find_metrics(path: Path, split: str) -> Path:
             return file
     if not path.exists():
         raise DataError(f"{path}: expected a metrics.json, a folder that holds one, or a run; found nothing there")
-    splits = sorted(found.parent.name for found in evaluation.glob(f"*/{_FILE}"))
+    splits = [name for name in get_args(Split) if (evaluation / name / _FILE).is_file()]
     if splits:
         raise DataError(
             f"{path}: expected scores of split '{split}'; found those of {', '.join(splits)}: take --split {splits[0]}"

@@ -65,8 +65,8 @@ def predicted(
         softmax[file.name] = room_for(predictor.probabilities_shape(case.image), Path(scratch))
         return predictor.label(case.image, case.spacing, probabilities=softmax[file.name])
 
-    cache = SliceCache(labels, predictor.model.preprocessing)
-    cases = cases_with(label_of, cache, files, "cases")
+    load = SliceCache(labels, predictor.model.preprocessing).load
+    cases = cases_with(label_of, load, files, "cases")
     return tuple(TunedCase(case, softmax[case.name]) for case in cases)
 
 
