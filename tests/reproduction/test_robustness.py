@@ -13,10 +13,11 @@ import yaml
 import samtailor
 from samtailor.data.corruptions import BY_MODALITY
 from samtailor.data.steps import STEPS
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, WeightsError
 from samtailor.evaluation.robustness.study import Study
 from samtailor.files import read_json
 from samtailor.models.zoo import Base
+from samtailor.reproduction import definition
 from samtailor.reproduction.definition import load_experiment
 from samtailor.reproduction.plan import lay_out
 from samtailor.reproduction.reproduce import reproduce
@@ -139,5 +140,36 @@ def test_every_denoiser_is_tried_alone_and_can_be_with_corrupted_images() -> Non
 
 
 def test_ct_that_is_not_called_so_has_its_corruptions() -> None:
-    damage = load_experiment("robustness").schedule_for("btcv", "lite-medsam").damage
-    assert set(damage["corruptions"].split(",")) == {*BY_MODALITY["general"], *BY_MODALITY["CT"]}
+    schedule = load_experiment("robustness").schedule_for("btcv", "lite-medsam")
+    expected = {*BY_MODALITY["general"], *BY_MODALITY["CT"]}
+    assert set(schedule.damage["corruptions"].split(",")) == expected
+    for name in ("corrupt", *(f"corrupt-{denoiser}" for denoiser in STEPS)):
+        fit = schedule.column(name).settings
+        assert set(fit["augment"]["corrupt"].split(",")) == expected
+        assert fit.get("denoise", "none") == (name.removeprefix("corrupt-") if "-" in name else "none")
+
+
+def test_a_fit_whose_weights_cannot_be_had_is_missing(
+    root: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Any) -> None:
+        raise WeightsError("dncnn: no network")
+
+    monkeypatch.setattr(STEPS["dncnn"], "require_ready", refuse)
+    plan = lay_out(ReproduceConfig(**config(root, tiny_base, columns=[])))
+    assert "Without dncnn: what it needs cannot be had here (dncnn: no network)." in plan.missing_columns()
+    assert {"plain", "corrupt"} < {column.name for column in plan.cells}
+    with pytest.raises(WeightsError, match="no network"):
+        lay_out(ReproduceConfig(**config(root, tiny_base, columns=["dncnn"])))
+
+
+def test_the_schedule_for_a_gpu_fits_both_experiments() -> None:
+    own = Path(definition.__file__).parent / "gpu.yaml"
+    for what in ("boundaries", "robustness"):
+        experiment = load_experiment(what)
+        for name in experiment.datasets:
+            usual = experiment.schedule_for(name, "lite-medsam")
+            schedule = experiment.schedule_for(name, "lite-medsam", own)
+            assert schedule.train["sampling"]["image_size"] > usual.train["sampling"]["image_size"]
+            outline = schedule.column("outline").settings["sampling"]["per_epoch"]
+            assert outline < schedule.train["sampling"]["per_epoch"]

@@ -154,8 +154,13 @@ def lay_out(config: ReproduceConfig) -> Plan:
     for column in map(schedule.column, config.columns or experiment.columns):
         if column.name == "sam2" and base != experiment.base and not plan.is_sam2_wanted:
             plan.left_out[column] = f"no base of SAM 2 was named (--base2 {experiment.base2})"
-        else:
+            continue
+        try:
             plan.cells[column] = _zero_shot(plan, column) if column.is_zero_shot else _fits(plan, column)
+        except WeightsError as error:  # of a step before the network; the base's are looked for later
+            if config.columns:
+                raise
+            plan.left_out[column] = f"what it needs cannot be had here ({error})"
     _ = plan.scored_cases  # refused before hours of training, not after
     for cell in plan.all_cells():
         cell.state()  # refuses a directory that holds something else
