@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from samtailor.data.dataset import Split
 from samtailor.errors import ConfigError
 from samtailor.files import read_csv
+from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.outputs import require_new
 from samtailor.reproduction.definition import Column, Settings
@@ -23,6 +24,9 @@ State = Literal["done", "interrupted", "missing"]
 
 MAIN: ProtocolName = "samtailor"
 """Protocol of the comparison with the zero-shot columns; every cell is scored by it."""
+
+_OF_THE_MACHINE = ("data", "out", "device")
+"""Settings of a training that may differ where everything else is the same."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,11 @@ class _Cell(ABC):
 
 @dataclass(frozen=True)
 class Fit(_Cell):
-    """One training, and the cases of each split that it is made with."""
+    """One training, and the cases of each split and the classes that it is made with."""
 
     config: TrainConfig
     splits: Mapping[str, Sequence[str]]
+    classes: Sequence[str]
 
     what = "training"
 
@@ -87,14 +92,19 @@ class Fit(_Cell):
         return sum(row["seconds"] for row in self.run.history())
 
     def _found_and_wanted(self) -> tuple[Settings, Settings]:
+        """Without what differs between machines: where everything lies, and what computes.
+
+        The data are the same if classes, cases and splits are.
+        """
         # An older version wrote fewer settings: those it did not know had their defaults.
         found = TrainConfig.from_plain(self.run.read_config(), str(self.run.config_file)).to_plain()
         wanted = self.config.to_plain()
         for settings in (found, wanted):
-            settings["out"] = ""
-            settings["data"] = str(Path(settings["data"]).resolve())
-        known = self.run.read_dataset()["splits"]
-        found["splits"], wanted["splits"] = ({k: list(v) for k, v in s.items()} for s in (known, self.splits))
+            for name in _OF_THE_MACHINE:
+                settings[name] = None
+        known = self.run.read_dataset()
+        found["classes"], wanted["classes"] = list(LabelSpace.from_json(known["labels"]).names), list(self.classes)
+        found["splits"], wanted["splits"] = ({k: list(v) for k, v in s.items()} for s in (known["splits"], self.splits))
         return found, wanted
 
     def _is_finished(self) -> bool:
@@ -113,6 +123,7 @@ class Fit(_Cell):
             case "missing":
                 train(**vars(self.config))
             case "interrupted":
+                self.run.write_config(self.config.to_plain())  # it may have begun on another machine
                 resume(self.run.directory)
 
 

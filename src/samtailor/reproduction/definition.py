@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,18 @@ _ZERO_SHOT_CELLS = {"sam": "oracle", "sam2": "oracle-sam2"}
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the report's tables: a base as it is, or a fit of it by one recipe."""
+    """A column of the report's tables: a base as it is, or a fit of it by one recipe.
+
+    Attributes:
+        name: What it is called.
+        own: What a fit of an experiment beyond the report's tables sets of a training; its name says nothing then.
+    """
 
     name: str
+    own: Settings | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.name not in _TITLES and not self._rank:
+        if self.own is None and self.name not in _TITLES and not self._rank:
             raise ConfigError(
                 f"columns: expected sam, sam2, adapter, lora-RANK (lora-4), head-only or full; found '{self.name}'"
             )
@@ -47,7 +53,7 @@ class Column:
     @property
     def is_zero_shot(self) -> bool:
         """Whether nothing is fitted."""
-        return self.name in _ZERO_SHOT_CELLS
+        return self.own is None and self.name in _ZERO_SHOT_CELLS
 
     @property
     def cell(self) -> str:
@@ -57,21 +63,24 @@ class Column:
     @property
     def title(self) -> str:
         """What the report calls it."""
+        if self.own is not None:
+            return self.name
         return _TITLES.get(self.name, f"SAM LoRA (r={self._rank})")
 
     @property
     def settings(self) -> Settings:
         """What a fitted column itself sets of a training."""
+        if self.own is not None:
+            return self.own
         return {"recipe": "lora", "rank": self._rank} if self._rank else {"recipe": self.name}
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that an experiment takes, the split that is scored, and settings of the training that belong to it."""
+    """A data set that an experiment takes, and the split that is scored."""
 
     name: DatasetName
     split: Split
-    train: Settings
 
     @property
     def title(self) -> str:
@@ -81,11 +90,40 @@ class Source:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the columns are trained and tried, and what the schedule is made for, in words."""
+    """How the columns are trained and tried, and what the schedule is made for, in words.
+
+    Attributes:
+        text: What it is made for.
+        train: Settings of all trainings.
+        baseline: Settings of the zero-shot columns.
+        fits: What single fits set beyond `train`, by their names, where they are no columns of the report.
+        refinements: Steps between network and label by the names they have in the table, where it is about these.
+        sweep: Outline prompts that are tried, where it is about these: on which 'fit', and with how many 'points'.
+        damage: What of the data is scored under which 'corruptions' ('cases', 'slices', as `samtailor.robustness`
+            takes them), where it is about these.
+    """
 
     text: str
     train: Settings
     baseline: Settings
+    fits: Settings = field(default_factory=dict)
+    refinements: Settings = field(default_factory=dict)
+    sweep: Settings = field(default_factory=dict)
+    damage: Settings = field(default_factory=dict)
+
+    def column(self, name: str) -> Column:
+        """The column of a name: one of the fits, or if there are none one of the report's.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        if self.fits and name not in self.fits:
+            raise ConfigError(f"columns: expected some of {', '.join(self.fits)}; found '{name}'")
+        return Column(name, self.fits.get(name))
+
+
+_PARTS = ("train", "baseline", "fits", "refinements", "sweep", "damage")
+"""What data sets, other bases and the user's own file may change of a schedule."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +138,14 @@ class Experiment:
         base: The report's base.
         base2: The base of the SAM 2 column.
         datasets: Data sets it takes, by their names; the first is the report's.
-        columns: Its columns.
+        columns: Names of its columns.
         schedule: Schedule for the report's base.
+        changes: What its data sets change of the schedule, by their names.
         bases: What other bases change of the schedule.
         published: The report's numbers, of each column and class.
         printed: The report's names of classes that are called otherwise here.
         field: What others publish on the data set, under its own protocol.
+        table: Names of the refinements that are tried on each fit, where it is about these.
     """
 
     name: str
@@ -115,12 +155,14 @@ class Experiment:
     base: str
     base2: str
     datasets: Mapping[DatasetName, Source]
-    columns: tuple[Column, ...]
+    columns: tuple[str, ...]
     schedule: Schedule
+    changes: Mapping[str, Settings]
     bases: Mapping[str, Settings]
     published: Mapping[str, Mapping[str, float]]
     printed: Mapping[str, str]
     field: tuple[Mapping[str, Any], ...]
+    table: Mapping[str, Sequence[str]]
 
     @property
     def is_figure(self) -> bool:
@@ -133,32 +175,41 @@ class Experiment:
         return next(iter(self.datasets.values()))
 
     def schedule_for(self, dataset: DatasetName, base: str, own: Path | None = None) -> Schedule:
-        """Schedule for a data set and a base; the user's own YAML file, with 'train' and 'baseline', counts most."""
+        """Schedule for a data set and a base.
+
+        The user's own YAML file counts most. It has some of the keys of a schedule, and under 'datasets' the same for
+        single data sets.
+        """
         text = self.schedule.text
-        overlays: list[Settings] = [{"train": self.datasets[dataset].train}]
+        changes: list[Settings] = [{"datasets": self.changes}]
         if base in self.bases:
             text = self.bases[base]["schedule"]
-            overlays.append(self.bases[base])
+            changes.append(self.bases[base])
         elif base != self.base:
             text = f"{text} (made for {self.base})"
         if own is not None:
             text = f"{own}, on top of: {text}"
-            overlays.append(_read_own(own))
-        train, baseline = self.schedule.train, self.schedule.baseline
-        for overlay in overlays:
-            train = merged(train, overlay.get("train", {}))
-            baseline = merged(baseline, overlay.get("baseline", {}))
-        return Schedule(text, train, baseline)
+            changes.append(_read_own(own))
+        parts = {part: getattr(self.schedule, part) for part in _PARTS}
+        for change in changes:
+            for layer in (change, change.get("datasets", {}).get(dataset, {})):
+                parts = {part: merged(below, layer.get(part, {})) for part, below in parts.items()}
+        return Schedule(text, **parts)
 
 
 def load_experiment(name: str) -> Experiment:
     """Read the YAML file of an experiment, and of the one it extends."""
     content = _read(name)
-    schedule = Schedule(content.pop("schedule"), content.pop("train"), content.pop("baseline"))
-    datasets = {key: Source(key, **{"train": {}, **value}) for key, value in content.pop("datasets").items()}
-    columns = tuple(Column(column) for column in content.pop("columns"))
-    content = {"bases": {}, "printed": {}, **content, "field": tuple(content.pop("field", ()))}
-    return Experiment(name, schedule=schedule, datasets=datasets, columns=columns, **content)
+    parts = {part: content.pop(part, {}) for part in _PARTS}
+    schedule = Schedule(content.pop("schedule"), **parts)
+    datasets: dict[DatasetName, Source] = {}
+    changes = content.pop("datasets")
+    for key, change in changes.items():
+        datasets[key] = Source(key, change["split"])
+    columns = tuple(content.pop("columns"))
+    absent: Settings = {"base2": "", "bases": {}, "published": {}, "printed": {}, "table": {}}
+    content = {**absent, **content, "field": tuple(content.pop("field", ()))}
+    return Experiment(name, schedule=schedule, datasets=datasets, changes=changes, columns=columns, **content)
 
 
 def merged(below: Settings, above: Settings) -> dict[str, Any]:
@@ -179,8 +230,9 @@ def _read(name: str) -> dict[str, Any]:
 
 def _read_own(path: Path) -> dict[str, Any]:
     """Content of the user's file."""
-    content = read_yaml(path, "give --settings a YAML file with the keys train and baseline")
-    if not set(content) <= {"train", "baseline"}:
+    keys = f"{', '.join(_PARTS)} and datasets"
+    content = read_yaml(path, f"give --settings a YAML file with some of the keys {keys}")
+    if not set(content) <= {*_PARTS, "datasets"}:
         found = ", ".join(content)
-        raise ConfigError(f"settings: expected the keys train and baseline in {path}, found {found}; fix the file")
+        raise ConfigError(f"settings: expected some of the keys {keys} in {path}, found {found}; fix the file")
     return content

@@ -145,13 +145,16 @@ def caution(plan: Plan, results: Sequence[ColumnResult]) -> str:
             "is taken for each class that is there."
         )
     if len(bounds) < len(results):
-        seeds = ", ".join(map(str, plan.config.seeds))
-        sentences.append(
-            f"One seed ({seeds}): no deviation can be given."
-            if len(plan.config.seeds) == 1
-            else f"Mean ± standard deviation over the seeds {seeds}."
-        )
+        sentences.append(about_seeds(plan))
     return " ".join([*sentences, *plan.missing_columns()])
+
+
+def about_seeds(plan: Plan) -> str:
+    """What the seeds tell, in a sentence."""
+    seeds = ", ".join(map(str, plan.config.seeds))
+    if len(plan.config.seeds) == 1:
+        return f"One seed ({seeds}): no deviation can be given."
+    return f"Mean ± standard deviation over the seeds {seeds}."
 
 
 def _sections(plan: Plan, results: Sequence[ColumnResult]) -> Iterator[Section]:
@@ -168,8 +171,8 @@ def _sections(plan: Plan, results: Sequence[ColumnResult]) -> Iterator[Section]:
     yield from (shown, *numbers) if plan.experiment.is_figure else (*numbers, shown)
     if fits := [result for result in results if not result.column.is_zero_shot]:
         yield _own_protocol(plan, fits)
-    yield Section("What it took", (_costs(plan), machine_table()))
-    yield _settings(plan)
+    yield Section("What it took", (costs(plan), machine_table()))
+    yield settings(plan)
 
 
 def _own_protocol(plan: Plan, fits: Sequence[ColumnResult]) -> Section:
@@ -184,7 +187,7 @@ def _own_protocol(plan: Plan, fits: Sequence[ColumnResult]) -> Section:
     return Section(f"{name}, '{protocol}'", (*tables, f"Every score of every case: {where}."))
 
 
-def _costs(plan: Plan) -> Table:
+def costs(plan: Plan) -> Table:
     """Parameters and wall time of each cell."""
     rows = []
     for cell in plan.all_cells():
@@ -205,18 +208,24 @@ def _costs(plan: Plan) -> Table:
     return Table(("cell", "parameters", "trained", "epochs", "wall time"), tuple(rows), (note,))
 
 
-def _settings(plan: Plan) -> Section:
+def settings(plan: Plan) -> Section:
     """The schedule, and where the cells are."""
     text = (
         f"Schedule: {plan.schedule.text}. What is not listed has its default; every cell holds all its settings in "
         f"config.yaml.\nCells: {plan.out}"
     )
+    names = {column.name for column in plan.cells}
     tables = [
-        settings_table(settings, f"setting of the {whose}")
-        for settings, whose, cells in (
+        settings_table(chosen, f"setting of the {whose}")
+        for chosen, whose, cells in (
             (plan.schedule.train, "trainings", plan.fits),
+            (
+                {name: plan.schedule.fits[name] for name in plan.schedule.fits if name in names},
+                "single fits",
+                plan.fits,
+            ),
             (plan.schedule.baseline, "zero-shot columns", plan.zero_shots),
         )
-        if settings and cells
+        if chosen and cells
     ]
     return Section("Settings", (text, *tables))

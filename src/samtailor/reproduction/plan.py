@@ -14,7 +14,7 @@ from samtailor.models.zoo import find_base, weights_files
 from samtailor.outputs import require_place
 from samtailor.reporting.table import Table
 from samtailor.reproduction.cells import MAIN, Cell, Fit, ZeroShot
-from samtailor.reproduction.definition import Column, Experiment, Schedule, Source, load_experiment
+from samtailor.reproduction.definition import Column, Experiment, Schedule, Source, load_experiment, merged
 from samtailor.reproduction.settings import ReproduceConfig
 from samtailor.settings import from_plain
 from samtailor.training.resolve import preprocessing_of, resolve
@@ -151,11 +151,16 @@ def lay_out(config: ReproduceConfig) -> Plan:
     base = find_base(config.base or experiment.base).name
     schedule = experiment.schedule_for(dataset.name, base, Path(config.settings) if config.settings else None)
     plan = Plan(experiment, config, dataset, base, schedule)
-    for column in [Column(name) for name in config.columns] or experiment.columns:
+    for column in map(schedule.column, config.columns or experiment.columns):
         if column.name == "sam2" and base != experiment.base and not plan.is_sam2_wanted:
             plan.left_out[column] = f"no base of SAM 2 was named (--base2 {experiment.base2})"
-        else:
+            continue
+        try:
             plan.cells[column] = _zero_shot(plan, column) if column.is_zero_shot else _fits(plan, column)
+        except WeightsError as error:  # of a step before the network; the base's are looked for later
+            if config.columns:
+                raise
+            plan.left_out[column] = f"what it needs cannot be had here ({error})"
     _ = plan.scored_cases  # refused before hours of training, not after
     for cell in plan.all_cells():
         cell.state()  # refuses a directory that holds something else
@@ -182,11 +187,12 @@ def _zero_shot(plan: Plan, column: Column) -> tuple[Cell, ...]:
 
 def _fits(plan: Plan, column: Column) -> tuple[Cell, ...]:
     """One cell for each seed, with every setting decided that the data decides."""
-    settings = {**plan.schedule.train, **column.settings, "base": plan.base, "weights": plan.config.weights}
+    fixed = {"base": plan.base, "weights": plan.config.weights}
+    settings = {**merged(plan.schedule.train, column.settings), **fixed}
     cells = []
     for seed in plan.config.seeds:
         config = TrainConfig.from_plain({**settings, **_places(plan, column, seed), "seed": seed}, "train")
-        cells.append(Fit(column, resolve(config, plan.dataset), plan.dataset.splits))
+        cells.append(Fit(column, resolve(config, plan.dataset), plan.dataset.splits, plan.dataset.labels.names))
     return tuple(cells)
 
 

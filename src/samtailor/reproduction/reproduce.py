@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from samtailor.reproduction.settings import ReproduceConfig
 from samtailor.settings import takes
+
+if TYPE_CHECKING:
+    from samtailor.reproduction.plan import Plan
 
 LOG = logging.getLogger("samtailor")
 
@@ -32,6 +36,9 @@ class Reproduction:
 def reproduce(config: ReproduceConfig) -> Reproduction:
     """Measure a table or figure of the report again, and write a page with the published numbers beside ours.
 
+    'boundaries' and 'robustness' are what the report proposes beyond its tables: fits with steps behind the network,
+    and fits on corrupted images.
+
     What is finished with the same settings is taken as it is: the same command goes on after an interruption.
 
     Returns:
@@ -42,9 +49,7 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
     """
     from samtailor.inference.predictor import choose_device
     from samtailor.reproduction import table3
-    from samtailor.reproduction.page import write_page
     from samtailor.reproduction.plan import lay_out
-    from samtailor.reproduction.scoring import score_columns
 
     if config.what == "table3":
         return Reproduction(table3.render())
@@ -60,7 +65,24 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
         else:
             plan = plan.with_weights()
             plan.make()
-        page = write_page(plan, score_columns(plan, config.device))
+        page = _page(plan)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt("the same command goes on where this one stopped") from interrupt
     return Reproduction(f"page   {page.with_suffix('.html')}\n       {page}", page)
+
+
+def _page(plan: Plan) -> Path:
+    """Measure what the finished cells give, and write the page of the experiment."""
+    match plan.config.what:
+        case "boundaries":
+            from samtailor.reproduction import boundaries
+
+            return boundaries.write_page(plan)
+        case "robustness":
+            from samtailor.reproduction import robustness
+
+            return robustness.write_page(plan)
+        case _:
+            from samtailor.reproduction import page, scoring
+
+            return page.write_page(plan, scoring.score_columns(plan, plan.config.device))

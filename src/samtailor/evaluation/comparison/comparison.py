@@ -159,8 +159,9 @@ class Comparison:
         unpaired = [f"{test.name} {test.unpaired}" for test in pair.tests if test.unpaired]
         if unpaired:
             notes.append(f"Cases without pair, because the class counts in one result only: {', '.join(unpaired)}.")
-        header = ("class", *names, "difference", "95 % interval", "pairs", "better / equal / worse", "p", "p (Holm)")
-        return Table(header, tuple(map(_row, pair.tests)), (*notes, *self.upper_bound_notes(names)))
+        return Table(
+            ("class", *names, *TEST_COLUMNS), tuple(map(row_of, pair.tests)), (*notes, *self.upper_bound_notes(names))
+        )
 
     def upper_bound_notes(self, names: Sequence[str] | None = None) -> list[str]:
         """Which results used the ground truth, and how; of the named ones, or of all."""
@@ -204,8 +205,12 @@ class Comparison:
         }
 
 
-def _row(test: Difference) -> tuple[str, ...]:
-    """Row of a test."""
+TEST_COLUMNS = ("difference", "95 % interval", "pairs", "better / equal / worse", "p", "p (Holm)")
+"""What `row_of` has behind the two means."""
+
+
+def row_of(test: Difference) -> tuple[str, ...]:
+    """Row of a test: its name, both means, and `TEST_COLUMNS`."""
     return (
         test.name,
         *map(decimal, test.means),

@@ -89,6 +89,7 @@ class Study:
         device: 'auto', 'cpu' or 'cuda'.
         precision: In which networks compute.
         refinement: What is done to labels at the end; what a segmenter has saved if None.
+        across_devices: Whether scores that were kept on another device, or in another precision, count as well.
     """
 
     labels: LabelSpace
@@ -101,6 +102,7 @@ class Study:
     device: str
     precision: Precision
     refinement: Sequence[Step] | None
+    across_devices: bool = False
 
     def conditions(self) -> Iterator[tuple[str, Degradation | None]]:
         """Everything that is scored: the clean images, and every corruption in every severity, by its name."""
@@ -145,7 +147,7 @@ class Study:
             "labels": self.labels.to_json(),
             "protocol": self.protocol,
             "slices": self.slices,
-            "computed": (device.type, chosen_precision(self.precision, device)),
+            "computed": None if self.across_devices else (device.type, chosen_precision(self.precision, device)),
             "refinement": refinement,
             "corruptions": damage and (damage.to_json()["version"], damage.seed),
         }
