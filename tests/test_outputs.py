@@ -102,6 +102,7 @@ def test_files_are_replaced_only_where_the_user_says_so(tmp_path: Path) -> None:
 CALLS = {
     "train": ["train", "DATA", "--base", "tiny-sam"],
     "evaluate": ["evaluate", "RUN", "DATA"],
+    "robustness": ["robustness", "RUN", "DATA", "--split", "val"],
     "compare": ["compare", "RUN", "RUN"],
     "baseline": ["baseline", "DATA", "--base", "tiny-sam"],
     "score": ["score", "MASKS", "DATA/labelsTr"],

@@ -205,6 +205,7 @@ NO_GPU = {
     "evaluate": ["nowhere", "nowhere"],
     "baseline": ["nowhere", "--out", "OUT"],
     "tune-refinement": ["nowhere", "nowhere"],
+    "robustness": ["nowhere", "nowhere"],
     "predict": ["nowhere", "nowhere.png", "--out", "OUT"],
     "reproduce": ["table1", "--data", "nowhere", "--out", "OUT"],
 }
