@@ -14,6 +14,8 @@ from samtailor.refinement.dense_crf import DenseCrf
 from samtailor.refinement.domain import domains
 from tests.refinement.scenes import Scene, Spacing, picture, scene_of, volume
 
+pytest.importorskip("pydensecrf.densecrf", reason="needs the extra crf, and that a C++ compiler")
+
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
 def test_a_picture_gets_the_boundary_of_its_image(channels: int) -> None:
