@@ -184,6 +184,28 @@ class TestJoining:
         (prompts,) = network.prompts
         assert (prompts.points, prompts.labels, prompts.boxes) == (None, None, None)
 
+    def test_points_beyond_the_border_are_none(self) -> None:
+        scores = torch.randn(3, SIZE, SIZE)
+        label = np.ones((SIZE, SIZE), np.int64)
+        label[:, 40:] = 0
+        _, network = drawn(scores, label, torch.zeros(SIZE, SIZE), Outline(points=8))
+        (prompts,) = network.prompts
+        assert prompts.labels is not None
+        assert prompts.labels[0, :8].tolist() == [1] * 8
+        assert set(prompts.labels[0, 8:].tolist()) == {0, -1}
+
+    def test_each_object_is_drawn_on_its_own_image(self) -> None:
+        class Seeing(Drawn):
+            def decode_prompted(self, features: Features, prompts: Prompts) -> torch.Tensor:
+                return features[0].mean(dim=(1, 2, 3))[:, None, None].expand(-1, SIZE, SIZE)
+
+        features = (torch.stack([torch.full((8, SIZE // 4, SIZE // 4), value) for value in (-5.0, 5.0)]),)
+        outline = Outline(weight=1.0)
+        objects = [objects_of(disc(30, 30, 8), outline), objects_of(disc(20, 30, 8) + disc(50, 30, 5), outline)]
+        scores = torch.zeros(2, 2, SIZE, SIZE)
+        joined = drawn_again(Seeing(torch.empty(0)), features, scores, objects, outline)  # type: ignore[arg-type]
+        assert [joined[0, 1, 30, 30].item(), joined[1, 1, 20, 30].item(), joined[1, 1, 50, 30].item()] == [-5, 5, 5]
+
     def test_the_rough_mask_is_as_certain_as_the_first_pass(self) -> None:
         scores = torch.zeros(2, SIZE, SIZE)
         label = disc(30, 20, 6) + disc(30, 50, 5)
@@ -211,6 +233,16 @@ def test_all_families_draw_a_batch_as_they_draw_its_images(any_base: Base) -> No
             alone = Outline()(network, tuple(f[one] for f in features), logits[one], images[one])
             assert both[one].numpy() == pytest.approx(alone.numpy(), abs=1e-4)
     assert not torch.equal(both, logits)
+
+
+def test_only_the_largest_objects_are_drawn_again() -> None:
+    network = Drawn(torch.zeros(SIZE, SIZE))
+    scores = torch.from_numpy(np.stack([np.zeros((SIZE, SIZE)), disc(30, 20, 6) + disc(30, 50, 9) - 0.5]))[None]
+    features = (torch.zeros(1, 8, SIZE // 4, SIZE // 4),)
+    Outline(most=1)(network, features, scores.float(), torch.zeros(1, 3, SIZE, SIZE))  # type: ignore[arg-type]
+    (prompts,) = network.prompts
+    assert prompts.boxes is not None
+    assert prompts.boxes.tolist() == [[39, 19, 62, 42]]
 
 
 @pytest.mark.parametrize("how", ["threshold", "watershed", "slic"])
