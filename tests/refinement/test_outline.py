@@ -210,7 +210,7 @@ class TestJoining:
         scores = torch.zeros(2, SIZE, SIZE)
         label = disc(30, 20, 6) + disc(30, 50, 5)
         scores[1] = torch.from_numpy(np.where(label, 4.0, -30.0))
-        _, network = drawn(scores, label, torch.zeros(SIZE, SIZE), Outline(points=0, box=False))
+        _, network = drawn(scores, label, torch.zeros(SIZE, SIZE), Outline(points=0, box=False, mask=True))
         assert network.prompts[0].masks is not None
         first = network.prompts[0].masks[0]
         assert first[30, 20].item() == pytest.approx(4.0)
