@@ -83,6 +83,8 @@ def test_steps_are_read_back_from_plain_values() -> None:
         ("", "found ''"),
         ("sand,", "found ''"),
         ([{"kind": "paint"}], "found 'paint'"),
+        ([None], "polish: expected 'none', or some of sand, wax, joined by commas, or a list of steps; found None"),
+        (["sand"], "found 'sand' in the list"),
         ([{"kind": "sand", "colour": 1}], "with its settings; found .*colour"),
         ([{"kind": "sand", "grain": 0}], "polish.grain: expected a whole number from 1 to 1000; found 0"),
     ],

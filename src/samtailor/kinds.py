@@ -76,8 +76,7 @@ class Steps(Generic[T]):
         """
         if not isinstance(value, str):
             self._require_named(own or {}, (), "steps that are spelt out with their settings")
-            spelt = [step if isinstance(step, Mapping) else to_json(step, self.kinds) for step in value]
-            return tuple(from_json(step, self.kinds, self.name) for step in spelt)
+            return tuple(map(self._as_step, value))
         names = [] if value == "none" else [name.strip() for name in value.split(",")]
         kinds = [_find(name, self.kinds, self.name) for name in names]
         self._require_named(own or {}, names, f"'{value}'")
@@ -87,6 +86,14 @@ class Steps(Generic[T]):
                 if own and setting.flag in own:
                     own_of[name][setting.owners[name].name] = own[setting.flag]
         return tuple(kind(**own_of[name]) for name, kind in zip(names, kinds, strict=True))
+
+    def _as_step(self, value: Any) -> T:
+        """A step that is given as such, or as `to_json` writes it."""
+        if isinstance(value, Mapping):
+            return from_json(value, self.kinds, self.name)
+        if not isinstance(value, tuple(self.kinds.values())):
+            raise ConfigError(f"{self.name}: expected {self}, or a list of steps; found {value!r} in the list")
+        return cast(T, value)
 
     def _require_named(self, own: Mapping[str, Any], names: Collection[str], found: str) -> None:
         """Refuse settings of steps that are not chosen: they would do nothing."""

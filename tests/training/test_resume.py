@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from samtailor.errors import ConfigError
+from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import load_model
 from samtailor.models.zoo import Base
 from samtailor.reproduction.cells import Fit
@@ -91,7 +92,8 @@ def test_a_run_that_patience_has_ended_trains_no_further(
     before = rows_of(run)
     assert len(before) == 3
     assert run.is_finished()
-    cell = Fit(Column("lora-4"), TrainConfig.from_plain(run.read_config(), "run"), run.read_dataset()["splits"])
+    config, about = TrainConfig.from_plain(run.read_config(), "run"), run.read_dataset()
+    cell = Fit(Column("lora-4"), config, about["splits"], LabelSpace.from_json(about["labels"]).names)
     assert cell.state() == "done"
     if is_history_lost:
         run.history_file.unlink()
