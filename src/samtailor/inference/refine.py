@@ -17,9 +17,8 @@ from samtailor.errors import DataError
 from samtailor.inference.predictor import Piece, Predictor, group_of
 from samtailor.inference.result import Result
 from samtailor.models.class_aware import Features, Prompts
+from samtailor.refinement.outline_prompts import MASK_LOGIT
 
-MASK_LOGIT = 10.0
-"""Logit that a mask given as a prompt stands for; SAM's own masks have logits of that size."""
 MARGIN = 0.1
 """How far a box's object may reach over it, as a fraction of its longer side."""
 

@@ -194,9 +194,7 @@ class Boundaries:
             "split": plan.split,
             "base": plan.base,
             "schedule": plan.schedule.text,
-            "fits": [
-                {"fit": cell.column.name, "seed": cell.config.seed, "seconds": cell.seconds} for cell in plan.fits
-            ],
+            "fits": plan.trained,
             "rows": [
                 self._plain(row)
                 | {"against": {m: _plain_test(tests[row.name]) for m, tests in by_metric.items() if row.name in tests}}

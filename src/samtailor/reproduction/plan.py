@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset, Split, open_dataset
@@ -75,6 +76,11 @@ class Plan:
     def fits(self) -> list[Fit]:
         """Cells that are trained."""
         return [cell for cell in self.all_cells() if isinstance(cell, Fit)]
+
+    @property
+    def trained(self) -> list[dict[str, Any]]:
+        """Name, seed and wall time of each fit, as plain values."""
+        return [{"fit": cell.column.name, "seed": cell.config.seed, "seconds": cell.seconds} for cell in self.fits]
 
     @property
     def zero_shots(self) -> list[ZeroShot]:

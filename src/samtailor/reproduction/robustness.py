@@ -13,9 +13,7 @@ from samtailor.errors import ConfigError
 from samtailor.evaluation.robustness.results import Robustness
 from samtailor.evaluation.robustness.study import Study, chosen
 from samtailor.files import write_json, write_text
-from samtailor.reporting.figures import png
-from samtailor.reporting.page import Page, Picture, Section, machine_table
-from samtailor.reporting.plots import severity_figure
+from samtailor.reporting.page import Page, Section, machine_table
 from samtailor.reporting.table import Table, decimal
 from samtailor.reproduction.page import about_seeds, costs, settings
 from samtailor.reproduction.plan import Plan
@@ -84,18 +82,14 @@ def write_page(plan: Plan) -> Path:
 
 def _plain(plan: Plan, found: Robustness) -> dict[str, Any]:
     """Plain values; None where a number is not defined."""
-    trained = [{"fit": cell.column.name, "seed": cell.config.seed, "seconds": cell.seconds} for cell in plan.fits]
-    about = {"base": plan.base, "schedule": plan.schedule.text, "fits": trained, "missing": plan.missing_columns()}
+    about = {"base": plan.base, "schedule": plan.schedule.text, "fits": plan.trained, "missing": plan.missing_columns()}
     return found.to_json() | about
 
 
 def _sections(plan: Plan, found: Robustness) -> Iterator[Section]:
     first, *others = found.tables()
-    curves = {name: {fit: dsc[place] for fit, dsc in found.dsc.items()} for place, name in enumerate(found.corruptions)}
-    picture = Picture(
-        f"{plan.experiment.name}/curves.png",
-        png(severity_figure(curves, "mean DSC")),
-        "Curves of DSC over severity, one panel for each corruption",
+    picture = found.picture(
+        f"{plan.experiment.name}/curves.png", "Curves of DSC over severity, one panel for each corruption"
     )
     yield Section("Fits under corruption", (first, by_corruption(found), picture))
     yield Section("Each fit by severity", tuple(others))

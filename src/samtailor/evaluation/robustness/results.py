@@ -108,6 +108,14 @@ class Robustness:
         rows.append((f"mean (clean: {decimal(self.clean(run))})", *map(decimal, means)))
         return Table(header, tuple(rows), title=f"{run}: DSC by severity")
 
+    def picture(self, name: str, alt: str) -> Picture:
+        """Curves of DSC over severity, a panel for each corruption; `alt` is for those who do not see them."""
+        curves = {
+            corruption: {run: dsc[place] for run, dsc in self.dsc.items()}
+            for place, corruption in enumerate(self.corruptions)
+        }
+        return Picture(name, png(severity_figure(curves, "mean DSC")), alt)
+
     def scope(self) -> str:
         """What was scored, in a sentence."""
         count = len(self.cases)
@@ -197,10 +205,7 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 def write_results(result: Robustness, out: Path) -> None:
     """Write robustness.json, .csv, .md, .html and .png, each complete or not at all."""
-    curves = {
-        name: {run: dsc[place] for run, dsc in result.dsc.items()} for place, name in enumerate(result.corruptions)
-    }
-    picture = Picture("robustness.png", png(severity_figure(curves, "mean DSC")), "Curves of DSC over severity")
+    picture = result.picture("robustness.png", "Curves of DSC over severity")
     first, *tables = result.tables()
     page = Page(
         f"Robustness on {result.data}",
