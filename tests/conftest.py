@@ -102,6 +102,12 @@ def image_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def crf() -> None:
+    """What the dense CRF needs."""
+    pytest.importorskip("pydensecrf.densecrf", reason="needs the extra crf, and that a C++ compiler")
+
+
+@pytest.fixture
 def shared_data() -> Path:
     """Folder with the development data; tests that use it carry the mark `shared_data`."""
     root = os.environ.get("SAMTAILOR_SHARED_DATA")

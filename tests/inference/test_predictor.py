@@ -211,10 +211,10 @@ def test_probabilities_are_kept_for_the_step_that_needs_them(
     np.testing.assert_array_equal(seen[0][1], expected)
 
 
+@pytest.mark.usefixtures("crf")
 def test_a_saved_step_that_cannot_work_here_is_refused_before_any_work(
     tiny_base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pydensecrf.densecrf", reason="needs the extra crf, and that a C++ compiler")
     model = predictor_of(tiny_base).model
     model.refinement = ({"kind": "crf"},)
     Predictor(model, device="cpu")

@@ -14,7 +14,7 @@ from samtailor.refinement.dense_crf import DenseCrf
 from samtailor.refinement.domain import domains
 from tests.refinement.scenes import Scene, Spacing, picture, scene_of, volume
 
-pytest.importorskip("pydensecrf.densecrf", reason="needs the extra crf, and that a C++ compiler")
+pytestmark = pytest.mark.usefixtures("crf")
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])

@@ -16,10 +16,10 @@ from tests.inference.test_predictor import predictor_of
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("spacing", [None, (10.0, 1.0, 1.0)], ids=["picture", "volume"])
 def test_every_step_works_on_what_prediction_hands_over(
-    name: str, spacing: tuple[float, float, float] | None, tiny_base: Base
+    name: str, spacing: tuple[float, float, float] | None, tiny_base: Base, request: pytest.FixtureRequest
 ) -> None:
     if name == "crf":
-        pytest.importorskip("pydensecrf.densecrf", reason="needs the extra crf, and that a C++ compiler")
+        request.getfixturevalue("crf")
     model = predictor_of(tiny_base, 24).model
     predictor = Predictor(model, device="cpu", refinement=chosen_refinement(name))
     values = np.random.default_rng(0).integers(0, 255, (4, 40, 25)).astype(np.uint8)

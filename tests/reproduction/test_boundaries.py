@@ -66,8 +66,8 @@ def folder(root: Path, fit: str, name: str) -> Path:
     return root / "out" / fit / "seed-0" / "evaluation" / "test" / "refined" / name
 
 
+@pytest.mark.usefixtures("crf")
 def test_the_table_has_every_fit_and_step_with_its_scores(root: Path) -> None:
-    pytest.importorskip("pydensecrf.densecrf", reason="needs the extra crf, and that a C++ compiler")
     content = read(root)
     assert [(row["fit"], row["refinement"]) for row in content["rows"]] == [
         (fit, name) for fit, names in TABLE.items() for name in names
@@ -192,10 +192,10 @@ def test_a_case_is_shown_to_the_network_once_for_all_label_steps(
         assert passes.count((name, 1)) == 1 + 19
 
 
+@pytest.mark.usefixtures("crf")
 def test_what_is_not_installed_is_missing_and_made_later(
     elsewhere: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pydensecrf.densecrf", reason="needs the extra crf, and that a C++ compiler")
     shutil.rmtree(folder(elsewhere, "plain", "crf"))
     with monkeypatch.context() as patch:
 

@@ -138,10 +138,10 @@ def test_an_interrupted_search_leaves_the_segmenter_as_it_was(
     assert not (run / "tuning").exists()
 
 
+@pytest.mark.usefixtures("crf")
 def test_volumes_are_tuned_by_all_steps_with_the_real_network(
     tmp_path: Path, tiny_base: Base, nnunet_folder: Path
 ) -> None:
-    pytest.importorskip("pydensecrf.densecrf", reason="needs the extra crf, and that a C++ compiler")
     run = make_run(tmp_path / "run", tiny_base, nnunet_folder)
     found = tuned(
         run, nnunet_folder, ["outline", "crf", "level-set", "fill-holes", "smallest", "largest-component"],
