@@ -168,7 +168,7 @@ def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str =
         findings.append(Finding("error", str(files.images[0]), expected, "none", fix))
     else:
         with _collected(findings):
-            ids, label_geometry = format_of(files.label).read_ids(files.label, labels)
+            ids, label_geometry = format_of(files.label).read_ids(files.label, labels, geometry)
             voxels = count_ids(ids)
             if geometry and (difference := geometry.difference(label_geometry)):
                 findings.append(Finding("error", str(files.label), *difference))

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Npz(Format):
     """Pictures (C, H, W), label ids (H, W)."""
 
     suffixes = (".npz",)
-    label_suffix = ".npz"
+    label_suffixes: ClassVar = {"npz": ".npz"}
     probabilities_suffix = ".npz"
     volumes = False
 
@@ -56,7 +56,9 @@ class Npz(Format):
         array = array[None] if array.ndim == 2 else array
         return array[:, None], NpzGeometry((array.shape[1], array.shape[2]))
 
-    def read_ids(self, path: Path, labels: LabelSpace) -> tuple[NDArray[Any], NpzGeometry]:
+    def read_ids(
+        self, path: Path, labels: LabelSpace, grid: Geometry | None = None
+    ) -> tuple[NDArray[Any], NpzGeometry]:
         pixels, geometry = self.read_pixels((path,))
         return pixels[0], geometry
 

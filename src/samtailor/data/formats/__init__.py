@@ -83,7 +83,7 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
     image = match_channels(pixels, channels, files.images[0])
     if labels is None or files.label is None:
         return Case(files.name, image, geometry)
-    ids, label_geometry = format_of(files.label).read_ids(files.label, labels)
+    ids, label_geometry = format_of(files.label).read_ids(files.label, labels, geometry)
     if difference := geometry.difference(label_geometry):
         raise FileError(files.label, *difference)
     label = class_indices(files.label, ids, labels, "fix the label, or list the ids in dataset.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +46,21 @@ class Format(ABC):
 
     Attributes:
         suffixes: Suffixes of image files, in lower case, the longest first where one ends with another.
-        label_suffix: Suffix of the label files that are written.
+        label_suffixes: Suffixes of the label files that are written, by the names of their kinds; the first is written
+            where nobody asks for another.
         probabilities_suffix: Suffix of the files of probabilities that are written.
         volumes: Whether images are volumes with spacing in mm, rather than pictures.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
-    label_suffix: ClassVar[str]
+    label_suffixes: ClassVar[Mapping[str, str]]
     probabilities_suffix: ClassVar[str]
     volumes: ClassVar[bool]
+
+    @property
+    def label_suffix(self) -> str:
+        """Suffix of the label files that are written where nobody asks for another kind."""
+        return next(iter(self.label_suffixes.values()))
 
     def recognises(self, path: Path) -> bool:
         """Whether the path is an image of this format, or would be if there were one."""
@@ -83,8 +89,14 @@ class Format(ABC):
         return np.ascontiguousarray(self.read_pixels(paths)[0][..., rows, columns])
 
     @abstractmethod
-    def read_ids(self, path: Path, labels: LabelSpace) -> tuple[NDArray[Any], Geometry]:
-        """Integer label ids as in the file, shape (S, H, W), and how they lie there; palette colours become ids."""
+    def read_ids(self, path: Path, labels: LabelSpace, grid: Geometry | None = None) -> tuple[NDArray[Any], Geometry]:
+        """Integer label ids as in the file, shape (S, H, W), and how they lie there; palette colours become ids.
+
+        Args:
+            path: Label file.
+            labels: Label space.
+            grid: How the image lies, for labels that have no pixels of their own and are drawn like that.
+        """
 
     def doubts(self, path: Path) -> Iterator[tuple[str, str, str]]:
         """Oddities of a header that can be read nevertheless: what was expected, what was found, what to do."""

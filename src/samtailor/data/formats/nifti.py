@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import nibabel as nib
 import numpy as np
@@ -134,7 +134,7 @@ class NiftiFormat(Format):
     """NIfTI-1 and NIfTI-2; one file per channel (`x_0000.nii.gz`, `x_0001.nii.gz`), or channels on the fourth axis."""
 
     suffixes = (".nii.gz", ".nii")
-    label_suffix = ".nii.gz"
+    label_suffixes: ClassVar = {"nifti": ".nii.gz"}
     probabilities_suffix = ".nii.gz"
     volumes = True
 
@@ -164,7 +164,9 @@ class NiftiFormat(Format):
             channels.append(other)
         return np.concatenate(channels), geometry
 
-    def read_ids(self, path: Path, labels: LabelSpace) -> tuple[NDArray[Any], VolumeGeometry]:
+    def read_ids(
+        self, path: Path, labels: LabelSpace, grid: Geometry | None = None
+    ) -> tuple[NDArray[Any], VolumeGeometry]:
         """Label ids of a single volume without fractions."""
         volume = _open(path)
         array, geometry = volume.read()

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tifffile
@@ -95,7 +95,7 @@ class PictureFormat(Format):
     """
 
     suffixes = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-    label_suffix = ".png"
+    label_suffixes: ClassVar = {"png": ".png"}
     probabilities_suffix = ".tif"
     volumes = False
 
@@ -124,7 +124,9 @@ class PictureFormat(Format):
         rows, columns = samples.shape[:2]
         return np.moveaxis(samples, -1, 0)[:, None], PictureGeometry((rows, columns), void)
 
-    def read_ids(self, path: Path, labels: LabelSpace) -> tuple[NDArray[Any], PictureGeometry]:
+    def read_ids(
+        self, path: Path, labels: LabelSpace, grid: Geometry | None = None
+    ) -> tuple[NDArray[Any], PictureGeometry]:
         """Label ids of a mask of ids (gray or palette indices), of palette colours, or of gray levels."""
         raster = _open(path)
         samples, _ = raster.read()
