@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from samtailor.data.formats import FORMATS
 from samtailor.errors import ConfigError, DataError, DataWarning
 from samtailor.inference.inputs import plan, read
+from samtailor.settings import LabelKind
 from tests.data.formats.npz import Npz, NpzFolder
 
 
@@ -62,6 +64,20 @@ def test_a_folder_is_one_image_where_a_format_keeps_images_in_folders(
     assert (job.file, job.target.name) == (folder / "series", "series.npz")
     np.testing.assert_array_equal(read(job, 2).image[:, 0], pixels)
     assert targets([folder], tmp_path / "out")[-1] == "series.npz"
+
+
+def test_a_result_is_of_the_kind_asked_for(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Both(Npz):
+        label_suffixes: ClassVar = {"png": ".png", "seg": ".seg.npz"}
+
+    monkeypatch.setattr("samtailor.data.formats.FORMATS", [*FORMATS, Both()])
+    (folder / "x.npz").touch()
+    kinds: dict[LabelKind, str] = {"auto": "x.png", "png": "x.png", "seg": "x.seg.npz"}
+    for kind, name in kinds.items():
+        (job,) = plan([folder / "x.npz"], tmp_path / "out", kind)
+        assert job.target == tmp_path / "out" / name
+    with pytest.raises(ConfigError, match=r"png, seg, for .*x\.npz; found 'nifti'"):
+        plan([folder / "a_0000.nii.gz", folder / "x.npz"], tmp_path / "out", "nifti")
 
 
 def test_an_image_named_twice_is_taken_once(folder: Path, tmp_path: Path) -> None:

@@ -126,6 +126,16 @@ def test_an_unknown_refinement_is_refused_before_anything_is_written(tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def test_a_kind_of_label_that_an_input_is_not_written_in_is_refused_before_anything_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(picture((30, 44), 0)[0]).save(tmp_path / "colour.png")
+    asked = [str(tmp_path / "colour.png"), "--out", str(tmp_path / "out"), "--format", "seg"]
+    assert main(["predict", "no segmenter", *asked]) == 2
+    assert "png, for" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def module() -> Any:
     """The module `predict`, which the package hides behind its function."""

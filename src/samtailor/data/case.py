@@ -121,9 +121,13 @@ class Geometry(ABC):
         """Write class indices as the label ids of `labels`, on the grid and in the format of the image.
 
         Args:
-            path: File to write, with one of the format's `label_suffixes`; appears complete or not at all.
+            path: File to write; its suffix, one of the format's `label_suffixes`, says which kind. It appears complete
+                or not at all.
             label: Class indices, shape (S, H, W).
             labels: Label space; its names go into the file.
+
+        Raises:
+            FileError: If the suffix is none of them.
         """
 
     @abstractmethod

@@ -13,6 +13,7 @@ from samtailor.data.case import Case, CaseFiles
 from samtailor.data.formats import find_format, image_files, image_suffixes, read_case
 from samtailor.data.layouts.contents import passed_over, visible_entries
 from samtailor.errors import ConfigError, DataWarning, FileError
+from samtailor.settings import LabelKind
 
 
 @dataclass(frozen=True)
@@ -50,22 +51,22 @@ class Job:
         return [self.target, *(file for file, is_wanted in more if is_wanted)]
 
 
-def plan(inputs: Sequence[str | Path], out: Path) -> list[Job]:
+def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto") -> list[Job]:
     """Find the images and name their results.
 
     Args:
         inputs: Files; folders, of which every image is taken; glob patterns. Channels of a volume
             (`x_0000.nii.gz`, `x_0001.nii.gz`) are one image. What does not exist is kept, and fails when it is read.
         out: Folder of the results; each has the name of its image.
+        kind: Kind of the label files.
 
     Raises:
-        ConfigError: If there is nothing to do, or a result would overwrite an input or another result.
+        ConfigError: If there is nothing to do, an image's format writes no labels of that kind, or a result would
+            overwrite an input or another result.
     """
     if find_format(out):
         raise ConfigError(f"out: expected a folder, found the file name {out}; results are named after their inputs")
-    # What can be no image fails when it is read.
-    found = [(files, find_format(files.images[0])) for files in _find_images(inputs)]
-    jobs = [Job(files, out / f"{files.name}{kind.label_suffix if kind else '.unknown'}") for files, kind in found]
+    jobs = [Job(files, out / f"{files.name}{_label_suffix(files.images[0], kind)}") for files in _find_images(inputs)]
     if not jobs:
         raise ConfigError("inputs: expected files, folders or glob patterns, found none")
     sources = {_real(path) for job in jobs for path in job.files.images}
@@ -90,6 +91,21 @@ def read(job: Job, channels: int) -> Case:
     if not os.path.lexists(job.file):
         raise FileError(job.file, "a file, a folder or a glob pattern", "nothing there", "check the path")
     return read_case(job.files, None, channels)
+
+
+def _label_suffix(image: Path, kind: LabelKind) -> str:
+    """Suffix of the label file of an image; what can be no image fails when it is read."""
+    format = find_format(image)
+    if format is None:
+        return ".unknown"
+    if kind == "auto":
+        return format.label_suffix
+    if kind not in format.label_suffixes:
+        expected = f"'auto', or one of {', '.join(format.label_suffixes)}, for {image}"
+        raise ConfigError(
+            f"format: expected {expected}; found '{kind}', which labels of such images are not written in"
+        )
+    return format.label_suffixes[kind]
 
 
 def _find_images(inputs: Iterable[str | Path]) -> list[CaseFiles]:

@@ -11,7 +11,7 @@ from samtailor.errors import ProcessLostError
 from samtailor.inference.report import PredictReport
 from samtailor.outputs import require_free, require_place
 from samtailor.refinement import Refine, chosen_refinement
-from samtailor.settings import AnyPath, Count, Device, Precision, Rare, checked
+from samtailor.settings import AnyPath, Count, Device, LabelKind, Precision, Rare, checked
 
 
 @checked
@@ -27,6 +27,7 @@ def predict(
     skip_existing: bool = False,
     refine: Refine | None = None,
     overwrite: bool = False,
+    format: LabelKind = "auto",
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -48,12 +49,14 @@ def predict(
             'crf' and 'level-set' move boundaries to where the image has them; 'fill-holes', 'smallest' and
             'largest-component' drop what is too small to be there. By default what the segmenter has saved.
         overwrite: Replace results that are in `out` already.
+        format: Kind of the label files, one that the inputs' formats write; 'auto' is the input's own.
 
     Returns:
         What was written by all processes, and what could not be, and why.
 
     Raises:
-        SamTailorError: If the segmenter cannot be loaded, or a result would overwrite something; nothing is written.
+        SamTailorError: If the segmenter cannot be loaded, a result would overwrite something, or labels of an input's
+            format are not written in the format asked for; nothing is written.
     """
     from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
     from samtailor.inference.inputs import plan
@@ -64,7 +67,7 @@ def predict(
     here = connect(device)
     with raise_on_all_ranks():
         choose_device(device, precision)
-        planned, refinement = plan(inputs, Path(out)), chosen_refinement(refine)
+        planned, refinement = plan(inputs, Path(out), format), chosen_refinement(refine)
         if here.is_first:
             require_place(out, [run, *inputs])
             if not skip_existing:

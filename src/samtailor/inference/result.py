@@ -34,7 +34,15 @@ class Result:
     probabilities: NDArray[np.float16] | None = None
 
     def save(self, path: str | Path) -> None:
-        """Write the label in the geometry and the format of the input: NIfTI for volumes, palette PNG for pictures."""
+        """Write the label in the geometry of the input.
+
+        Args:
+            path: File to write. Its suffix says which of the kinds that the input's format has: `.nii.gz` and `.nii`
+                for volumes, `.png` for pictures.
+
+        Raises:
+            FileError: If the suffix is of none of them.
+        """
         self.case.geometry.write_label(Path(path), self.label, self.labels)
 
     def save_probabilities(self, path: str | Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import Geometry
-from samtailor.data.formats.format import Format, Header
+from samtailor.data.formats.format import Format, Header, require_suffix
 from samtailor.errors import FileError
 from samtailor.files import atomic
 from samtailor.labels import LabelSpace
@@ -30,6 +30,7 @@ class NpzGeometry(Geometry):
         return 1, *self.size
 
     def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
+        require_suffix(path, Npz.suffixes)
         names = json.dumps(dict(zip(labels.ids, labels.names, strict=True)))
         with atomic(path) as temporary:
             np.savez(temporary, pixels=labels.to_ids(label[0]), names=names)

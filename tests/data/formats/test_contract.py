@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import nibabel as nib
 import numpy as np
@@ -23,6 +23,7 @@ from samtailor.data.formats.picture import PictureFormat
 from samtailor.errors import DataError, FileError
 from samtailor.evaluation.measure import Grid
 from samtailor.labels import LabelSpace
+from samtailor.settings import LabelKind
 from tests import generate
 from tests.data.formats.npz import Npz
 
@@ -128,6 +129,11 @@ def written(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ki
         yield kind, path
 
 
+def test_the_kinds_of_labels_to_choose_from_are_those_of_the_formats() -> None:
+    kinds = {kind for format in FORMATS for kind in format.label_suffixes}
+    assert kinds <= set(get_args(LabelKind)) - {"auto"}
+
+
 class TestReading:
     def test_axes_are_canonical_whatever_the_files(self, written: tuple[Kind, Path]) -> None:
         kind, path = written
@@ -180,6 +186,14 @@ class TestWriting:
         case = read_case(CaseFiles("x", (path,), target), LABELS)
         np.testing.assert_array_equal(case.label, kind.label())
         assert Grid.from_geometry(read_geometry(target)).spacing == Grid.from_geometry(case.geometry).spacing
+
+    def test_a_suffix_of_no_kind_of_label_is_refused_with_those_there_are(self, kind: Kind, tmp_path: Path) -> None:
+        geometry = kind.write(tmp_path / next(iter(kind.writers)))
+        with pytest.raises(FileError) as error:
+            geometry.write_label(tmp_path / "label.xyz", kind.label(), LABELS)
+        for suffix in kind.format.label_suffixes.values():
+            assert suffix in error.value.expected
+        assert not (tmp_path / "label.xyz").exists()
 
     def test_the_names_of_the_classes_come_back(self, kind: Kind, tmp_path: Path) -> None:
         target = tmp_path / f"label{kind.format.label_suffix}"

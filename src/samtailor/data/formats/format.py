@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +145,13 @@ def require_file(path: Path, kind: str) -> None:
     except ValueError:
         found = "a path with a NUL character"
     raise FileError(path, f"a {kind}", found, fix)
+
+
+def require_suffix(path: Path, suffixes: Collection[str]) -> None:
+    """Refuse a file to be written whose suffix is none of those by which readers know what is in it."""
+    if not path.name.lower().endswith(tuple(suffixes)):
+        expected = f"a file name with {' or '.join(suffixes)}"
+        raise FileError(path, expected, f"'{path.name}'", "name another one: the suffix says what is written")
 
 
 def require_memory(path: Path, size: int) -> None:

@@ -25,7 +25,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
-from samtailor.data.formats.format import Format, Header, reading, require_memory
+from samtailor.data.formats.format import Format, Header, reading, require_memory, require_suffix
 from samtailor.data.formats.whole_numbers import whole_numbers
 from samtailor.errors import FileError
 from samtailor.files import atomic
@@ -108,6 +108,7 @@ class VolumeGeometry(Geometry):
 
     def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
         """Write label ids; class names go into a header extension (JSON)."""
+        require_suffix(path, NiftiFormat.suffixes)
         array = apply_orientation(labels.to_ids(label), self.from_canonical)
         names = {str(i): name for i, name in zip(labels.ids, labels.names, strict=True)}
         extension = nib.nifti1.Nifti1Extension(_COMMENT, json.dumps({"labels": names}).encode())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from samtailor.data.case import Geometry, Void
-from samtailor.data.formats.format import Format, Header, require_file
+from samtailor.data.formats.format import Format, Header, require_file, require_suffix
 from samtailor.data.formats.mask_colours import ids_of
 from samtailor.data.formats.png_jpeg import READERS as PNG_JPEG
 from samtailor.data.formats.png_jpeg import open_png_jpeg
@@ -62,6 +62,7 @@ class PictureGeometry(Geometry):
 
         The class names go into a text chunk named 'labels' (JSON).
         """
+        require_suffix(path, PictureFormat.label_suffixes.values())
         ids = labels.to_ids(label[0])
         image = Image.fromarray(ids)
         if ids.dtype == np.uint8:
