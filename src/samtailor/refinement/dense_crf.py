@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.intensity import Slices
+from samtailor.extras import require_extra
 from samtailor.refinement.domain import Box, Domain, boxes_around, domains, inside, pieces
-from samtailor.refinement.extras import require_extra
 from samtailor.refinement.step import RefinementStep
 from samtailor.settings import Within
 
@@ -55,7 +55,7 @@ class DenseCrf(RefinementStep, group="refine.crf"):
 
     def require_ready(self) -> None:
         """Refuse where pydensecrf2 is not installed."""
-        require_extra("pydensecrf.densecrf", "crf", "crf")
+        require_extra("pydensecrf.densecrf", "crf", "crf", "refine")
 
     def __call__(
         self,
@@ -89,7 +89,7 @@ class DenseCrf(RefinementStep, group="refine.crf"):
         classes = domain.classes(box)
         if len(classes) == 1:
             return np.asarray(domain.label[box])
-        densecrf = require_extra("pydensecrf.densecrf", "crf", "crf")
+        densecrf = require_extra("pydensecrf.densecrf", "crf", "crf", "refine")
         likelihoods = domain.likelihoods(box, classes)
         shape = likelihoods.shape[1:]
         crf = densecrf.DenseCRF(int(np.prod(shape)), len(classes))

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.intensity import Slices
+from samtailor.extras import require_extra
 from samtailor.refinement.domain import Box, Domain, boxes_around, domains, grown, inside, moved, pieces
-from samtailor.refinement.extras import require_extra
 from samtailor.refinement.step import RefinementStep
 from samtailor.settings import Within
 
@@ -177,7 +177,7 @@ _STILL = 1e-3
 
 
 def _itk() -> Any:
-    return require_extra("SimpleITK", "level-set", "the method itk-geodesic of level-set")
+    return require_extra("SimpleITK", "level-set", "the method itk-geodesic of level-set", "refine")
 
 
 def _isotropic(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[int, ...]:
