@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +21,10 @@ from samtailor.inference.refine import MARGIN, Prompt, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
-from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.segmenter_model import PromptTraining, SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, LoRA
+from samtailor.refinement.outline import Outline
 from samtailor.segmenter import Segmenter
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
@@ -123,6 +125,29 @@ def test_slices_are_seen_with_the_neighbours_that_prediction_saw_them_with(
     refine(predictor, everything, [Prompt("liver", index, box=(1, 1, 31, 23))])
     (of_group,) = seen
     np.testing.assert_allclose(of_group[:, index % 3], whole[:, index], atol=2e-3)
+
+
+class TestASegmenterThatWasTrainedWithoutPrompts:
+    @pytest.mark.parametrize(
+        ("trained", "of_clicks", "of_outlines"),
+        [
+            (None, False, False),
+            ("none", True, True),
+            ("drawn", False, True),
+            ("outline", False, False),
+        ],
+    )
+    def test_says_so_when_it_is_prompted(
+        self, trained: PromptTraining | None, of_clicks: bool, of_outlines: bool, tiny_base: Base, case: Path
+    ) -> None:
+        preprocessing = Preprocessing(Range(), tiny_base.image_size, None, 1)
+        model = SegmenterModel.create(tiny_base.name, LoRA(), LABELS, preprocessing, prompts=trained)
+        segmenter = Segmenter(model.eval())
+        for refined, warns in (([Prompt("liver", 2, box=(4, 5, 10, 11))], of_clicks), (Outline(), of_outlines)):
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                segmenter.refine(result_of(segmenter, case), refined)
+            assert any("trained" in str(warning.message) for warning in told) == warns
 
 
 def test_prompts_are_answered_in_the_predictor_s_precision(tiny_base: Base, case: Path) -> None:

@@ -320,6 +320,8 @@ def test_every_base_is_fitted_and_loaded_by_every_recipe(
     label = segmenter.predict(case).label
     assert label.ndim == 3
     assert set(np.unique(label)) <= set(range(len(segmenter.labels)))
+    prompted = "prompt_fraction" in settings or "prompts" in settings
+    assert segmenter.model.prompts == (settings.get("prompts", "drawn") if prompted else "none")
 
 
 @pytest.mark.parametrize(

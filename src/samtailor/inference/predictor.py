@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +18,7 @@ from torch import Tensor
 import samtailor.kinds as kinds
 from samtailor.data.intensity import Slices
 from samtailor.data.preprocessing import Window, cut
-from samtailor.errors import ConfigError, NotFiniteError
+from samtailor.errors import ConfigError, DataWarning, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
 from samtailor.inference.room import room_for
@@ -101,6 +102,13 @@ class Predictor:
             step.require_ready()
         self.second_passes = tuple(step for step in steps if isinstance(step, SecondPass))
         self.refinement = tuple(step for step in steps if isinstance(step, RefinementStep))
+        if self.second_passes and model.prompts not in ("outline", None):
+            warnings.warn(
+                "refine: expected a segmenter that was trained with outline prompts for 'outline', found one that has "
+                "unlearnt them: it mostly gets worse; train with --prompts outline, or take --refine none",
+                DataWarning,
+                stacklevel=2,
+            )
         self.model = model.to(choose_device(device)).eval()
         self.batch_size = batch_size
         self.precision = precision

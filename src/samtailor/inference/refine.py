@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from samtailor.data.preprocessing import Window, cut
-from samtailor.errors import DataError
+from samtailor.errors import DataError, DataWarning
 from samtailor.inference.predictor import Piece, Predictor, group_of
 from samtailor.inference.result import Result
 from samtailor.models.class_aware import Features, Prompts
@@ -70,6 +71,13 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
     """
     for prompt in prompts:
         _require_fit(prompt, result)
+    if predictor.model.prompts == "none":
+        warnings.warn(
+            "prompts: expected a segmenter that was trained with some, found one that was trained without: its answers "
+            "may be poor; train with --prompt_fraction 0.25",
+            DataWarning,
+            stacklevel=2,
+        )
 
     # Prompts for several classes mostly speak of the same slice: it is encoded and segmented once.
     @lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from safetensors import SafetensorError
@@ -38,6 +38,9 @@ FORMAT = 2
 Version 2 has other numbers of channels than one and three, and intensities by channel; what has neither is written, as
 ever, as version 1.
 """
+
+PromptTraining = Literal["none", "drawn", "outline"]
+"""What a training did with prompts, by the names of its setting."""
 
 CONFIG_NAME = "segmenter.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -69,6 +72,7 @@ class SegmenterModel(nn.Module):
         labels: Its classes.
         preprocessing: What is done to an image before the network.
         refinement: What is done to a label after it: plain values of `samtailor.refinement`'s steps.
+        prompts: Prompts that some images of its training had; None if that is not known.
         network: The class-aware SAM.
     """
 
@@ -82,6 +86,7 @@ class SegmenterModel(nn.Module):
         labels: LabelSpace,
         preprocessing: Preprocessing,
         refinement: Sequence[Mapping[str, Any]] = (),
+        prompts: PromptTraining | None = None,
     ) -> None:
         """Build from the base's weights, which must be those named; the head starts from pretrained tokens."""
         super().__init__()
@@ -97,6 +102,7 @@ class SegmenterModel(nn.Module):
         self.labels = labels
         self.preprocessing = preprocessing
         self.refinement = tuple(refinement)
+        self.prompts = prompts
         self.network = ClassAwareSam(load_base(base.base, base.file), len(labels), preprocessing.channels)
         recipe.apply(self.network)
         self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
@@ -111,10 +117,11 @@ class SegmenterModel(nn.Module):
         preprocessing: Preprocessing,
         weights: str | Path | None = None,
         refinement: Sequence[Mapping[str, Any]] = (),
+        prompts: PromptTraining | None = None,
     ) -> Self:
         """Untrained segmenter of a base in the zoo; its weights as in `weights_files`."""
         stands_on = BaseWeights(base, checksum(weights_files(base, weights)), str(weights) if weights else None)
-        return cls(stands_on, recipe, labels, preprocessing, refinement)
+        return cls(stands_on, recipe, labels, preprocessing, refinement, prompts)
 
     def encode(self, images: Tensor) -> Features:
         """Network inputs in [0, 1], (B, C, N, N), to feature maps (see `ClassAwareSam.encode`)."""
@@ -198,6 +205,7 @@ class SegmenterModel(nn.Module):
             "labels": self.labels.to_json(),
             "preprocessing": self.preprocessing.to_json(),
             **({"refinement": self.refinement} if self.refinement else {}),
+            **({"prompts": self.prompts} if self.prompts else {}),
             "libraries": {"samtailor": VERSION, **{name: version(name) for name in ("torch", "transformers", "peft")}},
         }
         state = {name: value.cpu().contiguous() for name, value in self.trained_state().items()}
@@ -216,10 +224,14 @@ class SegmenterModel(nn.Module):
             labels = LabelSpace.from_json(content["labels"])
             preprocessing = Preprocessing.from_json(content["preprocessing"])
             refinement = content.get("refinement", [])  # looked at where it is applied
-            require({"refinement": refinement}, {"refinement": Sequence})
+            prompts = content.get("prompts")  # older segmenters do not say
+            require(
+                {"refinement": refinement, "prompts": prompts},
+                {"refinement": Sequence, "prompts": PromptTraining | None},
+            )
         if weights is not None:
             base = BaseWeights(base.base, base.sha256, str(weights))
-        model = cls(base, recipe, labels, preprocessing, refinement)
+        model = cls(base, recipe, labels, preprocessing, refinement, prompts)
         file = directory / WEIGHTS_NAME
         model.load_trained_state(read_weights(file), str(file))
         return model.eval()

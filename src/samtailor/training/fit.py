@@ -129,7 +129,10 @@ def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> Seg
     lightning.seed_everything(config.seed, verbose=False)
     preprocessing = preprocessing_of(config, channels)
     refinement = [kinds.to_json(step, STEPS) for step in REFINE.chosen(config.refine)]
-    model = SegmenterModel.create(config.base, config.recipe, labels, preprocessing, config.weights, refinement)
+    prompts = config.prompts if config.prompt_fraction else "none"
+    model = SegmenterModel.create(
+        config.base, config.recipe, labels, preprocessing, config.weights, refinement, prompts
+    )
     if config.cache_frozen and not model.network.frozen_steps:
         raise ConfigError(
             f"last_blocks: expected fewer than all {len(model.network.image_encoder.steps)} blocks of the image "
