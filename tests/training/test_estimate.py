@@ -19,7 +19,7 @@ from samtailor.training import measure as measuring
 from samtailor.training.estimate_report import Estimate, in_bytes, in_time
 from samtailor.training.estimation import estimate_training, flags_of
 from samtailor.training.fit import Cases, load_cases, new_segmenter, prepare
-from samtailor.training.measure import Measurement, Trial, measure
+from samtailor.training.measure import Measurement, Probe, measure
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.settings import AugmentConfig, SamplingConfig, TrainConfig
 from tests import generate
@@ -67,7 +67,7 @@ def test_what_frozen_blocks_give_is_measured_and_counted(tiny_base: Base, nnunet
 def by_rule(config: TrainConfig, suffices: Rule) -> Estimate:
     """Estimate for a machine on which memory suffices by a rule."""
 
-    def by(job: Trial, limit: int) -> Measurement | None:
+    def by(job: Probe, limit: int) -> Measurement | None:
         found = Measurement("a rule", 2**20, 2**10, 2**10, None, None, 3, step_seconds=2.0, window_seconds=0.5)
         return found if suffices(job.config) else None
 
@@ -153,9 +153,9 @@ def test_windows_of_large_pictures_are_measured_in_a_corner(tiny_base: Base, tmp
     data = generate.image_folder(tmp_path / "large", cases=4, size=(160, 200))
     config = config_of(data, "head-only", 32)
     config = replace(config, batch_size=2, sampling=replace(config.sampling, field=16))
-    jobs: list[Trial] = []
+    jobs: list[Probe] = []
 
-    def look(job: Trial, limit: int) -> Measurement:
+    def look(job: Probe, limit: int) -> Measurement:
         jobs.append(job)
         return measure(job, tmp_path / str(len(jobs)))
 

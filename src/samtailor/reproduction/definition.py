@@ -76,7 +76,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Source:
+class ScoredData:
     """A data set that an experiment takes, and the split that is scored."""
 
     name: DatasetName
@@ -154,7 +154,7 @@ class Experiment:
     cells: str
     base: str
     base2: str
-    datasets: Mapping[DatasetName, Source]
+    datasets: Mapping[DatasetName, ScoredData]
     columns: tuple[str, ...]
     schedule: Schedule
     changes: Mapping[str, Settings]
@@ -170,7 +170,7 @@ class Experiment:
         return self.name.startswith("figure")
 
     @property
-    def own_data(self) -> Source:
+    def own_data(self) -> ScoredData:
         """The report's data set."""
         return next(iter(self.datasets.values()))
 
@@ -202,10 +202,10 @@ def load_experiment(name: str) -> Experiment:
     content = _read(name)
     parts = {part: content.pop(part, {}) for part in _PARTS}
     schedule = Schedule(content.pop("schedule"), **parts)
-    datasets: dict[DatasetName, Source] = {}
+    datasets: dict[DatasetName, ScoredData] = {}
     changes = content.pop("datasets")
     for key, change in changes.items():
-        datasets[key] = Source(key, change["split"])
+        datasets[key] = ScoredData(key, change["split"])
     columns = tuple(content.pop("columns"))
     absent: Settings = {"base2": "", "bases": {}, "published": {}, "printed": {}, "table": {}}
     content = {**absent, **content, "field": tuple(content.pop("field", ()))}

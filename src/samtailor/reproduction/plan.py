@@ -15,7 +15,7 @@ from samtailor.models.zoo import find_base, weights_files
 from samtailor.outputs import require_place
 from samtailor.reporting.table import Table
 from samtailor.reproduction.cells import MAIN, Cell, Fit, ZeroShot
-from samtailor.reproduction.definition import Column, Experiment, Schedule, Source, load_experiment, merged
+from samtailor.reproduction.definition import Column, Experiment, Schedule, ScoredData, load_experiment, merged
 from samtailor.reproduction.settings import ReproduceConfig
 from samtailor.settings import from_plain
 from samtailor.training.resolve import preprocessing_of, resolve
@@ -46,7 +46,7 @@ class Plan:
         return bool(self.config.base2 or self.config.columns)
 
     @property
-    def source(self) -> Source:
+    def source(self) -> ScoredData:
         """The data set, as the experiment knows it."""
         assert self.dataset.name is not None
         return self.experiment.datasets[self.dataset.name]

@@ -26,7 +26,7 @@ from samtailor.recipes import recipe_from_json, recipe_to_json
 from samtailor.recipes.recipe import attention_blocks
 from samtailor.training.estimate_report import HEADROOM, Estimate, Option, Workload
 from samtailor.training.fit import check_device
-from samtailor.training.measure import Measurement, Trial, measure_apart
+from samtailor.training.measure import Measurement, Probe, measure_apart
 from samtailor.training.resolve import copies_of, preprocessing_of, resolve
 from samtailor.training.samples import choose_slices, label_of
 from samtailor.training.settings import TrainConfig
@@ -35,7 +35,7 @@ _CASES = 8  # of each split, of which slices are counted; the others are taken t
 _SLICES = 8  # of which training samples are made for the measurement
 _SHARE = 4  # alternatives adapt the last quarter of the blocks
 
-Measure = Callable[[Trial, int], Measurement | None]
+Measure = Callable[[Probe, int], Measurement | None]
 Variation = Callable[[TrainConfig], TrainConfig | None]
 
 
@@ -167,7 +167,7 @@ def _half_image(config: TrainConfig, folder: Dataset) -> TrainConfig | None:
         return None
 
 
-def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
+def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Probe]:
     """Count what there is to compute, and take some slices of the largest cases to measure with."""
     preprocessing = preprocessing_of(config, len(folder.channels))
     cache = SliceCache(folder.labels, preprocessing)
@@ -204,7 +204,7 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Trial]:
     size = (max(len(case.image) for case in validation), height, width)
     seen = _excerpt(first.case, first.index, config, whole=not is_cached)
     validated = _excerpt(largest, len(largest.image) // 2, config, whole=False)
-    return workload, Trial(config, folder.labels, seen, validated, size)
+    return workload, Probe(config, folder.labels, seen, validated, size)
 
 
 def _spread(files: Sequence[CaseFiles]) -> list[CaseFiles]:

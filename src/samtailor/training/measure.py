@@ -43,7 +43,7 @@ _ARRAYS = ("image", "label", "counts")
 
 
 @dataclass(frozen=True)
-class Trial:
+class Probe:
     """What is measured.
 
     Attributes:
@@ -96,7 +96,7 @@ class Measurement:
         return self.gpu_memory is None or self.gpu_free is None or self.gpu_memory <= headroom * self.gpu_free
 
 
-def measure(job: Trial, scratch: Path) -> Measurement:
+def measure(job: Probe, scratch: Path) -> Measurement:
     """Train some steps and validate on some slices, in this process, of which peaks of memory are told as a whole."""
     device = choose_device(job.config.device)
     on_gpu = device.type == "cuda"
@@ -139,7 +139,7 @@ def measure(job: Trial, scratch: Path) -> Measurement:
 class _Clock(lightning.Callback):
     """Times steps and validations; holds what validating a whole case holds beside the windows of some slices."""
 
-    def __init__(self, device: torch.device, job: Trial) -> None:
+    def __init__(self, device: torch.device, job: Probe) -> None:
         self.preparing: list[float] = []
         self.computing: list[float] = []
         self.validating: list[float] = []
@@ -203,7 +203,7 @@ def is_shortage(error: BaseException) -> bool:
     return says_so or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
-def measure_apart(job: Trial, limit: int) -> Measurement | None:
+def measure_apart(job: Probe, limit: int) -> Measurement | None:
     """Measure in a fresh process, ended once it holds more than `limit` bytes; None if memory does not suffice."""
     with tempfile.TemporaryDirectory(prefix="samtailor-estimate-") as scratch:
         folder = Path(scratch)
@@ -228,7 +228,7 @@ def _watch(process: subprocess.Popen[bytes], limit: int) -> bool:
     return True
 
 
-def _write(job: Trial, folder: Path) -> None:
+def _write(job: Probe, folder: Path) -> None:
     """Leave a job in a folder for the other process."""
     Run(folder).write_config(job.config.to_plain())
     for name, array in product(("train", "validation"), _ARRAYS):
@@ -236,7 +236,7 @@ def _write(job: Trial, folder: Path) -> None:
     write_json(folder / "job.json", {"labels": job.labels.to_json(), "largest": job.largest})
 
 
-def _job_of(folder: Path) -> Trial:
+def _job_of(folder: Path) -> Probe:
     """Inverse of `_write`; the arrays stay on disk."""
     content = json.loads((folder / "job.json").read_text(encoding="utf-8"))
 
@@ -246,7 +246,7 @@ def _job_of(folder: Path) -> Trial:
 
     config = TrainConfig.from_plain(Run(folder).read_config(), str(folder))
     labels = LabelSpace.from_json(content["labels"])
-    return Trial(config, labels, case("train"), case("validation"), tuple(content["largest"]))
+    return Probe(config, labels, case("train"), case("validation"), tuple(content["largest"]))
 
 
 def _read(folder: Path) -> Measurement | None:
