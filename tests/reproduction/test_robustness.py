@@ -12,6 +12,7 @@ import yaml
 
 import samtailor
 from samtailor.data.corruptions import BY_MODALITY
+from samtailor.data.named import DatasetName
 from samtailor.data.steps import STEPS
 from samtailor.errors import ConfigError, WeightsError
 from samtailor.evaluation.robustness.study import Study
@@ -136,7 +137,17 @@ def test_every_denoiser_is_tried_alone_and_can_be_with_corrupted_images() -> Non
     assert {f"corrupt-{name}" for name in STEPS} < set(experiment.schedule.fits)
     for name in STEPS:
         assert experiment.schedule.fits[name] == {"denoise": name}
-        assert experiment.schedule.fits[f"corrupt-{name}"] == {"denoise": name, "augment": {"corrupt": "auto"}}
+        corrupt = {"denoise": name, "augment": {"corrupt": "auto", "copies": 1}}
+        assert experiment.schedule.fits[f"corrupt-{name}"] == corrupt
+
+
+@pytest.mark.parametrize("dataset", ["btcv", "gid5", "sirst"])
+def test_fits_on_corrupted_images_see_as_many_clean_ones_as_the_others(dataset: DatasetName) -> None:
+    schedule = load_experiment("robustness").schedule_for(dataset, "lite-medsam")
+    for name, own in schedule.fits.items():
+        if name.startswith("corrupt"):
+            assert own["augment"]["copies"] == 1
+            assert own["sampling"]["per_epoch"] == 2 * schedule.train["sampling"]["per_epoch"]
 
 
 def test_ct_that_is_not_called_so_has_its_corruptions() -> None:
