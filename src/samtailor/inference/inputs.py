@@ -12,7 +12,7 @@ from pathlib import Path
 from samtailor.data.case import Case, CaseFiles
 from samtailor.data.formats import find_format, image_files, image_suffixes, read_case
 from samtailor.data.layouts.contents import passed_over, visible_entries
-from samtailor.errors import ConfigError, DataWarning, FileError
+from samtailor.errors import ConfigError, DataWarning, FileError, Finding
 from samtailor.settings import LabelKind
 
 
@@ -65,7 +65,8 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto") -> l
             overwrite an input or another result.
     """
     if find_format(out):
-        raise ConfigError(f"out: expected a folder, found the file name {out}; results are named after their inputs")
+        found = f"{out}, which is an image" if os.path.isdir(out) else f"the file name {out}"
+        raise ConfigError(f"out: expected a folder, found {found}; results are named after their inputs")
     jobs = [Job(files, out / f"{files.name}{_label_suffix(files.images[0], kind)}") for files in _find_images(inputs)]
     if not jobs:
         raise ConfigError("inputs: expected files, folders or glob patterns, found none")
@@ -109,10 +110,12 @@ def _label_suffix(image: Path, kind: LabelKind) -> str:
 
 
 def _find_images(inputs: Iterable[str | Path]) -> list[CaseFiles]:
-    """Images in the order of the inputs, each once."""
+    """Images in the order of the inputs, each once, also where several of its files are named."""
     found: dict[Path, CaseFiles] = {}
-    for path in (path for text in inputs for path in _expand(str(text))):
-        found.setdefault(_real(path), image_files(path))
+    for files in (image_files(path) for text in inputs for path in _expand(str(text))):
+        if (image := _real(files.images[0])) not in found:
+            found[image] = files
+            _tell_what_else_is_there(files.images[0])
     further_channels = {_real(path) for files in found.values() for path in files.images[1:]}
     return [files for path, files in found.items() if path not in further_channels]
 
@@ -131,9 +134,20 @@ def _images_at(path: Path) -> list[Path]:
     if not os.path.isdir(path) or find_format(path):
         return [path] if find_format(path) and not path.name.startswith(".") else []
     images = [entry for entry in visible_entries(path) if find_format(entry)]
-    for finding in passed_over(path, images, image_suffixes()) if images else ():
-        warnings.warn(f"{path}: {finding.found}", DataWarning, stacklevel=2)
+    if images:
+        _warn(path, passed_over(path, images, image_suffixes()))
     return images
+
+
+def _tell_what_else_is_there(image: Path) -> None:
+    """Warn of files in the folder of an image that do not belong to it."""
+    if os.path.isdir(image) and (format := find_format(image)):
+        _warn(image, passed_over(image, format.parts(image), format.suffixes))
+
+
+def _warn(folder: Path, findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        warnings.warn(f"{folder}: {finding.found}", DataWarning, stacklevel=2)
 
 
 def _real(path: Path) -> Path:

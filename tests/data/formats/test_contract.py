@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.uid import RLELossless
 
 from samtailor.data.case import CaseFiles, Geometry
-from samtailor.data.formats import FORMATS, find_format, read_case, read_geometry, read_header, read_image
+from samtailor.data.formats import FORMATS, find_format, format_of, read_case, read_geometry, read_header, read_image
+from samtailor.data.formats.dicom import DicomFormat
 from samtailor.data.formats.format import Format
 from samtailor.data.formats.nifti import NiftiFormat
 from samtailor.data.formats.picture import PictureFormat
@@ -25,6 +28,7 @@ from samtailor.evaluation.measure import Grid
 from samtailor.labels import LabelSpace
 from samtailor.settings import LabelKind
 from tests import generate
+from tests.data.formats.dicom.files import laid, write_enhanced, write_series
 from tests.data.formats.npz import Npz
 
 LABELS = LabelSpace(("background", "liver", "spleen"), (0, 3, 200), ((0, 0, 0), (1, 2, 3), (4, 5, 6)))
@@ -39,12 +43,14 @@ class Kind:
         shape: Channels, slices, rows, columns of an image.
         writers: Ways to write a canonical array (C, S, H, W), the usual one first, then odd ones.
         read_probabilities: File of probabilities as (K, S, H, W).
+        written_as: The format that reads what is written, its own by default.
     """
 
     format: Format
     shape: tuple[int, int, int, int]
     writers: dict[str, Callable[[Path, NDArray[Any]], None]]
     read_probabilities: Callable[[Path], NDArray[Any]]
+    written_as: type[Format] | None = None
 
     def image(self, seed: int = 0) -> NDArray[Any]:
         """Noise."""
@@ -82,12 +88,45 @@ def write_planes(path: Path, image: NDArray[Any]) -> None:
     tifffile.imwrite(path, image[:, 0], photometric="rgb", planarconfig="separate", byteorder=">")
 
 
+def series_writer(codes: str, degrees: float = 0.0, **settings: Any) -> Callable[[Path, NDArray[Any]], None]:
+    """Writes a folder of slices whose columns, rows and planes point to `codes`."""
+
+    def write(path: Path, image: NDArray[Any]) -> None:
+        shutil.rmtree(path, ignore_errors=True)
+        write_series(path, *laid(image[0], codes, degrees), **settings)
+
+    return write
+
+
+def damage(path: Path, kept: float) -> Path:
+    """Cut off the end of a file, or of one in a folder; which one."""
+    file = sorted(path.iterdir())[1] if path.is_dir() else path
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * kept)])
+    return file
+
+
 KINDS: dict[type[Format], Kind] = {
     NiftiFormat: Kind(
         NiftiFormat(),
         (1, 4, 9, 7),
         {f"x_{codes}.nii.gz": nifti_writer(codes) for codes in ("LPS", "SPL", "ARI", "PIR", "RIA")},
         lambda path: read_image(path).image,
+    ),
+    DicomFormat: Kind(
+        DicomFormat(),
+        (1, 4, 9, 7),
+        {
+            "axial": series_writer("LPS"),
+            "coronal": series_writer("LIP", name="{:03}"),
+            "sagittal": series_writer("PIL", name="1.2.840.{}"),
+            "feet_first": series_writer("RPI"),
+            "oblique": series_writer("LPS", degrees=12),
+            "turned": series_writer("AIR", degrees=-9),
+            "packed": series_writer("LPS", change=lambda header, _: header.compress(RLELossless)),
+            "frames.dcm": lambda path, image: write_enhanced(path, *laid(image[0]), order=(2, 0, 3, 1)),
+        },
+        lambda path: read_image(path).image,
+        NiftiFormat,
     ),
     PictureFormat: Kind(
         PictureFormat(),
@@ -141,7 +180,7 @@ class TestReading:
         np.testing.assert_array_equal(case.image, kind.image())
         assert case.geometry.shape == kind.shape[1:]
         assert (case.geometry.spacing is not None) == kind.format.volumes
-        assert path.name.startswith(f"{case.name}.")
+        assert case.name == kind.format.stem_of(path)
 
     def test_the_header_alone_says_what_reading_gives(self, written: tuple[Kind, Path]) -> None:
         header, case = read_header(written[1]), read_image(written[1])
@@ -167,12 +206,15 @@ class TestReading:
         np.testing.assert_allclose(grid.spacing, [spacing_of[length] for length in laid.shape])
 
     def test_its_files_are_recognised_by_no_other_format_and_nothing_else_is(self, kind: Kind, tmp_path: Path) -> None:
-        for name in kind.writers:
-            assert find_format(tmp_path / name) is not None
+        for name, write in kind.writers.items():
+            write(tmp_path / name, kind.image())
             assert type(find_format(tmp_path / name)) is type(kind.format)
+            assert not any(
+                format.recognises(tmp_path / name) for format in FORMATS if type(format) is not type(kind.format)
+            )
             assert kind.format.case_files(tmp_path / name).images == (tmp_path / name,)
         for suffix in (kind.format.label_suffix, kind.format.probabilities_suffix):
-            assert type(find_format(tmp_path / f"x{suffix}")) is type(kind.format)
+            assert type(find_format(tmp_path / f"x{suffix}")) is (kind.written_as or type(kind.format))
         assert not kind.format.recognises(tmp_path / "notes.txt")
         (tmp_path / f"folder{kind.format.suffixes[0]}").mkdir()
         assert not kind.format.recognises(tmp_path / f"folder{kind.format.suffixes[0]}")
@@ -198,7 +240,7 @@ class TestWriting:
     def test_the_names_of_the_classes_come_back(self, kind: Kind, tmp_path: Path) -> None:
         target = tmp_path / f"label{kind.format.label_suffix}"
         kind.write(tmp_path / next(iter(kind.writers))).write_label(target, kind.label(), LABELS)
-        assert kind.format.read_names(target) == dict(zip(LABELS.ids, LABELS.names, strict=True))
+        assert format_of(target).read_names(target) == dict(zip(LABELS.ids, LABELS.names, strict=True))
 
     def test_probabilities_come_back_as_single_precision(self, written: tuple[Kind, Path]) -> None:
         kind, path = written
@@ -235,10 +277,10 @@ class TestRefusing:
     @pytest.mark.parametrize("kept", [0, 0.3, 0.9])
     def test_a_damaged_file_is_named(self, written: tuple[Kind, Path], kept: float) -> None:
         kind, path = written
-        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+        damaged = damage(path, kept)
         with pytest.raises(FileError) as error:
             read_image(path)
-        assert error.value.file == str(path)
+        assert error.value.file == str(damaged)
         with pytest.raises(FileError):
             kind.format.read_ids(path, LABELS)
         if not kept:

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Case, CaseFiles, Geometry
 from samtailor.data.conditions import class_indices, not_finite, with_finite
+from samtailor.data.formats.dicom import DicomFormat
 from samtailor.data.formats.format import Format, Header
 from samtailor.data.formats.nifti import NiftiFormat, VolumeGeometry
 from samtailor.data.formats.picture import PictureFormat, PictureGeometry
 from samtailor.errors import DataError, FileError, listed
 from samtailor.labels import IGNORE, LabelSpace
 
-FORMATS: list[Format] = [NiftiFormat(), PictureFormat()]
+FORMATS: list[Format] = [NiftiFormat(), PictureFormat(), DicomFormat()]
 """All formats; the first that recognises a path reads it."""
 
 

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -76,6 +77,10 @@ class Format(ABC):
         """The case that a user means by one path: what else belongs to it, and its name."""
         return CaseFiles(self.stem_of(path), (path,))
 
+    def parts(self, path: Path) -> list[Path]:
+        """Files that an image consists of: itself, or what of a folder belongs to it."""
+        return [path]
+
     @abstractmethod
     def read_header(self, path: Path) -> Header:
         """What a file says of itself, its pixels not read."""
@@ -107,13 +112,27 @@ class Format(ABC):
         """Class name of each id, as `Geometry.write_label` left them in the file; None if there are none."""
 
 
+def with_channels(path: Path, stem: str) -> CaseFiles:
+    """The case of a path, whose further channels come along if it ends with the number of the first, `_0000`."""
+    name = stem.removesuffix("_0000")
+    if name == stem:
+        return CaseFiles(name, (path,))
+    further = (path.with_name(f"{name}_{channel:04d}{path.name[len(stem) :]}") for channel in count(1))
+    return CaseFiles(name, (path, *takewhile(os.path.lexists, further)))
+
+
 @contextmanager
-def reading(path: Path, kind: str) -> Iterator[None]:
+def reading(path: Path, kind: str, quoting: bool = True) -> Iterator[None]:
     """A block that reads a file of some kind with a library: whatever goes wrong there becomes a `FileError`.
 
     The file is opened once before the block, so that what is wrong with the path is not taken for damage. Parsers
     raise anything on damaged files (KeyError, struct.error, ZeroDivisionError, ...), so the block should hold little
     more than the call of the library.
+
+    Args:
+        path: The file.
+        kind: What it should be.
+        quoting: Whether the error says what the library says, which may quote the file.
     """
     require_file(path, kind)
     try:
@@ -124,7 +143,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         raise FileError(path, f"a {kind} that fits into memory", "one that does not", _MORE_MEMORY) from error
     except Exception as error:
         fix = "the file is damaged or truncated, or of an unknown kind: copy or convert it again"
-        found = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        found = type(error).__name__ + (f": {' '.join(str(error).split())}" if quoting else "")
         raise FileError(path, f"a readable {kind}", found, fix) from error
 
 

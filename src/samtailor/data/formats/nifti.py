@@ -7,11 +7,9 @@ import io
 import json
 import logging
 import math
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,12 +18,13 @@ import numpy as np
 from nibabel import imageglobals
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.orientations import apply_orientation
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
-from samtailor.data.formats.format import Format, Header, reading, require_memory, require_suffix
+from samtailor.data.formats.axes import VolumeAxes
+from samtailor.data.formats.format import Format, Header, reading, require_memory, require_suffix, with_channels
 from samtailor.data.formats.whole_numbers import whole_numbers
 from samtailor.errors import FileError
 from samtailor.files import atomic
@@ -34,7 +33,6 @@ from samtailor.labels import LabelSpace
 # What nibabel corrects in a header it tells without the file's name, which `doubts` knows; what it cannot, it raises.
 imageglobals.logger.setLevel(logging.CRITICAL)
 
-_CANONICAL = axcodes2ornt(("S", "P", "L"))
 _LENGTH_BITS = 0b111  # of the header's xyzt_units; the others are the unit of time
 _UNITS = {1: 1000.0, 2: 1.0, 3: 0.001}
 """NIfTI's codes of metre, mm and micrometre, in mm."""
@@ -46,7 +44,7 @@ _COMMENT = 6  # NIfTI header extension code of plain text
 
 
 @dataclass(frozen=True)
-class VolumeGeometry(Geometry):
+class VolumeGeometry(VolumeAxes):
     """How the canonical array of a volume lies in its NIfTI file.
 
     Attributes:
@@ -70,32 +68,9 @@ class VolumeGeometry(Geometry):
         return cls(header, file_affine, file_shape)
 
     @property
-    def to_canonical(self) -> NDArray[np.float64]:
-        """Orientation of nibabel, shape (3, 2), that takes the file's axes to (slices, rows, columns)."""
-        return ornt_transform(io_orientation(self.file_affine), _CANONICAL)  # type: ignore[no-any-return]
-
-    @property
-    def from_canonical(self) -> NDArray[np.float64]:
-        """The inverse of `to_canonical`."""
-        return ornt_transform(_CANONICAL, io_orientation(self.file_affine))  # type: ignore[no-any-return]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Slices, rows, columns."""
-        slices, rows, columns = (self.file_shape[int(axis)] for axis in self.from_canonical[:, 0])
-        return slices, rows, columns
-
-    @property
     def unit(self) -> float:
         """The header's unit of length in mm; 1 if it names none, as everybody takes it."""
         return _UNITS.get(int(self.header["xyzt_units"]) & _LENGTH_BITS, 1.0)
-
-    @property
-    def affine(self) -> NDArray[np.float64]:
-        """Indices (slice, row, column) to mm (RAS+), shape (4, 4)."""
-        affine: NDArray[np.float64] = self.file_affine @ inv_ornt_aff(self.to_canonical, self.file_shape[:3])
-        affine[:3] *= self.unit
-        return affine
 
     @property
     def file_axes(self) -> tuple[tuple[float, ...], NDArray[np.float64]]:
@@ -141,12 +116,7 @@ class NiftiFormat(Format):
 
     def case_files(self, path: Path) -> CaseFiles:
         """`x_0000.nii.gz` brings its further channels along."""
-        stem = self.stem_of(path)
-        name = stem.removesuffix("_0000")
-        if name == stem:
-            return CaseFiles(name, (path,))
-        further = (path.with_name(f"{name}_{channel:04d}{path.name[len(stem) :]}") for channel in count(1))
-        return CaseFiles(name, (path, *takewhile(os.path.lexists, further)))
+        return with_channels(path, self.stem_of(path))
 
     def read_header(self, path: Path) -> Header:
         """Geometry, the volumes on the fourth axis and the type of the voxels."""

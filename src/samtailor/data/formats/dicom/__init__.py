@@ -1,0 +1,127 @@
+"""DICOM: series of CT, MR and PET slices, and enhanced images of many frames, as volumes.
+
+`signature.py` says what a file is, `dicom_file.py` reads one header, `series.py` puts slices in order and refuses what
+is no volume, `pixels.py` decodes. Only what is read needs the extra.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from nibabel.orientations import apply_orientation
+from numpy.typing import NDArray
+
+from samtailor.data.case import CaseFiles, Geometry
+from samtailor.data.formats.dicom.geometry import SeriesGeometry
+from samtailor.data.formats.dicom.signature import dicom_files, is_dicom, is_image_folder, kind_of
+from samtailor.data.formats.format import Format, Header, require_file, with_channels
+from samtailor.errors import FileError
+from samtailor.extras import require_extra
+from samtailor.labels import LabelSpace
+
+if TYPE_CHECKING:
+    from samtailor.data.formats.dicom.series import Series
+
+_TILTED = 0.1  # degrees
+
+
+class DicomFormat(Format):
+    """A folder that holds one series is one image, and so is a file of many frames.
+
+    Names of cases are those of folders and files, never a patient's.
+    """
+
+    suffixes = (".dcm",)
+    label_suffixes: ClassVar = {"nifti": ".nii.gz"}
+    probabilities_suffix = ".nii.gz"
+    volumes = True
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the path is a folder of slices, or a file that is called or begins as DICOM files do."""
+        if os.path.isdir(path):
+            return is_image_folder(path)
+        return self.stem_of(path) != path.name or is_dicom(path)
+
+    def stem_of(self, path: Path) -> str:
+        """Name of a folder, or of a file without the suffix."""
+        return path.name if os.path.isdir(path) else super().stem_of(path)
+
+    def case_files(self, path: Path) -> CaseFiles:
+        """A slice brings its series along; a folder or file `x_0000` its further channels."""
+        if kind_of(path) == "slice" and is_image_folder(path.parent):
+            path = path.parent
+        return with_channels(path, self.stem_of(path))
+
+    def parts(self, path: Path) -> list[Path]:
+        """Files of a folder that are DICOM images."""
+        return [part for part in dicom_files(path) if kind_of(part) != "other"] if os.path.isdir(path) else [path]
+
+    def read_header(self, path: Path) -> Header:
+        """Geometry and type of the intensities."""
+        series = _series(path)
+        return Header(series.geometry(), 1, 8 * series.dtype.itemsize, 1)
+
+    def read_pixels(self, paths: tuple[Path, ...]) -> tuple[NDArray[Any], SeriesGeometry]:
+        """Rescaled intensities of one series per channel, all on one grid."""
+        first, geometry = _read_one(paths[0])
+        channels = [first]
+        for path in paths[1:]:
+            other, other_geometry = _read_one(path)
+            if difference := geometry.difference(other_geometry, "channel", "first channel"):
+                raise FileError(path, *difference)
+            channels.append(other)
+        return first[None] if len(channels) == 1 else np.stack(channels), geometry
+
+    def read_ids(
+        self, path: Path, labels: LabelSpace, grid: Geometry | None = None
+    ) -> tuple[NDArray[Any], SeriesGeometry]:
+        """No DICOM object is read as labels."""
+        raise self._no_label(path)
+
+    def read_names(self, path: Path) -> dict[int, str] | None:
+        """No DICOM object is read as labels."""
+        raise self._no_label(path)
+
+    def doubts(self, path: Path) -> Iterator[tuple[str, str, str]]:
+        """A tilted gantry, a single slice, and what else is in the folder."""
+        series = _series(path)
+        if (angle := series.shear) > _TILTED:
+            step = float(np.linalg.norm(series.geometry().file_affine[:3, 2]))
+            found = f"a gantry tilted by {angle:.1f} degrees"
+            fix = (
+                f"slices are labelled where they lie, and results refer to them; distances (NSD, HD95) take {step:.4g} "
+                "mm, from a slice to the next on the line on which they are stacked, and right angles"
+            )
+            yield "slices stacked along their normal", found, fix
+        if len(series.planes) == 1:
+            thickness = series.planes[0].thickness()
+            found = f"a single slice, taken to be {thickness or 1:.4g} mm thick"
+            yield "a volume of several slices", found, "distances across slices mean little"
+
+    @staticmethod
+    def _no_label(path: Path) -> FileError:
+        """What is wrong with an image that is given as a label."""
+        if not os.path.isdir(path):
+            require_file(path, "DICOM file")
+        return FileError(path, "a label file", "a DICOM image", "give the labels as NIfTI on the grid of the series")
+
+
+def _series(path: Path) -> Series:
+    """The series at a path; the first that needs the extra."""
+    require_extra("pydicom", "dicom", "DICOM", path)
+    from samtailor.data.formats.dicom.series import read_series
+
+    return read_series(path)
+
+
+def _read_one(path: Path) -> tuple[NDArray[Any], SeriesGeometry]:
+    """Intensities of a series in canonical axes, shape (S, H, W), and how they lie in the files."""
+    series = _series(path)
+    from samtailor.data.formats.dicom.pixels import read_planes
+
+    geometry = series.geometry()
+    return apply_orientation(read_planes(series).transpose(2, 1, 0), geometry.to_canonical), geometry

@@ -1,0 +1,202 @@
+"""One DICOM file: its header, its pixels not read, and the planes that it holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from samtailor.data.formats.dicom.signature import Kind, kind_of_class
+from samtailor.data.formats.format import reading
+from samtailor.errors import FileError
+
+_NO_ITEM = Dataset()
+_ROUNDING = 1e-3  # of direction cosines, which are written with few digits
+
+
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """A file whose header has been read.
+
+    Attributes:
+        path: The file.
+        header: Everything before the pixels.
+        pixels_at: Byte at which the element of the pixels begins; None if there is none.
+    """
+
+    path: Path
+    header: Dataset
+    pixels_at: int | None
+
+    def get(self, keyword: str, default: Any = None) -> Any:
+        """Value of an attribute; the default where it is absent or empty."""
+        value = self.header.get(keyword)
+        return default if value is None or value == "" else value
+
+    @property
+    def storage_class(self) -> UID:
+        """What object it is (SOP Class UID), by the file meta information where anonymisers have emptied the other."""
+        return UID(self.get("SOPClassUID") or self.header.file_meta.get("MediaStorageSOPClassUID") or "")
+
+    @property
+    def kind(self) -> Kind:
+        """Which kind of object it is."""
+        return kind_of_class(self.storage_class)
+
+    @property
+    def transfer_syntax(self) -> UID:
+        """How it is encoded."""
+        return UID(self.header.file_meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return int(self.get("Rows", 0)), int(self.get("Columns", 0))
+
+    @property
+    def stored_range(self) -> tuple[int, int]:
+        """Least and greatest number that a pixel can hold."""
+        bits = int(self.get("BitsStored", self.get("BitsAllocated", 16)))
+        return (-(1 << bits - 1), (1 << bits - 1) - 1) if self.get("PixelRepresentation", 0) else (0, (1 << bits) - 1)
+
+    @cached_property
+    def planes(self) -> tuple[Plane, ...]:
+        """Its frames: of an enhanced image by the functional groups (PS3.3, C.7.6.16), of another the only one."""
+        with reading(self.path, "DICOM file", quoting=False):
+            shared = _first(self.get("SharedFunctionalGroupsSequence"))
+            frames: Sequence[Dataset] = self.get("PerFrameFunctionalGroupsSequence", (_NO_ITEM,))
+            planes = tuple(self._plane(number, (frame, shared)) for number, frame in enumerate(frames, 1))
+        if (count := int(self.get("NumberOfFrames", 1))) != len(planes):
+            found, fix = f"groups of {len(planes)}", "the file is damaged, or of a kind that is no volume"
+            raise FileError(self.path, f"positions of its {count} frames", found, fix)
+        return planes
+
+    def _plane(self, number: int, groups: tuple[Dataset, Dataset]) -> Plane:
+        """One frame; refused without a place in space."""
+        position = self._numbers(groups, "PlanePositionSequence", "ImagePositionPatient", 3)
+        directions = self._numbers(groups, "PlaneOrientationSequence", "ImageOrientationPatient", 6).reshape(2, 3)
+        steps = self._numbers(groups, "PixelMeasuresSequence", "PixelSpacing", 2)
+        if not np.allclose(directions @ directions.T, np.eye(2), rtol=0, atol=_ROUNDING) or steps.min() <= 0:
+            found = f"directions {directions.tolist()} and steps {steps.tolist()}"
+            fix = "fix ImageOrientationPatient and PixelSpacing, or export the series again"
+            raise FileError(self.path, "two directions at right angles, and steps above 0", found, fix)
+        rescale = "PixelValueTransformationSequence"
+        slope = _value(self.header, groups, rescale, "RescaleSlope")
+        intercept = _value(self.header, groups, rescale, "RescaleIntercept")
+        return Plane(
+            self,
+            number,
+            groups,
+            position,
+            directions,
+            (float(steps[0]), float(steps[1])),
+            1.0 if slope is None else float(slope),
+            0.0 if intercept is None else float(intercept),
+        )
+
+    def _numbers(self, groups: tuple[Dataset, Dataset], macro: str, keyword: str, count: int) -> NDArray[np.float64]:
+        """A list of numbers of a frame."""
+        value = _value(self.header, groups, macro, keyword)
+        numbers = np.array([] if value is None else value, dtype=np.float64).ravel()
+        if numbers.size != count or not np.isfinite(numbers).all():
+            name = self.storage_class.name or "an object without a class"
+            found = f"{numbers.size} numbers in {keyword} ({name})" if numbers.size else f"no {keyword} ({name})"
+            fix = "projections, photographs and reports are no volumes: give a series of CT, MR or PET slices"
+            raise FileError(self.path, "an image with its place in the patient", found, fix)
+        return numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One slice: a file, or a frame of one.
+
+    Attributes:
+        file: Where it lies.
+        number: Number of the frame, from 1.
+        groups: Functional groups of the frame, and those that all frames of the file share; empty without.
+        position: Centre of the first pixel, mm (LPS+), shape (3,).
+        directions: Directions in which column and row indices grow (LPS+), shape (2, 3).
+        steps: Distance in mm of rows, of columns.
+        slope: Factor from stored numbers to intensities.
+        intercept: What is added then.
+    """
+
+    file: DicomFile
+    number: int
+    groups: tuple[Dataset, Dataset]
+    position: NDArray[np.float64]
+    directions: NDArray[np.float64]
+    steps: tuple[float, float]
+    slope: float
+    intercept: float
+
+    @property
+    def name(self) -> str:
+        """File and, if it has several, frame."""
+        return self.file.path.name + (f" frame {self.number}" if len(self.file.planes) > 1 else "")
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """Unit vector at right angles to the plane, shape (3,)."""
+        normal: NDArray[np.float64] = np.cross(*self.directions)
+        return normal / np.linalg.norm(normal)
+
+    @property
+    def height(self) -> float:
+        """Where it lies along its normal, in mm."""
+        return float(self.position @ self.normal)
+
+    @property
+    def intensities(self) -> tuple[float, float]:
+        """Least and greatest intensity that it can hold."""
+        ends = [self.slope * stored + self.intercept for stored in self.file.stored_range]
+        return min(ends), max(ends)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all intensities are whole numbers."""
+        return self.slope.is_integer() and self.intercept.is_integer()
+
+    def value(self, macro: str, keyword: str) -> Any:
+        """Value of an attribute of the frame, wherever it stands; None if it is absent or empty."""
+        return _value(self.file.header, self.groups, macro, keyword)
+
+    def thickness(self) -> float | None:
+        """Distance to the next slice, by the header of this one; None if it names none."""
+        for keyword in ("SpacingBetweenSlices", "SliceThickness"):
+            value = self.value("PixelMeasuresSequence", keyword)
+            if value is not None and math.isfinite(value) and value > 0:
+                return float(value)
+        return None
+
+
+def open_dicom(path: Path) -> DicomFile:
+    """Read the header of a file."""
+    with reading(path, "DICOM file", quoting=False), path.open("rb") as stream:
+        header = pydicom.dcmread(stream, stop_before_pixels=True)
+        at = stream.tell()
+        has_pixels = stream.read(4) in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
+    return DicomFile(path, header, at if has_pixels else None)
+
+
+def _value(header: Dataset, groups: tuple[Dataset, Dataset], macro: str, keyword: str) -> Any:
+    """Value of an attribute in a functional group of the frame, in one of the file, or in its header; None if empty."""
+    for item in (*(_first(group.get(macro)) for group in groups), header):
+        value = item.get(keyword)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def _first(sequence: Sequence[Dataset] | None) -> Dataset:
+    """The only item of a sequence; one without attributes if there is none."""
+    return sequence[0] if sequence else _NO_ITEM

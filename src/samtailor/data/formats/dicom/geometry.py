@@ -1,0 +1,69 @@
+"""How a series lies in the patient and in its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nibabel.orientations import apply_orientation
+from numpy.typing import NDArray
+
+from samtailor.data.formats.axes import VolumeAxes
+from samtailor.data.formats.nifti import VolumeGeometry
+from samtailor.labels import LabelSpace
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class SeriesGeometry(VolumeAxes):
+    """How the canonical array of a series lies in its files.
+
+    The axes of the file are columns, rows and planes; planes are in the order of their places along the normal of the
+    slices, the vector product of the directions in which column and row indices grow.
+
+    Attributes:
+        headers: Everything in the files before the pixels: of each plane, or the only one of an enhanced image, whose
+            frames are the planes. Patients are named there: they stay in memory.
+        frames: Number of each plane's frame in its file, from 1.
+        file_affine: Indices (column, row, plane) to mm (RAS+), shape (4, 4); sheared if the gantry was tilted.
+        file_shape: Columns, rows, planes.
+    """
+
+    headers: tuple[Dataset, ...]
+    frames: tuple[int, ...]
+    file_affine: NDArray[np.float64]
+    file_shape: tuple[int, int, int]
+
+    def __repr__(self) -> str:
+        """Without the headers, which name patients."""
+        return f"SeriesGeometry(file_shape={self.file_shape}, file_affine={self.file_affine.tolist()})"
+
+    @property
+    def file_axes(self) -> tuple[tuple[float, ...], NDArray[np.float64]]:
+        """Spacing in mm along the file's axes, and the orientation `from_canonical`.
+
+        In single precision, as NIfTI's headers have it: a label has the same distances in either format.
+        """
+        steps = np.linalg.norm(self.file_affine[:3, :3], axis=0).astype(np.float32)
+        return tuple(steps.tolist()), self.from_canonical
+
+    def to_stored(self, label: NDArray[Any]) -> NDArray[Any]:
+        """A canonical array (S, H, W) as (planes, rows, columns), without copying."""
+        stored: NDArray[Any] = apply_orientation(label, self.from_canonical).transpose(2, 1, 0)
+        return stored
+
+    def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
+        """Write label ids as NIfTI, on the grid of the series."""
+        self._nifti().write_label(path, label, labels)
+
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
+        """Write a 4-D NIfTI volume with the classes last."""
+        self._nifti().write_probabilities(path, probabilities)
+
+    def _nifti(self) -> VolumeGeometry:
+        """The same grid as NIfTI has it."""
+        return VolumeGeometry.new(self.file_affine, self.file_shape)

@@ -1,0 +1,70 @@
+"""Pixels of a series, decoded and rescaled."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import as_pixel_options
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from samtailor.data.formats.dicom.dicom_file import DicomFile, Plane
+from samtailor.data.formats.dicom.series import Series
+from samtailor.data.formats.format import reading, require_memory
+
+_THREADS = 4
+_LONG_LENGTH = 12  # bytes of the head of an element: tag, VR, two empty, and a length of four (PS3.5, 7.1.2)
+_SHORT_HEAD = 8  # without VR
+
+
+def read_planes(series: Series) -> NDArray[Any]:
+    """Intensities, shape (planes, rows, columns), in the order of the series."""
+    rows, columns = series.planes[0].file.size
+    shape, dtype = (len(series.planes), rows, columns), series.dtype
+    require_memory(series.path, int(np.prod(shape)) * dtype.itemsize)
+    volume = np.empty(shape, dtype)
+    places: dict[DicomFile, dict[int, int]] = defaultdict(dict)
+    for place, plane in enumerate(series.planes):
+        places[plane.file][plane.number] = place
+
+    def fill(file: DicomFile) -> None:
+        for number, stored in _frames(file):
+            place = places[file][number]
+            _rescale(stored, series.planes[place], volume[place])
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(fill, places):
+            pass
+    return volume
+
+
+def _frames(file: DicomFile) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Stored numbers of each frame of a file, shape (rows, columns), with its number from 1."""
+    with reading(file.path, "DICOM file"):
+        decoder = get_decoder(file.transfer_syntax)
+        options = as_pixel_options(file.header, pixel_keyword="PixelData", pixel_vr="OW")
+        if file.transfer_syntax == DeflatedExplicitVRLittleEndian:
+            source: Any = bytes(pydicom.dcmread(file.path).PixelData)
+            for number, (frame, _) in enumerate(decoder.iter_array(source, raw=True, **options), 1):
+                yield number, frame
+            return
+        with file.path.open("rb") as stream:
+            assert file.pixels_at is not None
+            stream.seek(file.pixels_at + (_SHORT_HEAD if file.transfer_syntax.is_implicit_VR else _LONG_LENGTH))
+            for number, (frame, _) in enumerate(decoder.iter_array(stream, raw=True, **options), 1):
+                yield number, frame
+
+
+def _rescale(stored: NDArray[Any], plane: Plane, out: NDArray[Any]) -> None:
+    """Intensities of a slice: slope times stored number plus intercept (PS3.3, C.11.1.1.2), written to `out`."""
+    if out.dtype.kind == "f":
+        out[:] = stored * plane.slope + plane.intercept
+    else:  # exact in the type of the volume, whatever overflows in between
+        np.multiply(stored, np.array(int(plane.slope)), out=out, dtype=out.dtype, casting="unsafe")
+        out += np.array(int(plane.intercept)).astype(out.dtype)
