@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -12,15 +12,18 @@ from typing import Any, get_args
 import nibabel as nib
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.uid import RLELossless
+from rasterio.enums import Resampling
 
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.formats import FORMATS, find_format, format_of, read_case, read_geometry, read_header, read_image
 from samtailor.data.formats.dicom import DicomFormat
 from samtailor.data.formats.format import Format
+from samtailor.data.formats.geotiff import GeoTiffFormat
 from samtailor.data.formats.nifti import NiftiFormat
 from samtailor.data.formats.picture import PictureFormat
 from samtailor.errors import DataError, FileError
@@ -98,6 +101,21 @@ def series_writer(codes: str, degrees: float = 0.0, **settings: Any) -> Callable
     return write
 
 
+def geotiff_writer(overviews: Sequence[int] = (), **settings: Any) -> Callable[[Path, NDArray[Any]], None]:
+    """Writes a georeferenced TIFF with rasterio; overviews of some sizes lie beside it."""
+
+    def write(path: Path, image: NDArray[Any]) -> None:
+        bands, _, rows, columns = image.shape
+        grid = {"crs": "EPSG:32633", "transform": TRANSFORM, "height": rows, "width": columns, "count": bands}
+        with rasterio.open(path, "w", driver="GTiff", **{"dtype": "uint8", **grid, **settings}) as dataset:
+            dataset.write(image[:, 0])
+        if overviews:
+            with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(path, "r+") as dataset:
+                dataset.build_overviews(overviews, Resampling.average)
+
+    return write
+
+
 def damage(path: Path, kept: float) -> Path:
     """Cut off the end of a file, or of one in a folder; which one."""
     file = sorted(path.iterdir())[1] if path.is_dir() else path
@@ -105,7 +123,54 @@ def damage(path: Path, kept: float) -> Path:
     return file
 
 
+def write_mosaic(path: Path, image: NDArray[Any]) -> None:
+    """A VRT of a left and a right half."""
+    half = image.shape[-1] // 2
+    names = [f"{path.stem}_left.tif", f"{path.stem}_right.tif"]
+    geotiff_writer()(path.with_name(names[0]), image[..., :half])
+    geotiff_writer()(path.with_name(names[1]), image[..., half:])
+    size = f'xSize="{half}" ySize="{image.shape[2]}"'
+    bands = [
+        f'<VRTRasterBand dataType="Byte" band="{band}">'
+        + "".join(
+            f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename><SourceBand>{band}</SourceBand>'
+            f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{number * half}" yOff="0" {size}/></SimpleSource>'
+            for number, name in enumerate(names)
+        )
+        + "</VRTRasterBand>"
+        for band in range(1, len(image) + 1)
+    ]
+    transform = ", ".join(map(str, TRANSFORM.to_gdal()))
+    path.write_text(
+        f'<VRTDataset rasterXSize="{image.shape[3]}" rasterYSize="{image.shape[2]}"><SRS>EPSG:32633</SRS>'
+        f"<GeoTransform>{transform}</GeoTransform>{''.join(bands)}</VRTDataset>"
+    )
+
+
+def read_bands(path: Path) -> NDArray[Any]:
+    with rasterio.open(path) as dataset:
+        bands: NDArray[Any] = dataset.read()[:, None]
+    return bands
+
+
+TILES = {"tiled": True, "blockxsize": 16, "blockysize": 16}
+TRANSFORM = rasterio.Affine(10, 0, 500_000, 0, -10, 4_600_000)
+
 KINDS: dict[type[Format], Kind] = {
+    GeoTiffFormat: Kind(
+        GeoTiffFormat(),
+        (4, 1, 48, 32),
+        {
+            "x.tif": geotiff_writer(photometric="minisblack", alpha="no"),
+            "tiles.tiff": geotiff_writer(compress="lzw", predictor=2, dtype="uint16", **TILES),
+            "big.TIF": geotiff_writer(bigtiff="yes", compress="deflate", dtype="int16", interleave="band"),
+            "turned.tif": geotiff_writer(dtype="float32", transform=TRANSFORM @ rasterio.Affine.rotation(30)),
+            "double.tif": geotiff_writer(dtype="float64", compress="zstd", endianness="big"),
+            "overviews.tif": geotiff_writer(dtype="uint16", overviews=[2, 4]),
+            "mosaic.vrt": write_mosaic,
+        },
+        read_bands,
+    ),
     NiftiFormat: Kind(
         NiftiFormat(),
         (1, 4, 9, 7),
@@ -209,12 +274,15 @@ class TestReading:
         for name, write in kind.writers.items():
             write(tmp_path / name, kind.image())
             assert type(find_format(tmp_path / name)) is type(kind.format)
-            assert not any(
-                format.recognises(tmp_path / name) for format in FORMATS if type(format) is not type(kind.format)
-            )
             assert kind.format.case_files(tmp_path / name).images == (tmp_path / name,)
-        for suffix in (kind.format.label_suffix, kind.format.probabilities_suffix):
-            assert type(find_format(tmp_path / f"x{suffix}")) is (kind.written_as or type(kind.format))
+        label, probabilities = (
+            tmp_path / f"result{suffix}" for suffix in (kind.format.label_suffix, kind.format.probabilities_suffix)
+        )
+        geometry = read_geometry(tmp_path / name)
+        geometry.write_label(label, kind.label(), LABELS)
+        geometry.write_probabilities(probabilities, np.zeros((3, *kind.shape[1:]), np.float16))
+        for result in (label, probabilities):
+            assert type(find_format(result)) is (kind.written_as or type(kind.format))
         assert not kind.format.recognises(tmp_path / "notes.txt")
         (tmp_path / f"folder{kind.format.suffixes[0]}").mkdir()
         assert not kind.format.recognises(tmp_path / f"folder{kind.format.suffixes[0]}")

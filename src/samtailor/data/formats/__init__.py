@@ -17,12 +17,13 @@ from samtailor.data.case import Case, CaseFiles, Geometry
 from samtailor.data.conditions import class_indices, not_finite, with_finite
 from samtailor.data.formats.dicom import DicomFormat
 from samtailor.data.formats.format import Format, Header
+from samtailor.data.formats.geotiff import GeoTiffFormat
 from samtailor.data.formats.nifti import NiftiFormat, VolumeGeometry
 from samtailor.data.formats.picture import PictureFormat, PictureGeometry
 from samtailor.errors import DataError, FileError, listed
 from samtailor.labels import IGNORE, LabelSpace
 
-FORMATS: list[Format] = [NiftiFormat(), PictureFormat(), DicomFormat()]
+FORMATS: list[Format] = [NiftiFormat(), GeoTiffFormat(), PictureFormat(), DicomFormat()]
 """All formats; the first that recognises a path reads it."""
 
 
@@ -88,8 +89,9 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
     if difference := geometry.difference(label_geometry):
         raise FileError(files.label, *difference)
     label = class_indices(files.label, ids, labels, "fix the label, or list the ids in dataset.json")
-    if geometry.void:
-        label[geometry.void.where] = IGNORE
+    for void in (geometry.void, label_geometry.void):
+        if void:
+            label[void.where] = IGNORE
     return Case(files.name, image, geometry, label)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from PIL import Image, PngImagePlugin
 from samtailor.data.case import Geometry, Void
 from samtailor.data.formats.format import Format, Header, require_file, require_suffix
 from samtailor.data.formats.mask_colours import ids_of
+from samtailor.data.formats.nodata import lacking
 from samtailor.data.formats.png_jpeg import READERS as PNG_JPEG
 from samtailor.data.formats.png_jpeg import open_png_jpeg
 from samtailor.data.formats.raster import Raster
@@ -26,10 +26,6 @@ from samtailor.files import atomic
 from samtailor.labels import LabelSpace
 
 _LARGEST_TIFF = (1 << 32) - (1 << 25)  # bytes that 32-bit offsets reach, less some for tags
-
-# Numbers that programs write where a sensor saw nothing, in pictures whose file does not say so.
-_USUAL_NODATA = (-9999.0, -99999.0, -32768.0)
-_BEYOND_DATA = 1e38  # next to the limit of single precision, the other usual one
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ class PictureFormat(Format):
         """Size as shown, channels (without alpha) and bits."""
         raster = _open(path)
         channels = 3 if raster.has_colours else raster.channels
-        return Header(PictureGeometry(raster.shown_size), channels, 8 * _kept(raster).itemsize, raster.bands)
+        return Header(PictureGeometry(raster.shown_size), channels, 8 * raster.kept.itemsize, raster.bands)
 
     def read_pixels(self, paths: tuple[Path, ...]) -> tuple[NDArray[Any], PictureGeometry]:
         """Intensities of one file as shown; alpha is dropped, pixels without data are as dark as the darkest other."""
@@ -112,16 +108,16 @@ class PictureFormat(Format):
             raise FileError(paths[1], "one picture file per case", f"{len(paths)} files", "merge the channels")
         raster = _open(paths[0])
         samples, alpha = raster.read()
-        lacking, why = _lacking(raster, samples)
-        void = _void(raster, lacking, why, alpha)
+        without, why = lacking(samples, raster.nodata)
+        void = _void(raster, without, why, alpha)
         if raster.palette is not None:
-            samples, lacking = raster.palette[samples[..., 0]], None
+            samples, without = raster.palette[samples[..., 0]], None
             samples = samples if raster.has_colours else samples[..., :1]
         elif raster.step > 1:
             samples = samples * np.uint8(raster.step)
-        samples = samples.astype(_kept(raster), copy=False)
+        samples = samples.astype(raster.kept, copy=False)
         if void is not None:
-            samples = _filled(samples, lacking, void.where[0])
+            samples = _filled(samples, without, void.where[0])
         rows, columns = samples.shape[:2]
         return np.moveaxis(samples, -1, 0)[:, None], PictureGeometry((rows, columns), void)
 
@@ -131,7 +127,7 @@ class PictureFormat(Format):
         """Label ids of a mask of ids (gray or palette indices), of palette colours, or of gray levels."""
         raster = _open(path)
         samples, _ = raster.read()
-        ids = ids_of(raster, samples, labels, own=_names(raster) is not None)
+        ids = ids_of(raster, samples, labels, own=raster.class_names is not None)
         if raster.nodata is not None and raster.nodata not in labels.ids:
             ids = _without_nodata(raster, ids, labels, raster.nodata)
         rows, columns = ids.shape
@@ -139,7 +135,7 @@ class PictureFormat(Format):
 
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Class names in a text chunk."""
-        return _names(_open(path))
+        return _open(path).class_names
 
 
 def _open(path: Path) -> Raster:
@@ -155,50 +151,12 @@ def _open(path: Path) -> Raster:
     raise FileError(path, "a readable picture: PNG, JPEG or TIFF", found, "convert the file, or copy it again")
 
 
-def _names(raster: Raster) -> dict[int, str] | None:
-    """Class names that `write_label` left in the file; None if there are none."""
-    with suppress(ValueError, TypeError, AttributeError, RecursionError):  # somebody else's text
-        return {int(i): str(name) for i, name in json.loads(raster.names or "").items()}
-    return None
-
-
-def _kept(raster: Raster) -> np.dtype[Any]:
-    """Type of the intensities: halves are too coarse to be scaled, and eight bits are those from 0 to 255."""
-    if raster.palette is not None:
-        return np.dtype(np.uint8)
-    if raster.dtype.kind == "f":
-        return np.dtype(np.float32)
-    return np.dtype(np.int16) if raster.dtype == np.int8 else raster.dtype
-
-
-def _lacking(raster: Raster, samples: NDArray[Any]) -> tuple[NDArray[np.bool_] | None, str]:
-    """Samples (H, W, C) that stand for no data, None if there are none, and the word for it.
-
-    Floats without a tag are looked at, too: their usual numbers are no measurements.
-    """
-    floats = raster.dtype.kind == "f"
-    if raster.nodata is not None:
-        value: Any = int(raster.nodata) if raster.nodata.is_integer() else raster.nodata
-        with np.errstate(over="ignore"):
-            value = np.float64(value).astype(raster.dtype) if floats else value
-        lacking, why = samples == value, f"nodata {raster.nodata:g} by the file's tag"
-    elif floats:
-        lacking, why = np.isin(samples, _USUAL_NODATA), "the usual nodata numbers (-9999, -3.4e38, NaN), without a tag"
-        if raster.dtype.itemsize > 2:
-            lacking |= (np.abs(samples) > _BEYOND_DATA) & np.isfinite(samples)
-    else:
-        return None, ""
-    if floats:
-        lacking |= np.isnan(samples)
-    return (lacking, why) if lacking.any() else (None, "")
-
-
-def _void(raster: Raster, lacking: NDArray[np.bool_] | None, why: str, alpha: NDArray[Any] | None) -> Void | None:
+def _void(raster: Raster, without: NDArray[np.bool_] | None, why: str, alpha: NDArray[Any] | None) -> Void | None:
     """Pixels without data in any channel, or transparent; refuses pictures without any others."""
     reasons = []
     where = np.zeros(raster.shown_size, dtype=bool)
-    if lacking is not None:
-        where |= lacking.all(axis=-1)
+    if without is not None:
+        where |= without.all(axis=-1)
         reasons.append(why)
     if alpha is not None and alpha.min() != alpha.max():
         where |= alpha == 0
@@ -210,12 +168,12 @@ def _void(raster: Raster, lacking: NDArray[np.bool_] | None, why: str, alpha: ND
     return Void(where[None], " and ".join(reasons)) if reasons else None
 
 
-def _filled(samples: NDArray[Any], lacking: NDArray[np.bool_] | None, where: NDArray[np.bool_]) -> NDArray[Any]:
+def _filled(samples: NDArray[Any], without: NDArray[np.bool_] | None, where: NDArray[np.bool_]) -> NDArray[Any]:
     """Samples (H, W, C) with the least other value of the channel where nothing is known."""
     samples = samples.copy()
     for channel in range(samples.shape[2]):
         plane = samples[..., channel]
-        unknown = where if lacking is None else where | lacking[..., channel]
+        unknown = where if without is None else where | without[..., channel]
         if unknown.any():
             plane[unknown] = plane[~unknown].min() if not unknown.all() else 0
     return samples

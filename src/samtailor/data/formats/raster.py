@@ -1,9 +1,11 @@
-"""What every picture file says of itself, whatever kind it is of: `png_jpeg.py` and `tiff.py` fill it in."""
+"""What every picture file says of itself, whatever kind it is of: `png_jpeg.py`, `tiff.py`, `gdal_raster.py` tell."""
 
 from __future__ import annotations
 
+import json
 import math
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ class Raster(ABC):
         palette: Colour of each index there can be (N, 3), if the samples are indices.
         step: Factor from samples of fewer than eight bits to the gray levels 0..255 that they show.
         nodata: Sample that stands for no data, if the file names one.
-        names: What the text chunk 'labels' holds.
+        names: What the text 'labels' in the file holds: the class name of each id, as JSON.
     """
 
     path: Path
@@ -55,6 +57,22 @@ class Raster(ABC):
     def has_colours(self) -> bool:
         """Whether the samples are indices of colours that are not all gray."""
         return self.palette is not None and not (self.palette == self.palette[:, :1]).all()
+
+    @property
+    def kept(self) -> np.dtype[Any]:
+        """Type of the intensities: halves are too coarse to be scaled, and eight bits are those from 0 to 255."""
+        if self.palette is not None:
+            return np.dtype(np.uint8)
+        if self.dtype.kind == "f":
+            return np.dtype(np.float32)
+        return np.dtype(np.int16) if self.dtype == np.int8 else self.dtype
+
+    @property
+    def class_names(self) -> dict[int, str] | None:
+        """Class names that `write_label` left in the file; None if there are none."""
+        with suppress(ValueError, TypeError, AttributeError, RecursionError):  # somebody else's text
+            return {int(i): str(name) for i, name in json.loads(self.names or "").items()}
+        return None
 
     def read(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Samples (H, W, C) of the picture as shown, and its alpha channel (H, W), if there is one."""

@@ -1,0 +1,48 @@
+"""GDAL by way of rasterio, an extra: loaded where a georeferenced file is met, with a small cache of its own."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from samtailor.data.formats.format import reading
+from samtailor.extras import require_extra
+
+_SETTINGS: dict[str, Any] = {
+    "GDAL_CACHEMAX": 128,  # MB; GDAL's own default is a twentieth of the memory
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # a folder of 10,000 images is not listed for each of them
+}
+
+logging.getLogger("rasterio").addHandler(logging.NullHandler())  # what is wrong with a file is told in our errors
+
+
+@contextmanager
+def gdal(where: Path | str) -> Iterator[ModuleType]:
+    """A block that works with rasterio in our settings, on a file or on what else an error should name.
+
+    Raises:
+        ConfigError: If rasterio is not installed.
+    """
+    rasterio = require_extra("rasterio", "geo", "a georeferenced image", where)
+    # Files without CRS or transform are looked into for them; said once for all, as filters belong to no thread.
+    warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+    with rasterio.Env(**_SETTINGS):
+        yield rasterio
+
+
+def open_dataset(path: Path) -> Any:
+    """The dataset of a GeoTIFF or VRT, open for reading.
+
+    What a file is called cannot make GDAL open it as one of its hundred other kinds.
+
+    Raises:
+        FileError: If it is neither.
+    """
+    driver = "VRT" if path.suffix.lower() == ".vrt" else "GTiff"
+    with gdal(path) as rasterio, reading(path, "GeoTIFF" if driver == "GTiff" else "VRT"):
+        return rasterio.open(path, driver=driver)
