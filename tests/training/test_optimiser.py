@@ -21,7 +21,7 @@ from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe
 from samtailor.training.fit import new_trainer
 from samtailor.training.settings import OptimConfig, TrainConfig
-from samtailor.training.task import SegmentationTask
+from samtailor.training.task import SegmentationTask, ValidationEmbeddings
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 
@@ -42,7 +42,7 @@ UNDECAYED = "|".join(
 def task_of(base: Base, recipe: Recipe, optim: OptimConfig) -> SegmentationTask:
     model = SegmenterModel.create(base.name, recipe, LABELS, Preprocessing(Range(), 64, None, 1))
     config = TrainConfig(data="", out="", recipe=recipe, optim=optim, device="cpu")
-    return SegmentationTask(model, ClassAwareLoss(batch_dice=False), config, [], None, 4)
+    return SegmentationTask(model, ClassAwareLoss(batch_dice=False), config, [], ValidationEmbeddings(), 4)
 
 
 @pytest.mark.parametrize("recipe", [Full(), LoRA(dora=True), Adapter(depth=True), HeadOnly()], ids=lambda r: r.name)

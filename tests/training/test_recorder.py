@@ -14,14 +14,14 @@ from samtailor.losses import ClassAwareLoss
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.training.recorder import VanishingClassWarning
 from samtailor.training.settings import TrainConfig
-from samtailor.training.task import SegmentationTask
+from samtailor.training.task import SegmentationTask, ValidationEmbeddings
 
 NAMES = ("background", "liver", "target")
 
 
 def task_that_saw(truth: list[int], predicted: list[int]) -> SegmentationTask:
     segmenter = cast(SegmenterModel, SimpleNamespace(labels=LabelSpace.from_names(NAMES)))
-    task = SegmentationTask(segmenter, ClassAwareLoss(), TrainConfig(data="", out=""), [], None, 1)
+    task = SegmentationTask(segmenter, ClassAwareLoss(), TrainConfig(data="", out=""), [], ValidationEmbeddings(), 1)
     task.truth_voxels[:] = truth
     task.predicted_voxels[:] = predicted
     return task

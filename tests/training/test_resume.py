@@ -33,6 +33,8 @@ CONFIGURATIONS: list[dict[str, Any]] = [
     {"recipe": "full", "precision": "bf16", "validate_every": 2},
     {"dora": True, "checkpointing": True, "batch_size": 2, "optim": OptimConfig(lr=1e-3, accumulate=4)},
     {"last_blocks": 1, "cache_frozen": True, "augment": STILL},
+    {"head_epochs": 1, "prompt_fraction": 0.5, "workers": 1},
+    {"recipe": "adapter", "last_blocks": 1, "cache_frozen": True, "augment": STILL, "head_epochs": 2},
     {"recipe": "head-only", "denoise": "gaussian", "augment": AugmentConfig(corrupt="rician,blur", copies=1)},
     {"loss": LossConfig(class_weights="auto"), "sampling": SamplingConfig(32, 16, per_epoch=10, rare=0.5)},
 ]

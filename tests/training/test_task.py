@@ -23,7 +23,7 @@ from samtailor.settings import Precision
 from samtailor.training.embeddings import case_windows
 from samtailor.training.samples import PADDING_CASE, PADDING_TARGET
 from samtailor.training.settings import OptimConfig, TrainConfig
-from samtailor.training.task import SegmentationTask
+from samtailor.training.task import SegmentationTask, ValidationEmbeddings
 from tests.training.cases import cached_case
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
@@ -32,7 +32,7 @@ LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 def task_of(base: Base, precision: Precision) -> SegmentationTask:
     model = SegmenterModel.create(base.name, LoRA(), LABELS, Preprocessing(Range(), 32, None, 1))
     config = TrainConfig(data="", out="", optim=OptimConfig(lr=1e-3), precision=precision)
-    return SegmentationTask(model, ClassAwareLoss(), config, [cached_case(LABELS)], None, 4)
+    return SegmentationTask(model, ClassAwareLoss(), config, [cached_case(LABELS)], ValidationEmbeddings(), 4)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def prompting_task(base: Base, fraction: float, seed: int = 0) -> SegmentationTa
     """A task that is not in a trainer, in whose second epoch it believes to be."""
     model = SegmenterModel.create(base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, None, 1))
     config = TrainConfig(data="", out="", prompt_fraction=fraction, seed=seed)
-    task = SegmentationTask(model, ClassAwareLoss(), config, [], None, 4)
+    task = SegmentationTask(model, ClassAwareLoss(), config, [], ValidationEmbeddings(), 4)
     task._trainer = cast(Any, SimpleNamespace(precision="32-true", current_epoch=1, global_rank=0))
     task.log = lambda *args, **options: None  # type: ignore[assignment]
     return task
@@ -158,7 +158,9 @@ def test_what_the_frozen_encoder_gives_is_not_computed_again(tiny_base: Base) ->
     model = SegmenterModel.create(tiny_base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, None, 1))
     case = cached_case(LABELS)
     embeddings = np.concatenate(list(Predictor(model, 4, "cpu").embeddings(case.image, case_windows(case, model))))
-    task = SegmentationTask(model, ClassAwareLoss(), TrainConfig(data="", out=""), [case], [embeddings], 4)
+    task = SegmentationTask(
+        model, ClassAwareLoss(), TrainConfig(data="", out=""), [case], ValidationEmbeddings([embeddings]), 4
+    )
     calls: list[int] = []
     for part in (model.network.image_encoder, model.network.mask_decoder):
         layer = next(m for m in part.modules() if isinstance(m, torch.nn.Linear))

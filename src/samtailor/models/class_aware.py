@@ -143,6 +143,8 @@ class ClassAwareSam(nn.Module):
         self.prompt_encoder = base.prompt_encoder
         self.mask_decoder = ClassAwareMaskDecoder(base.mask_decoder, classes)
         self.stride = base.stride
+        self.encoder_rests = False
+        """Whether the image encoder is taken as frozen for the time being, whatever of it the recipe trains."""
 
     def encode(self, images: Tensor) -> Features:
         """Normalised images (B, 3, H, W) to (B, C, h, w); for SAM 2 also (B, C / 8, 4h, 4w) and (B, C / 4, 2h, 2w)."""
@@ -158,7 +160,7 @@ class ClassAwareSam(nn.Module):
     @property
     def frozen_steps(self) -> int | None:
         """Steps of the image encoder before the first trained one; None if nothing that `encode` does is trained."""
-        if not any(parameter.requires_grad for parameter in self.image_encoder.parameters()):
+        if self.encoder_rests or not any(p.requires_grad for p in self.image_encoder.parameters()):
             return None
         return frozen_blocks(self.image_encoder.steps)
 

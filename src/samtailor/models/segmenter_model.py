@@ -149,7 +149,7 @@ class SegmenterModel(nn.Module):
     @property
     def group(self) -> int:
         """Neighbouring slices that must be computed together; 1 where slices know nothing of each other."""
-        return self.recipe.group
+        return 1 if self.network.encoder_rests else self.recipe.group
 
     def forward(self, images: Tensor) -> Tensor:
         """Network inputs in [0, 1], (B, C, N, N), to class logits (B, K, 4h, 4w)."""

@@ -42,6 +42,7 @@ from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import copies_of, preprocessing_of
 from samtailor.training.samples import (
     EpochSampler,
+    JoinedSamples,
     SliceSamples,
     balancing_weights,
     case_positions,
@@ -49,7 +50,7 @@ from samtailor.training.samples import (
     class_shares,
 )
 from samtailor.training.settings import TrainConfig
-from samtailor.training.task import SegmentationTask
+from samtailor.training.task import SegmentationTask, ValidationEmbeddings
 
 LOG = logging.getLogger("samtailor")
 
@@ -150,11 +151,21 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
     shares = class_shares(slices)
     samples: Dataset[Any]
     embeddings: list[NDArray[np.float16]] | None = None
-    if config.is_cached(model.preprocessing.channels):
+    head_samples: EmbeddingSamples | None = None
+    head_embeddings: list[NDArray[np.float16]] | None = None
+
+    def embedded() -> tuple[EmbeddingSamples, list[NDArray[np.float16]]]:
+        """Training samples and the embeddings of the validation cases, of what is frozen now."""
         cache = EmbeddingCache(Predictor(model, batch_size, config.device), embeddings_home)
-        samples = EmbeddingSamples(slices, model, cache)
         work = [(case, case_windows(case, model)) for case in cases.validation]
-        embeddings = cache.load_all(work, "embeddings (val)")
+        return EmbeddingSamples(slices, model, cache), cache.load_all(work, "embeddings (val)")
+
+    if config.head_epochs:
+        model.network.encoder_rests = True
+        head_samples, head_embeddings = embedded()
+        model.network.encoder_rests = False
+    if config.is_cached(model.preprocessing.channels):
+        samples, embeddings = embedded()
     else:
         if config.recipe.freezes_encoder and here.is_first:
             LOG.warning(
@@ -163,8 +174,12 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
             )
         augmentation = Augmentation(config.augment, model.preprocessing.image_size)
         samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
-    task = SegmentationTask(model, _loss(config, shares), config, cases.validation, embeddings, batch_size)
-    sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here)
+    known = ValidationEmbeddings(embeddings, head_embeddings)
+    task = SegmentationTask(model, _loss(config, shares), config, cases.validation, known, batch_size)
+    first = (config.head_epochs, len(head_samples) if head_samples else 0)
+    sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here, first)
+    if head_samples:
+        samples = JoinedSamples(samples, head_samples)
     workers, on_gpu = config.workers, choose_device(config.device).type == "cuda"
     loader = DataLoader(
         samples, batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0, pin_memory=on_gpu

@@ -57,6 +57,8 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     corrupt = ",".join(corruption_names(config.augment.corrupt, "augment.corrupt", dataset.channels, dataset.name))
     if config.cache_frozen:
         _check_cached(config, flip, dataset.channels)
+    if config.head_epochs:
+        _check_head_first(config, dataset.channels)
     return replace(
         config,
         data=str(Path(config.data).resolve()),
@@ -86,6 +88,22 @@ def _check_cached(config: TrainConfig, flip: str, channels: Sequence[str]) -> No
         raise ConfigError(
             "cache_frozen: expected images that are the same in every epoch, found random changes "
             f"({', '.join(on)}); turn them off with --augment.flip none --augment.affine 0 --augment.intensity 0"
+        )
+
+
+def _check_head_first(config: TrainConfig, channels: Sequence[str]) -> None:
+    """Refuse to begin with the head where no encoder follows, or where its embeddings cannot be kept."""
+    if config.recipe.freezes_encoder:
+        raise ConfigError(f"head_epochs: expected a recipe that adapts the encoder, found {config.recipe.name}")
+    if config.head_epochs >= config.epochs:
+        raise ConfigError(
+            f"head_epochs: expected fewer than the {config.epochs} epochs, found {config.head_epochs}; to train the "
+            "head alone take --recipe head-only"
+        )
+    if needs_projection(len(channels)):
+        raise ConfigError(
+            f"head_epochs: expected images of one or three channels, found {len(channels)} ({', '.join(channels)}), "
+            "whose projection in front of the image encoder is trained from the start; leave it out"
         )
 
 

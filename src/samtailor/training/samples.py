@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,10 +68,26 @@ class EpochSampler(Sampler[Drawn]):
     """
 
     def __init__(
-        self, samples: int, per_epoch: int | None, seed: int, batch_size: int = 1, here: World | None = None
+        self,
+        samples: int,
+        per_epoch: int | None,
+        seed: int,
+        batch_size: int = 1,
+        here: World | None = None,
+        first: tuple[int, int] = (0, 0),
     ) -> None:
-        """Draw for one process, by default the only one; `batch_size` is that of all together."""
+        """Draw from a number of samples.
+
+        Args:
+            samples: Samples there are.
+            per_epoch: Samples in an epoch; all if None.
+            seed: The run's seed.
+            batch_size: Samples per step of all processes together.
+            here: The process that is drawn for, by default the only one.
+            first: A number of epochs that are drawn from other samples, and their number; they stand behind the others.
+        """
         self.samples = samples
+        self.first_epochs, self.first_samples = first
         self.per_epoch = per_epoch or samples
         self.seed = seed
         self.batch_size = batch_size
@@ -87,8 +104,9 @@ class EpochSampler(Sampler[Drawn]):
 
     def __iter__(self) -> Iterator[Drawn]:
         random = np.random.default_rng((self.seed, self.epoch))
-        rounds = -(-self.per_epoch // self.samples)
-        order = np.concatenate([random.permutation(self.samples) for _ in range(rounds)])[: self.per_epoch]
+        start, samples = (self.samples, self.first_samples) if self.epoch < self.first_epochs else (0, self.samples)
+        rounds = -(-self.per_epoch // samples)
+        order = start + np.concatenate([random.permutation(samples) for _ in range(rounds)])[: self.per_epoch]
         seeds = random.integers(2**31, size=self.per_epoch)
         if self.here.size > 1:
             missing = -self.per_epoch % self.batch_size
@@ -174,6 +192,23 @@ def _pixel_of(label: NDArray[np.int16], wanted: int, random: np.random.Generator
                 return hits[0]  # type: ignore[no-any-return]
     pixels = np.argwhere(label == wanted)
     return pixels[random.integers(len(pixels))]  # type: ignore[no-any-return]
+
+
+class JoinedSamples(Dataset[Any]):
+    """The samples of one kind, and behind them those of another."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        """Keep both."""
+        self.first = first
+        self.second = second
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def __getitem__(self, drawn: Drawn) -> Any:
+        """The drawn sample."""
+        index, seed = drawn
+        return self.first[drawn] if index < len(self.first) else self.second[index - len(self.first), seed]
 
 
 def target_or_padding(target: Tensor, drawn: Drawn) -> Tensor:

@@ -144,6 +144,8 @@ class TrainConfig(Checked):
             ones, fetched into the cache.
         recipe: Which parameters are adapted, and how.
         epochs: Passes over the training samples.
+        head_epochs: The first of the epochs, in which the image encoder rests and only the head is trained, on
+            embeddings that are computed once (windows of slices without augmentation): such an epoch takes seconds.
         batch_size: Images per step.
         seed: Seed of the initial weights, the order of samples and the augmentation.
         device: 'auto' takes a GPU if there is one.
@@ -179,6 +181,7 @@ class TrainConfig(Checked):
     weights: AnyPath | None = None
     recipe: Recipe = LoRA()
     epochs: Count = 20
+    head_epochs: Rare[Index] = 0
     batch_size: Count = 4
     seed: Seed = 0
     device: Device = "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -27,6 +28,19 @@ from samtailor.training.samples import PADDING_CASE, PADDING_TARGET, label_of
 from samtailor.training.settings import TrainConfig
 
 
+@dataclass(frozen=True)
+class ValidationEmbeddings:
+    """What the frozen part of the image encoder gives of each validation case, where it is computed once.
+
+    Attributes:
+        always: While all is trained that the recipe trains.
+        at_rest: While the whole encoder rests.
+    """
+
+    always: Sequence[NDArray[np.float16]] | None = None
+    at_rest: Sequence[NDArray[np.float16]] | None = None
+
+
 class SegmentationTask(lightning.LightningModule):
     """Fits a segmenter.
 
@@ -42,7 +56,7 @@ class SegmentationTask(lightning.LightningModule):
         loss: ClassAwareLoss,
         config: TrainConfig,
         validation: Sequence[CachedCase],
-        validation_embeddings: Sequence[NDArray[np.float16]] | None,
+        embeddings: ValidationEmbeddings,
         batch_size: int,
     ) -> None:
         """Keep the parts.
@@ -52,7 +66,7 @@ class SegmentationTask(lightning.LightningModule):
             loss: Loss of the logits.
             config: Optimiser, schedule, precision, seed, and how many images are prompted.
             validation: Cases to validate on.
-            validation_embeddings: What the frozen part of the image encoder gives of them, if it is computed once.
+            embeddings: What is known of them.
             batch_size: Windows per batch in validation.
         """
         super().__init__()
@@ -62,10 +76,18 @@ class SegmentationTask(lightning.LightningModule):
         self.truth_voxels = np.zeros(len(model.labels), np.int64)
         self.predicted_voxels = np.zeros(len(model.labels), np.int64)
         self._validation = validation
-        self._validation_embeddings = validation_embeddings
+        self._embeddings = embeddings
         self._batch_size = batch_size
         self._counts: dict[int, Overlap] = {}
         self._gradient_norm: Tensor | None = None
+
+    def on_train_epoch_start(self) -> None:
+        """Let the encoder rest in the first epochs, if the config says so."""
+        self.model.network.encoder_rests = self.current_epoch < self.config.head_epochs
+
+    def on_train_end(self) -> None:
+        """Leave the network as it was found."""
+        self.model.network.encoder_rests = False
 
     def training_step(self, batch: tuple[Tensor | Features, Tensor], index: int) -> Tensor:
         """Loss of one batch of groups of images (B, G, C, N, N), or of frozen maps, and targets (B, G, N, N)."""
@@ -168,9 +190,9 @@ class SegmentationTask(lightning.LightningModule):
         if index == PADDING_CASE:
             return
         case = self._validation[index]
-        embeddings = self._validation_embeddings[index] if self._validation_embeddings is not None else None
+        known = self._embeddings.at_rest if self.model.network.encoder_rests else self._embeddings.always
         predictor = Predictor(self.model, self._batch_size, str(self.device), self.config.precision)
-        label = predictor.label(case.image, case.spacing, embeddings)
+        label = predictor.label(case.image, case.spacing, None if known is None else known[index])
         self._counts[index] = Overlap.from_confusion(confusion(label_of(case), label, len(self.model.labels)))
 
     def on_validation_epoch_end(self) -> None:
@@ -189,18 +211,24 @@ class SegmentationTask(lightning.LightningModule):
             self.log("dsc", float(foreground.mean()), prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW; weight decay on weights of layers only; linear warm-up, polynomial decay to zero."""
+        """AdamW; weight decay on weights of layers only; linear warm-up, polynomial decay to zero.
+
+        While the encoder rests, the rate stays at its peak: the decay is that of the epochs after it.
+        """
         optim = self.config.optim
         assert optim.lr is not None, "the learning rate must be resolved before training"
         decayed, others = self._by_decay()
         groups = [{"params": decayed, "weight_decay": optim.weight_decay}, {"params": others, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=optim.lr)
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
-        warmup = max(1, round(optim.warmup * steps))
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        resting = total * self.config.head_epochs // self.config.epochs
 
         def factor(step: int) -> float:
-            decay: float = max(0.0, 1 - step / steps) ** optim.power
-            return min((step + 1) / warmup, 1.0) * decay
+            if step < resting:
+                return min((step + 1) / max(1, round(optim.warmup * resting)), 1.0)
+            done, steps = step - resting, total - resting
+            decay: float = max(0.0, 1 - done / steps) ** optim.power
+            return min((done + 1) / max(1, round(optim.warmup * steps)), 1.0) * decay
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
