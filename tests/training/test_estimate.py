@@ -172,6 +172,28 @@ def test_the_whole_training_is_the_sum_of_its_parts(tiny_base: Base, nnunet_fold
     assert found.options[0].seconds == 5 * steps * 2.0 + 2 * windows * 0.5
 
 
+def test_the_epochs_of_the_head_are_measured_apart(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    config = replace(config_of(nnunet_folder), epochs=5, validate_every=2, head_epochs=3)
+    jobs: list[Probe] = []
+
+    def rule(job: Probe, limit: int) -> Measurement:
+        jobs.append(job)
+        head = job.config.head_epochs > 0
+        kept = {"embedding_seconds": 0.25, "embedding_bytes": 100} if head else {}
+        step, window = (0.5, 0.125) if head else (2.0, 0.5)
+        return Measurement("a rule", 1, 1, 1, None, None, 3, step_seconds=step, window_seconds=window, **kept)
+
+    found = estimate_training(config, measure=rule)
+    given, work = found.options[0], found.workload
+    kept = work.training_windows + work.validation_windows
+    head = 0.25 * kept + 3 * given.steps_per_epoch * 0.5 + work.validation_windows * 0.125  # validated after 2, then 4
+    assert given.seconds == head + 2 * given.steps_per_epoch * 2.0 + work.validation_windows * 0.5
+    assert given.disk == 100 * kept
+    first, second = (measure(job, tmp_path / str(i)) for i, job in enumerate(jobs[:2]))
+    assert first.embedding_bytes == 2 * 256 * 16 * 16  # of the whole encoder, whose embedding has a fourth of the side
+    assert (second.embedding_bytes, second.embedding_seconds) == (0, 0)
+
+
 def test_the_change_that_fits_and_changes_least_is_recommended(tiny_base: Base, nnunet_folder: Path) -> None:
     found = by_rule(config_of(nnunet_folder), lambda c: c.batch_size <= 2 or c.sampling.image_size == 32)
     assert found.recommended is not None

@@ -141,10 +141,10 @@ class Estimate:
         facts["validations"] = f"{self.validations} with {work.validation_windows} windows of {validation}"
         if given.measured is not None and given.disk:
             embedded = work.training_windows + work.validation_windows
-            facts["embeddings"] = (
-                f"{embedded} computed once, in {in_time(embedded * given.measured.embedding_seconds)}; "
-                f"{in_bytes(given.disk)} on disk, where {in_bytes(self.disk_free)} are free"
-            )
+            seconds = embedded * given.measured.embedding_seconds
+            time = f", in {in_time(seconds)}" if seconds else ""  # what the head's own epochs need is not told apart
+            on_disk = f"{in_bytes(given.disk)} on disk, where {in_bytes(self.disk_free)} are free"
+            facts["embeddings"] = f"{embedded} computed once{time}; {on_disk}"
         return facts
 
     def _remarks(self) -> Iterator[str]:

@@ -61,23 +61,25 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
     config = resolve(config, folder)
     weights_files(config.base, config.weights)  # fetched once, not by every measurement
     free, disk = available_memory(), _disk_free()
-    workload, job = _look(config, folder)
+    workload, job_of = _look(config, folder)
 
     def option(changed: TrainConfig) -> Option:
         limit = int(HEADROOM * free)
-        measured = measure(replace(job, config=changed), limit)
         flags, steps = flags_of(config, changed), math.ceil(workload.samples / changed.batch_size)
-        if measured is None:
-            return Option(flags, None, steps, None, None, fits=False)
         embedded = workload.training_windows + workload.validation_windows
-        validations = changed.epochs // changed.validate_every
-        seconds = (
-            embedded * measured.embedding_seconds
-            + changed.epochs * steps * measured.step_seconds
-            + validations * workload.validation_windows * measured.window_seconds
-        )
-        needed = embedded * measured.embedding_bytes
-        fits = measured.fits_gpu(HEADROOM) and measured.memory <= limit and needed <= disk
+        seconds, needed, fits = 0.0, 0, True
+        for phase, epochs in changed.phases():
+            measured = measure(job_of(phase), limit)
+            if measured is None:
+                return Option(flags, None, steps, None, None, fits=False)
+            validations = sum(epoch % changed.validate_every == 0 for epoch in epochs)
+            seconds += (
+                embedded * measured.embedding_seconds
+                + len(epochs) * steps * measured.step_seconds
+                + validations * workload.validation_windows * measured.window_seconds
+            )
+            needed += embedded * measured.embedding_bytes
+            fits = fits and measured.fits_gpu(HEADROOM) and measured.memory <= limit and needed <= disk
         return Option(flags, measured, steps, seconds, needed, fits)
 
     checkpointing, half_image = (partial(vary, folder=folder) for vary in (_checkpointing, _half_image))
@@ -167,8 +169,8 @@ def _half_image(config: TrainConfig, folder: Dataset) -> TrainConfig | None:
         return None
 
 
-def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Probe]:
-    """Count what there is to compute, and take some slices of the largest cases to measure with."""
+def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Callable[[TrainConfig], Probe]]:
+    """Count what there is to compute, and take some slices of the largest cases to measure trainings with."""
     preprocessing = preprocessing_of(config, len(folder.channels))
     cache = SliceCache(folder.labels, preprocessing)
     train_files, validation_files = folder.split("train"), folder.split("val")
@@ -202,9 +204,13 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Probe]:
     largest = max(validation, key=lambda case: math.prod(case.image.shape[2:]))
     height, width = largest.image.shape[2:]
     size = (max(len(case.image) for case in validation), height, width)
-    seen = _excerpt(first.case, first.index, config, whole=not is_cached)
     validated = _excerpt(largest, len(largest.image) // 2, config, whole=False)
-    return workload, Probe(config, folder.labels, seen, validated, size)
+
+    def job_of(changed: TrainConfig) -> Probe:
+        seen = _excerpt(first.case, first.index, config, whole=not (is_cached or changed.head_epochs))
+        return Probe(changed, folder.labels, seen, validated, size)
+
+    return workload, job_of
 
 
 def _spread(files: Sequence[CaseFiles]) -> list[CaseFiles]:

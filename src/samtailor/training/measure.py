@@ -97,7 +97,10 @@ class Measurement:
 
 
 def measure(job: Probe, scratch: Path) -> Measurement:
-    """Train some steps and validate on some slices, in this process, of which peaks of memory are told as a whole."""
+    """Train some steps and validate on some slices, in this process, of which peaks of memory are told as a whole.
+
+    Of a training that begins with the head this is measured alone (see `TrainConfig.phases`).
+    """
     device = choose_device(job.config.device)
     on_gpu = device.type == "cuda"
     gpu_free = torch.cuda.mem_get_info(device)[0] if on_gpu else None
@@ -105,14 +108,16 @@ def measure(job: Probe, scratch: Path) -> Measurement:
     # Samples are prepared here and timed apart; what workers save is calculated.
     config = replace(job.config, workers=0, sampling=replace(job.config.sampling, per_epoch=drawn))
     model = new_segmenter(config, job.labels, job.train.image.shape[1])
+    keeps_embeddings = config.head_epochs > 0 or config.is_cached(model.preprocessing.channels)
     cases = Cases([job.train], [job.validation, job.validation])  # the first validation warms up
     fitting = prepare(config, model, cases, scratch / "warm-up")
     embedding_seconds, embedding_bytes = 0.0, 0
-    if config.is_cached(model.preprocessing.channels):
+    if keeps_embeddings:
         begin = _now(device)
         fitting = prepare(config, model, Cases([job.train], [job.validation]), scratch / "measured")
         windows = sum(len(case_windows(case, model)) for case in (job.train, job.validation))
         embedding_seconds = (_now(device) - begin) / windows
+        model.network.encoder_rests = config.head_epochs > 0
         shapes = model.network.frozen_shapes(model.preprocessing.image_size)
         embedding_bytes = 2 * sum(prod(shape) for shape in shapes)
     clock = _Clock(device, job)

@@ -215,6 +215,11 @@ class TrainConfig(Checked):
         """
         return (self.cache_frozen or self.recipe.freezes_encoder) and not needs_projection(channels)
 
+    def phases(self) -> list[tuple[TrainConfig, range]]:
+        """A training of each kind of its epochs alone, and which these are, counted from 1: the head, then all."""
+        rest = (replace(self, head_epochs=0), range(self.head_epochs + 1, self.epochs + 1))
+        return [(replace(self, head_epochs=1), range(1, self.head_epochs + 1)), rest] if self.head_epochs else [rest]
+
     def to_plain(self) -> dict[str, Any]:
         """Plain values by name, as `config.yaml` holds them."""
         plain: dict[str, Any] = {}
