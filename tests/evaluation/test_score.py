@@ -168,7 +168,7 @@ def test_masks_of_other_classes_are_refused(tmp_path: Path, nnunet_folder: Path)
 
 def test_nothing_to_score_and_unknown_classes_are_refused(tmp_path: Path, nnunet_folder: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"masks \(.nii.gz, .*, .tiff\) named after their cases, found none"):
+    with pytest.raises(DataError, match=r"masks \(.nii.gz, .*\) named after their cases, found none"):
         samtailor.score(tmp_path / "empty", nnunet_folder)
     with pytest.raises(DataError, match="no such folder"):
         samtailor.score(tmp_path / "nowhere", nnunet_folder)

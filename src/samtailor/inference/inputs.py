@@ -133,7 +133,11 @@ def _images_at(path: Path) -> list[Path]:
     """Images in a folder, or the path itself if it can be an image; a word about what else is in the folder."""
     if not os.path.isdir(path) or find_format(path):
         return [path] if find_format(path) and not path.name.startswith(".") else []
-    images = [entry for entry in visible_entries(path) if find_format(entry)]
+    images = [
+        entry
+        for entry in visible_entries(path)
+        if (format := find_format(entry)) is not None and format.can_be_image(entry)
+    ]
     if images:
         _warn(path, passed_over(path, images, image_suffixes()))
     return images

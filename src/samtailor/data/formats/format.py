@@ -81,6 +81,10 @@ class Format(ABC):
         """Files that an image consists of: itself, or what of a folder belongs to it."""
         return [path]
 
+    def can_be_image(self, path: Path) -> bool:
+        """Whether a path that it recognises is an image, as far as the first bytes tell, and no label for instance."""
+        return True
+
     @abstractmethod
     def read_header(self, path: Path) -> Header:
         """What a file says of itself, its pixels not read."""

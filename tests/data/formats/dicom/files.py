@@ -16,6 +16,7 @@ from tests import generate
 
 PATIENT, PATIENT_ID = "Doe^Jane", "MRN-4711"
 INTERCEPT = -1024
+_SHARED = ("StudyInstance", "SeriesInstance", "FrameOfReference")
 Change = Callable[[FileDataset, int], None]
 """What is done to a slice before it is written, with its index along the plane axis."""
 
@@ -62,7 +63,7 @@ def write_series(
     """
     folder.mkdir(parents=True, exist_ok=True)
     matrix = affine() if matrix is None else matrix
-    attributes = {"SeriesInstanceUID": generate_uid(), "StudyInstanceUID": generate_uid()} | attributes
+    attributes = {f"{what}UID": generate_uid() for what in _SHARED} | attributes
     for index in range(len(volume)) if indices is None else indices:
         number = len(volume) - index
         header = _header(CTImageStorage)

@@ -16,14 +16,15 @@ from nibabel.orientations import apply_orientation
 from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
-from samtailor.data.formats.dicom.geometry import SeriesGeometry
-from samtailor.data.formats.dicom.signature import dicom_files, is_dicom, is_image_folder, kind_of
-from samtailor.data.formats.format import Format, Header, require_file, with_channels
+from samtailor.data.formats.dicom.geometry import LABEL_SUFFIXES, SeriesGeometry
+from samtailor.data.formats.dicom.signature import dicom_files, is_dicom, is_image, is_image_folder, kind_of
+from samtailor.data.formats.format import Format, Header, with_channels
 from samtailor.errors import FileError
 from samtailor.extras import require_extra
 from samtailor.labels import LabelSpace
 
 if TYPE_CHECKING:
+    from samtailor.data.formats.dicom.segmentation_file import SegmentationFile
     from samtailor.data.formats.dicom.series import Series
 
 _TILTED = 0.1  # degrees
@@ -35,8 +36,8 @@ class DicomFormat(Format):
     Names of cases are those of folders and files, never a patient's.
     """
 
-    suffixes = (".dcm",)
-    label_suffixes: ClassVar = {"nifti": ".nii.gz"}
+    suffixes = (LABEL_SUFFIXES["seg"], ".dcm")
+    label_suffixes: ClassVar = LABEL_SUFFIXES
     probabilities_suffix = ".nii.gz"
     volumes = True
 
@@ -58,10 +59,16 @@ class DicomFormat(Format):
 
     def parts(self, path: Path) -> list[Path]:
         """Files of a folder that are DICOM images."""
-        return [part for part in dicom_files(path) if kind_of(part) != "other"] if os.path.isdir(path) else [path]
+        return [part for part in dicom_files(path) if is_image(kind_of(part))] if os.path.isdir(path) else [path]
+
+    def can_be_image(self, path: Path) -> bool:
+        """Whether it is none of the objects that belong to an image, such as results."""
+        return os.path.isdir(path) or kind_of(path) is None or is_image(kind_of(path))
 
     def read_header(self, path: Path) -> Header:
-        """Geometry and type of the intensities."""
+        """Geometry and type of the intensities, or of the ids of a segmentation."""
+        if kind_of(path) == "segments":
+            return Header(_segmentation(path).grid, 1, 8, 1)
         series = _series(path)
         return Header(series.geometry(), 1, 8 * series.dtype.itemsize, 1)
 
@@ -76,15 +83,13 @@ class DicomFormat(Format):
             channels.append(other)
         return first[None] if len(channels) == 1 else np.stack(channels), geometry
 
-    def read_ids(
-        self, path: Path, labels: LabelSpace, grid: Geometry | None = None
-    ) -> tuple[NDArray[Any], SeriesGeometry]:
-        """No DICOM object is read as labels."""
-        raise self._no_label(path)
+    def read_ids(self, path: Path, labels: LabelSpace, grid: Geometry | None = None) -> tuple[NDArray[Any], Geometry]:
+        """Ids of the classes that the segments of a segmentation are named after."""
+        return _segmentation(path).read_ids(labels, grid)
 
     def read_names(self, path: Path) -> dict[int, str] | None:
-        """No DICOM object is read as labels."""
-        raise self._no_label(path)
+        """Names of all classes, as a segmentation of ours has them; others know their segments only."""
+        return _segmentation(path).class_names
 
     def doubts(self, path: Path) -> Iterator[tuple[str, str, str]]:
         """A tilted gantry, a single slice, and what else is in the folder."""
@@ -102,13 +107,6 @@ class DicomFormat(Format):
             found = f"a single slice, taken to be {thickness or 1:.4g} mm thick"
             yield "a volume of several slices", found, "distances across slices mean little"
 
-    @staticmethod
-    def _no_label(path: Path) -> FileError:
-        """What is wrong with an image that is given as a label."""
-        if not os.path.isdir(path):
-            require_file(path, "DICOM file")
-        return FileError(path, "a label file", "a DICOM image", "give the labels as NIfTI on the grid of the series")
-
 
 def _series(path: Path) -> Series:
     """The series at a path; the first that needs the extra."""
@@ -116,6 +114,16 @@ def _series(path: Path) -> Series:
     from samtailor.data.formats.dicom.series import read_series
 
     return read_series(path)
+
+
+def _segmentation(path: Path) -> SegmentationFile:
+    """The segmentation at a path."""
+    require_extra("pydicom", "dicom", "DICOM", path)
+    from samtailor.data.formats.dicom.segmentation_file import open_segmentation
+
+    if os.path.isdir(path):
+        raise FileError(path, "a DICOM segmentation", "a folder of images", "name the label file")
+    return open_segmentation(path)
 
 
 def _read_one(path: Path) -> tuple[NDArray[Any], SeriesGeometry]:

@@ -179,7 +179,7 @@ _STRUCTURES = {key_of(name): code for name, code in STRUCTURES.items()}
 
 
 def codes_of(name: str) -> ClassCodes:
-    """What a class is by its name, in whatever spelling (see `key_of`); a private code that holds the name, if need be."""
+    """What a class is by its name, in whatever spelling (see `key_of`); with a private code if need be."""
     words = key_of(name).split()
     if known := _structure(words):
         return ClassCodes(ANATOMY, *known)

@@ -11,8 +11,13 @@ from nibabel.orientations import apply_orientation
 from numpy.typing import NDArray
 
 from samtailor.data.formats.axes import VolumeAxes
+from samtailor.data.formats.format import require_suffix
 from samtailor.data.formats.nifti import VolumeGeometry
+from samtailor.extras import require_extra
 from samtailor.labels import LabelSpace
+
+LABEL_SUFFIXES = {"seg": ".seg.dcm", "rtstruct": ".rtstruct.dcm", "nifti": ".nii.gz"}
+"""Suffixes of the kinds of labels that are written for a series; the first one is its own."""
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -57,8 +62,18 @@ class SeriesGeometry(VolumeAxes):
         return stored
 
     def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
-        """Write label ids as NIfTI, on the grid of the series."""
-        self._nifti().write_label(path, label, labels)
+        """Write a segmentation object or a structure set that refers to the series, or NIfTI on its grid."""
+        require_suffix(path, LABEL_SUFFIXES.values())
+        if path.name.lower().endswith(LABEL_SUFFIXES["nifti"]):
+            return self._nifti().write_label(path, label, labels)
+        require_extra("highdicom", "dicom", "writing DICOM", path)
+        if path.name.lower().endswith(LABEL_SUFFIXES["seg"]):
+            from samtailor.data.formats.dicom.segmentation import write_segmentation
+
+            return write_segmentation(path, label, labels, self)
+        from samtailor.data.formats.dicom.rtstruct import write_structure_set
+
+        return write_structure_set(path, label, labels, self)
 
     def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
         """Write a 4-D NIfTI volume with the classes last."""

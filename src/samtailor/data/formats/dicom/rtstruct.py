@@ -196,7 +196,8 @@ def outlines(mask: NDArray[np.bool_]) -> Iterator[NDArray[np.float64]]:
         rings = [_halved(ring[:-1]) for ring in find_contours(part.astype(np.float32), 0.5)]
         outer = max(rings, key=lambda ring: float(np.ptp(ring[:, 1])))
         holes = [ring for ring in rings if ring is not outer]
-        yield _straightened(_keyholed(outer, holes)) + [place[0].start - 1, place[1].start - 1]
+        corner = np.array([place[0].start, place[1].start]) - 1.0
+        yield corner + _straightened(_keyholed(outer, holes))
 
 
 def _halved(ring: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -204,7 +205,8 @@ def _halved(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     middles = (ring + np.roll(ring, -1, axis=0)) / 2
     on_middle = np.isin(middles[:, 0] % 1, 0.5) & (ring[:, 0] % 1 == 0)
     both = np.stack([ring, middles], axis=1).reshape(-1, 2)
-    return both[np.stack([np.ones(len(ring), bool), on_middle], axis=1).ravel()]
+    halved: NDArray[np.float64] = both[np.stack([np.ones(len(ring), bool), on_middle], axis=1).ravel()]
+    return halved
 
 
 def _keyholed(ring: NDArray[np.float64], holes: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -228,7 +230,8 @@ def _straightened(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     before, behind = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     turns = before[:, 0] * behind[:, 1] - before[:, 1] * behind[:, 0]
     returns = (before * behind).sum(axis=1) < 0
-    return ring[(turns != 0) | returns]
+    straight: NDArray[np.float64] = ring[(turns != 0) | returns]
+    return straight
 
 
 def _reference(image: Dataset, frame: int | None = None) -> Dataset:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from nibabel.orientations import apply_orientation
 from numpy.typing import NDArray
-from pydicom.pixels import iter_pixels
+from pydicom.pixels import iter_pixels  # type: ignore[attr-defined]
 
 from samtailor.data.case import Geometry
 from samtailor.data.formats.dicom.dicom_file import DicomFile, open_dicom
@@ -86,7 +88,38 @@ class SegmentationFile:
             places.append(place)
         return places
 
-    def read(self, ids_of: dict[int, int], background: int) -> NDArray[Any]:
+    @property
+    def class_names(self) -> dict[int, str] | None:
+        """Name of each class by its id, the background included; None if the file does not say."""
+        return self.notes.labels if self.notes else None
+
+    def read_ids(self, labels: LabelSpace, whole: Geometry | None = None) -> tuple[NDArray[Any], Geometry]:
+        """Ids of the classes that the segments are named after, shape (S, H, W), and how they lie.
+
+        Files of others may end before the image does: what lies beyond is background.
+
+        Args:
+            labels: Classes.
+            whole: How the image lies, if that is known.
+        """
+        ids = self._read(self._ids_of_segments(labels), labels.ids[0])
+        room = None if whole is None or self.notes else _room(self.grid, whole)
+        if room is None or whole is None:
+            return ids, self.grid
+        return np.pad(ids, room, constant_values=labels.ids[0]), whole
+
+    def _ids_of_segments(self, labels: LabelSpace) -> dict[int, int]:
+        """Id of each segment's class by the segment's number: of that name, or of another spelling of it."""
+        exact = dict(zip(labels.names, labels.ids, strict=True))
+        alike = {key_of(name): identifier for name, identifier in exact.items()}
+        found = {number: exact.get(name, alike.get(key_of(name))) for number, name in self.names.items()}
+        if unknown := [f"'{self.names[number]}'" for number, identifier in found.items() if identifier is None]:
+            expected = f"segments of the classes {', '.join(labels.names[1:])}"
+            fix = "rename the segments (SegmentLabel), or add their classes to dataset.json"
+            raise FileError(self.file.path, expected, ", ".join(unknown), fix)
+        return {number: identifier for number, identifier in found.items() if identifier is not None}
+
+    def _read(self, ids_of: dict[int, int], background: int) -> NDArray[Any]:
         """Ids in canonical axes, shape (S, H, W); refused where segments of two ids overlap.
 
         Args:
@@ -98,17 +131,27 @@ class SegmentationFile:
         dtype = np.promote_types(np.min_scalar_type(min(ends)), np.min_scalar_type(max(ends)))
         require_memory(path, int(np.prod(grid.file_shape)) * dtype.itemsize)
         stored = np.full(grid.file_shape[::-1], background, dtype)
-        frames = iter_pixels(path, raw=True)
-        for number, place in zip(self.segments, places, strict=True):
-            with reading(path, _KIND, quoting=False):
-                frame = next(frames)
-            for segment in self.names if number is None else (number,):
-                where = frame == (1 if number is not None else segment)
-                there = stored[place][where]
-                if ((there != background) & (there != ids_of[segment])).any():
-                    raise self._overlap(segment, int(there[there != background][0]), ids_of)
-                stored[place][where] = ids_of[segment]
+        with reading(path, _KIND, quoting=False):
+            for number, place, frame in zip(self.segments, places, self._frames(), strict=True):
+                for segment in self.names if number is None else (number,):
+                    where = frame == (1 if number is not None else segment)
+                    there = stored[place][where]
+                    if ((there != background) & (there != ids_of[segment])).any():
+                        raise self._overlap(segment, int(there[there != background][0]), ids_of)
+                    stored[place][where] = ids_of[segment]
         return apply_orientation(stored.transpose(2, 1, 0), grid.to_canonical)  # type: ignore[no-any-return]
+
+    def _frames(self) -> Iterator[NDArray[Any]]:
+        """Numbers of each frame, shape (rows, columns)."""
+        rows, columns = self.file.size
+        if self.file.get("BitsAllocated") != 1 or self.file.transfer_syntax.is_encapsulated:
+            yield from iter_pixels(self.file.path, raw=True)
+            return
+        # Frames follow each other bit by bit (PS3.5, 8.1.1); pydicom 3.0 takes for granted that each begins a byte.
+        packed, size = np.frombuffer(pydicom.dcmread(self.file.path).PixelData, np.uint8), rows * columns
+        for first in range(0, size * len(self.segments), size):
+            bits = np.unpackbits(packed[first // 8 : (first + size + 7) // 8], bitorder="little")
+            yield bits[first % 8 :][:size].reshape(rows, columns)
 
     def _overlap(self, segment: int, identifier: int, ids_of: dict[int, int]) -> FileError:
         """What is wrong where two segments share a voxel."""
@@ -137,35 +180,6 @@ def open_segmentation(path: Path) -> SegmentationFile:
     if unknown := {number for number in segments if number is not None} - names.keys():
         raise FileError(path, f"frames of the segments {sorted(names)}", f"some of {sorted(unknown)}", "write it again")
     return SegmentationFile(file, names, segments, notes)
-
-
-def read_segments(path: Path, labels: LabelSpace, grid: Geometry | None) -> tuple[NDArray[Any], Geometry]:
-    """Ids of the segments' classes, shape (S, H, W), and how they lie.
-
-    A segment is of the class of its name. Files of others may end before the image does: what lies beyond is
-    background.
-
-    Args:
-        path: The file.
-        labels: Classes.
-        grid: How the image lies, if that is known.
-    """
-    segmentation = open_segmentation(path)
-    ids = segmentation.read(_ids_of(segmentation, labels), labels.ids[0])
-    if grid is None or segmentation.notes or (room := _room(segmentation.grid, grid)) is None:
-        return ids, segmentation.grid
-    return np.pad(ids, room, constant_values=labels.ids[0]), grid
-
-
-def _ids_of(segmentation: SegmentationFile, labels: LabelSpace) -> dict[int, int]:
-    """Id of the class of each segment, by exact name or by another spelling of it."""
-    exact = dict(zip(labels.names, labels.ids, strict=True))
-    alike = {key_of(name): identifier for name, identifier in exact.items()}
-    found = {number: exact.get(name, alike.get(key_of(name))) for number, name in segmentation.names.items()}
-    if unknown := [f"'{segmentation.names[number]}'" for number, identifier in found.items() if identifier is None]:
-        expected, fix = f"segments of the classes {', '.join(labels.names[1:])}", "rename them, or add the classes"
-        raise FileError(segmentation.file.path, expected, ", ".join(unknown), fix)
-    return {number: identifier for number, identifier in found.items() if identifier is not None}
 
 
 def _room(part: VolumeGeometry, whole: Geometry) -> list[tuple[int, int]] | None:

@@ -15,7 +15,7 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from samtailor.data.formats.dicom.dicom_file import DicomFile, Plane, open_dicom
 from samtailor.data.formats.dicom.geometry import SeriesGeometry
-from samtailor.data.formats.dicom.signature import dicom_files
+from samtailor.data.formats.dicom.signature import dicom_files, is_image
 from samtailor.errors import FileError, listed
 
 _SAME_PLACE = 1e-3  # mm
@@ -116,7 +116,7 @@ def read_series(path: Path) -> Series:
         FileError: If they are no images, or not one evenly stacked series.
     """
     if os.path.isdir(path):
-        files = [file for file in map(open_dicom, dicom_files(path)) if file.kind != "other"]
+        files = [file for file in map(open_dicom, dicom_files(path)) if is_image(file.kind)]
         if not files:
             fix = "name the folder that holds the slices"
             raise FileError(path, "a folder of DICOM images", "none in it", fix)
@@ -167,7 +167,7 @@ def _refuse_files(
 
 
 def _other_object(file: DicomFile) -> str | None:
-    return file.storage_class.name if file.kind == "other" else None
+    return None if is_image(file.kind) else file.storage_class.name
 
 
 def _capture(file: DicomFile) -> str | None:
