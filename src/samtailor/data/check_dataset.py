@@ -163,6 +163,7 @@ def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str =
     findings: list[Finding] = []
     geometry = _check_image(files, channels, findings)
     voxels: dict[int, int] = {}
+    ignored = 0
     if files.label is None:
         expected, fix = f"a label for the image, named {files.name}", "add the label, or take the image away"
         findings.append(Finding("error", str(files.images[0]), expected, "none", fix))
@@ -170,12 +171,15 @@ def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str =
         with _collected(findings):
             ids, label_geometry = format_of(files.label).read_ids(files.label, labels, geometry)
             voxels = count_ids(ids)
+            if labels.ignore_id is None and (void := label_geometry.void):
+                ignored = int(void.where.sum())
+                voxels[labels.ids[0]] -= ignored  # they have the first class's id for want of another
             if geometry and (difference := geometry.difference(label_geometry)):
                 findings.append(Finding("error", str(files.label), *difference))
             unknown = unknown_ids(files.label, voxels, labels, "fix the label, or add the ids to dataset.json")
             findings += map(Finding.from_error, unknown)
     counts = {name: voxels.get(identifier, 0) for name, identifier in zip(labels.names, labels.ids, strict=True)}
-    ignored = 0 if labels.ignore_id is None else voxels.get(labels.ignore_id, 0)
+    ignored = ignored if labels.ignore_id is None else voxels.get(labels.ignore_id, 0)
     shape, spacing = (geometry.shape, geometry.spacing) if geometry else (None, None)
     return CaseRow(files.name, split, shape, spacing, counts, ignored), findings
 

@@ -148,16 +148,22 @@ def geometry_error(one: MaskPair) -> FileError | None:
 
 
 def read_pair(one: MaskPair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDArray[np.int16], Geometry]:
-    """Class indices of label and mask, (S, H, W), and how they lie in the label's file."""
+    """Class indices of label and mask, (S, H, W), and how they lie in the label's file.
+
+    Where either has no data, nothing is scored: a result has none where its image had none.
+    """
     ids, geometry = format_of(one.label).read_ids(one.label, labels)
     truth = class_indices(one.label, ids, labels, _FIX)
     space = prediction_space(one.prediction, labels)
-    predicted = format_of(one.prediction).read_ids(one.prediction, space)[0]
+    predicted, place = format_of(one.prediction).read_ids(one.prediction, space)
     if len(labels) == 2 and 255 not in (*labels.ids, labels.ignore_id) and set(np.unique(predicted)) <= {0, 255}:
         space = replace(labels, ids=(0, 255))  # white on black, as other tools write masks of one class
     prediction = class_indices(one.prediction, predicted, space, _FIX)
     if prediction.min() < 0:
         raise FileError(one.prediction, "a class for every pixel", "pixels of the ignore id", "predict a class there")
+    for void in (geometry.void, place.void):
+        if void:
+            truth[void.where] = IGNORE
     return truth, prediction, geometry
 
 

@@ -48,7 +48,9 @@ class Job:
     def results(self, probabilities: bool, overlay: bool) -> list[Path]:
         """Every file that is written for it."""
         more = [(self.probabilities_file, probabilities), (self.overlay_file, overlay)]
-        return [self.target, *(file for file, is_wanted in more if is_wanted)]
+        format = find_format(self.file)
+        beside = format.written_beside(self.target) if format else ()
+        return [self.target, *beside, *(file for file, is_wanted in more if is_wanted)]
 
 
 def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto") -> list[Job]:

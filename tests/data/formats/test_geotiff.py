@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pytest
 import rasterio
 import tifffile
 from numpy.typing import NDArray
+from rasterio.shutil import copy
 
 from samtailor.data.case import CaseFiles, Void
-from samtailor.data.formats import find_format, read_case, read_header, read_image
+from samtailor.data.formats import find_format, read_case, read_geometry, read_header, read_image
 from samtailor.data.formats.geotiff import GeoGeometry, GeoTiffFormat
 from samtailor.data.formats.geotiff_writer import label_raster, label_type, probability_raster
-from samtailor.data.formats.picture import PictureFormat
+from samtailor.data.formats.picture import PictureFormat, PictureGeometry
+from samtailor.data.layouts.contents import passed_over
 from samtailor.errors import ConfigError, FileError
 from samtailor.labels import IGNORE, LabelSpace
 
@@ -350,3 +353,92 @@ class TestResults:
                 raster.write(first, np.zeros((30, 16, 9000), np.float32))
         with rasterio.open(tmp_path / "x.tif") as dataset:
             assert dataset.block_shapes[0] == (64, 64)
+
+
+class TestPlaces:
+    """Labels lie where their image does, or it is said what is different and how to fix it."""
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {},
+            {"crs": None},
+            {"transform": None},
+            {"crs": rasterio.CRS.from_epsg(32633).to_wkt(version="WKT1_ESRI")},
+            {"transform": tuple(TRANSFORM @ rasterio.Affine.translation(0.05, 0.05))[:6]},
+        ],
+    )
+    def test_the_same_place_said_in_another_way_is_accepted(self, changes: dict[str, Any]) -> None:
+        assert geometry().difference(geometry(**changes)) is None
+        assert geometry(**changes).difference(geometry()) is None
+
+    def test_a_picture_may_be_anywhere(self) -> None:
+        assert geometry().difference(PictureGeometry(SIZE)) is None
+        assert PictureGeometry(SIZE).difference(geometry()) is None
+        assert geometry().difference(PictureGeometry((7, 5))) is not None
+        assert PictureGeometry((7, 5)).difference(geometry()) is not None
+
+    @pytest.mark.parametrize(
+        ("changes", "expected", "found", "fix"),
+        [
+            (
+                {"crs": "EPSG:32634"},
+                "the CRS EPSG:32633 like the image",
+                "EPSG:32634",
+                "gdal_edit.py -a_srs EPSG:32633",
+            ),
+            ({"crs": "EPSG:4326"}, "the CRS EPSG:32633 like the image", "EPSG:4326", "rio warp LABEL OUT --like IMAGE"),
+            ({"shift": (0.5, 0.5)}, r"the transform \(10, 0, 500000, 0, -10, 4600000\)", "500005.*corners", "rio warp"),
+            ({"shift": (1, 0)}, "the transform", "500010, 0, -10, 4600000.$", "rio warp"),
+            ({"shift": (0, 6)}, "a place within the image, x 500000 to 500050", "y 4599880 to .*outside", "take the"),
+            ({"size": (6, 7)}, "1 x 6 x 5 slices x rows x columns", "1 x 6 x 7", "rio warp"),
+        ],
+    )
+    def test_another_is_named_with_a_fix(self, changes: dict[str, Any], expected: str, found: str, fix: str) -> None:
+        if "shift" in changes:
+            changes = {"transform": tuple(TRANSFORM @ rasterio.Affine.translation(*changes["shift"]))[:6]}
+        if "crs" in changes:
+            changes = {"crs": rasterio.CRS.from_string(changes["crs"]).to_wkt()}
+        difference = geometry().difference(geometry(**changes))
+        assert difference is not None
+        for text, pattern in zip(difference, (expected, found, fix), strict=True):
+            assert re.search(pattern, text)
+
+    def test_turned_grids_are_compared_at_their_corners(self) -> None:
+        size = (400, 500)
+        turned, more = (tuple(TRANSFORM @ rasterio.Affine.rotation(angle))[:6] for angle in (30, 30.1))
+        place = geometry(size=size, transform=turned)
+        assert place.difference(geometry(size=size, transform=turned)) is None
+        assert place.difference(geometry(size=size, transform=more)) is not None
+
+    def test_a_crs_that_is_in_no_register_comes_back(self, tmp_path: Path) -> None:
+        crs = rasterio.CRS.from_proj4("+proj=laea +lat_0=12 +lon_0=34 +x_0=1 +y_0=2 +ellps=bessel +units=m")
+        path = write(tmp_path / "x.tif", noise(), crs=crs)
+        place = read_geometry(path)
+        place.write_label(tmp_path / "y.tif", np.zeros((1, *SIZE), np.int16), LABELS)
+        assert place.difference(read_geometry(tmp_path / "y.tif")) is None
+
+    def test_files_that_half_say_where_they_lie_are_doubted(self, tmp_path: Path) -> None:
+        for settings, found in (({"crs": None}, "without a CRS"), ({"transform": rasterio.Affine.identity()}, "none")):
+            ((_, what, _),) = GeoTiffFormat().doubts(write(tmp_path / "x.tif", noise(), **settings))
+            assert found in what
+        assert not list(GeoTiffFormat().doubts(write(tmp_path / "x.tif", noise())))
+
+
+class TestFilesBesideImages:
+    def test_they_are_no_images_and_nobody_is_told_of_them(self, tmp_path: Path) -> None:
+        write(tmp_path / "x.tif", noise())
+        for name in ("x.tif.aux.xml", "x.tif.ovr", "x.TIF.msk", "x.tfw", "x.qml", "alone.qml", "alone.tif.ovr"):
+            (tmp_path / name).touch()
+        (tmp_path / "x.TIF").touch()
+        told = passed_over(tmp_path, [tmp_path / "x.tif", tmp_path / "x.TIF"], (".tif",))
+        assert [finding.found for finding in told] == ["2 others, which are passed over: alone.qml, alone.tif.ovr"]
+
+    def test_what_an_image_is_read_from_are_its_parts(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.tif", noise())
+        assert GeoTiffFormat().parts(path) == [path]
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(np.full(SIZE, 255, np.uint8))
+        assert GeoTiffFormat().parts(path) == [path, tmp_path / "x.tif.msk"]
+        copy(path, tmp_path / "y.vrt", driver="VRT")
+        assert {tmp_path / "y.vrt", path} <= set(GeoTiffFormat().parts(tmp_path / "y.vrt"))

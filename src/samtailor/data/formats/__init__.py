@@ -53,6 +53,11 @@ def image_files(path: Path) -> CaseFiles:
     return format.case_files(path) if format else CaseFiles(path.name, (path,))
 
 
+def accompanies(path: Path) -> bool:
+    """Whether a file is no image but belongs to one beside it."""
+    return any(format.accompanies(path) for format in FORMATS)
+
+
 def read_header(path: Path) -> Header:
     """Geometry, channels and bits of an image or a mask, its pixels not read."""
     return format_of(path).read_header(path)

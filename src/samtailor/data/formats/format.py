@@ -85,6 +85,14 @@ class Format(ABC):
         """Whether a path that it recognises is an image, as far as the first bytes tell, and no label for instance."""
         return True
 
+    def accompanies(self, path: Path) -> bool:
+        """Whether a file is no image but belongs to one beside it; nobody need be told that it is there."""
+        return False
+
+    def written_beside(self, label: Path) -> tuple[Path, ...]:
+        """Files that `Geometry.write_label` writes beside a label."""
+        return ()
+
     @abstractmethod
     def read_header(self, path: Path) -> Header:
         """What a file says of itself, its pixels not read."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from samtailor.chunks import blocks
 from samtailor.data.case import Geometry, Void
 from samtailor.data.formats.format import Format, Header, require_suffix
-from samtailor.data.formats.gdal import gdal
+from samtailor.data.formats.gdal import gdal, open_dataset
 from samtailor.data.formats.gdal_raster import GdalRaster, Part, Transform, open_raster
 from samtailor.data.formats.geotiff_writer import STYLE_SUFFIX, label_raster, probability_raster
 from samtailor.data.formats.mask_colours import ids_of
@@ -126,9 +126,22 @@ class GeoTiffFormat(Format):
             return False
         return path.suffix.lower() == ".vrt" or (os.path.isfile(path) and _is_georeferenced(path))
 
+    def parts(self, path: Path) -> list[Path]:
+        """The file, what GDAL reads beside it (masks, overviews, metadata), and what a VRT is made of."""
+        with open_dataset(path) as dataset:
+            return [Path(file) for file in dataset.files]
+
     def accompanies(self, path: Path) -> bool:
-        """Whether a file belongs to an image beside it: GDAL's metadata, overviews, masks, and world files; styles."""
-        return path.name.lower().endswith((".aux.xml", ".ovr", ".msk", ".tfw", ".tifw", STYLE_SUFFIX))
+        """Whether a file is GDAL's metadata, overviews or mask of an image, its world file, or its style in QGIS."""
+        for suffix in (".aux.xml", ".ovr", ".msk"):
+            if path.name.lower().endswith(suffix):
+                return os.path.isfile(path.with_name(path.name[: -len(suffix)]))
+        beside = path.suffix.lower() in (".tfw", STYLE_SUFFIX)
+        return beside and any(os.path.isfile(path.with_suffix(suffix)) for suffix in self.suffixes)
+
+    def written_beside(self, label: Path) -> tuple[Path, ...]:
+        """The QGIS style."""
+        return (label.with_suffix(STYLE_SUFFIX),)
 
     def read_header(self, path: Path) -> Header:
         """Place, bands (without alpha) and bits."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.formats import find_format, read_header
+from samtailor.data.formats import accompanies, find_format, read_header
 from samtailor.errors import FileError, Finding, SamTailorError, listed
 from samtailor.labels import LabelSpace
 
@@ -164,7 +164,7 @@ def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
 
 def passed_over(folder: Path, used: Container[Path], kinds: Sequence[str]) -> tuple[Finding, ...]:
     """The warning that a folder holds other things than images or labels of these kinds; none if it does not."""
-    others = [path.name for path in visible_entries(folder) if path not in used]
+    others = [path.name for path in visible_entries(folder) if path not in used and not accompanies(path)]
     if not others:
         return ()
     found = f"{len(others)} others, which are passed over: {listed(others)}"
