@@ -18,6 +18,7 @@ IGNORE = -1
 """Class index of pixels that count nowhere: not in the loss, not in the metrics."""
 
 _UNKNOWN = -2
+_RARE = {"threshold", "column", "layer"}
 _LARGEST_TABLE = 1 << 20  # entries; ids that lie farther apart are searched
 # Okabe and Ito's colour-blind safe palette, then colours that stay apart from it and from each other.
 _DISTINCT = bytes.fromhex(
@@ -60,6 +61,8 @@ class LabelSpace(Checked):
         ignore_id: Id in label files of pixels that count nowhere, if any.
         threshold: Gray level of pictures of masks above which a pixel is of the second of two classes, whatever its
             level exactly; None where levels are ids.
+        column: Column of vector labels that holds the class, by name or id; None is 'class'.
+        layer: Layer of vector labels; None is the only one.
     """
 
     names: tuple[str, ...]
@@ -67,6 +70,8 @@ class LabelSpace(Checked):
     palette: tuple[tuple[Level, Level, Level], ...]
     ignore_id: Id | None = None
     threshold: Annotated[int, Within(-1, 65535)] | None = None
+    column: str | None = None
+    layer: str | None = None
 
     @classmethod
     def from_names(cls, names: tuple[str, ...], ignore_id: int | None = None) -> Self:
@@ -135,9 +140,8 @@ class LabelSpace(Checked):
     def to_json(self) -> dict[str, Any]:
         """Plain dictionary, the inverse of `from_json`."""
         content = asdict(self)
-        if self.threshold is None:  # most have none; what was written before there was one stays valid
-            del content["threshold"]
-        return content
+        # Most have none of these; what was written before there were any stays as it is.
+        return {name: value for name, value in content.items() if value is not None or name not in _RARE}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:

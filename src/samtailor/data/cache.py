@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from samtailor.chunks import counts_of
 from samtailor.data.case import CaseFiles
 from samtailor.data.corruptions import Degradation
-from samtailor.data.formats import format_of, read_case
+from samtailor.data.formats import label_format_of, read_case
 from samtailor.data.formats.format import reading
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import FileError
@@ -75,7 +75,7 @@ def add_content(digest: hashlib.blake2b, files: CaseFiles) -> None:
     """Add the content of all files of a case to a hash."""
     for path in (*files.images, *([files.label] if files.label else [])):
         is_folder = os.path.isdir(path)
-        for part in sorted(filter(Path.is_file, path.rglob("*"))) if is_folder else format_of(path).parts(path):
+        for part in sorted(filter(Path.is_file, path.rglob("*"))) if is_folder else label_format_of(path).parts(path):
             with reading(part, "file"), part.open("rb") as file:
                 digest.update(str(os.fstat(file.fileno()).st_size).encode())
                 while block := file.read(1 << 20):

@@ -17,7 +17,7 @@ from samtailor.data.channels import needs_projection
 from samtailor.data.check_report import CaseRow, CheckReport
 from samtailor.data.conditions import count_ids, not_finite, unknown_ids
 from samtailor.data.dataset import Dataset, open_cases, read_splits
-from samtailor.data.formats import format_of, match_channels
+from samtailor.data.formats import find_format, format_of, label_format_of, match_channels
 from samtailor.errors import FileError, Finding, Severity
 from samtailor.labels import LabelSpace
 from samtailor.progress import report
@@ -89,7 +89,7 @@ def _check_cases(dataset: Dataset, findings: list[Finding]) -> tuple[CaseRow, ..
 def _orphans(dataset: Dataset) -> Iterator[Finding]:
     channels = len(dataset.channels)
     for path in dataset.orphans:
-        stem = format_of(path).stem_of(path)
+        stem = label_format_of(path).stem_of(path)
         numbered = path.with_name(f"{stem}_0000{path.name[len(stem) :]}").name
         if path.parent.name.startswith("images"):
             expected = f"a number of a channel at the end of its name, from _0000 to _{channels - 1:04d}"
@@ -167,9 +167,10 @@ def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str =
     if files.label is None:
         expected, fix = f"a label for the image, named {files.name}", "add the label, or take the image away"
         findings.append(Finding("error", str(files.images[0]), expected, "none", fix))
-    else:
+    elif geometry or find_format(files.label):  # polygons cannot be drawn without the image's grid
         with _collected(findings):
-            ids, label_geometry = format_of(files.label).read_ids(files.label, labels, geometry)
+            format = label_format_of(files.label)
+            ids, label_geometry = format.read_ids(files.label, labels, geometry)
             voxels = count_ids(ids)
             if labels.ignore_id is None and (void := label_geometry.void):
                 ignored = int(void.where.sum())
@@ -178,6 +179,8 @@ def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str =
                 findings.append(Finding("error", str(files.label), *difference))
             unknown = unknown_ids(files.label, voxels, labels, "fix the label, or add the ids to dataset.json")
             findings += map(Finding.from_error, unknown)
+            doubts = format.label_doubts(files.label, labels, label_geometry)
+            findings += [Finding("warning", str(files.label), *doubt) for doubt in doubts]
     counts = {name: voxels.get(identifier, 0) for name, identifier in zip(labels.names, labels.ids, strict=True)}
     ignored = ignored if labels.ignore_id is None else voxels.get(labels.ignore_id, 0)
     shape, spacing = (geometry.shape, geometry.spacing) if geometry else (None, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.conditions import class_indices
 from samtailor.data.dataset import Dataset, Split, open_dataset
-from samtailor.data.formats import find_format, format_of, image_suffixes, read_case, read_geometry
+from samtailor.data.formats import (
+    find_format,
+    find_label_format,
+    format_of,
+    image_suffixes,
+    label_format_of,
+    read_case,
+    read_geometry,
+)
+from samtailor.data.formats.format import LabelFormat
 from samtailor.data.intensity import Percentile, scale
 from samtailor.data.layouts import images, nnunet
 from samtailor.data.layouts.contents import by_name
@@ -67,7 +76,7 @@ def open_truth(root: Path, split: Split | None, fold: int) -> Truth:
     """Label files of a folder that holds them itself (then without split), or of a labelled data set."""
     if not root.is_dir():
         raise FileError(root, "a folder of labels, or a data set", "no such folder", "give the path of the labels")
-    files = masks_in(root)
+    files = masks_in(root, find_label_format)
     if files:
         if split is not None:
             raise FileError(root, f"a data set with a split '{split}'", "a folder of label files", "name the data set")
@@ -81,13 +90,13 @@ def open_truth(root: Path, split: Split | None, fold: int) -> Truth:
     return Truth(root, cases, others, dataset.labels, dataset)
 
 
-def masks_in(folder: Path) -> dict[str, Path]:
-    """Mask files of a folder by the name of their case, sorted."""
+def masks_in(folder: Path, find: Callable[[Path], LabelFormat | None] = find_format) -> dict[str, Path]:
+    """Mask files of a folder, of those formats that can be found, by the name of their case, sorted."""
     if not folder.is_dir():
         raise FileError(folder, "a folder of masks", "no such folder", "give the path of the masks")
 
     def name_of(file: Path) -> str | None:
-        format = find_format(file)
+        format = find(file)
         return format.stem_of(file).removesuffix("_pixels0") if format else None  # how SIRST calls its masks
 
     return by_name(folder, name_of)
@@ -125,7 +134,7 @@ def classes_of(pairs: Sequence[MaskPair], truth: Truth, given: Path | None, prot
     if truth.labels is not None:
         return truth.labels
     for file in (pairs[0].label, pairs[0].prediction) if pairs else ():
-        if (names := format_of(file).read_names(file)) and len(names) > 1:
+        if (names := label_format_of(file).read_names(file)) and len(names) > 1:
             ids = tuple(sorted(names))
             return LabelSpace(tuple(names[i] for i in ids), ids, default_palette(len(ids)))
     if protocol == "flare22":
@@ -136,6 +145,8 @@ def classes_of(pairs: Sequence[MaskPair], truth: Truth, given: Path | None, prot
 
 def geometry_error(one: MaskPair) -> FileError | None:
     """What is wrong with the grid of a mask, by the headers of both files."""
+    if find_format(one.label) is None:  # polygons, which are drawn on the mask's grid
+        return None
     try:
         label, prediction = read_geometry(one.label), read_geometry(one.prediction)
     except FileError as error:
@@ -152,10 +163,10 @@ def read_pair(one: MaskPair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDA
 
     Where either has no data, nothing is scored: a result has none where its image had none.
     """
-    ids, geometry = format_of(one.label).read_ids(one.label, labels)
-    truth = class_indices(one.label, ids, labels, _FIX)
     space = prediction_space(one.prediction, labels)
     predicted, place = format_of(one.prediction).read_ids(one.prediction, space)
+    ids, geometry = label_format_of(one.label).read_ids(one.label, labels, place)
+    truth = class_indices(one.label, ids, labels, _FIX)
     if len(labels) == 2 and 255 not in (*labels.ids, labels.ignore_id) and set(np.unique(predicted)) <= {0, 255}:
         space = replace(labels, ids=(0, 255))  # white on black, as other tools write masks of one class
     prediction = class_indices(one.prediction, predicted, space, _FIX)
@@ -216,7 +227,7 @@ def measure_pairs(
 
 def _workers(pairs: Sequence[MaskPair]) -> int:
     """Cases to measure at once: one for each core, as far as the free memory goes."""
-    largest = max(int(np.prod(read_geometry(case.label).shape)) for case in pairs)
+    largest = max(int(np.prod(read_geometry(case.prediction).shape)) for case in pairs)
     fitting = psutil.virtual_memory().available // (_BYTES_PER_VOXEL * largest)
     return max(1, min(os.cpu_count() or 1, len(pairs), int(fitting)))
 

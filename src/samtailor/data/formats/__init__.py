@@ -16,20 +16,34 @@ from numpy.typing import NDArray
 from samtailor.data.case import Case, CaseFiles, Geometry
 from samtailor.data.conditions import class_indices, not_finite, with_finite
 from samtailor.data.formats.dicom import DicomFormat
-from samtailor.data.formats.format import Format, Header
+from samtailor.data.formats.format import Format, Header, LabelFormat
 from samtailor.data.formats.geotiff import GeoTiffFormat
 from samtailor.data.formats.nifti import NiftiFormat, VolumeGeometry
 from samtailor.data.formats.picture import PictureFormat, PictureGeometry
+from samtailor.data.formats.vector import VectorFormat
 from samtailor.errors import DataError, FileError, listed
 from samtailor.labels import IGNORE, LabelSpace
 
 FORMATS: list[Format] = [NiftiFormat(), GeoTiffFormat(), PictureFormat(), DicomFormat()]
 """All formats; the first that recognises a path reads it."""
 
+LABEL_FORMATS: list[LabelFormat] = [VectorFormat()]
+"""Formats of labels that are no images."""
+
 
 def find_format(path: Path) -> Format | None:
     """The format of a path; None if it can be no image."""
     return next((format for format in FORMATS if format.recognises(path)), None)
+
+
+def find_label_format(path: Path) -> LabelFormat | None:
+    """The format of a path; None if it can be no label."""
+    return next((format for format in (*FORMATS, *LABEL_FORMATS) if format.recognises(path)), None)
+
+
+def label_format_of(path: Path) -> LabelFormat:
+    """The format of a label; refused if it can be none."""
+    return find_label_format(path) or format_of(path)
 
 
 def format_of(path: Path) -> Format:
@@ -54,8 +68,8 @@ def image_files(path: Path) -> CaseFiles:
 
 
 def accompanies(path: Path) -> bool:
-    """Whether a file is no image but belongs to one beside it."""
-    return any(format.accompanies(path) for format in FORMATS)
+    """Whether a file is neither image nor label but belongs to one beside it."""
+    return any(format.accompanies(path) for format in (*FORMATS, *LABEL_FORMATS))
 
 
 def read_header(path: Path) -> Header:
@@ -90,7 +104,7 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
     image = match_channels(pixels, channels, files.images[0])
     if labels is None or files.label is None:
         return Case(files.name, image, geometry)
-    ids, label_geometry = format_of(files.label).read_ids(files.label, labels, geometry)
+    ids, label_geometry = label_format_of(files.label).read_ids(files.label, labels, geometry)
     if difference := geometry.difference(label_geometry):
         raise FileError(files.label, *difference)
     label = class_indices(files.label, ids, labels, "fix the label, or list the ids in dataset.json")

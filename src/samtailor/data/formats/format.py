@@ -40,31 +40,19 @@ class Header:
     bands: int
 
 
-class Format(ABC):
-    """How one kind of file is recognised and read; its `Geometry` writes results that lie on the grid of an image.
-
-    Whatever cannot be read raises `FileError`.
+class LabelFormat(ABC):
+    """How one kind of label file is recognised and read. Whatever cannot be read raises `FileError`.
 
     Attributes:
-        suffixes: Suffixes of image files, in lower case, the longest first where one ends with another.
-        label_suffixes: Suffixes of the label files that are written, by the names of their kinds; the first is written
-            where nobody asks for another.
-        probabilities_suffix: Suffix of the files of probabilities that are written.
-        volumes: Whether images are volumes with spacing in mm, rather than pictures.
+        suffixes: Suffixes of its files, in lower case, the longest first where one ends with another.
+        volumes: Whether it is of volumes with spacing in mm, rather than of pictures.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
-    label_suffixes: ClassVar[Mapping[str, str]]
-    probabilities_suffix: ClassVar[str]
     volumes: ClassVar[bool]
 
-    @property
-    def label_suffix(self) -> str:
-        """Suffix of the label files that are written where nobody asks for another kind."""
-        return next(iter(self.label_suffixes.values()))
-
     def recognises(self, path: Path) -> bool:
-        """Whether the path is an image of this format, or would be if there were one."""
+        """Whether the path is a file of this format, or would be if there were one."""
         # Any path will do, also a name too long, at which `is_dir` raises.
         return self.stem_of(path) != path.name and not os.path.isdir(path)
 
@@ -73,12 +61,8 @@ class Format(ABC):
         suffix = next((suffix for suffix in self.suffixes if path.name.lower().endswith(suffix)), "")
         return path.name[: len(path.name) - len(suffix)]
 
-    def case_files(self, path: Path) -> CaseFiles:
-        """The case that a user means by one path: what else belongs to it, and its name."""
-        return CaseFiles(self.stem_of(path), (path,))
-
     def parts(self, path: Path) -> list[Path]:
-        """Files that an image consists of: itself, or what of a folder belongs to it."""
+        """Files that an image or label consists of: itself, what lies beside it, or what of a folder belongs to it."""
         return [path]
 
     def can_be_image(self, path: Path) -> bool:
@@ -86,8 +70,50 @@ class Format(ABC):
         return True
 
     def accompanies(self, path: Path) -> bool:
-        """Whether a file is no image but belongs to one beside it; nobody need be told that it is there."""
+        """Whether a file is none of this format but belongs to one beside it; nobody need be told that it is there."""
         return False
+
+    @abstractmethod
+    def read_ids(self, path: Path, labels: LabelSpace, grid: Geometry | None = None) -> tuple[NDArray[Any], Geometry]:
+        """Integer label ids as in the file, shape (S, H, W), and how they lie there; palette colours become ids.
+
+        Where the label has no data, as the geometry says, ids are the ignore id, or without one the first class's.
+
+        Args:
+            path: Label file.
+            labels: Label space.
+            grid: How the image lies, for labels that have no pixels of their own and are drawn like that.
+        """
+
+    @abstractmethod
+    def read_names(self, path: Path) -> dict[int, str] | None:
+        """Class name of each id, as `Geometry.write_label` left them in the file; None if there are none."""
+
+    def label_doubts(self, path: Path, labels: LabelSpace, grid: Geometry) -> Iterator[tuple[str, str, str]]:
+        """Oddities of a label that can be read nevertheless: what was expected, what was found, what to do."""
+        yield from ()
+
+
+class Format(LabelFormat):
+    """How one kind of image is recognised and read; its `Geometry` writes results that lie on the grid of an image.
+
+    Attributes:
+        label_suffixes: Suffixes of the label files that are written, by the names of their kinds; the first is written
+            where nobody asks for another.
+        probabilities_suffix: Suffix of the files of probabilities that are written.
+    """
+
+    label_suffixes: ClassVar[Mapping[str, str]]
+    probabilities_suffix: ClassVar[str]
+
+    @property
+    def label_suffix(self) -> str:
+        """Suffix of the label files that are written where nobody asks for another kind."""
+        return next(iter(self.label_suffixes.values()))
+
+    def case_files(self, path: Path) -> CaseFiles:
+        """The case that a user means by one path: what else belongs to it, and its name."""
+        return CaseFiles(self.stem_of(path), (path,))
 
     def written_beside(self, label: Path) -> tuple[Path, ...]:
         """Files that `Geometry.write_label` writes beside a label."""
@@ -105,23 +131,9 @@ class Format(ABC):
         """Part of what `read_pixels` gives, shape (C, S, h, w); formats of huge images read no more than that."""
         return np.ascontiguousarray(self.read_pixels(paths)[0][..., rows, columns])
 
-    @abstractmethod
-    def read_ids(self, path: Path, labels: LabelSpace, grid: Geometry | None = None) -> tuple[NDArray[Any], Geometry]:
-        """Integer label ids as in the file, shape (S, H, W), and how they lie there; palette colours become ids.
-
-        Args:
-            path: Label file.
-            labels: Label space.
-            grid: How the image lies, for labels that have no pixels of their own and are drawn like that.
-        """
-
     def doubts(self, path: Path) -> Iterator[tuple[str, str, str]]:
         """Oddities of a header that can be read nevertheless: what was expected, what was found, what to do."""
         yield from ()
-
-    @abstractmethod
-    def read_names(self, path: Path) -> dict[int, str] | None:
-        """Class name of each id, as `Geometry.write_label` left them in the file; None if there are none."""
 
 
 def with_channels(path: Path, stem: str) -> CaseFiles:

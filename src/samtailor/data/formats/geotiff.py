@@ -64,6 +64,13 @@ class GeoGeometry(Geometry):
         coordinates: NDArray[np.float64] = places @ np.array([[a, d], [b, e]]) + (c, f)
         return coordinates
 
+    @property
+    def extent(self) -> str:
+        """The box around it, in words."""
+        corners = self.corners()
+        (left, low), (right, high) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+        return f"x {left:.10g} to {right:.10g}, y {low:.10g} to {high:.10g}"
+
     def difference(self, other: Geometry, name: str = "label", like: str = "image") -> tuple[str, str, str] | None:
         """What the CRS, the place or the size of another should be, what it is, and how to fix it, if it differs.
 
@@ -79,8 +86,8 @@ class GeoGeometry(Geometry):
             header = f"; if only its header is wrong: gdal_edit.py -a_srs {crs_name(self.crs)} {name.upper()}"
             return f"the CRS {crs_name(self.crs)} like the {like}", crs_name(other.crs), fix + header
         if placed and isinstance(other, GeoGeometry) and _apart(self.corners(), other.corners()):
-            found = f"{_extent(other)}, outside of the {like}"
-            return f"a place within the {like}, {_extent(self)}", found, f"take the {name} of this {like}"
+            found = f"{other.extent}, outside of the {like}"
+            return f"a place within the {like}, {self.extent}", found, f"take the {name} of this {like}"
         if difference := super().difference(other, name, like):
             expected, found, usual = difference
             return expected, found, fix if placed else usual
@@ -253,12 +260,6 @@ def _same_crs(first: str | None, second: str | None) -> bool:
 def _apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
     """Whether the boxes around two sets of corners (4, 2) have nothing in common."""
     return bool((first.max(axis=0) <= second.min(axis=0)).any() or (second.max(axis=0) <= first.min(axis=0)).any())
-
-
-def _extent(geometry: GeoGeometry) -> str:
-    corners = geometry.corners()
-    (left, low), (right, high) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-    return f"x {left:.10g} to {right:.10g}, y {low:.10g} to {high:.10g}"
 
 
 def _six(geometry: GeoGeometry) -> str:

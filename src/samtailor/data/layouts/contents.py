@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.formats import accompanies, find_format, read_header
+from samtailor.data.formats import accompanies, find_format, find_label_format, read_header
 from samtailor.errors import FileError, Finding, SamTailorError, listed
 from samtailor.labels import LabelSpace
 
@@ -95,10 +95,12 @@ def label_space(
     ids: tuple[int, ...],
     palette: tuple[tuple[int, int, int], ...],
     ignore_id: int | None,
+    column: str | None = None,
+    layer: str | None = None,
 ) -> LabelSpace:
     """Label space that a dataset.json describes."""
     try:
-        return LabelSpace(names, ids, palette, ignore_id)
+        return LabelSpace(names, ids, palette, ignore_id, column=column, layer=layer)
     except SamTailorError as error:
         expected = "classes with names and ids of their own"
         raise FileError(path, expected, str(error), "rename or renumber them") from error
@@ -151,11 +153,11 @@ def matching(folder: Path, pattern: str) -> dict[str, Path]:
     return by_name(folder, lambda file: match[1] if (match := re.fullmatch(pattern, file.name)) else None)
 
 
-def by_stem(folder: Path, ending: str = "") -> dict[str, Path]:
-    """Pictures in a folder by stem; those with the ending only, which is taken off."""
+def by_stem(folder: Path, ending: str = "", labels: bool = False) -> dict[str, Path]:
+    """Pictures, or their labels, in a folder by stem; those with the ending only, which is taken off."""
 
     def name_of(file: Path) -> str | None:
-        format = find_format(file)
+        format = find_label_format(file) if labels else find_format(file)
         stem = format.stem_of(file) if format and not format.volumes else ""
         return stem.removesuffix(ending) if stem and stem.endswith(ending) else None
 

@@ -1,7 +1,8 @@
 """The image folder: `images/`, `masks/` (files of the same stem) and `dataset.json`.
 
 dataset.json holds `classes` (background first) and optionally `palette` ((R, G, B) of each class), `ids`
-(in the masks; 0, 1, 2, ... by default), `ignore_index` and `splits` (train, val, test: lists of stems).
+(in the masks; 0, 1, 2, ... by default), `ignore_index` and `splits` (train, val, test: lists of stems); of masks that
+are vector files, `label_column` (which says the class; 'class' by default) and `label_layer`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from samtailor.data.formats import image_suffixes
+from samtailor.data.formats import LABEL_FORMATS, image_suffixes
 from samtailor.data.layouts.contents import Contents, by_stem, entries, label_space, passed_over, read_split
 from samtailor.errors import FileError
 from samtailor.files import read_json
@@ -25,13 +26,15 @@ def read_contents(root: Path) -> Contents:
     path = root / "dataset.json"
     content = read_json(path, dict, _FIX)
     labels = labels_of(path, content)
-    images, masks = by_stem(root / "images"), by_stem(root / "masks")
+    images, masks = by_stem(root / "images"), by_stem(root / "masks", labels=True)
     kinds = image_suffixes(only_pictures=True)
     if not images:
         expected = f"pictures ({', '.join(kinds)})"
         raise FileError(root / "images", expected, entries(root / "images"), "put the images there")
     used = {*images.values(), *masks.values()}
-    remarks = tuple(chain.from_iterable(passed_over(root / folder, used, kinds) for folder in ("images", "masks")))
+    of_masks = (*kinds, *(suffix for format in LABEL_FORMATS for suffix in format.suffixes))
+    folders = (("images", kinds), ("masks", of_masks))
+    remarks = tuple(chain.from_iterable(passed_over(root / folder, used, names) for folder, names in folders))
     return Contents.from_pictures(labels, images, masks, remarks, content.get("name"))
 
 
@@ -62,7 +65,16 @@ def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
     colours = tuple((r, g, b) for r, g, b in palette)
     if len(set(colours)) < len(colours):
         raise FileError(path, "palette: a colour of its own for each class", "a colour twice", "make them distinct")
-    return label_space(path, tuple(names), tuple(ids), colours, ignore)
+    column, layer = _text(path, content, "label_column"), _text(path, content, "label_layer")
+    return label_space(path, tuple(names), tuple(ids), colours, ignore, column, layer)
+
+
+def _text(path: Path, content: dict[str, Any], key: str) -> str | None:
+    """A name, of something in vector labels, that dataset.json may give."""
+    value = content.get(key)
+    if value is not None and not isinstance(value, str):
+        raise FileError(path, f"{key}: a name, of what is in the vector labels", f"{value!r:.80}", "write its name")
+    return value
 
 
 def _is_id(value: Any) -> bool:
