@@ -156,6 +156,32 @@ def test_memory_does_not_grow_with_the_picture(field: int | None, tiny_base: Bas
         assert largest[1] == largest[0]
 
 
+@pytest.mark.parametrize("field", [None, 24, 64])
+@pytest.mark.parametrize("depth", [False, True])
+def test_bands_come_from_top_to_bottom_and_are_the_label(
+    depth: bool, field: int | None, tiny_base: Base, image: np.ndarray
+) -> None:
+    predictor = predictor_of(tiny_base, field, recipe=Adapter(depth=True) if depth else None)
+    kept = np.empty(predictor.probabilities_shape(image), np.float16)
+    label = predictor.label(image, probabilities=kept)
+    ends = [0] * len(image)
+    for band in predictor.bands(image, probabilities=True):
+        assert band.rows.start == ends[band.index]
+        ends[band.index] = band.rows.stop
+        np.testing.assert_array_equal(band.label, label[band.index, band.rows])
+        np.testing.assert_array_equal(band.probabilities, kept[:, band.index, band.rows])
+    assert ends == [40] * len(image)
+    assert all(band.probabilities is None for band in predictor.bands(image))
+
+
+def test_across_a_wide_picture_only_overlaps_of_windows_are_held(tiny_base: Base) -> None:
+    predictor = predictor_of(tiny_base, 24)
+    predictor.label(np.zeros((1, 1, 24, 48), np.float16))  # constants are made once
+    with LargestTensor() as seen:
+        predictor.label(np.zeros((1, 1, 60, 20_000), np.float16))
+    assert seen.elements <= (len(LABELS) + 1) * 6 * 20_000
+
+
 @pytest.mark.parametrize("field", [None, 24])
 def test_scaling_slices_where_they_are_looked_at_changes_nothing(field: int | None, tiny_base: Base) -> None:
     predictor = predictor_of(tiny_base, field)

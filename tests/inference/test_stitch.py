@@ -32,15 +32,22 @@ def blended(windows: list[Window], logits: list[Tensor], height: int, width: int
 
 
 def stitched(windows: list[Window], logits: list[Tensor], height: int, width: int) -> Tensor:
-    """The rows that a stitcher gives, put together; they must come from top to bottom without gap."""
-    stitcher = Stitcher(len(windows), height, width)
-    parts: list[Tensor] = []
+    """The parts that a stitcher gives, put together; bands must come from top to bottom without gap, whole."""
+    stitcher = Stitcher(windows, height, width)
+    whole = torch.full((len(logits[0]), height, width), torch.nan)
+    band, top = slice(0, 0), 0
     for window, low in zip(windows, logits, strict=True):
-        for y, part in stitcher.add(window, low):
-            assert y == sum(known.shape[1] for known in parts)
-            parts.append(part)
+        for part in stitcher.add(window, low):
+            if part.band != band:
+                assert (part.band.start, part.columns.start, top) == (band.stop, 0, band.stop)
+                band = part.band
+            assert whole[:, part.rows, part.columns].isnan().all()
+            whole[:, part.rows, part.columns] = part.logits
+            if part.columns.stop == width:
+                top = part.rows.stop
     assert not stitcher.missing
-    return torch.cat(parts, dim=1)
+    assert top == height
+    return whole
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -63,10 +70,13 @@ def test_a_single_window_is_not_blended(height: int, width: int) -> None:
     torch.testing.assert_close(stitched([Window(0, 0, side)], [logits], height, width), expected, rtol=0, atol=1e-6)
 
 
-def test_rows_come_as_soon_as_no_window_touches_them() -> None:
+def test_parts_come_as_soon_as_no_window_touches_them() -> None:
     windows = Preprocessing(Range(), 32, 16, 1).windows(100, 30)
-    stitcher, seen = Stitcher(len(windows), 100, 30), 0
-    for window in windows:
-        for y, part in stitcher.add(window, torch.zeros(2, 4, 4)):
-            seen = y + part.shape[1]
-        assert seen >= (100 if not stitcher.missing else window.y)
+    stitcher, seen = Stitcher(windows, 100, 30), np.zeros((100, 30), bool)
+    for index, window in enumerate(windows):
+        for part in stitcher.add(window, torch.zeros(2, 4, 4)):
+            seen[part.rows, part.columns] = True
+        touched = np.zeros_like(seen)
+        for later in windows[index + 1 :]:
+            touched[later.y : later.y + later.side, later.x : later.x + later.side] = True
+        np.testing.assert_array_equal(seen, ~touched)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import prod
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from samtailor.errors import ConfigError, DataWarning, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
 from samtailor.inference.room import room_for
-from samtailor.inference.stitch import Stitcher
+from samtailor.inference.stitch import Part, Stitcher
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
@@ -71,6 +71,30 @@ class Piece:
     window: Window
     repeated: bool = False
     """Whether it only fills up a group of slices."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Rows of a slice that are finished.
+
+    Attributes:
+        index: Index of the slice.
+        rows: Which of its rows.
+        label: Class indices, (rows, W).
+        probabilities: Softmax over classes, (K, rows, W), if asked for.
+    """
+
+    index: int
+    rows: slice
+    label: NDArray[np.int16]
+    probabilities: NDArray[np.float16] | None = None
+
+    @classmethod
+    def empty(cls, index: int, rows: slice, width: int, classes: int | None) -> Self:
+        """Room for rows of a slice; for probabilities, too, if their number of classes is given."""
+        size = rows.stop - rows.start, width
+        probabilities = None if classes is None else np.empty((classes, *size), np.float16)
+        return cls(index, rows, np.empty(size, np.int16), probabilities)
 
 
 class Predictor:
@@ -155,31 +179,61 @@ class Predictor:
         """Shape (K, S, H, W) of the probabilities of slices (S, C, H, W)."""
         return len(self.model.labels), image.shape[0], *image.shape[2:]
 
+    @torch.inference_mode()
+    def bands(
+        self, image: Slices, embeddings: NDArray[np.float16] | None = None, probabilities: bool = False
+    ) -> Iterator[Band]:
+        """The label before it is refined, band of rows by band of rows.
+
+        The bands of a slice come from top to bottom, each complete from the first column to the last; slices that are
+        computed as one group come at the same time. What has come is not held any more.
+
+        Args:
+            image: Slices in [0, 1], (S, C, H, W), which may be computed, and read, where they are looked at.
+            embeddings: As in `label`.
+            probabilities: Whether the softmax over classes is wanted.
+        """
+        width = image.shape[3]
+        classes = len(self.model.labels) if probabilities else None
+        begun: dict[int, Band] = {}
+        for index, part in self._stitched(image, embeddings):
+            if index not in begun:
+                begun[index] = Band.empty(index, part.band, width, classes)
+            band = begun[index]
+            place = slice(part.rows.start - band.rows.start, part.rows.stop - band.rows.start), part.columns
+            scores = part.logits
+            if band.probabilities is not None:
+                scores = scores.softmax(dim=0).half()  # rounded first, so that the label is the argmax of what is kept
+                band.probabilities[:, *place] = scores.cpu().numpy()
+            band.label[place] = winner(scores.float()).cpu().numpy()
+            if (part.rows.stop, part.columns.stop) == (band.rows.stop, width):
+                yield begun.pop(index)
+
     def _most_probable(
         self, image: Slices, embeddings: NDArray[np.float16] | None, probabilities: NDArray[np.float16] | None
     ) -> NDArray[np.int16]:
         """The label before it is refined; the softmax is filled in if there is room for it."""
         label = np.empty((image.shape[0], *image.shape[2:]), np.int16)
-        for index, rows, logits in self._stitched(image, embeddings):
-            scores = logits
+        for band in self.bands(image, embeddings, probabilities is not None):
+            label[band.index, band.rows] = band.label
             if probabilities is not None:
-                scores = logits.softmax(dim=0).half()  # rounded first, so that the label is the argmax of what is kept
-                probabilities[:, index, rows] = scores.cpu().numpy()
-            label[index, rows] = winner(scores.float()).cpu().numpy()
+                probabilities[:, band.index, band.rows] = band.probabilities
         return label
 
-    def _stitched(self, image: Slices, embeddings: NDArray[np.float16] | None) -> Iterator[tuple[int, slice, Tensor]]:
-        """Slice, rows and class logits (K, rows, W) of everything; windows blended by weights that fall to their rims.
+    def _stitched(self, image: Slices, embeddings: NDArray[np.float16] | None) -> Iterator[tuple[int, Part]]:
+        """Slice and class logits of everything; windows blended by weights that fall to their rims.
 
-        The rows of a slice come from top to bottom; slices that are computed as one group come at the same time.
+        The parts of a slice come in its bands from top to bottom; slices that are computed as one group come at the
+        same time.
         """
         height, width = image.shape[2:]
         windows = self.model.preprocessing.windows(height, width)
         stitchers: dict[int, Stitcher] = {}
         for done, (piece, logits) in enumerate(self._window_logits(image, windows, embeddings), start=1):
-            stitcher = stitchers.setdefault(piece.slice, Stitcher(len(windows), height, width))
-            for y, part in stitcher.add(piece.window, logits):
-                yield piece.slice, slice(y, y + part.shape[1]), part
+            if piece.slice not in stitchers:
+                stitchers[piece.slice] = Stitcher(windows, height, width)
+            stitcher = stitchers[piece.slice]
+            yield from ((piece.slice, part) for part in stitcher.add(piece.window, logits))
             if not stitcher.missing:
                 del stitchers[piece.slice]
             report("slices", done / len(windows), len(image))

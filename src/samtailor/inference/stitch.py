@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -12,30 +13,57 @@ from samtailor.data.preprocessing import Window
 from samtailor.inference.enlarge import enlarged, pieces
 
 
-class Stitcher:
-    """Weighted mean of the windows of one slice, which come row by row; holds one row of windows at most."""
+@dataclass(frozen=True)
+class Part:
+    """A part of a slice that no further window changes.
 
-    def __init__(self, windows: int, height: int, width: int) -> None:
-        """Expect a number of windows of a slice of that size."""
-        self.missing = windows
-        self._single = windows == 1
+    Attributes:
+        rows: Its rows.
+        columns: Its columns.
+        band: Rows across the slice that it belongs to; its last part is that of the last row and the last columns.
+        logits: Class logits, (K, rows, columns).
+    """
+
+    rows: slice
+    columns: slice
+    band: slice
+    logits: Tensor
+
+
+class Stitcher:
+    """Weighted mean of the windows of one slice, which come row by row.
+
+    It holds one window, and across the slice only those rows in which windows overlap with the next below.
+    """
+
+    def __init__(self, windows: Sequence[Window], height: int, width: int) -> None:
+        """Expect windows of one side that cover a slice of that size, in the order of their rows and columns."""
+        self.missing = len(windows)
+        self._single = self.missing == 1
         self._height = height
         self._width = width
-        self._top = 0
-        self._total: Tensor | None = None
-        self._weights: Tensor | None = None
+        self._size = min(windows[0].side, height), min(windows[0].side, width)  # of what of a window lies in the slice
+        self._bottoms = _ends((window.y for window in windows), height)
+        self._rights = _ends((window.x for window in windows), width)
+        # Sums of weighted logits, and behind the last class the sum of the weights.
+        self._sums: Tensor | None = None  # of a window, (K + 1, rows, columns)
+        self._above: Tensor | None = None  # of what overlaps with the windows below, (K + 1, rows, W)
+        self._columns_left = self._rows_above = self._rows_left = 0
 
-    def add(self, window: Window, logits: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Take in the next window's logits, (K, n, n); gives first row and (K, rows, W) of what is final now."""
+    def add(self, window: Window, logits: Tensor) -> Iterator[Part]:
+        """Take in the next window's logits, (K, n, n); gives what is final now, from top to bottom."""
         self.missing -= 1
         if self._single:
-            yield from self._inside(window, logits)
+            for start, part in self._inside(window, logits):
+                rows = slice(start, start + part.shape[1])
+                yield Part(rows, slice(0, self._width), rows, part)
             return
-        if window.y > self._top:
-            yield from self._finish(window.y)
-        self._blend(window, logits)
-        if not self.missing:
-            yield from self._finish(self._height)
+        sums = self._blended(window, logits)
+        band, across = slice(window.y, self._bottoms[window.y]), slice(window.x, self._rights[window.x])
+        for start, part in pieces(sums[:, : band.stop - band.start, : across.stop - across.start]):
+            rows = slice(window.y + start, window.y + start + part.shape[1])
+            yield Part(rows, across, band, part[:-1] / part[-1])
+        self._keep(sums, band, across)
 
     def _inside(self, window: Window, logits: Tensor) -> Iterator[tuple[int, Tensor]]:
         """First row in the window, and logits of some rows, of what of the enlarged window lies inside the slice."""
@@ -45,32 +73,40 @@ class Stitcher:
                 break
             yield start, part[:, : height - start, :width]
 
-    def _blend(self, window: Window, logits: Tensor) -> None:
-        """Add a window, with weights that fall to its rim, to what is there."""
-        if self._total is None or self._weights is None:
-            rows = min(window.side, self._height)
-            self._total = logits.new_zeros(len(logits), rows, self._width, dtype=torch.float32)
-            self._weights = self._total.new_zeros(rows, self._width)
-        weight = _gaussian(window.side, self._total.device)
-        rows, columns = min(window.side, self._height - window.y), min(window.side, self._width - window.x)
-        across = slice(window.x, window.x + columns)
-        self._weights[:rows, across] += weight[:rows, :columns]
+    def _blended(self, window: Window, logits: Tensor) -> Tensor:
+        """Sums in a window, (K + 1, rows, columns), those before and its own by weights that fall to its rim."""
+        rows, columns = self._size
+        if self._sums is None or self._above is None:
+            self._sums = logits.new_zeros(len(logits) + 1, rows, columns, dtype=torch.float32)
+            overlap = rows - min(bottom - y for y, bottom in self._bottoms.items())
+            self._above = self._sums.new_zeros(len(self._sums), overlap, self._width)
+        if window.x == 0:
+            self._columns_left, self._rows_above = 0, self._rows_left
+        sums, known = self._sums, self._columns_left
+        sums[..., :known] = sums[..., columns - known :].clone()
+        sums[..., known:] = 0
+        above = self._above[:, : self._rows_above, window.x + known : window.x + columns]
+        sums[:, : self._rows_above, known:] = above
+        weight = _gaussian(window.side, sums.device)
+        sums[-1] += weight[:rows, :columns]
         for start, part in self._inside(window, logits):
             stop = start + part.shape[1]
-            self._total[:, start:stop, across] += part * weight[start:stop, :columns]
+            sums[:-1, start:stop] += part * weight[start:stop, :columns]
+        return sums
 
-    def _finish(self, bottom: int) -> Iterator[tuple[int, Tensor]]:
-        """Pass on what lies above `bottom`, and make what is below it the beginning."""
-        assert self._total is not None
-        assert self._weights is not None
-        rows = bottom - self._top
-        for start, part in pieces(self._total[:, :rows]):
-            yield self._top + start, part / self._weights[start : start + part.shape[1]]
-        for held in (self._total, self._weights):
-            rest = held[..., rows:, :].clone()
-            held[..., : rest.shape[-2], :] = rest
-            held[..., rest.shape[-2] :, :] = 0
-        self._top = bottom
+    def _keep(self, sums: Tensor, band: slice, across: slice) -> None:
+        """Of the sums in a window, keep what the next beside it and those below it touch."""
+        assert self._above is not None
+        rows, columns = band.stop - band.start, across.stop - across.start
+        self._columns_left, self._rows_left = sums.shape[2] - columns, sums.shape[1] - rows
+        # What lay there is in the sums already, and windows farther right do not ask for it.
+        self._above[:, : self._rows_left, across] = sums[:, rows:, :columns]
+
+
+def _ends(starts: Iterable[int], length: int) -> dict[int, int]:
+    """Where the next windows begin behind those that begin at each of `starts`; behind the last ones the length."""
+    known = sorted(set(starts))
+    return dict(zip(known, [*known[1:], length], strict=True))
 
 
 @lru_cache(maxsize=4)
