@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +138,52 @@ class Geometry(ABC):
         Args:
             path: File to write, with the format's `probabilities_suffix`; appears complete or not at all.
             probabilities: Shape (K, S, H, W), in [0, 1].
+        """
+
+
+ProbabilityType = Literal["float32", "float16", "uint8"]
+"""How probabilities are kept in a file."""
+
+
+class RowWriter(Protocol):
+    """Writes a result some rows at a time."""
+
+    def write(self, first_row: int, values: NDArray[Any], void: NDArray[np.bool_] | None = None) -> None:
+        """Write rows.
+
+        Args:
+            first_row: Where they lie: the row after those written before.
+            values: Class indices (h, W), or probabilities (K, h, W).
+            void: Where the image holds nothing, (h, W).
+        """
+
+
+class SceneGeometry(Geometry):
+    """A geometry whose results can be written some rows at a time, from top to bottom: nobody has to hold them."""
+
+    @abstractmethod
+    def label_writer(
+        self, path: Path, labels: LabelSpace, cloud_optimised: bool = False
+    ) -> AbstractContextManager[RowWriter]:
+        """What writes class indices as the label ids of `labels`; the file appears, complete, when the block succeeds.
+
+        Args:
+            path: File to write, with one of the format's `label_suffixes`.
+            labels: Label space; its names go into the file.
+            cloud_optimised: Whether programs shall read parts of it over a network.
+        """
+
+    @abstractmethod
+    def probability_writer(
+        self, path: Path, labels: LabelSpace, kept: ProbabilityType, cloud_optimised: bool = False
+    ) -> AbstractContextManager[RowWriter]:
+        """What writes class probabilities; the file appears, complete, when the block succeeds.
+
+        Args:
+            path: File to write, with the format's `probabilities_suffix`.
+            labels: Label space.
+            kept: Type of the numbers.
+            cloud_optimised: Whether programs shall read parts of it over a network.
         """
 
 

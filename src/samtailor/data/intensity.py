@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 import samtailor.kinds as kinds
 from samtailor.chunks import blocks
 from samtailor.data.channels import COLOURS
+from samtailor.data.distribution import Distribution, percentiles
+from samtailor.data.scene import Pixels
 from samtailor.errors import ConfigError, DataError
 from samtailor.settings import Checked, Finite, IntensityConfig, IntensityName, Within
 
@@ -76,9 +78,23 @@ class ByChannel(Checked):
 
 Intensity = OneIntensity | ByChannel
 Limit = float | NDArray[np.float64]
+_NO_VALUES: NDArray[Any] = np.empty(0)
 
 KINDS: dict[str, type[OneIntensity]] = {"window": CTWindow, "range": Range, "percentile": Percentile}
 """The ways of scaling, by their names in settings and files."""
+
+
+def limits_of(intensity: Intensity, values: Distribution) -> tuple[Limit, Limit]:
+    """What `intensity.limits` gives of all values of an image, which need not be held."""
+    each = intensity.channels if isinstance(intensity, ByChannel) else (intensity,)
+    parts = values if isinstance(intensity, ByChannel) else (values,)
+    asked = [(part, (one.low, one.high)) for part, one in zip(parts, each, strict=True) if isinstance(one, Percentile)]
+    found = iter(percentiles(asked))
+    pairs = [next(found) if isinstance(one, Percentile) else one.limits(_NO_VALUES) for one in each]
+    if not isinstance(intensity, ByChannel):
+        return pairs[0]
+    low, high = np.array(pairs).T[:, :, None, None]
+    return low, high
 
 
 def intensity_to_json(intensity: Intensity) -> dict[str, Any] | list[dict[str, Any]]:
@@ -165,7 +181,7 @@ def intensity_of(config: IntensityConfig) -> Intensity:
     raise ValueError(f"{config} is not resolved")
 
 
-def require_scale(pixels: NDArray[Any], intensity: Intensity) -> None:
+def require_scale(pixels: NDArray[Any] | Distribution, intensity: Intensity) -> None:
     """Refuse a picture of another scale than a fixed range: it would be black or white all over.
 
     Raises:
@@ -224,7 +240,7 @@ def _part(limit: Limit, part: Any) -> Limit:
 class Scaled:
     """A view of values as intensities in [0, 1]; part of it is again a view, `np.asarray` computes it."""
 
-    def __init__(self, values: NDArray[Any], limits: tuple[Limit, Limit]) -> None:
+    def __init__(self, values: NDArray[Any] | Pixels, limits: tuple[Limit, Limit]) -> None:
         """View intensities, (..., H, W), of which the two limits, of a shape that broadcasts, become 0 and 1."""
         self._values = values
         low, high = (x if isinstance(x, float | int) else np.broadcast_to(x, values.shape) for x in limits)
@@ -248,7 +264,7 @@ class Scaled:
         return Scaled(self._values[part], (low, high))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        array = scale_between(self._values, *self._limits)
+        array = scale_between(np.asarray(self._values), *self._limits)
         return array if dtype is None else array.astype(dtype, copy=False)
 
 

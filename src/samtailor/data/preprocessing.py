@@ -21,8 +21,10 @@ from samtailor.data.intensity import (
     Scaled,
     intensity_from_json,
     intensity_to_json,
+    limits_of,
     require_scale,
 )
+from samtailor.data.scene import Scene
 from samtailor.data.steps import STEPS
 from samtailor.data.steps.step import PreprocessingStep
 from samtailor.errors import ConfigError, DataError
@@ -99,6 +101,22 @@ class Preprocessing(Checked, group="preprocessing"):
             except DataError as error:
                 raise DataError(f"{case.name}: {error}") from error
         return Scaled(image.swapaxes(0, 1), self.intensity.limits(known))
+
+    def prepare_scene(self, scene: Scene) -> Scaled:
+        """What `prepare` gives, of a scene: nothing is read but what limits depend on, and what is looked at.
+
+        Raises:
+            ValueError: If there are steps: they change images that are held.
+            DataError: If the scene is of another scale than those of the training, or nothing is known of it.
+        """
+        if self.steps:
+            raise ValueError("expected a preprocessing without steps")
+        values = scene.distribution()
+        try:
+            require_scale(values, self.intensity)
+        except DataError as error:
+            raise DataError(f"{scene.files.name}: {error}") from error
+        return Scaled(scene.slices, limits_of(self.intensity, values))
 
     def windows(self, height: int, width: int, overlap: float = 0.25) -> list[Window]:
         """Windows that cover a slice, neighbours sharing at least the given fraction of their side."""
