@@ -165,7 +165,7 @@ class SceneGeometry(Geometry):
     def label_writer(
         self, path: Path, labels: LabelSpace, cloud_optimised: bool = False
     ) -> AbstractContextManager[RowWriter]:
-        """What writes class indices as the label ids of `labels`; the file appears, complete, when the block succeeds.
+        """A block in which class indices are written as the label ids of `labels`; when it succeeds, the file appears.
 
         Args:
             path: File to write, with one of the format's `label_suffixes`.
@@ -177,7 +177,7 @@ class SceneGeometry(Geometry):
     def probability_writer(
         self, path: Path, labels: LabelSpace, kept: ProbabilityType, cloud_optimised: bool = False
     ) -> AbstractContextManager[RowWriter]:
-        """What writes class probabilities; the file appears, complete, when the block succeeds.
+        """A block in which class probabilities are written; when it succeeds, the file appears.
 
         Args:
             path: File to write, with the format's `probabilities_suffix`.

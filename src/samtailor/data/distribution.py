@@ -156,11 +156,12 @@ def _keys(values: NDArray[Any]) -> NDArray[Any]:
     sign = bits.dtype.type(1 << (8 * values.itemsize - 1))
     match values.dtype.kind:
         case "u":
-            return bits
+            keys = bits
         case "i":
-            return bits ^ sign
+            keys = bits ^ sign
         case _:
-            return np.asarray(np.where(bits & sign, ~bits, bits | sign))
+            keys = np.where(bits & sign, ~bits, bits | sign)
+    return np.asarray(keys)
 
 
 def _values(keys: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

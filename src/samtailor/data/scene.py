@@ -75,6 +75,16 @@ class Scene:
         self._strips = _Strips(reader) if reader.tile[1] >= reader.shape[2] else None
         self._void_below = 0
 
+    def with_channels(self, channels: Sequence[int]) -> Scene:
+        """The same scene, looked at through these channels of its."""
+        return Scene(self.files, self.geometry, self._reader, [self.channels[index] for index in channels])
+
+    def is_gray(self) -> bool:
+        """Whether all channels are equal."""
+        whole = slice(0, self.shape[2])
+        parts = (self._reader.read(*block).pixels[list(self.channels)] for block in self.blocks(whole))
+        return all(bool((part == part[:1]).all()) for part in parts)
+
     @property
     def slices(self) -> Pixels:
         """Its pixels, (1, C, H, W), read where they are looked at."""
@@ -121,23 +131,23 @@ class Scene:
         """Least and greatest finite number of each channel; None if all numbers are finite."""
         if self.dtype.kind != "f":
             return None
-        low, high = np.full(self.shape[1], np.inf), np.full(self.shape[1], -np.inf)
-        wrong = np.zeros(self.shape[1], np.int64)
+        low, high = [np.inf] * self.shape[1], [-np.inf] * self.shape[1]
+        wrong = [0] * self.shape[1]
         for rows, columns in self.blocks(slice(0, self.shape[2])):
             for channel, plane in enumerate(self._reader.read(rows, columns).pixels[list(self.channels)]):
                 finite = plane[np.isfinite(plane)]
                 wrong[channel] += plane.size - finite.size
-                low[channel] = min(low[channel], finite.min(initial=np.inf))
-                high[channel] = max(high[channel], finite.max(initial=-np.inf))
-        if not wrong.any():
+                low[channel] = min(low[channel], float(finite.min(initial=np.inf)))
+                high[channel] = max(high[channel], float(finite.max(initial=-np.inf)))
+        if not any(wrong):
             return None
         file = self.files.images[0]
-        for channel in np.flatnonzero(wrong):
+        for channel in (index for index, count in enumerate(wrong) if count):
             found = f"{wrong[channel]} NaN or infinite voxels"
             if low[channel] > high[channel]:
                 raise FileError(file, "finite intensities", found, "write the image again")
             warnings.warn(f"{file}: {found}, filled with the lowest value of the image", DataWarning, stacklevel=2)
-        return list(zip(low.tolist(), high.tolist(), strict=True))
+        return list(zip(low, high, strict=True))
 
     def _known(self) -> Iterator[NDArray[Any]]:
         """All pixels that hold something, some at a time, (C, N)."""

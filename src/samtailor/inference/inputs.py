@@ -9,11 +9,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from samtailor.data.case import Case, CaseFiles
+from samtailor.data.case import Case, CaseFiles, ProbabilityType
 from samtailor.data.formats import find_format, image_files, image_suffixes, read_case
 from samtailor.data.layouts.contents import passed_over, visible_entries
 from samtailor.errors import ConfigError, DataWarning, FileError, Finding
 from samtailor.settings import LabelKind
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is written for an image beside its label.
+
+    Attributes:
+        probabilities: Whether the probability of every class is.
+        overlay: Whether the result is drawn over the image.
+        probability_type: Type of the probabilities.
+        cloud_optimised: Whether files are such that programs can read parts of them over a network.
+    """
+
+    probabilities: bool = False
+    overlay: bool = False
+    probability_type: ProbabilityType = "float32"
+    cloud_optimised: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,9 +62,9 @@ class Job:
         """Where its overlay is drawn if it is wanted."""
         return self.target.parent / "overlays" / f"{self.files.name}.png"
 
-    def results(self, probabilities: bool, overlay: bool) -> list[Path]:
+    def results(self, wanted: Wanted) -> list[Path]:
         """Every file that is written for it."""
-        more = [(self.probabilities_file, probabilities), (self.overlay_file, overlay)]
+        more = [(self.probabilities_file, wanted.probabilities), (self.overlay_file, wanted.overlay)]
         format = find_format(self.file)
         beside = format.written_beside(self.target) if format else ()
         return [self.target, *beside, *(file for file, is_wanted in more if is_wanted)]
@@ -89,11 +106,16 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto") -> l
 
 def read(job: Job, channels: int) -> Case:
     """The image of a job, with the number of channels wanted."""
+    require_there(job)
+    return read_case(job.files, None, channels)
+
+
+def require_there(job: Job) -> None:
+    """Refuse a job without an image, as one who has mistyped its name wants to hear it."""
     if os.path.isdir(job.file) and not find_format(job.file):
         raise FileError(job.file, "images in the folder", "none", "name the folder that holds them")
     if not os.path.lexists(job.file):
         raise FileError(job.file, "a file, a folder or a glob pattern", "nothing there", "check the path")
-    return read_case(job.files, None, channels)
 
 
 def _label_suffix(image: Path, kind: LabelKind) -> str:

@@ -15,10 +15,11 @@ from typing import TypeVar
 from samtailor.data.case import Case
 from samtailor.errors import SamTailorError
 from samtailor.inference.ahead import ahead
-from samtailor.inference.inputs import Job, read
+from samtailor.inference.inputs import Job, Wanted, read
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.report import Failure, PredictReport
 from samtailor.inference.result import Result, segment
+from samtailor.inference.scenes import is_streamed, segment_scene
 from samtailor.progress import tracked
 
 T = TypeVar("T")
@@ -40,10 +41,11 @@ def joint_report(jobs: Sequence[Job], reports: Sequence[PredictReport]) -> Predi
     )
 
 
-def predict_jobs(
-    predictor: Predictor, jobs: Sequence[Job], probabilities: bool = False, overlays: bool = False
-) -> PredictReport:
-    """Segment planned images; of three at most something is in memory: one is read, one computed, one written."""
+def predict_jobs(predictor: Predictor, jobs: Sequence[Job], wanted: Wanted) -> PredictReport:
+    """Segment planned images; of three at most something is in memory: one is read, one computed, one written.
+
+    Of a scene that is a few windows and bands of rows; it is read and written while it is computed.
+    """
     if not jobs:  # fewer images than processes
         return PredictReport((), ())
     failures: dict[Path, Failure] = {}
@@ -59,11 +61,17 @@ def predict_jobs(
     channels = predictor.model.preprocessing.channels
     writing: Future[None] | None = None
     with ThreadPoolExecutor(1) as writer:
-        images = ahead(attempt(job, partial(read, job, channels)) for job in jobs)
-        for job, case in zip(tracked("inputs", jobs), images, strict=True):
+        streamed = [is_streamed(predictor, job) for job in jobs]
+        images = ahead(
+            None if is_scene else attempt(job, partial(read, job, channels))
+            for job, is_scene in zip(jobs, streamed, strict=True)
+        )
+        for job, is_scene, case in zip(tracked("inputs", jobs), streamed, images, strict=True):
             steps = None
-            if case is not None:
-                steps = attempt(job, partial(_compute, predictor, job, case, probabilities, overlays))
+            if is_scene:
+                attempt(job, partial(segment_scene, predictor, job, wanted))
+            elif case is not None:
+                steps = attempt(job, partial(_compute, predictor, job, case, wanted))
             if writing is not None:
                 writing.result()  # no more than one result waits for the disk; what nobody foresaw is raised
             writing = None if steps is None else writer.submit(attempt, job, partial(_write, steps))
@@ -73,16 +81,14 @@ def predict_jobs(
     return PredictReport(written, tuple(failures[job.target] for job in jobs if job.target in failures))
 
 
-def _compute(
-    predictor: Predictor, job: Job, case: Case, probabilities: bool, overlay: bool
-) -> list[Callable[[], None]]:
+def _compute(predictor: Predictor, job: Job, case: Case, wanted: Wanted) -> list[Callable[[], None]]:
     """What writes an image's probabilities and overlay, if wanted, and last its label; it does not hold the image."""
     geometry = case.geometry
-    result = segment(predictor, case, probabilities, job.probabilities_file.parent)
+    result = segment(predictor, case, wanted.probabilities, job.probabilities_file.parent)
     steps: list[Callable[[], None]] = []
     if result.probabilities is not None:
         steps.append(partial(geometry.write_probabilities, job.probabilities_file, result.probabilities))
-    if overlay:
+    if wanted.overlay:
         steps.append(_overlay(result, job.overlay_file))
     return [*steps, partial(geometry.write_label, job.target, result.label, result.labels)]
 

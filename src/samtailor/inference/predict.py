@@ -59,25 +59,25 @@ def predict(
             format are not written in the format asked for; nothing is written.
     """
     from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
-    from samtailor.inference.inputs import plan
+    from samtailor.inference.inputs import Wanted, plan
     from samtailor.inference.pipeline import joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import load_model
 
-    here = connect(device)
+    here, wanted = connect(device), Wanted(probabilities, overlays)
     with raise_on_all_ranks():
         choose_device(device, precision)
         planned, refinement = plan(inputs, Path(out), format), chosen_refinement(refine)
         if here.is_first:
             require_place(out, [run, *inputs])
             if not skip_existing:
-                files = [file for job in planned for file in job.results(probabilities, overlays)]
+                files = [file for job in planned for file in job.results(wanted)]
                 require_free(files, overwrite, "leave out what is there with --skip_existing")
         predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement)
     before = {job.target: written_at(job.target) for job in planned}
     # One process decides for all, because results appear while others still look.
     jobs = broadcast_from_first([job for job in planned if not (skip_existing and os.path.exists(job.target))])
-    report = predict_jobs(predictor, here.share(jobs), probabilities, overlays)
+    report = predict_jobs(predictor, here.share(jobs), wanted)
     try:
         reports = gather(report)
     except ProcessLostError:  # what it and the others have written lies in the folder

@@ -22,7 +22,7 @@ from samtailor.errors import ConfigError, DataWarning, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
 from samtailor.inference.room import room_for
-from samtailor.inference.stitch import Part, Stitcher
+from samtailor.inference.stitch import Part, Stitcher, bands_of
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
@@ -179,9 +179,17 @@ class Predictor:
         """Shape (K, S, H, W) of the probabilities of slices (S, C, H, W)."""
         return len(self.model.labels), image.shape[0], *image.shape[2:]
 
+    def band_rows(self, image: Slices) -> list[slice]:
+        """The rows that become final at once where `bands` is asked for all or some of them."""
+        return bands_of(self.model.preprocessing.windows(*image.shape[2:]), image.shape[2])
+
     @torch.inference_mode()
     def bands(
-        self, image: Slices, embeddings: NDArray[np.float16] | None = None, probabilities: bool = False
+        self,
+        image: Slices,
+        embeddings: NDArray[np.float16] | None = None,
+        probabilities: bool = False,
+        rows: slice | None = None,
     ) -> Iterator[Band]:
         """The label before it is refined, band of rows by band of rows.
 
@@ -190,13 +198,14 @@ class Predictor:
 
         Args:
             image: Slices in [0, 1], (S, C, H, W), which may be computed, and read, where they are looked at.
-            embeddings: As in `label`.
+            embeddings: As in `label`; for all rows only.
             probabilities: Whether the softmax over classes is wanted.
+            rows: Rows that are wanted, from the start of one of `band_rows` to the end of one; all of them if None.
         """
         width = image.shape[3]
         classes = len(self.model.labels) if probabilities else None
         begun: dict[int, Band] = {}
-        for index, part in self._stitched(image, embeddings):
+        for index, part in self._stitched(image, embeddings, rows or slice(0, image.shape[2])):
             if index not in begun:
                 begun[index] = Band.empty(index, part.band, width, classes)
             band = begun[index]
@@ -220,8 +229,10 @@ class Predictor:
                 probabilities[:, band.index, band.rows] = band.probabilities
         return label
 
-    def _stitched(self, image: Slices, embeddings: NDArray[np.float16] | None) -> Iterator[tuple[int, Part]]:
-        """Slice and class logits of everything; windows blended by weights that fall to their rims.
+    def _stitched(
+        self, image: Slices, embeddings: NDArray[np.float16] | None, rows: slice
+    ) -> Iterator[tuple[int, Part]]:
+        """Slice and class logits of everything in some rows; windows blended by weights that fall to their rims.
 
         The parts of a slice come in its bands from top to bottom; slices that are computed as one group come at the
         same time.
@@ -229,14 +240,17 @@ class Predictor:
         height, width = image.shape[2:]
         windows = self.model.preprocessing.windows(height, width)
         stitchers: dict[int, Stitcher] = {}
-        for done, (piece, logits) in enumerate(self._window_logits(image, windows, embeddings), start=1):
+        # Windows above these rows reach into them.
+        touching = [window for window in windows if window.y + window.side > rows.start and window.y < rows.stop]
+        for done, (piece, logits) in enumerate(self._window_logits(image, touching, embeddings), start=1):
             if piece.slice not in stitchers:
                 stitchers[piece.slice] = Stitcher(windows, height, width)
             stitcher = stitchers[piece.slice]
-            yield from ((piece.slice, part) for part in stitcher.add(piece.window, logits))
-            if not stitcher.missing:
+            parts = stitcher.add(piece.window, logits)
+            yield from ((piece.slice, part) for part in parts if part.band.start >= rows.start)
+            if piece.window == touching[-1]:
                 del stitchers[piece.slice]
-            report("slices", done / len(windows), len(image))
+            report("slices", done / len(touching), len(image))
 
     def _window_logits(
         self, image: Slices, windows: list[Window], embeddings: NDArray[np.float16] | None

@@ -38,13 +38,12 @@ class Stitcher:
 
     def __init__(self, windows: Sequence[Window], height: int, width: int) -> None:
         """Expect windows of one side that cover a slice of that size, in the order of their rows and columns."""
-        self.missing = len(windows)
-        self._single = self.missing == 1
+        self._single = len(windows) == 1
         self._height = height
         self._width = width
         self._size = min(windows[0].side, height), min(windows[0].side, width)  # of what of a window lies in the slice
-        self._bottoms = _ends((window.y for window in windows), height)
-        self._rights = _ends((window.x for window in windows), width)
+        self._bottoms = {band.start: band.stop for band in bands_of(windows, height)}
+        self._rights = {part.start: part.stop for part in _parts((window.x for window in windows), width)}
         # Sums of weighted logits, and behind the last class the sum of the weights.
         self._sums: Tensor | None = None  # of a window, (K + 1, rows, columns)
         self._above: Tensor | None = None  # of what overlaps with the windows below, (K + 1, rows, W)
@@ -52,7 +51,6 @@ class Stitcher:
 
     def add(self, window: Window, logits: Tensor) -> Iterator[Part]:
         """Take in the next window's logits, (K, n, n); gives what is final now, from top to bottom."""
-        self.missing -= 1
         if self._single:
             for start, part in self._inside(window, logits):
                 rows = slice(start, start + part.shape[1])
@@ -103,10 +101,15 @@ class Stitcher:
         self._above[:, : self._rows_left, across] = sums[:, rows:, :columns]
 
 
-def _ends(starts: Iterable[int], length: int) -> dict[int, int]:
-    """Where the next windows begin behind those that begin at each of `starts`; behind the last ones the length."""
+def bands_of(windows: Iterable[Window], height: int) -> list[slice]:
+    """The rows of a slice of that height from each row of windows to the next."""
+    return _parts((window.y for window in windows), height)
+
+
+def _parts(starts: Iterable[int], length: int) -> list[slice]:
+    """From each of `starts` to the next, from the last one to the length."""
     known = sorted(set(starts))
-    return dict(zip(known, [*known[1:], length], strict=True))
+    return [slice(start, stop) for start, stop in zip(known, [*known[1:], length], strict=True)]
 
 
 @lru_cache(maxsize=4)

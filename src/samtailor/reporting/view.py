@@ -63,7 +63,7 @@ class View:
         index = 0
         if len(prediction) > 1:
             index = representative_slice(prediction if truth is None or not (truth > 0).any() else truth)
-        step = -(-max(prediction.shape[1:]) // _LONGEST)
+        step = step_of(prediction.shape[1:])
         sparse = np.s_[..., ::step, ::step]
         drawn = image[index]
         drawn = drawn[drawn_channels(len(drawn), is_picture=spacing is None)]
@@ -85,6 +85,11 @@ class View:
             aspect, number, slices = arrays["place"].tolist()
             truth = arrays["truth"] if arrays["truth"].size else None
             return cls(arrays["image"], arrays["prediction"], truth, aspect, int(number), int(slices))
+
+
+def step_of(size: tuple[int, ...]) -> int:
+    """Every how many-th row and column of a picture (H, W) is shown."""
+    return -(-max(size) // _LONGEST)
 
 
 def drawn_channels(channels: int, is_picture: bool) -> slice:

@@ -7,20 +7,23 @@ cases that can be segmented and saved like files.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.case import Case, CaseFiles, Geometry
+from samtailor.data.case import Case, CaseFiles, Geometry, SceneGeometry
 from samtailor.data.conditions import class_indices, not_finite, with_finite
 from samtailor.data.formats.dicom import DicomFormat
-from samtailor.data.formats.format import Format, Header, LabelFormat
+from samtailor.data.formats.format import Format, Header, LabelFormat, SceneFormat
 from samtailor.data.formats.geotiff import GeoTiffFormat
 from samtailor.data.formats.nifti import NiftiFormat, VolumeGeometry
 from samtailor.data.formats.picture import PictureFormat, PictureGeometry
 from samtailor.data.formats.vector import VectorFormat
+from samtailor.data.scene import Scene
 from samtailor.errors import DataError, FileError, listed
 from samtailor.labels import IGNORE, LabelSpace
 
@@ -114,6 +117,33 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None 
     return Case(files.name, image, geometry, label)
 
 
+def is_scene(path: Path) -> bool:
+    """Whether `open_scene` opens it."""
+    return isinstance(find_format(path), SceneFormat)
+
+
+@contextmanager
+def open_scene(files: CaseFiles, channels: int | None = None) -> Iterator[Scene]:
+    """An image that stays in its files while the block looks at it.
+
+    Args:
+        files: Where it lies; in one of the formats that can be read so.
+        channels: As in `read_case`.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    _require_channels(files, channels)
+    format = format_of(files.images[0])
+    if not isinstance(format, SceneFormat):
+        raise ValueError(f"{files.images[0]} can only be read as a whole")
+    geometry = format.read_header(files.images[0]).geometry
+    assert isinstance(geometry, SceneGeometry)
+    with format.reader(files.images) as reader:
+        scene = Scene(files, geometry, reader)
+        yield scene.with_channels(_chosen_channels(scene.shape[1], channels, scene.is_gray, files.images[0]))
+
+
 def _require_channels(files: CaseFiles, channels: int | None) -> None:
     """Refuse other numbers of files than channels wanted: often they are cases, whose numbers look like channels."""
     if channels is not None and len(files.images) not in (1, channels):
@@ -138,14 +168,28 @@ def match_channels(
     Gray pictures are repeated to three channels; coloured ones whose channels are equal become one. `fix` is for the
     message.
     """
-    if channels is None or image.shape[0] == channels:
+    chosen = _chosen_channels(len(image), channels, lambda: bool((image == image[:1]).all()), path, fix)
+    if chosen == list(range(len(image))):
         return image
-    if image.shape[0] == 1 and channels == 3:
-        return np.repeat(image, 3, axis=0)
-    if image.shape[0] == 3 and channels == 1 and bool((image == image[:1]).all()):
-        return image[:1]
-    expected = f"{channels} channel{'s' if channels > 1 else ''}"
-    raise FileError(path, expected, f"{image.shape[0]}", fix)
+    return np.repeat(image, 3, axis=0) if len(chosen) > 1 else image[:1]
+
+
+def _chosen_channels(
+    found: int,
+    wanted: int | None,
+    is_gray: Callable[[], bool],
+    path: Path,
+    fix: str = "give the channels that the data set names",
+) -> list[int]:
+    """Which channels of an image, by index, are taken for the number of them that is wanted (see `match_channels`)."""
+    if wanted is None or found == wanted:
+        return list(range(found))
+    if found == 1 and wanted == 3:
+        return [0, 0, 0]
+    if found == 3 and wanted == 1 and is_gray():
+        return [0]
+    expected = f"{wanted} channel{'s' if wanted > 1 else ''}"
+    raise FileError(path, expected, f"{found}", fix)
 
 
 def case_of_array(array: NDArray[Any], spacing: tuple[float, float, float] | None = None, name: str = "array") -> Case:

@@ -6,7 +6,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count, takewhile
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
+from samtailor.data.scene import PatchReader
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
 from samtailor.memory import available_memory
@@ -143,6 +144,17 @@ def with_channels(path: Path, stem: str) -> CaseFiles:
         return CaseFiles(name, (path,))
     further = (path.with_name(f"{name}_{channel:04d}{path.name[len(stem) :]}") for channel in count(1))
     return CaseFiles(name, (path, *takewhile(os.path.lexists, further)))
+
+
+class SceneFormat(Format):
+    """A format of images that can be read, and whose results can be written, without holding them as a whole.
+
+    Their geometries are `SceneGeometry`.
+    """
+
+    @abstractmethod
+    def reader(self, paths: tuple[Path, ...]) -> AbstractContextManager[PatchReader]:
+        """A block in which parts of one image are read: together they are what `read_pixels` gives."""
 
 
 @contextmanager

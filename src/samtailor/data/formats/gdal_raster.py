@@ -70,12 +70,14 @@ class GdalRaster(Raster):
         transform: From columns and rows to coordinates; None if it has none.
         indexes: Numbers of the bands that hold intensities, from 1 as GDAL counts; alpha is none of them.
         masked: Number of the band whose mask says more than the nodata tags: a mask in the file or beside it, or alpha.
+        tile: Rows and columns that are stored together.
     """
 
     crs: str | None
     transform: Transform | None
     indexes: tuple[int, ...]
     masked: int | None
+    tile: tuple[int, int]
 
     @contextmanager
     def reader(self) -> Iterator[PartReader]:
@@ -155,6 +157,7 @@ def _described(path: Path, dataset: Any) -> GdalRaster:
         transform=transform,
         indexes=indexes,
         masked=masked,
+        tile=dataset.block_shapes[indexes[0] - 1],
     )
 
 

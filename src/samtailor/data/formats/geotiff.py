@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.chunks import blocks
-from samtailor.data.case import Geometry, Void
-from samtailor.data.formats.format import Format, Header, require_suffix
+from samtailor.data.case import Geometry, ProbabilityType, RowWriter, SceneGeometry, Void
+from samtailor.data.formats.format import Header, SceneFormat, require_suffix
 from samtailor.data.formats.gdal import gdal, open_dataset
-from samtailor.data.formats.gdal_raster import GdalRaster, Part, Transform, open_raster
+from samtailor.data.formats.gdal_raster import GdalRaster, Part, PartReader, Transform, open_raster
 from samtailor.data.formats.geotiff_writer import STYLE_SUFFIX, label_raster, probability_raster
 from samtailor.data.formats.mask_colours import ids_of
+from samtailor.data.scene import Patch, PatchReader
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
 
@@ -30,7 +32,7 @@ _SHIFT = 0.1  # of a pixel: more than rounding in headers does, less than anybod
 
 
 @dataclass(frozen=True)
-class GeoGeometry(Geometry):
+class GeoGeometry(SceneGeometry):
     """Where a picture lies: the canonical array lies like the file, with one slice, and so do results.
 
     Attributes:
@@ -104,8 +106,7 @@ class GeoGeometry(Geometry):
 
     def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
         """Write a GeoTIFF of ids, and beside it a QGIS style; pixels without data have none there either."""
-        require_suffix(path, GeoTiffFormat.label_suffixes.values())
-        with label_raster(path, self, labels) as raster:
+        with self.label_writer(path, labels) as raster:
             for rows in blocks(label.shape[1:]):
                 raster.write(_first(rows), label[0][rows], self._void_of(rows))
 
@@ -115,11 +116,24 @@ class GeoGeometry(Geometry):
             for rows in blocks((self.size[0], self.size[1] * len(probabilities))):
                 raster.write(_first(rows), probabilities[:, 0, rows[0]], self._void_of(rows))
 
+    def label_writer(
+        self, path: Path, labels: LabelSpace, cloud_optimised: bool = False
+    ) -> AbstractContextManager[RowWriter]:
+        """What writes a GeoTIFF of ids from top to bottom, and beside it a QGIS style."""
+        require_suffix(path, GeoTiffFormat.label_suffixes.values())
+        return label_raster(path, self, labels, cloud_optimised)
+
+    def probability_writer(
+        self, path: Path, labels: LabelSpace, kept: ProbabilityType, cloud_optimised: bool = False
+    ) -> AbstractContextManager[RowWriter]:
+        """What writes a GeoTIFF with one band per class, named as the class is, from top to bottom."""
+        return probability_raster(path, self, len(labels), labels.names, kept, cloud_optimised)
+
     def _void_of(self, rows: tuple[int | slice, ...]) -> NDArray[np.bool_] | None:
         return None if self.void is None else self.void.where[0][rows]
 
 
-class GeoTiffFormat(Format):
+class GeoTiffFormat(SceneFormat):
     """TIFF with a CRS or a transform by its tags, and GDAL's VRT; one file holds all bands."""
 
     suffixes = (".tif", ".tiff", ".vrt")
@@ -172,6 +186,13 @@ class GeoTiffFormat(Format):
         with raster.reader() as read:
             return _intensities(raster, read(rows, columns))
 
+    @contextmanager
+    def reader(self, paths: tuple[Path, ...]) -> Iterator[PatchReader]:
+        """A block that reads parts of what `read_pixels` gives."""
+        raster = _only(paths)
+        with raster.reader() as read:
+            yield _Reader(raster, read)
+
     def read_ids(
         self, path: Path, labels: LabelSpace, grid: Geometry | None = None
     ) -> tuple[NDArray[Any], GeoGeometry]:
@@ -206,6 +227,19 @@ class GeoTiffFormat(Format):
             found = "none" if raster.transform is None else "coordinates without a CRS"
             fix = "results will lie as the image does: give it both (gdal_edit.py -a_srs, -a_ullr)"
             yield "a CRS and a transform", found, fix
+
+
+class _Reader(PatchReader):
+    """Reads parts of an open file."""
+
+    def __init__(self, raster: GdalRaster, read: PartReader) -> None:
+        self.shape = 3 if raster.has_colours else raster.channels, *raster.size
+        self.dtype, self.tile = raster.kept, raster.tile
+        self._raster, self._read = raster, read
+
+    def read(self, rows: slice, columns: slice) -> Patch:
+        part = self._read(rows, columns)
+        return Patch(_intensities(self._raster, part)[:, 0], part.void)
 
 
 def crs_name(wkt: str | None) -> str:

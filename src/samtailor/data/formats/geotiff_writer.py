@@ -13,20 +13,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.chunks import blocks
+from samtailor.data.case import ProbabilityType
 from samtailor.data.formats.gdal import gdal
 from samtailor.extras import require_extra
 from samtailor.files import atomic
 from samtailor.labels import IGNORE, LabelSpace
-
-ProbabilityType = Literal["uint8", "float16", "float32"]
-"""How probabilities are kept: as steps of 1/254 (255 is nodata), or as floats (NaN is nodata)."""
 
 STYLE_SUFFIX = ".qml"
 """Of the QGIS style beside a label, in the place of the label's."""
@@ -182,7 +180,7 @@ def probability_raster(
         geometry: Where it lies.
         classes: How many there are.
         names: What they are called.
-        kept: Type of the numbers.
+        kept: Type of the numbers: steps of 1/254 (255 is nodata) in a byte, or floats (NaN is nodata).
         cloud_optimised: Whether it becomes a cloud-optimised GeoTIFF, with overviews.
     """
     small = kept == "uint8"
