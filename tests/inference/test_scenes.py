@@ -12,11 +12,9 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
-from samtailor.data.formats import open_scene, read_image
-from samtailor.data.formats.geotiff import GeoTiffFormat
+from samtailor.data.formats import read_image
 from samtailor.data.intensity import ByChannel, Intensity, Percentile, Range
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.data.steps.median import MedianDenoising
 from samtailor.inference.predict import predict
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.result import segment
