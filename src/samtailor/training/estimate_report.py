@@ -25,6 +25,7 @@ class Workload:
         samples: Training samples in an epoch.
         training_windows: Windows of the training slices, of which `head-only` and `cache_frozen` keep something.
         validation_windows: Windows of the validation cases.
+        largest: Slices, rows and columns of the largest validation case.
     """
 
     training_cases: tuple[int, int]
@@ -32,6 +33,7 @@ class Workload:
     samples: int
     training_windows: int
     validation_windows: int
+    largest: tuple[int, int, int]
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,13 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
         SamTailorError: If the data, the base or a setting is not as expected, as in training.
     """
     check_device(config)
+    if config.time is not None:
+        raise ConfigError("time: expected with train, which measures and lays itself out; found it with estimate")
     folder = open_dataset(Path(config.data), config.fold).with_default_split()
     config = resolve(config, folder)
     weights_files(config.base, config.weights)  # fetched once, not by every measurement
     free, disk = available_memory(), _disk_free()
-    workload, job_of = _look(config, folder)
+    workload, job_of = look(config, folder)
 
     def option(changed: TrainConfig) -> Option:
         limit = int(HEADROOM * free)
@@ -169,7 +171,7 @@ def _half_image(config: TrainConfig, folder: Dataset) -> TrainConfig | None:
         return None
 
 
-def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Callable[[TrainConfig], Probe]]:
+def look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Callable[[TrainConfig], Probe]]:
     """Count what there is to compute, and take some slices of the largest cases to measure trainings with."""
     preprocessing = preprocessing_of(config, len(folder.channels))
     cache = SliceCache(folder.labels, preprocessing)
@@ -192,18 +194,19 @@ def _look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Callable[[Tra
     is_cached = config.is_cached(len(folder.channels))
     training_windows = round(more * sum(windows(reference.case) for reference in chosen))
     validation_windows = sum(len(case.image) * windows(case) for case in validation)
+    largest = max(validation, key=lambda case: math.prod(case.image.shape[2:]))
+    height, width = largest.image.shape[2:]
+    size = (max(len(case.image) for case in validation), height, width)
     workload = Workload(
         training_cases=(len(train_files), len(train)),
         validation_cases=(len(validation_files), len(validation)),
         samples=config.sampling.per_epoch or (training_windows if is_cached else round(more * len(chosen))),
         training_windows=training_windows,
         validation_windows=round(len(validation_files) / len(validation) * validation_windows),
+        largest=size,
     )
     labelled = [reference for reference in chosen if reference.case.counts[reference.index, 1:].any()]
     first = max(labelled, key=lambda reference: math.prod(reference.case.image.shape[2:]))
-    largest = max(validation, key=lambda case: math.prod(case.image.shape[2:]))
-    height, width = largest.image.shape[2:]
-    size = (max(len(case.image) for case in validation), height, width)
     validated = _excerpt(largest, len(largest.image) // 2, config, whole=False)
 
     def job_of(changed: TrainConfig) -> Probe:

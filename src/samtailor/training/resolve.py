@@ -14,7 +14,7 @@ from samtailor.data.intensity import intensity_of, resolve_intensity
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps import DENOISE
 from samtailor.errors import ConfigError
-from samtailor.models.zoo import find_base
+from samtailor.models.zoo import Base, find_base
 from samtailor.refinement import chosen_refinement
 from samtailor.training.settings import SamplingConfig, TrainConfig
 
@@ -30,7 +30,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     """
     base = find_base(config.base)
     image_size = config.sampling.image_size or base.image_size
-    least = max(32, 2 * base.stride)
+    least = least_side(base)
     if image_size < least or image_size % base.stride:
         raise ConfigError(
             f"sampling.image_size: expected a multiple of {base.stride}, at least {least}, for {base.name}; "
@@ -69,6 +69,11 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         augment=replace(config.augment, flip=flip, corrupt=corrupt or "none"),
         optim=replace(config.optim, lr=lr),
     )
+
+
+def least_side(base: Base) -> int:
+    """Smallest size of the network's input, in pixels, that a base takes here."""
+    return max(32, 2 * base.stride)
 
 
 def _check_cached(config: TrainConfig, flip: str, channels: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
@@ -132,6 +133,20 @@ class OptimConfig(Checked, group="optim"):
     accumulate: Count = 1
 
 
+_DURATION = re.compile(r"(?:(\d{1,4}(?:\.\d+)?)h)?(?:(\d{1,6}(?:\.\d+)?)m)?(?:(\d{1,8}(?:\.\d+)?)s)?")
+
+
+def seconds_in(time: str) -> float:
+    """Seconds in '45m', '1h30m' or '90s'."""
+    match = _DURATION.fullmatch(time.strip().lower())
+    seconds = (
+        sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True)) if match else 0
+    )
+    if seconds <= 0:
+        raise ConfigError(f"time: expected hours, minutes or seconds such as 2h, 45m, 1h30m or 90s; found '{time}'")
+    return seconds
+
+
 @dataclass(frozen=True)
 class TrainConfig(Checked):
     """Everything that determines a training run.
@@ -143,6 +158,9 @@ class TrainConfig(Checked):
         weights: The base's weights: a file, a folder in transformers' format, or a hub name; by default the published
             ones, fetched into the cache.
         recipe: Which parameters are adapted, and how.
+        time: When the training is to end: '45m', '2h', '90s'. Some steps are measured on this machine, and the size of
+            the network's input, the epochs, how many of them train the head alone, their length and the validations
+            are chosen so that it ends then; what was chosen stands in config.yaml, and repeats without measuring.
         epochs: Passes over the training samples.
         head_epochs: The first of the epochs, in which the image encoder rests and only the head is trained, on
             embeddings that are computed once (windows of slices without augmentation): such an epoch takes seconds.
@@ -180,6 +198,7 @@ class TrainConfig(Checked):
     base: str = "lite-medsam"
     weights: AnyPath | None = None
     recipe: Recipe = LoRA()
+    time: str | None = None
     epochs: Count = 20
     head_epochs: Rare[Index] = 0
     batch_size: Count = 4
@@ -205,6 +224,8 @@ class TrainConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         as_text(self, "data", "out", "weights")
+        if self.time is not None:
+            seconds_in(self.time)
         for name, steps in _STEPS.items():
             object.__setattr__(self, name, steps.chosen(getattr(self, name)))
 

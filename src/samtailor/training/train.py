@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -35,12 +36,15 @@ def train(config: TrainConfig) -> Run:
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
     from samtailor.models.zoo import weights_files
     from samtailor.training.fit import check_batch, check_device, fingerprint_of, fit, load_cases, new_segmenter
+    from samtailor.training.planning import planned
     from samtailor.training.resolve import resolve
 
-    run = Run(Path(config.out))
+    run, began = Run(Path(config.out)), time.monotonic()
     here = connect(config.device)
     with raise_on_all_ranks():  # what needs no look at the data is refused, and fetched, before the data is read
         check_device(config)
+        if config.time is not None and here.size > 1:
+            raise ConfigError(f"time: expected one process, found {here.size}; lay the training out with --epochs")
         if here.is_first:
             require_place(config.out, data=config.data, is_run=True)
             _require_new(run)
@@ -49,11 +53,19 @@ def train(config: TrainConfig) -> Run:
         if here.is_first:
             _require_sound(config)
         folder = open_dataset(Path(config.data), config.fold).with_default_split()
-        config = resolve(config, folder)
+        plan = None
+        if config.time is None:
+            config = resolve(config, folder)
+        else:
+            plan = planned(config, folder, began)
+            config = plan.config
         check_batch(config, here)
         model = new_segmenter(config, folder.labels, len(folder.channels))
     with _telling_how_to_go_on(run), ExitStack() as held:
         cases = load_cases(config, folder)
+        if plan is not None:
+            config = plan.laid_out()
+            LOG.info("%s", plan.told(config))
         with raise_on_all_ranks():
             if here.is_first:
                 held.enter_context(run.alone())

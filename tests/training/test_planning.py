@@ -1,0 +1,143 @@
+"""A training is laid out so that it ends in time, from what its steps take here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import samtailor.training.planning as planning
+from samtailor.data.dataset import open_dataset
+from samtailor.errors import ConfigError
+from samtailor.models.zoo import Base
+from samtailor.training.estimation import estimate_training
+from samtailor.training.measure import Measurement, Probe
+from samtailor.training.planning import USED, VALIDATED, Phase, Plan, planned
+from samtailor.training.settings import TrainConfig, seconds_in
+from samtailor.training.train import resume, train
+from tests import generate
+from tests.training.configs import changed
+from tests.training.test_train import config_of, rows_of
+
+
+def measurement(step: float, window: float = 0.0, embedding: float = 0.0) -> Measurement:
+    return Measurement("a rule", 1, 1, 1, None, None, 3, step, window, embedding)
+
+
+def by_area(step: float, seen: list[int] | None = None) -> Callable[[Probe, int], Measurement]:
+    """Steps that take so many seconds at 64 pixels, those of the head a tenth."""
+
+    def measure(job: Probe, limit: int) -> Measurement:
+        side = job.config.sampling.image_size
+        assert side is not None
+        if seen is not None:
+            seen.append(side)
+        share = 0.1 if job.config.head_epochs else 1.0
+        return measurement(step * share * (side / 64) ** 2, window=0.001)
+
+    return measure
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("45m", 2700), ("2h", 7200), ("1h30m", 5400), ("0.5H", 1800), (" 1m30s ", 90)]
+)
+def test_times_are_read(text: str, seconds: float) -> None:
+    assert seconds_in(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "m", "-5m", "5 minutes", "0s", "30m2h", "nan s", "1e9s"])
+def test_what_is_no_time_is_refused(text: str, nnunet_folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"time: expected .* such as 2h, 45m, 1h30m or 90s; found"):
+        TrainConfig(data=nnunet_folder, out="run", time=text)
+
+
+@pytest.mark.parametrize("seconds", [60, 1800, 7200])
+@pytest.mark.parametrize("validation", [0.01, 5.0, 60.0])
+@pytest.mark.parametrize("with_head", [False, True])
+def test_the_time_is_used_and_not_exceeded(seconds: float, validation: float, with_head: bool) -> None:
+    config = TrainConfig(data="", out="", batch_size=4, head_epochs=int(with_head))
+    phases = (Phase(measurement(0.5, validation / 100), 4, 100, 0),)
+    if with_head:
+        phases = (Phase(measurement(0.05, validation / 200, 0.01), 4, 100, 300), *phases)
+    plan = Plan(config, phases, time.monotonic() + seconds)
+    if validation > VALIDATED * USED * seconds:
+        with pytest.raises(ConfigError, match=r"time: expected .* more at least, .* found .* left for epochs"):
+            plan.laid_out()
+        return
+    found = plan.laid_out()
+    per_epoch = found.sampling.per_epoch
+    assert per_epoch is not None
+    assert per_epoch % 4 == 0
+    assert found.epochs % found.validate_every == 0
+    assert (found.head_epochs > 0) == with_head
+    steps = [phases[0 if epoch < found.head_epochs else -1].training(per_epoch) for epoch in range(found.epochs)]
+    validated = [
+        phases[0 if epoch <= found.head_epochs else -1].validating
+        for epoch in range(found.validate_every, found.epochs + 1, found.validate_every)
+    ]
+    assert sum(validated) <= VALIDATED * USED * seconds
+    whole = sum(steps) + sum(validated) + phases[0].preparing
+    longest = max(steps) * found.validate_every + max(validated)  # as much may be left over
+    assert USED * seconds - longest - 1 <= whole <= USED * seconds
+
+
+def test_images_are_as_large_as_there_is_time_for(
+    tiny_base: Base, nnunet_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = open_dataset(nnunet_folder).with_default_split()  # slices of 32 x 24 pixels
+    config = replace(config_of(nnunet_folder, Path("run")), time="10m")
+    open_size = replace(config, sampling=replace(config.sampling, image_size=None))
+    monkeypatch.setattr(planning, "find_base", lambda _: replace(tiny_base, image_size=128))
+    assert planned(open_size, folder, time.monotonic(), by_area(0.1)).config.sampling.image_size == 32
+    large = open_dataset(
+        generate.image_folder(nnunet_folder / "pictures", cases=6, size=(128, 96))
+    ).with_default_split()
+    sizes = {}
+    for step in (1e-3, 0.7, 10.0):
+        tried: list[int] = []
+        sizes[step] = planned(open_size, large, time.monotonic(), by_area(step, tried)).config.sampling.image_size
+        assert len(set(tried)) <= 3  # measuring takes time as well
+    assert sizes == {1e-3: 128, 0.7: 48, 10.0: 32}
+    assert planned(config, large, time.monotonic(), by_area(10.0)).config.sampling.image_size == 32  # as the user says
+
+
+def test_what_memory_does_not_hold_is_made_smaller_or_refused(tiny_base: Base, tmp_path: Path) -> None:
+    folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
+    config = replace(config_of(folder.root, Path("run")), time="10m")
+    config = replace(config, sampling=replace(config.sampling, image_size=None))
+
+    def small_only(job: Probe, limit: int) -> Measurement | None:
+        return None if (job.config.sampling.image_size or 0) > 32 else by_area(0.01)(job, limit)
+
+    assert planned(config, folder, time.monotonic(), small_only).config.sampling.image_size == 32
+    with pytest.raises(ConfigError, match=r"time: expected memory for a step at 32 pixels, found .* GB free; take"):
+        planned(config, folder, time.monotonic(), lambda *_: None)
+
+
+@pytest.mark.parametrize("recipe", ["lora", "head-only"])
+def test_what_was_chosen_repeats_without_measuring(
+    recipe: str, tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choose(config: TrainConfig, folder: Any, began: float) -> Plan:
+        return planned(config, folder, began, by_area(20.0))
+
+    monkeypatch.setattr(planning, "planned", choose)
+    config = changed(config_of(nnunet_folder, tmp_path / "run"), recipe=recipe, time="25s")
+    run = train(**vars(config))
+    written = TrainConfig.from_plain(run.read_config(), "config.yaml")
+    assert written.time is None
+    assert written.epochs == len(rows_of(run)) > 1
+    assert (written.head_epochs > 0) == (recipe == "lora")
+    monkeypatch.setattr(planning, "planned", None)
+    assert resume(run.directory).directory == run.directory
+    again = train(**vars(replace(written, out=str(tmp_path / "again"))))
+    assert rows_of(again) == rows_of(run)
+
+
+def test_estimate_has_no_time_of_its_own(tiny_base: Base, nnunet_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="time: expected with train"):
+        estimate_training(replace(config_of(nnunet_folder, Path("run")), time="10m"))
