@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,6 +19,7 @@ from samtailor.data.check_report import CaseRow, CheckReport
 from samtailor.data.conditions import count_ids, not_finite, unknown_ids
 from samtailor.data.dataset import Dataset, open_cases, read_splits
 from samtailor.data.formats import find_format, format_of, label_format_of, match_channels
+from samtailor.data.layouts.contents import passed_over
 from samtailor.errors import FileError, Finding, Severity
 from samtailor.labels import LabelSpace
 from samtailor.progress import report
@@ -207,7 +209,9 @@ def _check_image(files: CaseFiles, channels: int, findings: list[Finding]) -> Ge
             findings += _constant(files.images[min(channel, len(files.images) - 1)], plane)
         findings += _void(files.images[0], geometry)
         for path in files.images:
-            findings += [Finding("warning", str(path), *doubt) for doubt in format_of(path).doubts(path)]
+            format = format_of(path)
+            findings += [Finding("warning", str(path), *doubt) for doubt in format.doubts(path)]
+            findings += passed_over(path, format.parts(path), format.suffixes) if os.path.isdir(path) else ()
         return geometry
     return None
 

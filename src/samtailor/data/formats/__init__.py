@@ -58,9 +58,10 @@ def format_of(path: Path) -> Format:
     raise FileError(path, f"one of {', '.join(image_suffixes())}", f"'{path.suffix}'", "convert the file")
 
 
-def image_suffixes(only_pictures: bool = False) -> tuple[str, ...]:
+def image_suffixes(only_pictures: bool = False, only_volumes: bool = False) -> tuple[str, ...]:
     """Suffixes of the image files that can be read, in lower case."""
-    formats = (format for format in FORMATS if not (only_pictures and format.volumes))
+    unwanted = {True: only_pictures, False: only_volumes}
+    formats = (format for format in FORMATS if not unwanted[format.volumes])
     return tuple(dict.fromkeys(suffix for format in formats for suffix in format.suffixes))
 
 

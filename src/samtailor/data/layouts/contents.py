@@ -135,10 +135,13 @@ def visible_files(folder: Path) -> list[Path]:
     return [path for path in visible_entries(folder) if not os.path.isdir(path)]
 
 
-def by_name(folder: Path, name_of: Callable[[Path], str | None]) -> dict[str, Path]:
-    """Visible files by the names that a function gives them, sorted, none of them twice; None leaves a file out."""
+def by_name(folder: Path, name_of: Callable[[Path], str | None], folders: bool = False) -> dict[str, Path]:
+    """Visible files by the names that a function gives them, sorted, none of them twice; None leaves a file out.
+
+    With `folders`, the function is asked about them, too.
+    """
     files = defaultdict(list)
-    for file in visible_files(folder):
+    for file in visible_entries(folder) if folders else visible_files(folder):
         if (name := name_of(file)) is not None:
             files[composed(name)].append(file)
     for name, found in files.items():

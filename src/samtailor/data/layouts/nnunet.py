@@ -1,7 +1,8 @@
 """The nnU-Net layout, and the Medical Segmentation Decathlon's, which it descends from.
 
 `imagesTr/<case>_0000.nii.gz` (one file per channel), `labelsTr/<case>.nii.gz`, `dataset.json`,
-`splits_final.json`; cases of `imagesTs` that have a label in `labelsTs` are the test split. The Decathlon's
+`splits_final.json`; cases of `imagesTs` that have a label in `labelsTs` are the test split. An image may also be a
+folder that holds a DICOM series, `imagesTr/<case>_0000/`: `file_ending` is that of files then. The Decathlon's
 dataset.json maps ids to names, lists its files, and has all channels in one 4-D file.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.formats.nifti import NiftiFormat
+from samtailor.data.formats import find_format, image_suffixes
 from samtailor.data.layouts.contents import Contents, by_name, composed, entries, label_space, passed_over, read_split
 from samtailor.errors import FileError, Finding
 from samtailor.files import read_json
@@ -31,9 +32,9 @@ def read_contents(root: Path) -> Contents:
     content = read_json(path, dict, "write nnU-Net's dataset.json with labels, channel_names and file_ending")
     channels = _channels(path, content)
     ending = content.get("file_ending", ".nii.gz")
-    if ending not in NiftiFormat.suffixes:
-        expected = f"file_ending {' or '.join(NiftiFormat.suffixes)}"
-        raise FileError(path, expected, f"{ending!r}", "convert the files to NIfTI")
+    kinds = image_suffixes(only_volumes=True)
+    if not isinstance(ending, str) or not ending.endswith(kinds):
+        raise FileError(path, f"file_ending {' or '.join(kinds)}", f"{ending!r}", "convert the files to NIfTI")
     if isinstance(content.get("training"), list):
         training = _listed_cases(root, path, content["training"], len(channels), ending)
     else:
@@ -51,7 +52,7 @@ def read_contents(root: Path) -> Contents:
     folders = [root / folder for folder in ("imagesTr", "labelsTr", "labelsTs")]
     volumes = {file for folder in folders for file in _volumes(folder).values()}
     orphans = tuple(sorted(volumes - used))
-    remarks = [remark for folder in folders for remark in passed_over(folder, volumes, NiftiFormat.suffixes)]
+    remarks = [remark for folder in folders for remark in passed_over(folder, volumes, kinds)]
     remarks += _other_number(path, content.get("numTraining"), len(training))
     labels = labels_of(path, content)
     return Contents(labels, cases, channels, orphans=orphans, remarks=tuple(remarks), title=content.get("name"))
@@ -116,18 +117,26 @@ def _scanned_cases(root: Path, part: str, channels: int, ending: str) -> list[Ca
         if match := _NUMBERED.fullmatch(stem):
             found[match[1]][int(match[2])] = file
     labels = _volumes(root / f"labels{part}")
+
+    def channel(name: str, files: dict[int, Path], number: int) -> Path:
+        is_folder = os.path.isdir(next(iter(files.values())))
+        return files.get(number, folder / f"{name}_{number:04d}{'' if is_folder else ending}")
+
     return [
-        CaseFiles(
-            name, tuple(files.get(c, folder / f"{name}_{c:04d}{ending}") for c in range(channels)), labels.get(name)
-        )
+        CaseFiles(name, tuple(channel(name, files, number) for number in range(channels)), labels.get(name))
         for name, files in sorted(found.items())
     ]
 
 
 def _volumes(folder: Path) -> dict[str, Path]:
-    """NIfTI files of a folder by stem, whichever suffix they have."""
-    format = NiftiFormat()
-    return by_name(folder, lambda file: format.stem_of(file) if format.recognises(file) else None)
+    """Volumes of a folder by stem, whichever suffix they have; a folder may be one."""
+    return by_name(folder, _stem, folders=True)
+
+
+def _stem(path: Path) -> str | None:
+    """Name of a volume without suffix; None if it is none."""
+    format = find_format(path)
+    return format.stem_of(path) if format and format.volumes else None
 
 
 def _listed_cases(root: Path, path: Path, listed: list[Any], channels: int, ending: str) -> list[CaseFiles]:
@@ -139,8 +148,8 @@ def _listed_cases(root: Path, path: Path, listed: list[Any], channels: int, endi
             fix = 'list {"image": "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}'
             raise FileError(path, "training cases with image and label", f"{entry!r:.80}", fix)
         image = root / entry["image"]
-        name = composed(NiftiFormat().stem_of(image))
-        if name in scanned and not os.path.isfile(image):
+        name = composed(_stem(image) or image.name)
+        if name in scanned and not os.path.exists(image):
             cases.append(scanned[name])
             continue
         label = root / str(entry.get("label", f"labelsTr/{image.name}"))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.formats.dicom.geometry import LABEL_SUFFIXES, SeriesGeometry
-from samtailor.data.formats.dicom.signature import dicom_files, is_dicom, is_image, is_image_folder, kind_of
+from samtailor.data.formats.dicom.signature import image_files, is_dicom, is_image, is_image_folder, kind_of
 from samtailor.data.formats.format import Format, Header, with_channels
 from samtailor.errors import FileError
 from samtailor.extras import require_extra
@@ -53,13 +53,15 @@ class DicomFormat(Format):
 
     def case_files(self, path: Path) -> CaseFiles:
         """A slice brings its series along; a folder or file `x_0000` its further channels."""
-        if kind_of(path) == "slice" and is_image_folder(path.parent):
+        if kind_of(path) == "slice":  # so that its folder is an image
             path = path.parent
+        if path.name in ("", ".."):
+            path = Path(os.path.abspath(path))
         return with_channels(path, self.stem_of(path))
 
     def parts(self, path: Path) -> list[Path]:
         """Files of a folder that are DICOM images."""
-        return [part for part in dicom_files(path) if is_image(kind_of(part))] if os.path.isdir(path) else [path]
+        return image_files(path) if os.path.isdir(path) else [path]
 
     def can_be_image(self, path: Path) -> bool:
         """Whether it is none of the objects that belong to an image, such as results."""

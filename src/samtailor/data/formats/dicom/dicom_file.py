@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from samtailor.data.formats.dicom.signature import Kind, kind_of_class
 from samtailor.data.formats.format import reading
 from samtailor.errors import FileError
 
 _NO_ITEM = Dataset()
+_PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # tag (7FE0,0010) in either byte order
 _ROUNDING = 1e-3  # of direction cosines, which are written with few digits
 
 
@@ -30,7 +31,7 @@ class DicomFile:
     Attributes:
         path: The file.
         header: Everything before the pixels.
-        pixels_at: Byte at which the element of the pixels begins; None if there is none.
+        pixels_at: Byte at which the element of the pixels begins, if the file is not deflated; None if there is none.
     """
 
     path: Path
@@ -55,7 +56,12 @@ class DicomFile:
     @property
     def transfer_syntax(self) -> UID:
         """How it is encoded."""
-        return UID(self.header.file_meta.get("TransferSyntaxUID") or "1.2.840.10008.1.2")
+        return UID(self.header.file_meta.TransferSyntaxUID)
+
+    @property
+    def is_deflated(self) -> bool:
+        """Whether all of it but the file meta information is compressed as one."""
+        return self.transfer_syntax == DeflatedExplicitVRLittleEndian
 
     @property
     def size(self) -> tuple[int, int]:
@@ -147,13 +153,9 @@ class Plane:
     @property
     def normal(self) -> NDArray[np.float64]:
         """Unit vector at right angles to the plane, shape (3,)."""
-        normal: NDArray[np.float64] = np.cross(*self.directions)
-        return normal / np.linalg.norm(normal)
-
-    @property
-    def height(self) -> float:
-        """Where it lies along its normal, in mm."""
-        return float(self.position @ self.normal)
+        normal = np.cross(*self.directions)
+        unit: NDArray[np.float64] = normal / np.linalg.norm(normal)
+        return unit
 
     @property
     def intensities(self) -> tuple[float, float]:
@@ -184,8 +186,12 @@ def open_dicom(path: Path) -> DicomFile:
     with reading(path, "DICOM file", quoting=False), path.open("rb") as stream:
         header = pydicom.dcmread(stream, stop_before_pixels=True)
         at = stream.tell()
-        has_pixels = stream.read(4) in (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
-    return DicomFile(path, header, at if has_pixels else None)
+        has_pixels = stream.read(4) in _PIXEL_DATA
+    if not header.file_meta.get("TransferSyntaxUID"):
+        fix = "export the file again, as a DICOM file and not as a bare data set"
+        raise FileError(path, "a transfer syntax in the file meta information", "none", fix)
+    file = DicomFile(path, header, at)
+    return file if has_pixels or file.is_deflated else replace(file, pixels_at=None)
 
 
 def _value(header: Dataset, groups: tuple[Dataset, Dataset], macro: str, keyword: str) -> Any:

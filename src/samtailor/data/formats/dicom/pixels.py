@@ -12,7 +12,6 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import as_pixel_options
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from samtailor.data.formats.dicom.dicom_file import DicomFile, Plane
 from samtailor.data.formats.dicom.series import Series
@@ -49,7 +48,7 @@ def _frames(file: DicomFile) -> Iterator[tuple[int, NDArray[Any]]]:
     with reading(file.path, "DICOM file"):
         decoder = get_decoder(file.transfer_syntax)
         options = as_pixel_options(file.header, pixel_keyword="PixelData", pixel_vr="OW")
-        if file.transfer_syntax == DeflatedExplicitVRLittleEndian:
+        if file.is_deflated:
             source: Any = bytes(pydicom.dcmread(file.path).PixelData)
             for number, (frame, _) in enumerate(decoder.iter_array(source, raw=True, **options), 1):
                 yield number, frame

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from samtailor.data.formats.dicom.dicom_file import DicomFile, Plane, open_dicom
 from samtailor.data.formats.dicom.geometry import SeriesGeometry
-from samtailor.data.formats.dicom.signature import dicom_files, is_image
+from samtailor.data.formats.dicom.signature import image_files, is_image
 from samtailor.errors import FileError, listed
 
 _SAME_PLACE = 1e-3  # mm
 _OFF = 0.1
-"""How far a slice may lie from where even stacking puts it, as a share of the distance of slices and of the pixels'."""
+"""How far a slice may lie from where even stacking puts it, as a share of the distance of slices or pixels."""
 _SAME_DIRECTION = 1e-3  # of direction cosines
 _SAME_STEP = 1e-3  # as a share
 
@@ -116,7 +117,7 @@ def read_series(path: Path) -> Series:
         FileError: If they are no images, or not one evenly stacked series.
     """
     if os.path.isdir(path):
-        files = [file for file in map(open_dicom, dicom_files(path)) if is_image(file.kind)]
+        files = [open_dicom(file) for file in image_files(path)]
         if not files:
             fix = "name the folder that holds the slices"
             raise FileError(path, "a folder of DICOM images", "none in it", fix)
@@ -127,9 +128,12 @@ def read_series(path: Path) -> Series:
     planes = [plane for file in files for plane in file.planes]
     for require in (_one_size, _one_orientation):
         require(path, planes)
-    planes.sort(key=lambda plane: plane.height)
-    for require in (_no_duplicates, _even):
-        require(path, planes)
+    normal = planes[0].normal
+    planes.sort(key=lambda plane: float(plane.position @ normal))
+    heights = np.array([plane.position @ normal for plane in planes])
+    _no_duplicates(path, planes, heights)
+    _no_gaps(path, planes, heights)
+    _even(path, planes, heights)
     return Series(path, tuple(planes))
 
 
@@ -206,7 +210,9 @@ def _scouts(path: Path, files: Sequence[DicomFile]) -> None:
     fix = "move them out of the folder" if len(files) > 1 else "give the series that was planned on it"
 
     def condition(file: DicomFile) -> str | None:
-        return "localisers" if _SCOUTS & {str(value).upper() for value in file.get("ImageType", ())} else None
+        values = file.get("ImageType", "")
+        words = {values} if isinstance(values, str) else set(values)
+        return "localisers" if _SCOUTS & {word.upper() for word in words} else None
 
     _refuse_files(path, files, "slices of a volume", fix, condition)
 
@@ -228,8 +234,7 @@ def _several_series(path: Path, files: Sequence[DicomFile]) -> None:
 
 def _undecodable(path: Path, files: Sequence[DicomFile]) -> None:
     """Refuse compressed pixels that nothing here can read."""
-    syntaxes = Counter(file.transfer_syntax for file in files)
-    for syntax in syntaxes:
+    for syntax in {file.transfer_syntax for file in files}:
         try:
             known = get_decoder(syntax).is_available
         except NotImplementedError:  # none at all, such as for videos
@@ -243,108 +248,104 @@ def _undecodable(path: Path, files: Sequence[DicomFile]) -> None:
 def _one_size(path: Path, planes: Sequence[Plane]) -> None:
     """Refuse slices of several sizes or pixel spacings."""
 
+    def same(plane: Plane, other: Plane) -> bool:
+        return plane.file.size == other.file.size and np.allclose(plane.steps, other.steps, rtol=_SAME_STEP, atol=0)
+
     def told(plane: Plane) -> str:
         rows, columns = plane.file.size
         return f"{rows} x {columns} of {plane.steps[0]:.4g} x {plane.steps[1]:.4g} mm"
 
-    def size(plane: Plane) -> Hashable:
-        return (plane.file.size, *(round(step / first.steps[0] / _SAME_STEP) for step in plane.steps))
-
-    first = planes[0]
-    _refuse_groups(path, planes, size, told, "slices of one size and pixel spacing")
+    _refuse_groups(path, planes, "slices of one size and pixel spacing", same, told)
 
 
 def _one_orientation(path: Path, planes: Sequence[Plane]) -> None:
     """Refuse slices in several directions."""
-    known: list[NDArray[np.float64]] = []
 
-    def direction(plane: Plane) -> Hashable:
-        for index, other in enumerate(known):
-            if np.allclose(plane.directions, other, rtol=0, atol=_SAME_DIRECTION):
-                return index
-        known.append(plane.directions)
-        return len(known) - 1
+    def same(plane: Plane, other: Plane) -> bool:
+        return np.allclose(plane.directions, other.directions, rtol=0, atol=_SAME_DIRECTION)
 
     def told(plane: Plane) -> str:
         return "\\".join(f"{cosine:.3g}" for cosine in plane.directions.ravel())
 
-    _refuse_groups(path, planes, direction, told, "slices of one orientation")
+    _refuse_groups(path, planes, "slices of one orientation", same, told)
 
 
 def _refuse_groups(
     path: Path,
     planes: Sequence[Plane],
-    key: Callable[[Plane], Hashable],
-    told: Callable[[Plane], str],
     expected: str,
+    same: Callable[[Plane, Plane], bool],
+    told: Callable[[Plane], str],
 ) -> None:
-    """Refuse slices that a key parts into several groups."""
-    groups: dict[Hashable, list[Plane]] = defaultdict(list)
+    """Refuse slices that are not all the same as the first, with the groups that they form."""
+    groups: list[list[Plane]] = []
     for plane in planes:
-        groups[key(plane)].append(plane)
+        group = next((group for group in groups if same(plane, group[0])), None)
+        if group is None:
+            groups.append([plane])
+        else:
+            group.append(plane)
     if len(groups) > 1:
-        found = [f"{told(group[0])} ({len(group)}: {_names(group)})" for group in groups.values()]
+        found = [f"{told(group[0])} ({len(group)}: {_names(group)})" for group in groups]
         fix = "put the slices of each kind into a folder of their own"
         raise FileError(path, expected, f"{len(groups)} kinds: {listed(found, 4)}", fix)
 
 
-def _no_duplicates(path: Path, planes: Sequence[Plane]) -> None:
+def _no_duplicates(path: Path, planes: Sequence[Plane], heights: NDArray[np.float64]) -> None:
     """Refuse slices at one place, such as echoes and time points, and say what they differ in."""
-    places: list[list[Plane]] = []
-    for plane in planes:
-        if places and plane.height - places[-1][0].height < _SAME_PLACE:
-            places[-1].append(plane)
-        else:
-            places.append([plane])
-    doubled = [place for place in places if len(place) > 1]
-    if not doubled:
+    starts = np.flatnonzero(np.diff(heights, prepend=-np.inf) >= _SAME_PLACE)
+    places = [planes[first:end] for first, end in pairwise([*starts.tolist(), len(planes)])]
+    doubled = next((place for place in places if len(place) > 1), None)
+    if doubled is None:
         return
-    values = {
-        keyword: len({str(plane.value(macro, keyword)) for plane in place})
-        for place in doubled[:1]
-        for keyword, macro in _DIMENSIONS
-    }
+    values = {keyword: len({str(plane.value(macro, keyword)) for plane in doubled}) for keyword, macro in _DIMENSIONS}
     differing = [f"{keyword} ({count} values)" for keyword, count in values.items() if count > 1]
-    found = f"{len(planes)} slices at {len(places)} ({_names(doubled[0])} at one)"
+    found = f"{len(planes)} slices at {len(places)} places ({_names(doubled)} are at one)"
     if differing:
         found += f", which differ in {listed(differing)}"
-        fix = (
-            "put the slices of each volume, such as those of one echo, time point or b-value, into a folder of its own"
-        )
+        fix = "put the slices of each volume (of one echo, time point or b-value) into a folder of its own"
     else:
-        found += ", which differ in nothing that we know of"
+        found += ", which differ in nothing that tells volumes apart"
         fix = "take away what is there twice"
     raise FileError(path, "one slice at each place", found, fix)
 
 
-def _even(path: Path, planes: Sequence[Plane]) -> None:
-    """Refuse gaps, and slices that are not stacked evenly on a straight line."""
+def _no_gaps(path: Path, planes: Sequence[Plane], heights: NDArray[np.float64]) -> None:
+    """Refuse gaps of a multiple of the usual distance: slices are missing there."""
     if len(planes) < 3:
         return
-    gaps = np.diff([plane.height for plane in planes])
-    usual = float(np.median(gaps))
-    missing = [(index, round(gap / usual) - 1) for index, gap in enumerate(gaps) if gap > (2 - 2 * _OFF) * usual]
-    fits = all(abs(gap / usual - round(gap / usual)) <= 2 * _OFF for gap in gaps)
-    if missing and fits:
-        places = [f"{count} between {_names(planes[index : index + 2], ' and ')}" for index, count in missing]
-        found = f"{sum(count for _, count in missing)} missing: {listed(places, 3)}"
+    steps = np.diff(heights)
+    usual = float(np.median(steps))
+    multiples = np.round(steps / usual).astype(int)
+    if multiples.max() > 1 and np.abs(steps / usual - multiples).max() <= _OFF:
+        places = [
+            f"{multiples[index] - 1} between {_names(planes[index : index + 2], ' and ')}"
+            for index in np.flatnonzero(multiples > 1).tolist()
+        ]
+        found = f"{(multiples - 1).sum()} missing: {listed(places, 3)}"
         raise FileError(path, f"a slice every {usual:.4g} mm", found, "export the series again, with all slices")
-    positions = np.array([plane.position for plane in planes])
-    even = np.linspace(positions[0], positions[-1], len(planes))
-    distance = (positions[-1] - positions[0]) @ planes[0].normal / (len(planes) - 1)
-    along = np.abs((positions - even) @ planes[0].normal) / distance
-    across = np.linalg.norm(np.cross(positions - even, planes[0].normal), axis=1) / min(planes[0].steps)
-    if along.max() > _OFF:
-        worst = int(np.argmax(np.abs(gaps - usual)))
-        found = f"{gaps.min():.4g} to {gaps.max():.4g} mm ({gaps[worst]:.4g} mm between "
-        found += f"{_names(planes[worst : worst + 2], ' and ')})"
+
+
+def _even(path: Path, planes: Sequence[Plane], heights: NDArray[np.float64]) -> None:
+    """Refuse slices that are not stacked evenly and on a straight line."""
+    if len(planes) < 3:
+        return
+    steps = np.diff(heights)
+    usual = (heights[-1] - heights[0]) / len(steps)
+    if np.abs(heights - np.linspace(heights[0], heights[-1], len(planes))).max() > _OFF * usual:
+        worst = int(np.abs(steps - np.median(steps)).argmax())
+        found = f"{steps.min():.4g} to {steps.max():.4g} mm "
+        found += f"({steps[worst]:.4g} mm between {_names(planes[worst : worst + 2], ' and ')})"
         fix = "resample the series to even distances, or give the part of it that has them"
-        raise FileError(path, f"even distances of the slices, to {_OFF:.0%}", found, fix)
-    if across.max() > _OFF:
-        worst = int(across.argmax())
-        found = f"{planes[worst].name} {across[worst]:.2g} pixels beside it"
-        fix = "the slices are of several acquisitions, or their positions are wrong: export the series again"
-        raise FileError(path, f"slices stacked on a straight line, to {_OFF:.0%} of a pixel", found, fix)
+        raise FileError(path, f"even distances of the slices, to {_OFF:.0%} of them", found, fix)
+    positions = np.array([plane.position for plane in planes])
+    aside = positions - np.linspace(positions[0], positions[-1], len(planes))
+    across = np.linalg.norm(np.cross(aside, planes[0].normal), axis=1)
+    worst = int(across.argmax())
+    if across[worst] > _OFF * min(planes[0].steps):
+        found = f"{planes[worst].name} {across[worst]:.3g} mm beside it"
+        fix = "they are of several acquisitions, or their positions are wrong: export the series again"
+        raise FileError(path, f"slices on a straight line, to {_OFF:.0%} of a pixel", found, fix)
 
 
 def _names(planes: Iterable[Plane], joint: str = ", ") -> str:

@@ -24,6 +24,9 @@ _OTHER = re.compile(r"(9|11|30|66|67|68|78|79|80|81|82|88|90|91|104|131|200|201|
 _SEGMENTS = ("66.4", "66.7")
 _FRAMES = re.compile(r"(2\.[12]|4\.[134]|128\.1|130|13\.1\.[1-5]|12\.[12]\.1|6\.2|3\.1|7\.[1-4]|20|77\.1\.6)$")
 
+_OTHERS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".gz", ".json", ".csv", ".txt", ".xml", ".pdf", ".html")
+"""Suffixes of files that are not opened: folders of ten thousand pictures are looked at, too."""
+
 
 def is_dicom(path: Path) -> bool:
     """Whether a path is a file that begins as DICOM files do."""
@@ -63,26 +66,26 @@ def is_image_folder(folder: Path) -> bool:
         if kind == "slice":
             return True
         frames += kind == "frames"
-        if frames > 1:
-            return False
     return frames == 1
 
 
-def dicom_files(folder: Path) -> list[Path]:
-    """Visible files of a folder that are DICOM, are called so, or have lost their content in a copy; sorted."""
+def image_files(folder: Path) -> list[Path]:
+    """Visible files of a folder that are DICOM images, are called so, or lost their content in a copy; sorted."""
 
     def belongs(path: Path) -> bool:
-        return path.suffix.lower() == ".dcm" or is_dicom(path) or not os.path.getsize(path)
+        if (kind := kind_of(path)) is None:
+            return path.suffix.lower() == ".dcm" or not os.path.getsize(path)
+        return is_image(kind)
 
     return sorted(filter(belongs, _files(folder)))
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    """Visible regular files of a folder, in the order of the disk; none if it cannot be read."""
+    """Visible regular files of a folder whose name does not rule DICOM out; none if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith(".") and entry.is_file():
+                if not entry.name.startswith(".") and not entry.name.lower().endswith(_OTHERS) and entry.is_file():
                     yield folder / entry.name
     except OSError:
         return
