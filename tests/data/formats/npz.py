@@ -81,6 +81,9 @@ class NpzFolder(Npz):
     def recognises(self, path: Path) -> bool:
         return path.is_dir() and any(path.glob("*.npz"))
 
+    def parts(self, path: Path) -> list[Path]:
+        return sorted(path.glob("*.npz"))
+
     def read_pixels(self, paths: tuple[Path, ...]) -> tuple[NDArray[Any], NpzGeometry]:
-        channels = [super(NpzFolder, self).read_pixels((path,)) for path in sorted(paths[0].glob("*.npz"))]
+        channels = [super(NpzFolder, self).read_pixels((path,)) for path in self.parts(paths[0])]
         return np.concatenate([pixels for pixels, _ in channels]), channels[0][1]

@@ -260,8 +260,9 @@ class TestRefusing:
             header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = storage
 
         folder = write_series(tmp_path / "s", volume, change=other, indices=[0])
-        error = refusal(folder / "IM0006.dcm")
-        assert (error.expected, error.found) == ("an image", storage.name)  # type: ignore[attr-defined]
+        with pytest.raises(FileError) as error:
+            read_image(folder / "IM0006.dcm")
+        assert (error.value.expected, error.value.found) == ("an image", storage.name)  # type: ignore[attr-defined]
         assert find_format(folder) is None
 
     def test_slices_without_pixels(self, tmp_path: Path, volume: NDArray[np.int16]) -> None:
