@@ -1,0 +1,133 @@
+"""Where a scene lies on the Earth, and how large areas are there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.errors import FileError
+from samtailor.extras import require_extra
+
+_WGS84 = "EPSG:4326"
+_SEMI_MAJOR = 6_378_137.0  # m, WGS 84
+_ECCENTRICITY = math.sqrt(0.00669437999014)
+_TRUE = 0.01  # areas in a map's plane may be that much too large or small; UTM's are so by a tenth of it
+_LONGEST = 64  # pixels; between other coordinates, longer edges are curves
+_TILES = 4
+
+
+@dataclass(frozen=True)
+class Ground:
+    """How the pixels of a scene lie on the Earth.
+
+    Attributes:
+        crs: Coordinate reference system, as WKT.
+        transform: (a, b, c, d, e, f) of the map coordinates x = a column + b row + c, y = d column + e row + f.
+        pixel: Area of a pixel in square metres by the map's plane; None where that is not true, or has degrees.
+    """
+
+    crs: str
+    transform: tuple[float, ...]
+    pixel: float | None
+
+    @classmethod
+    def of(cls, file: Path, crs: str | None, transform: tuple[float, ...], shape: tuple[int, int]) -> Ground:
+        """The ground of a scene of (rows, columns).
+
+        Raises:
+            FileError: If it does not lie on the Earth, as far as its CRS tells.
+            ConfigError: If the extra `geo` is not installed.
+        """
+        expected = "a scene with a CRS, for its polygons"
+        if crs is None:
+            fix = "write the CRS into the file: gdal_edit.py -a_srs EPSG:... FILE"
+            raise FileError(file, expected, "none", fix)
+        require_extra("rasterio", "geo", "polygons", file)
+        ground = cls(crs, transform, None)
+        rows, columns = (np.linspace(0, size, _TILES + 1) for size in shape)
+        tiles = [
+            [(left, top), (left, bottom), (right, bottom), (right, top), (left, top)]
+            for top, bottom in zip(rows, rows[1:], strict=False)
+            for left, right in zip(columns, columns[1:], strict=False)
+        ]
+        import shapely
+
+        polygons = shapely.polygons(ground.on_map(np.array(tiles)))
+        try:
+            areas = ground.areas(polygons)
+        except Exception as error:  # of GDAL, whose kinds rasterio keeps to itself
+            found = f"one whose coordinates have no place on the Earth ({' '.join(str(error).split())[:160]})"
+            raise FileError(file, expected, found, "correct the file's CRS and transform") from error
+        if (metres := _metres(crs)) is None:
+            return ground
+        plane = shapely.area(polygons) * metres**2
+        if (np.abs(plane / areas - 1) > _TRUE).any():
+            return ground
+        return cls(crs, transform, float(plane.sum()) / (shape[0] * shape[1]))
+
+    @property
+    def longest(self) -> float:
+        """Length in map units of edges that are straight enough in other coordinates."""
+        a, b, _, d, e, _ = self.transform
+        return _LONGEST * min(math.hypot(a, d), math.hypot(b, e))
+
+    def on_map(self, points: NDArray[Any]) -> NDArray[np.float64]:
+        """Map coordinates of points (column, row), (..., 2)."""
+        a, b, c, d, e, f = self.transform
+        column, row = points[..., 0], points[..., 1]
+        return np.stack([a * column + b * row + c, d * column + e * row + f], axis=-1)
+
+    def areas(self, polygons: NDArray[Any], pixels: NDArray[np.integer] | None = None) -> NDArray[np.float64]:
+        """Square metres of polygons in map coordinates, of that many pixels each.
+
+        In the map's plane if that is true to one per cent, as in UTM; else, as in degrees or Web Mercator, on the
+        WGS 84 ellipsoid: edges are drawn into the cylindrical equal-area projection (Snyder 1987, Map projections, a
+        working manual, USGS professional paper 1395, eq. 3-12 and chapter 10).
+        """
+        if self.pixel is not None and pixels is not None:
+            return pixels * self.pixel
+        import shapely
+
+        coordinates, (rings, firsts) = shapely.to_ragged_array(shapely.segmentize(polygons, self.longest))[1:]
+        if not len(coordinates):
+            return np.zeros(len(polygons))
+        longitude, height = self._cylindrical(coordinates)
+        turn = np.diff(longitude)
+        turn -= 2 * np.pi * np.rint(turn / (2 * np.pi))  # the short way, also across the antimeridian
+        turn[rings[1:-1] - 1] = 0  # from the end of a ring to the beginning of the next
+        total = np.add.reduceat(turn, rings[:-1])
+        # Areas lie between the edge and a parallel: any of them, or the pole that the ring goes round.
+        start = height[rings[:-1]]
+        parallel = np.where(np.abs(total) > np.pi, np.copysign(_height(np.pi / 2), start), start)
+        middle = (height[1:] + height[:-1]) / 2 - np.repeat(parallel, np.diff(rings))[:-1]
+        of_ring = np.abs(np.add.reduceat(turn * middle, rings[:-1]))
+        of_shell = of_ring[firsts[:-1]]
+        areas: NDArray[np.float64] = 2 * of_shell - np.add.reduceat(of_ring, firsts[:-1])
+        return areas
+
+    def _cylindrical(self, coordinates: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Longitudes in radians, and heights in square metres per radian, of map coordinates (N, 2)."""
+        from rasterio.warp import transform
+
+        longitude, latitude = transform(self.crs, _WGS84, coordinates[:, 0], coordinates[:, 1])
+        return np.radians(longitude), _height(np.radians(latitude))
+
+
+def _height(latitude: Any) -> Any:
+    """Area between the equator and a latitude on the ellipsoid, per radian of longitude, in square metres."""
+    e, sine = _ECCENTRICITY, np.sin(latitude)
+    q = (1 - e**2) * (sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e)
+    return _SEMI_MAJOR**2 / 2 * q
+
+
+def _metres(crs: str) -> float | None:
+    """Metres of a unit of map coordinates; None for degrees."""
+    from rasterio.crs import CRS
+
+    parsed = CRS.from_wkt(crs)
+    return float(parsed.linear_units_factor[1]) if parsed.is_projected else None
