@@ -17,8 +17,8 @@ _WGS84 = "EPSG:4326"
 _SEMI_MAJOR = 6_378_137.0  # m, WGS 84
 _ECCENTRICITY = math.sqrt(0.00669437999014)
 _TRUE = 0.01  # areas in a map's plane may be that much too large or small; UTM's are so by a tenth of it
-_LONGEST = 64  # pixels; between other coordinates, longer edges are curves
-_TILES = 4
+_LONGEST = 64  # pixels; what is straight on the map is a curve in degrees, by a hundredth of a pixel for such an edge
+_TILES = 4  # along a side of a scene, of which each is compared
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ class Ground:
 
     @property
     def longest(self) -> float:
-        """Length in map units of edges that are straight enough in other coordinates."""
+        """Length in map units of edges that are straight enough in degrees, too; infinite where they are in these."""
+        if _metres(self.crs) is None:
+            return math.inf
         a, b, _, d, e, _ = self.transform
         return _LONGEST * min(math.hypot(a, d), math.hypot(b, e))
 
@@ -91,11 +93,11 @@ class Ground:
         """
         if self.pixel is not None and pixels is not None:
             return pixels * self.pixel
+        if not len(polygons):
+            return np.empty(0)
         import shapely
 
         coordinates, (rings, firsts) = shapely.to_ragged_array(shapely.segmentize(polygons, self.longest))[1:]
-        if not len(coordinates):
-            return np.zeros(len(polygons))
         longitude, height = self._cylindrical(coordinates)
         turn = np.diff(longitude)
         turn -= 2 * np.pi * np.rint(turn / (2 * np.pi))  # the short way, also across the antimeridian

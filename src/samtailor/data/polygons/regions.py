@@ -35,6 +35,7 @@ class Regions:
             reaches from (column, row) to (column + 1, row + 1). With rows downwards, shells run counterclockwise.
         rings: Where each ring begins, and the end, shape (R + 1,).
         firsts: The first ring of each region, its shell, and the end, shape (N + 1,); the others are its holes.
+        meet: Whether more than two regions (or the same one twice) meet at a vertex, shape (P,).
     """
 
     values: NDArray[np.int64]
@@ -43,6 +44,7 @@ class Regions:
     points: NDArray[np.int64]
     rings: NDArray[np.int64]
     firsts: NDArray[np.int64]
+    meet: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -58,6 +60,7 @@ class _Corners(NamedTuple):
         right: Whether the horizontal edge goes to the right.
         down: Whether the vertical edge goes down.
         across: Whether the outline leaves by the horizontal edge, the region on its left.
+        meet: Whether more than two regions (or the same one twice) meet there.
     """
 
     region: NDArray[np.integer]
@@ -66,6 +69,7 @@ class _Corners(NamedTuple):
     right: NDArray[np.bool_]
     down: NDArray[np.bool_]
     across: NDArray[np.bool_]
+    meet: NDArray[np.bool_]
 
     def taken(self, which: NDArray[Any]) -> _Corners:
         """Some of them."""
@@ -94,8 +98,15 @@ class _Sums(NamedTuple):
 class RegionTracer:
     """Takes rows from top to bottom, and gives the regions that they finish; holds the open ones and one band."""
 
-    def __init__(self, width: int) -> None:
-        """Expect rows of that many pixels."""
+    def __init__(self, width: int, junctions: bool = False) -> None:
+        """Expect rows of that many pixels.
+
+        Args:
+            width: Pixels of a row.
+            junctions: Whether outlines have a vertex also where they go straight on, but other regions meet beside
+                them: between vertices at which regions `meet`, neighbours then have the same ones.
+        """
+        self._junctions = junctions
         self._y = 0
         self._labels = np.zeros(width, np.int64)  # of the last row
         self._last = np.full(width, NOTHING, np.int32)  # open region of each pixel of the last row
@@ -134,7 +145,7 @@ class RegionTracer:
         rows[0, 1:-1] = np.append(region, NOTHING)[self._last]
         rows[1:, 1:-1] = region[runs]
         known_corners = self._corners._replace(region=region[self._corners.region])
-        corners = _joined([known_corners, *_corners_between(rows, self._y)])
+        corners = _joined([known_corners, *_corners_between(rows, self._y, self._junctions)])
 
         is_open = np.zeros(count, dtype=bool)
         last = rows[-1, 1:-1]
@@ -162,55 +173,77 @@ def _components(count: int, first: NDArray[np.int32], second: NDArray[np.int32])
 def _joined(parts: list[_Corners]) -> _Corners:
     """Corners in one."""
     empty = np.empty(0, np.int32), np.empty(0, dtype=bool)
-    none = _Corners(*(empty[0],) * 3, *(empty[1],) * 3)
+    none = _Corners(*(empty[0],) * 3, *(empty[1],) * 4)
     return _Corners(*(np.concatenate(part) for part in zip(none, *parts, strict=True)))
 
 
-def _corners_between(rows: NDArray[np.int32], y: int) -> Iterator[_Corners]:
+def _corners_between(rows: NDArray[np.int32], y: int, junctions: bool) -> Iterator[_Corners]:
     """Corners on the lines between rows of regions (h, W), the second of which is row `y`; a rim is on both sides."""
     above, below = rows[:-1], rows[1:]
-    a, b, c, d = above[:, :-1], above[:, 1:], below[:, :-1], below[:, 1:]
+    (a, b), (c, d) = (above[:, :-1], above[:, 1:]), (below[:, :-1], below[:, 1:])
     is_straight = ((a == b) & (c == d)) | ((a == c) & (b == d))
     line, column = np.nonzero(~is_straight)
-    around = [[part[line, column] for part in pair] for pair in ((a, b), (c, d))]
+    (a, b), (c, d) = around = [[part[line, column] for part in pair] for pair in ((a, b), (c, d))]
+    # Where one region has three of the pixels, two borders between them are none.
+    meet = np.add.reduce([a == b, c == d, a == c, b == d], dtype=np.int8) < 2
+
+    def corners(found: NDArray[np.bool_], region: NDArray[np.int32], right: int, down: int, across: bool) -> _Corners:
+        (where,) = np.nonzero(found)
+        return _Corners(
+            region[where],
+            (line[where] + y).astype(np.int32),
+            column[where].astype(np.int32),
+            *(np.full(len(where), flag, dtype=bool) for flag in (right, down, across)),
+            meet[where],
+        )
+
     for down in (0, 1):
         for right in (0, 1):
             pixel, beside = around[down][right], around[down][1 - right]
             over, opposite = around[1 - down][right], around[1 - down][1 - right]
-            # The pixel's region has a corner here.
-            is_outer = (pixel != NOTHING) & (pixel != beside) & (pixel != over)
+            outer = (pixel != NOTHING) & (pixel != beside) & (pixel != over)
+            yield corners(outer, pixel, right, down, right != down)
             # The three others are one region, with a corner around the pixel.
-            is_inner = (opposite != NOTHING) & (opposite == beside) & (opposite == over) & (opposite != pixel)
-            for found, region, is_below in ((is_outer, pixel, down), (is_inner, opposite, 1 - down)):
-                (where,) = np.nonzero(found)
-                yield _Corners(
-                    region[where],
-                    (line[where] + y).astype(np.int32),
-                    column[where].astype(np.int32),
-                    np.full(len(where), right, dtype=bool),
-                    np.full(len(where), down, dtype=bool),
-                    np.full(len(where), right != is_below, dtype=bool),
-                )
+            inner = (opposite != NOTHING) & (opposite == beside) & (opposite == over) & (opposite != pixel)
+            yield corners(inner, opposite, right, down, right == down)
+            if junctions:
+                # Straight on is two corners in one point, with an edge of no length between them. (As where a region
+                # meets itself, the direction of their vertical edges is turned over later.)
+                flat = meet & (pixel == beside) & (pixel != NOTHING)
+                yield corners(flat, pixel, right, 1 - right, right != down)
+                upright = meet & (pixel == over) & (pixel != NOTHING)
+                yield corners(upright, pixel, down, 1 - down, right != down)
 
 
 def _traced(sums: _Sums, corners: _Corners) -> Regions:
     """Regions of all their corners; these have other numbers, in the same order."""
-    corners = corners.taken(np.lexsort((corners.right, corners.x, corners.y, corners.region)))
+    corners = corners.taken(_order(corners.region, corners.y, corners.x, corners.right))
     # Where a region meets itself at a corner (known only now: it may have been joined farther down), two rings touch,
     # or else one ring would cross itself: each goes on along an edge of the other pixel.
     corners = corners._replace(down=corners.down ^ _twice(corners.region, corners.y, corners.x))
     # Along a row, the first of each two corners is the left end of an edge, the second the right one.
     count = len(corners.region)
     neighbour = np.arange(count) ^ 1
-    by_column = np.lexsort((corners.down, corners.y, corners.x, corners.region))
+    by_column = _order(corners.region, corners.x, corners.y, corners.down)
     following = np.empty(count, np.int64)
     following[by_column] = by_column[neighbour]
     following = np.where(corners.across, neighbour, following)
     order, rings = _cycles(following)
     region_of_ring = corners.region[order[rings[:-1]]]
-    firsts = np.flatnonzero(np.diff(region_of_ring, prepend=-1, append=-1))
+    firsts = np.append(np.flatnonzero(np.diff(region_of_ring, prepend=-1)), len(region_of_ring))
     points = np.column_stack([corners.x[order], corners.y[order]])
-    return Regions(sums.values, sums.pixels, sums.weights, points, rings, firsts)
+    is_new = np.diff(points, axis=0, prepend=-1).any(axis=1)
+    is_new[rings[:-1]] = True
+    rings = np.append(0, np.cumsum(is_new))[rings]
+    return Regions(sums.values, sums.pixels, sums.weights, points[is_new], rings, firsts, corners.meet[order[is_new]])
+
+
+def _order(
+    region: NDArray[np.integer], first: NDArray[np.int32], second: NDArray[np.int32], last: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Order by region, then a coordinate, then the other, then a direction; two keys sort faster than four."""
+    key = (first.astype(np.int64) << 32) | (second << 1) | last
+    return np.lexsort((key, region))
 
 
 def _twice(*keys: NDArray[np.integer]) -> NDArray[np.bool_]:

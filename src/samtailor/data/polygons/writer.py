@@ -1,0 +1,207 @@
+"""Polygons of a label, written as its rows come from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.data.polygons.ground import Ground
+from samtailor.data.polygons.regions import Regions, RegionTracer
+from samtailor.data.polygons.style import qgis_style
+from samtailor.files import atomic
+from samtailor.labels import LabelSpace
+
+PolygonKind = Literal["gpkg", "geojson"]
+
+_LAYER = "polygons"
+_BAND = 1 << 20  # pixels that are traced at once
+_PLACES = 9  # decimal places of degrees: a tenth of a millimetre
+
+
+@dataclass
+class PolygonWriter:
+    """Takes the rows of a label from top to bottom, and appends the polygons that they finish to a GeoPackage.
+
+    Memory holds one band of rows, and the outlines of regions that further rows may continue.
+
+    Attributes:
+        path: The GeoPackage.
+        ground: Where the label lies.
+        width: Pixels of a row.
+        labels: The classes.
+        simplify: By how much of a map unit outlines may be moved where that saves vertices; 0 leaves them.
+        min_area: Square metres; smaller polygons are left out.
+        longest: Length in map units of the longest edges; infinite leaves them.
+    """
+
+    path: Path
+    ground: Ground
+    width: int
+    labels: LabelSpace
+    simplify: float = 0
+    min_area: float = 0
+    longest: float = np.inf
+    _rows: list[tuple[NDArray[Any], NDArray[Any] | None]] = field(default_factory=list, init=False)
+    _pixels: int = field(default=0, init=False)
+    _has_probabilities: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._tracer = RegionTracer(self.width)
+
+    def write(self, label: NDArray[Any], probability: NDArray[Any] | None = None) -> None:
+        """Take in the next rows.
+
+        Args:
+            label: Class indices, shape (h, W). Background (0) and ignored pixels are in no polygon.
+            probability: Probability of each pixel's class, shape (h, W); with all rows, or with none.
+        """
+        self._rows.append((label, probability))
+        self._pixels += label.size
+        if self._pixels >= _BAND:
+            self._trace()
+
+    def finish(self) -> None:
+        """Write what is left, and how QGIS is to draw it."""
+        from pyogrio.raw import write
+
+        self._trace()
+        self._append(self._tracer.finish())
+        style = {
+            "f_table_catalog": "",
+            "f_table_schema": "",
+            "f_table_name": _LAYER,
+            "f_geometry_column": "geom",
+            "styleName": "classes",
+            "styleQML": qgis_style(self.labels),
+            "styleSLD": "",
+            "useAsDefault": True,
+            "description": "",
+        }
+        values = [np.array([value], object if isinstance(value, str) else None) for value in style.values()]
+        write(
+            self.path, None, values, list(style), layer="layer_styles", driver="GPKG", geometry_type=None, append=True
+        )
+
+    def _trace(self) -> None:
+        """Trace the rows that wait."""
+        rows, self._rows, self._pixels = self._rows, [], 0
+        if not rows:
+            return
+        label = np.concatenate([part for part, _ in rows])
+        known = [part for _, part in rows if part is not None]
+        self._has_probabilities = bool(known)
+        self._append(self._tracer.add(label, np.concatenate(known) if known else np.zeros(label.shape, np.float16)))
+
+    def _append(self, regions: Regions) -> None:
+        """Append finished regions to the file; none at all make an empty one."""
+        import shapely
+        from pyogrio.raw import write
+
+        points, pixels = self.ground.on_map(regions.points), regions.pixels
+        polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (regions.rings, regions.firsts))
+        areas = self.ground.areas(polygons, pixels)
+        large = areas >= self.min_area
+        polygons = simplified(polygons[large], self.simplify)
+        if self.longest < np.inf:
+            polygons = shapely.segmentize(polygons, self.longest)
+        classes = regions.values[large]
+        fields = {
+            "class_id": np.array(self.labels.ids, np.int32)[classes],
+            "class": np.array(self.labels.names, object)[classes],
+            "area_m2": areas[large],
+        }
+        if self._has_probabilities:
+            fields["mean_probability"] = (regions.weights / pixels)[large].astype(np.float32)
+        write(
+            self.path,
+            shapely.to_wkb(polygons),
+            list(fields.values()),
+            list(fields),
+            layer=_LAYER,
+            driver="GPKG",
+            geometry_type="Polygon",
+            crs=self.ground.crs,
+            append=self.path.exists(),
+        )
+
+
+@contextmanager
+def polygon_file(
+    path: Path,
+    kind: PolygonKind,
+    ground: Ground,
+    width: int,
+    labels: LabelSpace,
+    simplify: float = 0,
+    min_area: float = 0,
+) -> Iterator[PolygonWriter]:
+    """A file of polygons, which appears when the block succeeds.
+
+    A feature for each region of a class whose pixels touch along edges (connectivity 4), with `class_id` (as in label
+    files), `class`, `area_m2` (before simplification, see `Ground.areas`) and, if there are probabilities,
+    `mean_probability`.
+
+    Args:
+        path: File to write.
+        kind: 'gpkg' is a GeoPackage in the CRS of the scene, with a style for QGIS. 'geojson' is in WGS 84 longitudes
+            and latitudes (RFC 7946, section 4); it is made of such a GeoPackage, beside it, as GDAL cannot append to it.
+        ground: Where the scene lies.
+        width: Pixels of a row.
+        labels: The classes.
+        simplify: Tolerance in map units (of Douglas and Peucker); 0 leaves the pixels' edges. Each polygon is
+            simplified by itself: between neighbours there may be gaps and overlaps, as wide as twice that.
+        min_area: Square metres; smaller polygons are left out, and leave a gap.
+    """
+    with atomic(path) as temporary:
+        packed, longest = temporary, np.inf
+        if kind == "geojson":
+            packed, longest = temporary.with_name(f"{temporary.name}.gpkg"), ground.longest
+        try:
+            writer = PolygonWriter(packed, ground, width, labels, simplify, min_area, longest)
+            yield writer
+            writer.finish()
+            if kind == "geojson":
+                _write_geojson(packed, temporary)
+        finally:
+            if packed != temporary:
+                packed.unlink(missing_ok=True)
+
+
+def _write_geojson(source: Path, path: Path) -> None:
+    """Make a GeoJSON of the polygons of a GeoPackage, a feature at a time."""
+    from pyogrio.raw import open_arrow, write_arrow
+
+    with open_arrow(source, layer=_LAYER, use_pyarrow=False) as (about, features):
+        write_arrow(
+            features,
+            path,
+            layer=_LAYER,
+            driver="GeoJSON",
+            geometry_name=about["geometry_name"],
+            geometry_type=about["geometry_type"],
+            crs=about["crs"],
+            RFC7946="YES",
+            COORDINATE_PRECISION=_PLACES,
+        )
+
+
+def simplified(polygons: NDArray[Any], tolerance: float) -> NDArray[Any]:
+    """Polygons of fewer vertices, none farther than the tolerance from its outline; valid as before.
+
+    Where that would make a polygon invalid (a hole comes to lie outside), it is simplified less.
+    """
+    import shapely
+
+    if tolerance == 0:
+        return polygons
+    result = shapely.simplify(polygons, tolerance)
+    while (wrong := ~shapely.is_valid(result)).any():
+        tolerance /= 2
+        result[wrong] = shapely.simplify(polygons[wrong], tolerance)
+    return result

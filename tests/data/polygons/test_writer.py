@@ -1,0 +1,210 @@
+"""Polygons of a label as files: where they lie, what they say, and that they appear complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+from numpy.typing import NDArray
+from pyogrio.raw import read
+from rasterio.crs import CRS
+from rasterio.features import rasterize
+from rasterio.warp import transform as warped
+
+import samtailor.data.polygons.writer as writer
+from samtailor.data.polygons import Ground, PolygonKind, polygon_file
+from samtailor.data.polygons.writer import simplified
+from samtailor.labels import LabelSpace
+from tests.data.polygons.scenes import AWKWARD, blobs
+
+LABELS = LabelSpace(("land", "water", "wood & <wild>", "Straße"), (0, 7, 300, -2), ((0, 0, 0),) * 2 + ((1, 2, 3),) * 2)
+NORTH_UP = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_000_000.0)
+UTM = CRS.from_epsg(32633).to_wkt()
+KINDS: tuple[PolygonKind, ...] = ("gpkg", "geojson")
+
+
+def write(
+    path: Path, label: NDArray[Any], probability: NDArray[Any] | None = None, rows: int = 7, **settings: Any
+) -> None:
+    ground = Ground.of(path, UTM, settings.pop("transform", NORTH_UP), label.shape)
+    kind = settings.pop("kind", path.suffix[1:])
+    with polygon_file(path, kind, ground, label.shape[1], settings.pop("labels", LABELS), **settings) as file:
+        for y in range(0, len(label), rows):
+            file.write(label[y : y + rows], None if probability is None else probability[y : y + rows])
+
+
+def features(path: Path) -> tuple[NDArray[Any], dict[str, NDArray[Any]], dict[str, Any]]:
+    """Polygons, their attributes, and what the file says of itself."""
+    about, _, geometry, values = read(path, layer="polygons")
+    return shapely.from_wkb(geometry), dict(zip(about["fields"], values, strict=True)), about
+
+
+def test_a_polygon_says_its_class_its_area_and_its_mean_probability(tmp_path: Path) -> None:
+    label = np.array([[1, 1, 0], [1, -1, 2], [0, 2, 2]], np.int16)
+    probability = np.array([[0.5, 0.75, 0.9], [1, 0.9, 0.5], [0.9, 0.5, 0.25]], np.float16)
+    write(tmp_path / "x.gpkg", label, probability, rows=1)
+    polygons, values, about = features(tmp_path / "x.gpkg")
+    first, second = np.argsort(values["class_id"])
+    assert values["class_id"][[first, second]].tolist() == [7, 300]
+    assert values["class"][[first, second]].tolist() == ["water", "wood & <wild>"]
+    np.testing.assert_allclose(values["area_m2"], 300)
+    np.testing.assert_allclose(values["mean_probability"][[first, second]], [0.75, 1.25 / 3], rtol=1e-6)
+    assert about["crs"] == "EPSG:32633"
+    assert about["geometry_type"] == "Polygon"
+    assert polygons[first].equals(
+        shapely.box(500_000, 4_999_990, 500_020, 5_000_000).union(shapely.box(500_000, 4_999_980, 500_010, 5_000_000))
+    )
+
+
+def test_without_probabilities_there_is_no_column_of_them(tmp_path: Path) -> None:
+    write(tmp_path / "x.gpkg", np.ones((2, 2), np.int16))
+    assert list(features(tmp_path / "x.gpkg")[1]) == ["class_id", "class", "area_m2"]
+
+
+@pytest.mark.parametrize("transform", [NORTH_UP, (6.0, 3.0, 500_000.0, 3.0, -6.0, 5_000_000.0)])
+@pytest.mark.parametrize("name", AWKWARD)
+def test_drawn_again_they_are_the_label(name: str, transform: tuple[float, ...], tmp_path: Path) -> None:
+    from rasterio import Affine
+
+    label = AWKWARD[name]
+    labels = LabelSpace.from_names(("nothing", "a", "b", "c", "d"))
+    write(tmp_path / "x.gpkg", label, transform=transform, labels=labels)
+    polygons, values, _ = features(tmp_path / "x.gpkg")
+    assert shapely.is_valid(polygons).all()
+    drawn = np.zeros(label.shape, np.int16)
+    if len(polygons):
+        drawn = rasterize(zip(polygons, values["class_id"], strict=True), label.shape, transform=Affine(*transform))
+    np.testing.assert_array_equal(drawn, label.clip(0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_for_any_bands_traced_at_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    label = blobs((60, 50), 3, 0)
+    probability = np.random.default_rng(0).random(label.shape).astype(np.float16)
+    found = []
+    for band, rows in ((1, 1), (500, 3), (1 << 20, 60)):
+        monkeypatch.setattr(writer, "_BAND", band)
+        path = tmp_path / f"{band}.{kind}"
+        write(path, label, probability, rows)
+        polygons, values, _ = features(path)
+        found.append(
+            sorted(
+                zip(shapely.to_wkb(shapely.normalize(polygons)), *(v.tolist() for v in values.values()), strict=True)
+            )
+        )
+    assert found[0] == found[1] == found[2]
+
+
+def test_geojson_is_in_degrees_and_turns_as_the_standard_says(tmp_path: Path) -> None:
+    label = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.int16)
+    write(tmp_path / "x.geojson", label)
+    content = json.loads((tmp_path / "x.geojson").read_text(encoding="utf-8"))
+    assert "crs" not in content
+    (feature,) = content["features"]
+    assert feature["properties"]["class"] == "water"
+    shell, hole = (np.array(ring) for ring in feature["geometry"]["coordinates"])
+    corners = warped(CRS.from_wkt(UTM), "EPSG:4326", [500_000, 500_030], [4_999_970, 5_000_000])
+    np.testing.assert_allclose(shell.min(0), [corners[0][0], corners[1][0]], atol=1e-6)
+    np.testing.assert_allclose(shell.max(0), [corners[0][1], corners[1][1]], atol=1e-6)
+    assert shapely.is_ccw(shapely.linearrings(shell))
+    assert not shapely.is_ccw(shapely.linearrings(hole))
+
+
+def test_long_edges_stay_where_they_are_in_degrees(tmp_path: Path) -> None:
+    """A straight line of 100 km in UTM is 150 m off the straight line in degrees."""
+    write(tmp_path / "x.geojson", np.ones((1, 1000), np.int16), transform=(100, 0, 500_000, 0, -100, 5_000_000))
+    (polygon,), _, _ = features(tmp_path / "x.geojson")
+    x, y = warped(CRS.from_wkt(UTM), "EPSG:4326", [550_000], [5_000_000])
+    assert polygon.exterior.distance(shapely.Point(x[0], y[0])) * 111_000 < 2
+
+
+def test_a_drone_picture_keeps_its_centimetres(tmp_path: Path) -> None:
+    label = blobs((20, 20), 2, 0)
+    write(tmp_path / "x.geojson", label, transform=(0.01, 0, 500_000, 0, -0.01, 5_000_000))
+    polygons, values, _ = features(tmp_path / "x.geojson")
+    assert shapely.is_valid(polygons).all()
+    square_metres = shapely.area(polygons) * 111_132 * 111_320 * np.cos(np.radians(45.153))
+    np.testing.assert_allclose(square_metres, values["area_m2"], rtol=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scene_of_background_gives_an_empty_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{kind}"
+    write(path, np.zeros((4, 4), np.int16), np.ones((4, 4), np.float16))
+    polygons, values, _ = features(path)
+    assert len(polygons) == 0
+    assert list(values)[:3] == ["class_id", "class", "area_m2"] or kind == "geojson"
+
+
+def test_small_polygons_are_left_out(tmp_path: Path) -> None:
+    label = np.array([[1, 0, 2, 2], [0, 0, 2, 2]], np.int16)
+    for least, expected in ((400, [300]), (400.1, []), (100, [7, 300])):
+        write(tmp_path / f"{least}.gpkg", label, min_area=least)
+        assert sorted(features(tmp_path / f"{least}.gpkg")[1]["class_id"].tolist()) == expected
+
+
+def test_simplified_polygons_have_fewer_vertices_and_the_area_of_before(tmp_path: Path) -> None:
+    label = blobs((80, 80), 3, 1)
+    write(tmp_path / "x.gpkg", label)
+    write(tmp_path / "y.gpkg", label, simplify=12.0)
+    exact, known, _ = features(tmp_path / "x.gpkg")
+    fewer, values, _ = features(tmp_path / "y.gpkg")
+    assert shapely.is_valid(fewer).all()
+    assert shapely.get_num_coordinates(fewer).sum() < 0.6 * shapely.get_num_coordinates(exact).sum()
+    np.testing.assert_array_equal(values["area_m2"], known["area_m2"])
+    assert (shapely.hausdorff_distance(exact, fewer) < 12.01).all()
+
+
+def test_what_simplification_would_break_is_simplified_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    polygons = np.array([shapely.Point(0, 0).buffer(10), shapely.box(0, 0, 1, 1)])
+    bow_tie = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
+    own = shapely.simplify
+    monkeypatch.setattr(
+        shapely, "simplify", lambda shapes, tolerance: np.where(tolerance > 1, bow_tie, own(shapes, tolerance))
+    )
+    circle, square = simplified(polygons, 8.0)
+    assert circle.equals(own(polygons[0], 1.0))
+    assert square.equals(polygons[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_left_where_something_fails(kind: PolygonKind, tmp_path: Path) -> None:
+    ground = Ground.of(tmp_path, UTM, NORTH_UP, (4, 4))
+    with pytest.raises(RuntimeError), polygon_file(tmp_path / f"x.{kind}", kind, ground, 4, LABELS) as file:
+        file.write(np.ones((2, 4), np.int16))
+        file._trace()
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_there_is_replaced(kind: PolygonKind, tmp_path: Path) -> None:
+    for label in (np.ones((4, 4), np.int16), np.eye(4, dtype=np.int16)):
+        write(tmp_path / f"x.{kind}", label)
+    assert len(features(tmp_path / f"x.{kind}")[0]) == 4
+    assert [path.name for path in tmp_path.iterdir()] == [f"x.{kind}"]
+
+
+def test_a_geopackage_brings_the_colours_of_its_classes(tmp_path: Path) -> None:
+    write(tmp_path / "x.gpkg", np.ones((2, 2), np.int16))
+    table = sqlite3.connect(tmp_path / "x.gpkg")
+    ((name, column, default, qml),) = table.execute(
+        "SELECT f_table_name, f_geometry_column, useAsDefault, styleQML FROM layer_styles"
+    )
+    assert (name, column, default) == ("polygons", "geom", 1)
+    assert table.execute("SELECT column_name FROM gpkg_geometry_columns").fetchall() == [("geom",)]
+    style = ET.fromstring(qml)
+    categories = {e.get("value"): (e.get("label"), e.get("symbol")) for e in style.iter("category")}
+    assert {value: label for value, (label, _) in categories.items()} == {
+        "7": "water",
+        "300": "wood & <wild>",
+        "-2": "Straße",
+    }
+    symbol = next(e for e in style.iter("symbol") if e.get("name") == categories["300"][1])
+    assert next(e for e in symbol.iter("Option") if e.get("name") == "color").get("value") == "1,2,3,160"
