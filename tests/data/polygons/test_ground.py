@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.warp import transform as warped
 
+from samtailor.data.case import Geometry
+from samtailor.data.formats.gdal_raster import Transform
+from samtailor.data.formats.geotiff import GeoGeometry
+from samtailor.data.formats.nifti import VolumeGeometry
+from samtailor.data.formats.picture import PictureGeometry
 from samtailor.data.polygons.ground import Ground
 from samtailor.errors import FileError
 
@@ -21,9 +26,9 @@ MOON = "+proj=longlat +a=1737400 +b=1737400 +no_defs"
 ENGINE = 'LOCAL_CS["engine",UNIT["metre",1]]'
 
 
-def ground_of(crs: int | str, transform: tuple[float, ...], shape: tuple[int, int] = (100, 100)) -> Ground:
+def ground_of(crs: int | str, transform: Transform, shape: tuple[int, int] = (100, 100)) -> Ground:
     parsed = CRS.from_epsg(crs) if isinstance(crs, int) else CRS.from_string(crs)
-    return Ground.of(Path("scene.tif"), parsed.to_wkt(), transform, shape)
+    return Ground.of(Path("scene.tif"), GeoGeometry(shape, parsed.to_wkt(), transform))
 
 
 def area(ground: Ground, *polygons: Any, pixels: int = 0) -> NDArray[np.float64]:
@@ -124,9 +129,18 @@ def test_no_polygons_no_areas() -> None:
     assert ground.areas(np.empty(0, object), np.empty(0, int)).shape == (0,)
 
 
-def test_a_scene_without_a_crs_is_refused() -> None:
-    with pytest.raises(FileError, match=r"scene\.tif: expected a scene with a CRS.*found none; .*gdal_edit"):
-        Ground.of(Path("scene.tif"), None, (1, 0, 0, 0, -1, 0), (10, 10))
+@pytest.mark.parametrize(
+    ("geometry", "found"),
+    [
+        (GeoGeometry((10, 10), None, (1, 0, 0, 0, -1, 0)), "one without a CRS; .*gdal_edit"),
+        (GeoGeometry((10, 10), CRS.from_epsg(32633).to_wkt()), "one without a transform; .*gdal_edit"),
+        (PictureGeometry((10, 10)), "a picture without either; take polygons of GeoTIFFs only"),
+        (VolumeGeometry.new(np.eye(4), (3, 3, 3)), "a volume; take polygons of GeoTIFFs only"),
+    ],
+)
+def test_what_says_nothing_of_its_place_is_refused(geometry: Geometry, found: str) -> None:
+    with pytest.raises(FileError, match=rf"x\.tif: expected an image with a CRS and a transform.*found {found}"):
+        Ground.of(Path("x.tif"), geometry)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +151,6 @@ def test_a_scene_without_a_crs_is_refused() -> None:
         (32633, (1e6, 0, 1e9, 0, -1e6, 0)),
     ],
 )
-def test_what_does_not_lie_on_the_earth_is_refused(crs: int | str, transform: tuple[float, ...]) -> None:
-    with pytest.raises(FileError, match="no place on the Earth"):
+def test_what_does_not_lie_on_the_earth_is_refused(crs: int | str, transform: Transform) -> None:
+    with pytest.raises(FileError, match="does not lie on the Earth"):
         ground_of(crs, transform)

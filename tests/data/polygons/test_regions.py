@@ -17,9 +17,11 @@ from samtailor.data.polygons.regions import Regions, RegionTracer
 from tests.data.polygons.scenes import AWKWARD, blobs, random_label, ring_that_touches_itself
 
 
-def bands(label: NDArray[Any], weights: NDArray[Any], heights: Iterator[int] | int) -> Iterator[Regions]:
+def bands(
+    label: NDArray[Any], weights: NDArray[Any], heights: Iterator[int] | int, junctions: bool = False
+) -> Iterator[Regions]:
     """What a tracer gives for bands of these heights, and at the end."""
-    tracer = RegionTracer(label.shape[1])
+    tracer = RegionTracer(label.shape[1], junctions)
     y = 0
     while y < len(label):
         height = heights if isinstance(heights, int) else next(heights)
@@ -93,6 +95,18 @@ def test_outlines_are_valid_and_turn_at_every_vertex(name: str) -> None:
             if len(steps):
                 is_across = steps[:, 0] != 0
                 assert (is_across != np.roll(is_across, 1)).all()
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_between_junctions_neighbours_have_the_same_vertices(name: str) -> None:
+    """So no vertex of a polygon lies within an edge of another; GEOS looks for such."""
+    label = AWKWARD[name]
+    found = [polygons_of(part) for part in bands(label, np.ones(label.shape), 3, junctions=True) if len(part)]
+    polygons = np.concatenate(found) if found else np.empty(0, object)
+    assert shapely.is_valid(polygons).all()
+    assert shapely.coverage_is_valid(polygons)
+    plain = [polygons_of(part) for part in bands(label, np.ones(label.shape), 3) if len(part)]
+    assert all(shapely.equals(first, second).all() for first, second in zip(found, plain, strict=True))
 
 
 def test_weights_are_summed_over_the_pixels_of_a_region() -> None:

@@ -30,7 +30,7 @@ def simplified(regions: Regions, points: NDArray[np.float64], tolerance: float) 
         return np.empty(0, object)
     chains = _Chains(regions)
     lines = shapely.multilinestrings(chains.lines(points), indices=chains.region)
-    tolerances = np.full(len(regions), tolerance)
+    tolerances = np.full(len(regions), float(tolerance))
     drawn = shapely.simplify(lines, tolerances)
     while True:
         vertices, rings = chains.rings(drawn)
@@ -40,7 +40,7 @@ def simplified(regions: Regions, points: NDArray[np.float64], tolerance: float) 
             polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, vertices, (rings, regions.firsts))
             is_wrong = ~shapely.is_valid(polygons)
             if not is_wrong.any():
-                return polygons
+                return np.asarray(polygons)
         tolerances[is_wrong] /= 2
         drawn[is_wrong] = shapely.simplify(lines[is_wrong], tolerances[is_wrong])
 
@@ -79,7 +79,7 @@ class _Chains:
         """A line for each chain, from the end where both neighbours begin."""
         import shapely
 
-        return shapely.linestrings(points[self._source], indices=self._chain)
+        return np.asarray(shapely.linestrings(points[self._source], indices=self._chain))
 
     def rings(self, drawn: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Vertices (P, 2) of the rings of lines for each region, and where each ring begins, and the end."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.data.case import Geometry
+from samtailor.data.formats.gdal import gdal
+from samtailor.data.formats.geotiff import GeoGeometry
 from samtailor.errors import FileError
 from samtailor.extras import require_extra
 
+_WHAT = "polygons"
 _WGS84 = "EPSG:4326"
 _SEMI_MAJOR = 6_378_137.0  # m, WGS 84
 _ECCENTRICITY = math.sqrt(0.00669437999014)
@@ -36,39 +40,42 @@ class Ground:
     pixel: float | None
 
     @classmethod
-    def of(cls, file: Path, crs: str | None, transform: tuple[float, ...], shape: tuple[int, int]) -> Ground:
-        """The ground of a scene of (rows, columns).
+    def of(cls, file: Path, geometry: Geometry) -> Ground:
+        """Where the image in a file lies.
 
         Raises:
-            FileError: If it does not lie on the Earth, as far as its CRS tells.
+            FileError: If that is nowhere on the Earth, as far as its geometry tells.
             ConfigError: If the extra `geo` is not installed.
         """
-        expected = "a scene with a CRS, for its polygons"
-        if crs is None:
-            fix = "write the CRS into the file: gdal_edit.py -a_srs EPSG:... FILE"
-            raise FileError(file, expected, "none", fix)
-        require_extra("rasterio", "geo", "polygons", file)
-        ground = cls(crs, transform, None)
-        rows, columns = (np.linspace(0, size, _TILES + 1) for size in shape)
-        tiles = [
-            [(left, top), (left, bottom), (right, bottom), (right, top), (left, top)]
-            for top, bottom in zip(rows, rows[1:], strict=False)
-            for left, right in zip(columns, columns[1:], strict=False)
-        ]
+        for package in ("rasterio", "pyogrio", "shapely"):
+            require_extra(package, "geo", "drawing polygons", file)
+        expected = "an image with a CRS and a transform, for its polygons"
+        if not isinstance(geometry, GeoGeometry):
+            found = "a volume" if geometry.spacing else "a picture without either"
+            raise FileError(file, expected, found, "take polygons of GeoTIFFs only")
+        if geometry.crs is None or geometry.transform is None:
+            found = "one without a " + ("transform" if geometry.crs else "CRS")
+            raise FileError(file, expected, found, "give it both: gdal_edit.py -a_srs EPSG:... -a_ullr ... FILE")
+        ground = cls(geometry.crs, geometry.transform, None)
+        try:
+            return replace(ground, pixel=ground._true_pixel(geometry.size))
+        except Exception as error:  # of kinds that rasterio keeps to itself
+            found = f"one that does not lie on the Earth ({' '.join(str(error).split())[:160]})"
+            raise FileError(file, expected, found, "correct its CRS and transform (gdalinfo shows them)") from error
+
+    def _true_pixel(self, size: tuple[int, int]) -> float | None:
+        """Area of a pixel of a scene of (rows, columns) by the map's plane, if that is nearly true everywhere."""
         import shapely
 
-        polygons = shapely.polygons(ground.on_map(np.array(tiles)))
-        try:
-            areas = ground.areas(polygons)
-        except Exception as error:  # of GDAL, whose kinds rasterio keeps to itself
-            found = f"one whose coordinates have no place on the Earth ({' '.join(str(error).split())[:160]})"
-            raise FileError(file, expected, found, "correct the file's CRS and transform") from error
-        if (metres := _metres(crs)) is None:
-            return ground
+        rows, columns = (np.linspace(0, side, _TILES + 1) for side in size)
+        corners = np.stack(np.meshgrid(columns, rows), axis=-1)
+        tiles = np.stack([corners[:-1, :-1], corners[1:, :-1], corners[1:, 1:], corners[:-1, 1:]], axis=2)
+        polygons = shapely.polygons(self.on_map(tiles.reshape(-1, 4, 2)))
+        areas = self.areas(polygons)
+        if (metres := _metres(self.crs)) is None:
+            return None
         plane = shapely.area(polygons) * metres**2
-        if (np.abs(plane / areas - 1) > _TRUE).any():
-            return ground
-        return cls(crs, transform, float(plane.sum()) / (shape[0] * shape[1]))
+        return float(plane.sum()) / math.prod(size) if np.allclose(plane, areas, rtol=_TRUE, atol=0) else None
 
     @property
     def longest(self) -> float:
@@ -92,7 +99,7 @@ class Ground:
         working manual, USGS professional paper 1395, eq. 3-12 and chapter 10).
         """
         if self.pixel is not None and pixels is not None:
-            return pixels * self.pixel
+            return np.asarray(pixels * self.pixel)
         if not len(polygons):
             return np.empty(0)
         import shapely
@@ -116,7 +123,8 @@ class Ground:
         """Longitudes in radians, and heights in square metres per radian, of map coordinates (N, 2)."""
         from rasterio.warp import transform
 
-        longitude, latitude = transform(self.crs, _WGS84, coordinates[:, 0], coordinates[:, 1])
+        with gdal(_WHAT):
+            longitude, latitude = transform(self.crs, _WGS84, coordinates[:, 0], coordinates[:, 1])
         return np.radians(longitude), _height(np.radians(latitude))
 
 
@@ -131,5 +139,6 @@ def _metres(crs: str) -> float | None:
     """Metres of a unit of map coordinates; None for degrees."""
     from rasterio.crs import CRS
 
-    parsed = CRS.from_wkt(crs)
+    with gdal(_WHAT):
+        parsed = CRS.from_wkt(crs)
     return float(parsed.linear_units_factor[1]) if parsed.is_projected else None

@@ -41,7 +41,7 @@ class Regions:
     values: NDArray[np.int64]
     pixels: NDArray[np.int64]
     weights: NDArray[np.float64]
-    points: NDArray[np.int64]
+    points: NDArray[np.int32]
     rings: NDArray[np.int64]
     firsts: NDArray[np.int64]
     meet: NDArray[np.bool_]
@@ -79,20 +79,21 @@ class _Corners(NamedTuple):
 class _Sums(NamedTuple):
     """Label, number of pixels, and sum of their weights, of regions or runs."""
 
-    values: NDArray[np.integer]
-    pixels: NDArray[np.integer]
+    values: NDArray[np.int64]
+    pixels: NDArray[np.int64]
     weights: NDArray[np.float64]
 
     def taken(self, which: NDArray[Any]) -> _Sums:
         """Some of them."""
-        return _Sums(*(part[which] for part in self))
+        return _Sums(self.values[which], self.pixels[which], self.weights[which])
 
     def by_region(self, region: NDArray[np.int32], count: int) -> _Sums:
         """Of `count` regions, where this is of their parts; a part may be in none."""
-        values = np.zeros(count + 1, self.values.dtype)  # the last is where `NOTHING` points
+        values = np.zeros(count + 1, np.int64)  # the last is where `NOTHING` points
         values[region] = self.values
-        pixels, weights = (np.bincount(region + 1, part, count + 1)[1:] for part in (self.pixels, self.weights))
-        return _Sums(values[:-1], pixels.astype(np.int64), weights)
+        pixels = np.bincount(region + 1, self.pixels, count + 1)[1:].astype(np.int64)
+        weights = np.bincount(region + 1, self.weights, count + 1)[1:].astype(np.float64)
+        return _Sums(values[:-1], pixels, weights)
 
 
 class RegionTracer:
@@ -129,11 +130,10 @@ class RegionTracer:
         first = np.flatnonzero(starts)
         # A graph of the open regions and, after them, the runs: its components are regions.
         runs = np.cumsum(starts, dtype=np.int32).reshape(label.shape) + np.int32(known - 1)
-        nodes = _Sums(
-            np.append(self._open.values, label.ravel()[first]),
-            np.append(self._open.pixels, np.diff(first, append=label.size)),
-            np.append(self._open.weights, np.add.reduceat(weights.ravel(), first, dtype=np.float64)),
-        )
+        lengths = np.diff(first, append=label.size)
+        run_weights: NDArray[np.float64] = np.add.reduceat(weights.ravel(), first, dtype=np.float64)
+        own = _Sums(label.ravel()[first].astype(np.int64), lengths, run_weights)
+        nodes = _Sums(*(np.concatenate(pair) for pair in zip(self._open, own, strict=True)))
         joined = (label > 0) & (np.vstack([self._labels[None], label[:-1]]) == label)
         joined[1:] &= starts[1:] | starts[:-1]  # one edge where runs begin to touch is enough
         above = np.vstack([self._last[None], runs[:-1]])
@@ -172,8 +172,7 @@ def _components(count: int, first: NDArray[np.int32], second: NDArray[np.int32])
 
 def _joined(parts: list[_Corners]) -> _Corners:
     """Corners in one."""
-    empty = np.empty(0, np.int32), np.empty(0, dtype=bool)
-    none = _Corners(*(empty[0],) * 3, *(empty[1],) * 4)
+    none = _Corners(*(np.empty(0, kind) for kind in (*[np.int32] * 3, *[np.bool_] * 4)))
     return _Corners(*(np.concatenate(part) for part in zip(none, *parts, strict=True)))
 
 
@@ -189,13 +188,9 @@ def _corners_between(rows: NDArray[np.int32], y: int, junctions: bool) -> Iterat
 
     def corners(found: NDArray[np.bool_], region: NDArray[np.int32], right: int, down: int, across: bool) -> _Corners:
         (where,) = np.nonzero(found)
-        return _Corners(
-            region[where],
-            (line[where] + y).astype(np.int32),
-            column[where].astype(np.int32),
-            *(np.full(len(where), flag, dtype=bool) for flag in (right, down, across)),
-            meet[where],
-        )
+        at = region[where], (line[where] + y).astype(np.int32), column[where].astype(np.int32)
+        to_right, to_bottom, is_across = (np.full(len(where), flag, dtype=bool) for flag in (right, down, across))
+        return _Corners(*at, to_right, to_bottom, is_across, meet[where])
 
     for down in (0, 1):
         for right in (0, 1):
@@ -232,7 +227,7 @@ def _traced(sums: _Sums, corners: _Corners) -> Regions:
     region_of_ring = corners.region[order[rings[:-1]]]
     firsts = np.append(np.flatnonzero(np.diff(region_of_ring, prepend=-1)), len(region_of_ring))
     points = np.column_stack([corners.x[order], corners.y[order]])
-    is_new = np.diff(points, axis=0, prepend=-1).any(axis=1)
+    is_new = np.append(True, (points[1:] != points[:-1]).any(axis=1))[: len(points)]  # no edges of no length
     is_new[rings[:-1]] = True
     rings = np.append(0, np.cumsum(is_new))[rings]
     return Regions(sums.values, sums.pixels, sums.weights, points[is_new], rings, firsts, corners.meet[order[is_new]])
@@ -248,8 +243,9 @@ def _order(
 
 def _twice(*keys: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Which of sorted elements are there twice."""
-    is_like_next = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
-    return np.append(is_like_next, False) | np.append(False, is_like_next)
+    is_like_next = np.all([key[1:] == key[:-1] for key in keys], axis=0)
+    is_there_twice: NDArray[np.bool_] = np.append(is_like_next, False) | np.append(False, is_like_next)
+    return is_there_twice
 
 
 def _cycles(following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.data.polygons.borders import simplified
 from samtailor.data.polygons.ground import Ground
 from samtailor.data.polygons.regions import Regions, RegionTracer
 from samtailor.data.polygons.style import qgis_style
@@ -52,7 +53,7 @@ class PolygonWriter:
     _has_probabilities: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._tracer = RegionTracer(self.width)
+        self._tracer = RegionTracer(self.width, junctions=self.simplify > 0)
 
     def write(self, label: NDArray[Any], probability: NDArray[Any] | None = None) -> None:
         """Take in the next rows.
@@ -106,11 +107,12 @@ class PolygonWriter:
         points, pixels = self.ground.on_map(regions.points), regions.pixels
         polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (regions.rings, regions.firsts))
         areas = self.ground.areas(polygons, pixels)
+        if self.simplify > 0:
+            polygons = simplified(regions, points, self.simplify)
         large = areas >= self.min_area
-        polygons = simplified(polygons[large], self.simplify)
+        polygons, classes = polygons[large], regions.values[large]
         if self.longest < np.inf:
             polygons = shapely.segmentize(polygons, self.longest)
-        classes = regions.values[large]
         fields = {
             "class_id": np.array(self.labels.ids, np.int32)[classes],
             "class": np.array(self.labels.names, object)[classes],
@@ -150,12 +152,12 @@ def polygon_file(
     Args:
         path: File to write.
         kind: 'gpkg' is a GeoPackage in the CRS of the scene, with a style for QGIS. 'geojson' is in WGS 84 longitudes
-            and latitudes (RFC 7946, section 4); it is made of such a GeoPackage, beside it, as GDAL cannot append to it.
+            and latitudes (RFC 7946, section 4); it is made of a GeoPackage, as GDAL cannot append to it.
         ground: Where the scene lies.
         width: Pixels of a row.
         labels: The classes.
-        simplify: Tolerance in map units (of Douglas and Peucker); 0 leaves the pixels' edges. Each polygon is
-            simplified by itself: between neighbours there may be gaps and overlaps, as wide as twice that.
+        simplify: Tolerance in map units (of Douglas and Peucker); 0 leaves the pixels' edges. Neighbours keep a common
+            border but for places where one of them is narrower than that: there they may overlap or leave a gap.
         min_area: Square metres; smaller polygons are left out, and leave a gap.
     """
     with atomic(path) as temporary:
@@ -189,19 +191,3 @@ def _write_geojson(source: Path, path: Path) -> None:
             RFC7946="YES",
             COORDINATE_PRECISION=_PLACES,
         )
-
-
-def simplified(polygons: NDArray[Any], tolerance: float) -> NDArray[Any]:
-    """Polygons of fewer vertices, none farther than the tolerance from its outline; valid as before.
-
-    Where that would make a polygon invalid (a hole comes to lie outside), it is simplified less.
-    """
-    import shapely
-
-    if tolerance == 0:
-        return polygons
-    result = shapely.simplify(polygons, tolerance)
-    while (wrong := ~shapely.is_valid(result)).any():
-        tolerance /= 2
-        result[wrong] = shapely.simplify(polygons[wrong], tolerance)
-    return result
