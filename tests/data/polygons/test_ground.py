@@ -37,7 +37,7 @@ def area(ground: Ground, *polygons: Any, pixels: int = 0) -> NDArray[np.float64]
 
 def in_equal_area_projection(polygon: Any, crs: str = "EPSG:4326") -> float:
     """By another way: GDAL draws it, with many vertices, into EPSG:6933."""
-    coordinates = shapely.get_coordinates(shapely.segmentize(polygon, polygon.length / 100_000))
+    coordinates = shapely.get_coordinates(shapely.segmentize(polygon, polygon.length / 10_000))
     return shapely.Polygon(list(zip(*warped(crs, "EPSG:6933", *coordinates.T), strict=True))).area
 
 

@@ -91,10 +91,10 @@ def test_drawn_again_they_are_the_label(name: str, transform: Transform, tmp_pat
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_for_any_bands_traced_at_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    label = blobs((60, 50), 3, 0)
+    label = blobs((24, 30), 3, 0)
     probability = np.random.default_rng(0).random(label.shape).astype(np.float16)
     found = []
-    for band, rows in ((1, 1), (500, 3), (1 << 20, 60)):
+    for band, rows in ((1, 1), (200, 3), (1 << 20, 24)):
         monkeypatch.setattr(writer, "_BAND", band)
         path = tmp_path / f"{band}.{kind}"
         write(path, label, probability, rows)
