@@ -101,7 +101,7 @@ class Segmenter:
 
     def _case_of(self, image: str | Path | NDArray[Any] | Case, spacing: tuple[float, float, float] | None) -> Case:
         """The image as a case with the segmenter's channels."""
-        channels = self.model.preprocessing.channels
+        channels = self.model.preprocessing.channel_choice
         if isinstance(image, str | Path):
             return read_image(Path(image), channels)
         if isinstance(image, Case):

@@ -61,7 +61,7 @@ def prepare_case(
     key: str = "",
 ) -> CachedCase:
     """A case as the network's input needs it, in memory; corrupted before everything else, if it is to be."""
-    case = read_case(files, labels, preprocessing.channels)
+    case = read_case(files, labels, preprocessing.channel_choice)
     if degradation is not None:
         case = degradation(case)
     image = np.asarray(preprocessing.prepare(case))

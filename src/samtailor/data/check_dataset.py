@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
-from samtailor.data.channels import needs_projection
+from samtailor.data.channels import ChannelChoice, needs_projection
 from samtailor.data.check_report import CaseRow, CheckReport
 from samtailor.data.conditions import count_ids, not_finite, unknown_ids
 from samtailor.data.dataset import Dataset, open_cases, read_splits
@@ -69,18 +69,22 @@ def _facts(dataset: Dataset) -> dict[str, str]:
 
 
 def _channels(dataset: Dataset) -> dict[str, str]:
-    """What becomes of channels that are neither one nor three."""
-    if not needs_projection(count := len(dataset.channels)):
-        return {}
-    return {"channels": f"{count} ({', '.join(dataset.channels)}): a learned projection brings them to three"}
+    """Which bands are used, and what becomes of channels that are neither one nor three."""
+    names, count = ", ".join(dataset.channels), len(dataset.channels)
+    facts = {"bands": f"{names} (of each image number {', '.join(map(str, dataset.bands))})"} if dataset.bands else {}
+    if needs_projection(count):
+        facts["channels"] = f"{count} ({names}): a learned projection brings them to three"
+    return facts
 
 
 def _check_cases(dataset: Dataset, findings: list[Finding]) -> tuple[CaseRow, ...]:
     """All cases checked, in their order; several are read at a time."""
     splits = {name: split for split, names in dataset.splits.items() for name in names}
-    labels, channels = dataset.labels, len(dataset.channels)
+    labels, channels, there = dataset.labels, dataset.channel_choice, dataset.bands_there
     with ThreadPoolExecutor(_THREADS) as pool:
-        futures = [pool.submit(check_case, case, labels, channels, splits.get(case.name, "")) for case in dataset.cases]
+        futures = [
+            pool.submit(check_case, case, labels, channels, splits.get(case.name, ""), there) for case in dataset.cases
+        ]
         for done, _ in enumerate(as_completed(futures), start=1):
             report("checking cases", done, len(futures))
     checked = [future.result() for future in futures]
@@ -160,10 +164,12 @@ def _absent_classes(dataset: Dataset, cases: tuple[CaseRow, ...]) -> Iterator[Fi
             yield Finding("warning", str(dataset.root), f"class '{label}' in split {split}", "no voxel", fix)
 
 
-def check_case(files: CaseFiles, labels: LabelSpace, channels: int, split: str = "") -> tuple[CaseRow, list[Finding]]:
+def check_case(
+    files: CaseFiles, labels: LabelSpace, channels: ChannelChoice, split: str = "", bands_there: int | None = None
+) -> tuple[CaseRow, list[Finding]]:
     """Read image and label once and check every condition: what the case is, and everything found."""
     findings: list[Finding] = []
-    geometry = _check_image(files, channels, findings)
+    geometry = _check_image(files, channels, bands_there, findings)
     voxels: dict[int, int] = {}
     ignored = 0
     if files.label is None:
@@ -198,12 +204,18 @@ def _collected(findings: list[Finding]) -> Iterator[None]:
         findings.append(Finding.from_error(error))
 
 
-def _check_image(files: CaseFiles, channels: int, findings: list[Finding]) -> Geometry | None:
+def _check_image(
+    files: CaseFiles, channels: ChannelChoice, bands_there: int | None, findings: list[Finding]
+) -> Geometry | None:
     """Geometry; None if the image cannot be read."""
     with _collected(findings):
         pixels, geometry = format_of(files.images[0]).read_pixels(files.images)
+        if bands_there not in (None, len(pixels)):
+            expected, fix = f"the {bands_there} bands that dataset.json names", "correct the names, or the image"
+            findings.append(Finding("error", str(files.images[0]), expected, str(len(pixels)), fix))
         with _collected(findings):
-            match_channels(pixels, channels, files.images[0])
+            matched = match_channels(pixels, channels, files.images[0])
+            pixels = pixels if isinstance(channels, int) else matched  # those of other bands are not looked at
         findings += map(Finding.from_error, not_finite(pixels, files.images))
         for channel, plane in enumerate(pixels):
             findings += _constant(files.images[min(channel, len(files.images) - 1)], plane)

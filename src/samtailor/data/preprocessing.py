@@ -13,7 +13,7 @@ from torch import Tensor
 
 import samtailor.kinds as kinds
 from samtailor.data.case import Case
-from samtailor.data.channels import COLOURS
+from samtailor.data.channels import COLOURS, ChannelChoice
 from samtailor.data.conditions import require_intensities
 from samtailor.data.intensity import (
     ByChannel,
@@ -66,6 +66,7 @@ class Preprocessing(Checked, group="preprocessing"):
         field: Side of the window of the slice that becomes one input; None is the whole slice.
         channels: Channels of the images; a single one is repeated for the network.
         steps: What is done to file values before, in order.
+        bands: Numbers, from 1, of the channels that are taken of a file with others; None takes a file as it is.
     """
 
     intensity: Intensity
@@ -73,12 +74,20 @@ class Preprocessing(Checked, group="preprocessing"):
     field: Annotated[int, Within(1, 1_000_000)] | None
     channels: Annotated[int, Within(1, 10_000)]
     steps: tuple[PreprocessingStep, ...] = ()
+    bands: tuple[Annotated[int, Within(1, 65_535)], ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.intensity, ByChannel) and len(self.intensity.channels) != self.channels:
             found = len(self.intensity.channels)
             raise ConfigError(f"intensity: expected one for each of {self.channels} channels, found {found}")
+        if self.bands is not None and len(self.bands) != self.channels:
+            raise ConfigError(f"bands: expected {self.channels} numbers, one for each channel, found {self.bands}")
+
+    @property
+    def channel_choice(self) -> ChannelChoice:
+        """What is taken of an image."""
+        return self.bands or self.channels
 
     def prepare(self, case: Case) -> Scaled:
         """Slices of a case in [0, 1], (S, C, H, W), scaled where they are looked at.
@@ -142,18 +151,20 @@ class Preprocessing(Checked, group="preprocessing"):
         return resized[0, 0].long()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionary, the inverse of `from_json`; without the key 'steps' if there are none."""
+        """Plain dictionary, the inverse of `from_json`; without 'steps' and 'bands' if there are none."""
         content = vars(self) | {"intensity": intensity_to_json(self.intensity)}
         steps = [kinds.to_json(step, STEPS) for step in content.pop("steps")]
-        # Caches are keyed by this dictionary: those from before there were steps stay good.
-        return content | ({"steps": steps} if steps else {})
+        bands = content.pop("bands")
+        # Caches are keyed by this dictionary: those from before there were any stay good.
+        return content | ({"steps": steps} if steps else {}) | ({"bands": list(bands)} if bands else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         """Preprocessing of a plain dictionary."""
         intensity = intensity_from_json(content["intensity"])
         steps = tuple(kinds.from_json(step, STEPS, "preprocessing") for step in content.get("steps", ()))
-        return cls(**{**content, "intensity": intensity, "steps": steps})
+        bands = None if content.get("bands") is None else tuple(content["bands"])
+        return cls(**{**content, "intensity": intensity, "steps": steps, "bands": bands})
 
 
 def _starts(length: int, side: int, overlap: float) -> list[int]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samtailor.data.case import Case, CaseFiles, ProbabilityType
+from samtailor.data.channels import ChannelChoice
 from samtailor.data.formats import find_format, image_files, image_suffixes, read_case
 from samtailor.data.layouts.contents import passed_over, visible_entries
 from samtailor.errors import ConfigError, DataWarning, FileError, Finding
@@ -104,8 +105,8 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto") -> l
     return jobs
 
 
-def read(job: Job, channels: int) -> Case:
-    """The image of a job, with the number of channels wanted."""
+def read(job: Job, channels: ChannelChoice) -> Case:
+    """The image of a job, with the channels wanted."""
     require_there(job)
     return read_case(job.files, None, channels)
 

@@ -58,7 +58,7 @@ def predict_jobs(predictor: Predictor, jobs: Sequence[Job], wanted: Wanted) -> P
             failures[job.target] = Failure(job.file, str(error).removeprefix(f"{job.file}: "))
             return None
 
-    channels = predictor.model.preprocessing.channels
+    channels = predictor.model.preprocessing.channel_choice
     writing: Future[None] | None = None
     with ThreadPoolExecutor(1) as writer:
         streamed = [is_streamed(predictor, job) for job in jobs]

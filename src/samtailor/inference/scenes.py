@@ -25,7 +25,7 @@ def segment_scene(predictor: Predictor, job: Job, wanted: Wanted) -> None:
     """Segment a scene and write what is wanted of it: all files appear, the label last, or none does."""
     require_there(job)
     preprocessing, labels = predictor.model.preprocessing, predictor.model.labels
-    with open_scene(job.files, preprocessing.channels) as scene:
+    with open_scene(job.files, preprocessing.channel_choice) as scene:
         slices = preprocessing.prepare_scene(scene)
         bands = predictor.bands(slices, probabilities=wanted.probabilities)
         _write(scene, slices, _without_void(scene, bands), labels, job, wanted)

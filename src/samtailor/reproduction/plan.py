@@ -66,7 +66,7 @@ class Plan:
         """What the images go through in training, whichever column, and before they are shown."""
         settings = {**self.schedule.train, "data": str(self.dataset.root), "out": "", "base": self.base}
         config = resolve(TrainConfig.from_plain(settings, "train"), self.dataset)
-        return preprocessing_of(config, len(self.dataset.channels))
+        return preprocessing_of(config, self.dataset.channel_choice)
 
     def all_cells(self) -> list[Cell]:
         """Cells of all columns."""

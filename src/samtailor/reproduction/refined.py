@@ -143,7 +143,7 @@ def _predict(wanted: Sequence[Refined], files: Sequence[CaseFiles]) -> None:
     network = load_model(fit.run.directory).for_inference()
     what = f"predicting ({fit.column.name}, seed {fit.config.seed})"
     for file, some in tracked(what, work):
-        case = read_case(file, None, network.preprocessing.channels)
+        case = read_case(file, None, network.preprocessing.channel_choice)
         for passes, group in _by_second_passes(some):
             predictor = Predictor(network, device=fit.config.device, refinement=passes)
             label_steps = [step for one in group for step in one.steps if isinstance(step, RefinementStep)]

@@ -71,7 +71,7 @@ def _evaluate(plan: Plan, cell: Fit, protocols: Sequence[ProtocolName], device: 
         segmenter = load(run.directory)
         for file, path in tracked(f"predicting ({cell.column.name}, seed {cell.config.seed})", missing):
             segmenter.predict(read_case(file, None), device=device).save(path)
-    cache = SliceCache(dataset.labels, preprocessing_of(cell.config, len(dataset.channels)))
+    cache = SliceCache(dataset.labels, preprocessing_of(cell.config, dataset.channel_choice))
     for protocol in protocols:
         out = cell.evaluation(split, protocol)
         if not _is_newer(out / "metrics.json", saved):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from samtailor.data.channels import needs_projection
 from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile, Range
+from samtailor.data.preprocessing import Preprocessing
 from samtailor.files import write_text
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
@@ -57,7 +59,7 @@ def write_card(
         parameters=sum(size for size, _ in sizes),
         trained=sum(size for size, is_trained in sizes if is_trained),
         preprocessing=model.preprocessing,
-        channels=_channels(model.preprocessing.channels, record),
+        channels=_channels(model.preprocessing, record),
         intensity=_intensity(model.preprocessing.intensity),
         mean=_numbers(base.mean),
         std=_numbers(base.std),
@@ -126,8 +128,12 @@ def _numbers(values: tuple[float, ...]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _channels(channels: int, record: Record | None) -> str:
+def _channels(preprocessing: Preprocessing, record: Record | None) -> str:
     """What an image must have, and how it meets the network's three channels."""
+    if preprocessing.bands:
+        taken = f"; of each file its bands {', '.join(map(str, preprocessing.bands))} are taken"
+        return _channels(replace(preprocessing, bands=None), record) + taken
+    channels = preprocessing.channels
     names = f" ({', '.join(record.channels)})" if record and record.channels else ""
     if channels == 1:
         return f"1{names}, repeated for the network"

@@ -173,7 +173,7 @@ def _half_image(config: TrainConfig, folder: Dataset) -> TrainConfig | None:
 
 def look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Callable[[TrainConfig], Probe]]:
     """Count what there is to compute, and take some slices of the largest cases to measure trainings with."""
-    preprocessing = preprocessing_of(config, len(folder.channels))
+    preprocessing = preprocessing_of(config, folder.channel_choice)
     cache = SliceCache(folder.labels, preprocessing)
     train_files, validation_files = folder.split("train"), folder.split("val")
     train: list[CachedCase] = []

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import samtailor.kinds as kinds
 from samtailor.data.cache import CachedCase, SliceCache
+from samtailor.data.channels import ChannelChoice
 from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.distributed.collectives import make_once
 from samtailor.distributed.lightning_plugins import environment_of, strategy_of
@@ -101,7 +102,7 @@ def load_cases(config: TrainConfig, folder: LabelledFolder) -> Cases:
     Raises:
         DataError: If no training case has foreground.
     """
-    preprocessing = preprocessing_of(config, len(folder.channels))
+    preprocessing = preprocessing_of(config, folder.channel_choice)
     cache = SliceCache(folder.labels, preprocessing)
     train, validation = (make_once(cache.load, folder.split(split), f"slices ({split})") for split in ("train", "val"))
     for copy, degradation in enumerate(copies_of(config), start=1):
@@ -125,7 +126,7 @@ def fingerprint_of(folder: LabelledFolder, cases: Cases) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: int) -> SegmenterModel:
+def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: ChannelChoice) -> SegmenterModel:
     """Segmenter before its training, the same for the same seed."""
     lightning.seed_everything(config.seed, verbose=False)
     preprocessing = preprocessing_of(config, channels)

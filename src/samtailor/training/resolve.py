@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from samtailor.data.channels import needs_projection
+from samtailor.data.channels import ChannelChoice, count_of, needs_projection
 from samtailor.data.corruptions import SEVERITIES, Degradation, corruption_names, degradation
 from samtailor.data.dataset import Dataset
 from samtailor.data.intensity import intensity_of, resolve_intensity
@@ -127,13 +127,15 @@ def _resolve_sampling(config: SamplingConfig, dataset: Dataset) -> SamplingConfi
     return replace(config, field=side, per_epoch=min(tiles * pictures, _MOST_PER_EPOCH))
 
 
-def preprocessing_of(config: TrainConfig, channels: int) -> Preprocessing:
+def preprocessing_of(config: TrainConfig, channels: ChannelChoice) -> Preprocessing:
     """Preprocessing of a resolved config."""
     assert config.sampling.image_size is not None
     field = config.sampling.field
     assert not isinstance(field, str)
     steps = DENOISE.chosen(config.denoise)
-    return Preprocessing(intensity_of(config.intensity), config.sampling.image_size, field, channels, steps)
+    size, intensity = config.sampling.image_size, intensity_of(config.intensity)
+    bands = None if isinstance(channels, int) else channels
+    return Preprocessing(intensity, size, field, count_of(channels), steps, bands)
 
 
 def copies_of(config: TrainConfig) -> list[Degradation]:

@@ -53,7 +53,9 @@ def baseline(config: BaselineConfig) -> Scores:
         **asdict(config.generator().for_base(base)),
     )
     size = config.image_size or base.image_size
-    preprocessing = Preprocessing(intensity_of(config.intensity), size, None, len(dataset.channels))
+    preprocessing = Preprocessing(
+        intensity_of(config.intensity), size, None, len(dataset.channels), bands=dataset.bands
+    )
     work = BaselineWork(config, dataset, SliceCache(dataset.labels, preprocessing))
     claim(work, files)
     return work.finish(files)

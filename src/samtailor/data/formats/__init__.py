@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import Case, CaseFiles, Geometry, SceneGeometry
+from samtailor.data.channels import ChannelChoice
 from samtailor.data.conditions import class_indices, not_finite, with_finite
 from samtailor.data.formats.dicom import DicomFormat
 from samtailor.data.formats.format import Format, Header, LabelFormat, SceneFormat
@@ -86,14 +87,14 @@ def read_geometry(path: Path) -> Geometry:
     return read_header(path).geometry
 
 
-def read_case(files: CaseFiles, labels: LabelSpace | None, channels: int | None = None) -> Case:
+def read_case(files: CaseFiles, labels: LabelSpace | None, channels: ChannelChoice | None = None) -> Case:
     """Read image and label of a case.
 
     Args:
         files: Where the case lies.
         labels: Label space of the label file; None reads the image only. An image that is only looked at, or
             segmented, is repaired with a word where voxels are NaN or infinite; one of a data set is refused.
-        channels: Number of channels wanted (see `match_channels`); None takes the file's.
+        channels: Channels wanted (see `match_channels`); None takes the file's.
 
     Raises:
         DataError: If a file cannot be read, or image and label do not go together.
@@ -124,7 +125,7 @@ def is_scene(path: Path) -> bool:
 
 
 @contextmanager
-def open_scene(files: CaseFiles, channels: int | None = None) -> Iterator[Scene]:
+def open_scene(files: CaseFiles, channels: ChannelChoice | None = None) -> Iterator[Scene]:
     """An image that stays in its files while the block looks at it.
 
     Args:
@@ -145,9 +146,9 @@ def open_scene(files: CaseFiles, channels: int | None = None) -> Iterator[Scene]
         yield scene.with_channels(_chosen_channels(scene.shape[1], channels, scene.is_gray, files.images[0]))
 
 
-def _require_channels(files: CaseFiles, channels: int | None) -> None:
+def _require_channels(files: CaseFiles, channels: ChannelChoice | None) -> None:
     """Refuse other numbers of files than channels wanted: often they are cases, whose numbers look like channels."""
-    if channels is not None and len(files.images) not in (1, channels):
+    if isinstance(channels, int) and len(files.images) not in (1, channels):
         found = f"{len(files.images)}: {listed([path.name for path in files.images], 3)}"
         fix = (
             "four digits at the end of a name number its channels; if they number cases, rename the files to end with "
@@ -156,33 +157,41 @@ def _require_channels(files: CaseFiles, channels: int | None) -> None:
         raise FileError(files.images[0], f"{channels} channel{'s' if channels > 1 else ''}", found, fix)
 
 
-def read_image(path: Path, channels: int | None = None) -> Case:
+def read_image(path: Path, channels: ChannelChoice | None = None) -> Case:
     """Read one image without label, and what else belongs to it (see `image_files`); channels as in `read_case`."""
     return read_case(image_files(path), None, channels)
 
 
 def match_channels(
-    image: NDArray[Any], channels: int | None, path: Path, fix: str = "give the channels that the data set names"
+    image: NDArray[Any],
+    channels: ChannelChoice | None,
+    path: Path,
+    fix: str = "give the channels that the data set names",
 ) -> NDArray[Any]:
-    """Bring an image (C, S, H, W) to a number of channels (None: as it is) without inventing anything, or refuse it.
+    """Bring an image (C, S, H, W) to the channels wanted (None: as it is) without inventing anything, or refuse it.
 
-    Gray pictures are repeated to three channels; coloured ones whose channels are equal become one. `fix` is for the
-    message.
+    Bands with numbers are taken of what there is. Gray pictures are repeated to three channels; coloured ones whose
+    channels are equal become one. `fix` is for the message.
     """
     chosen = _chosen_channels(len(image), channels, lambda: bool((image == image[:1]).all()), path, fix)
     if chosen == list(range(len(image))):
         return image
-    return np.repeat(image, 3, axis=0) if len(chosen) > 1 else image[:1]
+    return image[chosen]
 
 
 def _chosen_channels(
     found: int,
-    wanted: int | None,
+    wanted: ChannelChoice | None,
     is_gray: Callable[[], bool],
     path: Path,
     fix: str = "give the channels that the data set names",
 ) -> list[int]:
-    """Which channels of an image, by index, are taken for the number of them that is wanted (see `match_channels`)."""
+    """Which channels of an image, by index, are taken for those that are wanted (see `match_channels`)."""
+    if isinstance(wanted, tuple):
+        if max(wanted) > found:
+            expected = f"a band {max(wanted)}, as bands {', '.join(map(str, wanted))} are used"
+            raise FileError(path, expected, f"{found}", "give an image with the bands of the training")
+        return [number - 1 for number in wanted]
     if wanted is None or found == wanted:
         return list(range(found))
     if found == 1 and wanted == 3:

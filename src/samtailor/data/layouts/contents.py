@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from samtailor.data.case import CaseFiles
+from samtailor.data.channels import ChannelChoice
 from samtailor.data.formats import accompanies, find_format, find_label_format, read_header
 from samtailor.errors import FileError, Finding, SamTailorError, listed
 from samtailor.labels import LabelSpace
@@ -25,6 +26,8 @@ class Contents:
         labels: Label space.
         cases: Sorted by name; `label` is None where the file is missing.
         channels: Name of each image channel: ('CT',), ('R', 'G', 'B'), ('gray',), ('band 1', 'band 2', ...), ...
+        bands: Numbers, from 1, of the channels that are taken of each file with others; None takes files as they are.
+        bands_there: How many channels the folder says that its files have, if it says so.
         bits: Bits per channel of pictures, the most of any; None for volumes.
         orphans: Label or channel files that belong to no case.
         remarks: What the layout itself finds worth telling: cases left out, parts that are missing.
@@ -40,6 +43,13 @@ class Contents:
     remarks: tuple[Finding, ...] = ()
     largest: tuple[int, int] | None = None
     title: Any = None
+    bands: tuple[int, ...] | None = None
+    bands_there: int | None = None
+
+    @property
+    def channel_choice(self) -> ChannelChoice:
+        """What is taken of an image."""
+        return self.bands or len(self.channels)
 
     @classmethod
     def from_pictures(

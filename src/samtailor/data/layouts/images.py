@@ -2,12 +2,14 @@
 
 dataset.json holds `classes` (background first) and optionally `palette` ((R, G, B) of each class), `ids`
 (in the masks; 0, 1, 2, ... by default), `ignore_index` and `splits` (train, val, test: lists of stems); of masks that
-are vector files, `label_column` (which says the class; 'class' by default) and `label_layer`.
+are vector files, `label_column` (which says the class; 'class' by default) and `label_layer`; of images of many bands,
+`bands` (their names, in order) and `use_bands` (the names, or numbers from 1, of those that are used).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from samtailor.errors import FileError
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
 
+_MOST_BANDS = 65_535  # of a TIFF
 _FIX = 'write {"classes": ["background", ...]} and, if wanted, palette, ids, ignore_index, splits'
 
 
@@ -35,7 +38,12 @@ def read_contents(root: Path) -> Contents:
     of_masks = (*kinds, *(suffix for format in LABEL_FORMATS for suffix in format.suffixes))
     folders = (("images", kinds), ("masks", of_masks))
     remarks = tuple(chain.from_iterable(passed_over(root / folder, used, names) for folder, names in folders))
-    return Contents.from_pictures(labels, images, masks, remarks, content.get("name"))
+    contents = Contents.from_pictures(labels, images, masks, remarks, content.get("name"))
+    names, numbers = _bands_of(path, content)
+    chosen = [names[number - 1] if names else f"band {number}" for number in numbers] if numbers else names
+    return replace(
+        contents, channels=tuple(chosen or contents.channels), bands=numbers, bands_there=len(names) if names else None
+    )
 
 
 def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
@@ -75,6 +83,28 @@ def _text(path: Path, content: dict[str, Any], key: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise FileError(path, f"{key}: a name, of what is in the vector labels", f"{value!r:.80}", "write its name")
     return value
+
+
+def _bands_of(path: Path, content: dict[str, Any]) -> tuple[list[str] | None, tuple[int, ...] | None]:
+    """Names of the bands of all images, and the numbers, from 1, of those that are used, where there are any."""
+    names = content.get("bands")
+    named = isinstance(names, list) and bool(names) and all(isinstance(name, str) and name.strip() for name in names)
+    if names is not None and not (named and len(set(names)) == len(names)):
+        fix = 'write them like ["blue", "green", "red", "nir"]'
+        raise FileError(path, "bands: a name of its own for each band of the images, in order", f"{names!r:.80}", fix)
+    used = content.get("use_bands")
+    if used is None:
+        return names, None
+    known = list(names or [])
+    numbers = [known.index(band) + 1 if band in known else band for band in used] if isinstance(used, list) else []
+    most = len(known) or _MOST_BANDS
+    if not numbers or len(set(map(str, numbers))) < len(numbers):
+        numbers = [None]
+    if not all(type(number) is int and 1 <= number <= most for number in numbers):
+        expected = f"names of bands, or their numbers from 1{f' to {most}' if known else ''}, each once"
+        fix = 'write "use_bands": ["nir", "red", "green"], of the names in "bands", or [4, 3, 2]'
+        raise FileError(path, f"use_bands: {expected}", f"{used!r:.80}", fix)
+    return names, tuple(numbers)
 
 
 def _is_id(value: Any) -> bool:

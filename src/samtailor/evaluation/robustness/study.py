@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import samtailor.kinds as kinds
 from samtailor.data.cache import add_content
 from samtailor.data.case import Case, CaseFiles
+from samtailor.data.channels import ChannelChoice
 from samtailor.data.corruptions import SEVERITIES, Degradation, degradation
 from samtailor.data.dataset import Dataset
 from samtailor.data.formats import read_case
@@ -156,7 +157,7 @@ class Study:
     def _scores(self, predictor: Predictor, damage: Degradation | None) -> Iterator[CaseScore]:
         """Scores of all cases under one condition; the next case is read while the network computes."""
         preprocessing = predictor.model.preprocessing
-        cases = ahead(self._read(file, preprocessing.channels, damage) for file in self.files)
+        cases = ahead(self._read(file, preprocessing.channel_choice, damage) for file in self.files)
         for place, (file, case) in enumerate(zip(self.files, cases, strict=True)):
             if case.label is None:
                 raise DataError(f"{file.name}: expected a label file, found none; add it")
@@ -164,7 +165,7 @@ class Study:
             yield measure(file.name, case.label, label, self.labels, self.protocol, grid_of(file))
             report("cases", place + 1, len(self.files))
 
-    def _read(self, file: CaseFiles, channels: int, damage: Degradation | None) -> Case:
+    def _read(self, file: CaseFiles, channels: ChannelChoice, damage: Degradation | None) -> Case:
         case = read_case(file, self.labels, channels)
         if self.slices is not None:
             case = some_slices(case, self.slices)
