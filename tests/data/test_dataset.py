@@ -143,12 +143,51 @@ def test_nnunet_json_is_refused_with_the_reason(nnunet_folder: Path, changes: di
         ({"ignore_index": 1}, "no class's id"),
         ({"splits": {"training": []}}, "train, val and test"),
         ({"splits": {"train": "tile_0"}}, "list of case names"),
+        ({"bands": []}, "bands: a name of its own for each"),
+        ({"bands": ["red", "red"]}, "bands: a name of its own for each"),
+        ({"bands": ["red", 4]}, "bands: a name of its own for each"),
+        ({"bands": "red"}, "bands: a name of its own for each"),
+        ({"bands": ["red", "nir"], "use_bands": ["nir", "green"]}, "use_bands: names .* numbers from 1 to 2"),
+        ({"bands": ["red", "nir"], "use_bands": ["nir", 2]}, "use_bands: .*each once"),
+        ({"bands": ["red", "nir"], "use_bands": [3]}, "numbers from 1 to 2"),
+        ({"use_bands": ["nir"]}, "use_bands: names of bands, or their numbers from 1,"),
+        ({"use_bands": [0, 1]}, "use_bands"),
+        ({"use_bands": [True]}, "use_bands"),
+        ({"use_bands": []}, "use_bands"),
+        ({"use_bands": 3}, "use_bands"),
+        ({"label_column": 3}, "label_column: a name"),
+        ({"label_layer": ["a"]}, "label_layer: a name"),
     ],
 )
 def test_image_folder_json_is_refused_with_the_reason(image_folder: Path, changes: dict[str, Any], words: str) -> None:
     rewrite(image_folder, **changes)
     with pytest.raises(DataError, match=words):
         open_dataset(image_folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "channels", "bands", "there"),
+    [
+        ({}, ("R", "G", "B"), None, None),
+        ({"bands": ["b", "g", "r"]}, ("b", "g", "r"), None, 3),
+        ({"bands": ["b", "g", "r", "n"], "use_bands": ["n", 3, "g"]}, ("n", "r", "g"), (4, 3, 2), 4),
+        ({"use_bands": [3, 1]}, ("band 3", "band 1"), (3, 1), None),
+    ],
+)
+def test_bands_are_named_and_chosen_by_name_or_number(
+    image_folder: Path, changes: dict[str, Any], channels: Any, bands: Any, there: Any
+) -> None:
+    rewrite(image_folder, **changes)
+    dataset = open_dataset(image_folder)
+    assert (dataset.channels, dataset.bands, dataset.bands_there) == (channels, bands, there)
+    assert dataset.channel_choice == (bands or len(channels))
+
+
+def test_vector_labels_have_a_column_and_a_layer(image_folder: Path) -> None:
+    rewrite(image_folder, label_column="kind", label_layer="fields")
+    labels = open_dataset(image_folder).labels
+    assert (labels.column, labels.layer) == ("kind", "fields")
+    assert LabelSpace.from_json(json.loads(json.dumps(labels.to_json()))) == labels
 
 
 def test_an_image_folder_holds_pictures(image_folder: Path) -> None:

@@ -12,7 +12,7 @@ from samtailor.data.cache import CachedCase, SliceCache, prepare_case
 from samtailor.data.case import CaseFiles
 from samtailor.data.corruptions import Degradation
 from samtailor.data.dataset import Dataset, Split
-from samtailor.data.formats import read_geometry
+from samtailor.data.formats import find_format, read_geometry
 from samtailor.errors import DataError, listed
 from samtailor.evaluation.measure import Grid
 from samtailor.evaluation.predictions import PredictedCase
@@ -54,8 +54,10 @@ def check_classes(dataset: Dataset, labels: LabelSpace) -> None:
 
 
 def grid_of(file: CaseFiles) -> Grid | None:
-    """Grid of a case's label file, if there is one."""
-    return None if file.label is None else Grid.from_geometry(read_geometry(file.label))
+    """Grid of a case's label file, if there is one; that of the image for polygons, which are drawn on it."""
+    if file.label is None:
+        return None
+    return Grid.from_geometry(read_geometry(file.label if find_format(file.label) else file.images[0]))
 
 
 def predict_cases(
