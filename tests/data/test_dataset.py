@@ -14,6 +14,7 @@ import pytest
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case
 from samtailor.errors import DataError, FileError
+from samtailor.labels import LabelSpace
 from tests import generate
 
 

@@ -15,6 +15,7 @@ from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile,
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.data.steps.step import PreprocessingStep
+from samtailor.errors import ConfigError
 
 CASE = case_of_array(np.random.default_rng(0).normal(50, 100, (3, 40, 31)).astype(np.int16), (5.0, 1.0, 2.0))
 
@@ -75,12 +76,21 @@ def test_steps_come_in_order_and_before_the_intensity() -> None:
         Preprocessing(Range(0, 4095), 32, None, 1),
         Preprocessing(ByChannel((CTWindow(), Percentile())), 32, None, 2),
         Preprocessing(Percentile(1, 99), 64, None, 3, (GaussianDenoising(2), GaussianDenoising())),
+        Preprocessing(Percentile(), 32, None, 2, bands=(4, 1)),
     ],
 )
 def test_preprocessing_survives_json(preprocessing: Preprocessing) -> None:
     content = json.loads(json.dumps(preprocessing.to_json()))
     assert Preprocessing.from_json(content) == preprocessing
     assert ("steps" in content) == bool(preprocessing.steps)
+    assert ("bands" in content) == bool(preprocessing.bands)
+
+
+def test_there_are_as_many_bands_as_channels() -> None:
+    with pytest.raises(ConfigError, match=r"bands: expected 3 numbers, one for each channel, found \(4, 1\)"):
+        Preprocessing(Percentile(), 32, None, 3, bands=(4, 1))
+    with pytest.raises(ConfigError, match=r"bands: expected"):
+        Preprocessing(Percentile(), 32, None, 1, bands=(0,))
 
 
 @pytest.mark.parametrize(

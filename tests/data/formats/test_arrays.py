@@ -10,8 +10,8 @@ import pytest
 import SimpleITK
 from numpy.typing import NDArray
 
-from samtailor.data.formats import case_of_array, read_geometry, read_image
-from samtailor.errors import DataError
+from samtailor.data.formats import case_of_array, match_channels, read_geometry, read_image
+from samtailor.errors import DataError, FileError
 from samtailor.evaluation.measure import Grid
 from samtailor.labels import LabelSpace
 
@@ -87,3 +87,11 @@ def test_numbers_come_as_readers_give_them(given: str, expected: str) -> None:
 def test_what_is_no_image_is_refused(array: NDArray[Any], spacing: Any, words: str) -> None:
     with pytest.raises(DataError, match=f"ct: expected .*{words}"):
         case_of_array(array, spacing, "ct")
+
+
+def test_bands_are_taken_by_their_numbers_from_one() -> None:
+    bands = np.arange(4)[:, None, None, None] * np.ones((1, 2, 3), np.uint8)
+    assert match_channels(bands, (4, 1, 2), Path("x"))[:, 0, 0, 0].tolist() == [3, 0, 1]
+    assert match_channels(bands[:2], (2, 1), Path("x"))[:, 0, 0, 0].tolist() == [1, 0]
+    with pytest.raises(FileError, match="x: expected a band 5, as bands 1, 5 are used, found 4; give an image with"):
+        match_channels(bands, (1, 5), Path("x"))
