@@ -82,10 +82,11 @@ def write_segmentation(path: Path, label: NDArray[Any], labels: LabelSpace, seri
     columns, rows, count = series.file_shape
     notes = Notes(names, tuple(labels.ids[index] for index in segments), series.file_affine, (columns, rows, count))
     notes.add_to(segmentation)
-    scheme = Dataset()
-    scheme.CodingSchemeDesignator = PRIVATE_SCHEME
-    scheme.CodingSchemeName = f"Class names of {MANUFACTURER}"
-    segmentation.CodingSchemeIdentificationSequence = [scheme]
+    if not all(codes_of(labels.names[index]).has_public_code for index in segments):
+        scheme = Dataset()
+        scheme.CodingSchemeDesignator = PRIVATE_SCHEME
+        scheme.CodingSchemeName = f"Class names of {MANUFACTURER}"
+        segmentation.CodingSchemeIdentificationSequence = [scheme]
     with atomic(path) as temporary:
         segmentation.save_as(temporary)
 
