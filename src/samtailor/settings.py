@@ -38,6 +38,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32", "bf16", "16"]
 """In which a network computes; 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere."""
 
+PolygonKind = Literal["gpkg", "geojson"]
 LabelKind = Literal["auto", "nifti", "png", "geotiff", "seg", "rtstruct"]
 """Kinds of label files by the names that the formats have for them (`label_suffixes`); 'auto' is each format's own."""
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from samtailor.data.case import Case, CaseFiles, ProbabilityType
 from samtailor.data.channels import ChannelChoice
-from samtailor.data.formats import find_format, image_files, image_suffixes, read_case
+from samtailor.data.formats import find_format, image_files, image_suffixes, read_case, read_geometry
 from samtailor.data.layouts.contents import passed_over, visible_entries
-from samtailor.errors import ConfigError, DataWarning, FileError, Finding
+from samtailor.data.polygons import Drawing, Ground
+from samtailor.errors import ConfigError, DataError, DataWarning, FileError, Finding
 from samtailor.settings import LabelKind
 
 
@@ -26,12 +27,14 @@ class Wanted:
         overlay: Whether the result is drawn over the image.
         probability_type: Type of the probabilities.
         cloud_optimised: Whether files are such that programs can read parts of them over a network.
+        polygons: How the polygons of the label are drawn, if they are.
     """
 
     probabilities: bool = False
     overlay: bool = False
     probability_type: ProbabilityType = "float32"
     cloud_optimised: bool = False
+    polygons: Drawing | None = None
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,15 @@ class Job:
         """Where its overlay is drawn if it is wanted."""
         return self.target.parent / "overlays" / f"{self.files.name}.png"
 
+    def polygons_file(self, drawing: Drawing) -> Path:
+        """Where its polygons are written if they are wanted."""
+        return self.target.parent / "polygons" / f"{self.files.name}.{drawing.kind}"
+
     def results(self, wanted: Wanted) -> list[Path]:
         """Every file that is written for it."""
         more = [(self.probabilities_file, wanted.probabilities), (self.overlay_file, wanted.overlay)]
+        if wanted.polygons:
+            more.append((self.polygons_file(wanted.polygons), True))
         format = find_format(self.file)
         beside = format.written_beside(self.target) if format else ()
         return [self.target, *beside, *(file for file, is_wanted in more if is_wanted)]
@@ -103,6 +112,16 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto") -> l
             )
         inputs_of[job.target] = job.file
     return jobs
+
+
+def require_ground(jobs: Iterable[Job]) -> None:
+    """Refuse images that do not say where on Earth they lie; what cannot be read fails when it is."""
+    for job in jobs:
+        try:
+            geometry = read_geometry(job.file)
+        except (DataError, OSError):
+            continue
+        Ground.of(job.file, geometry)
 
 
 def read(job: Job, channels: ChannelChoice) -> Case:

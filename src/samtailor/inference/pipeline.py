@@ -82,12 +82,15 @@ def predict_jobs(predictor: Predictor, jobs: Sequence[Job], wanted: Wanted) -> P
 
 
 def _compute(predictor: Predictor, job: Job, case: Case, wanted: Wanted) -> list[Callable[[], None]]:
-    """What writes an image's probabilities and overlay, if wanted, and last its label; it does not hold the image."""
-    geometry = case.geometry
-    result = segment(predictor, case, wanted.probabilities, job.probabilities_file.parent)
+    """What writes what is wanted of an image, and last its label; it does not hold the image."""
+    geometry, drawing = case.geometry, wanted.polygons
+    scratch = job.probabilities_file.parent if wanted.probabilities else job.target.parent
+    result = segment(predictor, case, wanted.probabilities or drawing is not None, scratch)
     steps: list[Callable[[], None]] = []
-    if result.probabilities is not None:
+    if wanted.probabilities and result.probabilities is not None:
         steps.append(partial(geometry.write_probabilities, job.probabilities_file, result.probabilities))
+    if drawing:
+        steps.append(result.polygons(job.polygons_file(drawing), drawing))
     if wanted.overlay:
         steps.append(_overlay(result, job.overlay_file))
     return [*steps, partial(geometry.write_label, job.target, result.label, result.labels)]

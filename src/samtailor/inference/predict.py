@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from samtailor.errors import ProcessLostError
+from samtailor.errors import ConfigError, ProcessLostError
 from samtailor.inference.report import PredictReport
 from samtailor.outputs import require_free, require_place
 from samtailor.refinement import Refine, chosen_refinement
-from samtailor.settings import AnyPath, Count, Device, LabelKind, Precision, Rare, checked
+from samtailor.settings import AnyPath, Count, Device, LabelKind, PolygonKind, Precision, Rare, Weight, checked
 
 
 @checked
@@ -28,6 +28,9 @@ def predict(
     refine: Refine | None = None,
     overwrite: bool = False,
     format: LabelKind = "auto",
+    polygons: PolygonKind | None = None,
+    simplify: Weight = 0,
+    min_area: Weight = 0,
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -50,21 +53,31 @@ def predict(
             'largest-component' drop what is too small to be there. By default what the segmenter has saved.
         overwrite: Replace results that are in `out` already.
         format: Kind of the label files, one that the inputs' formats write; 'auto' is the input's own.
+        polygons: Also write the polygons of GeoTIFFs, each with its class, area and mean probability, into the folder
+            'polygons'. 'gpkg' is in the CRS of the input, 'geojson' in WGS 84 longitudes and latitudes.
+        simplify: Leave out vertices of polygons that are no farther than that from the new outline, in units of the
+            input's CRS.
+        min_area: Leave out polygons that are smaller, in square metres.
 
     Returns:
         What was written by all processes, and what could not be, and why.
 
     Raises:
-        SamTailorError: If the segmenter cannot be loaded, a result would overwrite something, or labels of an input's
-            format are not written in the format asked for; nothing is written.
+        SamTailorError: If the segmenter cannot be loaded, a result would overwrite something, labels of an input's
+            format are not written in the format asked for, or polygons are wanted of an image that does not say where
+            it lies; nothing is written.
     """
+    from samtailor.data.polygons import Drawing
     from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
-    from samtailor.inference.inputs import Wanted, plan
+    from samtailor.inference.inputs import Wanted, plan, require_ground
     from samtailor.inference.pipeline import joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import load_model
 
-    here, wanted = connect(device), Wanted(probabilities, overlays)
+    if not polygons and (simplify or min_area):
+        raise ConfigError("polygons: expected gpkg or geojson with simplify and min_area, found none; name one of them")
+    drawing = Drawing(polygons, simplify, min_area) if polygons else None
+    here, wanted = connect(device), Wanted(probabilities, overlays, polygons=drawing)
     with raise_on_all_ranks():
         choose_device(device, precision)
         planned, refinement = plan(inputs, Path(out), format), chosen_refinement(refine)
@@ -73,6 +86,8 @@ def predict(
             if not skip_existing:
                 files = [file for job in planned for file in job.results(wanted)]
                 require_free(files, overwrite, "leave out what is there with --skip_existing")
+            if drawing:
+                require_ground(planned)
         predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement)
     before = {job.target: written_at(job.target) for job in planned}
     # One process decides for all, because results appear while others still look.

@@ -82,19 +82,23 @@ class Band:
         rows: Which of its rows.
         label: Class indices, (rows, W).
         probabilities: Softmax over classes, (K, rows, W), if asked for.
+        certainty: Softmax of the label's class, (rows, W), if asked for.
     """
 
     index: int
     rows: slice
     label: NDArray[np.int16]
     probabilities: NDArray[np.float16] | None = None
+    certainty: NDArray[np.float16] | None = None
 
     @classmethod
-    def empty(cls, index: int, rows: slice, width: int, classes: int | None) -> Self:
+    def empty(cls, index: int, rows: slice, width: int, classes: int | None, certainty: bool) -> Self:
         """Room for rows of a slice; for probabilities, too, if their number of classes is given."""
         size = rows.stop - rows.start, width
         probabilities = None if classes is None else np.empty((classes, *size), np.float16)
-        return cls(index, rows, np.empty(size, np.int16), probabilities)
+        return cls(
+            index, rows, np.empty(size, np.int16), probabilities, np.empty(size, np.float16) if certainty else None
+        )
 
 
 class Predictor:
@@ -190,6 +194,7 @@ class Predictor:
         embeddings: NDArray[np.float16] | None = None,
         probabilities: bool = False,
         rows: slice | None = None,
+        certainty: bool = False,
     ) -> Iterator[Band]:
         """The label before it is refined, band of rows by band of rows.
 
@@ -201,16 +206,19 @@ class Predictor:
             embeddings: As in `label`; for all rows only.
             probabilities: Whether the softmax over classes is wanted.
             rows: Rows that are wanted, from the start of one of `band_rows` to the end of one; all of them if None.
+            certainty: Whether the softmax of the label's class is wanted.
         """
         width = image.shape[3]
         classes = len(self.model.labels) if probabilities else None
         begun: dict[int, Band] = {}
         for index, part in self._stitched(image, embeddings, rows or slice(0, image.shape[2])):
             if index not in begun:
-                begun[index] = Band.empty(index, part.band, width, classes)
+                begun[index] = Band.empty(index, part.band, width, classes, certainty)
             band = begun[index]
             place = slice(part.rows.start - band.rows.start, part.rows.stop - band.rows.start), part.columns
             scores = part.logits
+            if band.certainty is not None:
+                band.certainty[place] = scores.softmax(dim=0).amax(dim=0).half().cpu().numpy()
             if band.probabilities is not None:
                 scores = scores.softmax(dim=0).half()  # rounded first, so that the label is the argmax of what is kept
                 band.probabilities[:, *place] = scores.cpu().numpy()

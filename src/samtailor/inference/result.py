@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import Case
 from samtailor.data.intensity import Scaled
+from samtailor.data.polygons import Drawing, Ground, write_polygons
+from samtailor.errors import FileError
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.room import room_for
 from samtailor.labels import LabelSpace
+from samtailor.settings import PolygonKind
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,33 @@ class Result:
         if self.probabilities is None:
             raise ValueError("predict with probabilities=True first")
         self.case.geometry.write_probabilities(Path(path), self.probabilities)
+
+    def save_polygons(self, path: str | Path, simplify: float = 0, min_area: float = 0) -> None:
+        """Write the polygons of a result that lies on the Earth.
+
+        Args:
+            path: File to write: `.gpkg`, a GeoPackage in the CRS of the input with colours for QGIS, or `.geojson`, in
+                WGS 84 longitudes and latitudes.
+            simplify: How far a vertex that is left out may be from the new outline, in map units.
+            min_area: Square metres; smaller polygons are left out.
+
+        Raises:
+            FileError: If the suffix is another, or the input does not say where it lies.
+            ConfigError: If the extra `geo` is not installed.
+        """
+        path = Path(path)
+        for kind in get_args(PolygonKind):
+            if path.suffix.lower() == f".{kind}":
+                return self.polygons(path, Drawing(kind, simplify, min_area))()
+        raise FileError(path, "the suffix .gpkg or .geojson", f"'{path.suffix}'", "name the file so")
+
+    def polygons(self, path: Path, drawing: Drawing) -> Callable[[], None]:
+        """What writes the polygons; it does not hold the image."""
+        geometry, softmax = self.case.geometry, self.probabilities
+        ground = Ground.of(Path(self.case.name), geometry)
+        probabilities = None if softmax is None else softmax[:, 0]
+        void = geometry.void.where[0] if geometry.void else None
+        return partial(write_polygons, path, ground, self.label[0], self.labels, drawing, probabilities, void)
 
 
 def segment(predictor: Predictor, case: Case, probabilities: bool = False, scratch: Path | None = None) -> Result:

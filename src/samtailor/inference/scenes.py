@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.formats import is_scene, open_scene
 from samtailor.data.intensity import Scaled
+from samtailor.data.polygons import Ground, polygon_file
 from samtailor.data.scene import Scene
 from samtailor.inference.inputs import Job, Wanted, require_there
 from samtailor.inference.predictor import Band, Predictor
@@ -27,7 +28,7 @@ def segment_scene(predictor: Predictor, job: Job, wanted: Wanted) -> None:
     preprocessing, labels = predictor.model.preprocessing, predictor.model.labels
     with open_scene(job.files, preprocessing.channel_choice) as scene:
         slices = preprocessing.prepare_scene(scene)
-        bands = predictor.bands(slices, probabilities=wanted.probabilities)
+        bands = predictor.bands(slices, probabilities=wanted.probabilities, certainty=wanted.polygons is not None)
         _write(scene, slices, _without_void(scene, bands), labels, job, wanted)
 
 
@@ -58,11 +59,17 @@ def _write(scene: Scene, slices: Scaled, bands: Iterable[Band], labels: LabelSpa
             kept = wanted.probability_type
             writer = geometry.probability_writer(job.probabilities_file, labels, kept, optimised)
             probabilities = files.enter_context(writer)
+        polygons = None
+        if drawing := wanted.polygons:
+            place, path = Ground.of(job.file, geometry), job.polygons_file(drawing)
+            polygons = files.enter_context(polygon_file(path, place, scene.shape[3], labels, drawing))
         for band in bands:
             first = band.rows.start
             label.write(first, band.label)
             if probabilities is not None and band.probabilities is not None:
                 probabilities.write(first, band.probabilities, band.label == IGNORE)
+            if polygons is not None:
+                polygons.write(band.label, band.certainty)
             if wanted.overlay:
                 shown.append(band.label[-first % step :: step, ::step].copy())
         if wanted.overlay:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import shapely
 from numpy.typing import NDArray
+from pyogrio.errors import FeatureError
 from pyogrio.raw import read
 from rasterio.crs import CRS
 from rasterio.features import rasterize
@@ -21,8 +22,10 @@ import samtailor.data.polygons.writer as writer
 from samtailor.data.formats.gdal_raster import Transform
 from samtailor.data.formats.geotiff import GeoGeometry
 from samtailor.data.formats.vector import VectorFormat
-from samtailor.data.polygons import Ground, PolygonKind, polygon_file
+from samtailor.data.polygons import Drawing, Ground, polygon_file, write_polygons
+from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
+from samtailor.settings import PolygonKind
 from tests.data.polygons.scenes import AWKWARD, blobs
 
 LABELS = LabelSpace(("land", "water", "wood & <wild>", "Straße"), (0, 7, 300, -2), ((0, 0, 0),) * 2 + ((1, 2, 3),) * 2)
@@ -39,8 +42,9 @@ def write(
     path: Path, label: NDArray[Any], probability: NDArray[Any] | None = None, rows: int = 7, **settings: Any
 ) -> None:
     ground = ground_of(label, settings.pop("transform", NORTH_UP))
-    kind = settings.pop("kind", path.suffix[1:])
-    with polygon_file(path, kind, ground, label.shape[1], settings.pop("labels", LABELS), **settings) as file:
+    labels = settings.pop("labels", LABELS)
+    drawing = Drawing("geojson" if path.suffix == ".geojson" else "gpkg", **settings)
+    with polygon_file(path, ground, label.shape[1], labels, drawing) as file:
         for y in range(0, len(label), rows):
             file.write(label[y : y + rows], None if probability is None else probability[y : y + rows])
 
@@ -105,6 +109,28 @@ def test_the_same_for_any_bands_traced_at_once(kind: str, tmp_path: Path, monkey
             )
         )
     assert found[0] == found[1] == found[2]
+
+
+def test_a_whole_label_is_drawn_with_the_probabilities_of_its_classes(tmp_path: Path) -> None:
+    label = np.array([[1, 1, 2], [0, 3, 3]], np.int16)
+    probabilities = np.arange(24, dtype=np.float16).reshape(4, 2, 3) / 32
+    void = np.array([[False, False, True], [False, False, False]])
+    write_polygons(tmp_path / "x.gpkg", ground_of(label), label, LABELS, Drawing("gpkg"), probabilities, void)
+    _, values, _ = features(tmp_path / "x.gpkg")
+    found = dict(zip(values["class_id"].tolist(), values["mean_probability"].tolist(), strict=True))
+    assert found == {7: 6.5 / 32, -2: 22.5 / 32}
+
+
+def test_a_full_disk_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise FeatureError("database or disk is full")
+
+    monkeypatch.setattr("pyogrio.raw.write", full)
+    with pytest.raises(
+        FileError, match=r"x\.gpkg: expected a place for polygons, found none \(database or disk is full"
+    ):
+        write(tmp_path / "x.gpkg", np.ones((2, 2), np.int16))
+    assert not list(tmp_path.iterdir())
 
 
 def test_geojson_is_in_degrees_and_turns_as_the_standard_says(tmp_path: Path) -> None:
@@ -180,7 +206,7 @@ def test_nothing_is_left_where_something_fails(
     label = np.ones((4, 4), np.int16)
 
     def fail() -> None:
-        with polygon_file(tmp_path / f"x.{kind}", kind, ground_of(label), 4, LABELS) as file:
+        with polygon_file(tmp_path / f"x.{kind}", ground_of(label), 4, LABELS, Drawing(kind)) as file:
             file.write(label)
             raise RuntimeError
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from samtailor.data.polygons.ground import Ground
-from samtailor.data.polygons.writer import PolygonKind, PolygonWriter, polygon_file
+from samtailor.data.polygons.writer import Drawing, PolygonWriter, polygon_file, write_polygons
 
-__all__ = ["Ground", "PolygonKind", "PolygonWriter", "polygon_file"]
+__all__ = ["Drawing", "Ground", "PolygonWriter", "polygon_file", "write_polygons"]

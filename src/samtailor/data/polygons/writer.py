@@ -6,23 +6,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.chunks import blocks
 from samtailor.data.polygons.borders import simplified
 from samtailor.data.polygons.ground import Ground
 from samtailor.data.polygons.regions import Regions, RegionTracer
 from samtailor.data.polygons.style import qgis_style
+from samtailor.errors import FileError
 from samtailor.files import atomic
-from samtailor.labels import LabelSpace
-
-PolygonKind = Literal["gpkg", "geojson"]
+from samtailor.labels import IGNORE, LabelSpace
+from samtailor.settings import PolygonKind
 
 _LAYER = "polygons"
 _BAND = 1 << 20  # pixels that are traced at once
 _PLACES = 9  # decimal places of degrees: a tenth of a millimetre
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How regions become polygons.
+
+    Attributes:
+        kind: 'gpkg' is a GeoPackage in the CRS of the scene, with a style for QGIS. 'geojson' is in WGS 84 longitudes
+            and latitudes (RFC 7946, section 4); it is made of a GeoPackage, as GDAL cannot append to it.
+        simplify: How far a vertex that is left out may be from the new outline, in map units; 0 leaves the pixels'
+            edges. Neighbours keep a common border but for places where one of them is narrower than that: there they
+            may overlap or leave a gap.
+        min_area: Square metres; smaller polygons are left out, and leave a gap.
+    """
+
+    kind: PolygonKind
+    simplify: float = 0
+    min_area: float = 0
 
 
 @dataclass
@@ -36,24 +55,20 @@ class PolygonWriter:
         ground: Where the label lies.
         width: Pixels of a row.
         labels: The classes.
-        simplify: By how much of a map unit outlines may be moved where that saves vertices; 0 leaves them.
-        min_area: Square metres; smaller polygons are left out.
-        longest: Length in map units of the longest edges; infinite leaves them.
+        drawing: How polygons are drawn; if for GeoJSON, long edges get vertices, as they are curves there.
     """
 
     path: Path
     ground: Ground
     width: int
     labels: LabelSpace
-    simplify: float = 0
-    min_area: float = 0
-    longest: float = np.inf
+    drawing: Drawing
     _rows: list[tuple[NDArray[Any], NDArray[Any] | None]] = field(default_factory=list, init=False)
     _pixels: int = field(default=0, init=False)
     _has_probabilities: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._tracer = RegionTracer(self.width, junctions=self.simplify > 0)
+        self._tracer = RegionTracer(self.width, junctions=self.drawing.simplify > 0)
 
     def write(self, label: NDArray[Any], probability: NDArray[Any] | None = None) -> None:
         """Take in the next rows.
@@ -107,12 +122,12 @@ class PolygonWriter:
         points, pixels = self.ground.on_map(regions.points), regions.pixels
         polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (regions.rings, regions.firsts))
         areas = self.ground.areas(polygons, pixels)
-        if self.simplify > 0:
-            polygons = simplified(regions, points, self.simplify)
-        large = areas >= self.min_area
+        if self.drawing.simplify > 0:
+            polygons = simplified(regions, points, self.drawing.simplify)
+        large = areas >= self.drawing.min_area
         polygons, classes = polygons[large], regions.values[large]
-        if self.longest < np.inf:
-            polygons = shapely.segmentize(polygons, self.longest)
+        if self.drawing.kind == "geojson":
+            polygons = shapely.segmentize(polygons, self.ground.longest)
         fields = {
             "class_id": np.array(self.labels.ids, np.int32)[classes],
             "class": np.array(self.labels.names, object)[classes],
@@ -135,44 +150,49 @@ class PolygonWriter:
 
 @contextmanager
 def polygon_file(
-    path: Path,
-    kind: PolygonKind,
-    ground: Ground,
-    width: int,
-    labels: LabelSpace,
-    simplify: float = 0,
-    min_area: float = 0,
+    path: Path, ground: Ground, width: int, labels: LabelSpace, drawing: Drawing
 ) -> Iterator[PolygonWriter]:
     """A file of polygons, which appears when the block succeeds.
 
     A feature for each region of a class whose pixels touch along edges (connectivity 4), with `class_id` (as in label
     files), `class`, `area_m2` (before simplification, see `Ground.areas`) and, if there are probabilities,
-    `mean_probability`.
+    `mean_probability`. Its geometry is one valid polygon.
 
     Args:
         path: File to write.
-        kind: 'gpkg' is a GeoPackage in the CRS of the scene, with a style for QGIS. 'geojson' is in WGS 84 longitudes
-            and latitudes (RFC 7946, section 4); it is made of a GeoPackage, as GDAL cannot append to it.
         ground: Where the scene lies.
         width: Pixels of a row.
         labels: The classes.
-        simplify: Tolerance in map units (of Douglas and Peucker); 0 leaves the pixels' edges. Neighbours keep a common
-            border but for places where one of them is narrower than that: there they may overlap or leave a gap.
-        min_area: Square metres; smaller polygons are left out, and leave a gap.
+        drawing: How they are drawn.
+
+    Raises:
+        FileError: If there is no room for it.
     """
     with atomic(path) as temporary:
-        packed, longest = temporary, np.inf
-        if kind == "geojson":
-            packed, longest = temporary.with_name(f"{temporary.name}.gpkg"), ground.longest
+        is_geojson = drawing.kind == "geojson"
+        packed = temporary.with_name(f"{temporary.name}.gpkg") if is_geojson else temporary
         try:
-            writer = PolygonWriter(packed, ground, width, labels, simplify, min_area, longest)
-            yield writer
-            writer.finish()
-            if kind == "geojson":
-                _write_geojson(packed, temporary)
+            writer = PolygonWriter(packed, ground, width, labels, drawing)
+            with _told(path):
+                yield writer
+                writer.finish()
+                if is_geojson:
+                    _write_geojson(packed, temporary)
         finally:
             if packed != temporary:
                 packed.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """A block whose failures to write are ours: GDAL's are no `OSError`."""
+    from pyogrio.errors import DataLayerError, DataSourceError
+
+    try:
+        yield
+    except (DataLayerError, DataSourceError) as error:
+        found = f"none ({' '.join(str(error).split())})"
+        raise FileError(path, "a place for polygons", found, "free some space, or name another folder") from error
 
 
 def _write_geojson(source: Path, path: Path) -> None:
@@ -191,3 +211,32 @@ def _write_geojson(source: Path, path: Path) -> None:
             RFC7946="YES",
             COORDINATE_PRECISION=_PLACES,
         )
+
+
+def write_polygons(
+    path: Path,
+    ground: Ground,
+    label: NDArray[Any],
+    labels: LabelSpace,
+    drawing: Drawing,
+    probabilities: NDArray[Any] | None = None,
+    void: NDArray[np.bool_] | None = None,
+) -> None:
+    """Write the polygons of a label that is there as a whole; see `polygon_file`.
+
+    Args:
+        path: File to write.
+        ground: Where it lies.
+        label: Class indices, shape (H, W).
+        labels: The classes.
+        drawing: How polygons are drawn.
+        probabilities: Of every class, shape (K, H, W); may lie on disk.
+        void: Pixels that hold nothing and are in no polygon, shape (H, W).
+    """
+    with polygon_file(path, ground, label.shape[1], labels, drawing) as file:
+        for rows in blocks(label.shape):
+            part, certainty = label[rows], None
+            if probabilities is not None:
+                index = part[None].clip(0).astype(np.intp)
+                certainty = np.take_along_axis(probabilities[:, *rows], index, axis=0)[0]
+            file.write(part if void is None else np.where(void[rows], IGNORE, part), certainty)
