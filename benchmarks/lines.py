@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from benchmarks import attention, encoder, everything, tiny_vit
+from benchmarks import attention, dicom, encoder, everything, tiny_vit
 from benchmarks.folders import SCORE_PEER, check, score
 from benchmarks.line import Line, Target
 from benchmarks.measure import Device
@@ -108,6 +108,14 @@ LINES: tuple[Line, ...] = (
         "score of 20 volumes of 128 x 128 x 64 (512 x 512 x 200 with --full), 13 organs",
         score(20, (128, 128, 64), (512, 512, 200)),
         SCORE_PEER,
+    ),
+    Line(
+        "dicom-series",
+        "DICOM series of 300 x 512 x 512 read in HU",
+        dicom.series(300, 512),
+        "SimpleITK",
+        needs=("SimpleITK",),
+        agreement=dicom.agreement,
     ),
     Line("start-help", "samtailor --help", start_up("--help"), "python -c 'import torch'"),
     Line("start-version", "samtailor --version", start_up("--version"), "python -c 'import torch'"),

@@ -14,11 +14,13 @@ from samtailor.data.formats import read_case
 from samtailor.data.intensity import CTWindow, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import WeightsError
+from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import load_strictly, read_state
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import find_base, load_base
 
 SPLEEN, LIVER, AORTA = 1, 5, 52
+TOTALSEGMENTATOR = "totalsegmentator_labels.nii.gz"
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,17 @@ def test_a_box_around_an_organ_gives_the_organ(abdominal_ct: tuple[Path, Path]) 
     assert found[SPLEEN] >= 0.95
     assert found[LIVER] >= 0.95
     assert found[AORTA] >= 0.92
+
+
+@pytest.mark.weights
+@pytest.mark.shared_data
+def test_a_box_around_an_organ_of_a_dicom_series_gives_the_organ(shared_data: Path) -> None:
+    files = CaseFiles("ct", (shared_data / "ct_dicom" / "series",), shared_data / "ct_dicom" / TOTALSEGMENTATOR)
+    case = read_case(files, LabelSpace.from_names(tuple(map(str, range(118)))))
+    assert case.label is not None
+    image = scale(case.image, CTWindow(40, 400)).swapaxes(0, 1)
+    for organ, expected in ((SPLEEN, 0.97), (LIVER, 0.98), (AORTA, 0.94)):
+        assert np.mean(box_scores(image, case.label == organ)) == pytest.approx(expected, abs=0.01)
 
 
 def box_scores(image: NDArray[np.float16], organ: NDArray[np.bool_]) -> list[float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +18,6 @@ from samtailor.data.formats.dicom.signature import Kind, kind_of_class
 from samtailor.data.formats.format import reading
 from samtailor.errors import FileError
 
-_NO_ITEM = Dataset()
 _PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # tag (7FE0,0010) in either byte order
 _ROUNDING = 1e-3  # of direction cosines, which are written with few digits
 
@@ -78,20 +76,21 @@ class DicomFile:
     def planes(self) -> tuple[Plane, ...]:
         """Its frames: of an enhanced image by the functional groups (PS3.3, C.7.6.16), of another the only one."""
         with reading(self.path, "DICOM file", quoting=False):
-            shared = _first(self.get("SharedFunctionalGroupsSequence"))
-            frames: Sequence[Dataset] = self.get("PerFrameFunctionalGroupsSequence", (_NO_ITEM,))
-            planes = tuple(self._plane(number, (frame, shared)) for number, frame in enumerate(frames, 1))
+            shared = self.get("SharedFunctionalGroupsSequence", ())
+            frames = self.get("PerFrameFunctionalGroupsSequence")
+            groups = [()] if frames is None else [(frame, *shared) for frame in frames]
+            planes = tuple(self._plane(number, those) for number, those in enumerate(groups, 1))
         if (count := int(self.get("NumberOfFrames", 1))) != len(planes):
             found, fix = f"groups of {len(planes)}", "the file is damaged, or of a kind that is no volume"
             raise FileError(self.path, f"positions of its {count} frames", found, fix)
         return planes
 
-    def _plane(self, number: int, groups: tuple[Dataset, Dataset]) -> Plane:
+    def _plane(self, number: int, groups: tuple[Dataset, ...]) -> Plane:
         """One frame; refused without a place in space."""
         position = self._numbers(groups, "PlanePositionSequence", "ImagePositionPatient", 3)
         directions = self._numbers(groups, "PlaneOrientationSequence", "ImageOrientationPatient", 6).reshape(2, 3)
         steps = self._numbers(groups, "PixelMeasuresSequence", "PixelSpacing", 2)
-        if not np.allclose(directions @ directions.T, np.eye(2), rtol=0, atol=_ROUNDING) or steps.min() <= 0:
+        if np.abs(directions @ directions.T - np.eye(2)).max() > _ROUNDING or steps.min() <= 0:
             found = f"directions {directions.tolist()} and steps {steps.tolist()}"
             fix = "fix ImageOrientationPatient and PixelSpacing, or export the series again"
             raise FileError(self.path, "two directions at right angles, and steps above 0", found, fix)
@@ -109,7 +108,7 @@ class DicomFile:
             0.0 if intercept is None else float(intercept),
         )
 
-    def _numbers(self, groups: tuple[Dataset, Dataset], macro: str, keyword: str, count: int) -> NDArray[np.float64]:
+    def _numbers(self, groups: tuple[Dataset, ...], macro: str, keyword: str, count: int) -> NDArray[np.float64]:
         """A list of numbers of a frame."""
         value = _value(self.header, groups, macro, keyword)
         numbers = np.array([] if value is None else value, dtype=np.float64).ravel()
@@ -128,7 +127,7 @@ class Plane:
     Attributes:
         file: Where it lies.
         number: Number of the frame, from 1.
-        groups: Functional groups of the frame, and those that all frames of the file share; empty without.
+        groups: Functional groups of the frame, and those that all frames of the file share; none in simple images.
         position: Centre of the first pixel, mm (LPS+), shape (3,).
         directions: Directions in which column and row indices grow (LPS+), shape (2, 3).
         steps: Distance in mm of rows, of columns.
@@ -138,7 +137,7 @@ class Plane:
 
     file: DicomFile
     number: int
-    groups: tuple[Dataset, Dataset]
+    groups: tuple[Dataset, ...]
     position: NDArray[np.float64]
     directions: NDArray[np.float64]
     steps: tuple[float, float]
@@ -194,15 +193,10 @@ def open_dicom(path: Path) -> DicomFile:
     return file if has_pixels or file.is_deflated else replace(file, pixels_at=None)
 
 
-def _value(header: Dataset, groups: tuple[Dataset, Dataset], macro: str, keyword: str) -> Any:
+def _value(header: Dataset, groups: tuple[Dataset, ...], macro: str, keyword: str) -> Any:
     """Value of an attribute in a functional group of the frame, in one of the file, or in its header; None if empty."""
-    for item in (*(_first(group.get(macro)) for group in groups), header):
+    for item in (*(item for group in groups for item in group.get(macro) or ()), header):
         value = item.get(keyword)
         if value is not None and value != "":
             return value
     return None
-
-
-def _first(sequence: Sequence[Dataset] | None) -> Dataset:
-    """The only item of a sequence; one without attributes if there is none."""
-    return sequence[0] if sequence else _NO_ITEM

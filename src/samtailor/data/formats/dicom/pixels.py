@@ -18,7 +18,7 @@ from samtailor.data.formats.dicom.series import Series
 from samtailor.data.formats.format import reading, require_memory
 
 _THREADS = 4
-_LONG_LENGTH = 12  # bytes of the head of an element: tag, VR, two empty, and a length of four (PS3.5, 7.1.2)
+_LONG_HEAD = 12  # bytes before the value of an element: tag, VR, two empty, and a length of four (PS3.5, 7.1.2)
 _SHORT_HEAD = 8  # without VR
 
 
@@ -33,9 +33,11 @@ def read_planes(series: Series) -> NDArray[Any]:
         places[plane.file][plane.number] = place
 
     def fill(file: DicomFile) -> None:
-        for number, stored in _frames(file):
-            place = places[file][number]
-            _rescale(stored, series.planes[place], volume[place])
+        numbers = range(1, len(places[file]) + 1)
+        with reading(file.path, "DICOM file"):
+            for number, stored in zip(numbers, _frames(file), strict=True):
+                place = places[file][number]
+                _rescale(stored, series.planes[place], volume[place])
 
     with ThreadPoolExecutor(_THREADS) as pool:
         for _ in pool.map(fill, places):
@@ -43,21 +45,19 @@ def read_planes(series: Series) -> NDArray[Any]:
     return volume
 
 
-def _frames(file: DicomFile) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Stored numbers of each frame of a file, shape (rows, columns), with its number from 1."""
-    with reading(file.path, "DICOM file"):
-        decoder = get_decoder(file.transfer_syntax)
-        options = as_pixel_options(file.header, pixel_keyword="PixelData", pixel_vr="OW")
-        if file.is_deflated:
-            source: Any = bytes(pydicom.dcmread(file.path).PixelData)
-            for number, (frame, _) in enumerate(decoder.iter_array(source, raw=True, **options), 1):
-                yield number, frame
-            return
-        with file.path.open("rb") as stream:
-            assert file.pixels_at is not None
-            stream.seek(file.pixels_at + (_SHORT_HEAD if file.transfer_syntax.is_implicit_VR else _LONG_LENGTH))
-            for number, (frame, _) in enumerate(decoder.iter_array(stream, raw=True, **options), 1):
-                yield number, frame
+def _frames(file: DicomFile) -> Iterator[NDArray[Any]]:
+    """Stored numbers of each frame of a file, shape (rows, columns)."""
+    decoder = get_decoder(file.transfer_syntax)
+    representation = "OB" if int(file.get("BitsAllocated", 16)) <= 8 else "OW"
+    options = as_pixel_options(
+        file.header, pixel_keyword="PixelData", pixel_vr=representation, allow_excess_frames=False, raw=True
+    )
+    if file.is_deflated:
+        yield from (frame for frame, _ in decoder.iter_array(pydicom.dcmread(file.path).PixelData, **options))
+        return
+    with file.path.open("rb") as stream:
+        stream.seek((file.pixels_at or 0) + (_SHORT_HEAD if file.transfer_syntax.is_implicit_VR else _LONG_HEAD))
+        yield from (frame for frame, _ in decoder.iter_array(stream, **options))
 
 
 def _rescale(stored: NDArray[Any], plane: Plane, out: NDArray[Any]) -> None:

@@ -249,7 +249,8 @@ def _one_size(path: Path, planes: Sequence[Plane]) -> None:
     """Refuse slices of several sizes or pixel spacings."""
 
     def same(plane: Plane, other: Plane) -> bool:
-        return plane.file.size == other.file.size and np.allclose(plane.steps, other.steps, rtol=_SAME_STEP, atol=0)
+        pairs = zip(plane.steps, other.steps, strict=True)
+        return plane.file.size == other.file.size and all(abs(a - b) <= _SAME_STEP * b for a, b in pairs)
 
     def told(plane: Plane) -> str:
         rows, columns = plane.file.size
@@ -262,7 +263,7 @@ def _one_orientation(path: Path, planes: Sequence[Plane]) -> None:
     """Refuse slices in several directions."""
 
     def same(plane: Plane, other: Plane) -> bool:
-        return np.allclose(plane.directions, other.directions, rtol=0, atol=_SAME_DIRECTION)
+        return bool(np.abs(plane.directions - other.directions).max() <= _SAME_DIRECTION)
 
     def told(plane: Plane) -> str:
         return "\\".join(f"{cosine:.3g}" for cosine in plane.directions.ravel())
