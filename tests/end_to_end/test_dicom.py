@@ -23,6 +23,7 @@ from tests.data.formats.dicom.files import write_enhanced, write_series
 
 SHAPE = (32, 24, 6)  # columns, rows, planes
 CODES = "LPS"
+DICOMDIR = bytes(128) + b"DICM\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10\x00"
 
 
 def volumes(case: int) -> tuple[np.ndarray, np.ndarray]:
@@ -100,10 +101,10 @@ def test_an_export_of_patients_is_a_glob_pattern(tmp_path: Path) -> None:
     for patient in ("p1", "p2"):
         for series in ("ct", "late"):
             folder = write_series(tmp_path / "export" / patient / "study" / f"{patient}_{series}", volumes(0)[0])
-    (tmp_path / "export" / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "export" / "DICOMDIR").write_bytes(DICOMDIR)
     (folder / "notes.pdf").write_bytes(b"")
     expected = [f"{patient}_{series}" for patient in ("p1", "p2") for series in ("ct", "late")]
-    for pattern in ("export/**/*_*", "export/*/*/*/*.dcm", "export/*/study"):
+    for pattern in ("export/**", "export/**/*_*", "export/*/*/*/*.dcm", "export/*/study"):
         with pytest.warns(DataWarning, match=r"p2_late: 1 others, which are passed over: notes\.pdf"):
             jobs = plan([tmp_path / pattern], tmp_path / "out")
         assert [job.files.name for job in jobs] == expected
@@ -112,6 +113,11 @@ def test_an_export_of_patients_is_a_glob_pattern(tmp_path: Path) -> None:
 
 def test_channels_are_series_and_a_missing_one_is_named(tmp_path: Path) -> None:
     data = nnunet_of_series(tmp_path / "data", channels=2)
+    assert samtailor.check(data).findings == ()
+    (data / "labelsTr" / "case_2.nii.gz").unlink()
+    series = data / "imagesTr" / "case_2_0000"
+    label = np.ones((6, 24, 32), np.int16)
+    read_geometry(series).write_label(data / "labelsTr" / "case_2.seg.dcm", label, generate.LABELS)
     assert samtailor.check(data).findings == ()
     (data / "imagesTr" / "case_1_0000" / "notes.odt").write_text("?")
     shutil.rmtree(data / "imagesTr" / "case_0_0001")

@@ -176,15 +176,16 @@ def _expand(text: str) -> list[Path]:
 def _images_at(path: Path) -> list[Path]:
     """Images in a folder, or the path itself if it can be an image; a word about what else is in the folder."""
     if not os.path.isdir(path) or find_format(path):
-        return [path] if find_format(path) and not path.name.startswith(".") else []
-    images = [
-        entry
-        for entry in visible_entries(path)
-        if (format := find_format(entry)) is not None and format.can_be_image(entry)
-    ]
+        return [path] if _is_image(path) and not path.name.startswith(".") else []
+    images = [entry for entry in visible_entries(path) if _is_image(entry)]
     if images:
         _warn(path, passed_over(path, images, image_suffixes()))
     return images
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a path that nobody has named is an image, and no label for instance."""
+    return (format := find_format(path)) is not None and format.can_be_image(path)
 
 
 def _tell_what_else_is_there(image: Path) -> None:
