@@ -18,7 +18,7 @@ from rasterio.warp import transform_geom
 from samtailor.data.check import check
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case
-from samtailor.errors import DataError
+from samtailor.errors import DataError, DataWarning
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.score import score
 from samtailor.inference.predict import predict
@@ -151,6 +151,22 @@ def test_every_verb_takes_scenes_and_three_of_their_bands(tiny_base: Base, tmp_p
         data, out=tmp_path / "b", base=tiny_base.name, kind="box", split="test", image_size=32, bootstrap=10
     )
     assert len(bound.cases) == len(names)
+
+
+@pytest.mark.parametrize("ignore", [{}, {"ignore_index": 255}])
+def test_masks_are_scored_where_they_have_data_and_a_word_says_what_is_not(
+    tmp_path: Path, ignore: dict[str, int]
+) -> None:
+    data = scene_folder(tmp_path / "data", **ignore)
+    dataset = open_dataset(data)
+    for case in dataset.split("test"):
+        image = read_case(case, dataset.labels)
+        assert image.label is not None
+        image.geometry.write_label(tmp_path / "out" / f"{case.name}.tif", np.maximum(image.label, 0), dataset.labels)
+    with pytest.warns(DataWarning, match="288 labelled pixels, in 2 masks, have no data there"):
+        scores = score(tmp_path / "out", data, split="test")
+    assert not scores.counts.fp.any()
+    assert scores.counts.tp.sum() == 2 * (SIZE[0] - EMPTY_ROWS) * SIZE[1]
 
 
 def test_all_bands_go_through_the_projection_where_none_are_chosen(tiny_base: Base, tmp_path: Path) -> None:

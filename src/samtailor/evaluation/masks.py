@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
@@ -28,7 +30,7 @@ from samtailor.data.formats.format import LabelFormat
 from samtailor.data.intensity import Percentile, scale
 from samtailor.data.layouts import images, nnunet
 from samtailor.data.layouts.contents import by_name
-from samtailor.errors import DataError, FileError
+from samtailor.errors import DataError, DataWarning, FileError
 from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.measure import Grid, measure
 from samtailor.files import read_json
@@ -51,6 +53,22 @@ class MaskPair:
     name: str
     prediction: Path
     label: Path
+
+
+class Pair(NamedTuple):
+    """A mask and its label, read.
+
+    Attributes:
+        truth: Class indices of the label, `IGNORE` where nothing is scored, (S, H, W).
+        prediction: Class indices of the mask, (S, H, W).
+        geometry: How they lie in the label's file.
+        unscored: Labelled pixels where the mask has no data.
+    """
+
+    truth: NDArray[np.int16]
+    prediction: NDArray[np.int16]
+    geometry: Geometry
+    unscored: int
 
 
 @dataclass(frozen=True)
@@ -158,8 +176,8 @@ def geometry_error(one: MaskPair) -> FileError | None:
     return FileError(one.prediction, *difference) if difference else None
 
 
-def read_pair(one: MaskPair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDArray[np.int16], Geometry]:
-    """Class indices of label and mask, (S, H, W), and how they lie in the label's file.
+def read_pair(one: MaskPair, labels: LabelSpace) -> Pair:
+    """What a mask and its label hold, refused if it cannot be compared.
 
     Where either has no data, nothing is scored: a result has none where its image had none.
     """
@@ -170,12 +188,15 @@ def read_pair(one: MaskPair, labels: LabelSpace) -> tuple[NDArray[np.int16], NDA
     if len(labels) == 2 and 255 not in (*labels.ids, labels.ignore_id) and set(np.unique(predicted)) <= {0, 255}:
         space = replace(labels, ids=(0, 255))  # white on black, as other tools write masks of one class
     prediction = class_indices(one.prediction, predicted, space, _FIX)
+    if place.void:
+        prediction[place.void.where] = 0
     if prediction.min() < 0:
         raise FileError(one.prediction, "a class for every pixel", "pixels of the ignore id", "predict a class there")
+    labelled = int((truth != IGNORE).sum())
     for void in (geometry.void, place.void):
         if void:
             truth[void.where] = IGNORE
-    return truth, prediction, geometry
+    return Pair(truth, prediction, geometry, labelled - int((truth != IGNORE).sum()) if place.void else 0)
 
 
 def prediction_space(path: Path, labels: LabelSpace) -> LabelSpace:
@@ -209,9 +230,11 @@ def measure_pairs(
     workers: int | None,
 ) -> list[CaseScore]:
     """Scores of each case, in their order; all files that cannot be read or hold ids of no class are named."""
+    unscored: list[int] = []
 
     def one(case: MaskPair) -> CaseScore:
-        truth, prediction, geometry = read_pair(case, labels)
+        truth, prediction, geometry, without = read_pair(case, labels)
+        unscored.append(without)
         if ignore_background:
             truth = np.where(truth == 0, np.int16(IGNORE), truth)
         return measure(case.name, truth, prediction, labels, protocol, Grid.from_geometry(geometry))
@@ -222,6 +245,9 @@ def measure_pairs(
         for done, _ in enumerate(as_completed(futures), start=1):
             report("cases", done, len(pairs))
     refuse([error for future in futures if isinstance(error := future.exception(), DataError)], "files")
+    if any(unscored):
+        what = f"{sum(unscored)} labelled pixels, in {np.count_nonzero(unscored)} masks, have no data there"
+        warnings.warn(f"{what}: they are in no score", DataWarning, stacklevel=2)
     return [future.result() for future in futures]
 
 
@@ -234,7 +260,7 @@ def _workers(pairs: Sequence[MaskPair]) -> int:
 
 def view_of(case: MaskPair, files: CaseFiles, labels: LabelSpace) -> View:
     """The representative slice of a case; intensities between the 0.5th and the 99.5th percentile of what is drawn."""
-    truth, prediction, geometry = read_pair(case, labels)
+    truth, prediction, geometry, _ = read_pair(case, labels)
     image = read_case(CaseFiles(files.name, files.images), None).image
     drawn = image[drawn_channels(len(image), is_picture=geometry.spacing is None)]
     return View.from_case(scale(drawn, Percentile()).swapaxes(0, 1), prediction, truth, geometry.spacing)

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,10 +30,15 @@ def gdal(where: Path | str) -> Iterator[ModuleType]:
         ConfigError: If rasterio is not installed.
     """
     rasterio = require_extra("rasterio", "geo", "a georeferenced image", where)
-    # Files without CRS or transform are looked into for them; said once for all, as filters belong to no thread.
-    warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+    _silence(rasterio.errors.NotGeoreferencedWarning)
     with rasterio.Env(**_SETTINGS):
         yield rasterio
+
+
+@cache
+def _silence(category: type[Warning]) -> None:
+    """Files without CRS or transform are looked into for them; filters belong to no thread, so it is said once."""
+    warnings.simplefilter("ignore", category)
 
 
 def open_dataset(path: Path) -> Any:
