@@ -217,6 +217,12 @@ class TestPixelsWithoutData:
         header = read_header(path)
         assert (header.channels, header.bands) == (3, 4)
 
+    def test_a_band_that_is_taken_for_transparency_is_told(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.tif", noise(4), photometric="rgb", alpha="yes")
+        ((_, found, fix),) = GeoTiffFormat().doubts(path)
+        assert found == "band 4 marked as transparency, which is dropped"
+        assert "-colorinterp_4 undefined" in fix
+
     def test_an_image_of_nothing_else_is_refused(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.tif", np.zeros((1, *SIZE), np.uint8), nodata=0)
         with pytest.raises(FileError, match="expected pixels with data, found none but nodata 0"):

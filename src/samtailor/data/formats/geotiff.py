@@ -221,8 +221,12 @@ class GeoTiffFormat(SceneFormat):
         return open_raster(path).class_names
 
     def doubts(self, path: Path) -> Iterator[tuple[str, str, str]]:
-        """Places that only half say where they are."""
+        """Places that are only half said, and bands that are taken for transparency."""
         raster = open_raster(path)
+        if raster.bands > raster.channels:
+            alpha = min(set(range(1, raster.bands + 1)) - set(raster.indexes))
+            fix = f"if it is another, say so: gdal_edit.py -colorinterp_{alpha} undefined FILE"
+            yield "bands of intensities", f"band {alpha} marked as transparency, which is dropped", fix
         if raster.crs is None or raster.transform is None:
             found = "none" if raster.transform is None else "coordinates without a CRS"
             fix = "results will lie as the image does: give it both (gdal_edit.py -a_srs, -a_ullr)"
