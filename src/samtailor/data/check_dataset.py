@@ -213,9 +213,10 @@ def _check_image(
         if bands_there not in (None, len(pixels)):
             expected, fix = f"the {bands_there} bands that dataset.json names", "correct the names, or the image"
             findings.append(Finding("error", str(files.images[0]), expected, str(len(pixels)), fix))
-        with _collected(findings):
-            matched = match_channels(pixels, channels, files.images[0])
-            pixels = pixels if isinstance(channels, int) else matched  # those of other bands are not looked at
+        else:
+            with _collected(findings):
+                matched = match_channels(pixels, channels, files.images[0])
+                pixels = pixels if isinstance(channels, int) else matched  # those of other bands are not looked at
         findings += map(Finding.from_error, not_finite(pixels, files.images))
         for channel, plane in enumerate(pixels):
             findings += _constant(files.images[min(channel, len(files.images) - 1)], plane)

@@ -243,6 +243,18 @@ class TestPixelsWithoutData:
         assert label is not None
         assert label[0, -1, 0] == 0  # a class, whatever the tag says
 
+    def test_a_mask_of_colours_without_data_has_no_other_colour_there(self, tmp_path: Path) -> None:
+        image = write(tmp_path / "x.tif", noise())
+        colours = np.array(LABELS.palette, np.uint8)[np.arange(30).reshape(SIZE) % 3].transpose(2, 0, 1).copy()
+        colours[:, 2, 2] = 77
+        seen = np.full(SIZE, 255, np.uint8)
+        seen[2, 2] = 0
+        label = read_case(CaseFiles("x", (image,), write(tmp_path / "y.tif", colours, seen)), LABELS).label
+        assert label is not None
+        right = np.arange(30).reshape(SIZE) % 3
+        right[2, 2] = IGNORE
+        np.testing.assert_array_equal(label[0], right)
+
 
 class TestResults:
     def label(self) -> NDArray[np.int16]:
@@ -378,6 +390,11 @@ class TestPlaces:
         assert geometry().difference(geometry(**changes)) is None
         assert geometry(**changes).difference(geometry()) is None
 
+    @pytest.mark.parametrize("other", ["OGC:CRS84", rasterio.CRS.from_epsg(4326).to_wkt(version="WKT1_ESRI")])
+    def test_degrees_are_the_same_however_they_are_registered(self, other: str) -> None:
+        one, other = (rasterio.CRS.from_string(crs).to_wkt() for crs in ("EPSG:4326", other))
+        assert geometry(crs=one).difference(geometry(crs=other)) is None
+
     def test_a_picture_may_be_anywhere(self) -> None:
         assert geometry().difference(PictureGeometry(SIZE)) is None
         assert PictureGeometry(SIZE).difference(geometry()) is None
@@ -416,6 +433,15 @@ class TestPlaces:
         place = geometry(size=size, transform=turned)
         assert place.difference(geometry(size=size, transform=turned)) is None
         assert place.difference(geometry(size=size, transform=more)) is not None
+
+    def test_corners_are_where_rasterio_has_them(self) -> None:
+        transform = TRANSFORM @ rasterio.Affine.rotation(30) @ rasterio.Affine.shear(10)
+        place = geometry(transform=tuple(transform)[:6])
+        corners = [transform @ (column, row) for column, row in ((0, 0), (5, 0), (5, 6), (0, 6))]
+        np.testing.assert_allclose(place.corners(), corners)
+        left, low = np.min(corners, axis=0)
+        assert place.extent.startswith(f"x {left:.10g} to ")
+        assert f", y {low:.10g} to " in place.extent
 
     def test_a_crs_that_is_in_no_register_comes_back(self, tmp_path: Path) -> None:
         crs = rasterio.CRS.from_proj4("+proj=laea +lat_0=12 +lon_0=34 +x_0=1 +y_0=2 +ellps=bessel +units=m")
