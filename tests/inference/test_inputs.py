@@ -10,7 +10,7 @@ import pytest
 
 from samtailor.data.formats import FORMATS
 from samtailor.errors import ConfigError, DataError, DataWarning
-from samtailor.inference.inputs import plan, read
+from samtailor.inference.inputs import Wanted, plan, read
 from samtailor.settings import LabelKind
 from tests.data.formats.npz import Npz, NpzFolder
 
@@ -78,6 +78,11 @@ def test_a_result_is_of_the_kind_asked_for(folder: Path, tmp_path: Path, monkeyp
         assert job.target == tmp_path / "out" / name
     with pytest.raises(ConfigError, match=r"png, seg, for .*x\.npz; found 'nifti'"):
         plan([folder / "a_0000.nii.gz", folder / "x.npz"], tmp_path / "out", "nifti")
+
+
+def test_what_is_written_beside_a_result_is_one_too(tmp_path: Path) -> None:
+    (job,) = plan([tmp_path / "scene.vrt"], tmp_path / "out")
+    assert [path.name for path in job.results(Wanted())] == ["scene.tif", "scene.qml"]
 
 
 def test_an_image_named_twice_is_taken_once(folder: Path, tmp_path: Path) -> None:
