@@ -10,6 +10,7 @@ from benchmarks.folders import SCORE_PEER, check, score
 from benchmarks.line import Line, Target
 from benchmarks.measure import Device
 from benchmarks.prediction import picture, volume
+from benchmarks.scene import scene
 from benchmarks.start_up import start_up
 from benchmarks.training_step import training_step
 
@@ -90,6 +91,12 @@ LINES: tuple[Line, ...] = (
         usual=False,
     ),
     Line(
+        "scene",
+        "GeoTIFF of 6000 x 6000 x 4 of 16 bits end to end, lite-medsam, 128 px, windows of 512, 6 classes",
+        scene("lite-medsam", 128, 6000, 6000, 512),
+        "loop with full-array stitching",
+    ),
+    Line(
         "everything",
         "segment everything, ViT-B, 512 x 512, 10 x 10 points, 30 % of the masks kept",
         everything.everything("sam-vit-b", 512, 10, 0.3),
@@ -148,6 +155,17 @@ LINES: tuple[Line, ...] = (
             at=slices,
         )
         for slices in (50, 100, 200, 400)
+    ),
+    *(
+        Line(
+            f"scene-{rows}",
+            "sparse GeoTIFF, 30,000 columns x 4, 16 bits, lite-medsam, 64 px, windows of 1024, 6 classes, by its rows",
+            scene("lite-medsam", 64, rows, 30_000, 1024),
+            usual=False,
+            grows="rows",
+            at=rows,
+        )
+        for rows in (5_000, 12_000, 30_000)
     ),
     *(
         Line(

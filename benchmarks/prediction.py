@@ -73,16 +73,17 @@ def picture(base: str, size: int, side: int) -> Callable[[Side, Place], Prepared
 
 def ours(source: Path, place: Place) -> Prepared:
     """`samtailor.predict`, watched for the time inside the network."""
-    inside = time_in(SegmenterModel, "forward", place)
+    inside = [time_in(SegmenterModel, method, place) for method in ("encode", "decode")]
     shares: list[float] = []
 
     def run() -> None:
-        inside.clear()
+        for seconds in inside:
+            seconds.clear()
         start = time.perf_counter()
         samtailor.predict(
             place.folder / "segmenter", [source], place.folder / "out", device=place.device, overwrite=True
         )
-        shares.append(1 - sum(inside) / (time.perf_counter() - start))
+        shares.append(1 - sum(map(sum, inside)) / (time.perf_counter() - start))
 
     return Prepared(run, facts=lambda: {"overhead": median(shares[1:] or shares)}, holder=place.holder)
 
@@ -117,13 +118,13 @@ def peer(source: Path, place: Place, size: int) -> Prepared:
     return Prepared(run, holder=place.holder)
 
 
-def made_segmenter(name: str, home: Path, preprocessing: Preprocessing) -> None:
+def made_segmenter(name: str, home: Path, preprocessing: Preprocessing, classes: int = CLASSES) -> None:
     """An untrained LoRA segmenter of the base with random weights, and the base in the zoo."""
     base = find_base(name)
     torch.manual_seed(0)
     torch.save(base.build().state_dict(), home / "base.pth")
     BASES[name] = replace(base, weights=home / "base.pth", convert=dict)
-    labels = LabelSpace.from_names(tuple(f"class {i}" for i in range(CLASSES)))
+    labels = LabelSpace.from_names(tuple(f"class {i}" for i in range(classes)))
     SegmenterModel.create(name, LoRA(), labels, preprocessing).save(home / "segmenter")
 
 

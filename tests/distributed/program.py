@@ -18,7 +18,7 @@ from samtailor.cli import main
 from samtailor.data.cache import SliceCache
 from samtailor.distributed.collectives import connect
 from samtailor.distributed.world import world
-from samtailor.inference import pipeline
+from samtailor.inference import pipeline, scenes
 from samtailor.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
 from samtailor.models.zoo import BASES
@@ -36,7 +36,8 @@ class Plan:
         commands: Command lines, one after the other.
         gradients: Where the first process writes the gradients of every step; nowhere if empty.
         losses: Where the first process writes the gradients of `losses_and_gradients`; nowhere if empty.
-        dies: Process that is killed when it is about to compute its second image; -1 for none.
+        dies: Process that is killed when it is about to compute its second image, or has computed the first band of
+            its part of a scene; -1 for none.
     """
 
     weights: str
@@ -59,6 +60,7 @@ def run(plan: Plan) -> int:
     note_built_slices(Path(plan.notes) / f"built-{here.rank}.txt")
     if here.rank == plan.dies:
         die_at_the_second_image()
+        die_within_a_scene()
     if plan.losses:
         connect("cpu")
         half = slice(here.rank, None, here.size)
@@ -136,6 +138,20 @@ def die_at_the_second_image() -> None:
         return compute(predictor, job, image, *rest)
 
     pipeline._compute = fatal  # type: ignore[assignment]
+
+
+def die_within_a_scene() -> None:
+    """Have this process killed when it has begun to leave its part of a scene."""
+    leave = scenes._leave
+
+    def fatal(bands: Any, path: Path) -> None:
+        def killing() -> Any:
+            yield next(bands)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        leave(killing(), path)
+
+    scenes._leave = fatal
 
 
 if __name__ == "__main__":

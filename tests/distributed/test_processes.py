@@ -19,13 +19,17 @@ from PIL import Image
 
 import samtailor
 from samtailor.cli import main
+from samtailor.data.intensity import ByChannel, Percentile, Range
 from samtailor.models.segmenter_model import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.training.task import SegmentationTask
 from tests import generate
+from tests.data.formats.test_geotiff import write
 from tests.distributed.program import Plan, losses_and_gradients, record_gradients
 from tests.inference.test_predict import make_segmenter
+from tests.inference.test_scenes import noise, require_same
+from tests.inference.test_scenes import segmenter as scene_segmenter
 
 ROOT = Path(__file__).parents[2]
 CLOCKS = ("seconds", "waited")
@@ -168,6 +172,40 @@ def test_every_case_is_predicted_once_though_a_process_dies(
     for path in alone.written:
         images = [np.asanyarray(nib.load(folder / path.name).dataobj) for folder in (tmp_path / "out", path.parent)]
         np.testing.assert_array_equal(*images)
+
+
+def test_a_scene_that_is_shared_by_rows_is_that_of_one_process(tiny_base: Base, tmp_path: Path) -> None:
+    intensity = ByChannel((Percentile(), Range(0, 3000), Percentile(2, 98), Percentile()))
+    segmenter = scene_segmenter(tmp_path / "segmenter", tiny_base, intensity)
+    (tmp_path / "in").mkdir()
+    for index, size in enumerate([(230, 70), (40, 70), (250, 40)]):  # the last one is left over
+        image = noise("uint16", size=size)
+        image[:, 100:180, 30:] = 0
+        write(tmp_path / "in" / f"scene_{index}.tif", image, nodata=0)
+    flags = ["predict", str(segmenter), str(tmp_path / "in"), "--device", "cpu", "--probabilities", "--overlays"]
+    flags += ["--polygons", "geojson"]
+    plan = Plan(str(fetch(tiny_base.weights)), str(tmp_path), [[*flags, "--out", str(tmp_path / "two")]])
+    result = torchrun(plan.write(tmp_path / "plan.json"), tmp_path / "home")
+    assert result.returncode == 0, result.stderr
+    assert "3 written" in result.stdout
+    assert main([*flags, "--out", str(tmp_path / "one")]) == 0
+    names = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*")}
+    assert {path.relative_to(tmp_path / "two") for path in (tmp_path / "two").rglob("*")} == names
+    for name in (name for name in names if name.suffix == ".tif"):
+        require_same(tmp_path / "two" / name, tmp_path / "one" / name)
+    for name in ("overlays/scene_2.png", "polygons/scene_2.geojson"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_nothing_is_left_of_a_scene_of_which_a_process_has_died(tiny_base: Base, tmp_path: Path) -> None:
+    segmenter = scene_segmenter(tmp_path / "segmenter", tiny_base, Percentile())
+    scene = write(tmp_path / "scene.tif", noise("uint16", size=(230, 70)))
+    command = ["predict", str(segmenter), str(scene), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    plan = Plan(str(fetch(tiny_base.weights)), str(tmp_path), [command], dies=1)
+    (first, _, errors), (killed, _, _) = slurm(plan.write(tmp_path / "plan.json"), tmp_path / "home")
+    assert (first, killed) == (1, -9)
+    assert f"{scene}: its process has ended early" in errors
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_devices_starts_the_processes_and_keeps_the_exit_code(

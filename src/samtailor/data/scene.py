@@ -6,6 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -120,12 +121,6 @@ class Scene:
                 where[part.start - rows.start : part.stop - rows.start, columns] = void
         return where
 
-    def require_pixels(self, known: int) -> None:
-        """Refuse a scene of which so many pixels hold something if these are none."""
-        if not known:
-            fix = "take the image away, or correct its nodata tag or mask"
-            raise FileError(self.files.images[0], "pixels with data", "none", fix)
-
     @cached_property
     def _extremes(self) -> list[tuple[float, float]] | None:
         """Least and greatest finite number of each channel; None if all numbers are finite."""
@@ -157,7 +152,7 @@ class Scene:
             part = pixels.reshape(len(pixels), -1) if void is None else pixels[:, ~void]
             known += part.shape[1]
             yield part
-        self.require_pixels(known)
+        require_pixels(self.files.images[0], known)
 
     def blocks(self, rows: slice) -> Iterator[tuple[slice, slice]]:
         """Rows and columns of blocks that cover some rows, along the file's tiles."""
@@ -174,6 +169,13 @@ class Scene:
             for left in range(0, width, side):
                 yield slice(start, stop), slice(left, min(left + side, width))
             start = stop
+
+
+def require_pixels(file: Path, known: int) -> None:
+    """Refuse an image of which so many pixels hold something if these are none."""
+    if not known:
+        fix = "take the image away, or correct its nodata tag or mask"
+        raise FileError(file, "pixels with data", "none", fix)
 
 
 class Pixels:

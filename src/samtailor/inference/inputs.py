@@ -11,7 +11,7 @@ from pathlib import Path
 
 from samtailor.data.case import Case, CaseFiles, ProbabilityType
 from samtailor.data.channels import ChannelChoice
-from samtailor.data.formats import find_format, image_files, image_suffixes, read_case, read_geometry
+from samtailor.data.formats import find_format, image_files, image_suffixes, is_scene, read_case, read_geometry
 from samtailor.data.layouts.contents import passed_over, visible_entries
 from samtailor.data.polygons import Drawing, Ground
 from samtailor.errors import ConfigError, DataError, DataWarning, FileError, Finding
@@ -26,14 +26,14 @@ class Wanted:
         probabilities: Whether the probability of every class is.
         overlay: Whether the result is drawn over the image.
         probability_type: Type of the probabilities.
-        cloud_optimised: Whether files are such that programs can read parts of them over a network.
+        cog: Whether files are cloud-optimised, so that programs can read parts of them over a network.
         polygons: How the polygons of the label are drawn, if they are.
     """
 
     probabilities: bool = False
     overlay: bool = False
     probability_type: ProbabilityType = "float32"
-    cloud_optimised: bool = False
+    cog: bool = False
     polygons: Drawing | None = None
 
 
@@ -44,10 +44,12 @@ class Job:
     Attributes:
         files: The image.
         target: Label file to write.
+        rows: The rows of a scene that are to be segmented, where processes share one; None if all are.
     """
 
     files: CaseFiles
     target: Path
+    rows: slice | None = None
 
     @property
     def file(self) -> Path:
@@ -69,6 +71,11 @@ class Job:
     def polygons_file(self, drawing: Drawing) -> Path:
         """Where its polygons are written if they are wanted."""
         return self.target.parent / "polygons" / f"{self.files.name}.{drawing.kind}"
+
+    @property
+    def parts_folder(self) -> Path:
+        """Where processes that share it leave their parts."""
+        return self.target.with_name(f".{self.target.name}.parts")
 
     def results(self, wanted: Wanted) -> list[Path]:
         """Every file that is written for it."""
@@ -122,6 +129,21 @@ def require_ground(jobs: Iterable[Job]) -> None:
         except (DataError, OSError):
             continue
         Ground.of(job.file, geometry)
+
+
+def require_scenes(jobs: Iterable[Job], wanted: Wanted) -> None:
+    """Refuse what is only written for scenes where an image is none.
+
+    Raises:
+        ConfigError: Naming the flag and the image.
+    """
+    flag = "cog" if wanted.cog else "probability_type" if wanted.probability_type != "float32" else None
+    if flag == "probability_type" and not wanted.probabilities:
+        raise ConfigError("probability_type: expected --probabilities with it; add that, or leave it out")
+    for job in jobs:
+        if flag and os.path.lexists(job.file) and not is_scene(job.file):
+            expected = "GeoTIFFs only, as other results are not written so"
+            raise ConfigError(f"{flag}: expected {expected}; found {job.file}; predict it without --{flag}")
 
 
 def read(job: Job, channels: ChannelChoice) -> Case:

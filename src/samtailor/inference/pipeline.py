@@ -8,18 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from samtailor.data.case import Case
+from samtailor.data.case import Case, SceneGeometry
 from samtailor.errors import SamTailorError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.inputs import Job, Wanted, read
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.report import Failure, PredictReport
 from samtailor.inference.result import Result, segment
-from samtailor.inference.scenes import is_streamed, segment_scene
+from samtailor.inference.scenes import is_streamed, join_scene, segment_scene, write_whole
 from samtailor.progress import tracked
 
 T = TypeVar("T")
@@ -48,16 +49,8 @@ def predict_jobs(predictor: Predictor, jobs: Sequence[Job], wanted: Wanted) -> P
     """
     if not jobs:  # fewer images than processes
         return PredictReport((), ())
-    failures: dict[Path, Failure] = {}
-
-    def attempt(job: Job, work: Callable[[], T]) -> T | None:
-        """What the work gives; None, and a failure, where something is wrong with the image or its place on disk."""
-        try:
-            return work()
-        except (SamTailorError, OSError) as error:
-            failures[job.target] = Failure(job.file, str(error).removeprefix(f"{job.file}: "))
-            return None
-
+    failures = _Failures()
+    attempt = failures.attempt
     channels = predictor.model.preprocessing.channel_choice
     writing: Future[None] | None = None
     with ThreadPoolExecutor(1) as writer:
@@ -77,8 +70,49 @@ def predict_jobs(predictor: Predictor, jobs: Sequence[Job], wanted: Wanted) -> P
             writing = None if steps is None else writer.submit(attempt, job, partial(_write, steps))
         if writing is not None:
             writing.result()
-    written = tuple(job.target for job in jobs if job.target not in failures)
-    return PredictReport(written, tuple(failures[job.target] for job in jobs if job.target in failures))
+    return failures.report(jobs)
+
+
+def join_jobs(
+    predictor: Predictor, jobs: Sequence[Job], reports: Sequence[PredictReport], wanted: Wanted
+) -> PredictReport:
+    """Write the results of scenes of which all parts have been segmented, as the reports of the processes say.
+
+    Args:
+        predictor: What has segmented them.
+        jobs: All that the processes have shared, parts and others.
+        reports: What came of them.
+        wanted: What is written.
+    """
+    failed = {failure.file for report in reports for failure in report.failures}
+    parts: dict[Path, list[Job]] = {}
+    for job in jobs:
+        if job.rows is not None and job.file not in failed:
+            parts.setdefault(job.target, []).append(job)
+    failures = _Failures()
+    for of_scene in parts.values():
+        failures.attempt(of_scene[0], partial(join_scene, predictor, of_scene, wanted))
+    return failures.report([replace(of_scene[0], rows=None) for of_scene in parts.values()])
+
+
+class _Failures:
+    """What went wrong with which job."""
+
+    def __init__(self) -> None:
+        self._failures: dict[Path, Failure] = {}
+
+    def attempt(self, job: Job, work: Callable[[], T]) -> T | None:
+        """What the work gives; None, and a failure, where something is wrong with the image or its place on disk."""
+        try:
+            return work()
+        except (SamTailorError, OSError) as error:
+            self._failures[job.target] = Failure(job.file, str(error).removeprefix(f"{job.file}: "))
+            return None
+
+    def report(self, jobs: Sequence[Job]) -> PredictReport:
+        """What has been written, where parts of scenes are not, and what has not been."""
+        written = [job.target for job in jobs if job.target not in self._failures and job.rows is None]
+        return PredictReport(tuple(written), tuple(self._failures.values()))
 
 
 def _compute(predictor: Predictor, job: Job, case: Case, wanted: Wanted) -> list[Callable[[], None]]:
@@ -87,12 +121,15 @@ def _compute(predictor: Predictor, job: Job, case: Case, wanted: Wanted) -> list
     scratch = job.probabilities_file.parent if wanted.probabilities else job.target.parent
     result = segment(predictor, case, wanted.probabilities or drawing is not None, scratch)
     steps: list[Callable[[], None]] = []
-    if wanted.probabilities and result.probabilities is not None:
-        steps.append(partial(geometry.write_probabilities, job.probabilities_file, result.probabilities))
     if drawing:
         steps.append(result.polygons(job.polygons_file(drawing), drawing))
     if wanted.overlay:
         steps.append(_overlay(result, job.overlay_file))
+    if isinstance(geometry, SceneGeometry):
+        probabilities, labels = result.probabilities, result.labels
+        return [*steps, partial(write_whole, geometry, result.label, probabilities, labels, job, wanted)]
+    if wanted.probabilities and result.probabilities is not None:
+        steps.append(partial(geometry.write_probabilities, job.probabilities_file, result.probabilities))
     return [*steps, partial(geometry.write_label, job.target, result.label, result.labels)]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from samtailor.data.case import ProbabilityType
 from samtailor.errors import ConfigError, ProcessLostError
 from samtailor.inference.report import PredictReport
 from samtailor.outputs import require_free, require_place
@@ -31,11 +33,14 @@ def predict(
     polygons: PolygonKind | None = None,
     simplify: Weight = 0,
     min_area: Weight = 0,
+    cog: bool = False,
+    probability_type: ProbabilityType = "float32",
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
     A file that cannot be read or written does not stop the others. Several processes (of torchrun or SLURM) share the
-    files: each takes every n-th of those to be done.
+    files: each takes every n-th of those to be done; the GeoTIFFs that are left over when all have as many are shared
+    by rows.
 
     Args:
         run: A run, the directory of a segmenter, or a name on the model hub.
@@ -58,6 +63,8 @@ def predict(
         simplify: Leave out vertices of polygons that are no farther than that from the new outline, in units of the
             input's CRS.
         min_area: Leave out polygons that are smaller, in square metres.
+        cog: Write the results of GeoTIFFs as cloud-optimised ones.
+        probability_type: How probabilities of GeoTIFFs are kept; 'uint8' is steps of 1/254, a quarter of the size.
 
     Returns:
         What was written by all processes, and what could not be, and why.
@@ -69,18 +76,20 @@ def predict(
     """
     from samtailor.data.polygons import Drawing
     from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
-    from samtailor.inference.inputs import Wanted, plan, require_ground
-    from samtailor.inference.pipeline import joint_report, predict_jobs, written_at
+    from samtailor.inference.inputs import Wanted, plan, require_ground, require_scenes
+    from samtailor.inference.pipeline import join_jobs, joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor, choose_device
+    from samtailor.inference.scenes import divided, require_room
     from samtailor.models.segmenter_model import load_model
 
     if not polygons and (simplify or min_area):
         raise ConfigError("polygons: expected gpkg or geojson with simplify and min_area, found none; name one of them")
     drawing = Drawing(polygons, simplify, min_area) if polygons else None
-    here, wanted = connect(device), Wanted(probabilities, overlays, polygons=drawing)
+    here, wanted = connect(device), Wanted(probabilities, overlays, probability_type, cog, drawing)
     with raise_on_all_ranks():
         choose_device(device, precision)
         planned, refinement = plan(inputs, Path(out), format), chosen_refinement(refine)
+        require_scenes(planned, wanted)
         if here.is_first:
             require_place(out, [run, *inputs])
             if not skip_existing:
@@ -89,15 +98,24 @@ def predict(
             if drawing:
                 require_ground(planned)
         predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement)
+        if here.is_first:
+            require_room(predictor, planned)
     before = {job.target: written_at(job.target) for job in planned}
     # One process decides for all, because results appear while others still look.
     jobs = broadcast_from_first([job for job in planned if not (skip_existing and os.path.exists(job.target))])
-    report = predict_jobs(predictor, here.share(jobs), wanted)
+    shares = broadcast_from_first(divided(predictor, jobs, here.size))
+    report = PredictReport((), ())
     try:
+        report = predict_jobs(predictor, here.share(shares), wanted)
         reports = gather(report)
+        reports.append(broadcast_from_first(join_jobs(predictor, shares if here.is_first else (), reports, wanted)))
     except ProcessLostError:  # what it and the others have written lies in the folder
         appeared = [job.target for job in jobs if written_at(job.target) != before[job.target]]
         reports = [report, PredictReport(tuple(appeared), ())]
+    finally:
+        for job in shares:
+            if job.rows is not None:
+                shutil.rmtree(job.parts_folder, ignore_errors=True)
     left_out = {job.target for job in planned} - {job.target for job in jobs}
     skipped = tuple(job.target for job in planned if job.target in left_out)
     return replace(joint_report(jobs, reports), skipped=skipped, out=Path(out))

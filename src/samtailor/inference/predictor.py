@@ -22,7 +22,7 @@ from samtailor.errors import ConfigError, DataWarning, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
 from samtailor.inference.room import room_for
-from samtailor.inference.stitch import Part, Stitcher, bands_of
+from samtailor.inference.stitch import Part, Stitcher
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
@@ -183,10 +183,6 @@ class Predictor:
         """Shape (K, S, H, W) of the probabilities of slices (S, C, H, W)."""
         return len(self.model.labels), image.shape[0], *image.shape[2:]
 
-    def band_rows(self, image: Slices) -> list[slice]:
-        """The rows that become final at once where `bands` is asked for all or some of them."""
-        return bands_of(self.model.preprocessing.windows(*image.shape[2:]), image.shape[2])
-
     @torch.inference_mode()
     def bands(
         self,
@@ -205,7 +201,7 @@ class Predictor:
             image: Slices in [0, 1], (S, C, H, W), which may be computed, and read, where they are looked at.
             embeddings: As in `label`; for all rows only.
             probabilities: Whether the softmax over classes is wanted.
-            rows: Rows that are wanted, from the start of one of `band_rows` to the end of one; all of them if None.
+            rows: Rows that are wanted, from the start of a band (see `bands_of`) to the end of one; all if None.
             certainty: Whether the softmax of the label's class is wanted.
         """
         width = image.shape[3]

@@ -1,20 +1,44 @@
-"""Segmenting scenes: read window by window, written band of rows by band of rows, never held as a whole."""
+"""Segmenting scenes: read window by window, written band of rows by band of rows, never held as a whole.
+
+Several processes share a scene by its rows: each leaves the bands of its own in a file beside the result, and the first
+process writes the result from these.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.data.formats import is_scene, open_scene
+from samtailor.chunks import blocks
+from samtailor.data.case import SceneGeometry
+from samtailor.data.formats import is_scene, open_scene, read_geometry, read_header
 from samtailor.data.intensity import Scaled
 from samtailor.data.polygons import Ground, polygon_file
-from samtailor.data.scene import Scene
+from samtailor.data.scene import Scene, require_pixels
+from samtailor.data.steps import STEPS as PREPROCESSING
+from samtailor.errors import ConfigError, SamTailorError
+from samtailor.files import atomic
 from samtailor.inference.inputs import Job, Wanted, require_there
 from samtailor.inference.predictor import Band, Predictor
+from samtailor.inference.stitch import bands_of
 from samtailor.labels import IGNORE, LabelSpace
+from samtailor.memory import available_memory
+from samtailor.refinement import STEPS as REFINEMENT
+from samtailor.reporting.view import step_of
+
+_PEAK = 3  # bytes in memory for each of the image's while it is read
+_LABEL = 4  # bytes of a pixel of the label, and of what a step makes of it
+
+_LEAST_BANDS = 4
+"""Of a part: the row of windows above it is computed twice, as it reaches into it."""
 
 
 def is_streamed(predictor: Predictor, job: Job) -> bool:
@@ -22,47 +46,136 @@ def is_streamed(predictor: Predictor, job: Job) -> bool:
     return is_scene(job.file) and not predictor.refinement and not predictor.model.preprocessing.steps
 
 
+def require_room(predictor: Predictor, jobs: Sequence[Job]) -> None:
+    """Refuse scenes that do not fit into memory where a step looks at all of them.
+
+    Raises:
+        ConfigError: Naming the steps, and a scene.
+    """
+    names = {kind: name for name, kind in (*REFINEMENT.items(), *PREPROCESSING.items())}
+    steps = [names.get(type(step), "a step") for step in (*predictor.refinement, *predictor.model.preprocessing.steps)]
+    for job in jobs if steps else ():
+        if (needed := _needed(job)) > (free := available_memory()):
+            way = "take --refine none" if predictor.refinement else "train without --denoise"
+            raise ConfigError(
+                f"{job.file}: expected a scene that fits into the {free / 1e9:.1f} GB of free memory, as all of it is "
+                f"looked at by {', '.join(steps)}; found one that needs {needed / 1e9:.1f} GB; {way}, or cut it up"
+            )
+
+
+def _needed(job: Job) -> int:
+    """Bytes that a scene takes where it is held with its label; 0 of what is none."""
+    try:
+        header = read_header(job.file) if is_scene(job.file) else None
+    except (SamTailorError, OSError):  # it will fail where it is read
+        header = None
+    if header is None:
+        return 0
+    return math.prod(header.geometry.shape) * (_PEAK * header.bands * header.bits // 8 + _LABEL)
+
+
+def divided(predictor: Predictor, jobs: Sequence[Job], processes: int) -> list[Job]:
+    """The jobs, those of the last round divided by rows where they are scenes: every process has something to do."""
+    rest = len(jobs) - len(jobs) % processes
+    return [*jobs[:rest], *(part for job in jobs[rest:] for part in _parts(predictor, job, processes))]
+
+
+def _parts(predictor: Predictor, job: Job, most: int) -> list[Job]:
+    """A scene by rows; what is none, or too small, as it is."""
+    if not is_streamed(predictor, job):
+        return [job]
+    try:
+        _, height, width = read_geometry(job.file).shape
+    except (SamTailorError, OSError):  # it will fail where it is segmented
+        return [job]
+    bands = bands_of(predictor.model.preprocessing.windows(height, width), height)
+    count = max(1, min(most, len(bands) // _LEAST_BANDS))
+    edges = [*(bands[len(bands) * part // count].start for part in range(count)), height]
+    return [replace(job, rows=slice(*edge)) for edge in pairwise(edges)] if count > 1 else [job]
+
+
 def segment_scene(predictor: Predictor, job: Job, wanted: Wanted) -> None:
-    """Segment a scene and write what is wanted of it: all files appear, the label last, or none does."""
+    """Segment a scene and write what is wanted of it: all files appear, the label last, or none does.
+
+    If it is a part of a scene, `join_scene` is to write the files.
+    """
     require_there(job)
-    preprocessing, labels = predictor.model.preprocessing, predictor.model.labels
+    preprocessing = predictor.model.preprocessing
     with open_scene(job.files, preprocessing.channel_choice) as scene:
         slices = preprocessing.prepare_scene(scene)
-        bands = predictor.bands(slices, probabilities=wanted.probabilities, certainty=wanted.polygons is not None)
-        _write(scene, slices, _without_void(scene, bands), labels, job, wanted)
+        certainty = wanted.polygons is not None
+        found = predictor.bands(slices, probabilities=wanted.probabilities, rows=job.rows, certainty=certainty)
+        bands = _without_void(scene, found)
+        if job.rows is None:
+            _write(scene.geometry, bands, predictor.model.labels, slices if wanted.overlay else None, job, wanted)
+        else:
+            _leave(bands, _part_file(job))
+
+
+def join_scene(predictor: Predictor, parts: Sequence[Job], wanted: Wanted) -> None:
+    """Write what is wanted of a scene whose parts, from top to bottom, have been segmented."""
+    preprocessing, job = predictor.model.preprocessing, parts[0]
+    with open_scene(job.files, preprocessing.channel_choice) as scene:
+        slices = preprocessing.prepare_scene(scene) if wanted.overlay else None
+        bands = (band for part in parts for band in _left(_part_file(part), wanted))
+        _write(scene.geometry, bands, predictor.model.labels, slices, job, wanted)
+
+
+def write_whole(
+    geometry: SceneGeometry,
+    label: NDArray[np.int16],
+    probabilities: NDArray[np.float16] | None,
+    labels: LabelSpace,
+    job: Job,
+    wanted: Wanted,
+) -> None:
+    """Write what was found in a scene that had to be held, (1, H, W) and (K, 1, H, W), as if it came in bands.
+
+    Polygons, which are drawn from all of it, are not among that.
+    """
+    void = geometry.void
+
+    def bands() -> Iterator[Band]:
+        for (rows,) in blocks(geometry.shape[1:]):
+            assert isinstance(rows, slice)
+            found = label[0, rows]
+            if void is not None:
+                found = np.where(void.where[0, rows], np.int16(IGNORE), found)
+            yield Band(0, rows, found, None if probabilities is None else probabilities[:, 0, rows])
+
+    _write(geometry, bands(), labels, None, job, replace(wanted, polygons=None))
 
 
 def _without_void(scene: Scene, bands: Iterable[Band]) -> Iterator[Band]:
-    """The bands, labelled `IGNORE` where the scene holds nothing; refused if it does so everywhere."""
-    known = 0
+    """The bands, labelled `IGNORE` where the scene holds nothing."""
     for band in bands:
         void = scene.void(band.rows)
         if void is not None:
             band.label[void] = IGNORE
-        known += int((band.label != IGNORE).sum())
         yield band
-    scene.require_pixels(known)
 
 
-def _write(scene: Scene, slices: Scaled, bands: Iterable[Band], labels: LabelSpace, job: Job, wanted: Wanted) -> None:
-    """Write all bands of a scene, which come from top to bottom."""
-    # Only who asks for a figure pays for matplotlib.
-    from samtailor.reporting.view import step_of
-
-    step = step_of(scene.shape[2:])
+def _write(
+    geometry: SceneGeometry,
+    bands: Iterable[Band],
+    labels: LabelSpace,
+    slices: Scaled | None,
+    job: Job,
+    wanted: Wanted,
+) -> None:
+    """Write all bands of a scene, which come from top to bottom, and the overlay if slices are given to draw it on."""
+    step, known = step_of(geometry.shape[1:]), 0
     shown: list[NDArray[np.int16]] = []
     with ExitStack() as files:  # those opened last appear first
-        geometry, optimised = scene.geometry, wanted.cloud_optimised
-        label = files.enter_context(geometry.label_writer(job.target, labels, optimised))
+        label = files.enter_context(geometry.label_writer(job.target, labels, wanted.cog))
         probabilities = None
         if wanted.probabilities:
-            kept = wanted.probability_type
-            writer = geometry.probability_writer(job.probabilities_file, labels, kept, optimised)
+            writer = geometry.probability_writer(job.probabilities_file, labels, wanted.probability_type, wanted.cog)
             probabilities = files.enter_context(writer)
         polygons = None
         if drawing := wanted.polygons:
             place, path = Ground.of(job.file, geometry), job.polygons_file(drawing)
-            polygons = files.enter_context(polygon_file(path, place, scene.shape[3], labels, drawing))
+            polygons = files.enter_context(polygon_file(path, place, geometry.shape[2], labels, drawing))
         for band in bands:
             first = band.rows.start
             label.write(first, band.label)
@@ -70,14 +183,17 @@ def _write(scene: Scene, slices: Scaled, bands: Iterable[Band], labels: LabelSpa
                 probabilities.write(first, band.probabilities, band.label == IGNORE)
             if polygons is not None:
                 polygons.write(band.label, band.certainty)
-            if wanted.overlay:
+            if slices is not None:
                 shown.append(band.label[-first % step :: step, ::step].copy())
-        if wanted.overlay:
+            known += int(np.count_nonzero(band.label != IGNORE))
+        require_pixels(job.file, known)
+        if slices is not None:
             _draw(slices, np.concatenate(shown), step, labels, job)
 
 
 def _draw(slices: Scaled, label: NDArray[np.int16], step: int, labels: LabelSpace, job: Job) -> None:
     """Draw every n-th row and column of a label over those of its scene."""
+    # Only who asks for a figure pays for matplotlib.
     from samtailor.reporting.figures import save_figure
     from samtailor.reporting.overlay import overlay_figure
     from samtailor.reporting.view import View, drawn_channels
@@ -85,3 +201,29 @@ def _draw(slices: Scaled, label: NDArray[np.int16], step: int, labels: LabelSpac
     drawn = slices[0][drawn_channels(slices.shape[1], is_picture=True)]
     view = View(np.asarray(drawn[..., ::step, ::step]), label)
     save_figure(overlay_figure(view, labels, job.files.name), job.overlay_file)
+
+
+def _part_file(part: Job) -> Path:
+    """Where the bands of a part of a scene are left."""
+    assert part.rows is not None
+    return part.parts_folder / f"{part.rows.start}.npy"
+
+
+def _leave(bands: Iterable[Band], path: Path) -> None:
+    """Write bands one after the other: first row, label, and what else there is of them."""
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        for band in bands:
+            for array in (np.array(band.rows.start), band.label, band.probabilities, band.certainty):
+                if array is not None:
+                    np.save(file, array, allow_pickle=False)
+
+
+def _left(path: Path, wanted: Wanted) -> Iterator[Band]:
+    """The bands in a file that `_leave` wrote."""
+    end = os.path.getsize(path)
+    with path.open("rb") as file:
+        while file.tell() < end:
+            first, label = int(np.load(file)), np.load(file)
+            probabilities = np.load(file) if wanted.probabilities else None
+            certainty = np.load(file) if wanted.polygons else None
+            yield Band(0, slice(first, first + len(label)), label, probabilities, certainty)

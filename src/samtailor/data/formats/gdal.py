@@ -15,7 +15,7 @@ from samtailor.data.formats.format import reading
 from samtailor.extras import require_extra
 
 _SETTINGS: dict[str, Any] = {
-    "GDAL_CACHEMAX": 128,  # MB; GDAL's own default is a twentieth of the memory
+    "GDAL_CACHEMAX": 64,  # MB: the tiles of a window and more; GDAL's own default is a twentieth of the memory
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # a folder of 10,000 images is not listed for each of them
 }
 
