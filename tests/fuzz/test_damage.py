@@ -26,14 +26,19 @@ import tifffile
 from PIL import Image
 
 from samtailor.cli import main
+from samtailor.data.dataset import open_dataset
+from samtailor.data.formats import read_geometry
+from samtailor.labels import LabelSpace
 from samtailor.models.zoo import Base
 from tests import generate
 from tests.fuzz.damage import BINARY, TEXT
+from tests.generate_scenes import scene_folder
 
 SECONDS = 10
 HANGING = 60
 MEMORY = 1 << 30
 BATCHES = 20
+SCENE_LABELS = LabelSpace.from_names(generate.PICTURE_CLASSES)
 _TEXTS = (".json", ".yaml", ".csv", ".md")
 
 TRAIN = ["--recipe", "head-only", "--epochs", "2", "--sampling.image_size", "32", "--workers", "0", "--device", "cpu"]
@@ -47,6 +52,8 @@ TARGETS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ),
     ("volumes/imagesTs/*", (("predict", "run", "volumes/imagesTs", "--out", "out"),)),
     ("pictures/**/*", (("check", "pictures"), ("score", "pictures/masks", "pictures", "--out", "out"))),
+    ("scenes/**/*", (("check", "scenes"), ("score", "mosaics", "scenes", "--split", "test", "--out", "out"))),
+    ("mosaics/*", (("score", "mosaics", "scenes", "--split", "test", "--out", "out"),)),
     ("pictures/images/*", (("predict", "run", "pictures/images", "--out", "out"),)),
     (
         "run/**/*",
@@ -161,6 +168,9 @@ def source(tmp_path_factory: pytest.TempPathFactory, tiny_base: Base) -> Iterato
             Image.fromarray(pixels).save(image.with_suffix(suffix))
             Image.fromarray(ids).save(mask.with_suffix(".png"))
     generate.write_json(root / "pictures" / "dataset.json", {"classes": generate.PICTURE_CLASSES})
+    for case in open_dataset(scene_folder(root / "scenes")).split("test"):
+        geometry = read_geometry(case.images[0])
+        geometry.write_label(root / "mosaics" / f"{case.name}.tif", np.zeros(geometry.shape, np.int16), SCENE_LABELS)
     with contextlib.chdir(root):
         assert main(["train", "volumes", "--out", "run", "--base", tiny_base.name, *TRAIN]) == 0
         assert main(["evaluate", "run", "volumes", "--split", "val"]) == 0

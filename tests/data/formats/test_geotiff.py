@@ -164,8 +164,9 @@ class TestReading:
             dataset.write_colormap(1, {0: (9, 8, 7), 1: (6, 5, 4)})
         np.testing.assert_array_equal(read_image(path).image[:, 0, 0], [[9, 6], [8, 5], [7, 4]])
         assert read_header(path).channels == 3
-        path = write(tmp_path / "y.tif", np.array([[[0, 1], [1, 0]]], np.uint8), nbits=1)
-        np.testing.assert_array_equal(read_image(path).image[0, 0], [[0, 255], [255, 0]])
+        for bits, step in ((1, 255), (2, 85), (4, 17)):
+            path = write(tmp_path / "y.tif", np.array([[[0, 1], [1, 0]]], np.uint8), nbits=bits)
+            np.testing.assert_array_equal(read_image(path).image[0, 0], [[0, step], [step, 0]])
 
 
 class TestPixelsWithoutData:
@@ -192,6 +193,19 @@ class TestPixelsWithoutData:
         image = read_image(tmp_path / "x.tif").image
         assert image[0, 0, 4, 4] == 0
         assert image[1, 0, 4, 4] == bands[1, 4, 4]
+
+    def test_by_a_number_of_its_own_for_each_band_of_a_mosaic(self, tmp_path: Path) -> None:
+        bands = np.full((2, *SIZE), 5, np.uint8)
+        bands[:, 1, 2], bands[:, 3, 3], bands[0, 4, 4] = [7, 9], [9, 7], 7
+        path = tmp_path / "x.vrt"
+        copy(write(tmp_path / "x.tif", bands), path, driver="VRT")
+        text = path.read_text()
+        for band, nodata in ((1, 7), (2, 9)):
+            start = text.index(">", text.index(f'band="{band}"')) + 1
+            text = f"{text[:start]}<NoDataValue>{nodata}</NoDataValue>{text[start:]}"
+        path.write_text(text)
+        assert np.argwhere(self.without(path)).tolist() == [[1, 2]]
+        assert read_image(path).image[0, 0, 4, 4] == 0
 
     def test_by_nan_without_a_tag(self, tmp_path: Path) -> None:
         bands = noise(2, "float32")
@@ -347,6 +361,20 @@ class TestResults:
 
         with pytest.raises(ValueError, match="row"):
             write_rows()
+        assert not list(tmp_path.iterdir())
+
+    def test_a_file_that_may_become_too_large_for_32_bits_has_64(self, tmp_path: Path) -> None:
+        heads = []
+
+        def begin() -> None:
+            with label_raster(tmp_path / "x.tif", geometry(size=(90_000, 50_000)), LABELS) as raster:
+                raster.write(0, np.zeros((512, 50_000), np.int16))
+                heads.extend(file.read_bytes()[:4] for file in tmp_path.glob(".*.tif"))
+                raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            begin()
+        assert heads == [b"II+\0"]
         assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize(("kept", "step"), [("uint8", 1 / 254), ("float16", 1e-3), ("float32", 0)])

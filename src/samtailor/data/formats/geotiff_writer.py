@@ -160,7 +160,7 @@ def label_raster(
                 dataset.update_tags(1, labels=json.dumps(names))
                 if kept == np.uint8:
                     colours = dict(zip(labels.ids, labels.palette, strict=True))
-                    dataset.write_colormap(1, {nodata: (0, 0, 0)} | colours)
+                    dataset.write_colormap(1, colours)
             yield LabelWriter(raster, ids)
 
 
