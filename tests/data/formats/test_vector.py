@@ -126,6 +126,13 @@ class TestDrawing:
         labels = LabelSpace(LABELS.names, LABELS.ids, LABELS.palette, column="kind", layer="farms")
         np.testing.assert_array_equal(drawn(path, labels), expected((slice(0, 10), slice(0, 10), 200)))
 
+    def test_tables_without_places_are_no_layers(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "x.gpkg", [box(0, 0, 10, 10)], ["water"])
+        styles = [np.array(["x"], object)]  # where QGIS keeps the look of layers
+        pyogrio.raw.write(path, None, styles, ["styleName"], layer="layer_styles", geometry_type=None, append=True)
+        assert len(pyogrio.list_layers(path)) == 2
+        np.testing.assert_array_equal(drawn(path), expected((slice(0, 10), slice(0, 10), 3)))
+
     def test_polygons_beyond_the_image_are_cut_and_none_is_all_background(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.gpkg", [box(-50, -50, 4, 4), box(500, 0, 600, 9)], ["water", "field"])
         np.testing.assert_array_equal(drawn(path), expected((slice(0, 4), slice(0, 4), 3)))
