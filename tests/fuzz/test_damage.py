@@ -24,6 +24,7 @@ import psutil
 import pytest
 import tifffile
 from PIL import Image
+from pydicom.uid import RLELossless
 
 from samtailor.cli import main
 from samtailor.data.dataset import open_dataset
@@ -31,6 +32,7 @@ from samtailor.data.formats import read_geometry
 from samtailor.labels import LabelSpace
 from samtailor.models.zoo import Base
 from tests import generate
+from tests.data.formats.dicom.files import write_enhanced, write_series
 from tests.fuzz.damage import BINARY, TEXT
 from tests.generate_scenes import scene_folder
 
@@ -51,6 +53,7 @@ TARGETS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
         (("check", "volumes"), ("score", "volumes/labelsTr", "volumes", "--split", "train", "--out", "out")),
     ),
     ("volumes/imagesTs/*", (("predict", "run", "volumes/imagesTs", "--out", "out"),)),
+    ("series/**/*", (("predict", "run", "series", "--out", "out"),)),
     ("pictures/**/*", (("check", "pictures"), ("score", "pictures/masks", "pictures", "--out", "out"))),
     ("scenes/**/*", (("check", "scenes"), ("score", "mosaics", "scenes", "--split", "test", "--out", "out"))),
     ("mosaics/*", (("score", "mosaics", "scenes", "--split", "test", "--out", "out"),)),
@@ -154,6 +157,9 @@ def source(tmp_path_factory: pytest.TempPathFactory, tiny_base: Base) -> Iterato
     """A data set of each kind, a run, a baseline and two evaluations, all small and sound."""
     root = tmp_path_factory.mktemp("sound")
     generate.nnunet_folder(root / "volumes", cases=4, shape=(12, 10, 3))
+    for name, change in (("plain", None), ("packed", lambda header, _: header.compress(RLELossless))):
+        write_series(root / "series" / name, generate.volume((3, 10, 12), 1)[0], change=change)
+    write_enhanced(root / "series" / "frames" / "1.dcm", generate.volume((3, 10, 12), 2)[0])
     for folder in ("images", "masks"):
         (root / "pictures" / folder).mkdir(parents=True)
     for index, suffix in enumerate((".png", ".jpg", ".tif", ".tif", ".png")):

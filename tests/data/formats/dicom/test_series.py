@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
+from pydicom.tag import Tag
 from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     MRImageStorage,
@@ -244,6 +246,8 @@ class TestRefusing:
             ({"ModalityLUTSequence": [item(LUTExplanation="x")]}, "a rescale slope", "a modality lookup table"),
             ({"InConcatenationNumber": 1, "InConcatenationTotalNumber": 2}, "a whole image in each", "part 1 of 2"),
             ({"Rows": 0}, "pixels", "0 rows, 4 columns"),
+            ({"BitsStored": 60000}, "8, 16 or 32 bits a pixel", "60000 of 16"),
+            ({"RescaleSlope": float("nan")}, "a rescale by numbers", "slope nan and intercept -1024"),
         ],
     )
     def test_what_is_no_gray_slice(
@@ -253,6 +257,26 @@ class TestRefusing:
         assert Path(error.file).name == "IM0004.dcm"
         assert error.expected.startswith(expected)
         assert error.found.startswith(found)
+
+    def test_what_it_is_where_the_class_was_anonymised(self, tmp_path: Path, volume: NDArray[np.int16]) -> None:
+        def anonymise(header: FileDataset, _: int) -> None:
+            header.SOPClassUID, header.file_meta.MediaStorageSOPClassUID = "", SecondaryCaptureImageStorage
+
+        error = refusal(write_series(tmp_path / "s", volume, change=anonymise))
+        assert error.found.startswith("secondary capture (Secondary Capture Image Storage) in 6 of 6 files")
+
+    @pytest.mark.parametrize("value", [b"Doe^Jane", b"1\\Doe\\3"])
+    @pytest.mark.parametrize("tag", [0x00200032, 0x00281053, 0x00280030])
+    def test_values_that_are_no_numbers_are_not_quoted(
+        self, tmp_path: Path, volume: NDArray[np.int16], tag: int, value: bytes
+    ) -> None:
+        def spoil(header: FileDataset, index: int) -> None:
+            if index == 2:
+                header[tag] = RawDataElement(Tag(tag), "DS", len(value), value, 0, False, True)
+
+        error = refusal(write_series(tmp_path / "s", volume, change=spoil))
+        assert Path(error.file).name == "IM0004.dcm"
+        assert error.expected == "a readable DICOM file"
 
     @pytest.mark.parametrize("storage", [SegmentationStorage, RTStructureSetStorage])
     def test_an_object_that_is_no_image(self, tmp_path: Path, volume: NDArray[np.int16], storage: str) -> None:
@@ -317,9 +341,16 @@ class TestFolder:
         np.testing.assert_array_equal(read_image(series).image[0], volume)
         assert [path.name for path in DicomFormat().parts(series)] == [f"IM{i:04}.dcm" for i in range(1, PLANES + 1)]
 
-    def test_a_copy_that_lost_its_content_is_named(self, tmp_path: Path, volume: NDArray[np.int16]) -> None:
+    @pytest.mark.parametrize("target", [None, "nowhere", "001"])
+    def test_a_slice_that_lost_its_content_is_named(
+        self, tmp_path: Path, volume: NDArray[np.int16], target: str | None
+    ) -> None:
         series = write_series(tmp_path / "s", volume, name="{:03}")
-        (series / "001").write_bytes(b"")
+        (series / "001").unlink()
+        if target is None:
+            (series / "001").write_bytes(b"")
+        else:
+            (series / "001").symlink_to(target)  # of itself: a loop
         assert Path(refusal(series).file).name == "001"
 
     def test_one_image_of_frames_is_its_folder_and_two_are_not(self, tmp_path: Path, volume: NDArray[np.int16]) -> None:

@@ -105,11 +105,20 @@ def test_a_package_that_is_missing_is_named(
         read_header(tmp_path / "s")
 
 
-def test_a_damaged_stream_is_named(tmp_path: Path, volume: NDArray[np.int16]) -> None:
+@pytest.mark.parametrize(
+    ("syntax", "place", "noise"),
+    [(JPEG2000Lossless, 0, 0), (RLELossless, 0, 3), (RLELossless, 0.5, 129)],
+)
+def test_a_damaged_stream_is_named(
+    tmp_path: Path, volume: NDArray[np.int16], syntax: UID, place: float, noise: int
+) -> None:
+    """Also by a panic of the decoder in Rust, which is no usual exception."""
+
     def spoil(header: FileDataset, index: int) -> None:
-        header.compress(JPEG2000Lossless)
+        header.compress(syntax)
         if index == 1:
-            header.PixelData = header.PixelData[:40] + bytes(len(header.PixelData) - 40)
+            start = 16 + int(place * len(header.PixelData))
+            header.PixelData = header.PixelData[:start] + bytes([noise]) * (len(header.PixelData) - start)
 
     write_series(tmp_path / "s", volume, change=spoil)
     with pytest.raises(FileError, match=r"IM0003\.dcm: expected a readable DICOM file"):

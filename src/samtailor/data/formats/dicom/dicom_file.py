@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -38,13 +40,19 @@ class DicomFile:
 
     def get(self, keyword: str, default: Any = None) -> Any:
         """Value of an attribute; the default where it is absent or empty."""
-        value = self.header.get(keyword)
-        return default if value is None or value == "" else value
+        with parsing(self.path):
+            value = self.header.get(keyword)
+            return default if value is None or value == "" else value
+
+    def whole(self, keyword: str, default: int) -> int:
+        """A whole number."""
+        with parsing(self.path):
+            return int(self.get(keyword, default))
 
     @property
     def storage_class(self) -> UID:
         """What object it is (SOP Class UID), by the file meta information where anonymisers have emptied the other."""
-        return UID(self.get("SOPClassUID") or self.header.file_meta.get("MediaStorageSOPClassUID") or "")
+        return UID(str(self.get("SOPClassUID") or self.header.file_meta.get("MediaStorageSOPClassUID") or ""))
 
     @property
     def kind(self) -> Kind:
@@ -54,7 +62,7 @@ class DicomFile:
     @property
     def transfer_syntax(self) -> UID:
         """How it is encoded."""
-        return UID(self.header.file_meta.TransferSyntaxUID)
+        return UID(str(self.header.file_meta.TransferSyntaxUID))
 
     @property
     def is_deflated(self) -> bool:
@@ -64,23 +72,29 @@ class DicomFile:
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns."""
-        return int(self.get("Rows", 0)), int(self.get("Columns", 0))
+        return self.whole("Rows", 0), self.whole("Columns", 0)
+
+    @property
+    def bits(self) -> tuple[int, int]:
+        """Bits of a pixel: allocated, stored."""
+        allocated = self.whole("BitsAllocated", 16)
+        return allocated, self.whole("BitsStored", allocated)
 
     @property
     def stored_range(self) -> tuple[int, int]:
         """Least and greatest number that a pixel can hold."""
-        bits = int(self.get("BitsStored", self.get("BitsAllocated", 16)))
-        return (-(1 << bits - 1), (1 << bits - 1) - 1) if self.get("PixelRepresentation", 0) else (0, (1 << bits) - 1)
+        is_signed, bits = self.get("PixelRepresentation", 0), self.bits[1]
+        return (-(1 << bits - 1), (1 << bits - 1) - 1) if is_signed else (0, (1 << bits) - 1)
 
     @cached_property
     def planes(self) -> tuple[Plane, ...]:
         """Its frames: of an enhanced image by the functional groups (PS3.3, C.7.6.16), of another the only one."""
-        with reading(self.path, "DICOM file", quoting=False):
+        with parsing(self.path):
             shared = self.get("SharedFunctionalGroupsSequence", ())
             frames = self.get("PerFrameFunctionalGroupsSequence")
             groups = [()] if frames is None else [(frame, *shared) for frame in frames]
             planes = tuple(self._plane(number, those) for number, those in enumerate(groups, 1))
-        if (count := int(self.get("NumberOfFrames", 1))) != len(planes):
+        if (count := self.whole("NumberOfFrames", 1)) != len(planes):
             found, fix = f"groups of {len(planes)}", "the file is damaged, or of a kind that is no volume"
             raise FileError(self.path, f"positions of its {count} frames", found, fix)
         return planes
@@ -95,8 +109,13 @@ class DicomFile:
             fix = "fix ImageOrientationPatient and PixelSpacing, or export the series again"
             raise FileError(self.path, "two directions at right angles, and steps above 0", found, fix)
         rescale = "PixelValueTransformationSequence"
-        slope = _value(self.header, groups, rescale, "RescaleSlope")
-        intercept = _value(self.header, groups, rescale, "RescaleIntercept")
+        slope, intercept = (
+            default if (value := _value(self.header, groups, rescale, keyword)) is None else float(value)
+            for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+        )
+        if not (math.isfinite(slope) and math.isfinite(intercept)):
+            found, fix = f"slope {slope:g} and intercept {intercept:g}", "fix RescaleSlope and RescaleIntercept"
+            raise FileError(self.path, "a rescale by numbers", found, fix)
         return Plane(
             self,
             number,
@@ -104,8 +123,8 @@ class DicomFile:
             position,
             directions,
             (float(steps[0]), float(steps[1])),
-            1.0 if slope is None else float(slope),
-            0.0 if intercept is None else float(intercept),
+            slope,
+            intercept,
         )
 
     def _numbers(self, groups: tuple[Dataset, ...], macro: str, keyword: str, count: int) -> NDArray[np.float64]:
@@ -169,15 +188,29 @@ class Plane:
 
     def value(self, macro: str, keyword: str) -> Any:
         """Value of an attribute of the frame, wherever it stands; None if it is absent or empty."""
-        return _value(self.file.header, self.groups, macro, keyword)
+        with parsing(self.file.path):
+            return _value(self.file.header, self.groups, macro, keyword)
 
     def thickness(self) -> float | None:
         """Distance to the next slice, by the header of this one; None if it names none."""
         for keyword in ("SpacingBetweenSlices", "SliceThickness"):
             value = self.value("PixelMeasuresSequence", keyword)
-            if value is not None and math.isfinite(value) and value > 0:
-                return float(value)
+            with parsing(self.file.path):
+                if value is not None and math.isfinite(value) and value > 0:
+                    return float(value)
         return None
+
+
+@contextmanager
+def parsing(path: Path) -> Iterator[None]:
+    """A block that looks into what was read of a file; what is wrong with it is told, but never quoted."""
+    try:
+        yield
+    except FileError:
+        raise
+    except Exception as error:  # whatever pydicom raises at values that are none
+        fix = "the file is damaged: copy it or export it again"
+        raise FileError(path, "a readable DICOM file", type(error).__name__, fix) from error
 
 
 def open_dicom(path: Path) -> DicomFile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def read_planes(series: Series) -> NDArray[Any]:
 
     def fill(file: DicomFile) -> None:
         numbers = range(1, len(places[file]) + 1)
-        with reading(file.path, "DICOM file"):
+        with reading(file.path, "DICOM file"), _without_panic():
             for number, stored in zip(numbers, _frames(file), strict=True):
                 place = places[file][number]
                 _rescale(stored, series.planes[place], volume[place])
@@ -45,10 +46,21 @@ def read_planes(series: Series) -> NDArray[Any]:
     return volume
 
 
+@contextmanager
+def _without_panic() -> Iterator[None]:
+    """What pylibjpeg-rle raises at damaged data, a panic of Rust, is no `Exception`: nobody would catch it."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__module__ != "pyo3_runtime":
+            raise
+        raise ValueError("damaged run lengths") from error
+
+
 def _frames(file: DicomFile) -> Iterator[NDArray[Any]]:
     """Stored numbers of each frame of a file, shape (rows, columns)."""
     decoder = get_decoder(file.transfer_syntax)
-    representation = "OB" if int(file.get("BitsAllocated", 16)) <= 8 else "OW"
+    representation = "OB" if file.bits[0] == 8 else "OW"
     options = as_pixel_options(
         file.header, pixel_keyword="PixelData", pixel_vr=representation, allow_excess_frames=False, raw=True
     )

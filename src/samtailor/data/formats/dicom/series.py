@@ -148,6 +148,7 @@ def _no_images(path: Path, files: Sequence[DicomFile]) -> None:
             "turn the gray levels of the files round and set PhotometricInterpretation to MONOCHROME2",
             _inverted,
         ),
+        ("8, 16 or 32 bits a pixel", "convert the files", _odd_bits),
         ("a rescale slope and intercept", "write the files with rescaled numbers", _lookup_table),
         ("a whole image in each file", "join the parts into one file", _part_of_concatenation),
         ("pixels", "the files are headers only, or truncated: export them again", _no_pixels),
@@ -189,13 +190,19 @@ def _inverted(file: DicomFile) -> str | None:
     return "MONOCHROME1" if file.get("PhotometricInterpretation") == "MONOCHROME1" else None
 
 
+def _odd_bits(file: DicomFile) -> str | None:
+    allocated, stored = file.bits
+    is_usual = allocated in (8, 16, 32) and 0 < stored <= allocated
+    return None if is_usual else f"{stored} of {allocated}"
+
+
 def _lookup_table(file: DicomFile) -> str | None:
     return "a modality lookup table" if file.get("ModalityLUTSequence") else None
 
 
 def _part_of_concatenation(file: DicomFile) -> str | None:
-    number = file.get("InConcatenationNumber", 1)
-    total = file.get("InConcatenationTotalNumber", number)
+    number = file.whole("InConcatenationNumber", 1)
+    total = file.whole("InConcatenationTotalNumber", number)
     return f"part {number} of {total} of a concatenation" if total > 1 else None
 
 
@@ -211,8 +218,8 @@ def _scouts(path: Path, files: Sequence[DicomFile]) -> None:
 
     def condition(file: DicomFile) -> str | None:
         values = file.get("ImageType", "")
-        words = {values} if isinstance(values, str) else set(values)
-        return "localisers" if _SCOUTS & {word.upper() for word in words} else None
+        words = [values] if isinstance(values, str) else values
+        return "localisers" if _SCOUTS & {str(word).upper() for word in words} else None
 
     _refuse_files(path, files, "slices of a volume", fix, condition)
 

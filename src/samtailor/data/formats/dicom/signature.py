@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -70,25 +70,28 @@ def is_image_folder(folder: Path) -> bool:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Visible files of a folder that are DICOM images, are called so, or lost their content in a copy; sorted."""
+    """Files of a folder that are DICOM images, are called so, or have lost their content; sorted."""
 
     def belongs(path: Path) -> bool:
         if (kind := kind_of(path)) is None:
-            return path.suffix.lower() == ".dcm" or not os.path.getsize(path)
+            return path.suffix.lower() == ".dcm" or not os.path.exists(path) or not os.path.getsize(path)
         return is_image(kind)
 
     return sorted(filter(belongs, _files(folder)))
 
 
-def _files(folder: Path) -> Iterable[Path]:
-    """Visible regular files of a folder whose name does not rule DICOM out; none if it cannot be read."""
+def _files(folder: Path) -> Iterator[Path]:
+    """Visible files of a folder, links to nothing too, whose names do not rule DICOM out; none if it cannot be read."""
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.startswith(".") and not entry.name.lower().endswith(_OTHERS) and entry.is_file():
-                    yield folder / entry.name
+        names = os.listdir(folder)
     except OSError:
         return
+    for name in names:
+        path = folder / name
+        if name.startswith(".") or name.lower().endswith(_OTHERS):
+            continue
+        if os.path.isfile(path) or not os.path.exists(path):
+            yield path
 
 
 def _head(path: Path) -> bytes:
