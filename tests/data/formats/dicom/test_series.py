@@ -245,6 +245,7 @@ class TestRefusing:
             ),
             ({"ModalityLUTSequence": [item(LUTExplanation="x")]}, "a rescale slope", "a modality lookup table"),
             ({"InConcatenationNumber": 1, "InConcatenationTotalNumber": 2}, "a whole image in each", "part 1 of 2"),
+            ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "one slice in a frame", "a mosaic of slices"),
             ({"Rows": 0}, "pixels", "0 rows, 4 columns"),
             ({"BitsStored": 60000}, "8, 16 or 32 bits a pixel", "60000 of 16"),
             ({"RescaleSlope": float("nan")}, "a rescale by numbers", "slope nan and intercept -1024"),

@@ -148,6 +148,7 @@ def _no_images(path: Path, files: Sequence[DicomFile]) -> None:
             "turn the gray levels of the files round and set PhotometricInterpretation to MONOCHROME2",
             _inverted,
         ),
+        ("one slice in a frame", "convert the series to NIfTI with dcm2niix, which takes them apart", _mosaic),
         ("8, 16 or 32 bits a pixel", "convert the files", _odd_bits),
         ("a rescale slope and intercept", "write the files with rescaled numbers", _lookup_table),
         ("a whole image in each file", "join the parts into one file", _part_of_concatenation),
@@ -190,6 +191,10 @@ def _inverted(file: DicomFile) -> str | None:
     return "MONOCHROME1" if file.get("PhotometricInterpretation") == "MONOCHROME1" else None
 
 
+def _mosaic(file: DicomFile) -> str | None:
+    return "a mosaic of slices" if "MOSAIC" in _image_type(file) else None
+
+
 def _odd_bits(file: DicomFile) -> str | None:
     allocated, stored = file.bits
     is_usual = allocated in (8, 16, 32) and 0 < stored <= allocated
@@ -217,11 +222,15 @@ def _scouts(path: Path, files: Sequence[DicomFile]) -> None:
     fix = "move them out of the folder" if len(files) > 1 else "give the series that was planned on it"
 
     def condition(file: DicomFile) -> str | None:
-        values = file.get("ImageType", "")
-        words = [values] if isinstance(values, str) else values
-        return "localisers" if _SCOUTS & {str(word).upper() for word in words} else None
+        return "localisers" if _SCOUTS & _image_type(file) else None
 
     _refuse_files(path, files, "slices of a volume", fix, condition)
+
+
+def _image_type(file: DicomFile) -> set[str]:
+    """Words of Image Type."""
+    values = file.get("ImageType", "")
+    return {str(word).upper() for word in ([values] if isinstance(values, str) else values)}
 
 
 def _several_series(path: Path, files: Sequence[DicomFile]) -> None:
