@@ -25,6 +25,7 @@ from pydicom.uid import (
 from samtailor.data.formats import find_format, read_geometry, read_header, read_image
 from samtailor.data.formats.dicom import DicomFormat, geometry
 from samtailor.errors import ConfigError, FileError
+from samtailor.evaluation.measure import Grid
 from tests.data.formats.dicom.files import (
     PATIENT,
     PATIENT_ID,
@@ -127,6 +128,13 @@ class TestOrder:
         ((expected, found, fix),) = DicomFormat().doubts(series)
         assert (expected, found) == ("slices stacked along their normal", "a gantry tilted by 20.0 degrees")
         assert "distances (NSD, HD95) take 5 mm" in fix
+
+    def test_distances_are_those_of_a_label_in_nifti_to_the_last_bit(
+        self, tmp_path: Path, volume: NDArray[np.int16], label_space: Any
+    ) -> None:
+        grid = read_geometry(write_series(tmp_path / "s", volume, affine("LPS", (0.7, 0.7, 1.3))))
+        grid.write_label(tmp_path / "x.nii.gz", np.ones(grid.shape, np.int16), label_space)
+        assert Grid.from_geometry(grid).spacing == Grid.from_geometry(read_geometry(tmp_path / "x.nii.gz")).spacing
 
     def test_a_single_slice_is_as_thick_as_it_says(self, tmp_path: Path, volume: NDArray[np.int16]) -> None:
         series = write_series(tmp_path / "s", volume, indices=[3], SliceThickness=1.5)
