@@ -44,7 +44,8 @@ class Result:
 
         Args:
             path: File to write. Its suffix says which of the kinds that the input's format has: `.nii.gz` and `.nii`
-                for volumes, `.png` for pictures.
+                for volumes, `.png` for pictures, `.tif` for GeoTIFF, and for DICOM series `.seg.dcm`, `.rtstruct.dcm`
+                and `.nii.gz`.
 
         Raises:
             FileError: If the suffix is of none of them.
