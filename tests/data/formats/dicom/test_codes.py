@@ -71,7 +71,7 @@ def test_what_lies_in_an_organ_is_not_the_organ(name: str, region: str | None, s
 
 def test_classes_without_a_code_get_private_ones_that_differ() -> None:
     long = "catheter of the first kind with a name that goes on, and on, and still on"
-    names = ["catheter", long, f"{long} and on", "left tumor of nothing known", r"a\b"]
+    names = ["catheter", long, f"{long} and on", "left tumor of nothing known", "left right lung", r"a\b"]
     found = [codes_of(name) for name in names]
     assert {code.type.scheme for code in found} == {PRIVATE_SCHEME}
     assert len({code.type.value for code in found}) == len(names)

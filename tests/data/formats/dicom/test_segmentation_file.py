@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import highdicom as hd
@@ -97,7 +98,10 @@ class TestOurs:
 
     def test_spoilt_notes_are_passed_over(self, axial: Path) -> None:
         path = ours(axial)
-        for spoilt in ("no JSON", "[]", '{"labels": {"0": "a"}, "segments": [1, 2, 3], "affine": 1, "shape": [1]}'):
+        notes = json.loads(pydicom.dcmread(path).private_block(0x0063, "SAMTAILOR")[1].value)
+        cropped, merged = {**notes, "shape": [5, 6, 7]}, {**notes, "segments": [1, 2]}
+        flat, unknown = {**notes, "affine": np.zeros((4, 4)).tolist()}, {**notes, "segments": [1, 2, 9]}
+        for spoilt in ("no JSON", "[]", *map(json.dumps, (cropped, merged, flat, unknown))):
             header = pydicom.dcmread(path)
             header.private_block(0x0063, "SAMTAILOR")[1].value = spoilt
             header.save_as(path)
