@@ -16,6 +16,7 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.charset import default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -173,6 +174,7 @@ def _contours(mask: NDArray[np.bool_], images: Sequence[Dataset], series: Source
                 NumberOfContourPoints=len(points),
             )
             contour[_CONTOUR_DATA] = _decimals(points)
+            contour.set_original_encoding(False, True, default_encoding)  # so that the bytes are written as they are
             yield contour
 
 
