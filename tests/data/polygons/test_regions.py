@@ -139,6 +139,13 @@ def test_a_region_is_given_as_soon_as_no_row_continues_it() -> None:
     assert len(tracer.finish()) == 0
 
 
+def test_the_caller_may_use_the_array_again() -> None:
+    tracer, rows = RegionTracer(2), np.ones((1, 2), np.int16)
+    tracer.add(rows, np.ones((1, 2)))
+    rows[:] = 2
+    assert tracer.add(rows, np.ones((1, 2))).pixels.tolist() == [2]
+
+
 def test_memory_does_not_grow_with_the_rows() -> None:
     label = blobs((64, 200), 3, 0)
     label[-1] = 0

@@ -151,7 +151,7 @@ class RegionTracer:
         last = rows[-1, 1:-1]
         is_open[last[last != NOTHING]] = True
         numbers = np.append(np.cumsum(is_open, dtype=np.int32) - 1, NOTHING)
-        self._open, self._last, self._labels = sums.taken(is_open), numbers[last], label[-1]
+        self._open, self._last, self._labels = sums.taken(is_open), numbers[last], label[-1].copy()
         self._corners = corners.taken(is_open[corners.region])
         self._corners = self._corners._replace(region=numbers[self._corners.region])
         self._y += len(label)

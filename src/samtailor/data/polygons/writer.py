@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,14 @@ class PolygonWriter:
     width: int
     labels: LabelSpace
     drawing: Drawing
-    _rows: list[tuple[NDArray[Any], NDArray[Any] | None]] = field(default_factory=list, init=False)
-    _pixels: int = field(default=0, init=False)
-    _has_probabilities: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._tracer = RegionTracer(self.width, junctions=self.drawing.simplify > 0)
+        rows = max(1, _BAND // self.width)
+        self._label = np.empty((rows, self.width), np.int16)
+        self._probability = np.zeros((rows, self.width), np.float32)
+        self._filled = 0
+        self._has_probabilities = False
 
     def write(self, label: NDArray[Any], probability: NDArray[Any] | None = None) -> None:
         """Take in the next rows.
@@ -77,10 +79,17 @@ class PolygonWriter:
             label: Class indices, shape (h, W). Background (0) and ignored pixels are in no polygon.
             probability: Probability of each pixel's class, shape (h, W); with all rows, or with none.
         """
-        self._rows.append((label, probability))
-        self._pixels += label.size
-        if self._pixels >= _BAND:
-            self._trace()
+        self._has_probabilities = probability is not None
+        taken = 0
+        while taken < len(label):
+            count = min(len(label) - taken, len(self._label) - self._filled)
+            here, there = slice(self._filled, self._filled + count), slice(taken, taken + count)
+            self._label[here] = label[there]
+            if probability is not None:
+                self._probability[here] = probability[there]
+            self._filled, taken = here.stop, there.stop
+            if self._filled == len(self._label):
+                self._trace()
 
     def finish(self) -> None:
         """Write what is left, and how QGIS is to draw it."""
@@ -106,13 +115,9 @@ class PolygonWriter:
 
     def _trace(self) -> None:
         """Trace the rows that wait."""
-        rows, self._rows, self._pixels = self._rows, [], 0
-        if not rows:
-            return
-        label = np.concatenate([part for part, _ in rows])
-        known = [part for _, part in rows if part is not None]
-        self._has_probabilities = bool(known)
-        self._append(self._tracer.add(label, np.concatenate(known) if known else np.zeros(label.shape, np.float16)))
+        rows, self._filled = slice(self._filled), 0
+        if rows.stop:
+            self._append(self._tracer.add(self._label[rows], self._probability[rows]))
 
     def _append(self, regions: Regions) -> None:
         """Append finished regions to the file; none at all make an empty one."""
