@@ -68,6 +68,18 @@ def knot() -> NDArray[np.int16]:
     )
 
 
+def islands() -> NDArray[np.int16]:
+    """Regions of a pixel in holes of others, whose rings begin where those of the holes begin."""
+    label = np.ones((7, 9), np.int16)
+    label[1:6:2, 1:8:2] = 2
+    label[2:5, 2:5] = 3
+    label[3, 3] = 1
+    alone = np.zeros((5, 9), np.int16)
+    alone[1:4, 1:4] = 1
+    alone[2, 2] = 2
+    return np.concatenate([label, alone])
+
+
 AWKWARD: dict[str, NDArray[Any]] = {
     "random": random_label((23, 17), 2, 0),
     "random, one class": random_label((31, 29), 1, 1),
@@ -79,6 +91,7 @@ AWKWARD: dict[str, NDArray[Any]] = {
     "comb upside down": comb(6, 30)[::-1],
     "ring that touches itself": ring_that_touches_itself(),
     "knot": knot(),
+    "islands": islands(),
     "checkerboard": (np.indices((12, 13)).sum(0) % 2 + 1).astype(np.int16),
     "one class": np.full((9, 8), 3, np.int16),
     "nothing": np.array([[0, -1], [-1, 0]], np.int16).repeat(4, axis=0),

@@ -80,6 +80,16 @@ def test_random_labels_in_random_bands(seed: int) -> None:
     assert [row[:2] for row in rows] == expected(label)
 
 
+@pytest.mark.parametrize("junctions", [False, True])
+@pytest.mark.parametrize("name", AWKWARD)
+def test_rings_are_closed(name: str, junctions: bool) -> None:
+    label = AWKWARD[name]
+    for part in bands(label, np.ones(label.shape), 100, junctions):
+        np.testing.assert_array_equal(part.points[part.rings[:-1]], part.points[part.rings[1:] - 1])
+        assert part.rings[-1] == len(part.points)
+        assert part.firsts[-1] == len(part.rings) - 1
+
+
 @pytest.mark.parametrize("name", AWKWARD)
 def test_outlines_are_valid_and_turn_at_every_vertex(name: str) -> None:
     label = AWKWARD[name]

@@ -242,6 +242,6 @@ def write_polygons(
         for rows in blocks(label.shape):
             part, certainty = label[rows], None
             if probabilities is not None:
-                index = part[None].clip(0).astype(np.intp)
+                index = part[None].astype(np.intp)  # of ignored pixels the last class's, which nobody looks at
                 certainty = np.take_along_axis(probabilities[:, *rows], index, axis=0)[0]
             file.write(part if void is None else np.where(void[rows], IGNORE, part), certainty)
