@@ -23,6 +23,8 @@ from samtailor.settings import PolygonKind
 
 _LAYER = "polygons"
 _BAND = 1 << 20  # pixels that are traced at once
+_VERSION = "1.2"  # of GeoPackage; of later ones, older GIS warn
+_UTC = 100  # GDAL's number of the time zone
 _PLACES = 9  # decimal places of degrees: a tenth of a millimetre
 
 
@@ -107,10 +109,19 @@ class PolygonWriter:
             "styleSLD": "",
             "useAsDefault": True,
             "description": "",
+            "update_time": np.datetime64("now", "ms"),  # QGIS looks for it
         }
         values = [np.array([value], object if isinstance(value, str) else None) for value in style.values()]
         write(
-            self.path, None, values, list(style), layer="layer_styles", driver="GPKG", geometry_type=None, append=True
+            self.path,
+            None,
+            values,
+            list(style),
+            layer="layer_styles",
+            driver="GPKG",
+            geometry_type=None,
+            append=True,
+            gdal_tz_offsets={"update_time": np.array([_UTC])},
         )
 
     def _trace(self) -> None:
@@ -149,7 +160,7 @@ class PolygonWriter:
             driver="GPKG",
             geometry_type="Polygon",
             crs=self.ground.crs,
-            append=self.path.exists(),
+            **({"append": True} if self.path.exists() else {"VERSION": _VERSION}),
         )
 
 
