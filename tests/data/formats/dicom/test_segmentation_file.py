@@ -123,6 +123,16 @@ class TestOurs:
         assert tables[0] == tables[1]
         assert tables[0]
 
+    def test_masks_of_others_that_end_before_their_label_are_refused_by_name(self, axial: Path, tmp_path: Path) -> None:
+        for folder in ("masks", "labels"):
+            geometry_of(axial).write_label(tmp_path / folder / "case.seg.dcm", label(), LABELS)
+        header = pydicom.dcmread(tmp_path / "masks" / "case.seg.dcm")
+        header.remove_private_tags()
+        header.save_as(tmp_path / "masks" / "case.seg.dcm")
+        (tmp_path / "dataset.json").write_text(json.dumps({"labels": {n: i for i, n in enumerate(LABELS.names)}}))
+        with pytest.raises(FileError, match=r"masks/case\.seg\.dcm: expected 6 x 13 x 11 .* found 4 x 13 x 11"):
+            score(tmp_path / "masks", tmp_path / "labels", out=tmp_path / "scores")
+
 
 class TestOthers:
     def test_spellings_of_a_name_are_one_class(self, axial: Path) -> None:
