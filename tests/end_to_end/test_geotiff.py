@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import rasterio
 
 from samtailor.data.check import check
 from samtailor.data.dataset import open_dataset
-from samtailor.data.formats import read_case
+from samtailor.data.formats import label_format_of, read_case
 from samtailor.errors import DataError, DataWarning
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.score import score
@@ -107,6 +108,15 @@ def test_masks_are_scored_where_they_have_data_and_a_word_says_what_is_not(
         scores = score(tmp_path / "out", data, split="test")
     assert not scores.counts.fp.any()
     assert scores.counts.tp.sum() == 2 * (SIZE[0] - EMPTY_ROWS) * SIZE[1]
+    # A folder of the label files alone, with their classes beside it.
+    (tmp_path / "labels").mkdir()
+    for case in dataset.split("test"):
+        assert case.label is not None
+        for part in label_format_of(case.label).parts(case.label):
+            shutil.copy(part, tmp_path / "labels")
+    shutil.copy(data / "dataset.json", tmp_path)
+    with pytest.warns(DataWarning, match="288 labelled pixels"):
+        np.testing.assert_array_equal(score(tmp_path / "out", tmp_path / "labels").counts.tp, scores.counts.tp)
 
 
 def test_all_bands_go_through_the_projection_where_none_are_chosen(tiny_base: Base, tmp_path: Path) -> None:

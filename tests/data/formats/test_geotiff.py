@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rasterio.shutil import copy
 
 from samtailor.data.case import CaseFiles, Void
+from samtailor.data.check_dataset import check_case
 from samtailor.data.formats import find_format, read_case, read_geometry, read_header, read_image
 from samtailor.data.formats.geotiff import GeoGeometry, GeoTiffFormat
 from samtailor.data.formats.geotiff_writer import label_raster, label_type, probability_raster
@@ -256,6 +257,16 @@ class TestPixelsWithoutData:
         ).label
         assert label is not None
         assert label[0, -1, 0] == 0  # a class, whatever the tag says
+
+    @pytest.mark.parametrize("ignore_id", [None, 9])
+    def test_check_counts_what_is_labelled_apart_from_what_is_not(self, tmp_path: Path, ignore_id: int | None) -> None:
+        image = write(tmp_path / "x.tif", noise())
+        ids = np.zeros((1, *SIZE), np.uint8)
+        ids[0, 0, 0], ids[0, 1, :4] = 3, 255
+        labels = LabelSpace(LABELS.names, LABELS.ids, LABELS.palette, ignore_id)
+        row, findings = check_case(CaseFiles("x", (image,), write(tmp_path / "y.tif", ids, nodata=255)), labels, 2)
+        assert not findings
+        assert (row.voxels, row.ignored) == ({"background": 25, "water": 1, "field": 0}, 4)
 
     def test_a_mask_of_colours_without_data_has_no_other_colour_there(self, tmp_path: Path) -> None:
         image = write(tmp_path / "x.tif", noise())
