@@ -158,14 +158,14 @@ LINES: tuple[Line, ...] = (
     ),
     *(
         Line(
-            f"scene-{rows}",
-            "sparse GeoTIFF, 30,000 columns x 4, 16 bits, lite-medsam, 64 px, windows of 1024, 6 classes, by its rows",
-            scene("lite-medsam", 64, rows, 30_000, 1024),
+            f"scene-{rows * columns // 1_000_000}",
+            "sparse GeoTIFF of 4 bands of 16 bits, lite-medsam, 64 px, windows of 1024, 6 classes, by millions of pixels",
+            scene("lite-medsam", 64, rows, columns, 1024),
             usual=False,
-            grows="rows",
-            at=rows,
+            grows="million pixels",
+            at=rows * columns // 1_000_000,
         )
-        for rows in (5_000, 12_000, 30_000)
+        for rows, columns in ((1024, 1024), (5_000, 30_000), (30_000, 30_000))
     ),
     *(
         Line(
