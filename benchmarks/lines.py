@@ -159,7 +159,7 @@ LINES: tuple[Line, ...] = (
     *(
         Line(
             f"scene-{rows * columns // 1_000_000}",
-            "sparse GeoTIFF of 4 bands of 16 bits, lite-medsam, 64 px, windows of 1024, 6 classes, by millions of pixels",
+            "sparse GeoTIFF, 4 bands of 16 bits, lite-medsam, 64 px, windows of 1024, 6 classes, by millions of pixels",
             scene("lite-medsam", 64, rows, columns, 1024),
             usual=False,
             grows="million pixels",

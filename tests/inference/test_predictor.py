@@ -174,6 +174,22 @@ def test_bands_come_from_top_to_bottom_and_are_the_label(
     assert all(band.probabilities is None for band in predictor.bands(image))
 
 
+@pytest.mark.parametrize("height", [70, 75, 200])
+def test_bands_of_some_rows_are_those_of_all(height: int, tiny_base: Base) -> None:
+    predictor = predictor_of(tiny_base, 24)
+    image = np.random.default_rng(0).random((2, 1, height, 40)).astype(np.float16)
+    every = {(band.index, band.rows.start): band for band in predictor.bands(image, probabilities=True)}
+    starts = sorted({start for _, start in every})
+    for first, last in ((0, 2), (2, len(starts)), (1, 3)):
+        rows = slice(starts[first], [*starts, height][last])
+        found = list(predictor.bands(image, probabilities=True, rows=rows))
+        assert [band.rows.start for band in found] == 2 * starts[first:last]
+        for band in found:
+            expected = every[band.index, band.rows.start]
+            np.testing.assert_array_equal(band.label, expected.label)
+            np.testing.assert_array_equal(band.probabilities, expected.probabilities)
+
+
 def test_across_a_wide_picture_only_overlaps_of_windows_are_held(tiny_base: Base) -> None:
     predictor = predictor_of(tiny_base, 24)
     predictor.label(np.zeros((1, 1, 24, 48), np.float16))  # constants are made once
