@@ -92,8 +92,8 @@ LINES: tuple[Line, ...] = (
     ),
     Line(
         "scene",
-        "GeoTIFF of 6000 x 6000 x 4 of 16 bits end to end, lite-medsam, 128 px, windows of 512, 6 classes",
-        scene("lite-medsam", 128, 6000, 6000, 512),
+        "GeoTIFF of 6000 x 6000 x 4 of 16 bits end to end, lite-medsam, 64 px, windows of 512, 6 classes",
+        scene("lite-medsam", 64, 6000, 6000, 512),
         "loop with full-array stitching",
     ),
     Line(
