@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from samtailor.data.cache import SliceCache
+from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import case_of_array
 from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile, Range, scale
 from samtailor.data.preprocessing import Preprocessing, Window
@@ -101,3 +104,33 @@ def test_a_window_lies_around_its_centre_as_far_as_the_borders_allow(
     centre: tuple[int, int], side: int, first: tuple[int, int]
 ) -> None:
     assert Window.around(*centre, side, (40, 31)) == Window(*first, side)
+
+
+class TestPicturesOfAnotherSizeThanThoseOfTheTraining:
+    @pytest.mark.parametrize(
+        ("field", "seen", "size", "side"),
+        [
+            (None, 224, (224, 180), 224),
+            (None, 224, (336, 300), 336),  # half as large again: shrunk a little more
+            (None, 224, (300, 337), 224),
+            (None, None, (30_000, 20_000), 30_000),  # a volume, or a segmenter from before
+            (96, 224, (300, 337), 96),
+            (500, 224, (300, 337), 500),
+        ],
+    )
+    def test_much_larger_ones_are_looked_at_in_windows_as_large_as_those(
+        self, field: int | None, seen: int | None, size: tuple[int, int], side: int
+    ) -> None:
+        preprocessing = Preprocessing(Range(), 32, field, 1, seen=seen)
+        windows = preprocessing.windows(*size)
+        assert preprocessing.side(*size) == side
+        assert {window.side for window in windows} == {side}
+        assert max(window.y + window.side for window in windows) >= size[0]
+        assert Preprocessing.from_json(preprocessing.to_json()) == preprocessing
+
+    def test_slices_in_the_cache_do_not_depend_on_it(self, image_folder: Path, tmp_path: Path) -> None:
+        dataset = open_dataset(image_folder)
+        caches = [
+            SliceCache(dataset.labels, Preprocessing(Range(), 32, None, 3, seen=seen), tmp_path) for seen in (None, 64)
+        ]
+        assert len({cache.load(dataset.cases[0]).key for cache in caches}) == 1

@@ -82,7 +82,7 @@ def test_parameters_of_another_recipe_are_refused_by_name(saved: Path, tiny_base
 def test_an_unknown_version_is_refused(saved: Path) -> None:
     content = json.loads((saved / "segmenter.json").read_text())
     (saved / "segmenter.json").write_text(json.dumps(content | {"format": 99}))
-    with pytest.raises(WeightsError, match="expected format 1 or 2, found 99"):
+    with pytest.raises(WeightsError, match="expected format 1 to 3, found 99"):
         SegmenterModel.load(saved)
 
 
@@ -183,6 +183,8 @@ def test_a_step_of_a_newer_version_is_refused(saved: Path, where: str) -> None:
         (Preprocessing(Percentile(), 32, None, 3), 1),
         (Preprocessing(ByChannel((Percentile(),) * 3), 32, None, 3), 2),
         (Preprocessing(Range(), 32, None, 4), 2),
+        (Preprocessing(Range(), 32, None, 3, bands=(4, 3, 2)), 3),
+        (Preprocessing(Range(), 32, None, 1, seen=224), 3),
     ],
 )
 def test_only_what_older_libraries_cannot_read_is_written_as_a_newer_version(

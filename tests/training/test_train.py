@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import samtailor
 from samtailor.cli import main
@@ -84,6 +85,20 @@ def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: P
     run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=1)))
     checkpoint = torch.load(run.last_checkpoint, weights_only=True)
     assert checkpoint["state_dict"].keys() == load_model(run.directory).trained_state().keys()
+
+
+def test_a_picture_much_larger_than_those_of_the_training_is_seen_at_their_scale(
+    tiny_base: Base, image_folder: Path, tmp_path: Path
+) -> None:
+    run = train(**vars(config_of(image_folder, tmp_path / "run", epochs=1)))
+    segmenter, picture = samtailor.load(run.directory), next((image_folder / "images").iterdir())
+    pixels = np.asarray(Image.open(picture))
+    assert segmenter.model.preprocessing.seen == max(pixels.shape[:2])
+    alone, many = segmenter.predict(pixels).label, segmenter.predict(np.tile(pixels, (4, 4, 1))).label
+    assert len(segmenter.model.preprocessing.windows(*many.shape[1:])) > 16
+    rows, columns = pixels.shape[:2]
+    agreement = (many[0, :rows, :columns] == alone[0]).mean()
+    assert agreement > 0.8  # but for the blend with the neighbouring windows
 
 
 def test_the_same_command_twice_gives_the_same_numbers(tiny_base: Base, image_folder: Path, tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.labels import IGNORE
 from samtailor.settings import Checked, Within
 
+_MUCH_LARGER = 1.5
+"""From here on a picture is of another size than those of the training; augmentation zooms by less."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -67,6 +70,7 @@ class Preprocessing(Checked, group="preprocessing"):
         channels: Channels of the images; a single one is repeated for the network.
         steps: What is done to file values before, in order.
         bands: Numbers, from 1, of the channels that are taken of a file with others; None takes a file as it is.
+        seen: The longest side of the pictures of the training, in pixels; None of volumes, and in older files.
     """
 
     intensity: Intensity
@@ -75,6 +79,7 @@ class Preprocessing(Checked, group="preprocessing"):
     channels: Annotated[int, Within(1, 10_000)]
     steps: tuple[PreprocessingStep, ...] = ()
     bands: tuple[Annotated[int, Within(1, 65_535)], ...] | None = None
+    seen: Annotated[int, Within(1)] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -127,9 +132,20 @@ class Preprocessing(Checked, group="preprocessing"):
             raise DataError(f"{scene.files.name}: {error}") from error
         return Scaled(scene.slices, limits_of(self.intensity, values))
 
+    def side(self, height: int, width: int) -> int:
+        """Side of the windows of a slice: where none is set, that of the whole slice.
+
+        A picture that is much larger than all of the training would be shrunk to a scale that was never seen: its
+        windows are as large as those were.
+        """
+        longest = max(height, width)
+        if self.field is None and self.seen is not None and longest > _MUCH_LARGER * self.seen:
+            return self.seen
+        return self.field or longest
+
     def windows(self, height: int, width: int, overlap: float = 0.25) -> list[Window]:
         """Windows that cover a slice, neighbours sharing at least the given fraction of their side."""
-        side = self.field or max(height, width)
+        side = self.side(height, width)
         rows, columns = (_starts(length, side, overlap) for length in (height, width))
         return [Window(y, x, side) for y in rows for x in columns]
 
@@ -151,12 +167,14 @@ class Preprocessing(Checked, group="preprocessing"):
         return resized[0, 0].long()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionary, the inverse of `from_json`; without 'steps' and 'bands' if there are none."""
+        """Plain dictionary, the inverse of `from_json`; without 'steps', 'bands' and 'seen' if there are none."""
         content = vars(self) | {"intensity": intensity_to_json(self.intensity)}
         steps = [kinds.to_json(step, STEPS) for step in content.pop("steps")]
-        bands = content.pop("bands")
+        bands, seen = content.pop("bands"), content.pop("seen")
         # Caches are keyed by this dictionary: those from before there were any stay good.
-        return content | ({"steps": steps} if steps else {}) | ({"bands": list(bands)} if bands else {})
+        content |= {"steps": steps} if steps else {}
+        content |= {"bands": list(bands)} if bands else {}
+        return content | ({"seen": seen} if seen else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:

@@ -143,10 +143,10 @@ def _require_fit(prompt: Prompt, result: Result) -> None:
 
 
 def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Window:
-    """What the network sees: the whole slice, or a window of the segmenter's field around the prompt."""
-    field = predictor.model.preprocessing.field
-    if field is None:
-        return Window(0, 0, max(size))
+    """What the network sees: the whole slice, or a window as prediction has them around the prompt."""
+    field = predictor.model.preprocessing.side(*size)
+    if field == max(size):
+        return Window(0, 0, field)
     shown = np.array(prompt.places, float).reshape(-1, 2)
     if prompt.mask is not None:
         shown = np.concatenate([shown, np.argwhere(prompt.mask)[:, ::-1].reshape(-1, 2)])

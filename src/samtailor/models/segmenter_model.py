@@ -32,11 +32,11 @@ from samtailor.version import VERSION
 
 _RESTORE = "restore the folder, or fit again"
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout of `segmenter.json`; raised when an older library could not read a newer file.
 
-Version 2 has other numbers of channels than one and three, and intensities by channel; what has neither is written, as
-ever, as version 1.
+Version 2 has other numbers of channels than one and three, and intensities by channel; version 3 has bands that are
+chosen, and the size of the pictures of the training. What has none of these is written, as ever, as version 1.
 """
 
 PromptTraining = Literal["none", "drawn", "outline"]
@@ -156,9 +156,11 @@ class SegmenterModel(nn.Module):
         return self.decode(self.encode(images))
 
     @property
-    def _is_by_channel(self) -> bool:
-        """Whether its channels are treated one by one, which the first layout of files has no words for."""
-        return self.network.is_projected or isinstance(self.preprocessing.intensity, ByChannel)
+    def _format(self) -> int:
+        """The oldest version of the layout of files that has words for it."""
+        if self.preprocessing.bands is not None or self.preprocessing.seen is not None:
+            return 3
+        return 2 if self.network.is_projected or isinstance(self.preprocessing.intensity, ByChannel) else 1
 
     @property
     def device(self) -> torch.device:
@@ -199,7 +201,7 @@ class SegmenterModel(nn.Module):
     def save(self, directory: Path) -> None:
         """Write `segmenter.json` and the trained parameters, a few megabytes, into a directory."""
         content = {
-            "format": FORMAT if self._is_by_channel else 1,
+            "format": self._format,
             "base": asdict(self.base),
             "recipe": recipe_to_json(self.recipe),
             "labels": self.labels.to_json(),
@@ -276,10 +278,10 @@ def load_model(source: str | Path, weights: str | Path | None = None) -> Segment
 def _read_config(path: Path) -> dict[str, Any]:
     """Content of a `segmenter.json` of a version we know."""
     content: dict[str, Any] = read_json(path, dict, "give the folder of a segmenter")
-    if content.get("format") not in (1, FORMAT):
+    if content.get("format") not in range(1, FORMAT + 1):
         found = content.get("format")
         raise WeightsError(
-            f"{path}: expected format 1 or {FORMAT}, found {found}; it was written by another version of samtailor: "
+            f"{path}: expected format 1 to {FORMAT}, found {found}; it was written by another version of samtailor: "
             "install that one, or fit again"
         )
     return content

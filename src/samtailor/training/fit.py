@@ -126,10 +126,14 @@ def fingerprint_of(folder: LabelledFolder, cases: Cases) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def new_segmenter(config: TrainConfig, labels: LabelSpace, channels: ChannelChoice) -> SegmenterModel:
-    """Segmenter before its training, the same for the same seed."""
+def new_segmenter(
+    config: TrainConfig, labels: LabelSpace, channels: ChannelChoice, largest: tuple[int, int] | None = None
+) -> SegmenterModel:
+    """Segmenter before its training, the same for the same seed; `largest` are rows and columns of pictures."""
     lightning.seed_everything(config.seed, verbose=False)
     preprocessing = preprocessing_of(config, channels)
+    if largest is not None:
+        preprocessing = replace(preprocessing, seen=max(largest))
     refinement = [kinds.to_json(step, STEPS) for step in REFINE.chosen(config.refine)]
     prompts = config.prompts if config.prompt_fraction else "none"
     model = SegmenterModel.create(

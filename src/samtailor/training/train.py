@@ -60,7 +60,7 @@ def train(config: TrainConfig) -> Run:
             plan = planned(config, folder, began)
             config = plan.config
         check_batch(config, here)
-        model = new_segmenter(config, folder.labels, folder.channel_choice)
+        model = new_segmenter(config, folder.labels, folder.channel_choice, folder.largest)
     with _telling_how_to_go_on(run), ExitStack() as held:
         cases = load_cases(config, folder)
         if plan is not None:
@@ -132,7 +132,7 @@ def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
                 LOG.info("%s is finished after %d of at most %d epochs; nothing is done", run, epochs, config.epochs)
                 return begun
             checkpoint = checkpoint_of(begun, from_)
-            model = new_segmenter(config, folder.labels, folder.channel_choice)
+            model = new_segmenter(config, folder.labels, folder.channel_choice, folder.largest)
         fit(begun, config, model, cases, checkpoint)
     return begun
 
