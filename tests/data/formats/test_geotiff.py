@@ -82,6 +82,13 @@ class TestRecognising:
         path.write_bytes(content)
         assert not GeoTiffFormat().recognises(path)
 
+    @pytest.mark.parametrize("suffix", [".ovr", ".msk", ".aux.xml"])
+    def test_pipes_beside_a_file_are_not_waited_for(self, suffix: str, tmp_path: Path) -> None:
+        write(tmp_path / "x.tif", noise())
+        os.mkfifo(tmp_path / f"x.tif{suffix}")
+        with pytest.raises(FileError, match=r"expected a file that belongs to x\.tif, found a pipe"):
+            GeoTiffFormat().read_header(tmp_path / "x.tif")
+
     def test_pipes_are_not_opened(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "x.tif")
         assert not GeoTiffFormat().recognises(tmp_path / "x.tif")

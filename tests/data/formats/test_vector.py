@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -69,6 +70,15 @@ def expected(*boxes: tuple[slice, slice, int]) -> NDArray[Any]:
     for rows, columns, identifier in boxes:
         ids[rows, columns] = identifier
     return ids
+
+
+@pytest.mark.parametrize("suffix", [".shx", ".dbf", ".prj"])
+def test_pipes_in_the_place_of_a_shapefile_s_parts_are_not_waited_for(suffix: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.shp", [shapely.box(0, 0, 1, 1)], ["water"])
+    path.with_suffix(suffix).unlink()
+    os.mkfifo(path.with_suffix(suffix))
+    with pytest.raises(FileError, match=rf"x\{suffix}: expected a file that belongs to x\.shp, found a pipe"):
+        drawn(path)
 
 
 class TestDrawing:

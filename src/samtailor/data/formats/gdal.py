@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -12,12 +13,16 @@ from types import ModuleType
 from typing import Any
 
 from samtailor.data.formats.format import reading
+from samtailor.errors import FileError
 from samtailor.extras import require_extra
 
 _SETTINGS: dict[str, Any] = {
     "GDAL_CACHEMAX": 64,  # MB: the tiles of a window and more; GDAL's own default is a twentieth of the memory
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # a folder of 10,000 images is not listed for each of them
 }
+
+_BESIDE = (".aux.xml", ".ovr", ".msk", ".tfw", ".tifw", ".wld", ".tab", ".IMD", ".RPB", ".XML")
+"""What GDAL looks for beside a raster."""
 
 logging.getLogger("rasterio").addHandler(logging.NullHandler())  # what is wrong with a file is told in our errors
 
@@ -41,6 +46,24 @@ def _silence(category: type[Warning]) -> None:
     warnings.simplefilter("ignore", category)
 
 
+def require_companions(path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse what GDAL would wait for without end where it looks for more beside a file: pipes and devices.
+
+    Args:
+        path: File that is going to be opened.
+        suffixes: Of what GDAL looks for, behind the file's name, or in the place of its suffix.
+
+    Raises:
+        FileError: Naming the first that is no file.
+    """
+    for suffix in suffixes:
+        for name in (path.name, path.stem):
+            beside = path.with_name(f"{name}{suffix}")
+            if os.path.exists(beside) and not (os.path.isfile(beside) or os.path.isdir(beside)):
+                fix = "take it away, or restore the file"
+                raise FileError(beside, f"a file that belongs to {path.name}", "a pipe or a device", fix)
+
+
 def open_dataset(path: Path) -> Any:
     """The dataset of a GeoTIFF or VRT, open for reading.
 
@@ -49,6 +72,7 @@ def open_dataset(path: Path) -> Any:
     Raises:
         FileError: If it is neither.
     """
+    require_companions(path, _BESIDE)
     driver = "VRT" if path.suffix.lower() == ".vrt" else "GTiff"
     with gdal(path) as rasterio, reading(path, "GeoTIFF" if driver == "GTiff" else "VRT"):
         return rasterio.open(path, driver=driver)

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Geometry
 from samtailor.data.formats.format import LabelFormat, reading
-from samtailor.data.formats.gdal import gdal
+from samtailor.data.formats.gdal import gdal, require_companions
 from samtailor.data.formats.geotiff import GeoGeometry, crs_name
 from samtailor.errors import FileError, listed
 from samtailor.extras import require_extra
 from samtailor.labels import LabelSpace
 
+_LOOKED_FOR = (".shx", ".dbf", ".prj", ".cpg", ".cst", ".qix", ".sbn", ".sbx", ".idx", "-wal", "-shm", "-journal")
+"""What GDAL and SQLite look for beside polygons."""
 _COLUMN = "class"
 _AREAS = (3, 6)  # Shapely's numbers of Polygon and MultiPolygon
 _PARTS = (".shx", ".dbf", ".prj", ".cpg")  # of a Shapefile; what else lies beside it does not change what is read
@@ -81,6 +83,7 @@ def _place(path: Path, grid: Geometry | None) -> GeoGeometry:
 
 def _polygons(path: Path, labels: LabelSpace, place: GeoGeometry) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Polygons that may touch an image, in its CRS, in the order of the file, and their ids."""
+    require_companions(path, _LOOKED_FOR)
     pyogrio, shapely = (require_extra(name, "geo", "a vector label", path) for name in ("pyogrio", "shapely"))
     with reading(path, "vector file"):
         layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]

@@ -215,12 +215,15 @@ class TestOddSources:
 
         require_valid(written(write_enhanced(tmp_path / "case.dcm", PIXELS, change=move)))
 
-    def test_several_frames_of_reference_are_refused(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("keyword", "name"), [("FrameOfReferenceUID", "frame of reference"), ("StudyInstanceUID", "study")]
+    )
+    def test_several_frames_of_reference_or_studies_are_refused(self, keyword: str, name: str, tmp_path: Path) -> None:
         def move(header: FileDataset, index: int) -> None:
-            header.FrameOfReferenceUID += f".{index // 3}"
+            setattr(header, keyword, f"1.2.{index // 3}")
 
         image = write_series(tmp_path / "case", PIXELS, change=move)
-        with pytest.raises(FileError, match=r"one frame of reference.*--format nifti"):
+        with pytest.raises(FileError, match=rf"one {name}.*--format nifti"):
             written(image)
 
     def test_ignored_voxels_are_refused(self, axial: Path) -> None:

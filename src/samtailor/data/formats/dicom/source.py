@@ -26,7 +26,11 @@ _PATIENT_AND_STUDY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
-_SHARED_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+_SHARED_UIDS = {
+    "StudyInstanceUID": "study",
+    "SeriesInstanceUID": "identifier",
+    "FrameOfReferenceUID": "frame of reference",
+}
 _LOSSY = "01"
 _GROUPS = "PerFrameFunctionalGroupsSequence"
 
@@ -65,12 +69,13 @@ def source_images(target: Path, headers: Sequence[Dataset]) -> list[Dataset]:
         headers: Of each plane, or the only one of an enhanced image.
 
     Raises:
-        FileError: If the images lie in several frames of reference.
+        FileError: If the images lie in several studies or frames of reference.
     """
     images = [_complete(header, headers[0]) for header in headers]
-    if len({image.get("FrameOfReferenceUID") for image in images}) > 1:
-        expected = "a series with one frame of reference, which a result refers to"
-        raise FileError(target, expected, "several in its slices", "write NIfTI (--format nifti)")
+    for keyword, name in _SHARED_UIDS.items():
+        if len({image.get(keyword) for image in images}) > 1:
+            expected = f"a series with one {name}, which a result refers to"
+            raise FileError(target, expected, "several in its slices", "write NIfTI (--format nifti)")
     lacking = [keyword for keyword in _SHARED_UIDS if not images[0].get(keyword)]
     for keyword in lacking:
         uid = generate_uid(entropy_srcs=[images[0].SOPInstanceUID, keyword])
