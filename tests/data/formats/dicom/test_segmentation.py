@@ -226,6 +226,14 @@ class TestOddSources:
         with pytest.raises(FileError, match=rf"one {name}.*--format nifti"):
             written(image)
 
+    def test_headers_that_say_nothing_of_use_are_refused_without_quoting_them(self, tmp_path: Path) -> None:
+        def damage(header: FileDataset, index: int) -> None:
+            header.SOPClassUID = f"{header.SOPClassUID}.99"
+
+        image = write_series(tmp_path / "case", PIXELS, change=damage)
+        with pytest.raises(FileError, match=r"damaged or incomplete ones \(\w+\); write NIfTI"):
+            written(image)
+
     def test_ignored_voxels_are_refused(self, axial: Path) -> None:
         found = label()
         found[2, 3, 4] = IGNORE

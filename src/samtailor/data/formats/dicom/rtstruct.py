@@ -31,6 +31,7 @@ from samtailor.data.formats.dicom.source import (
     UTF_8,
     SourceSeries,
     positions,
+    referring,
     series_number,
     source_images,
 )
@@ -57,25 +58,28 @@ def write_structure_set(path: Path, label: NDArray[Any], labels: LabelSpace, ser
     Raises:
         FileError: If the series lies in several frames of reference.
     """
-    images = source_images(path, series.headers)
-    stored = series.to_stored(label)
-    found = [index for index in range(1, len(labels)) if (stored == index).any()]
-    if not found:
-        warnings.warn(f"{path}: none of the classes was found: there are no outlines", DataWarning, stacklevel=2)
-    regions = found or list(range(1, len(labels)))
-    structures = _structure_set(images)
-    structures.StructureSetROISequence = [_region(number, labels, index, images) for number, index in _counted(regions)]
-    structures.ROIContourSequence = [
-        _item(
-            ROIDisplayColor=list(labels.palette[index]),
-            ReferencedROINumber=number,
-            **({"ContourSequence": list(_contours(stored == index, images, series))} if found else {}),
-        )
-        for number, index in _counted(regions)
-    ]
-    structures.RTROIObservationsSequence = [
-        _observation(number, labels.names[index]) for number, index in _counted(regions)
-    ]
+    with referring(path):
+        images = source_images(path, series.headers)
+        stored = series.to_stored(label)
+        found = [index for index in range(1, len(labels)) if (stored == index).any()]
+        if not found:
+            warnings.warn(f"{path}: none of the classes was found: there are no outlines", DataWarning, stacklevel=2)
+        regions = found or list(range(1, len(labels)))
+        structures = _structure_set(images)
+        structures.StructureSetROISequence = [
+            _region(number, labels, index, images) for number, index in _counted(regions)
+        ]
+        structures.ROIContourSequence = [
+            _item(
+                ROIDisplayColor=list(labels.palette[index]),
+                ReferencedROINumber=number,
+                **({"ContourSequence": list(_contours(stored == index, images, series))} if found else {}),
+            )
+            for number, index in _counted(regions)
+        ]
+        structures.RTROIObservationsSequence = [
+            _observation(number, labels.names[index]) for number, index in _counted(regions)
+        ]
     with atomic(path) as temporary:
         structures.save_as(temporary)
 

@@ -23,6 +23,7 @@ from samtailor.data.formats.dicom.source import (
     UTF_8,
     SourceSeries,
     positions,
+    referring,
     series_number,
     source_images,
 )
@@ -47,46 +48,49 @@ def write_segmentation(path: Path, label: NDArray[Any], labels: LabelSpace, seri
         FileError: If the series lies in several frames of reference.
         DataError: If the label ignores voxels, for which a segmentation object has no word.
     """
-    stored = series.to_stored(label)
-    if stored.min() < 0:
-        raise DataError(f"{path}: expected a class for every voxel, found ignored ones; write NIfTI (--format nifti)")
-    images = source_images(path, series.headers)
-    found = [index for index in range(1, len(labels)) if (stored == index).any()]
-    planes, segments = (stored, found) if found else (np.zeros_like(stored[:1]), list(range(1, len(labels))))
-    if not found:
-        nothing = "none of the classes was found: the segments are empty"
-        warnings.warn(f"{path}: {nothing}", DataWarning, stacklevel=2)
-    number_of = np.zeros(len(labels), np.uint16 if len(segments) > 255 else np.uint8)
-    number_of[segments] = np.arange(1, len(segments) + 1)
-    segmentation = hd.seg.Segmentation(
-        images,
-        number_of[planes],
-        hd.seg.SegmentationTypeValues.BINARY,
-        [_description(number, labels, index) for number, index in enumerate(segments, 1)],
-        series_instance_uid=hd.UID(),
-        series_number=series_number(images[0]),
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MANUFACTURER,
-        software_versions=SOFTWARE,
-        device_serial_number=SERIAL_NUMBER,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        content_label="SEGMENTATION",
-        content_description="Segmentation of all classes",
-        plane_positions=[_position(place) for place in positions(images, series)[: len(planes)]],
-        specific_character_set=UTF_8,
-        series_description=f"{MANUFACTURER} segmentation",
-    )
-    names = dict(zip(labels.ids, labels.names, strict=True))
-    columns, rows, count = series.file_shape
-    notes = Notes(names, tuple(labels.ids[index] for index in segments), series.file_affine, (columns, rows, count))
-    notes.add_to(segmentation)
-    if not all(codes_of(labels.names[index]).has_public_code for index in segments):
-        scheme = Dataset()
-        scheme.CodingSchemeDesignator = PRIVATE_SCHEME
-        scheme.CodingSchemeName = f"Class names of {MANUFACTURER}"
-        segmentation.CodingSchemeIdentificationSequence = [scheme]
+    with referring(path):
+        stored = series.to_stored(label)
+        if stored.min() < 0:
+            raise DataError(
+                f"{path}: expected a class for every voxel, found ignored ones; write NIfTI (--format nifti)"
+            )
+        images = source_images(path, series.headers)
+        found = [index for index in range(1, len(labels)) if (stored == index).any()]
+        planes, segments = (stored, found) if found else (np.zeros_like(stored[:1]), list(range(1, len(labels))))
+        if not found:
+            nothing = "none of the classes was found: the segments are empty"
+            warnings.warn(f"{path}: {nothing}", DataWarning, stacklevel=2)
+        number_of = np.zeros(len(labels), np.uint16 if len(segments) > 255 else np.uint8)
+        number_of[segments] = np.arange(1, len(segments) + 1)
+        segmentation = hd.seg.Segmentation(
+            images,
+            number_of[planes],
+            hd.seg.SegmentationTypeValues.BINARY,
+            [_description(number, labels, index) for number, index in enumerate(segments, 1)],
+            series_instance_uid=hd.UID(),
+            series_number=series_number(images[0]),
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name=MANUFACTURER,
+            software_versions=SOFTWARE,
+            device_serial_number=SERIAL_NUMBER,
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            content_label="SEGMENTATION",
+            content_description="Segmentation of all classes",
+            plane_positions=[_position(place) for place in positions(images, series)[: len(planes)]],
+            specific_character_set=UTF_8,
+            series_description=f"{MANUFACTURER} segmentation",
+        )
+        names = dict(zip(labels.ids, labels.names, strict=True))
+        columns, rows, count = series.file_shape
+        notes = Notes(names, tuple(labels.ids[index] for index in segments), series.file_affine, (columns, rows, count))
+        notes.add_to(segmentation)
+        if not all(codes_of(labels.names[index]).has_public_code for index in segments):
+            scheme = Dataset()
+            scheme.CodingSchemeDesignator = PRIVATE_SCHEME
+            scheme.CodingSchemeName = f"Class names of {MANUFACTURER}"
+            segmentation.CodingSchemeIdentificationSequence = [scheme]
     with atomic(path) as temporary:
         segmentation.save_as(temporary)
 
