@@ -155,6 +155,10 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     until = began + seconds_in(config.time)
     begins_with_head = not config.recipe.freezes_encoder and not needs_projection(len(folder.channels))
     config = replace(config, time=None, epochs=2, head_epochs=int(begins_with_head), validate_every=1)
+    # Whether pictures are seen whole or in crops is decided once: a smaller input must not mean other windows.
+    side = config.sampling.image_size or find_base(config.base).image_size
+    field = resolve(with_side(config, side), folder).sampling.field
+    config = replace(config, sampling=replace(config.sampling, field=field))
     limit = int(HEADROOM * available_memory())
     sizes = list(_sizes(config, folder))
     tried = 0
