@@ -16,18 +16,7 @@ from samtailor.errors import DataWarning
 from samtailor.labels import LabelSpace
 from tests.data.formats.dicom.files import PATIENT, PATIENT_ID
 from tests.data.formats.dicom.programs import require_valid
-from tests.data.formats.dicom.series import LABELS, WRITERS, geometry_of, label
-
-
-@pytest.fixture(params=WRITERS)
-def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A series of each kind in turn."""
-    return WRITERS[request.param](tmp_path)
-
-
-@pytest.fixture
-def axial(tmp_path: Path) -> Path:
-    return WRITERS["axial"](tmp_path)
+from tests.data.formats.dicom.series import LABELS, geometry_of, label
 
 
 def written(image: Path, labels: LabelSpace = LABELS) -> Path:

@@ -19,18 +19,7 @@ from samtailor.errors import DataError, DataWarning, FileError
 from samtailor.labels import IGNORE, LabelSpace
 from tests.data.formats.dicom.files import PATIENT, PATIENT_ID, item, write_enhanced, write_series
 from tests.data.formats.dicom.programs import program, require_valid
-from tests.data.formats.dicom.series import LABELS, PIXELS, WRITERS, geometry_of, label
-
-
-@pytest.fixture(params=WRITERS)
-def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A series of each kind in turn."""
-    return WRITERS[request.param](tmp_path)
-
-
-@pytest.fixture
-def axial(tmp_path: Path) -> Path:
-    return WRITERS["axial"](tmp_path)
+from tests.data.formats.dicom.series import LABELS, PIXELS, geometry_of, label
 
 
 def written(image: Path, labels: LabelSpace = LABELS) -> Path:

@@ -18,20 +18,9 @@ from samtailor.data.formats.dicom import DicomFormat
 from samtailor.errors import FileError
 from samtailor.evaluation.score import score
 from samtailor.labels import LabelSpace
-from tests.data.formats.dicom.series import LABELS, SHAPE, WRITERS, geometry_of, label
+from tests.data.formats.dicom.series import LABELS, SHAPE, geometry_of, label
 
 CODE = pydicom.sr.codedict.codes
-
-
-@pytest.fixture(params=WRITERS)
-def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A series of each kind in turn."""
-    return WRITERS[request.param](tmp_path)
-
-
-@pytest.fixture
-def axial(tmp_path: Path) -> Path:
-    return WRITERS["axial"](tmp_path)
 
 
 def ours(image: Path, name: str = "label.seg.dcm") -> Path:
