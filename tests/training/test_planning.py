@@ -14,9 +14,10 @@ import samtailor.training.planning as planning
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import Base
-from samtailor.training.estimation import estimate_training
+from samtailor.training.estimate_report import Workload
+from samtailor.training.estimation import Phase, estimate_training
 from samtailor.training.measure import Measurement, Probe
-from samtailor.training.planning import USED, VALIDATED, Phase, Plan, planned
+from samtailor.training.planning import USED, VALIDATED, Timetable, planned
 from samtailor.training.settings import TrainConfig, seconds_in
 from samtailor.training.train import resume, train
 from tests import generate
@@ -60,10 +61,11 @@ def test_what_is_no_time_is_refused(text: str, nnunet_folder: Path) -> None:
 @pytest.mark.parametrize("with_head", [False, True])
 def test_the_time_is_used_and_not_exceeded(seconds: float, validation: float, with_head: bool) -> None:
     config = TrainConfig(data="", out="", batch_size=4, head_epochs=int(with_head))
-    phases = (Phase(measurement(0.5, validation / 100), 4, 100, 0),)
+    work = Workload((1, 1), (1, 1), 1, training_windows=200, validation_windows=100, largest=(1, 1, 1))
+    phases = (Phase(range(1), measurement(0.5, validation / 100), 4, work),)
     if with_head:
-        phases = (Phase(measurement(0.05, validation / 200, 0.01), 4, 100, 300), *phases)
-    plan = Plan(config, phases, time.monotonic() + seconds)
+        phases = (Phase(range(1), measurement(0.05, validation / 200, 0.01), 4, work), *phases)
+    plan = Timetable(config, phases, time.monotonic() + seconds)
     if validation > VALIDATED * USED * seconds:
         with pytest.raises(ConfigError, match=r"time: expected .* more at least, .* found .* left for epochs"):
             plan.laid_out()
@@ -122,7 +124,7 @@ def test_what_memory_does_not_hold_is_made_smaller_or_refused(tiny_base: Base, t
 def test_what_was_chosen_repeats_without_measuring(
     recipe: str, tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def choose(config: TrainConfig, folder: Any, began: float) -> Plan:
+    def choose(config: TrainConfig, folder: Any, began: float) -> Timetable:
         return planned(config, folder, began, by_area(20.0))
 
     monkeypatch.setattr(planning, "planned", choose)

@@ -35,6 +35,11 @@ class Workload:
     validation_windows: int
     largest: tuple[int, int, int]
 
+    @property
+    def embedded(self) -> int:
+        """Windows of which embeddings are computed once, if any are."""
+        return self.training_windows + self.validation_windows
+
 
 @dataclass(frozen=True)
 class Option:
@@ -142,11 +147,10 @@ class Estimate:
         facts["each epoch"] = f"{given.steps_per_epoch} steps with {work.samples} samples of {training}"
         facts["validations"] = f"{self.validations} with {work.validation_windows} windows of {validation}"
         if given.measured is not None and given.disk:
-            embedded = work.training_windows + work.validation_windows
-            seconds = embedded * given.measured.embedding_seconds
+            seconds = work.embedded * given.measured.embedding_seconds
             time = f", in {in_time(seconds)}" if seconds else ""  # what the head's own epochs need is not told apart
             on_disk = f"{in_bytes(given.disk)} on disk, where {in_bytes(self.disk_free)} are free"
-            facts["embeddings"] = f"{embedded} computed once{time}; {on_disk}"
+            facts["embeddings"] = f"{work.embedded} computed once{time}; {on_disk}"
         return facts
 
     def _remarks(self) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,70 @@ Measure = Callable[[Probe, int], Measurement | None]
 Variation = Callable[[TrainConfig], TrainConfig | None]
 
 
+@dataclass(frozen=True)
+class Phase:
+    """Epochs of one kind: those of the head, or those after them.
+
+    Attributes:
+        epochs: Which they are, from 1.
+        measured: What a step takes.
+        batch: Samples per step.
+        workload: How much there is to compute.
+    """
+
+    epochs: range
+    measured: Measurement
+    batch: int
+    workload: Workload
+
+    @property
+    def preparing(self) -> float:
+        """Seconds before the first epoch, in which embeddings are computed, if they are kept."""
+        return self.workload.embedded * self.measured.embedding_seconds
+
+    @property
+    def disk(self) -> int:
+        """Bytes of these embeddings."""
+        return self.workload.embedded * self.measured.embedding_bytes
+
+    @property
+    def validating(self) -> float:
+        """Seconds of a validation."""
+        return self.workload.validation_windows * self.measured.window_seconds
+
+    def training(self, samples: int) -> float:
+        """Seconds in which as many samples are trained on."""
+        return math.ceil(samples / self.batch) * self.measured.step_seconds
+
+    def samples_in(self, seconds: float) -> float:
+        """Samples that are trained on in a time."""
+        return max(0.0, seconds) / self.measured.step_seconds * self.batch
+
+    def of(self, epochs: range) -> Phase:
+        """The same with other epochs."""
+        return replace(self, epochs=epochs)
+
+    def training_all(self, samples: int) -> float:
+        """Seconds of all its epochs with that many samples each."""
+        return len(self.epochs) * self.training(samples)
+
+    def validating_all(self, every: int) -> float:
+        """Seconds of all its validations, with that many epochs between two."""
+        return sum(epoch % every == 0 for epoch in self.epochs) * self.validating
+
+
+def phases_of(
+    config: TrainConfig, workload: Workload, measure: Callable[[TrainConfig], Measurement | None]
+) -> tuple[Phase, ...] | None:
+    """What the phases of a training take, each measured alone; None if memory does not suffice."""
+    phases = []
+    for phase, epochs in config.phases():
+        if (measured := measure(phase)) is None:
+            return None
+        phases.append(Phase(epochs, measured, config.batch_size, workload))
+    return tuple(phases)
+
+
 def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> Estimate:
     """Measure some steps of a training, with the given settings and with such that take less memory.
 
@@ -68,21 +132,16 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
     def option(changed: TrainConfig) -> Option:
         limit = int(HEADROOM * free)
         flags, steps = flags_of(config, changed), math.ceil(workload.samples / changed.batch_size)
-        embedded = workload.training_windows + workload.validation_windows
-        seconds, needed, fits = 0.0, 0, True
-        for phase, epochs in changed.phases():
-            measured = measure(job_of(phase), limit)
-            if measured is None:
-                return Option(flags, None, steps, None, None, fits=False)
-            validations = sum(epoch % changed.validate_every == 0 for epoch in epochs)
-            seconds += (
-                embedded * measured.embedding_seconds
-                + len(epochs) * steps * measured.step_seconds
-                + validations * workload.validation_windows * measured.window_seconds
-            )
-            needed += embedded * measured.embedding_bytes
-            fits = fits and measured.fits_gpu(HEADROOM) and measured.memory <= limit and needed <= disk
-        return Option(flags, measured, steps, seconds, needed, fits)
+        phases = phases_of(changed, workload, lambda phase: measure(job_of(phase), limit))
+        if phases is None:
+            return Option(flags, None, steps, None, None, fits=False)
+        seconds = sum(
+            phase.preparing + phase.training_all(workload.samples) + phase.validating_all(changed.validate_every)
+            for phase in phases
+        )
+        needed = sum(phase.disk for phase in phases)
+        memory = all(one.measured.fits_gpu(HEADROOM) and one.measured.memory <= limit for one in phases)
+        return Option(flags, phases[-1].measured, steps, seconds, needed, fits=memory and needed <= disk)
 
     checkpointing, half_image = (partial(vary, folder=folder) for vary in (_checkpointing, _half_image))
     variations = (checkpointing, _half_batch, _single_batch, _last_blocks, half_image)

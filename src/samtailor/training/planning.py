@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset
 from samtailor.errors import ConfigError
 from samtailor.memory import available_memory
-from samtailor.models.zoo import find_base
+from samtailor.models.zoo import Base, find_base
 from samtailor.training.estimate_report import HEADROOM, in_time
-from samtailor.training.estimation import Measure, look
-from samtailor.training.measure import Measurement, measure_apart
+from samtailor.training.estimation import Measure, Phase, look, phases_of
+from samtailor.training.measure import measure_apart
 from samtailor.training.resolve import least_side, resolve
 from samtailor.training.settings import TrainConfig, seconds_in
 
@@ -33,42 +31,7 @@ _SIZES = (1.0, 0.75, 0.5, 0.375, 0.25)
 
 
 @dataclass(frozen=True)
-class Phase:
-    """Epochs of one kind: those of the head, or those after them.
-
-    Attributes:
-        measured: What a step takes.
-        batch: Samples per step.
-        windows: Windows of the validation cases.
-        kept: Windows whose embeddings are computed once.
-    """
-
-    measured: Measurement
-    batch: int
-    windows: int
-    kept: int
-
-    @property
-    def preparing(self) -> float:
-        """Seconds before the first epoch."""
-        return self.kept * self.measured.embedding_seconds
-
-    @property
-    def validating(self) -> float:
-        """Seconds of a validation."""
-        return self.windows * self.measured.window_seconds
-
-    def samples_in(self, seconds: float) -> float:
-        """Samples that are trained on in a time."""
-        return max(0.0, seconds) / self.measured.step_seconds * self.batch
-
-    def training(self, samples: int) -> float:
-        """Seconds in which as many samples are trained on."""
-        return math.ceil(samples / self.batch) * self.measured.step_seconds
-
-
-@dataclass(frozen=True)
-class Plan:
+class Timetable:
     """What a training is laid out from.
 
     Attributes:
@@ -100,7 +63,8 @@ class Plan:
         head_epochs = max(1, round(head[0].samples_in((1 - VALIDATED) * on_head) / per_epoch)) if head else 0
         for every in range(1, head_epochs + EPOCHS + 1):
             epochs = self._epochs(left, per_epoch, head_epochs, every)
-            if epochs > head_epochs and self._validating(epochs, head_epochs, every) <= VALIDATED * left:
+            validating = sum(phase.validating_all(every) for phase in self._phases(epochs, head_epochs))
+            if epochs > head_epochs and validating <= VALIDATED * left:
                 sampling = replace(self.config.sampling, per_epoch=per_epoch)
                 return replace(
                     self.config, sampling=sampling, epochs=epochs, head_epochs=head_epochs, validate_every=every
@@ -123,23 +87,20 @@ class Plan:
     def _epochs(self, left: float, per_epoch: int, head_epochs: int, every: int) -> int:
         """The most epochs, a multiple of those between two validations, that there is time for; 0 for none."""
         epochs = 0
-        while self._seconds(epochs + every, per_epoch, head_epochs, every) <= left:
+        while True:
+            phases = self._phases(epochs + every, head_epochs)
+            if sum(phase.training_all(per_epoch) + phase.validating_all(every) for phase in phases) > left:
+                return epochs
             epochs += every
-        return epochs
 
-    def _seconds(self, epochs: int, per_epoch: int, head_epochs: int, every: int) -> float:
-        """Seconds of all epochs and validations."""
-        of_head = min(epochs, head_epochs)
-        training = (epochs - of_head) * self.phases[-1].training(per_epoch)
-        return training + of_head * self.phases[0].training(per_epoch) + self._validating(epochs, head_epochs, every)
-
-    def _validating(self, epochs: int, head_epochs: int, every: int) -> float:
-        """Seconds of all validations."""
-        of_head = min(epochs, head_epochs) // every
-        return of_head * self.phases[0].validating + (epochs // every - of_head) * self.phases[-1].validating
+    def _phases(self, epochs: int, head_epochs: int) -> list[Phase]:
+        """The phases if there are so many epochs in all, and at most so many of the head."""
+        *head, last = self.phases
+        first = min(epochs, head_epochs)
+        return [*(phase.of(range(1, first + 1)) for phase in head), last.of(range(first + 1, epochs + 1))]
 
 
-def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure = measure_apart) -> Plan:
+def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure = measure_apart) -> Timetable:
     """Measure some steps, and choose the size of the network's input and whether the head comes first.
 
     Args:
@@ -155,20 +116,22 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     until = began + seconds_in(config.time)
     begins_with_head = not config.recipe.freezes_encoder and not needs_projection(len(folder.channels))
     config = replace(config, time=None, epochs=2, head_epochs=int(begins_with_head), validate_every=1)
+    base = find_base(config.base)
+    resolved = resolve(with_side(config, config.sampling.image_size or base.image_size), folder)
     # Whether pictures are seen whole or in crops is decided once: a smaller input must not mean other windows.
-    side = config.sampling.image_size or find_base(config.base).image_size
-    field = resolve(with_side(config, side), folder).sampling.field
-    config = replace(config, sampling=replace(config.sampling, field=field))
+    config = replace(config, sampling=replace(config.sampling, field=resolved.sampling.field))
+    workload, job_of = look(resolved, folder)
+    largest = min(base.image_size, max(workload.largest[1:]))
+    sizes = [config.sampling.image_size] if config.sampling.image_size else _sizes(base, largest)
     limit = int(HEADROOM * available_memory())
-    sizes = list(_sizes(config, folder))
     tried = 0
     while tried < len(sizes):
         resolved = resolve(with_side(config, sizes[tried]), folder)
-        phases = _measured(resolved, folder, limit, measure)
-        if phases is None:
+        phases = phases_of(resolved, workload, lambda phase: measure(job_of(phase), limit))
+        if phases is None or not all(phase.measured.fits_gpu(HEADROOM) for phase in phases):
             tried += 1
             continue
-        found = Plan(resolved, phases, until)
+        found = Timetable(resolved, phases, until)
         seen = found.phases[-1].samples_in((1 - VALIDATED) * (1 - HEAD) * found.left)
         # The time of a step goes with the area: the size that is taken is measured itself.
         enough = [place for place, size in enumerate(sizes) if seen * (sizes[tried] / size) ** 2 >= SEEN]
@@ -187,27 +150,7 @@ def with_side(config: TrainConfig, side: int) -> TrainConfig:
     return replace(config, sampling=replace(config.sampling, image_size=side))
 
 
-def _sizes(config: TrainConfig, folder: Dataset) -> Iterator[int]:
-    """Sizes of the network's input to choose from, the largest first: not above the data's own, nor the base's."""
-    base = find_base(config.base)
-    if config.sampling.image_size is not None:
-        yield config.sampling.image_size
-        return
-    own = max(look(resolve(with_side(config, base.image_size), folder), folder)[0].largest[1:])
-    largest = min(own, base.image_size)
+def _sizes(base: Base, largest: int) -> list[int]:
+    """Sizes of the network's input to choose from, the largest first, which is about that many pixels."""
     sizes = {max(least_side(base), round(share * largest / base.stride) * base.stride) for share in _SIZES}
-    yield from sorted(sizes, reverse=True)
-
-
-def _measured(config: TrainConfig, folder: Dataset, limit: int, measure: Measure) -> tuple[Phase, ...] | None:
-    """What the phases of a resolved config take; None if memory does not suffice."""
-    workload, job_of = look(config, folder)
-    embedded = workload.training_windows + workload.validation_windows
-    phases = []
-    for phase, _ in config.phases():
-        measured = measure(job_of(phase), limit)
-        if measured is None or not measured.fits_gpu(HEADROOM):
-            return None
-        keeps = phase.head_epochs > 0 or phase.is_cached(len(folder.channels))
-        phases.append(Phase(measured, phase.batch_size, workload.validation_windows, embedded if keeps else 0))
-    return tuple(phases)
+    return sorted(sizes, reverse=True)
