@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from samtailor.data.scene import PatchReader
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
 from samtailor.memory import available_memory
+
+G = TypeVar("G", bound=Geometry)
 
 _MORE_MEMORY = "split the image, or use a machine with more memory"
 
@@ -144,6 +146,18 @@ def with_channels(path: Path, stem: str) -> CaseFiles:
         return CaseFiles(name, (path,))
     further = (path.with_name(f"{name}_{channel:04d}{path.name[len(stem) :]}") for channel in count(1))
     return CaseFiles(name, (path, *takewhile(os.path.lexists, further)))
+
+
+def on_one_grid(paths: Sequence[Path], read: Callable[[Path], tuple[NDArray[Any], G]]) -> tuple[list[NDArray[Any]], G]:
+    """Each channel of a volume, read from a file of its own, and the grid that all share; refused if one does not."""
+    first, geometry = read(paths[0])
+    channels = [first]
+    for path in paths[1:]:
+        other, other_geometry = read(path)
+        if difference := geometry.difference(other_geometry, "channel", "first channel"):
+            raise FileError(path, *difference)
+        channels.append(other)
+    return channels, geometry
 
 
 class SceneFormat(Format):

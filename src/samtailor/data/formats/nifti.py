@@ -24,7 +24,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.formats.axes import VolumeAxes
-from samtailor.data.formats.format import Format, Header, reading, require_memory, require_suffix, with_channels
+from samtailor.data.formats.format import (
+    Format,
+    Header,
+    on_one_grid,
+    reading,
+    require_memory,
+    require_suffix,
+    with_channels,
+)
 from samtailor.data.formats.whole_numbers import whole_numbers
 from samtailor.errors import FileError
 from samtailor.files import atomic
@@ -126,13 +134,7 @@ class NiftiFormat(Format):
 
     def read_pixels(self, paths: tuple[Path, ...]) -> tuple[NDArray[Any], VolumeGeometry]:
         """Intensities of one file per channel, or of one 4-D file; all on one grid."""
-        first, geometry = _read_intensities(paths[0])
-        channels = [first]
-        for path in paths[1:]:
-            other, other_geometry = _read_intensities(path)
-            if difference := geometry.difference(other_geometry, "channel", "first channel"):
-                raise FileError(path, *difference)
-            channels.append(other)
+        channels, geometry = on_one_grid(paths, _read_intensities)
         return np.concatenate(channels), geometry
 
     def read_ids(

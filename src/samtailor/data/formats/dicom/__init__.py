@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.formats.dicom.geometry import LABEL_SUFFIXES, SeriesGeometry
 from samtailor.data.formats.dicom.signature import image_files, is_dicom, is_image, is_image_folder, kind_of
-from samtailor.data.formats.format import Format, Header, with_channels
+from samtailor.data.formats.format import Format, Header, on_one_grid, with_channels
 from samtailor.errors import FileError
 from samtailor.extras import require_extra
 from samtailor.labels import LabelSpace
@@ -76,14 +76,8 @@ class DicomFormat(Format):
 
     def read_pixels(self, paths: tuple[Path, ...]) -> tuple[NDArray[Any], SeriesGeometry]:
         """Rescaled intensities of one series per channel, all on one grid."""
-        first, geometry = _read_one(paths[0])
-        channels = [first]
-        for path in paths[1:]:
-            other, other_geometry = _read_one(path)
-            if difference := geometry.difference(other_geometry, "channel", "first channel"):
-                raise FileError(path, *difference)
-            channels.append(other)
-        return first[None] if len(channels) == 1 else np.stack(channels), geometry
+        channels, geometry = on_one_grid(paths, _read_one)
+        return channels[0][None] if len(channels) == 1 else np.stack(channels), geometry
 
     def read_ids(self, path: Path, labels: LabelSpace, grid: Geometry | None = None) -> tuple[NDArray[Any], Geometry]:
         """Ids of the classes that the segments of a segmentation are named after."""

@@ -18,7 +18,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from samtailor.data.formats.dicom.signature import Kind, kind_of_class
 from samtailor.data.formats.format import reading
-from samtailor.errors import FileError
+from samtailor.errors import FileError, SamTailorError
 
 _PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # tag (7FE0,0010) in either byte order
 _ROUNDING = 1e-3  # of direction cosines, which are written with few digits
@@ -87,7 +87,7 @@ class DicomFile:
         return (-(1 << bits - 1), (1 << bits - 1) - 1) if is_signed else (0, (1 << bits) - 1)
 
     @cached_property
-    def planes(self) -> tuple[Plane, ...]:
+    def planes(self) -> tuple[Frame, ...]:
         """Its frames: of an enhanced image by the functional groups (PS3.3, C.7.6.16), of another the only one."""
         with parsing(self.path):
             shared = self.get("SharedFunctionalGroupsSequence", ())
@@ -99,7 +99,7 @@ class DicomFile:
             raise FileError(self.path, f"positions of its {count} frames", found, fix)
         return planes
 
-    def _plane(self, number: int, groups: tuple[Dataset, ...]) -> Plane:
+    def _plane(self, number: int, groups: tuple[Dataset, ...]) -> Frame:
         """One frame; refused without a place in space."""
         position = self._numbers(groups, "PlanePositionSequence", "ImagePositionPatient", 3)
         directions = self._numbers(groups, "PlaneOrientationSequence", "ImageOrientationPatient", 6).reshape(2, 3)
@@ -116,7 +116,7 @@ class DicomFile:
         if not (math.isfinite(slope) and math.isfinite(intercept)):
             found, fix = f"slope {slope:g} and intercept {intercept:g}", "fix RescaleSlope and RescaleIntercept"
             raise FileError(self.path, "a rescale by numbers", found, fix)
-        return Plane(
+        return Frame(
             self,
             number,
             groups,
@@ -140,7 +140,7 @@ class DicomFile:
 
 
 @dataclass(frozen=True, eq=False)
-class Plane:
+class Frame:
     """One slice: a file, or a frame of one.
 
     Attributes:
@@ -175,6 +175,19 @@ class Plane:
         unit: NDArray[np.float64] = normal / np.linalg.norm(normal)
         return unit
 
+    def stacked(self, step: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Indices (column, row, plane) to mm (RAS+), (4, 4), of planes from this one on, a step in mm (LPS+) apart.
+
+        PS3.3, C.7.6.2.1.1.
+        """
+        affine = np.eye(4)
+        affine[:3, 0] = self.directions[0] * self.steps[1]
+        affine[:3, 1] = self.directions[1] * self.steps[0]
+        affine[:3, 2] = step
+        affine[:3, 3] = self.position
+        affine[:2] *= -1  # LPS+ to RAS+
+        return affine
+
     @property
     def intensities(self) -> tuple[float, float]:
         """Least and greatest intensity that it can hold."""
@@ -202,15 +215,29 @@ class Plane:
 
 
 @contextmanager
-def parsing(path: Path) -> Iterator[None]:
-    """A block that looks into what was read of a file; what is wrong with it is told, but never quoted."""
+def parsing(
+    path: Path,
+    expected: str = "a readable DICOM file",
+    found: str = "{}",
+    fix: str = "the file is damaged: copy it or export it again",
+) -> Iterator[None]:
+    """A block that looks into what was read of headers; what is wrong with them is told, but never quoted.
+
+    Args:
+        path: File that the error is about.
+        expected: What should be there.
+        found: What is, of which the braces become the kind of what pydicom or highdicom raises at values that are none.
+        fix: What to do.
+
+    Raises:
+        FileError: If the headers do not do.
+    """
     try:
         yield
-    except FileError:
+    except SamTailorError:
         raise
-    except Exception as error:  # whatever pydicom raises at values that are none
-        fix = "the file is damaged: copy it or export it again"
-        raise FileError(path, "a readable DICOM file", type(error).__name__, fix) from error
+    except Exception as error:
+        raise FileError(path, expected, found.format(type(error).__name__), fix) from error
 
 
 def open_dicom(path: Path) -> DicomFile:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import as_pixel_options
 
-from samtailor.data.formats.dicom.dicom_file import DicomFile, Plane
+from samtailor.data.formats.dicom.dicom_file import DicomFile, Frame
 from samtailor.data.formats.dicom.series import Series
 from samtailor.data.formats.format import reading, require_memory
 
@@ -72,7 +72,7 @@ def _frames(file: DicomFile) -> Iterator[NDArray[Any]]:
         yield from (frame for frame, _ in decoder.iter_array(stream, **options))
 
 
-def _rescale(stored: NDArray[Any], plane: Plane, out: NDArray[Any]) -> None:
+def _rescale(stored: NDArray[Any], plane: Frame, out: NDArray[Any]) -> None:
     """Intensities of a slice: slope times stored number plus intercept (PS3.3, C.11.1.1.2), written to `out`."""
     if out.dtype.kind == "f":
         out[:] = stored * plane.slope + plane.intercept

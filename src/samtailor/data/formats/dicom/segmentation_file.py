@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,9 @@ class SegmentationFile:
         named = first.value("PixelMeasuresSequence", "SpacingBetweenSlices")
         step = abs(float(named)) if named else float(gaps.min()) if gaps.size else first.thickness() or 1.0
         count = round(float(np.ptp(heights)) / step) + 1
-        affine = np.eye(4)
-        affine[:3, 0] = first.directions[0] * first.steps[1]
-        affine[:3, 1] = first.directions[1] * first.steps[0]
-        affine[:3, 2] = (high.position - low.position) / (count - 1) if count > 1 else first.normal * step
-        affine[:3, 3] = low.position
-        affine[:2] *= -1  # LPS+ to RAS+
         rows, columns = self.file.size
+        step_in_mm = (high.position - low.position) / (count - 1) if count > 1 else first.normal * step
+        affine = replace(first, position=low.position).stacked(step_in_mm)
         return VolumeGeometry.new(affine, (columns, rows, count))
 
     def places(self) -> list[int]:

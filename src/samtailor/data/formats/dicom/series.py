@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.pixels.decoders.base import get_decoder
 
-from samtailor.data.formats.dicom.dicom_file import DicomFile, Plane, open_dicom
+from samtailor.data.formats.dicom.dicom_file import DicomFile, Frame, open_dicom
 from samtailor.data.formats.dicom.geometry import SeriesGeometry
 from samtailor.data.formats.dicom.signature import image_files, is_image
 from samtailor.errors import FileError, listed
@@ -64,7 +64,7 @@ class Series:
     """
 
     path: Path
-    planes: tuple[Plane, ...]
+    planes: tuple[Frame, ...]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -84,20 +84,14 @@ class Series:
         return float(np.degrees(np.arccos(min(1.0, float(step @ self.planes[0].normal / np.linalg.norm(step))))))
 
     def geometry(self) -> SeriesGeometry:
-        """How the slices lie in the patient (PS3.3, C.7.6.2.1.1)."""
+        """How the slices lie in the patient."""
         first = self.planes[0]
-        affine = np.eye(4)
-        affine[:3, 0] = first.directions[0] * first.steps[1]
-        affine[:3, 1] = first.directions[1] * first.steps[0]
-        affine[:3, 2] = self._step()
-        affine[:3, 3] = first.position
-        affine[:2] *= -1  # LPS+ to RAS+
         rows, columns = first.file.size
         headers = tuple(dict.fromkeys(plane.file for plane in self.planes))
         return SeriesGeometry(
             tuple(file.header for file in headers),
             tuple(plane.number for plane in self.planes),
-            affine,
+            first.stacked(self._step()),
             (columns, rows, len(self.planes)),
         )
 
@@ -261,27 +255,27 @@ def _undecodable(path: Path, files: Sequence[DicomFile]) -> None:
             raise FileError(path, "pixels that can be read", found, "pip install 'samtailor[dicom]'")
 
 
-def _one_size(path: Path, planes: Sequence[Plane]) -> None:
+def _one_size(path: Path, planes: Sequence[Frame]) -> None:
     """Refuse slices of several sizes or pixel spacings."""
 
-    def same(plane: Plane, other: Plane) -> bool:
+    def same(plane: Frame, other: Frame) -> bool:
         pairs = zip(plane.steps, other.steps, strict=True)
         return plane.file.size == other.file.size and all(abs(a - b) <= _SAME_STEP * b for a, b in pairs)
 
-    def told(plane: Plane) -> str:
+    def told(plane: Frame) -> str:
         rows, columns = plane.file.size
         return f"{rows} x {columns} of {plane.steps[0]:.4g} x {plane.steps[1]:.4g} mm"
 
     _refuse_groups(path, planes, "slices of one size and pixel spacing", same, told)
 
 
-def _one_orientation(path: Path, planes: Sequence[Plane]) -> None:
+def _one_orientation(path: Path, planes: Sequence[Frame]) -> None:
     """Refuse slices in several directions."""
 
-    def same(plane: Plane, other: Plane) -> bool:
+    def same(plane: Frame, other: Frame) -> bool:
         return bool(np.abs(plane.directions - other.directions).max() <= _SAME_DIRECTION)
 
-    def told(plane: Plane) -> str:
+    def told(plane: Frame) -> str:
         return "\\".join(f"{cosine:.3g}" for cosine in plane.directions.ravel())
 
     _refuse_groups(path, planes, "slices of one orientation", same, told)
@@ -289,13 +283,13 @@ def _one_orientation(path: Path, planes: Sequence[Plane]) -> None:
 
 def _refuse_groups(
     path: Path,
-    planes: Sequence[Plane],
+    planes: Sequence[Frame],
     expected: str,
-    same: Callable[[Plane, Plane], bool],
-    told: Callable[[Plane], str],
+    same: Callable[[Frame, Frame], bool],
+    told: Callable[[Frame], str],
 ) -> None:
     """Refuse slices that are not all the same as the first, with the groups that they form."""
-    groups: list[list[Plane]] = []
+    groups: list[list[Frame]] = []
     for plane in planes:
         group = next((group for group in groups if same(plane, group[0])), None)
         if group is None:
@@ -308,7 +302,7 @@ def _refuse_groups(
         raise FileError(path, expected, f"{len(groups)} kinds: {listed(found, 4)}", fix)
 
 
-def _no_duplicates(path: Path, planes: Sequence[Plane], heights: NDArray[np.float64]) -> None:
+def _no_duplicates(path: Path, planes: Sequence[Frame], heights: NDArray[np.float64]) -> None:
     """Refuse slices at one place, such as echoes and time points, and say what they differ in."""
     starts = np.flatnonzero(np.diff(heights, prepend=-np.inf) >= _SAME_PLACE)
     places = [planes[first:end] for first, end in pairwise([*starts.tolist(), len(planes)])]
@@ -327,7 +321,7 @@ def _no_duplicates(path: Path, planes: Sequence[Plane], heights: NDArray[np.floa
     raise FileError(path, "one slice at each place", found, fix)
 
 
-def _no_gaps(path: Path, planes: Sequence[Plane], heights: NDArray[np.float64]) -> None:
+def _no_gaps(path: Path, planes: Sequence[Frame], heights: NDArray[np.float64]) -> None:
     """Refuse gaps of a multiple of the usual distance: slices are missing there."""
     if len(planes) < 3:
         return
@@ -343,7 +337,7 @@ def _no_gaps(path: Path, planes: Sequence[Plane], heights: NDArray[np.float64]) 
         raise FileError(path, f"a slice every {usual:.4g} mm", found, "export the series again, with all slices")
 
 
-def _even(path: Path, planes: Sequence[Plane], heights: NDArray[np.float64]) -> None:
+def _even(path: Path, planes: Sequence[Frame], heights: NDArray[np.float64]) -> None:
     """Refuse slices that are not stacked evenly and on a straight line."""
     if len(planes) < 3:
         return
@@ -365,7 +359,7 @@ def _even(path: Path, planes: Sequence[Plane], heights: NDArray[np.float64]) -> 
         raise FileError(path, f"slices on a straight line, to {_OFF:.0%} of a pixel", found, fix)
 
 
-def _names(planes: Iterable[Plane], joint: str = ", ") -> str:
+def _names(planes: Iterable[Frame], joint: str = ", ") -> str:
     """Names of some slices."""
     names = [plane.name for plane in planes]
     return joint.join(names) if len(names) <= 3 else listed(names, 3)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from samtailor.errors import DataWarning, FileError, SamTailorError
+from samtailor.data.formats.dicom.dicom_file import parsing
+from samtailor.errors import DataWarning, FileError
 from samtailor.version import VERSION
 
 MANUFACTURER = "SamTailor"
@@ -59,23 +60,14 @@ class SourceSeries(Protocol):
         """A canonical array (S, H, W) as (planes, rows, columns)."""
 
 
-@contextmanager
-def referring(target: Path) -> Iterator[None]:
+def referring(target: Path) -> AbstractContextManager[None]:
     """A block that makes a result of a series' headers, of which anything may be damaged or missing.
-
-    What is wrong is told by its kind only: headers name patients.
 
     Raises:
         FileError: If the headers do not do.
     """
-    try:
-        yield
-    except SamTailorError:
-        raise
-    except Exception as error:
-        expected = "a series whose headers a result can refer to"
-        found = f"damaged or incomplete ones ({type(error).__name__})"
-        raise FileError(target, expected, found, "write NIfTI (--format nifti)") from error
+    expected = "a series whose headers a result can refer to"
+    return parsing(target, expected, "damaged or incomplete ones ({})", "write NIfTI (--format nifti)")
 
 
 def source_images(target: Path, headers: Sequence[Dataset]) -> list[Dataset]:
