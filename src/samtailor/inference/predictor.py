@@ -22,7 +22,7 @@ from samtailor.errors import ConfigError, DataWarning, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
 from samtailor.inference.room import room_for
-from samtailor.inference.stitch import Part, Stitcher
+from samtailor.inference.stitch import Settled, Stitcher
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
@@ -213,10 +213,12 @@ class Predictor:
             band = begun[index]
             place = slice(part.rows.start - band.rows.start, part.rows.stop - band.rows.start), part.columns
             scores = part.logits
+            if probabilities or certainty:
+                softmax = scores.softmax(dim=0)
             if band.certainty is not None:
-                band.certainty[place] = scores.softmax(dim=0).amax(dim=0).half().cpu().numpy()
+                band.certainty[place] = softmax.amax(dim=0).half().cpu().numpy()
             if band.probabilities is not None:
-                scores = scores.softmax(dim=0).half()  # rounded first, so that the label is the argmax of what is kept
+                scores = softmax.half()  # rounded first, so that the label is the argmax of what is kept
                 band.probabilities[:, *place] = scores.cpu().numpy()
             band.label[place] = winner(scores.float()).cpu().numpy()
             if (part.rows.stop, part.columns.stop) == (band.rows.stop, width):
@@ -235,7 +237,7 @@ class Predictor:
 
     def _stitched(
         self, image: Slices, embeddings: NDArray[np.float16] | None, rows: slice
-    ) -> Iterator[tuple[int, Part]]:
+    ) -> Iterator[tuple[int, Settled]]:
         """Slice and class logits of everything in some rows; windows blended by weights that fall to their rims.
 
         The parts of a slice come in its bands from top to bottom; slices that are computed as one group come at the

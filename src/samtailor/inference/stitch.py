@@ -14,7 +14,7 @@ from samtailor.inference.enlarge import enlarged, pieces
 
 
 @dataclass(frozen=True)
-class Part:
+class Settled:
     """A part of a slice that no further window changes.
 
     Attributes:
@@ -49,18 +49,18 @@ class Stitcher:
         self._above: Tensor | None = None  # of what overlaps with the windows below, (K + 1, rows, W)
         self._columns_left = self._rows_above = self._rows_left = 0
 
-    def add(self, window: Window, logits: Tensor) -> Iterator[Part]:
+    def add(self, window: Window, logits: Tensor) -> Iterator[Settled]:
         """Take in the next window's logits, (K, n, n); gives what is final now, from top to bottom."""
         if self._single:
             for start, part in self._inside(window, logits):
                 rows = slice(start, start + part.shape[1])
-                yield Part(rows, slice(0, self._width), rows, part)
+                yield Settled(rows, slice(0, self._width), rows, part)
             return
         sums = self._blended(window, logits)
         band, across = slice(window.y, self._bottoms[window.y]), slice(window.x, self._rights[window.x])
         for start, part in pieces(sums[:, : band.stop - band.start, : across.stop - across.start]):
             rows = slice(window.y + start, window.y + start + part.shape[1])
-            yield Part(rows, across, band, part[:-1] / part[-1])
+            yield Settled(rows, across, band, part[:-1] / part[-1])
         self._keep(sums, band, across)
 
     def _inside(self, window: Window, logits: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -21,7 +21,9 @@ _SETTINGS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # a folder of 10,000 images is not listed for each of them
 }
 
-_BESIDE = (".aux.xml", ".ovr", ".msk", ".tfw", ".tifw", ".wld", ".tab", ".IMD", ".RPB", ".XML")
+SIDECARS = (".aux.xml", ".ovr", ".msk")
+"""Metadata, overviews and masks that GDAL keeps beside a raster, behind its name."""
+_LOOKED_FOR = (*SIDECARS, ".tfw", ".tifw", ".wld", ".tab", ".IMD", ".RPB", ".XML")
 """What GDAL looks for beside a raster."""
 
 logging.getLogger("rasterio").addHandler(logging.NullHandler())  # what is wrong with a file is told in our errors
@@ -72,7 +74,7 @@ def open_dataset(path: Path) -> Any:
     Raises:
         FileError: If it is neither.
     """
-    require_companions(path, _BESIDE)
+    require_companions(path, _LOOKED_FOR)
     driver = "VRT" if path.suffix.lower() == ".vrt" else "GTiff"
     with gdal(path) as rasterio, reading(path, "GeoTIFF" if driver == "GTiff" else "VRT"):
         return rasterio.open(path, driver=driver)

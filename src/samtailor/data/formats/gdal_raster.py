@@ -25,7 +25,7 @@ _PEAK = 3  # bytes in memory for each that is read: as stored, as kept, and what
 
 
 @dataclass(frozen=True)
-class Part:
+class Excerpt:
     """Samples of some rows and columns.
 
     Attributes:
@@ -57,7 +57,7 @@ class Part:
         return samples
 
 
-PartReader = Callable[[slice, slice], Part]
+ExcerptReader = Callable[[slice, slice], Excerpt]
 """Reads the part of given rows and columns."""
 
 
@@ -80,12 +80,12 @@ class GdalRaster(Raster):
     tile: tuple[int, int]
 
     @contextmanager
-    def reader(self) -> Iterator[PartReader]:
+    def reader(self) -> Iterator[ExcerptReader]:
         """A block that reads part after part: what GDAL has unpacked for one may serve the next."""
         with open_dataset(self.path) as dataset:
             nodata = [dataset.nodatavals[index - 1] for index in self.indexes]
 
-            def part(rows: slice, columns: slice) -> Part:
+            def part(rows: slice, columns: slice) -> Excerpt:
                 top, bottom, _ = rows.indices(self.size[0])
                 left, right, _ = columns.indices(self.size[1])
                 window = (top, max(top, bottom)), (left, max(left, right))
@@ -100,14 +100,14 @@ class GdalRaster(Raster):
         """Samples (H, W, C) as stored; nothing is split off as alpha."""
         return np.moveaxis(self.whole().samples, 0, -1), None
 
-    def whole(self) -> Part:
+    def whole(self) -> Excerpt:
         """All of it; refused if it needs more memory than is free."""
         require_memory(self.path, round(_PEAK * math.prod(self.size) * self.bands * self.dtype.itemsize))
         with self.reader() as read:
             return read(slice(None), slice(None))
 
 
-def _part(samples: NDArray[Any], nodata: list[float | None], mask: NDArray[np.bool_] | None) -> Part:
+def _part(samples: NDArray[Any], nodata: list[float | None], mask: NDArray[np.bool_] | None) -> Excerpt:
     """What is known of samples (C, h, w), by the nodata of each band and a mask (h, w) of what is not known."""
     if len(set(nodata)) == 1:
         without, why = lacking(samples, nodata[0])
@@ -118,8 +118,8 @@ def _part(samples: NDArray[Any], nodata: list[float | None], mask: NDArray[np.bo
         without, why = (without, next(filter(None, (why for _, why in planes)))) if without.any() else (None, "")
     reasons = [why] if why else []
     if mask is not None and mask.any():
-        return Part(samples, without, mask, " and ".join([*reasons, "the file's mask or transparency"]))
-    return Part(samples, without, None, "".join(reasons))
+        return Excerpt(samples, without, mask, " and ".join([*reasons, "the file's mask or transparency"]))
+    return Excerpt(samples, without, None, "".join(reasons))
 
 
 def open_raster(path: Path) -> GdalRaster:

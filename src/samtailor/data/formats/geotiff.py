@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from samtailor.chunks import blocks
 from samtailor.data.case import Geometry, ProbabilityType, RowWriter, SceneGeometry, Void
 from samtailor.data.formats.format import Header, SceneFormat, require_suffix
-from samtailor.data.formats.gdal import gdal, open_dataset
-from samtailor.data.formats.gdal_raster import GdalRaster, Part, PartReader, Transform, open_raster
+from samtailor.data.formats.gdal import SIDECARS, gdal, open_dataset
+from samtailor.data.formats.gdal_raster import Excerpt, ExcerptReader, GdalRaster, Transform, open_raster
 from samtailor.data.formats.geotiff_writer import STYLE_SUFFIX, label_raster, probability_raster
 from samtailor.data.formats.mask_colours import ids_of
 from samtailor.data.scene import Patch, PatchReader
@@ -70,8 +70,7 @@ class GeoGeometry(SceneGeometry):
     def extent(self) -> str:
         """The box around it, in words."""
         corners = self.corners()
-        (left, low), (right, high) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-        return f"x {left:.10g} to {right:.10g}, y {low:.10g} to {high:.10g}"
+        return told_box(*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
 
     def difference(self, other: Geometry, name: str = "label", like: str = "image") -> tuple[str, str, str] | None:
         """What the CRS, the place or the size of another should be, what it is, and how to fix it, if it differs.
@@ -154,7 +153,7 @@ class GeoTiffFormat(SceneFormat):
 
     def accompanies(self, path: Path) -> bool:
         """Whether a file is GDAL's metadata, overviews or mask of an image, its world file, or its style in QGIS."""
-        for suffix in (".aux.xml", ".ovr", ".msk"):
+        for suffix in SIDECARS:
             if path.name.lower().endswith(suffix):
                 return os.path.isfile(path.with_name(path.name[: -len(suffix)]))
         beside = path.suffix.lower() in (".tfw", STYLE_SUFFIX)
@@ -236,7 +235,7 @@ class GeoTiffFormat(SceneFormat):
 class _Reader(PatchReader):
     """Reads parts of an open file."""
 
-    def __init__(self, raster: GdalRaster, read: PartReader) -> None:
+    def __init__(self, raster: GdalRaster, read: ExcerptReader) -> None:
         self.shape = 3 if raster.has_colours else raster.channels, *raster.size
         self.dtype, self.tile = raster.kept, raster.tile
         self._raster, self._read = raster, read
@@ -244,6 +243,11 @@ class _Reader(PatchReader):
     def read(self, rows: slice, columns: slice) -> Patch:
         part = self._read(rows, columns)
         return Patch(_intensities(self._raster, part)[:, 0], part.void)
+
+
+def told_box(left: float, low: float, right: float, high: float) -> str:
+    """Coordinates of a box, in words."""
+    return f"x {left:.10g} to {right:.10g}, y {low:.10g} to {high:.10g}"
 
 
 def crs_name(wkt: str | None) -> str:
@@ -269,7 +273,7 @@ def _only(paths: tuple[Path, ...]) -> GdalRaster:
     return open_raster(paths[0])
 
 
-def _intensities(raster: GdalRaster, part: Part) -> NDArray[Any]:
+def _intensities(raster: GdalRaster, part: Excerpt) -> NDArray[Any]:
     """Intensities of a part, (C, 1, h, w): colours of a palette, eight bits of fewer."""
     if raster.palette is None:
         samples = part.filled() * np.uint8(raster.step) if raster.step > 1 else part.filled()

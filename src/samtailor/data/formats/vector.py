@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from samtailor.data.case import Geometry
 from samtailor.data.formats.format import LabelFormat, reading
 from samtailor.data.formats.gdal import gdal, require_companions
-from samtailor.data.formats.geotiff import GeoGeometry, crs_name
+from samtailor.data.formats.geotiff import GeoGeometry, crs_name, told_box
 from samtailor.errors import FileError, listed
 from samtailor.extras import require_extra
 from samtailor.labels import LabelSpace
 
-_LOOKED_FOR = (".shx", ".dbf", ".prj", ".cpg", ".cst", ".qix", ".sbn", ".sbx", ".idx", "-wal", "-shm", "-journal")
-"""What GDAL and SQLite look for beside polygons."""
 _COLUMN = "class"
 _AREAS = (3, 6)  # Shapely's numbers of Polygon and MultiPolygon
 _PARTS = (".shx", ".dbf", ".prj", ".cpg")  # of a Shapefile; what else lies beside it does not change what is read
 _BESIDE = (*_PARTS, ".qix", ".sbn", ".sbx", ".qpj", ".qml")
+_LOOKED_FOR = (*_BESIDE, ".cst", ".idx", "-wal", "-shm", "-journal")
+"""What GDAL and SQLite look for beside polygons."""
 
 
 class VectorFormat(LabelFormat):
@@ -109,8 +109,7 @@ def _polygons(path: Path, labels: LabelSpace, place: GeoGeometry) -> tuple[NDArr
     image = shapely.Polygon(place.corners())
     inside = shapely.intersects(shapely.box(*shapely.bounds(geometries).T), image)
     if len(geometries) and not inside.any():
-        left, low, right, high = shapely.total_bounds(geometries).tolist()
-        found = f"x {left:.10g} to {right:.10g}, y {low:.10g} to {high:.10g}, in the image's CRS"
+        found = f"{told_box(*shapely.total_bounds(geometries).tolist())}, in the image's CRS"
         fix = "take the label of this image, and look at the CRS that the label says it has"
         raise FileError(path, f"polygons within the image, {place.extent}", found, fix)
     return geometries[inside], ids[inside]
@@ -165,8 +164,7 @@ def _in_crs(path: Path, shapely: Any, geometries: NDArray[Any], crs: str, place:
             transformed: NDArray[Any] = shapely.transform(geometries, moved)
             if np.isfinite(shapely.get_coordinates(transformed)).all():
                 return transformed
-    left, low, right, high = shapely.total_bounds(geometries).tolist()
-    found = f"x {left:.10g} to {right:.10g}, y {low:.10g} to {high:.10g} as {crs_name(source.to_wkt())}"
+    found = f"{told_box(*shapely.total_bounds(geometries).tolist())} as {crs_name(source.to_wkt())}"
     fix = "look at the CRS that the label says it has: its coordinates do not fit it"
     raise FileError(path, f"coordinates that there are in the image's CRS, {crs_name(place.crs)}", found, fix)
 
