@@ -159,13 +159,13 @@ LINES: tuple[Line, ...] = (
     *(
         Line(
             f"scene-{rows * columns // 1_000_000}",
-            "sparse GeoTIFF, 4 bands of 16 bits, lite-medsam, 64 px, windows of 1024, 6 classes, by millions of pixels",
-            scene("lite-medsam", 64, rows, columns, 1024),
+            "sparse GeoTIFF, 4 bands of 16 bits, lite-medsam, 64 px, windows of 512, 6 classes, by millions of pixels",
+            scene("lite-medsam", 64, rows, columns, 512),
             usual=False,
             grows="million pixels",
             at=rows * columns // 1_000_000,
         )
-        for rows, columns in ((1024, 1024), (5_000, 30_000), (30_000, 30_000))
+        for rows, columns in ((512, 512), (700, 30_000), (5_000, 30_000), (30_000, 30_000))
     ),
     *(
         Line(
