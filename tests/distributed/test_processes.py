@@ -105,7 +105,7 @@ def rows_of(run: Path) -> list[dict[str, float]]:
 def test_two_processes_train_as_one(tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = uneven_folder(tmp_path / "data")
     # Seven samples in batches of four: the last batch gives one process two, the other one and a filling.
-    flags = ["train", str(data), *TRAIN, "--epochs", "2", "--sampling.per_epoch", "7"]
+    flags = ["train", str(data), *TRAIN, "--epochs", "2", "--sampling.per_epoch", "7", "--optim.ema", "0.5"]
     prompts = ["--recipe", "head-only", "--prompt_fraction", "0.5"]
     plan = Plan(
         str(fetch(tiny_base.weights)),

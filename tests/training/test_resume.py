@@ -34,6 +34,7 @@ CONFIGURATIONS: list[dict[str, Any]] = [
     {"dora": True, "checkpointing": True, "batch_size": 2, "optim": OptimConfig(lr=1e-3, accumulate=4)},
     {"last_blocks": 1, "cache_frozen": True, "augment": STILL},
     {"head_epochs": 1, "prompt_fraction": 0.5, "workers": 1},
+    {"head_epochs": 1, "optim": OptimConfig(lr=1e-2, ema=0.6, accumulate=2)},
     {"recipe": "adapter", "last_blocks": 1, "cache_frozen": True, "augment": STILL, "head_epochs": 2},
     {"recipe": "head-only", "denoise": "gaussian", "augment": AugmentConfig(corrupt="rician,blur", copies=1)},
     {"loss": LossConfig(class_weights="auto"), "sampling": SamplingConfig(32, 16, per_epoch=10, rare=0.5)},
@@ -108,6 +109,16 @@ def test_a_run_that_patience_has_ended_trains_no_further(
         resume(run.directory)
     assert rows_of(run) == before
     assert is_history_lost or f"{run.directory} is finished after 3 of at most 9 epochs" in caplog.text
+
+
+def test_averages_that_a_checkpoint_does_not_have_are_not_made_up(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=1)))
+    written = run.read_config()
+    run.write_config({**written, "epochs": 2, "optim": {**written["optim"], "ema": 0.9}})
+    with pytest.raises(ConfigError, match=r"optim\.ema: expected a checkpoint with averages"):
+        resume(run.directory)
 
 
 def test_the_state_of_another_version_s_optimiser_is_refused(

@@ -38,6 +38,7 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.refinement import REFINE, STEPS
 from samtailor.runs import Run
 from samtailor.training.augment import Augmentation
+from samtailor.training.averaging import WeightAverage
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import copies_of, preprocessing_of
@@ -340,9 +341,11 @@ def _trainer(run: Run, config: TrainConfig, callbacks: Sequence[lightning.Callba
     """Lightning trainer that writes into the run."""
     here = world()
     last = run.last_checkpoint
+    average = WeightAverage(config.optim.ema) if config.optim.ema else None
     callbacks = [
         *callbacks,
-        Recorder(run, config.patience),
+        *((average,) if average else ()),
+        Recorder(run, config.patience, average),
         RichProgressBar(),
         ModelCheckpoint(last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import lightning
@@ -14,6 +15,7 @@ from samtailor.distributed.world import world
 from samtailor.reporting.figures import save_figure
 from samtailor.reporting.plots import curves_figure
 from samtailor.runs import Run, best_of, is_over
+from samtailor.training.averaging import WeightAverage
 from samtailor.training.task import SegmentationTask
 
 RARE_SHARE = 0.001
@@ -34,10 +36,11 @@ class Recorder(lightning.Callback):
     its rows, appends without atomic writes, rewrites in place when a column appears, and writes a row per log call.
     """
 
-    def __init__(self, run: Run, patience: int | None = None) -> None:
-        """Write into a run; `patience` in epochs, as in `TrainConfig`."""
+    def __init__(self, run: Run, patience: int | None = None, average: WeightAverage | None = None) -> None:
+        """Write into a run; `patience` in epochs, as in `TrainConfig`; the segmenter has the averages, if any."""
         self.run = run
         self.patience = patience
+        self.average = average
         self.rows: list[dict[str, float]] = []
         self._start = self._mark = self._waited = self._computed = 0.0
 
@@ -99,7 +102,8 @@ class Recorder(lightning.Callback):
         if not world().is_first:
             return
         if is_kept:
-            task.model.save(self.run.segmenter_directory)
+            with self.average.applied(task.model) if self.average else nullcontext():
+                task.model.save(self.run.segmenter_directory)
         save_figure(curves_figure(self.rows), self.run.curves_file, dpi=120)
         self.run.write_history(self.rows)  # at last: what says that a run is finished must not be there before the rest
 

@@ -123,6 +123,8 @@ class OptimConfig(Checked, group="optim"):
         clip: Largest gradient norm.
         accumulate: Batches per optimiser step, whose gradients are averaged. Each batch has a loss of its own, and so
             a Dice of its own: steps resemble those of one larger batch, but are not the same.
+        ema: Decay, per step, of the exponential moving average of the weights, which is what is validated and kept:
+            0.99 averages over the last hundred steps. 0 keeps the weights of the last step.
     """
 
     lr: Annotated[float, Within(0, above=True)] | None = None  # one that is too large is named where it diverges
@@ -131,6 +133,7 @@ class OptimConfig(Checked, group="optim"):
     power: Annotated[float, Within(0, 100)] = 0.9
     clip: Annotated[float, Within(0, above=True)] = 1.0
     accumulate: Count = 1
+    ema: Fraction = 0.0
 
 
 _DURATION = re.compile(r"(?:(\d{1,4}(?:\.\d+)?)h)?(?:(\d{1,6}(?:\.\d+)?)m)?(?:(\d{1,8}(?:\.\d+)?)s)?")
