@@ -18,7 +18,8 @@ from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError
 from samtailor.training.settings import TrainConfig
 
-RECIPE_SETTINGS = ("recipe", "rank", "dora", "rslora", "alpha", "last_blocks", "reduction", "scale", "depth")
+LORA_SETTINGS = ("rank", "dora", "rslora", "alpha", "last_blocks", "layers", "norms")
+RECIPE_SETTINGS = ("recipe", *LORA_SETTINGS, "reduction", "scale", "depth")
 OF_THE_COMMAND_LINE = ("help", "config", "print_config", "json", "devices")
 
 

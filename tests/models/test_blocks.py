@@ -10,6 +10,7 @@ from samtailor.models import blocks
 from samtailor.models.tiny_vit import TinyViTBlock
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, Full, LoRA, Recipe
+from samtailor.recipes.lora import Layers
 from samtailor.recipes.recipe import attention_blocks
 from tests.recipes.test_recipes import described, segmenter_of, train_a_little
 
@@ -28,12 +29,15 @@ def test_without_a_graph_the_masks_are_the_same(
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.detach().abs().max()))
 
 
+@pytest.mark.parametrize("layers", ["query-value", "linear", "all"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_frozen_blocks_before_the_first_trained_one_keep_nothing(any_base: Base, checkpointing: bool) -> None:
+def test_frozen_blocks_before_the_first_trained_one_keep_nothing(
+    any_base: Base, checkpointing: bool, layers: Layers
+) -> None:
     images = torch.rand(1, 3, 64, 64)
     kept = []
     for last_blocks in (None, 1):
-        segmenter = segmenter_of(any_base, LoRA(rank=2, last_blocks=last_blocks))
+        segmenter = segmenter_of(any_base, LoRA(2, last_blocks=last_blocks, layers=layers, norms=layers == "all"))
         segmenter.network.recompute_activations(checkpointing)
         stored: list[int] = []
 
@@ -42,7 +46,7 @@ def test_frozen_blocks_before_the_first_trained_one_keep_nothing(any_base: Base,
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            segmenter.encode(images)[0].sum().backward()
+            sum(feature.sum() for feature in segmenter.encode(images)).backward()  # type: ignore[union-attr]
         kept.append(sum(stored))
         assert all(
             (parameter.grad is not None) == parameter.requires_grad

@@ -132,7 +132,15 @@ def test_the_image_encoder_can_be_split_between_any_two_blocks(any_base: Base) -
 
 
 @pytest.mark.parametrize(
-    "recipe", [LoRA(rank=2, last_blocks=1), Adapter(last_blocks=2), LoRA(rank=2), HeadOnly()], ids=described
+    "recipe",
+    [
+        LoRA(rank=2, last_blocks=1),
+        LoRA(rank=2, last_blocks=1, layers="all", norms=True),
+        Adapter(last_blocks=2),
+        LoRA(rank=2),
+        HeadOnly(),
+    ],
+    ids=described,
 )
 def test_from_what_is_frozen_come_the_same_features_and_gradients(recipe: Recipe, any_base: Base) -> None:
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))

@@ -28,7 +28,15 @@ from tests.tiny_base import build
 
 LABELS = LabelSpace(("background", "liver"), (0, 7), ((0, 0, 0), (1, 2, 3)), ignore_id=255)
 PREPROCESSING = Preprocessing(CTWindow(40, 400), 32, 48, 1)
-RECIPES: list[Recipe] = [LoRA(rank=2), LoRA(rank=2, dora=True), Adapter(depth=True), HeadOnly(), Full()]
+RECIPES: list[Recipe] = [
+    LoRA(rank=2),
+    LoRA(rank=2, dora=True),
+    LoRA(rank=2, layers="all", norms=True),
+    LoRA(rank=2, layers="linear", dora=True),
+    Adapter(depth=True),
+    HeadOnly(),
+    Full(),
+]
 
 
 @pytest.fixture
@@ -82,7 +90,7 @@ def test_parameters_of_another_recipe_are_refused_by_name(saved: Path, tiny_base
 def test_an_unknown_version_is_refused(saved: Path) -> None:
     content = json.loads((saved / "segmenter.json").read_text())
     (saved / "segmenter.json").write_text(json.dumps(content | {"format": 99}))
-    with pytest.raises(WeightsError, match="expected format 1 to 3, found 99"):
+    with pytest.raises(WeightsError, match="expected format 1 to 4, found 99"):
         SegmenterModel.load(saved)
 
 
@@ -193,6 +201,25 @@ def test_only_what_older_libraries_cannot_read_is_written_as_a_newer_version(
     SegmenterModel.create(tiny_base.name, LoRA(rank=2), LABELS, preprocessing).save(tmp_path)
     assert json.loads((tmp_path / "segmenter.json").read_text())["format"] == version
     assert SegmenterModel.load(tmp_path).preprocessing == preprocessing
+
+
+@pytest.mark.parametrize(
+    ("recipe", "version", "newer"),
+    [
+        (LoRA(rank=2), 1, set()),
+        (LoRA(rank=2, layers="linear"), 4, {"layers"}),
+        (LoRA(rank=2, norms=True), 4, {"norms"}),
+        (Adapter(), 1, set()),
+    ],
+)
+def test_only_a_recipe_that_older_libraries_do_not_know_is_written_as_a_newer_version(
+    recipe: Recipe, version: int, newer: set[str], tiny_base: Base, tmp_path: Path
+) -> None:
+    SegmenterModel.create(tiny_base.name, recipe, LABELS, PREPROCESSING).save(tmp_path)
+    content = json.loads((tmp_path / "segmenter.json").read_text())
+    assert content["format"] == version
+    assert content["recipe"].keys() & {"layers", "norms"} == newer
+    assert SegmenterModel.load(tmp_path).recipe == recipe
 
 
 def test_the_projection_of_another_number_of_channels_is_refused(tiny_base: Base, tmp_path: Path) -> None:

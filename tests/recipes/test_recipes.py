@@ -8,11 +8,11 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
@@ -23,12 +23,18 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base, load_base
 from samtailor.recipes import RECIPES as REGISTRY
 from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe, RecipeName, recipe_from_json, recipe_to_json
+from samtailor.recipes.lora import Layers
+from samtailor.recipes.recipe import adapted_modules, attention_blocks
 
 RECIPES: list[Recipe] = [
     LoRA(rank=2),
     LoRA(rank=2, dora=True),
     LoRA(rank=2, rslora=True, last_blocks=1),
     LoRA(rank=2, alpha=6),
+    LoRA(rank=2, layers="linear"),
+    LoRA(rank=2, layers="all", norms=True),
+    LoRA(rank=2, layers="all", dora=True, last_blocks=1, norms=True),
+    LoRA(rank=2, norms=True),
     Adapter(),
     Adapter(depth=True),
     Adapter(last_blocks=1),
@@ -38,9 +44,11 @@ RECIPES: list[Recipe] = [
 
 HEAD = r"prompt_encoder\.(?!shared_embedding).*|mask_decoder\.(?!transformer\.|conv_s|pred_obj).*"
 HIGH_RESOLUTION = r"mask_decoder\.conv_s.*"
+BACKBONE = r"(image_encoder|mask_decoder\.transformer)\."
 TRAINED = {
-    "LoRA": rf"{HEAD}|{HIGH_RESOLUTION}|(image_encoder|mask_decoder\.transformer)\..*\.[qv]_proj\.lora_.*",
-    "Adapter": rf"{HEAD}|{HIGH_RESOLUTION}|(image_encoder|mask_decoder\.transformer)\..*\.adapter\..*",
+    "LoRA": rf"{HEAD}|{HIGH_RESOLUTION}|{BACKBONE}.*\.[qv]_proj\.lora_.*",
+    "LoRA-layers": rf"{HEAD}|{HIGH_RESOLUTION}|{BACKBONE}.*\.lora_.*",
+    "Adapter": rf"{HEAD}|{HIGH_RESOLUTION}|{BACKBONE}.*\.adapter\..*",
     "HeadOnly": rf"{HEAD}|mask_decoder\.transformer\..*",
     "Full": r"(?!prompt_encoder\.shared_embedding|mask_decoder\.pred_obj).*",
 }
@@ -50,6 +58,23 @@ def described(recipe: Recipe) -> str:
     """Name of a recipe with its options, for the names of the tests."""
     changed = [f.name for f in fields(recipe) if getattr(recipe, f.name) != f.default]
     return "-".join([type(recipe).__name__, *changed])
+
+
+def trained_by(recipe: Recipe, network: ClassAwareSam) -> str:
+    """Pattern of the names of what a recipe trains of a network that it was applied to."""
+    if not isinstance(recipe, LoRA):
+        return TRAINED[type(recipe).__name__]
+    pattern = TRAINED["LoRA" if recipe.layers == "query-value" else "LoRA-layers"]
+    adapted = [name for name, _ in adapted_modules(network, recipe.last_blocks)]
+    if recipe.layers == "all":
+        small = (f"{n}.weight" for n in adapted if getattr(network.get_submodule(n), "groups", 1) > 1)
+        tiny = (f"{n}.weight" for n in adapted if n == "image_encoder.patch_embed.0.conv")  # 3 to 4 channels
+        pattern = "|".join([pattern, *map(re.escape, [*small, *tiny])])
+    if recipe.norms:
+        norms = [n for n in adapted if "Norm" in type(network.get_submodule(n)).__name__ and not n.endswith("conv")]
+        norms = [n for n in norms if not list(network.get_submodule(n).children())]  # a ConvNorm is no norm
+        pattern = "|".join([pattern, *(rf"{re.escape(n)}\.(weight|bias)" for n in norms)])
+    return pattern
 
 
 @pytest.fixture
@@ -97,7 +122,8 @@ class TestEveryRecipe:
         network = network_of(any_base)
         recipe.apply(network)
         for name, parameter in network.named_parameters():
-            assert parameter.requires_grad == bool(re.fullmatch(TRAINED[type(recipe).__name__], name)), name
+            expected = bool(re.fullmatch(trained_by(recipe, network), name))
+            assert parameter.requires_grad == expected, name
 
     def test_gradients_reach_encoder_and_decoder_as_named(self, recipe: Recipe, any_base: Base, images: Tensor) -> None:
         segmenter = segmenter_of(any_base, recipe)
@@ -227,3 +253,50 @@ def test_segmenters_from_before_alpha_was_a_setting_are_loaded_as_they_were_fitt
         content["recipe"].pop("alpha", None)
         (tmp_path / "segmenter.json").write_text(json.dumps(content))
         torch.testing.assert_close(SegmenterModel.load(tmp_path)(images), segmenter(images), rtol=0, atol=0)
+
+
+def updated(network: ClassAwareSam) -> set[str]:
+    """Layers that have an update."""
+    return {name.split(".lora_A.")[0] for name, _ in network.named_parameters() if ".lora_A." in name}
+
+
+def layers_of(network: ClassAwareSam, kind: type[nn.Module], inside: str) -> dict[str, nn.Module]:
+    """Layers of a kind whose names begin so."""
+    return {n: m for n, m in network.named_modules() if isinstance(m, kind) and re.match(inside, n)}
+
+
+def test_more_layers_are_all_there_are(any_base: Base) -> None:
+    plain = network_of(any_base)
+    linear = layers_of(plain, nn.Linear, rf"{BACKBONE}")
+    convolutions = layers_of(plain, nn.Conv2d, r"image_encoder\.")
+    found = {}
+    for layers in ("query-value", "linear", "all"):
+        network = network_of(any_base)
+        LoRA(rank=2, layers=layers).apply(network)  # type: ignore[arg-type]
+        found[layers] = updated(network)
+    assert found["query-value"] == {name for name in linear if name.endswith((".q_proj", ".v_proj"))}
+    assert found["linear"] == linear.keys()
+    small = {n for n, c in convolutions.items() if cast(nn.Conv2d, c).groups > 1 or n.endswith("patch_embed.0.conv")}
+    assert found["all"] == linear.keys() | convolutions.keys() - small
+    assert bool(small) == (any_base.family == "tiny-vit")
+
+
+@pytest.mark.parametrize("layers", ["linear", "all"])
+def test_before_the_last_blocks_nothing_is_trained(layers: Layers, any_base: Base) -> None:
+    network = network_of(any_base)
+    block = attention_blocks(network.image_encoder, 1)[0]
+    names = [name for name, _ in network.image_encoder.named_parameters()]
+    before = names[: next(i for i, name in enumerate(names) if name.startswith(f"{block}."))]
+    LoRA(rank=2, layers=layers, norms=True, last_blocks=1).apply(network)
+    trained = [name for name, p in network.image_encoder.named_parameters() if p.requires_grad]
+    assert not [name for name in trained if name.replace(".base_layer", "") in before]
+    assert any(".lora_" in name and "neck" in name for name in trained) == (layers == "all")
+    assert any(name.startswith(f"{block}.layer_norm1") for name in trained)
+
+
+def test_a_rank_at_which_an_update_is_no_smaller_trains_the_kernel(tiny_base: Base) -> None:
+    network = network_of(tiny_base)
+    LoRA(rank=16, layers="all").apply(network)
+    name = "image_encoder.stages.0.blocks.0.conv1.conv"  # 8 to 32 channels: 256 weights
+    assert name not in updated(network)
+    assert network.get_submodule(name).weight.requires_grad  # type: ignore[union-attr]

@@ -59,7 +59,16 @@ def test_the_network_gives_the_class_logits_at_the_segmenters_size(
 
 
 @pytest.mark.parametrize(
-    "recipe", [LoRA(dora=True), LoRA(rank=2, rslora=True, last_blocks=1), HeadOnly(), Full()], ids=str
+    "recipe",
+    [
+        LoRA(dora=True),
+        LoRA(rank=2, rslora=True, last_blocks=1),
+        LoRA(rank=2, layers="all", norms=True),
+        LoRA(rank=2, layers="all", dora=True),
+        HeadOnly(),
+        Full(),
+    ],
+    ids=str,
 )
 def test_every_recipe_that_can_be_merged_is_exported(recipe: Recipe, any_base: Base, tmp_path: Path) -> None:
     segmenter = new_segmenter(any_base, recipe, 64)

@@ -121,6 +121,7 @@ def test_what_embeddings_do_not_depend_on_leaves_their_key(tiny_base: Base) -> N
     case = cached_case(LABELS)
     assert case.label is not None
     adapted = [LoRA(last_blocks=1), LoRA(rank=8, rslora=True, last_blocks=1), Adapter(last_blocks=1)]
+    adapted.append(LoRA(last_blocks=1, layers="all", norms=True))
     assert len({key_of(tiny_base, case, recipe) for recipe in adapted}) == 1
     others = [
         key_of(tiny_base, replace(case, name="renamed", key="of other labels", label=case.label + 1)),

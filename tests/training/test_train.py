@@ -163,7 +163,10 @@ def test_frozen_blocks_kept_on_disk_give_the_training_without_them(
     [
         ("--last_blocks 1", "found random changes (affine 0.5, intensity 0.15); turn them off"),
         ("--recipe head-only", "expected the recipe lora, or adapter without depth, with some --last_blocks"),
-        ("", "found LoRA(rank=4, dora=False, rslora=False, alpha=None, last_blocks=None)"),
+        (
+            "",
+            "found LoRA(rank=4, dora=False, rslora=False, alpha=None, last_blocks=None, layers='query-value', ",
+        ),
         (
             "--last_blocks 1 --recipe adapter --depth",
             "found Adapter(reduction=4, scale=0.5, depth=True",
@@ -315,6 +318,8 @@ def test_two_lines_of_python_fit_and_two_predict(tiny_base: Base, nnunet_folder:
         {"recipe": "adapter", "last_blocks": 1},
         {"recipe": "lora", "dora": True},
         {"recipe": "lora", "rslora": True, "last_blocks": 1, "checkpointing": True},
+        {"recipe": "lora", "layers": "all", "norms": True, "prompt_fraction": 0.5},
+        {"recipe": "lora", "layers": "linear", "dora": True},
         {"recipe": "lora", "prompt_fraction": 0.5},
         {"recipe": "head-only", "prompt_fraction": 1.0},
         {"recipe": "head-only", "prompts": "outline", "refine": "outline"},

@@ -25,18 +25,19 @@ from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
 from samtailor.models.hub import fetch_segmenter
 from samtailor.models.zoo import find_base, load_base, weights_files
-from samtailor.recipes import Recipe, recipe_of_segmenter, recipe_to_json
+from samtailor.recipes import NEWER, Recipe, recipe_for_segmenter, recipe_of_segmenter
 from samtailor.runs import Run
 from samtailor.settings import Checked, require
 from samtailor.version import VERSION
 
 _RESTORE = "restore the folder, or fit again"
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout of `segmenter.json`; raised when an older library could not read a newer file.
 
 Version 2 has other numbers of channels than one and three, and intensities by channel; version 3 has bands that are
-chosen, and the size of the pictures of the training. What has none of these is written, as ever, as version 1.
+chosen, and the size of the pictures of the training; version 4 has LoRA on more layers than queries and values, and
+trained norms. What has none of these is written, as ever, as version 1.
 """
 
 PromptTraining = Literal["none", "drawn", "outline"]
@@ -158,6 +159,8 @@ class SegmenterModel(nn.Module):
     @property
     def _format(self) -> int:
         """The oldest version of the layout of files that has words for it."""
+        if NEWER & recipe_for_segmenter(self.recipe).keys():
+            return 4
         if self.preprocessing.bands is not None or self.preprocessing.seen is not None:
             return 3
         return 2 if self.network.is_projected or isinstance(self.preprocessing.intensity, ByChannel) else 1
@@ -203,7 +206,7 @@ class SegmenterModel(nn.Module):
         content = {
             "format": self._format,
             "base": asdict(self.base),
-            "recipe": recipe_to_json(self.recipe),
+            "recipe": recipe_for_segmenter(self.recipe),
             "labels": self.labels.to_json(),
             "preprocessing": self.preprocessing.to_json(),
             **({"refinement": self.refinement} if self.refinement else {}),

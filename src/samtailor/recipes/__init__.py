@@ -5,7 +5,7 @@ Light to import, for the command line builds its flags from the recipes; what co
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Literal
 
 from samtailor.recipes.adapter import Adapter as Adapter
@@ -19,6 +19,9 @@ RecipeName = Literal["lora", "adapter", "head-only", "full"]
 RECIPES: dict[str, type[Recipe]] = {kind.name: kind for kind in (LoRA, Adapter, HeadOnly, Full)}
 """Every recipe by its name."""
 
+NEWER = frozenset({"layers", "norms"})
+"""Settings that version 4 of a saved segmenter has words for."""
+
 
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     """Plain dictionary, the inverse of `recipe_from_json`."""
@@ -28,6 +31,13 @@ def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
 def recipe_from_json(content: dict[str, Any]) -> Recipe:
     """Recipe of a plain dictionary: its name and its own settings."""
     return RECIPES[content["name"]](**{k: v for k, v in content.items() if k != "name"})
+
+
+def recipe_for_segmenter(recipe: Recipe) -> dict[str, Any]:
+    """Plain dictionary for a saved segmenter; settings that older libraries do not know stand there if they matter."""
+    defaults = {field.name: field.default for field in fields(recipe)}
+    content = recipe_to_json(recipe)
+    return {k: v for k, v in content.items() if k not in NEWER or v != defaults[k]}
 
 
 def recipe_of_segmenter(content: dict[str, Any]) -> Recipe:
