@@ -21,7 +21,7 @@ from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.recipes import Recipe
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.refinement.outline import Outline
-from samtailor.settings import Count, Device, Precision, Within, checked
+from samtailor.settings import Count, Device, Precision, TestTimeFlip, Within, checked
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 
@@ -73,6 +73,7 @@ class Segmenter:
         precision: Precision = "auto",
         refine: Refine | None = None,
         spacing: tuple[Spacing, Spacing, Spacing] | None = None,
+        tta: TestTimeFlip = "none",
     ) -> Result:
         """Segment one image.
 
@@ -86,17 +87,19 @@ class Segmenter:
             refine: What is done to the label at the end (see `samtailor.predict`); by default what the segmenter was
                 fitted with.
             spacing: Distance in mm of slices, rows, columns of an array that is a volume.
+            tta: Flips at test time (see `samtailor.predict`): 'none', 'columns', 'both', or 'auto', those of the
+                training.
 
         Returns:
             The label in canonical axes; `save` writes it in the geometry of the input.
 
         Raises:
-            ConfigError: If there is no such refinement.
+            ConfigError: If there is no such refinement, or 'auto' flips are not known.
             DataError: If the image cannot be read or does not fit the segmenter.
         """
         refinement = chosen_refinement(refine)
         case = self._case_of(image, spacing)
-        predictor = Predictor(self._for_inference(device), batch_size, device, precision, refinement)
+        predictor = Predictor(self._for_inference(device), batch_size, device, precision, refinement, tta)
         return segment(predictor, case, probabilities)
 
     def _case_of(self, image: str | Path | NDArray[Any] | Case, spacing: tuple[float, float, float] | None) -> Case:

@@ -38,6 +38,11 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32", "bf16", "16"]
 """In which a network computes; 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere."""
 
+Flip = Literal["none", "columns", "both"]
+"""Axes of a slice that are flipped."""
+TestTimeFlip = Literal["none", "auto", "columns", "both"]
+"""Flips that are averaged over in prediction; 'auto' is those of the training."""
+
 PolygonKind = Literal["gpkg", "geojson"]
 LabelKind = Literal["auto", "nifti", "png", "geotiff", "seg", "rtstruct"]
 """Kinds of label files by the names that the formats have for them (`label_suffixes`); 'auto' is each format's own."""

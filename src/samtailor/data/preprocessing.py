@@ -143,10 +143,13 @@ class Preprocessing(Checked, group="preprocessing"):
             return self.seen
         return self.field or longest
 
-    def windows(self, height: int, width: int, overlap: float = 0.25) -> list[Window]:
-        """Windows that cover a slice, neighbours sharing at least the given fraction of their side."""
+    def windows(self, height: int, width: int, overlap: float = 0.25, mirrored: bool = False) -> list[Window]:
+        """Windows that cover a slice, neighbours sharing at least the given fraction of their side.
+
+        Mirrored: those of the flipped slice are where these come to lie when they are flipped with it.
+        """
         side = self.side(height, width)
-        rows, columns = (_starts(length, side, overlap) for length in (height, width))
+        rows, columns = (_starts(length, side, overlap, mirrored) for length in (height, width))
         return [Window(y, x, side) for y in rows for x in columns]
 
     def input_of(self, image: NDArray[Any] | Scaled, window: Window) -> Tensor:
@@ -185,12 +188,18 @@ class Preprocessing(Checked, group="preprocessing"):
         return cls(**{**content, "intensity": intensity, "steps": steps, "bands": bands})
 
 
-def _starts(length: int, side: int, overlap: float) -> list[int]:
+def _starts(length: int, side: int, overlap: float, mirrored: bool) -> list[int]:
     """Evenly spread first positions of windows over a length."""
     if length <= side:
         return [0]
-    count = 1 + int(np.ceil((length - side) / (side * (1 - overlap))))
-    return [round(start) for start in np.linspace(0, length - side, count)]
+    last = length - side
+    count = 1 + int(np.ceil(last / (side * (1 - overlap))))
+    if mirrored and count % 2 and last % 2:  # no window can lie in the middle
+        count += 1
+    starts = [round(start) for start in np.linspace(0, last, count)]
+    if mirrored:  # round turns halves to even numbers, at both ends alike
+        starts[(count + 1) // 2 :] = [last - start for start in reversed(starts[: count // 2])]
+    return starts
 
 
 def cut(image: NDArray[Any] | Scaled, window: Window, fill: int) -> NDArray[Any]:

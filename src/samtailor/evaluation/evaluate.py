@@ -9,7 +9,19 @@ from samtailor.metrics.protocols import ProtocolName, require_protocol
 from samtailor.outputs import require_free, require_place
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.runs import Run
-from samtailor.settings import AnyPath, Count, Device, Precision, Rare, Resamples, Seed, Severity, Split, checked
+from samtailor.settings import (
+    AnyPath,
+    Count,
+    Device,
+    Precision,
+    Rare,
+    Resamples,
+    Seed,
+    Severity,
+    Split,
+    TestTimeFlip,
+    checked,
+)
 
 if TYPE_CHECKING:
     from samtailor.evaluation.scores import Scores
@@ -33,6 +45,7 @@ def evaluate(
     severity: Severity | None = None,
     corrupt_seed: Rare[Seed] = 0,
     overwrite: bool = False,
+    tta: TestTimeFlip = "none",
 ) -> Scores:
     """Score a run on a split of a labelled folder, and write tables and figures.
 
@@ -57,6 +70,9 @@ def evaluate(
         severity: How severe the damage is, from 1 to 5.
         corrupt_seed: Seed of the damage.
         overwrite: Replace earlier results in `out`. Those in the run itself are replaced anyhow.
+        tta: Flips at test time: what the network says of an image and of its mirror images is averaged, which takes so
+            many times as long. 'columns' (2) where left and right look alike, 'both' (4) for views from above, 'auto'
+            what the segmenter was trained with.
 
     Returns:
         The scores, as written.
@@ -86,9 +102,10 @@ def evaluate(
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
     model = load_model(run)
     check_classes(dataset, model.labels)
-    predictor = Predictor(model.for_inference(), batch_size, device, precision, refinement)
+    predictor = Predictor(model.for_inference(), batch_size, device, precision, refinement, tta)
     cases = predict_cases(predictor, files, dataset.labels, degradation)
     source: dict[str, Any] = {"data": dataset.root.resolve().name, "split": split}
     source |= {"run": directory.directory.resolve().name}
     source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
+    source |= {"tta": tta} if tta != "none" else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

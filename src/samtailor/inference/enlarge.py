@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samtailor.inference.flips import Axes
+
 _PIXELS = 1 << 16
 """Pixels of one piece on the CPU: with 14 classes 3.7 MB (measured: 2^16 is quicker than 2^13 to 2^15, and steadier
 than 2^17)."""
@@ -16,27 +18,42 @@ _PIXELS_ON_GPU = 1 << 22
 """Pixels of one piece on a GPU, where a piece costs a few launches whatever its size."""
 
 
-def enlarged(logits: Tensor, side: int) -> Iterator[tuple[int, Tensor]]:
+def enlarged(
+    logits: Tensor, side: int, inside: tuple[int, int] | None = None, flip: Axes = ()
+) -> Iterator[tuple[int, Tensor]]:
     """Logits of a window, (K, n, n), at its own size: first row and (K, rows, side) of some rows, from top to bottom.
 
     Bilinear, and where the window is smaller than the logits antialiased: the values are those of
     `interpolate(..., mode="bilinear", antialias=True)`, which never holds less than the whole window.
+
+    Args:
+        logits: (K, n, n).
+        side: Rows and columns of the window.
+        inside: First rows and columns that are wanted; all if None.
+        flip: Axes of these, counted from the end, that are flipped.
     """
     size = logits.shape[-1]
+    height, width = inside or (side, side)
     logits = logits.float()
     if side <= size:  # smaller than what the network gave anyway
         whole = logits if side == size else _resized(logits, side, side)
-        yield from pieces(whole)
+        whole = whole[:, :height, :width]
+        yield from pieces(whole.flip(flip) if flip else whole, side)
         return
-    for start, needed, matrix in _rows_between(size, side, logits.device):
+    across = [axis for axis in flip if axis == -1]
+    is_flipped = -2 in flip
+    for start, needed, matrix in _rows_between(size, side, height if is_flipped else side, is_flipped, logits.device):
+        if start >= height:
+            break
         with torch.autocast(logits.device.type, enabled=False):  # it would take the product in half precision
             rows = matrix @ _resized(logits[:, needed], matrix.shape[1], side)
-        yield start, rows
+        rows = rows[:, : height - start, :width]
+        yield start, rows.flip(across) if across else rows
 
 
-def pieces(logits: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """First row and logits of some rows at a time of (K, H, W), without a copy."""
-    rows = rows_at_once(logits.shape[2], logits.device)
+def pieces(logits: Tensor, width: int | None = None) -> Iterator[tuple[int, Tensor]]:
+    """First row and logits of some rows at a time of (K, H, W), without a copy; as many as of that width if given."""
+    rows = rows_at_once(width or logits.shape[2], logits.device)
     for start in range(0, logits.shape[1], rows):
         yield start, logits[:, start : start + rows]
 
@@ -64,14 +81,18 @@ def _resized(logits: Tensor, height: int, width: int) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _rows_between(size: int, side: int, device: torch.device) -> list[tuple[int, slice, Tensor]]:
+def _rows_between(
+    size: int, side: int, height: int, is_flipped: bool, device: torch.device
+) -> list[tuple[int, slice, Tensor]]:
     """Of each piece of an enlarged image its first row, the rows it lies between, how much of each is in its rows.
 
-    Taken from what PyTorch makes of the identity, so that they are its own weights.
+    Taken from what PyTorch makes of the identity, so that they are its own weights. Of the first rows of the image
+    only, which may come from the last of them to the first.
     """
-    whole = _resized(torch.eye(size)[None], side, size)[0]
+    whole = _resized(torch.eye(size)[None], side, size)[0][:height]
+    whole = whole.flip(0) if is_flipped else whole
     found, rows = [], rows_at_once(side, device)
-    for start in range(0, side, rows):
+    for start in range(0, height, rows):
         weights = whole[start : start + rows]
         used = weights.any(dim=0).nonzero()[:, 0]
         needed = slice(int(used[0]), int(used[-1]) + 1)

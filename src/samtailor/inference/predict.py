@@ -13,7 +13,18 @@ from samtailor.errors import ConfigError, ProcessLostError
 from samtailor.inference.report import PredictReport
 from samtailor.outputs import require_free, require_place
 from samtailor.refinement import Refine, chosen_refinement
-from samtailor.settings import AnyPath, Count, Device, LabelKind, PolygonKind, Precision, Rare, Weight, checked
+from samtailor.settings import (
+    AnyPath,
+    Count,
+    Device,
+    LabelKind,
+    PolygonKind,
+    Precision,
+    Rare,
+    TestTimeFlip,
+    Weight,
+    checked,
+)
 
 
 @checked
@@ -35,6 +46,7 @@ def predict(
     min_area: Weight = 0,
     cog: bool = False,
     probability_type: ProbabilityType = "float32",
+    tta: TestTimeFlip = "none",
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -65,6 +77,9 @@ def predict(
         min_area: Leave out polygons that are smaller, in square metres.
         cog: Write the results of GeoTIFFs as cloud-optimised ones.
         probability_type: How probabilities of GeoTIFFs are kept; 'uint8' is steps of 1/254, a quarter of the size.
+        tta: Flips at test time: what the network says of an image and of its mirror images is averaged, which takes so
+            many times as long. 'columns' (2) where left and right look alike, 'both' (4) for views from above, 'auto'
+            what the segmenter was trained with.
 
     Returns:
         What was written by all processes, and what could not be, and why.
@@ -97,7 +112,7 @@ def predict(
                 require_free(files, overwrite, "leave out what is there with --skip_existing")
             if drawing:
                 require_ground(planned)
-        predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement)
+        predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement, tta)
         if here.is_first:
             require_room(predictor, planned)
     before = {job.target: written_at(job.target) for job in planned}

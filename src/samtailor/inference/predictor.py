@@ -21,6 +21,7 @@ from samtailor.data.preprocessing import Window, cut
 from samtailor.errors import ConfigError, DataWarning, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
+from samtailor.inference.flips import Axes, chosen_flips, flipped
 from samtailor.inference.room import room_for
 from samtailor.inference.stitch import Settled, Stitcher
 from samtailor.models.class_aware import Features
@@ -28,7 +29,7 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
 from samtailor.refinement import STEPS
 from samtailor.refinement.step import RefinementStep, SecondPass, Step
-from samtailor.settings import Precision
+from samtailor.settings import Precision, TestTimeFlip
 
 _HALVES = {"bf16": torch.bfloat16, "16": torch.float16}
 
@@ -111,6 +112,7 @@ class Predictor:
         device: str = "auto",
         precision: Precision = "auto",
         refinement: Sequence[Step] | None = None,
+        tta: TestTimeFlip = "none",
     ) -> None:
         """Move the segmenter to the device and into evaluation mode.
 
@@ -120,10 +122,13 @@ class Predictor:
             device: 'auto', 'cpu' or 'cuda'.
             precision: In which the network computes.
             refinement: What is done after the network's first pass; what the segmenter has saved if None.
+            tta: Flips that are averaged over; 'auto' is those of the segmenter's training.
 
         Raises:
-            ConfigError: If the segmenter was saved with a refinement that is not known, or cannot work, here.
+            ConfigError: If the segmenter was saved with a refinement that is not known, or cannot work, here, or does
+                not say by which flips it was trained.
         """
+        self.flips = chosen_flips(tta, model.flip)
         saved = (kinds.from_json(step, STEPS, "refinement") for step in model.refinement)
         steps = tuple(saved if refinement is None else refinement)
         for step in steps:
@@ -158,7 +163,7 @@ class Predictor:
         Args:
             image: Slices in [0, 1], (S, C, H, W).
             spacing: Distance in mm of slices, rows, columns; None for pictures.
-            embeddings: What `embeddings` gave of all windows in order, if it is known; (windows, N).
+            embeddings: What `embeddings` gave of all windows in order, if it is known; (windows, N). Not with flips.
             probabilities: Where the softmax over classes goes if it is wanted, (K, S, H, W); may lie on disk. The
                 refinement does not change it.
 
@@ -178,6 +183,10 @@ class Predictor:
         probabilities = np.empty(self.probabilities_shape(image), np.float16)
         self._most_probable(image, None, probabilities)
         return probabilities
+
+    def windows(self, height: int, width: int) -> list[Window]:
+        """Windows that cover a slice, row by row."""
+        return self.model.preprocessing.windows(height, width, mirrored=len(self.flips) > 1)
 
     def probabilities_shape(self, image: Slices) -> tuple[int, ...]:
         """Shape (K, S, H, W) of the probabilities of slices (S, C, H, W)."""
@@ -244,15 +253,15 @@ class Predictor:
         same time.
         """
         height, width = image.shape[2:]
-        windows = self.model.preprocessing.windows(height, width)
+        windows = self.windows(height, width)
         stitchers: dict[int, Stitcher] = {}
         # Windows above these rows reach into them.
         touching = [window for window in windows if window.y + window.side > rows.start and window.y < rows.stop]
         for done, (piece, logits) in enumerate(self._window_logits(image, touching, embeddings), start=1):
             if piece.slice not in stitchers:
-                stitchers[piece.slice] = Stitcher(windows, height, width)
+                stitchers[piece.slice] = Stitcher(windows, height, width, self.flips)
             stitcher = stitchers[piece.slice]
-            parts = stitcher.add(piece.window, logits)
+            parts = stitcher.add(piece.window, *logits)
             yield from ((piece.slice, part) for part in parts if part.band.start >= rows.start)
             if piece.window == touching[-1]:
                 del stitchers[piece.slice]
@@ -260,27 +269,35 @@ class Predictor:
 
     def _window_logits(
         self, image: Slices, windows: list[Window], embeddings: NDArray[np.float16] | None
-    ) -> Iterator[tuple[Piece, Tensor]]:
-        """What the network gives for every window, class logits (K, n, n): slices in order, windows row by row."""
+    ) -> Iterator[tuple[Piece, tuple[Tensor, ...]]]:
+        """What the network gives for every window, class logits (K, n, n) under each flip.
+
+        Slices come in order, windows row by row.
+        """
         group = self.model.group
         batches = _batches(len(image), windows, group, max(1, self.batch_size // group) * group)
         computed = self._computed(image, batches) if embeddings is None else self._decoded(image, embeddings, batches)
-        for batch, logits in computed:
-            _require_finite(batch, logits)
-            yield from ((piece, x) for piece, x in zip(batch, logits, strict=True) if not piece.repeated)
+        for in_turn in zip(*[computed] * len(self.flips), strict=True):
+            batch = in_turn[0][0]
+            for _, logits in in_turn:
+                _require_finite(batch, logits)
+            by_window = zip(*(logits for _, logits in in_turn), strict=True)
+            yield from ((piece, x) for piece, x in zip(batch, by_window, strict=True) if not piece.repeated)
 
     def _computed(self, image: Slices, batches: Iterable[list[Piece]]) -> Iterator[tuple[list[Piece], Tensor]]:
-        """Batches and their logits (B, K, n, n)."""
-        inputs = ((batch, self._inputs(image, batch)) for batch in batches)
-        for batch, images in ahead(inputs) if self.inputs_ahead else inputs:
+        """Batches and their logits (B, K, n, n): each batch as often as there are flips, flipped by each in turn."""
+        inputs = ((batch, flip, self._inputs(image, batch, flip)) for batch in batches for flip in self.flips)
+        for batch, flip, images in ahead(inputs) if self.inputs_ahead else inputs:
             images = images.to(self.model.device)
             with self.in_precision():
-                yield batch, self._drawn(batch, self.model.encode(images), images)
+                yield batch, self._drawn(batch, self.model.encode(images), images, flip)
 
     def _decoded(
         self, image: Slices, embeddings: NDArray[np.float16], batches: Iterable[list[Piece]]
     ) -> Iterator[tuple[list[Piece], Tensor]]:
         """Batches and their logits (B, K, n, n), from what the frozen part of the image encoder gave."""
+        if len(self.flips) > 1:
+            raise ValueError("embeddings are those of windows that are not flipped")
         shapes = self.model.network.frozen_shapes(self.model.preprocessing.image_size)
         start = 0
         for batch in batches:
@@ -291,14 +308,15 @@ class Predictor:
             with self.in_precision():
                 yield batch, self._drawn(batch, self.model.encode_rest(state), images)
 
-    def _drawn(self, batch: list[Piece], features: Features, images: Tensor | None) -> Tensor:
+    def _drawn(self, batch: list[Piece], features: Features, images: Tensor | None, flip: Axes = ()) -> Tensor:
         """Class logits (B, K, n, n) of windows, after the second passes that are wanted; these look at the images."""
         logits = self.model.decode(features)
         for again in self.second_passes:
             assert images is not None
             labels = None
             if self.rough is not None:
-                labels = [label_of_window(self.rough[piece.slice], piece.window, logits.shape[-1]) for piece in batch]
+                side = logits.shape[-1]
+                labels = [label_of_window(self.rough[piece.slice], piece.window, side, flip) for piece in batch]
             logits = again(self.model.network, features, logits, images, labels)
         return logits
 
@@ -306,10 +324,11 @@ class Predictor:
         """Context in which the network computes."""
         return computed_in(self.precision, self.model.device)
 
-    def _inputs(self, image: Slices, pieces: list[Piece]) -> Tensor:
-        """Network inputs of windows, (B, C, N, N), on the CPU."""
+    def _inputs(self, image: Slices, pieces: list[Piece], flip: Axes = ()) -> Tensor:
+        """Network inputs of windows, flipped, (B, C, N, N), on the CPU."""
         preprocessing = self.model.preprocessing
-        return torch.stack([preprocessing.input_of(image[piece.slice], piece.window) for piece in pieces])
+        seen = (flipped(image[piece.slice], piece.window, flip) for piece in pieces)
+        return torch.stack([preprocessing.input_of(*one) for one in seen])
 
     @torch.inference_mode()
     def features(self, image: Slices, piece: Piece) -> Features:
@@ -353,9 +372,9 @@ def _require_finite(batch: list[Piece], logits: Tensor) -> None:
         )
 
 
-def label_of_window(label: NDArray[np.int16], window: Window, side: int) -> NDArray[np.integer]:
+def label_of_window(label: NDArray[np.int16], window: Window, side: int, flip: Axes = ()) -> NDArray[np.integer]:
     """A window of class indices (H, W) on the grid of the network's class maps, (side, side); background beyond it."""
-    seen = torch.from_numpy(cut(label[None], window, 0).astype(np.float32))
+    seen = torch.from_numpy(cut(*flipped(label[None], window, flip), 0).astype(np.float32))
     resized: NDArray[np.integer] = F.interpolate(seen[None], (side, side), mode="nearest-exact")[0, 0].long().numpy()
     return resized
 

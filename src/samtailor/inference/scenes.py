@@ -88,7 +88,7 @@ def _parts(predictor: Predictor, job: Job, most: int) -> list[Job]:
         _, height, width = read_geometry(job.file).shape
     except (SamTailorError, OSError):  # it will fail where it is segmented
         return [job]
-    bands = bands_of(predictor.model.preprocessing.windows(height, width), height)
+    bands = bands_of(predictor.windows(height, width), height)
     count = max(1, min(most, len(bands) // _LEAST_BANDS))
     edges = [*(bands[len(bands) * part // count].start for part in range(count)), height]
     return [replace(job, rows=slice(*edge)) for edge in pairwise(edges)] if count > 1 else [job]

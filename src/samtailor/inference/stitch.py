@@ -11,6 +11,7 @@ from torch import Tensor
 
 from samtailor.data.preprocessing import Window
 from samtailor.inference.enlarge import enlarged, pieces
+from samtailor.inference.flips import FLIPS, Axes
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,15 @@ class Stitcher:
     It holds one window, and across the slice only those rows in which windows overlap with the next below.
     """
 
-    def __init__(self, windows: Sequence[Window], height: int, width: int) -> None:
-        """Expect windows of one side that cover a slice of that size, in the order of their rows and columns."""
+    def __init__(
+        self, windows: Sequence[Window], height: int, width: int, flips: Sequence[Axes] = FLIPS["none"]
+    ) -> None:
+        """Expect windows of one side that cover a slice of that size, in the order of their rows and columns.
+
+        What the network gives of each window under each of some flips is averaged.
+        """
         self._single = len(windows) == 1
+        self._flips = flips
         self._height = height
         self._width = width
         self._size = min(windows[0].side, height), min(windows[0].side, width)  # of what of a window lies in the slice
@@ -49,8 +56,8 @@ class Stitcher:
         self._above: Tensor | None = None  # of what overlaps with the windows below, (K + 1, rows, W)
         self._columns_left = self._rows_above = self._rows_left = 0
 
-    def add(self, window: Window, logits: Tensor) -> Iterator[Settled]:
-        """Take in the next window's logits, (K, n, n); gives what is final now, from top to bottom."""
+    def add(self, window: Window, *logits: Tensor) -> Iterator[Settled]:
+        """Take in the next window's logits, (K, n, n) under each flip; gives what is final now, from top to bottom."""
         if self._single:
             for start, part in self._inside(window, logits):
                 rows = slice(start, start + part.shape[1])
@@ -63,19 +70,20 @@ class Stitcher:
             yield Settled(rows, across, band, part[:-1] / part[-1])
         self._keep(sums, band, across)
 
-    def _inside(self, window: Window, logits: Tensor) -> Iterator[tuple[int, Tensor]]:
+    def _inside(self, window: Window, logits: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
         """First row in the window, and logits of some rows, of what of the enlarged window lies inside the slice."""
-        height, width = self._height - window.y, self._width - window.x
-        for start, part in enlarged(logits, window.side):
-            if start >= height:
-                break
-            yield start, part[:, : height - start, :width]
+        parts = (enlarged(x, window.side, self._size, flip) for x, flip in zip(logits, self._flips, strict=True))
+        for first, *others in zip(*parts, strict=True):
+            start, mean = first
+            if others:
+                mean = sum((part for _, part in others), mean) / len(logits)
+            yield start, mean
 
-    def _blended(self, window: Window, logits: Tensor) -> Tensor:
+    def _blended(self, window: Window, logits: Sequence[Tensor]) -> Tensor:
         """Sums in a window, (K + 1, rows, columns), those before and its own by weights that fall to its rim."""
         rows, columns = self._size
         if self._sums is None or self._above is None:
-            self._sums = logits.new_zeros(len(logits) + 1, rows, columns, dtype=torch.float32)
+            self._sums = logits[0].new_zeros(len(logits[0]) + 1, rows, columns, dtype=torch.float32)
             overlap = rows - min(bottom - y for y, bottom in self._bottoms.items())
             self._above = self._sums.new_zeros(len(self._sums), overlap, self._width)
         if window.x == 0:

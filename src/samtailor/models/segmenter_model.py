@@ -27,7 +27,7 @@ from samtailor.models.hub import fetch_segmenter
 from samtailor.models.zoo import find_base, load_base, weights_files
 from samtailor.recipes import NEWER, Recipe, recipe_for_segmenter, recipe_of_segmenter
 from samtailor.runs import Run
-from samtailor.settings import Checked, require
+from samtailor.settings import Checked, Flip, require
 from samtailor.version import VERSION
 
 _RESTORE = "restore the folder, or fit again"
@@ -74,6 +74,7 @@ class SegmenterModel(nn.Module):
         preprocessing: What is done to an image before the network.
         refinement: What is done to a label after it: plain values of `samtailor.refinement`'s steps.
         prompts: Prompts that some images of its training had; None if that is not known.
+        flip: Axes that the images of its training were flipped along; None if that is not known.
         network: The class-aware SAM.
     """
 
@@ -88,6 +89,7 @@ class SegmenterModel(nn.Module):
         preprocessing: Preprocessing,
         refinement: Sequence[Mapping[str, Any]] = (),
         prompts: PromptTraining | None = None,
+        flip: Flip | None = None,
     ) -> None:
         """Build from the base's weights, which must be those named; the head starts from pretrained tokens."""
         super().__init__()
@@ -104,6 +106,7 @@ class SegmenterModel(nn.Module):
         self.preprocessing = preprocessing
         self.refinement = tuple(refinement)
         self.prompts = prompts
+        self.flip = flip
         self.network = ClassAwareSam(load_base(base.base, base.file), len(labels), preprocessing.channels)
         recipe.apply(self.network)
         self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
@@ -119,10 +122,11 @@ class SegmenterModel(nn.Module):
         weights: str | Path | None = None,
         refinement: Sequence[Mapping[str, Any]] = (),
         prompts: PromptTraining | None = None,
+        flip: Flip | None = None,
     ) -> Self:
         """Untrained segmenter of a base in the zoo; its weights as in `weights_files`."""
         stands_on = BaseWeights(base, checksum(weights_files(base, weights)), str(weights) if weights else None)
-        return cls(stands_on, recipe, labels, preprocessing, refinement, prompts)
+        return cls(stands_on, recipe, labels, preprocessing, refinement, prompts, flip)
 
     def encode(self, images: Tensor) -> Features:
         """Network inputs in [0, 1], (B, C, N, N), to feature maps (see `ClassAwareSam.encode`)."""
@@ -211,6 +215,7 @@ class SegmenterModel(nn.Module):
             "preprocessing": self.preprocessing.to_json(),
             **({"refinement": self.refinement} if self.refinement else {}),
             **({"prompts": self.prompts} if self.prompts else {}),
+            **({"flip": self.flip} if self.flip else {}),
             "libraries": {"samtailor": VERSION, **{name: version(name) for name in ("torch", "transformers", "peft")}},
         }
         state = {name: value.cpu().contiguous() for name, value in self.trained_state().items()}
@@ -229,14 +234,14 @@ class SegmenterModel(nn.Module):
             labels = LabelSpace.from_json(content["labels"])
             preprocessing = Preprocessing.from_json(content["preprocessing"])
             refinement = content.get("refinement", [])  # looked at where it is applied
-            prompts = content.get("prompts")  # older segmenters do not say
+            prompts, flip = content.get("prompts"), content.get("flip")  # older segmenters do not say
             require(
-                {"refinement": refinement, "prompts": prompts},
-                {"refinement": Sequence, "prompts": PromptTraining | None},
+                {"refinement": refinement, "prompts": prompts, "flip": flip},
+                {"refinement": Sequence, "prompts": PromptTraining | None, "flip": Flip | None},
             )
         if weights is not None:
             base = BaseWeights(base.base, base.sha256, str(weights))
-        model = cls(base, recipe, labels, preprocessing, refinement, prompts)
+        model = cls(base, recipe, labels, preprocessing, refinement, prompts, flip)
         file = directory / WEIGHTS_NAME
         model.load_trained_state(read_weights(file), str(file))
         return model.eval()

@@ -137,8 +137,9 @@ def new_segmenter(
         preprocessing = replace(preprocessing, seen=max(largest))
     refinement = [kinds.to_json(step, STEPS) for step in REFINE.chosen(config.refine)]
     prompts = config.prompts if config.prompt_fraction else "none"
+    assert config.augment.flip != "auto", "the flips must be resolved before training"
     model = SegmenterModel.create(
-        config.base, config.recipe, labels, preprocessing, config.weights, refinement, prompts
+        config.base, config.recipe, labels, preprocessing, config.weights, refinement, prompts, config.augment.flip
     )
     if config.cache_frozen and not model.network.frozen_steps:
         raise ConfigError(
