@@ -51,6 +51,16 @@ def test_nothing_is_cached_behind_a_projection(volumes: Dataset) -> None:
     assert not CONFIG.is_cached(1)
 
 
+def test_a_loss_without_fine_features_needs_them_and_no_prompts(volumes: Dataset) -> None:
+    config = replace(CONFIG, loss=LossConfig(coarse=0.4))
+    with pytest.raises(ConfigError, match=r"^loss\.coarse: expected --fine_features, found 0\.4 without"):
+        resolve(config, volumes)
+    resolve(replace(config, fine_features=True), volumes)
+    for prompts in ({"prompt_fraction": 0.5}, {"prompts": "outline"}):
+        with pytest.raises(ConfigError, match=r"^loss\.coarse: expected a training without prompts, found 0\.\d+ of"):
+            resolve(changed(config, fine_features=True, **prompts), volumes)
+
+
 def test_what_the_user_set_stays(volumes: Dataset) -> None:
     config = replace(CONFIG, intensity=IntensityConfig("window", (50, 350)))
     assert resolve(config, volumes).intensity == IntensityConfig("window", (50, 350))

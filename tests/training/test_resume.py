@@ -34,6 +34,8 @@ CONFIGURATIONS: list[dict[str, Any]] = [
     {"dora": True, "checkpointing": True, "batch_size": 2, "optim": OptimConfig(lr=1e-3, accumulate=4)},
     {"last_blocks": 1, "cache_frozen": True, "augment": STILL},
     {"layers": "all", "norms": True, "head_epochs": 1, "checkpointing": True},
+    {"fine_features": True, "head_epochs": 1, "loss": LossConfig(coarse=0.5)},
+    {"fine_features": True, "last_blocks": 1, "cache_frozen": True, "augment": STILL},
     {"head_epochs": 1, "prompt_fraction": 0.5, "workers": 1},
     {"head_epochs": 1, "optim": OptimConfig(lr=1e-2, ema=0.6, accumulate=2)},
     {"recipe": "adapter", "last_blocks": 1, "cache_frozen": True, "augment": STILL, "head_epochs": 2},

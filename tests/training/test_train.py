@@ -322,6 +322,8 @@ def test_two_lines_of_python_fit_and_two_predict(tiny_base: Base, nnunet_folder:
         {"recipe": "lora", "rslora": True, "last_blocks": 1, "checkpointing": True},
         {"recipe": "lora", "layers": "all", "norms": True, "prompt_fraction": 0.5},
         {"recipe": "lora", "layers": "linear", "dora": True},
+        {"recipe": "lora", "fine_features": True, "loss": LossConfig(coarse=0.5)},
+        {"recipe": "head-only", "fine_features": True, "prompts": "outline", "refine": "outline"},
         {"recipe": "lora", "prompt_fraction": 0.5},
         {"recipe": "head-only", "prompt_fraction": 1.0},
         {"recipe": "head-only", "prompts": "outline", "refine": "outline"},

@@ -14,12 +14,16 @@ from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MaskDeco
 from samtailor.data.channels import COLOURS
 from samtailor.models.blocks import frozen_blocks
 from samtailor.models.channel_projection import ChannelProjection, projection_of
+from samtailor.models.fine_features import FineFeatures
 from samtailor.models.sam import AnySizeSam, VitEncoder, grid_positions
 from samtailor.models.sam2 import Hiera, HieraSam
 from samtailor.models.tiny_vit import TinyViT
 
 Features = tuple[Tensor, ...]
-"""Feature maps of images: the image embedding, (B, C, h, w); for SAM 2 also those of higher resolution."""
+"""Feature maps of images: the image embedding, (B, C, h, w), then pairs of maps of four and two times its resolution.
+
+SAM 2 has such a pair of its own; `FineFeatures` are the last.
+"""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,12 @@ class ClassAwareMaskDecoder(nn.Module):
         From what `encode` gives, the positional encoding of its grid, (1, C, h, w), point and box prompts,
         (B, 1, P, C), and a mask prompt or the "no mask" embedding, broadcastable to (B, C, h, w).
         """
-        embeddings = features[0]
+        return self.draw(*self.attend(features[0], positions, sparse, dense), features[1:])
+
+    def attend(
+        self, embeddings: Tensor, positions: Tensor, sparse: Tensor | None, dense: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What `draw` takes: the attended image, (B, C, h, w), and the weights of the masks, (B, K + 1, C / 8)."""
         batch, channels, height, width = embeddings.shape
         first = [self.obj_score_token.weight] if self.high_resolution else []
         output = torch.cat([*first, self.iou_token.weight, self.mask_tokens.weight])
@@ -120,11 +129,18 @@ class ClassAwareMaskDecoder(nn.Module):
             attention_similarity=None,
         )
         image = image.transpose(2, 3).reshape(batch, channels, height, width)
-        fine, finer = (features[2], features[1]) if self.high_resolution else (0, 0)
-        image = F.gelu(self.upscale_layer_norm(self.upscale_conv1(image) + fine))
-        image = F.gelu(self.upscale_conv2(image) + finer)
-        hyper = self.hypernetworks(attended[:, 0, len(first) + 1 : len(output)])
-        return cast(Tensor, (hyper @ image.flatten(2)).view(batch, -1, *image.shape[2:]))
+        return image, self.hypernetworks(attended[:, 0, len(first) + 1 : len(output)])
+
+    def draw(self, image: Tensor, hyper: Tensor, maps: Features) -> Tensor:
+        """Mask logits of what `attend` gives, with pairs of finer maps that join the upscaling."""
+        upscaled = self.upscale_conv1(image)
+        for fine in maps[1::2]:
+            upscaled = upscaled + fine
+        upscaled = self.upscale_conv2(F.gelu(self.upscale_layer_norm(upscaled)))
+        for finer in maps[::2]:
+            upscaled = upscaled + finer
+        upscaled = F.gelu(upscaled)
+        return (hyper @ upscaled.flatten(2)).view(len(image), -1, *upscaled.shape[2:])
 
 
 class ClassAwareSam(nn.Module):
@@ -134,7 +150,9 @@ class ClassAwareSam(nn.Module):
     `to_colours` before they are normalised.
     """
 
-    def __init__(self, base: AnySizeSam | HieraSam, classes: int, channels: int = COLOURS) -> None:
+    def __init__(
+        self, base: AnySizeSam | HieraSam, classes: int, channels: int = COLOURS, fine_features: bool = False
+    ) -> None:
         """Take over the modules of a base, which must not be used afterwards, for K classes, background included."""
         super().__init__()
         self.to_colours = projection_of(channels)
@@ -143,14 +161,35 @@ class ClassAwareSam(nn.Module):
         self.prompt_encoder = base.prompt_encoder
         self.mask_decoder = ClassAwareMaskDecoder(base.mask_decoder, classes)
         self.stride = base.stride
+        self.fine_features = self._new_fine_features() if fine_features else None
         self.encoder_rests = False
         """Whether the image encoder is taken as frozen for the time being, whatever of it the recipe trains."""
 
     def encode(self, images: Tensor) -> Features:
-        """Normalised images (B, 3, H, W) to (B, C, h, w); for SAM 2 also (B, C / 8, 4h, 4w) and (B, C / 4, 2h, 2w)."""
-        if not isinstance(self.image_encoder, HieraImageEncoder):
-            return (self.image_encoder(images).last_hidden_state,)
-        return self._narrowed(self.image_encoder(images))
+        """Normalised images (B, 3, H, W) to (B, C, h, w), and pairs of (B, C / 8, 4h, 4w) and (B, C / 4, 2h, 2w)."""
+        return self._with_fine(self._encoded(images), images)
+
+    def _encoded(self, images: Tensor) -> Features:
+        """What the image encoder gives, as the mask decoder takes it; an early map last if it keeps one."""
+        return self._narrowed(self.image_encoder.suffix(self.image_encoder.prefix(images, 0), 0))
+
+    def _new_fine_features(self) -> FineFeatures:
+        """Fine features of the image and of the early map that the image encoder keeps from now on, if it has one."""
+        early = None
+        if not isinstance(self.image_encoder, HieraImageEncoder):  # SAM 2 takes such a map by itself
+            self.image_encoder.keeps_early = True
+            channels, cells, _ = self.image_encoder.early_shape(self.stride)
+            early = (channels, self.stride // cells)
+        return FineFeatures(self.mask_decoder.mask_tokens.embedding_dim, self.stride, early)
+
+    def _with_fine(self, maps: Features, images: Tensor) -> Features:
+        """Maps as `_encoded` gives them, with the fine features in place of the early map."""
+        if self.fine_features is None:
+            return maps
+        if isinstance(self.image_encoder, HieraImageEncoder):
+            return *maps, *self.fine_features(images, None)
+        embedding, early = maps
+        return embedding, *self.fine_features(images, early)
 
     @property
     def is_projected(self) -> bool:
@@ -165,19 +204,28 @@ class ClassAwareSam(nn.Module):
         return frozen_blocks(self.image_encoder.steps)
 
     def encode_frozen(self, images: Tensor) -> Features:
-        """`encode` up to the first trained step: always the same of the same image; the embedding must be frozen."""
+        """`encode` up to the first trained step: always the same of the same image; the embedding must be frozen.
+
+        Fine features are trained: the images themselves come last then.
+        """
         steps = self.frozen_steps
-        return self.encode(images) if steps is None else self.image_encoder.prefix(images, steps)
+        state = self._encoded(images) if steps is None else self.image_encoder.prefix(images, steps)
+        return state if self.fine_features is None else (*state, images)
 
     def encode_rest(self, state: Features) -> Features:
         """What `encode` gives, from what `encode_frozen` gave."""
-        steps = self.frozen_steps
-        return state if steps is None else self._narrowed(self.image_encoder.suffix(state, steps))
+        steps, images = self.frozen_steps, state[-1]
+        state = state if self.fine_features is None else state[:-1]
+        maps = state if steps is None else self._narrowed(self.image_encoder.suffix(state, steps))
+        return self._with_fine(maps, images)
 
     def frozen_shapes(self, image_size: int) -> list[tuple[int, int, int]]:
         """Shapes of what `encode_frozen` gives of one square image of that side."""
         steps = self.frozen_steps
-        return self.feature_shapes(image_size) if steps is None else self.image_encoder.prefix_shapes(image_size, steps)
+        shapes = (
+            self._encoded_shapes(image_size) if steps is None else self.image_encoder.prefix_shapes(image_size, steps)
+        )
+        return shapes if self.fine_features is None else [*shapes, (COLOURS, image_size, image_size)]
 
     def _narrowed(self, maps: Features) -> Features:
         """Maps of the image encoder with as many channels as the mask decoder takes."""
@@ -186,17 +234,28 @@ class ClassAwareSam(nn.Module):
         embedding, finer, fine = maps
         return embedding, self.mask_decoder.conv_s0(finer), self.mask_decoder.conv_s1(fine)
 
-    def feature_shapes(self, image_size: int) -> list[tuple[int, int, int]]:
-        """Shapes (C, h, w) of the feature maps of one square image of that side."""
+    def _encoded_shapes(self, image_size: int) -> list[tuple[int, int, int]]:
+        """Shapes of what `_encoded` gives of one square image of that side."""
         channels, side = self.mask_decoder.mask_tokens.embedding_dim, image_size // self.stride
         shapes = [(channels, side, side)]
         if self.mask_decoder.high_resolution:
             shapes += [(channels // 8, 4 * side, 4 * side), (channels // 4, 2 * side, 2 * side)]
+        elif self.fine_features is not None:
+            assert not isinstance(self.image_encoder, HieraImageEncoder)
+            shapes.append(self.image_encoder.early_shape(image_size))
         return shapes
 
     def decode(self, features: Features) -> Tensor:
         """Feature maps to class logits under the default prompt, (B, K, 4h, 4w)."""
         return self._masks(features, self._default_sparse(len(features[0])), self._no_mask())[:, 1:]
+
+    def decode_with_coarse(self, features: Features) -> tuple[Tensor, Tensor]:
+        """What `decode` gives, and the same without the fine features."""
+        attended = self.mask_decoder.attend(
+            features[0], self._positions(features), self._default_sparse(len(features[0])), self._no_mask()
+        )
+        masks, coarse = (self.mask_decoder.draw(*attended, maps)[:, 1:] for maps in (features[1:], features[1:-2]))
+        return masks, coarse
 
     def decode_prompted(self, features: Features, prompts: Prompts) -> Tensor:
         """Feature maps to the logits of the one object that is prompted for in each image, (B, 4h, 4w)."""
@@ -221,8 +280,12 @@ class ClassAwareSam(nn.Module):
                 module.gradient_checkpointing = on
 
     def _masks(self, features: Features, sparse: Tensor | None, dense: Tensor) -> Tensor:
-        positions = grid_positions(self.prompt_encoder.shared_embedding, *features[0].shape[2:])
-        return cast(Tensor, self.mask_decoder(features, positions, sparse, dense))
+        masks: Tensor = self.mask_decoder(features, self._positions(features), sparse, dense)
+        return masks
+
+    def _positions(self, features: Features) -> Tensor:
+        """Positional encoding of the image embedding's cells, (1, C, h, w)."""
+        return grid_positions(self.prompt_encoder.shared_embedding, *features[0].shape[2:])
 
     def _default_sparse(self, batch: int) -> Tensor | None:
         """What the base's prompt encoder gives without a prompt: nothing, or two empty points in SAM 2."""

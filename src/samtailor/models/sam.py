@@ -130,6 +130,8 @@ class VitEncoder(nn.Module):
     def __init__(self, config: SamVisionConfig) -> None:
         super().__init__()
         self.gradient_checkpointing = False
+        self.keeps_early = False
+        """Whether the tokens of the patches go on beside what is made of them (see `FineFeatures`)."""
         self.patch_embed = SamPatchEmbeddings(config)
         grid = config.image_size // config.patch_size
         self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, config.hidden_size))
@@ -139,7 +141,7 @@ class VitEncoder(nn.Module):
 
     def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutput:
         """Normalised images (B, 3, H, W), sides multiples of the patch, to (B, 256, H / 16, W / 16)."""
-        (embedding,) = self.suffix(self.prefix(pixel_values, 0), 0)
+        embedding = self.suffix(self.prefix(pixel_values, 0), 0)[0]
         return BaseModelOutput(last_hidden_state=embedding)
 
     @property
@@ -148,24 +150,34 @@ class VitEncoder(nn.Module):
         return list(self.layers)
 
     def prefix(self, images: Tensor, count: int) -> tuple[Tensor, ...]:
-        """Tokens after the first blocks, (B, h, w, C)."""
+        """Tokens after the first blocks, (B, h, w, C), behind those of the patches if these are kept."""
         tokens = self.patch_embed.projection(images).permute(0, 2, 3, 1)
         tokens = positioned(tokens, resize_positions(self.pos_embed, tokens.shape[1], tokens.shape[2]))
-        return (self._run(tokens, self.steps[:count]),)
+        return self._run((tokens,), 0, count)
 
     def suffix(self, state: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
-        """The image embedding, from what `prefix` gave."""
-        return (self.neck(self._run(state[0], self.steps[count:])),)
+        """The image embedding, and the patches' map (B, C, h, w) if that is kept, from what `prefix` gave."""
+        *early, tokens = self._run(state, count, len(self.steps))
+        return (self.neck(tokens), *(patches.permute(0, 3, 1, 2) for patches in early))
 
     def prefix_shapes(self, side: int, count: int) -> list[tuple[int, int, int]]:
-        """Shape of what `prefix` gives of one square image of that side."""
+        """Shapes of what `prefix` gives of one square image of that side."""
         cells = side // self.patch_embed.projection.stride[0]
-        return [(cells, cells, self.pos_embed.shape[-1])]
+        return [(cells, cells, self.pos_embed.shape[-1])] * (2 if self.keeps_early and count > 0 else 1)
 
-    def _run(self, tokens: Tensor, blocks: list[nn.Module]) -> Tensor:
-        for block in blocks:
+    def early_shape(self, side: int) -> tuple[int, int, int]:
+        """Shape (C, h, w) of the patches' map of one square image of that side."""
+        cells, _, width = self.prefix_shapes(side, 0)[0]
+        return width, cells, cells
+
+    def _run(self, state: tuple[Tensor, ...], first: int, last: int) -> tuple[Tensor, ...]:
+        """Go on from the state before a block to that before a later one."""
+        *early, tokens = state
+        for i, block in enumerate(self.steps[first:last], first):
+            if self.keeps_early and i == 0:
+                early.append(tokens)
             tokens = run_block(block, tokens, self.gradient_checkpointing)
-        return tokens
+        return (*early, tokens)
 
 
 def resize_positions(positions: Tensor, height: int, width: int) -> Tensor:

@@ -36,8 +36,8 @@ FORMAT = 4
 """Version of the layout of `segmenter.json`; raised when an older library could not read a newer file.
 
 Version 2 has other numbers of channels than one and three, and intensities by channel; version 3 has bands that are
-chosen, and the size of the pictures of the training; version 4 has LoRA on more layers than queries and values, and
-trained norms. What has none of these is written, as ever, as version 1.
+chosen, and the size of the pictures of the training; version 4 has LoRA on more layers than queries and values,
+trained norms and fine features. What has none of these is written, as ever, as version 1.
 """
 
 PromptTraining = Literal["none", "drawn", "outline"]
@@ -75,6 +75,7 @@ class SegmenterModel(nn.Module):
         refinement: What is done to a label after it: plain values of `samtailor.refinement`'s steps.
         prompts: Prompts that some images of its training had; None if that is not known.
         flip: Axes that the images of its training were flipped along; None if that is not known.
+        fine_features: Whether the mask decoder also sees the image itself (see `FineFeatures`).
         network: The class-aware SAM.
     """
 
@@ -90,6 +91,7 @@ class SegmenterModel(nn.Module):
         refinement: Sequence[Mapping[str, Any]] = (),
         prompts: PromptTraining | None = None,
         flip: Flip | None = None,
+        fine_features: bool = False,
     ) -> None:
         """Build from the base's weights, which must be those named; the head starts from pretrained tokens."""
         super().__init__()
@@ -107,7 +109,9 @@ class SegmenterModel(nn.Module):
         self.refinement = tuple(refinement)
         self.prompts = prompts
         self.flip = flip
-        self.network = ClassAwareSam(load_base(base.base, base.file), len(labels), preprocessing.channels)
+        self.fine_features = fine_features
+        network = load_base(base.base, base.file)
+        self.network = ClassAwareSam(network, len(labels), preprocessing.channels, fine_features)
         recipe.apply(self.network)
         self.register_buffer("mean", torch.tensor(spec.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(3, 1, 1), persistent=False)
@@ -123,10 +127,11 @@ class SegmenterModel(nn.Module):
         refinement: Sequence[Mapping[str, Any]] = (),
         prompts: PromptTraining | None = None,
         flip: Flip | None = None,
+        fine_features: bool = False,
     ) -> Self:
         """Untrained segmenter of a base in the zoo; its weights as in `weights_files`."""
         stands_on = BaseWeights(base, checksum(weights_files(base, weights)), str(weights) if weights else None)
-        return cls(stands_on, recipe, labels, preprocessing, refinement, prompts, flip)
+        return cls(stands_on, recipe, labels, preprocessing, refinement, prompts, flip, fine_features)
 
     def encode(self, images: Tensor) -> Features:
         """Network inputs in [0, 1], (B, C, N, N), to feature maps (see `ClassAwareSam.encode`)."""
@@ -151,6 +156,10 @@ class SegmenterModel(nn.Module):
         """Feature maps to class logits (B, K, 4h, 4w)."""
         return self.network.decode(features)
 
+    def decode_with_coarse(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Class logits with and without the fine features, both (B, K, 4h, 4w)."""
+        return self.network.decode_with_coarse(features)
+
     @property
     def group(self) -> int:
         """Neighbouring slices that must be computed together; 1 where slices know nothing of each other."""
@@ -163,7 +172,7 @@ class SegmenterModel(nn.Module):
     @property
     def _format(self) -> int:
         """The oldest version of the layout of files that has words for it."""
-        if NEWER & recipe_for_segmenter(self.recipe).keys():
+        if self.fine_features or NEWER & recipe_for_segmenter(self.recipe).keys():
             return 4
         if self.preprocessing.bands is not None or self.preprocessing.seen is not None:
             return 3
@@ -216,6 +225,7 @@ class SegmenterModel(nn.Module):
             **({"refinement": self.refinement} if self.refinement else {}),
             **({"prompts": self.prompts} if self.prompts else {}),
             **({"flip": self.flip} if self.flip else {}),
+            **({"fine_features": True} if self.fine_features else {}),
             "libraries": {"samtailor": VERSION, **{name: version(name) for name in ("torch", "transformers", "peft")}},
         }
         state = {name: value.cpu().contiguous() for name, value in self.trained_state().items()}
@@ -235,13 +245,14 @@ class SegmenterModel(nn.Module):
             preprocessing = Preprocessing.from_json(content["preprocessing"])
             refinement = content.get("refinement", [])  # looked at where it is applied
             prompts, flip = content.get("prompts"), content.get("flip")  # older segmenters do not say
+            fine_features = content.get("fine_features", False)
             require(
-                {"refinement": refinement, "prompts": prompts, "flip": flip},
-                {"refinement": Sequence, "prompts": PromptTraining | None, "flip": Flip | None},
+                {"refinement": refinement, "prompts": prompts, "flip": flip, "fine_features": fine_features},
+                {"refinement": Sequence, "prompts": PromptTraining | None, "flip": Flip | None, "fine_features": bool},
             )
         if weights is not None:
             base = BaseWeights(base.base, base.sha256, str(weights))
-        model = cls(base, recipe, labels, preprocessing, refinement, prompts, flip)
+        model = cls(base, recipe, labels, preprocessing, refinement, prompts, flip, fine_features)
         file = directory / WEIGHTS_NAME
         model.load_trained_state(read_weights(file), str(file))
         return model.eval()

@@ -196,6 +196,9 @@ class TinyViT(nn.Module):
     def __init__(self, config: TinyViTConfig) -> None:
         super().__init__()
         self.gradient_checkpointing = False
+        self.keeps_early = False
+        """Whether the first stage's blocks' output goes on beside what is made of it (see `FineFeatures`)."""
+        self.early_steps = config.depths[0]
         widths = config.widths
         # MobileSAM embeds patches with 3 x 3 convolutions, LiteMedSAM, which must not shrink, with 1 x 1 ones.
         first, second = config.patch_strides
@@ -222,7 +225,7 @@ class TinyViT(nn.Module):
 
     def forward(self, pixel_values: Tensor, **_: object) -> BaseModelOutput:
         """Normalised images (B, 3, H, W), sides multiples of the stride, to (B, 256, H / stride, W / stride)."""
-        (embedding,) = self.suffix(self.prefix(pixel_values, 0), 0)
+        embedding = self.suffix(self.prefix(pixel_values, 0), 0)[0]
         return BaseModelOutput(last_hidden_state=embedding)
 
     @property
@@ -233,26 +236,38 @@ class TinyViT(nn.Module):
         return [step for step in steps if step is not None]
 
     def prefix(self, images: Tensor, count: int) -> tuple[Tensor, ...]:
-        """Feature map after the first steps, (B, C, h, w)."""
+        """Feature map after the first steps, (B, C, h, w), behind the early one if that is kept and was passed."""
         # Channels last, so that a 1 x 1 convolution is a matrix product and attention needs no copies.
         hidden = self.patch_embed(images.contiguous(memory_format=torch.channels_last))
-        return (self._run(hidden, self.steps[:count]),)
+        return self._run((hidden,), 0, count)
 
     def suffix(self, state: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
-        """The image embedding, from what `prefix` gave."""
-        hidden = state[0].contiguous(memory_format=torch.channels_last)
-        return (self.neck(self._run(hidden, self.steps[count:])),)
+        """The image embedding, and the early map if that is kept, from what `prefix` gave."""
+        hidden = state[-1].contiguous(memory_format=torch.channels_last)
+        *early, hidden = self._run((*state[:-1], hidden), count, len(self.steps))
+        return (self.neck(hidden), *early)
 
     def prefix_shapes(self, side: int, count: int) -> list[tuple[int, int, int]]:
-        """Shape of what `prefix` gives of one square image of that side."""
+        """Shapes of what `prefix` gives of one square image of that side."""
         first, last = (cast(ConvNorm, self.patch_embed[i]).conv for i in (0, 2))
         width, side = last.out_channels, side // (first.stride[0] * last.stride[0])
-        for step in self.steps[:count]:
+        early: list[tuple[int, int, int]] = []
+        for i, step in enumerate(self.steps[:count]):
+            if self.keeps_early and i == self.early_steps:
+                early.append((width, side, side))
             if isinstance(step, PatchMerging):
                 width, side = step.conv2.conv.out_channels, side // step.conv2.conv.stride[0]
-        return [(width, side, side)]
+        return [*early, (width, side, side)]
 
-    def _run(self, hidden: Tensor, steps: list[nn.Module]) -> Tensor:
-        for step in steps:
+    def early_shape(self, side: int) -> tuple[int, int, int]:
+        """Shape (C, h, w) of the early map of one square image of that side."""
+        return self.prefix_shapes(side, self.early_steps)[-1]
+
+    def _run(self, state: tuple[Tensor, ...], first: int, last: int) -> tuple[Tensor, ...]:
+        """Go on from the state before a step to that before a later one."""
+        *early, hidden = state
+        for i, step in enumerate(self.steps[first:last], first):
+            if self.keeps_early and i == self.early_steps:
+                early.append(hidden)
             hidden = run_block(step, hidden, self.gradient_checkpointing)
-        return hidden
+        return (*early, hidden)

@@ -56,6 +56,11 @@ def merge_and_export(
             f"recipe: expected one of {mergeable}, found {model.recipe}, whose modules are not linear and cannot be "
             "merged into weights; share the segmenter with save_pretrained"
         )
+    if model.fine_features:
+        raise ConfigError(
+            "fine_features: expected a segmenter without them, for transformers' networks have no place for "
+            "convolutions beside the encoder; share the segmenter with save_pretrained"
+        )
     record = read_record(run, model, picture) if run else None
     base, name = find_base(model.base.base), name or folder.resolve().name
     network = _network(model, base)

@@ -69,6 +69,7 @@ class EmbeddingCache:
             "image_size": model.preprocessing.image_size,
             "windows": [(piece.slice, piece.window.y, piece.window.x, piece.window.side) for piece in pieces],
             "slices": (case.image.shape, str(case.image.dtype)),
+            **({"fine_features": True} if model.network.fine_features else {}),
         }
         digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=20)
         digest.update(np.ascontiguousarray(case.image).view(np.uint8).data)

@@ -139,7 +139,15 @@ def new_segmenter(
     prompts = config.prompts if config.prompt_fraction else "none"
     assert config.augment.flip != "auto", "the flips must be resolved before training"
     model = SegmenterModel.create(
-        config.base, config.recipe, labels, preprocessing, config.weights, refinement, prompts, config.augment.flip
+        config.base,
+        config.recipe,
+        labels,
+        preprocessing,
+        config.weights,
+        refinement,
+        prompts,
+        config.augment.flip,
+        config.fine_features,
     )
     if config.cache_frozen and not model.network.frozen_steps:
         raise ConfigError(

@@ -55,6 +55,8 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     if flip == "auto":
         flip = "columns" if dataset.pictures else "none"
     corrupt = ",".join(corruption_names(config.augment.corrupt, "augment.corrupt", dataset.channels, dataset.name))
+    if config.loss.coarse:
+        _check_coarse(config, fraction)
     if config.cache_frozen:
         _check_cached(config, flip, dataset.channels)
     if config.head_epochs:
@@ -74,6 +76,17 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
 def least_side(base: Base) -> int:
     """Smallest size of the network's input, in pixels, that a base takes here."""
     return max(32, 2 * base.stride)
+
+
+def _check_coarse(config: TrainConfig, prompt_fraction: float) -> None:
+    """Refuse a loss without fine features where there are none, or where some images have prompts."""
+    if not config.fine_features:
+        raise ConfigError(f"loss.coarse: expected --fine_features, found {config.loss.coarse:g} without; add them")
+    if prompt_fraction:
+        raise ConfigError(
+            f"loss.coarse: expected a training without prompts, found {prompt_fraction:g} of the images prompted; "
+            "leave one of them out"
+        )
 
 
 def _check_cached(config: TrainConfig, flip: str, channels: Sequence[str]) -> None:

@@ -100,6 +100,8 @@ class LossConfig(Checked, group="loss"):
         class_weights: Weights of the classes in the cross entropy; 'auto' computes them from the training data
             (square root of the inverse frequency, at most 50); None weighs pixels equally.
         batch_dice: Dice over all pixels of the batch, rather than per image.
+        coarse: Weight of the same loss of what the mask decoder gives without `fine_features`, so that it does not
+            lean on these alone.
         resolution: 'low' takes the loss on the network's own logits, whose side is 4 cells for each of the image
             embedding; 'full' enlarges them to the network's input first, which takes more memory.
     """
@@ -108,6 +110,7 @@ class LossConfig(Checked, group="loss"):
     dice: Weight = 0.7
     class_weights: list[Weight] | Literal["auto"] | None = None
     batch_dice: bool = True
+    coarse: Weight = 0.0
     resolution: Literal["low", "full"] = "low"
 
 
@@ -161,6 +164,8 @@ class TrainConfig(Checked):
         weights: The base's weights: a file, a folder in transformers' format, or a hub name; by default the published
             ones, fetched into the cache.
         recipe: Which parameters are adapted, and how.
+        fine_features: Let the mask decoder see the image itself too, by convolutions that are trained from the start,
+            and the image encoder's first stage: for edges, and for objects smaller than a cell of the embedding.
         time: When the training is to end: '45m', '2h', '90s'. Some steps are measured on this machine, and the size of
             the network's input, the epochs, how many of them train the head alone, their length and the validations
             are chosen so that it ends then; what was chosen stands in config.yaml, and repeats without measuring.
@@ -201,6 +206,7 @@ class TrainConfig(Checked):
     base: str = "lite-medsam"
     weights: AnyPath | None = None
     recipe: Recipe = LoRA()
+    fine_features: bool = False
     time: str | None = None
     epochs: Count = 20
     head_epochs: Rare[Index] = 0

@@ -103,6 +103,9 @@ class SegmentationTask(lightning.LightningModule):
         if self.config.prompt_fraction:
             loss_of = {"drawn": self._prompted_loss, "outline": self._outlined_loss}[self.config.prompts]
             loss = loss_of(features, target, counts, index)
+        elif weight := self.config.loss.coarse:
+            logits, coarse = self.model.decode_with_coarse(features)
+            loss = self.loss(logits, target) + weight * self.loss(coarse, target)
         else:
             loss = self.loss(self.model.decode(features), target)
         self._require_finite(loss.detach())
