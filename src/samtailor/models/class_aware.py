@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import cast
 
@@ -43,9 +44,12 @@ class Prompts:
     masks: Tensor | None = None
 
 
-def source_tokens(classes: int, pretrained: int) -> list[int]:
-    """Pretrained mask token each of the K + 1 starts from: 0 stays SAM's single one, classes take others in turn."""
-    return [0] + [1 + k % (pretrained - 1) for k in range(classes)]
+def _fresh(network: SamFeedForward | Sam2FeedForward) -> SamFeedForward | Sam2FeedForward:
+    """A hypernetwork of the same shape with random weights."""
+    fresh = deepcopy(network)
+    for layer in (fresh.proj_in, *fresh.layers, fresh.proj_out):
+        layer.reset_parameters()
+    return fresh
 
 
 class StackedHypernetworks(nn.Module):
@@ -74,29 +78,31 @@ class StackedHypernetworks(nn.Module):
 class ClassAwareMaskDecoder(nn.Module):
     """SAM's mask decoder for K classes: K + 1 mask tokens, of which token 0 is SAM's single-mask token.
 
-    Transformer and upscaling are the base's own modules; tokens, hypernetworks and IoU outputs are new and start
-    from pretrained ones (`source_tokens`). SAM 2's high-resolution features join the upscaling as in the base; its
-    object token attends with the others, but its score touches no mask. Source: Eq. 1 of the report, after SAMed
-    (arXiv 2304.13785).
+    Transformer and upscaling are the base's own modules. Tokens and hypernetworks of the classes start at random, as
+    SAMed's do: copies of SAM's four would leave classes with the same one to tell themselves apart, which took most of a
+    short training (docs/results.md). SAM 2's high-resolution features join the upscaling as in the base; its object
+    token attends with the others, but its score touches no mask. Source: Eq. 1 of the report, after SAMed (arXiv
+    2304.13785).
     """
 
     def __init__(self, decoder: SamMaskDecoder | Sam2MaskDecoder, classes: int) -> None:
         super().__init__()
-        sources = source_tokens(classes, decoder.num_mask_tokens)
+        tokens = classes + 1
         self.iou_token = decoder.iou_token
-        self.mask_tokens = nn.Embedding(len(sources), decoder.hidden_size)
+        self.mask_tokens = nn.Embedding(tokens, decoder.hidden_size)
         self.transformer = decoder.transformer
         self.upscale_conv1 = decoder.upscale_conv1
         self.upscale_layer_norm = decoder.upscale_layer_norm
         self.upscale_conv2 = decoder.upscale_conv2
-        self.hypernetworks = StackedHypernetworks([decoder.output_hypernetworks_mlps[s] for s in sources])
+        single = decoder.output_hypernetworks_mlps[0]
+        self.hypernetworks = StackedHypernetworks([single, *(_fresh(single) for _ in range(classes))])
         self.iou_prediction_head = decoder.iou_prediction_head
         iou = self.iou_prediction_head.proj_out
-        self.iou_prediction_head.proj_out = nn.Linear(iou.in_features, len(sources))
+        self.iou_prediction_head.proj_out = nn.Linear(iou.in_features, tokens)
         with torch.no_grad():
-            self.mask_tokens.weight.copy_(decoder.mask_tokens.weight[sources])
-            self.iou_prediction_head.proj_out.weight.copy_(iou.weight[sources])
-            self.iou_prediction_head.proj_out.bias.copy_(iou.bias[sources])
+            self.mask_tokens.weight[0] = decoder.mask_tokens.weight[0]
+            self.iou_prediction_head.proj_out.weight[0] = iou.weight[0]
+            self.iou_prediction_head.proj_out.bias[0] = iou.bias[0]
         self.high_resolution = isinstance(decoder, Sam2MaskDecoder)
         if isinstance(decoder, Sam2MaskDecoder):
             self.conv_s0 = decoder.conv_s0

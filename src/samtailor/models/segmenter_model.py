@@ -93,7 +93,7 @@ class SegmenterModel(nn.Module):
         flip: Flip | None = None,
         fine_features: bool = False,
     ) -> None:
-        """Build from the base's weights, which must be those named; the head starts from pretrained tokens."""
+        """Build from the base's weights, which must be those named; the classes' part of the head is random."""
         super().__init__()
         files = weights_files(base.base, base.file)
         if (found := checksum(files)) != base.sha256:
