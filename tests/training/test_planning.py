@@ -120,6 +120,26 @@ def test_what_memory_does_not_hold_is_made_smaller_or_refused(tiny_base: Base, t
         planned(config, folder, time.monotonic(), lambda *_: None)
 
 
+@pytest.mark.parametrize(("share", "expected"), [(0.6, "bf16"), (0.95, "32"), (30.0, "32"), (None, "32")])
+def test_bfloat16_is_taken_where_it_is_faster(
+    share: float | None, expected: str, tiny_base: Base, nnunet_folder: Path
+) -> None:
+    folder = open_dataset(nnunet_folder).with_default_split()
+    config = replace(config_of(nnunet_folder, Path("run")), time="10m", device="cpu")
+
+    def measure(job: Probe, limit: int) -> Measurement | None:
+        found = by_area(0.1)(job, limit)
+        if job.config.precision != "bf16":
+            return found
+        return None if share is None else replace(found, step_seconds=share * found.step_seconds)
+
+    plan = planned(config, folder, time.monotonic(), measure)
+    assert plan.config.precision == expected
+    assert plan.phases[-1].measured.step_seconds == pytest.approx(0.1 / 4 * (0.6 if expected == "bf16" else 1))
+    asked = planned(replace(config, precision="32"), folder, time.monotonic(), measure)
+    assert asked.config.precision == "32"
+
+
 @pytest.mark.parametrize("recipe", ["lora", "head-only"])
 def test_what_was_chosen_repeats_without_measuring(
     recipe: str, tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

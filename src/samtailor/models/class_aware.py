@@ -79,10 +79,9 @@ class ClassAwareMaskDecoder(nn.Module):
     """SAM's mask decoder for K classes: K + 1 mask tokens, of which token 0 is SAM's single-mask token.
 
     Transformer and upscaling are the base's own modules. Tokens and hypernetworks of the classes start at random, as
-    SAMed's do: copies of SAM's four would leave classes with the same one to tell themselves apart, which took most of a
-    short training (docs/results.md). SAM 2's high-resolution features join the upscaling as in the base; its object
-    token attends with the others, but its score touches no mask. Source: Eq. 1 of the report, after SAMed (arXiv
-    2304.13785).
+    SAMed's do: classes that started from the same one of SAM's would have to part first, which took most of a short
+    training. SAM 2's high-resolution features join the upscaling as in the base; its object token attends with the
+    others, but its score touches no mask. Source: Eq. 1 of the report, after SAMed (arXiv 2304.13785).
     """
 
     def __init__(self, decoder: SamMaskDecoder | Sam2MaskDecoder, classes: int) -> None:

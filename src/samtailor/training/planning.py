@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset
 from samtailor.errors import ConfigError
+from samtailor.inference.predictor import choose_device
 from samtailor.memory import available_memory
 from samtailor.models.zoo import Base, find_base
 from samtailor.training.estimate_report import HEADROOM, in_time
 from samtailor.training.estimation import Measure, Phase, look, phases_of
-from samtailor.training.measure import measure_apart
+from samtailor.training.measure import Measurement, measure_apart
 from samtailor.training.resolve import least_side, resolve
 from samtailor.training.settings import TrainConfig, seconds_in
 
@@ -26,6 +27,9 @@ SEEN = 3000
 """Samples that the encoder should be trained on: where there is time for fewer, images are shrunk."""
 EPOCHS = 10
 """Epochs of the encoder that are aimed at: between two validations, and two checkpoints, lies a tenth of the time."""
+
+FASTER = 0.9
+"""Share of a step's time in single precision that one in bfloat16 may take on a CPU, for bfloat16 to be chosen."""
 
 _SIZES = (1.0, 0.75, 0.5, 0.375, 0.25)
 
@@ -81,7 +85,8 @@ class Timetable:
         return (
             f"Laid out to end in {in_time(self.until - time.monotonic())}: {config.sampling.image_size} pixels, "
             f"{config.epochs} epochs of {config.sampling.per_epoch} samples, {head}a validation every "
-            f"{config.validate_every}. The same without measuring: --config {config.out}/config.yaml"
+            f"{config.validate_every}, precision {config.precision}. The same without measuring: "
+            f"--config {config.out}/config.yaml"
         )
 
     def _epochs(self, left: float, per_epoch: int, head_epochs: int, every: int) -> int:
@@ -101,7 +106,7 @@ class Timetable:
 
 
 def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure = measure_apart) -> Timetable:
-    """Measure some steps, and choose the size of the network's input and whether the head comes first.
+    """Measure some steps; choose the precision, the size of the network's input, and whether the head comes first.
 
     Args:
         config: What the user set; the size is chosen only if it was left open.
@@ -124,13 +129,24 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     largest = min(base.image_size, max(workload.largest[1:]))
     sizes = [config.sampling.image_size] if config.sampling.image_size else _sizes(base, largest)
     limit = int(HEADROOM * available_memory())
+
+    def measured(config: TrainConfig) -> Measurement | None:
+        return measure(job_of(config), limit)
+
     tried = 0
     while tried < len(sizes):
         resolved = resolve(with_side(config, sizes[tried]), folder)
-        phases = phases_of(resolved, workload, lambda phase: measure(job_of(phase), limit))
+        phases = phases_of(resolved, workload, measured)
         if phases is None or not all(phase.measured.fits_gpu(HEADROOM) for phase in phases):
             tried += 1
             continue
+        if config.precision == "auto" and choose_device(config.device).type == "cpu":
+            halved = measured(replace(resolved.phases()[-1][0], precision="bf16"))
+            gains = halved is not None and halved.step_seconds < FASTER * phases[-1].measured.step_seconds
+            config = replace(config, precision="bf16" if gains else "32")
+            if gains:
+                continue
+            resolved = replace(resolved, precision="32")
         found = Timetable(resolved, phases, until)
         seen = found.phases[-1].samples_in((1 - VALIDATED) * (1 - HEAD) * found.left)
         # The time of a step goes with the area: the size that is taken is measured itself.
