@@ -73,7 +73,7 @@ class Segmenter:
         precision: Precision = "auto",
         refine: Refine | None = None,
         spacing: tuple[Spacing, Spacing, Spacing] | None = None,
-        tta: TestTimeFlip = "none",
+        tta: TestTimeFlip | None = None,
     ) -> Result:
         """Segment one image.
 
@@ -88,7 +88,7 @@ class Segmenter:
                 fitted with.
             spacing: Distance in mm of slices, rows, columns of an array that is a volume.
             tta: Flips at test time (see `samtailor.predict`): 'none', 'columns', 'both', or 'auto', those of the
-                training.
+                training; by default what the segmenter was fitted with.
 
         Returns:
             The label in canonical axes; `save` writes it in the geometry of the input.

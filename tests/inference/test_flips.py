@@ -122,6 +122,18 @@ def test_auto_is_what_the_segmenter_was_trained_with(flip: Flip, tiny_base: Base
     np.testing.assert_array_equal(found, expected)
 
 
+def test_what_a_segmenter_has_saved_is_the_default(tiny_base: Base, tmp_path: Path) -> None:
+    model = segmenter(tiny_base)
+    model.tta = "both"
+    model.save(tmp_path)
+    image = random_image(1, 40, 56)
+    model = SegmenterModel.load(tmp_path)
+    choices: tuple[TestTimeFlip | None, ...] = None, "both", "none"
+    found, expected, plain = (Predictor(model, 3, "cpu", tta=tta).probabilities(image) for tta in choices)
+    np.testing.assert_array_equal(found, expected)
+    assert (found != plain).any()
+
+
 def test_auto_is_refused_of_a_segmenter_that_does_not_say(
     tiny_base: Base, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

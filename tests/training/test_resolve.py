@@ -69,6 +69,16 @@ def test_what_the_user_set_stays(volumes: Dataset) -> None:
 def test_volumes_are_never_flipped_unasked(volumes: Dataset, pictures: Dataset) -> None:
     assert resolve(CONFIG, volumes).augment.flip == "none"
     assert resolve(CONFIG, pictures).augment.flip == "columns"
+    assert resolve(CONFIG, replace(pictures, name="gid5")).augment.flip == "both"  # seen from above
+
+
+def test_predictions_are_averaged_over_the_training_s_flips_where_that_is_asked_for(
+    volumes: Dataset, pictures: Dataset
+) -> None:
+    assert resolve(CONFIG, pictures).tta == "none"
+    chosen = replace(CONFIG, tta="auto")
+    assert [resolve(chosen, dataset).tta for dataset in (volumes, pictures)] == ["none", "columns"]
+    assert resolve(replace(CONFIG, tta="both"), volumes).tta == "both"
 
 
 @pytest.mark.parametrize(("recipe", "lr"), [("lora", 1e-3), ("adapter", 1e-3), ("head-only", 3e-4), ("full", 1e-4)])

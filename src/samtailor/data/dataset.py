@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from samtailor.data.case import CaseFiles
+from samtailor.data.formats import is_scene
 from samtailor.data.layouts import images, nnunet
 from samtailor.data.layouts.contents import Contents, entries
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, with_classes
@@ -58,6 +59,11 @@ class Dataset(Contents):
     def pictures(self) -> bool:
         """Whether the cases are pictures rather than volumes."""
         return self.bits is not None
+
+    @property
+    def seen_from_above(self) -> bool:
+        """Whether its pictures have no up and down: georeferenced ones, and known remote sensing."""
+        return self.protocol == "remote-sensing" or (self.pictures and is_scene(self.cases[0].images[0]))
 
     def split(self, name: Split) -> tuple[CaseFiles, ...]:
         """Cases of a split; an absent or empty one is refused, and one that names a case that does not exist."""

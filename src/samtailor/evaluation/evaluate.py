@@ -45,7 +45,7 @@ def evaluate(
     severity: Severity | None = None,
     corrupt_seed: Rare[Seed] = 0,
     overwrite: bool = False,
-    tta: TestTimeFlip = "none",
+    tta: TestTimeFlip | None = None,
 ) -> Scores:
     """Score a run on a split of a labelled folder, and write tables and figures.
 
@@ -72,7 +72,7 @@ def evaluate(
         overwrite: Replace earlier results in `out`. Those in the run itself are replaced anyhow.
         tta: Flips at test time: what the network says of an image and of its mirror images is averaged, which takes so
             many times as long. 'columns' (2) where left and right look alike, 'both' (4) for views from above, 'auto'
-            what the segmenter was trained with.
+            the flips of the training; by default what the segmenter was fitted with.
 
     Returns:
         The scores, as written.
@@ -107,5 +107,6 @@ def evaluate(
     source: dict[str, Any] = {"data": dataset.root.resolve().name, "split": split}
     source |= {"run": directory.directory.resolve().name}
     source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
-    source |= {"tta": tta} if tta != "none" else {}
+    flips = tta or model.tta
+    source |= {"tta": flips} if flips != "none" else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

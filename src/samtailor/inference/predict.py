@@ -46,7 +46,7 @@ def predict(
     min_area: Weight = 0,
     cog: bool = False,
     probability_type: ProbabilityType = "float32",
-    tta: TestTimeFlip = "none",
+    tta: TestTimeFlip | None = None,
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -79,7 +79,7 @@ def predict(
         probability_type: How probabilities of GeoTIFFs are kept; 'uint8' is steps of 1/254, a quarter of the size.
         tta: Flips at test time: what the network says of an image and of its mirror images is averaged, which takes so
             many times as long. 'columns' (2) where left and right look alike, 'both' (4) for views from above, 'auto'
-            what the segmenter was trained with.
+            the flips of the training; by default what the segmenter was fitted with.
 
     Returns:
         What was written by all processes, and what could not be, and why.

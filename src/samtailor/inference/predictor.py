@@ -112,7 +112,7 @@ class Predictor:
         device: str = "auto",
         precision: Precision = "auto",
         refinement: Sequence[Step] | None = None,
-        tta: TestTimeFlip = "none",
+        tta: TestTimeFlip | None = None,
     ) -> None:
         """Move the segmenter to the device and into evaluation mode.
 
@@ -122,13 +122,13 @@ class Predictor:
             device: 'auto', 'cpu' or 'cuda'.
             precision: In which the network computes.
             refinement: What is done after the network's first pass; what the segmenter has saved if None.
-            tta: Flips that are averaged over; 'auto' is those of the segmenter's training.
+            tta: Flips that are averaged over; 'auto' is those of the segmenter's training, None what it has saved.
 
         Raises:
             ConfigError: If the segmenter was saved with a refinement that is not known, or cannot work, here, or does
                 not say by which flips it was trained.
         """
-        self.flips = chosen_flips(tta, model.flip)
+        self.flips = chosen_flips(model.tta if tta is None else tta, model.flip)
         saved = (kinds.from_json(step, STEPS, "refinement") for step in model.refinement)
         steps = tuple(saved if refinement is None else refinement)
         for step in steps:

@@ -76,6 +76,7 @@ class SegmenterModel(nn.Module):
         prompts: Prompts that some images of its training had; None if that is not known.
         flip: Axes that the images of its training were flipped along; None if that is not known.
         fine_features: Whether the mask decoder also sees the image itself (see `FineFeatures`).
+        tta: Flips that its predictions are averaged over, unless others are asked for.
         network: The class-aware SAM.
     """
 
@@ -92,6 +93,7 @@ class SegmenterModel(nn.Module):
         prompts: PromptTraining | None = None,
         flip: Flip | None = None,
         fine_features: bool = False,
+        tta: Flip = "none",
     ) -> None:
         """Build from the base's weights, which must be those named; the classes' part of the head is random."""
         super().__init__()
@@ -110,6 +112,7 @@ class SegmenterModel(nn.Module):
         self.prompts = prompts
         self.flip = flip
         self.fine_features = fine_features
+        self.tta = tta
         network = load_base(base.base, base.file)
         self.network = ClassAwareSam(network, len(labels), preprocessing.channels, fine_features)
         recipe.apply(self.network)
@@ -128,10 +131,11 @@ class SegmenterModel(nn.Module):
         prompts: PromptTraining | None = None,
         flip: Flip | None = None,
         fine_features: bool = False,
+        tta: Flip = "none",
     ) -> Self:
         """Untrained segmenter of a base in the zoo; its weights as in `weights_files`."""
         stands_on = BaseWeights(base, checksum(weights_files(base, weights)), str(weights) if weights else None)
-        return cls(stands_on, recipe, labels, preprocessing, refinement, prompts, flip, fine_features)
+        return cls(stands_on, recipe, labels, preprocessing, refinement, prompts, flip, fine_features, tta)
 
     def encode(self, images: Tensor) -> Features:
         """Network inputs in [0, 1], (B, C, N, N), to feature maps (see `ClassAwareSam.encode`)."""
@@ -226,6 +230,7 @@ class SegmenterModel(nn.Module):
             **({"prompts": self.prompts} if self.prompts else {}),
             **({"flip": self.flip} if self.flip else {}),
             **({"fine_features": True} if self.fine_features else {}),
+            **({"tta": self.tta} if self.tta != "none" else {}),
             "libraries": {"samtailor": VERSION, **{name: version(name) for name in ("torch", "transformers", "peft")}},
         }
         state = {name: value.cpu().contiguous() for name, value in self.trained_state().items()}
@@ -245,14 +250,13 @@ class SegmenterModel(nn.Module):
             preprocessing = Preprocessing.from_json(content["preprocessing"])
             refinement = content.get("refinement", [])  # looked at where it is applied
             prompts, flip = content.get("prompts"), content.get("flip")  # older segmenters do not say
-            fine_features = content.get("fine_features", False)
-            require(
-                {"refinement": refinement, "prompts": prompts, "flip": flip, "fine_features": fine_features},
-                {"refinement": Sequence, "prompts": PromptTraining | None, "flip": Flip | None, "fine_features": bool},
-            )
+            fine_features, tta = content.get("fine_features", False), content.get("tta", "none")
+            found = {"refinement": refinement, "prompts": prompts, "flip": flip, "fine_features": fine_features}
+            types = {"refinement": Sequence, "prompts": PromptTraining | None, "flip": Flip | None}
+            require(found | {"tta": tta}, types | {"fine_features": bool, "tta": Flip})
         if weights is not None:
             base = BaseWeights(base.base, base.sha256, str(weights))
-        model = cls(base, recipe, labels, preprocessing, refinement, prompts, flip, fine_features)
+        model = cls(base, recipe, labels, preprocessing, refinement, prompts, flip, fine_features, tta)
         file = directory / WEIGHTS_NAME
         model.load_trained_state(read_weights(file), str(file))
         return model.eval()

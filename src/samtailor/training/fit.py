@@ -137,7 +137,9 @@ def new_segmenter(
         preprocessing = replace(preprocessing, seen=max(largest))
     refinement = [kinds.to_json(step, STEPS) for step in REFINE.chosen(config.refine)]
     prompts = config.prompts if config.prompt_fraction else "none"
-    assert config.augment.flip != "auto", "the flips must be resolved before training"
+    flip, tta = config.augment.flip, config.tta
+    assert flip != "auto", "the flips must be resolved before training"
+    assert tta is not None and tta != "auto", "the flips must be resolved before training"
     model = SegmenterModel.create(
         config.base,
         config.recipe,
@@ -146,8 +148,9 @@ def new_segmenter(
         config.weights,
         refinement,
         prompts,
-        config.augment.flip,
+        flip,
         config.fine_features,
+        tta,
     )
     if config.cache_frozen and not model.network.frozen_steps:
         raise ConfigError(

@@ -121,6 +121,7 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     until = began + seconds_in(config.time)
     begins_with_head = not config.recipe.freezes_encoder and not needs_projection(len(folder.channels))
     config = replace(config, time=None, epochs=2, head_epochs=int(begins_with_head), validate_every=1)
+    config = replace(config, tta=config.tta or "auto")
     base = find_base(config.base)
     resolved = resolve(with_side(config, config.sampling.image_size or base.image_size), folder)
     # Whether pictures are seen whole or in crops is decided once: a smaller input must not mean other windows.

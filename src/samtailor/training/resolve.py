@@ -53,7 +53,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         )
     flip = config.augment.flip
     if flip == "auto":
-        flip = "columns" if dataset.pictures else "none"
+        flip = "both" if dataset.seen_from_above else "columns" if dataset.pictures else "none"
     corrupt = ",".join(corruption_names(config.augment.corrupt, "augment.corrupt", dataset.channels, dataset.name))
     if config.loss.coarse:
         _check_coarse(config, fraction)
@@ -69,6 +69,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         sampling=_resolve_sampling(replace(config.sampling, image_size=image_size), dataset),
         intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),
         augment=replace(config.augment, flip=flip, corrupt=corrupt or "none"),
+        tta=flip if config.tta == "auto" else config.tta or "none",
         optim=replace(config.optim, lr=lr),
     )
 

@@ -26,6 +26,7 @@ from samtailor.settings import (
     Rare,
     Seed,
     Side,
+    TestTimeFlip,
     Weight,
     Within,
     Workers,
@@ -44,7 +45,8 @@ class AugmentConfig(Checked, group="augment"):
     """Random changes of training images; probabilities in [0, 1].
 
     Attributes:
-        flip: Axes that may be flipped: none where anatomy has a left and a right, both for views from above.
+        flip: Axes that may be flipped: 'auto' is none of volumes, where anatomy has a left and a right, both of views
+            from above (georeferenced, or known as remote sensing), and columns of other pictures.
         affine: Probability of a rotation, scaling and shift.
         rotate: Largest rotation in degrees.
         zoom: Largest relative change of size.
@@ -194,6 +196,8 @@ class TrainConfig(Checked):
             with the segmenter, like `refine`.
         refine: What is done to labels at the end, in validation and by default in prediction (see
             `samtailor.predict`).
+        tta: Flips that predictions are averaged over by default (see `samtailor.predict`), not those of validations
+            in training; none by default, but with `time` those of the training.
         sampling: Which slices and crops are trained on.
         intensity: How file intensities become [0, 1].
         augment: Random changes of training images.
@@ -224,6 +228,7 @@ class TrainConfig(Checked):
     checkpointing: Rare[bool] = False
     denoise: Rare[Denoise] = "none"
     refine: Rare[Refine] = "none"
+    tta: Rare[TestTimeFlip | None] = None
     sampling: SamplingConfig = SamplingConfig()
     intensity: IntensityConfig = IntensityConfig()
     augment: AugmentConfig = AugmentConfig()

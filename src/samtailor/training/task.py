@@ -194,7 +194,7 @@ class SegmentationTask(lightning.LightningModule):
             return
         case = self._validation[index]
         known = self._embeddings.at_rest if self.model.network.encoder_rests else self._embeddings.always
-        predictor = Predictor(self.model, self._batch_size, str(self.device), self.config.precision)
+        predictor = Predictor(self.model, self._batch_size, str(self.device), self.config.precision, tta="none")
         label = predictor.label(case.image, case.spacing, None if known is None else known[index])
         self._counts[index] = Overlap.from_confusion(confusion(label_of(case), label, len(self.model.labels)))
 
