@@ -139,7 +139,7 @@ def new_segmenter(
     prompts = config.prompts if config.prompt_fraction else "none"
     flip, tta = config.augment.flip, config.tta
     assert flip != "auto", "the flips must be resolved before training"
-    assert tta is not None and tta != "auto", "the flips must be resolved before training"
+    assert tta != "auto", "the flips must be resolved before training"
     model = SegmenterModel.create(
         config.base,
         config.recipe,
@@ -150,7 +150,7 @@ def new_segmenter(
         prompts,
         flip,
         config.fine_features,
-        tta,
+        tta or "none",
     )
     if config.cache_frozen and not model.network.frozen_steps:
         raise ConfigError(
