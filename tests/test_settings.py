@@ -204,6 +204,7 @@ NO_GPU = {
     "train": ["nowhere", "--out", "OUT"],
     "evaluate": ["nowhere", "nowhere"],
     "baseline": ["nowhere", "--out", "OUT"],
+    "tune-bias": ["nowhere", "nowhere"],
     "tune-refinement": ["nowhere", "nowhere"],
     "robustness": ["nowhere", "nowhere"],
     "predict": ["nowhere", "nowhere.png", "--out", "OUT"],

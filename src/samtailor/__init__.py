@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from samtailor.evaluation.evaluate import evaluate as evaluate
     from samtailor.evaluation.robustness.robustness import robustness as robustness
     from samtailor.evaluation.score import score as score
+    from samtailor.evaluation.tuning.tune_bias import tune_bias as tune_bias
     from samtailor.evaluation.tuning.tune_refinement import tune_refinement as tune_refinement
     from samtailor.inference.predict import predict as predict
     from samtailor.inference.refine import Prompt as Prompt
@@ -57,6 +58,7 @@ VERBS = {
     "compare": "evaluation.comparison.compare.compare",
     "baseline": "zeroshot.baseline.baseline",
     "score": "evaluation.score.score",
+    "tune-bias": "evaluation.tuning.tune_bias.tune_bias",
     "tune-refinement": "evaluation.tuning.tune_refinement.tune_refinement",
     "predict": "inference.predict.predict",
     "models": "models.listing.list_models",

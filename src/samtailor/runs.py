@@ -100,7 +100,9 @@ class Run:
         self.curves_file = directory / "curves.png"
         """Picture of the loss and the validation scores over the epochs."""
         self.tuning_directory = directory / "tuning"
-        """What `samtailor tune-refinement` tried, as a table and as plain values."""
+        """What `samtailor tune-bias` and `tune-refinement` tried, as tables and as plain values."""
+        self.bias_file = self.tuning_directory / "bias.json"
+        """What `samtailor tune-bias` found; written last, when the segmenter has it."""
 
     def __str__(self) -> str:
         best = self.best_epoch()

@@ -21,7 +21,7 @@ from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.recipes import Recipe
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.refinement.outline import Outline
-from samtailor.settings import Count, Device, Precision, TestTimeFlip, Within, checked
+from samtailor.settings import ClassBias, Count, Device, Precision, TestTimeFlip, Within, checked
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 
@@ -74,6 +74,7 @@ class Segmenter:
         refine: Refine | None = None,
         spacing: tuple[Spacing, Spacing, Spacing] | None = None,
         tta: TestTimeFlip | None = None,
+        bias: ClassBias = "saved",
     ) -> Result:
         """Segment one image.
 
@@ -89,6 +90,7 @@ class Segmenter:
             spacing: Distance in mm of slices, rows, columns of an array that is a volume.
             tta: Flips at test time (see `samtailor.predict`): 'none', 'columns', 'both', or 'auto', those of the
                 training; by default what the segmenter was fitted with.
+            bias: 'none' leaves out the offsets of the class logits that the segmenter has saved.
 
         Returns:
             The label in canonical axes; `save` writes it in the geometry of the input.
@@ -99,7 +101,7 @@ class Segmenter:
         """
         refinement = chosen_refinement(refine)
         case = self._case_of(image, spacing)
-        predictor = Predictor(self._for_inference(device), batch_size, device, precision, refinement, tta)
+        predictor = Predictor(self._for_inference(device), batch_size, device, precision, refinement, tta, bias)
         return segment(predictor, case, probabilities)
 
     def _case_of(self, image: str | Path | NDArray[Any] | Case, spacing: tuple[float, float, float] | None) -> Case:
@@ -117,7 +119,7 @@ class Segmenter:
         """The model's copy for prediction, kept until the model changes."""
         # Moved first: the copy shares most weights with the model, which must not be torn apart.
         model = self.model.to(choose_device(device))
-        state = (model.preprocessing, model.refinement, _weights_version(model))
+        state = (model.preprocessing, model.refinement, model.bias, _weights_version(model))
         if self._ready is None or self._ready[0] != state:
             self._ready = state, model.for_inference()
         return self._ready[1]

@@ -43,6 +43,9 @@ Flip = Literal["none", "columns", "both"]
 TestTimeFlip = Literal["none", "auto", "columns", "both"]
 """Flips that are averaged over in prediction; 'auto' is those of the training."""
 
+ClassBias = Literal["saved", "none"]
+"""Whether the offsets of the class logits are added that a segmenter has saved."""
+
 PolygonKind = Literal["gpkg", "geojson"]
 LabelKind = Literal["auto", "nifti", "png", "geotiff", "seg", "rtstruct"]
 """Kinds of label files by the names that the formats have for them (`label_suffixes`); 'auto' is each format's own."""

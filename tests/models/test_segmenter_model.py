@@ -90,7 +90,7 @@ def test_parameters_of_another_recipe_are_refused_by_name(saved: Path, tiny_base
 def test_an_unknown_version_is_refused(saved: Path) -> None:
     content = json.loads((saved / "segmenter.json").read_text())
     (saved / "segmenter.json").write_text(json.dumps(content | {"format": 99}))
-    with pytest.raises(WeightsError, match="expected format 1 to 4, found 99"):
+    with pytest.raises(WeightsError, match="expected format 1 to 5, found 99"):
         SegmenterModel.load(saved)
 
 

@@ -11,6 +11,7 @@ from samtailor.refinement import Refine, chosen_refinement
 from samtailor.runs import Run
 from samtailor.settings import (
     AnyPath,
+    ClassBias,
     Count,
     Device,
     Precision,
@@ -46,6 +47,7 @@ def evaluate(
     corrupt_seed: Rare[Seed] = 0,
     overwrite: bool = False,
     tta: TestTimeFlip | None = None,
+    bias: ClassBias = "saved",
 ) -> Scores:
     """Score a run on a split of a labelled folder, and write tables and figures.
 
@@ -73,6 +75,7 @@ def evaluate(
         tta: Flips at test time: what the network says of an image and of its mirror images is averaged, which takes so
             many times as long. 'columns' (2) where left and right look alike, 'both' (4) for views from above, 'auto'
             the flips of the training; by default what the segmenter was fitted with.
+        bias: 'none' leaves out the offsets of the class logits that `samtailor.tune_bias` has stored in the segmenter.
 
     Returns:
         The scores, as written.
@@ -102,11 +105,12 @@ def evaluate(
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
     model = load_model(run)
     check_classes(dataset, model.labels)
-    predictor = Predictor(model.for_inference(), batch_size, device, precision, refinement, tta)
+    predictor = Predictor(model.for_inference(), batch_size, device, precision, refinement, tta, bias)
     cases = predict_cases(predictor, files, dataset.labels, degradation)
     source: dict[str, Any] = {"data": dataset.root.resolve().name, "split": split}
     source |= {"run": directory.directory.resolve().name}
     source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
     flips = tta or model.tta
     source |= {"tta": flips} if flips != "none" else {}
+    source |= {"bias": bias} if model.bias is not None else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

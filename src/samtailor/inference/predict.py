@@ -15,6 +15,7 @@ from samtailor.outputs import require_free, require_place
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.settings import (
     AnyPath,
+    ClassBias,
     Count,
     Device,
     LabelKind,
@@ -47,6 +48,7 @@ def predict(
     cog: bool = False,
     probability_type: ProbabilityType = "float32",
     tta: TestTimeFlip | None = None,
+    bias: ClassBias = "saved",
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -80,6 +82,7 @@ def predict(
         tta: Flips at test time: what the network says of an image and of its mirror images is averaged, which takes so
             many times as long. 'columns' (2) where left and right look alike, 'both' (4) for views from above, 'auto'
             the flips of the training; by default what the segmenter was fitted with.
+        bias: 'none' leaves out the offsets of the class logits that `samtailor.tune_bias` has stored in the segmenter.
 
     Returns:
         What was written by all processes, and what could not be, and why.
@@ -112,7 +115,7 @@ def predict(
                 require_free(files, overwrite, "leave out what is there with --skip_existing")
             if drawing:
                 require_ground(planned)
-        predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement, tta)
+        predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement, tta, bias)
         if here.is_first:
             require_room(predictor, planned)
     before = {job.target: written_at(job.target) for job in planned}

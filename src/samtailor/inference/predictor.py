@@ -29,7 +29,7 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
 from samtailor.refinement import STEPS
 from samtailor.refinement.step import RefinementStep, SecondPass, Step
-from samtailor.settings import Precision, TestTimeFlip
+from samtailor.settings import ClassBias, Precision, TestTimeFlip
 
 _HALVES = {"bf16": torch.bfloat16, "16": torch.float16}
 
@@ -113,6 +113,7 @@ class Predictor:
         precision: Precision = "auto",
         refinement: Sequence[Step] | None = None,
         tta: TestTimeFlip | None = None,
+        bias: ClassBias = "saved",
     ) -> None:
         """Move the segmenter to the device and into evaluation mode.
 
@@ -123,6 +124,7 @@ class Predictor:
             precision: In which the network computes.
             refinement: What is done after the network's first pass; what the segmenter has saved if None.
             tta: Flips that are averaged over; 'auto' is those of the segmenter's training, None what it has saved.
+            bias: Whether the offsets of the class logits are added that the segmenter has saved, if any.
 
         Raises:
             ConfigError: If the segmenter was saved with a refinement that is not known, or cannot work, here, or does
@@ -143,6 +145,10 @@ class Predictor:
                 stacklevel=2,
             )
         self.model = model.to(choose_device(device)).eval()
+        self.bias: Tensor | None = None
+        """Offsets of the class logits, (K, 1, 1)."""
+        if bias == "saved" and model.bias is not None:
+            self.bias = torch.tensor(model.bias, device=self.model.device)[:, None, None]
         self.batch_size = batch_size
         self.precision = precision
         self.rough: NDArray[np.int16] | None = None
@@ -281,7 +287,8 @@ class Predictor:
             batch = in_turn[0][0]
             for _, logits in in_turn:
                 _require_finite(batch, logits)
-            by_window = zip(*(logits for _, logits in in_turn), strict=True)
+            by_flip = (logits if self.bias is None else logits + self.bias for _, logits in in_turn)
+            by_window = zip(*by_flip, strict=True)
             yield from ((piece, x) for piece, x in zip(batch, by_window, strict=True) if not piece.repeated)
 
     def _computed(self, image: Slices, batches: Iterable[list[Piece]]) -> Iterator[tuple[list[Piece], Tensor]]:

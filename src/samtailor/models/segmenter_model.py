@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from samtailor.data.intensity import ByChannel
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.errors import WeightsError
+from samtailor.errors import ConfigError, WeightsError
 from samtailor.files import atomic, made_of, read_json, regular, write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
@@ -27,17 +27,18 @@ from samtailor.models.hub import fetch_segmenter
 from samtailor.models.zoo import find_base, load_base, weights_files
 from samtailor.recipes import NEWER, Recipe, recipe_for_segmenter, recipe_of_segmenter
 from samtailor.runs import Run
-from samtailor.settings import Checked, Flip, require
+from samtailor.settings import Checked, Finite, Flip, require
 from samtailor.version import VERSION
 
 _RESTORE = "restore the folder, or fit again"
 
-FORMAT = 4
+FORMAT = 5
 """Version of the layout of `segmenter.json`; raised when an older library could not read a newer file.
 
 Version 2 has other numbers of channels than one and three, and intensities by channel; version 3 has bands that are
 chosen, and the size of the pictures of the training; version 4 has LoRA on more layers than queries and values,
-trained norms and fine features. What has none of these is written, as ever, as version 1.
+trained norms and fine features; version 5 has offsets of the class logits. What has none of these is written, as ever,
+as version 1.
 """
 
 PromptTraining = Literal["none", "drawn", "outline"]
@@ -77,6 +78,7 @@ class SegmenterModel(nn.Module):
         flip: Axes that the images of its training were flipped along; None if that is not known.
         fine_features: Whether the mask decoder also sees the image itself (see `FineFeatures`).
         tta: Flips that its predictions are averaged over, unless others are asked for.
+        bias: Offsets of the class logits that are added in prediction, (K,); None if there are none.
         network: The class-aware SAM.
     """
 
@@ -94,6 +96,7 @@ class SegmenterModel(nn.Module):
         flip: Flip | None = None,
         fine_features: bool = False,
         tta: Flip = "none",
+        bias: tuple[float, ...] | None = None,
     ) -> None:
         """Build from the base's weights, which must be those named; the classes' part of the head is random."""
         super().__init__()
@@ -113,6 +116,7 @@ class SegmenterModel(nn.Module):
         self.flip = flip
         self.fine_features = fine_features
         self.tta = tta
+        self.bias = bias
         network = load_base(base.base, base.file)
         self.network = ClassAwareSam(network, len(labels), preprocessing.channels, fine_features)
         recipe.apply(self.network)
@@ -176,6 +180,8 @@ class SegmenterModel(nn.Module):
     @property
     def _format(self) -> int:
         """The oldest version of the layout of files that has words for it."""
+        if self.bias is not None:
+            return 5
         if self.fine_features or NEWER & recipe_for_segmenter(self.recipe).keys():
             return 4
         if self.preprocessing.bands is not None or self.preprocessing.seen is not None:
@@ -231,6 +237,7 @@ class SegmenterModel(nn.Module):
             **({"flip": self.flip} if self.flip else {}),
             **({"fine_features": True} if self.fine_features else {}),
             **({"tta": self.tta} if self.tta != "none" else {}),
+            **({} if self.bias is None else {"bias": list(self.bias)}),
             "libraries": {"samtailor": VERSION, **{name: version(name) for name in ("torch", "transformers", "peft")}},
         }
         state = {name: value.cpu().contiguous() for name, value in self.trained_state().items()}
@@ -251,12 +258,17 @@ class SegmenterModel(nn.Module):
             refinement = content.get("refinement", [])  # looked at where it is applied
             prompts, flip = content.get("prompts"), content.get("flip")  # older segmenters do not say
             fine_features, tta = content.get("fine_features", False), content.get("tta", "none")
+            bias = content.get("bias")
             found = {"refinement": refinement, "prompts": prompts, "flip": flip, "fine_features": fine_features}
             types = {"refinement": Sequence, "prompts": PromptTraining | None, "flip": Flip | None}
-            require(found | {"tta": tta}, types | {"fine_features": bool, "tta": Flip})
+            types |= {"fine_features": bool, "tta": Flip, "bias": Sequence[Finite] | None}
+            require(found | {"tta": tta, "bias": bias}, types)
+            if bias is not None and len(bias) != len(labels):
+                raise ConfigError(f"bias: expected {len(labels)} numbers, one for each class, found {len(bias)}")
         if weights is not None:
             base = BaseWeights(base.base, base.sha256, str(weights))
-        model = cls(base, recipe, labels, preprocessing, refinement, prompts, flip, fine_features, tta)
+        offsets = None if bias is None else tuple(map(float, bias))
+        model = cls(base, recipe, labels, preprocessing, refinement, prompts, flip, fine_features, tta, offsets)
         file = directory / WEIGHTS_NAME
         model.load_trained_state(read_weights(file), str(file))
         return model.eval()
@@ -267,6 +279,12 @@ def save_refinement(directory: Path, refinement: Sequence[Mapping[str, Any]]) ->
     content = _read_config(directory / CONFIG_NAME)
     content.pop("refinement", None)
     write_json(directory / CONFIG_NAME, content | ({"refinement": list(refinement)} if refinement else {}))
+
+
+def save_bias(directory: Path, bias: tuple[float, ...]) -> None:
+    """Give a saved segmenter offsets of the class logits, at once or not at all; its weights are not touched."""
+    content = _read_config(directory / CONFIG_NAME)
+    write_json(directory / CONFIG_NAME, content | {"bias": list(bias), "format": FORMAT})
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from samtailor.refinement.largest_component import LargestComponent
 from samtailor.refinement.level_set import LevelSet
 from samtailor.refinement.outline import Outline
 from samtailor.refinement.smallest import Smallest
-from samtailor.refinement.step import SecondPass, Step
+from samtailor.refinement.step import RefinementStep, SecondPass, Step
 
 STEPS: dict[str, type[Step]] = {
     "outline": Outline,
@@ -50,3 +50,18 @@ def chosen_refinement(refine: Refine | None) -> tuple[Step, ...] | None:
                 f"refine: expected what the network draws again first, then what changes it; found {found}"
             )
     return steps
+
+
+def require_no_label_steps(steps: Sequence[Step]) -> None:
+    """Refuse steps that change the label, behind which offsets of the class logits cannot be tuned.
+
+    Raises:
+        ConfigError: Naming them.
+    """
+    names = {kind: name for name, kind in STEPS.items()}
+    if found := [names[type(step)] for step in steps if isinstance(step, RefinementStep)]:
+        raise ConfigError(
+            f"refine: expected a segmenter without steps that change its label where the class bias is tuned, found "
+            f"{', '.join(found)}; train without --refine, tune the bias, then find the steps with samtailor "
+            "tune-refinement"
+        )

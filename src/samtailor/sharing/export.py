@@ -47,8 +47,8 @@ def merge_and_export(
     """Write a segmenter as one network in transformers' format (see `Segmenter.merge_and_export`).
 
     `pred_masks[:, 0]` of the network under the default prompt and with `multimask_output=True` are the class logits. It
-    takes images of the segmenter's own size. A projection of the channels lies beside it, and the card says how it is
-    applied. Where a ConfigError is raised, nothing is written.
+    takes images of the segmenter's own size. A projection of the channels lies beside it, offsets of the class logits
+    are in its config, and the card says how both are applied. Where a ConfigError is raised, nothing is written.
     """
     if not model.recipe.is_mergeable:
         mergeable = ", ".join(kind.__name__ for kind in RECIPES.values() if kind.is_mergeable)
@@ -72,7 +72,7 @@ def merge_and_export(
             (scratch / PROJECTION_NAME).write_bytes(serialise(state))
         else:
             write_json(scratch / PROCESSOR_NAME, _processor(base, model.preprocessing.image_size))
-        how = _how_to_open(type(network), name, model.network.is_projected)
+        how = _how_to_open(type(network), name, model.network.is_projected, model.bias is not None)
         write_card(scratch, model, name, record, library, how)
 
 
@@ -110,6 +110,8 @@ def _config(model: SegmenterModel, base: Base) -> Any:
     config.mask_decoder_config.num_multimask_outputs = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
+    if model.bias is not None:
+        config.class_bias = list(model.bias)
     return config
 
 
@@ -167,8 +169,9 @@ def _processor(base: Base, size: int) -> dict[str, Any]:
     return {"image_processor_type": "SamImageProcessor"} | sides | shared
 
 
-def _how_to_open(kind: type[PreTrainedModel], name: str, is_projected: bool) -> str:
+def _how_to_open(kind: type[PreTrainedModel], name: str, is_projected: bool, has_bias: bool) -> str:
     """How the network is opened, Markdown."""
+    added = "\n    logits += torch.tensor(model.config.class_bias)[:, None, None]" if has_bias else ""
     package = "samtailor.models.tiny_sam" if kind is TinySam else "transformers"
     opened = f"""\
 ```python
@@ -177,7 +180,7 @@ from {package} import {kind.__name__}
 
 model = {kind.__name__}.from_pretrained("{name}").eval()
 with torch.no_grad():
-    logits = model(pixel_values, multimask_output=True).pred_masks[:, 0]  # (B, classes, size / 4, size / 4)
+    logits = model(pixel_values, multimask_output=True).pred_masks[:, 0]  # (B, classes, size / 4, size / 4){added}
 probabilities = torch.nn.functional.interpolate(logits, pixel_values.shape[-2:], mode="bilinear").softmax(1)
 names = [model.config.id2label[index] for index in range(logits.shape[1])]
 ```

@@ -15,7 +15,7 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps import DENOISE
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import Base, find_base
-from samtailor.refinement import chosen_refinement
+from samtailor.refinement import chosen_refinement, require_no_label_steps
 from samtailor.training.settings import SamplingConfig, TrainConfig
 
 _FAR_LARGER = 4  # shown whole, such pictures lose everything smaller than four pixels
@@ -38,7 +38,9 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         )
     for denoising in DENOISE.chosen(config.denoise):
         denoising.require_ready()
-    chosen_refinement(config.refine)
+    refinement = chosen_refinement(config.refine) or ()
+    if config.tune_bias:
+        require_no_label_steps(refinement)
     if config.recipe.group > 1 and dataset.pictures:
         raise ConfigError("depth: expected volumes, whose slices have neighbours; found pictures")
     fraction = (

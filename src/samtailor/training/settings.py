@@ -198,6 +198,8 @@ class TrainConfig(Checked):
             `samtailor.predict`).
         tta: Flips that predictions are averaged over by default (see `samtailor.predict`), not those of validations
             in training; none by default, but with `time` those of the training.
+        tune_bias: Search offsets of the class logits that gain on the validation split when the training has ended, as
+            `samtailor tune-bias` does; that takes one more validation, and is not counted in `time`.
         sampling: Which slices and crops are trained on.
         intensity: How file intensities become [0, 1].
         augment: Random changes of training images.
@@ -229,6 +231,7 @@ class TrainConfig(Checked):
     denoise: Rare[Denoise] = "none"
     refine: Rare[Refine] = "none"
     tta: Rare[TestTimeFlip | None] = None
+    tune_bias: Rare[bool] = False
     sampling: SamplingConfig = SamplingConfig()
     intensity: IntensityConfig = IntensityConfig()
     augment: AugmentConfig = AugmentConfig()

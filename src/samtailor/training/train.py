@@ -76,6 +76,7 @@ def train(config: TrainConfig) -> Run:
                 run.write_dataset(about)
                 run.write_config(config.to_plain())
         fit(run, config, model, cases)
+    _tune(run, config)
     return run
 
 
@@ -127,14 +128,28 @@ def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
                     f"{config.data}: expected the data the run {run} began with, found other images, labels, splits "
                     "or classes; restore them, or start a new run"
                 )
-            if begun.is_finished():
+            if begun.is_finished() and (begun.bias_file.is_file() or not config.tune_bias):
                 epochs = len(begun.history())
                 LOG.info("%s is finished after %d of at most %d epochs; nothing is done", run, epochs, config.epochs)
                 return begun
-            checkpoint = checkpoint_of(begun, from_)
-            model = new_segmenter(config, folder.labels, folder.channel_choice, folder.largest)
-        fit(begun, config, model, cases, checkpoint)
+            if is_to_be_trained := not begun.is_finished():
+                checkpoint = checkpoint_of(begun, from_)
+                model = new_segmenter(config, folder.labels, folder.channel_choice, folder.largest)
+        if is_to_be_trained:
+            fit(begun, config, model, cases, checkpoint)
+    _tune(begun, config)
     return begun
+
+
+def _tune(run: Run, config: TrainConfig) -> None:
+    """Tune the bias of a segmenter whose training has ended, if that is wanted."""
+    from samtailor.distributed.world import world
+    from samtailor.evaluation.tuning.tune_bias import tune_bias
+
+    if config.tune_bias and world().is_first:
+        with _telling_how_to_go_on(run):
+            tuning = tune_bias(run.directory, config.data, config.batch_size, config.device, config.precision)
+        LOG.info("%s", tuning.verdict().text)
 
 
 def _require_new(run: Run) -> None:

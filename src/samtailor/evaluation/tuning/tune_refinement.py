@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from samtailor.outputs import require_place
-from samtailor.runs import Run
 from samtailor.settings import AnyPath, Count, Device, Precision, Rare, Seed, checked
 
 if TYPE_CHECKING:
@@ -54,15 +52,14 @@ def tune_refinement(
     """
     import tempfile
 
-    from samtailor.data.dataset import open_dataset
-    from samtailor.evaluation.cases import cases_of_split, check_classes
     from samtailor.evaluation.tuning.cases import MeanScore, TunedCase, predicted, require_metric
     from samtailor.evaluation.tuning.report import Tuning, to_plain
     from samtailor.evaluation.tuning.search import Search
+    from samtailor.evaluation.tuning.setup import TuningData
     from samtailor.evaluation.tuning.spaces import require_candidates, settings_of
     from samtailor.files import write_json, write_text
     from samtailor.inference.predictor import Predictor, choose_device
-    from samtailor.models.segmenter_model import load_model, save_refinement
+    from samtailor.models.segmenter_model import save_refinement
     from samtailor.refinement import chosen_refinement
 
     choose_device(device, precision)  # refused, if at all, before anything is read
@@ -70,15 +67,11 @@ def tune_refinement(
     settings = [settings_of(name, trials, seed) for name in candidates]
     for step in (step for steps in settings for step in steps):
         step.require_ready()
-    directory = Run(Path(run))
-    fold = directory.fold
-    require_place(directory.tuning_directory, [run], data)
-    dataset = open_dataset(Path(data), fold)
+    opened = TuningData.opened(Path(run), Path(data))
+    directory, dataset, files = opened.run, opened.dataset, opened.files
     require_metric(metric, dataset)
-    files = cases_of_split(dataset, "val", directory.read_dataset()["splits"])
     with directory.alone(), tempfile.TemporaryDirectory(prefix="samtailor-") as scratch:
-        model = load_model(run)
-        check_classes(dataset, model.labels)
+        model = opened.load()
         saved = chosen_refinement(model.refinement)
         network = model.for_inference()
 
@@ -87,8 +80,7 @@ def tune_refinement(
 
         tried, best = Search(cases_after, MeanScore(metric, dataset.labels)).tried(settings, saved or ())
         is_stored = best.score > tried[1].score
-        names = tuple(file.name for file in files)
-        tuning = Tuning(metric, tuple(tried), best, names, seed, is_stored, directory.tuning_directory)
+        tuning = Tuning(metric, tuple(tried), best, opened.names, seed, is_stored, directory.tuning_directory)
         write_json(tuning.folder / "refinement.json", tuning.to_json())
         write_text(tuning.folder / "refinement.md", tuning.to_markdown())
         if is_stored:

@@ -1,0 +1,108 @@
+"""What a search for logit offsets found, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.evaluation.tuning.bias import Bias, Choice, mean_of
+from samtailor.labels import LabelSpace
+from samtailor.reporting.table import Table, decimal
+from samtailor.reporting.terminal import Block, Message, to_text
+
+
+@dataclass(frozen=True, repr=False)
+class BiasTuning:
+    """A search for logit offsets; printed, it is a table of the classes and what was stored.
+
+    Attributes:
+        labels: The classes.
+        choice: What was found.
+        saved: The offsets that the segmenter had before; None if none.
+        before: DSC of each case and class with these, (cases, K).
+        cases: Names of the validation cases.
+        is_stored: Whether the segmenter has the offsets now.
+        folder: Where the tables are written.
+    """
+
+    labels: LabelSpace
+    choice: Choice
+    saved: Bias | None
+    before: NDArray[np.float64]
+    cases: tuple[str, ...]
+    is_stored: bool
+    folder: Path
+
+    @property
+    def held_out(self) -> float | None:
+        """Mean DSC where each half of the cases is scored with the other half's choice; None of too few cases."""
+        return None if self.choice.held_out is None else mean_of(self.choice.held_out)
+
+    def table(self) -> Table:
+        """One row per class, and the mean."""
+        choice = self.choice
+        rows = [
+            (name, f"{offset:+.1f}", _mean(choice.without[:, index]), _mean(choice.dsc[:, index]))
+            for index, (name, offset) in enumerate(zip(self.labels.names, choice.bias, strict=True))
+        ]
+        rows.append(("mean without background", "", decimal(mean_of(choice.without)), decimal(mean_of(choice.dsc))))
+        notes = [
+            f"DSC of {len(self.cases)} validation cases, by nnU-Net's rule: each class averaged over the cases in "
+            "which it counts. The offset is added to the class's logit."
+        ]
+        if self.held_out is None:
+            notes.append("Too few cases to choose on one half and score the other: that check is left out.")
+        else:
+            notes.append(
+                f"Each half of the cases scored with the offsets that the other half chose: {decimal(self.held_out)}."
+            )
+        return Table(("class", "offset", "DSC without", "DSC with"), tuple(rows), tuple(notes))
+
+    def verdict(self) -> Message:
+        """What came of it, in a sentence."""
+        if self.is_stored:
+            gain = f"mean DSC {decimal(mean_of(self.before))} -> {decimal(mean_of(self.choice.dsc))}"
+            return Message("good", f"stored in the segmenter ({gain}); --bias none turns it off")
+        if mean_of(self.choice.dsc) > mean_of(self.before):
+            return Message("warning", "the gain does not hold on cases that did not choose it: nothing is stored")
+        return Message("warning", "nothing gains: the segmenter stays as it was")
+
+    def blocks(self) -> list[Block]:
+        """What the command line shows."""
+        return [self.table(), self.verdict(), {"tables": str(self.folder)}]
+
+    def to_markdown(self) -> str:
+        """The table, and what came of it."""
+        return f"{self.table().to_markdown()}\n{self.verdict().text}\n"
+
+    def __str__(self) -> str:
+        return to_text(self.blocks())
+
+    def __repr__(self) -> str:
+        return f"<BiasTuning of {len(self.labels)} classes on {len(self.cases)} cases>"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; None where a score is not defined."""
+        means = {"without": self.choice.without, "before": self.before, "with": self.choice.dsc}
+        return {
+            "classes": list(self.labels.names),
+            "bias": list(self.choice.bias),
+            "saved": None if self.saved is None else list(self.saved),
+            "dsc": {name: _plain(mean_of(dsc)) for name, dsc in means.items()} | {"held_out": self.held_out},
+            "cases": list(self.cases),
+            "stored": self.is_stored,
+        }
+
+
+def _mean(column: NDArray[np.float64]) -> str:
+    known = column[~np.isnan(column)]
+    return decimal(float(known.mean())) if len(known) else decimal(math.nan)
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value
