@@ -19,6 +19,7 @@ from monai.transforms import (
     RandSimulateLowResolutiond,
     RandZoomd,
 )
+from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -79,7 +80,8 @@ class Patches:
                 "target": torch.from_numpy(_cut(label[None].astype(np.float32) - IGNORE, centre, self._patch)),
             }
         )
-        return sample["image"].as_tensor(), sample["target"].as_tensor()[0].round().long() + IGNORE
+        image, target = (convert_to_tensor(sample[name], track_meta=False) for name in _BOTH)
+        return image, target[0].round().long() + IGNORE
 
 
 def _cut(image: NDArray[np.float32], centre: NDArray[np.int64], patch: Patch) -> NDArray[np.float32]:
@@ -108,7 +110,7 @@ def _augmentation(flip: str) -> Compose:
             RandGaussianSmoothd("image", sigma_x=(0.5, 1.0), sigma_y=(0.5, 1.0), prob=0.2),
             RandScaleIntensityd("image", factors=0.25, prob=0.15),
             RandScaleIntensityFixedMeand("image", factors=0.25, preserve_range=True, prob=0.15),
-            RandSimulateLowResolutiond("image", zoom_range=(0.5, 1.0), prob=0.25),
+            RandSimulateLowResolutiond("image", zoom_range=(0.5, 1.0), upsample_mode="bilinear", prob=0.25),
             RandAdjustContrastd("image", gamma=(0.7, 1.5), invert_image=True, retain_stats=True, prob=0.1),
             RandAdjustContrastd("image", gamma=(0.7, 1.5), retain_stats=True, prob=0.3),
             *(RandFlipd(_BOTH, prob=0.5, spatial_axis=axis) for axis in _AXES[flip]),
