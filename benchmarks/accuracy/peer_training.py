@@ -120,7 +120,8 @@ def fit(
         nn.utils.clip_grad_norm_(network.parameters(), peer.clip)
         optimizer.step()
         losses.append(loss.item())
-        longest, now = max(longest if len(losses) > 2 else 0.0, time.monotonic() - now), time.monotonic()
+        now, before = time.monotonic(), now
+        longest = max(longest if len(losses) > 2 else 0.0, now - before)  # the first steps allocate
     tenth = max(1, len(losses) // 10)
     facts = {
         "patch": list(patch),

@@ -30,7 +30,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are not measured, which takes seconds, but said to take long: training is over early on a busy machine."""
 
     def choose(config: TrainConfig, folder: Any, began: float) -> Timetable:
-        return planned(config, folder, began, by_area(4.0))
+        return planned(config, folder, began, by_area(7.0))
 
     monkeypatch.setattr(planning, "planned", choose)
     monkeypatch.setattr(methods, "measure_apart", by_area(4.0))
