@@ -81,8 +81,11 @@ def key_of(
     labels: LabelSpace = LABELS,
     preprocessing: Preprocessing = PLAIN,
     slices: list[int] | None = None,
+    fine_features: bool = False,
 ) -> str:
-    segmenter = SegmenterModel.create(base.name, recipe or HeadOnly(), labels, preprocessing)
+    segmenter = SegmenterModel.create(
+        base.name, recipe or HeadOnly(), labels, preprocessing, fine_features=fine_features
+    )
     cache = EmbeddingCache(Predictor(segmenter, 4, "cpu"), Path("cache"))
     return cache._key(case, case_windows(case, segmenter, slices))
 
@@ -99,6 +102,7 @@ def test_everything_that_embeddings_depend_on_changes_their_key(
     keys.append(key_of(tiny_base, case, slices=[0, 1, 3]))
     keys += [key_of(tiny_base, case, preprocessing=replace(PLAIN, field=field)) for field in (None, 16)]
     keys.append(key_of(tiny_base, case, preprocessing=replace(PLAIN, image_size=64)))
+    keys.append(key_of(tiny_base, case, fine_features=True))
     keys += [key_of(tiny_base, case, LoRA(last_blocks=blocks)) for blocks in (1, 2)]
     # Other bases on the same file: one that is called otherwise, and one that normalises otherwise.
     for other in (replace(tiny_base, name="other-sam"), replace(tiny_base, mean=(0.1, 0.0, 0.0))):

@@ -22,7 +22,7 @@ from samtailor.recipes import HeadOnly, LoRA
 from samtailor.settings import Precision
 from samtailor.training.embeddings import case_windows
 from samtailor.training.samples import PADDING_CASE, PADDING_TARGET
-from samtailor.training.settings import OptimConfig, TrainConfig
+from samtailor.training.settings import LossConfig, OptimConfig, TrainConfig
 from samtailor.training.task import SegmentationTask, ValidationEmbeddings
 from tests.training.cases import cached_case
 
@@ -70,6 +70,24 @@ def test_that_fraction_of_the_images_is_prompted(
     for index in range(50):
         task.training_step((images, target), index)
     assert len(prompted) / 50 == pytest.approx(fraction, abs=0.2)
+
+
+def test_the_loss_without_fine_features_is_added_by_its_weight(tiny_base: Base) -> None:
+    model = SegmenterModel.create(
+        tiny_base.name, LoRA(), LABELS, Preprocessing(Range(), 32, None, 1), fine_features=True
+    )
+    assert model.network.fine_features is not None
+    for parameter in model.network.fine_features.parameters():
+        torch.nn.init.normal_(parameter)
+    config = TrainConfig(data="", out="", fine_features=True, loss=LossConfig(coarse=0.4))
+    task = SegmentationTask(model, ClassAwareLoss(), config, [], ValidationEmbeddings(), 4)
+    task._trainer = cast(Any, SimpleNamespace(precision="32-true"))
+    task.log = lambda *args, **kwargs: None  # type: ignore[method-assign,assignment]
+    images, target = torch.rand(2, 1, 3, 32, 32), torch.randint(3, (2, 1, 32, 32))
+    features = model.encode(images.flatten(0, 1))
+    fine, coarse = (task.loss(model.decode(maps), target.flatten(0, 1)) for maps in (features, features[:1]))
+    assert (fine - coarse).abs() > 0.01
+    torch.testing.assert_close(task.training_step((images, target), 0), fine + 0.4 * coarse)
 
 
 def test_who_is_prompted_depends_on_seed_epoch_step_and_process_alone(
