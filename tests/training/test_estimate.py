@@ -237,7 +237,9 @@ def test_the_flags_are_those_of_train(tiny_base: Base, nnunet_folder: Path) -> N
     by_rule(config_of(nnunet_folder), lambda c: bool(seen.append(c)))
     for option in seen:
         flags = flags_of(seen[0], option).split()
-        config = TrainConfig(**parser_of("train").parse([str(nnunet_folder), "--out", "run", *flags]).settings)
+        config = TrainConfig(
+            **parser_of("train").parse([str(nnunet_folder), "--out", "run", "--recipe", "lora", *flags]).settings
+        )
         for name in ("batch_size", "checkpointing", "recipe"):
             assert getattr(config, name) == getattr(option, name)
         assert config.optim.accumulate == option.optim.accumulate

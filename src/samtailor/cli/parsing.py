@@ -20,7 +20,7 @@ from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, DefaultHelp
 from samtailor.errors import ConfigError
 from samtailor.files import read_yaml
 from samtailor.kinds import Steps, StepSetting
-from samtailor.recipes import LoRA, Recipe, RecipeName
+from samtailor.recipes import Recipe, RecipeName
 from samtailor.recipes.flat import flat_fields, flatten, take_recipe
 from samtailor.settings import RARE, hints_of, in_words
 
@@ -184,11 +184,8 @@ def _settings_of(verb: Callable[..., Any], documentation: docstring_parser.Docst
 
 
 def _plain(kind: Any) -> tuple[Any, bool]:
-    """A type without its marks, and whether it was marked as rarely used; a recipe that may be None is a recipe."""
-    rare = RARE in _marks(kind)
-    if kind == Recipe | None:
-        kind = Recipe
-    return _unmarked(kind), rare
+    """A type without its marks, and whether it was marked as rarely used."""
+    return _unmarked(kind), RARE in _marks(kind)
 
 
 def _marks(kind: Any) -> Iterator[Any]:
@@ -224,7 +221,7 @@ def _add_flag(group: Any, setting: Setting) -> None:
 
 def _add_recipe(usual: Any, rare: Any, setting: Setting) -> None:
     """--recipe and the settings of all recipes; each recipe takes its own."""
-    chosen = flatten(setting.default or LoRA())
+    chosen = flatten(setting.default)
     usual.add_argument("--recipe", type=RecipeName, default=chosen["recipe"], help=setting.help)
     for name, owners in flat_fields().items():
         kind, own = owners[0]

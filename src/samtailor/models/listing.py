@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from samtailor.recipes import LoRA, Recipe
+from samtailor.recipes import USUAL, Recipe
 from samtailor.reporting.table import Table
 from samtailor.settings import Within, checked
 
 
 @checked
-def list_models(recipe: Recipe | None = None, classes: Annotated[int, Within(2, 10_000)] = 14) -> Table:
+def list_models(recipe: Recipe = USUAL, classes: Annotated[int, Within(2, 10_000)] = 14) -> Table:
     """List the base models, with the parameters that a recipe adds to each.
 
     Args:
-        recipe: Which parameters are adapted, and how; LoRA by default.
+        recipe: Which parameters are adapted, and how.
         classes: Classes, background included.
 
     Returns:
@@ -28,7 +28,6 @@ def list_models(recipe: Recipe | None = None, classes: Annotated[int, Within(2, 
     from samtailor.models.sources import cached_path
     from samtailor.models.zoo import BASES, ZERO_ONE
 
-    recipe = recipe or LoRA()
     rows = []
     for base in BASES.values():
         count = count_parameters(base, recipe, classes)

@@ -6,7 +6,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from samtailor.errors import ConfigError
-from samtailor.recipes import RECIPES, Recipe, recipe_from_json, recipe_to_json
+from samtailor.recipes import RECIPES, USUAL, Recipe, recipe_from_json, recipe_to_json
 from samtailor.settings import require
 
 
@@ -27,7 +27,7 @@ def flatten(recipe: Recipe) -> dict[str, Any]:
 
 def take_recipe(content: dict[str, Any]) -> Recipe:
     """Take a recipe and the settings of all recipes out of settings; what is not said is its default."""
-    name = content.pop("recipe", "lora")
+    name = content.pop("recipe", USUAL.name)
     require({"recipe": name}, {"recipe": str})
     if name not in RECIPES:
         raise ConfigError(f"recipe: expected one of {', '.join(RECIPES)}; found '{name}'")
@@ -40,5 +40,7 @@ def take_recipe(content: dict[str, Any]) -> Recipe:
             own[setting] = value
         elif value != owners[0][1].default:  # a file may hold the defaults of all recipes
             others = " or ".join(other for other, kind in RECIPES.items() if any(kind is owner for owner, _ in owners))
-            raise ConfigError(f"{setting}: expected with the recipe {others}, found it with {name}; leave it out")
+            raise ConfigError(
+                f"{setting}: expected with the recipe {others}, found it with {name}; leave it out, or change recipe"
+            )
     return recipe_from_json({"name": name, **own})

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset
 from samtailor.errors import ConfigError
+from samtailor.inference.flips import FLIPS
 from samtailor.inference.predictor import choose_device
 from samtailor.memory import available_memory
 from samtailor.models.zoo import Base, find_base
+from samtailor.refinement import chosen_refinement
+from samtailor.settings import Flip
 from samtailor.training.estimate_report import HEADROOM, in_time
 from samtailor.training.estimation import Measure, Phase, look, phases_of
 from samtailor.training.measure import Measurement, measure_apart
@@ -19,7 +22,7 @@ from samtailor.training.settings import TrainConfig, seconds_in
 
 USED = 0.95
 """Share of the time that is laid out: the rest is for saving, and for a machine that is not always as fast."""
-HEAD = 0.2
+HEAD = 0.1
 """Share of the time in which the head is trained alone."""
 VALIDATED = 0.15
 """Share of the time in which is validated, at most."""
@@ -51,7 +54,14 @@ class Timetable:
     @property
     def left(self) -> float:
         """Seconds for epochs and validations, if the rest begins now."""
-        return USED * (self.until - time.monotonic()) - sum(phase.preparing for phase in self.phases)
+        tuning = self.phases[-1].validating * len(FLIPS[self._flips]) if self.config.tune_bias else 0.0
+        return USED * (self.until - time.monotonic()) - sum(phase.preparing for phase in self.phases) - tuning
+
+    @property
+    def _flips(self) -> Flip:
+        """What the predictions for which offsets are tuned are averaged over."""
+        assert self.config.tta != "auto", "the flips must be resolved before they are counted"
+        return self.config.tta or "none"
 
     def laid_out(self) -> TrainConfig:
         """The config of a training that begins now and ends in time.
@@ -121,7 +131,9 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     until = began + seconds_in(config.time)
     begins_with_head = not config.recipe.freezes_encoder and not needs_projection(len(folder.channels))
     config = replace(config, time=None, epochs=2, head_epochs=int(begins_with_head), validate_every=1)
-    config = replace(config, tta=config.tta or "auto")
+    # With one class to find, the offset is a threshold; with several it takes from some what it gives to others.
+    is_tuned = config.tune_bias or (len(folder.labels) == 2 and not chosen_refinement(config.refine))
+    config = replace(config, tta=config.tta or "auto", tune_bias=is_tuned)
     base = find_base(config.base)
     resolved = resolve(with_side(config, config.sampling.image_size or base.image_size), folder)
     # Whether pictures are seen whole or in crops is decided once: a smaller input must not mean other windows.

@@ -11,7 +11,7 @@ from samtailor.data.channels import needs_projection
 from samtailor.data.steps import DENOISE, Denoise
 from samtailor.errors import ConfigError
 from samtailor.kinds import Steps
-from samtailor.recipes import LoRA, Recipe
+from samtailor.recipes import USUAL, Recipe
 from samtailor.recipes.flat import flatten, take_recipe
 from samtailor.refinement import REFINE, Refine
 from samtailor.settings import (
@@ -211,7 +211,7 @@ class TrainConfig(Checked):
     out: AnyPath
     base: str = "lite-medsam"
     weights: AnyPath | None = None
-    recipe: Recipe = LoRA()
+    recipe: Recipe = USUAL
     fine_features: bool = False
     time: str | None = None
     epochs: Count = 20
