@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import samtailor.training.planning as planning
 from samtailor.data.dataset import open_dataset
@@ -99,12 +101,62 @@ def test_images_are_as_large_as_there_is_time_for(
         generate.image_folder(nnunet_folder / "pictures", cases=6, size=(128, 96))
     ).with_default_split()
     sizes = {}
-    for step in (1e-3, 0.7, 10.0):
+    for step in (1e-3, 0.2, 10.0):
         tried: list[int] = []
         sizes[step] = planned(open_size, large, time.monotonic(), by_area(step, tried)).config.sampling.image_size
         assert len(set(tried)) <= 3  # measuring takes time as well
-    assert sizes == {1e-3: 128, 0.7: 48, 10.0: 32}
+    assert sizes == {1e-3: 128, 0.2: 48, 10.0: 32}
     assert planned(config, large, time.monotonic(), by_area(10.0)).config.sampling.image_size == 32  # as the user says
+
+
+@pytest.mark.parametrize(("side", "scale"), [(None, 1.0), (5.0, 1.0), (24.0, 1.5), (100.0, 2.0)])
+def test_pictures_are_shrunk_as_far_as_their_objects_allow(
+    side: float | None, scale: float, tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "object_side", lambda _: side)
+    folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
+    config = replace(config_of(folder.root, Path("run")), time="10m")
+
+    def field(image_size: int, asked: Any = "auto") -> int | None:
+        sampling = replace(config.sampling, image_size=image_size, field=asked)
+        plan = planned(replace(config, sampling=sampling), folder, time.monotonic(), by_area(0.01))
+        found = plan.config.sampling.field
+        assert found != "auto"
+        return found
+
+    assert field(32) == scale * 32
+    assert field(96) == (96 if scale == 1 else None)  # the whole picture
+    assert field(32, asked=40) == 40
+    assert field(32, asked=None) is None
+
+
+def test_slices_of_volumes_are_seen_whole(
+    tiny_base: Base, nnunet_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "object_side", lambda _: 5.0)
+    folder = open_dataset(nnunet_folder).with_default_split()
+    plan = planned(replace(config_of(nnunet_folder, Path("run")), time="10m"), folder, time.monotonic(), by_area(0.01))
+    assert plan.config.sampling.field is None
+
+
+def test_a_single_class_gets_a_threshold(tiny_base: Base, tmp_path: Path) -> None:
+    root = generate.image_folder(tmp_path / "pictures", cases=6, size=(64, 64))
+
+    def is_tuned(**settings: Any) -> bool:
+        config = replace(config_of(root, Path("run")), time="10m", **settings)
+        folder = open_dataset(root).with_default_split()
+        plan = planned(config, folder, time.monotonic(), by_area(0.01))
+        assert plan.left < replace(plan, config=replace(plan.config, tune_bias=False)).left or not plan.config.tune_bias
+        return plan.config.tune_bias
+
+    assert not is_tuned()
+    assert is_tuned(tune_bias=True)
+    for mask in (root / "masks").iterdir():
+        with Image.open(mask) as image:
+            Image.fromarray((np.asarray(image) > 0).astype(np.uint8)).save(mask)
+    generate.write_json(root / "dataset.json", {"classes": ["background", "field"]})
+    assert is_tuned()
+    assert not is_tuned(refine="largest-component")
 
 
 def test_what_memory_does_not_hold_is_made_smaller_or_refused(tiny_base: Base, tmp_path: Path) -> None:

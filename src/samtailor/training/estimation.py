@@ -233,15 +233,9 @@ def _half_image(config: TrainConfig, folder: Dataset) -> TrainConfig | None:
 def look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Callable[[TrainConfig], Probe]]:
     """Count what there is to compute, and take some slices of the largest cases to measure trainings with."""
     preprocessing = preprocessing_of(config, folder.channel_choice)
-    cache = SliceCache(folder.labels, preprocessing)
     train_files, validation_files = folder.split("train"), folder.split("val")
-    train: list[CachedCase] = []
-    for file in _spread(train_files):
-        report("slices (train)", len(train), max(len(train) + 1, min(_CASES, len(train_files))))
-        train.append(cache.load(file))
-        if len(train) >= _CASES and any(case.counts[:, 1:].any() for case in train):
-            break
-    report("slices (train)", len(train), len(train))
+    train = some_training_cases(config, folder)
+    cache = SliceCache(folder.labels, preprocessing)
     validation = [cache.load(file) for file in tracked("slices (val)", _spread(validation_files)[:_CASES])]
 
     chosen = choose_slices(train, config.sampling.empty, config.seed)
@@ -273,6 +267,19 @@ def look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Callable[[Trai
         return Probe(changed, folder.labels, seen, validated, size)
 
     return workload, job_of
+
+
+def some_training_cases(config: TrainConfig, folder: Dataset) -> list[CachedCase]:
+    """Some training cases from everywhere, of which at least one has an object if any has."""
+    cache, files = SliceCache(folder.labels, preprocessing_of(config, folder.channel_choice)), folder.split("train")
+    train: list[CachedCase] = []
+    for file in _spread(files):
+        report("slices (train)", len(train), max(len(train) + 1, min(_CASES, len(files))))
+        train.append(cache.load(file))
+        if len(train) >= _CASES and any(case.counts[:, 1:].any() for case in train):
+            break
+    report("slices (train)", len(train), len(train))
+    return train
 
 
 def _spread(files: Sequence[CaseFiles]) -> list[CaseFiles]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from samtailor.data.cache import CachedCase
 from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset
 from samtailor.errors import ConfigError
@@ -15,9 +17,11 @@ from samtailor.models.zoo import Base, find_base
 from samtailor.refinement import chosen_refinement
 from samtailor.settings import Flip
 from samtailor.training.estimate_report import HEADROOM, in_time
-from samtailor.training.estimation import Measure, Phase, look, phases_of
-from samtailor.training.measure import Measurement, measure_apart
+from samtailor.training.estimation import Measure, Phase, look, phases_of, some_training_cases
+from samtailor.training.fingerprint import object_side
+from samtailor.training.measure import measure_apart
 from samtailor.training.resolve import least_side, resolve
+from samtailor.training.samples import label_of
 from samtailor.training.settings import TrainConfig, seconds_in
 
 USED = 0.95
@@ -26,13 +30,18 @@ HEAD = 0.1
 """Share of the time in which the head is trained alone."""
 VALIDATED = 0.15
 """Share of the time in which is validated, at most."""
-SEEN = 3000
-"""Samples that the encoder should be trained on: where there is time for fewer, images are shrunk."""
+SEEN = 10_000
+"""Samples that the encoder should be trained on: where there is time for fewer, the network's input is made smaller."""
 EPOCHS = 10
 """Epochs of the encoder that are aimed at: between two validations, and two checkpoints, lies a tenth of the time."""
 
 FASTER = 0.9
 """Share of a step's time in single precision that one in bfloat16 may take on a CPU, for bfloat16 to be chosen."""
+
+OBJECT = 16
+"""Pixels of the network's input that the side of an object should have, if the picture has them."""
+COARSEST = 2.0
+"""Pixels of a picture for each pixel of the network's input, at most: in pictures texture tells as much as shape."""
 
 _SIZES = (1.0, 0.75, 0.5, 0.375, 0.25)
 
@@ -129,32 +138,34 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     """
     assert config.time is not None
     until = began + seconds_in(config.time)
-    begins_with_head = not config.recipe.freezes_encoder and not needs_projection(len(folder.channels))
+    # What was pretrained knows organs better than pictures, of which no head alone makes much.
+    begins_with_head = not (folder.pictures or config.recipe.freezes_encoder or needs_projection(len(folder.channels)))
     config = replace(config, time=None, epochs=2, head_epochs=int(begins_with_head), validate_every=1)
     # With one class to find, the offset is a threshold; with several it takes from some what it gives to others.
     is_tuned = config.tune_bias or (len(folder.labels) == 2 and not chosen_refinement(config.refine))
     config = replace(config, tta=config.tta or "auto", tune_bias=is_tuned)
     base = find_base(config.base)
-    resolved = resolve(with_side(config, config.sampling.image_size or base.image_size), folder)
-    # Whether pictures are seen whole or in crops is decided once: a smaller input must not mean other windows.
-    config = replace(config, sampling=replace(config.sampling, field=resolved.sampling.field))
-    workload, job_of = look(resolved, folder)
-    largest = min(base.image_size, max(workload.largest[1:]))
-    sizes = [config.sampling.image_size] if config.sampling.image_size else _sizes(base, largest)
+    whole = resolve(with_side(config, config.sampling.image_size or base.image_size), folder)
+    cases = some_training_cases(whole, folder)
+    longest = max(folder.largest or max(case.image.shape[2:] for case in cases))
+    scale = scale_of(cases) if folder.pictures and config.sampling.field == "auto" else None
     limit = int(HEADROOM * available_memory())
-
-    def measured(config: TrainConfig) -> Measurement | None:
-        return measure(job_of(config), limit)
-
+    largest = min(base.image_size, longest)
+    sizes = [config.sampling.image_size] if config.sampling.image_size else _sizes(base, largest)
     tried = 0
     while tried < len(sizes):
         resolved = resolve(with_side(config, sizes[tried]), folder)
-        phases = phases_of(resolved, workload, measured)
+        if scale is not None:
+            side = round(scale * sizes[tried])
+            field = side if side < longest else None
+            resolved = replace(resolved, sampling=replace(resolved.sampling, field=field))
+        workload, job_of = look(resolved, folder)
+        phases = phases_of(resolved, workload, lambda phase: measure(job_of(phase), limit))  # noqa: B023
         if phases is None or not all(phase.measured.fits_gpu(HEADROOM) for phase in phases):
             tried += 1
             continue
         if config.precision == "auto" and choose_device(config.device).type == "cpu":
-            halved = measured(replace(resolved.phases()[-1][0], precision="bf16"))
+            halved = measure(job_of(replace(resolved.phases()[-1][0], precision="bf16")), limit)
             gains = halved is not None and halved.step_seconds < FASTER * phases[-1].measured.step_seconds
             config = replace(config, precision="bf16" if gains else "32")
             if gains:
@@ -172,6 +183,12 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
         f"time: expected memory for a step at {sizes[-1]} pixels, found {limit / 1e9:.1f} GB free; take "
         "--batch_size 1, a smaller base (samtailor models), or --recipe head-only"
     )
+
+
+def scale_of(cases: Sequence[CachedCase]) -> float:
+    """Pixels of a picture for each pixel of the input: small objects are not shrunk, others at most by half."""
+    side = object_side(label_of(case) for case in cases)
+    return 1.0 if side is None else min(max(side / OBJECT, 1.0), COARSEST)
 
 
 def with_side(config: TrainConfig, side: int) -> TrainConfig:
