@@ -4,7 +4,7 @@ A labelled folder in, a class-aware segmenter of a few megabytes out, masks writ
 
     import samtailor
 
-    run = samtailor.train("data/btcv", out="runs/btcv", recipe=samtailor.LoRA(rank=4))
+    run = samtailor.train("data/btcv", out="runs/btcv", time="30m")
     segmenter = samtailor.load("runs/btcv")
     segmenter.predict("case.nii.gz").save("case_seg.nii.gz")
 
