@@ -30,7 +30,7 @@ HEAD = 0.1
 """Share of the time in which the head is trained alone."""
 VALIDATED = 0.15
 """Share of the time in which is validated, at most."""
-SEEN = 10_000
+SEEN = 6000
 """Samples that the encoder should be trained on: where there is time for fewer, the network's input is made smaller."""
 EPOCHS = 10
 """Epochs of the encoder that are aimed at: between two validations, and two checkpoints, lies a tenth of the time."""
