@@ -15,6 +15,7 @@ from samtailor.data.intensity import Range, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, DataError
 from samtailor.labels import LabelSpace
+from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import LoRA
@@ -104,7 +105,7 @@ def test_a_refinement_that_is_saved_later_shows_at_once(
 ) -> None:
     monkeypatch.setitem(STEPS, "all-spleen", AllSpleen)
     assert (segmenter.predict(file, device="cpu").label != 2).any()
-    segmenter.model.refinement = ({"kind": "all-spleen"},)
+    segmenter.model.practice = Practice(refinement=({"kind": "all-spleen"},))
     assert (segmenter.predict(file, device="cpu").label == 2).all()
 
 

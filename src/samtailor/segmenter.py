@@ -119,7 +119,7 @@ class Segmenter:
         """The model's copy for prediction, kept until the model changes."""
         # Moved first: the copy shares most weights with the model, which must not be torn apart.
         model = self.model.to(choose_device(device))
-        state = (model.preprocessing, model.refinement, model.bias, _weights_version(model))
+        state = (model.preprocessing, model.practice, _weights_version(model))
         if self._ready is None or self._ready[0] != state:
             self._ready = state, model.for_inference()
         return self._ready[1]

@@ -15,6 +15,7 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
+from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, HeadOnly, Recipe
@@ -29,7 +30,9 @@ def segmenter(
 ) -> SegmenterModel:
     """Random weights whose classes differ by about 2 in their logits."""
     preprocessing = Preprocessing(Range(), 64, field, 3)
-    model = SegmenterModel.create(base.name, recipe or HeadOnly(), LABELS, preprocessing, flip=flip).eval()
+    model = SegmenterModel.create(
+        base.name, recipe or HeadOnly(), LABELS, preprocessing, practice=Practice(flip=flip)
+    ).eval()
     with torch.inference_mode():
         logits = model(torch.from_numpy(random_image(3, 64, 64).astype(np.float32)))
     scale = 2 / (logits - logits.mean(1, keepdim=True)).std()
@@ -124,7 +127,7 @@ def test_auto_is_what_the_segmenter_was_trained_with(flip: Flip, tiny_base: Base
 
 def test_what_a_segmenter_has_saved_is_the_default(tiny_base: Base, tmp_path: Path) -> None:
     model = segmenter(tiny_base)
-    model.tta = "both"
+    model.practice = Practice(tta="both")
     model.save(tmp_path)
     image = random_image(1, 40, 56)
     model = SegmenterModel.load(tmp_path)

@@ -18,6 +18,7 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, NotFiniteError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
+from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, HeadOnly, Recipe
@@ -258,7 +259,7 @@ def test_a_saved_step_that_cannot_work_here_is_refused_before_any_work(
     tiny_base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = predictor_of(tiny_base).model
-    model.refinement = ({"kind": "crf"},)
+    model.practice = Practice(refinement=({"kind": "crf"},))
     Predictor(model, device="cpu")
     monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
     with pytest.raises(ConfigError, match=r"pip install 'samtailor\[crf\]'"):
@@ -295,7 +296,7 @@ def test_probabilities_that_are_asked_for_are_shown_to_the_steps_and_not_refined
 
 def test_what_is_asked_for_goes_before_what_was_saved(tiny_base: Base) -> None:
     model = predictor_of(tiny_base).model
-    model.refinement = ({"kind": "largest-component"},)
+    model.practice = Practice(refinement=({"kind": "largest-component"},))
     assert Predictor(model, device="cpu").refinement == (LargestComponent(),)
     assert Predictor(model, device="cpu", refinement=()).refinement == ()
 

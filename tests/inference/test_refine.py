@@ -21,7 +21,8 @@ from samtailor.inference.refine import MARGIN, Prompt, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
-from samtailor.models.segmenter_model import PromptTraining, SegmenterModel
+from samtailor.models.practice import Practice, PromptTraining
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, LoRA
 from samtailor.refinement.outline import Outline
@@ -141,7 +142,7 @@ class TestASegmenterThatWasTrainedWithoutPrompts:
         self, trained: PromptTraining | None, of_clicks: bool, of_outlines: bool, tiny_base: Base, case: Path
     ) -> None:
         preprocessing = Preprocessing(Range(), tiny_base.image_size, None, 1)
-        model = SegmenterModel.create(tiny_base.name, LoRA(), LABELS, preprocessing, prompts=trained)
+        model = SegmenterModel.create(tiny_base.name, LoRA(), LABELS, preprocessing, practice=Practice(prompts=trained))
         segmenter = Segmenter(model.eval())
         for refined, warns in (([Prompt("liver", 2, box=(4, 5, 10, 11))], of_clicks), (Outline(), of_outlines)):
             with warnings.catch_warnings(record=True) as told:

@@ -18,6 +18,7 @@ from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import SamTailorError, WeightsError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
+from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe
@@ -156,8 +157,8 @@ def test_only_what_is_merged_takes_memory_in_a_copy_for_inference(any_base: Base
 
 def test_steps_before_and_after_the_network_come_back(tiny_base: Base, tmp_path: Path) -> None:
     preprocessing = replace(PREPROCESSING, steps=(GaussianDenoising(0.7),))
-    refinement = [kinds.to_json(LargestComponent(), STEPS)]
-    model = SegmenterModel.create(tiny_base.name, LoRA(rank=2), LABELS, preprocessing, refinement=refinement)
+    practice = Practice(refinement=(kinds.to_json(LargestComponent(), STEPS),))
+    model = SegmenterModel.create(tiny_base.name, LoRA(rank=2), LABELS, preprocessing, practice=practice)
     model.save(tmp_path)
     loaded = SegmenterModel.load(tmp_path)
     assert loaded.preprocessing == preprocessing

@@ -79,7 +79,7 @@ def test_a_run_leaves_what_a_user_needs(
     assert 0 <= float(clock["waited"]) < 1
     assert float(clock["seconds"]) > 0
     assert not list(run.directory.rglob(".*"))
-    assert load_model(run.directory).flip == "none"
+    assert load_model(run.directory).practice.flip == "none"
 
 
 def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_picture_much_larger_than_those_of_the_training_is_seen_at_their_scale
     tiny_base: Base, image_folder: Path, tmp_path: Path
 ) -> None:
     run = train(**vars(config_of(image_folder, tmp_path / "run", epochs=1)))
-    assert load_model(run.directory).flip == "columns"  # of pictures, by default
+    assert load_model(run.directory).practice.flip == "columns"  # of pictures, by default
     segmenter, picture = samtailor.load(run.directory), next((image_folder / "images").iterdir())
     pixels = np.asarray(Image.open(picture))
     assert segmenter.model.preprocessing.seen == max(pixels.shape[:2])
@@ -345,7 +345,7 @@ def test_every_base_is_fitted_and_loaded_by_every_recipe(
     assert label.ndim == 3
     assert set(np.unique(label)) <= set(range(len(segmenter.labels)))
     prompted = "prompt_fraction" in settings or "prompts" in settings
-    assert segmenter.model.prompts == (settings.get("prompts", "drawn") if prompted else "none")
+    assert segmenter.model.practice.prompts == (settings.get("prompts", "drawn") if prompted else "none")
 
 
 @pytest.mark.parametrize(

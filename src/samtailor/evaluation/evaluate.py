@@ -110,7 +110,7 @@ def evaluate(
     source: dict[str, Any] = {"data": dataset.root.resolve().name, "split": split}
     source |= {"run": directory.directory.resolve().name}
     source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
-    flips = tta or model.tta
+    flips = tta or model.practice.tta
     source |= {"tta": flips} if flips != "none" else {}
-    source |= {"bias": bias} if model.bias is not None else {}
+    source |= {"bias": bias} if model.practice.bias is not None else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

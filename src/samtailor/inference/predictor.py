@@ -130,14 +130,14 @@ class Predictor:
             ConfigError: If the segmenter was saved with a refinement that is not known, or cannot work, here, or does
                 not say by which flips it was trained.
         """
-        self.flips = chosen_flips(model.tta if tta is None else tta, model.flip)
-        saved = (kinds.from_json(step, STEPS, "refinement") for step in model.refinement)
+        self.flips = chosen_flips(model.practice.tta if tta is None else tta, model.practice.flip)
+        saved = (kinds.from_json(step, STEPS, "refinement") for step in model.practice.refinement)
         steps = tuple(saved if refinement is None else refinement)
         for step in steps:
             step.require_ready()
         self.second_passes = tuple(step for step in steps if isinstance(step, SecondPass))
         self.refinement = tuple(step for step in steps if isinstance(step, RefinementStep))
-        if self.second_passes and model.prompts not in ("outline", None):
+        if self.second_passes and model.practice.prompts not in ("outline", None):
             warnings.warn(
                 "refine: expected a segmenter that was trained with outline prompts for 'outline', found one that has "
                 "unlearnt them: it mostly gets worse; train with --prompts outline, or take --refine none",
@@ -147,8 +147,8 @@ class Predictor:
         self.model = model.to(choose_device(device)).eval()
         self.bias: Tensor | None = None
         """Offsets of the class logits, (K, 1, 1)."""
-        if bias == "saved" and model.bias is not None:
-            self.bias = torch.tensor(model.bias, device=self.model.device)[:, None, None]
+        if bias == "saved" and model.practice.bias is not None:
+            self.bias = torch.tensor(model.practice.bias, device=self.model.device)[:, None, None]
         self.batch_size = batch_size
         self.precision = precision
         self.rough: NDArray[np.int16] | None = None

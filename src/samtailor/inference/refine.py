@@ -71,7 +71,7 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
     """
     for prompt in prompts:
         _require_fit(prompt, result)
-    if predictor.model.prompts == "none":
+    if predictor.model.practice.prompts == "none":
         warnings.warn(
             "prompts: expected a segmenter that was trained with some, found one that was trained without: its answers "
             "may be poor; train with --prompt_fraction 0.25",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -24,10 +24,11 @@ from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
 from samtailor.models.hub import fetch_segmenter
+from samtailor.models.practice import Practice
 from samtailor.models.zoo import find_base, load_base, weights_files
 from samtailor.recipes import NEWER, Recipe, recipe_for_segmenter, recipe_of_segmenter
 from samtailor.runs import Run
-from samtailor.settings import Checked, Finite, Flip, require
+from samtailor.settings import Checked, require
 from samtailor.version import VERSION
 
 _RESTORE = "restore the folder, or fit again"
@@ -40,9 +41,6 @@ chosen, and the size of the pictures of the training; version 4 has LoRA on more
 trained norms and fine features; version 5 has offsets of the class logits. What has none of these is written, as ever,
 as version 1.
 """
-
-PromptTraining = Literal["none", "drawn", "outline"]
-"""What a training did with prompts, by the names of its setting."""
 
 CONFIG_NAME = "segmenter.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -73,12 +71,8 @@ class SegmenterModel(nn.Module):
         recipe: What was adapted, and how.
         labels: Its classes.
         preprocessing: What is done to an image before the network.
-        refinement: What is done to a label after it: plain values of `samtailor.refinement`'s steps.
-        prompts: Prompts that some images of its training had; None if that is not known.
-        flip: Axes that the images of its training were flipped along; None if that is not known.
+        practice: How it was trained, and how it predicts unless told otherwise.
         fine_features: Whether the mask decoder also sees the image itself (see `FineFeatures`).
-        tta: Flips that its predictions are averaged over, unless others are asked for.
-        bias: Offsets of the class logits that are added in prediction, (K,); None if there are none.
         network: The class-aware SAM.
     """
 
@@ -91,12 +85,8 @@ class SegmenterModel(nn.Module):
         recipe: Recipe,
         labels: LabelSpace,
         preprocessing: Preprocessing,
-        refinement: Sequence[Mapping[str, Any]] = (),
-        prompts: PromptTraining | None = None,
-        flip: Flip | None = None,
+        practice: Practice | None = None,
         fine_features: bool = False,
-        tta: Flip = "none",
-        bias: tuple[float, ...] | None = None,
     ) -> None:
         """Build from the base's weights, which must be those named; the classes' part of the head is random."""
         super().__init__()
@@ -111,12 +101,8 @@ class SegmenterModel(nn.Module):
         self.recipe = recipe
         self.labels = labels
         self.preprocessing = preprocessing
-        self.refinement = tuple(refinement)
-        self.prompts = prompts
-        self.flip = flip
+        self.practice = practice or Practice()
         self.fine_features = fine_features
-        self.tta = tta
-        self.bias = bias
         network = load_base(base.base, base.file)
         self.network = ClassAwareSam(network, len(labels), preprocessing.channels, fine_features)
         recipe.apply(self.network)
@@ -131,15 +117,12 @@ class SegmenterModel(nn.Module):
         labels: LabelSpace,
         preprocessing: Preprocessing,
         weights: str | Path | None = None,
-        refinement: Sequence[Mapping[str, Any]] = (),
-        prompts: PromptTraining | None = None,
-        flip: Flip | None = None,
+        practice: Practice | None = None,
         fine_features: bool = False,
-        tta: Flip = "none",
     ) -> Self:
         """Untrained segmenter of a base in the zoo; its weights as in `weights_files`."""
         stands_on = BaseWeights(base, checksum(weights_files(base, weights)), str(weights) if weights else None)
-        return cls(stands_on, recipe, labels, preprocessing, refinement, prompts, flip, fine_features, tta)
+        return cls(stands_on, recipe, labels, preprocessing, practice, fine_features)
 
     def encode(self, images: Tensor) -> Features:
         """Network inputs in [0, 1], (B, C, N, N), to feature maps (see `ClassAwareSam.encode`)."""
@@ -180,7 +163,7 @@ class SegmenterModel(nn.Module):
     @property
     def _format(self) -> int:
         """The oldest version of the layout of files that has words for it."""
-        if self.bias is not None:
+        if self.practice.bias is not None:
             return 5
         if self.fine_features or NEWER & recipe_for_segmenter(self.recipe).keys():
             return 4
@@ -232,12 +215,8 @@ class SegmenterModel(nn.Module):
             "recipe": recipe_for_segmenter(self.recipe),
             "labels": self.labels.to_json(),
             "preprocessing": self.preprocessing.to_json(),
-            **({"refinement": self.refinement} if self.refinement else {}),
-            **({"prompts": self.prompts} if self.prompts else {}),
-            **({"flip": self.flip} if self.flip else {}),
+            **self.practice.to_json(),
             **({"fine_features": True} if self.fine_features else {}),
-            **({"tta": self.tta} if self.tta != "none" else {}),
-            **({} if self.bias is None else {"bias": list(self.bias)}),
             "libraries": {"samtailor": VERSION, **{name: version(name) for name in ("torch", "transformers", "peft")}},
         }
         state = {name: value.cpu().contiguous() for name, value in self.trained_state().items()}
@@ -255,20 +234,15 @@ class SegmenterModel(nn.Module):
             recipe = recipe_of_segmenter(content["recipe"])
             labels = LabelSpace.from_json(content["labels"])
             preprocessing = Preprocessing.from_json(content["preprocessing"])
-            refinement = content.get("refinement", [])  # looked at where it is applied
-            prompts, flip = content.get("prompts"), content.get("flip")  # older segmenters do not say
-            fine_features, tta = content.get("fine_features", False), content.get("tta", "none")
-            bias = content.get("bias")
-            found = {"refinement": refinement, "prompts": prompts, "flip": flip, "fine_features": fine_features}
-            types = {"refinement": Sequence, "prompts": PromptTraining | None, "flip": Flip | None}
-            types |= {"fine_features": bool, "tta": Flip, "bias": Sequence[Finite] | None}
-            require(found | {"tta": tta, "bias": bias}, types)
-            if bias is not None and len(bias) != len(labels):
-                raise ConfigError(f"bias: expected {len(labels)} numbers, one for each class, found {len(bias)}")
+            practice = Practice.from_json(content)
+            if practice.bias is not None and len(practice.bias) != len(labels):
+                found = len(practice.bias)
+                raise ConfigError(f"bias: expected {len(labels)} numbers, one for each class, found {found}")
+            fine_features = content.get("fine_features", False)
+            require({"fine_features": fine_features}, {"fine_features": bool})
         if weights is not None:
             base = BaseWeights(base.base, base.sha256, str(weights))
-        offsets = None if bias is None else tuple(map(float, bias))
-        model = cls(base, recipe, labels, preprocessing, refinement, prompts, flip, fine_features, tta, offsets)
+        model = cls(base, recipe, labels, preprocessing, practice, fine_features)
         file = directory / WEIGHTS_NAME
         model.load_trained_state(read_weights(file), str(file))
         return model.eval()

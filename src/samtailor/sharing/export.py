@@ -72,7 +72,7 @@ def merge_and_export(
             (scratch / PROJECTION_NAME).write_bytes(serialise(state))
         else:
             write_json(scratch / PROCESSOR_NAME, _processor(base, model.preprocessing.image_size))
-        how = _how_to_open(type(network), name, model.network.is_projected, model.bias is not None)
+        how = _how_to_open(type(network), name, model.network.is_projected, model.practice.bias is not None)
         write_card(scratch, model, name, record, library, how)
 
 
@@ -110,8 +110,8 @@ def _config(model: SegmenterModel, base: Base) -> Any:
     config.mask_decoder_config.num_multimask_outputs = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: index for index, name in enumerate(names)}
-    if model.bias is not None:
-        config.class_bias = list(model.bias)
+    if model.practice.bias is not None:
+        config.class_bias = list(model.practice.bias)
     return config
 
 

@@ -34,6 +34,7 @@ from samtailor.files import atomic, cache_home, made_of
 from samtailor.inference.predictor import Predictor, choose_device, chosen_precision
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
+from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.refinement import REFINE, STEPS
 from samtailor.runs import Run
@@ -135,22 +136,17 @@ def new_segmenter(
     preprocessing = preprocessing_of(config, channels)
     if largest is not None:
         preprocessing = replace(preprocessing, seen=max(largest))
-    refinement = [kinds.to_json(step, STEPS) for step in REFINE.chosen(config.refine)]
-    prompts = config.prompts if config.prompt_fraction else "none"
-    flip, tta = config.augment.flip, config.tta
+    flip, tta = config.augment.flip, config.tta or "none"
     assert flip != "auto", "the flips must be resolved before training"
     assert tta != "auto", "the flips must be resolved before training"
+    practice = Practice(
+        refinement=tuple(kinds.to_json(step, STEPS) for step in REFINE.chosen(config.refine)),
+        prompts=config.prompts if config.prompt_fraction else "none",
+        flip=flip,
+        tta=tta,
+    )
     model = SegmenterModel.create(
-        config.base,
-        config.recipe,
-        labels,
-        preprocessing,
-        config.weights,
-        refinement,
-        prompts,
-        flip,
-        config.fine_features,
-        tta or "none",
+        config.base, config.recipe, labels, preprocessing, config.weights, practice, config.fine_features
     )
     if config.cache_frozen and not model.network.frozen_steps:
         raise ConfigError(

@@ -22,6 +22,7 @@ from samtailor.evaluation.robustness.results import RESULTS, Robustness
 from samtailor.evaluation.robustness.robustness import robustness
 from samtailor.evaluation.robustness.study import chosen, some_slices
 from samtailor.labels import LabelSpace
+from samtailor.models.practice import Practice
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter
 from samtailor.refinement.largest_component import LargestComponent
@@ -259,8 +260,8 @@ def test_a_saved_step_that_cannot_work_here_is_refused_before_any_work(
 ) -> None:
     model = study.load_model(run)
     preprocessing = replace(model.preprocessing, steps=(GaussianDenoising(),))
-    saved = [{"kind": "largest-component"}]
-    other = study.SegmenterModel.create(model.base.base, model.recipe, model.labels, preprocessing, refinement=saved)
+    saved = Practice(refinement=({"kind": "largest-component"},))
+    other = study.SegmenterModel.create(model.base.base, model.recipe, model.labels, preprocessing, practice=saved)
     shutil.copytree(run, tmp_path / "other")
     other.save(tmp_path / "other" / "segmenter")
 

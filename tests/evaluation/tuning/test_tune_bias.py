@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.tuning import bias as search
 from samtailor.evaluation.tuning.tune_bias import tune_bias
 from samtailor.inference.predictor import Predictor
+from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel, load_model, save_bias, save_refinement
 from samtailor.models.zoo import Base
 from samtailor.runs import Run
@@ -57,8 +59,9 @@ def test_offsets_are_added_to_the_logits_before_everything_else(
     )
     image = np.random.default_rng(0).random((1, 3, 40, 56)).astype(np.float16)
     plain = Predictor(model, 3, "cpu", precision).probabilities(image)
-    model.bias = (0.0, 1.0, -1.0)[: len(label_space)]
-    offsets = np.exp(np.array(model.bias))[:, None, None, None]
+    bias = (0.0, 1.0, -1.0)[: len(label_space)]
+    model.practice = Practice(bias=bias)
+    offsets = np.exp(np.array(bias))[:, None, None, None]
     for tta in ("none", "both"):
         left_out = Predictor(model, 3, "cpu", precision, tta=tta, bias="none").probabilities(image)  # type: ignore[arg-type]
         predictor = Predictor(model, 3, "cpu", precision, tta=tta)  # type: ignore[arg-type]
@@ -133,7 +136,7 @@ def test_predict_adds_what_is_stored_and_leaves_it_out_on_demand(run: Path, imag
     found, left_out = segmenter.predict(picture, device="cpu"), segmenter.predict(picture, device="cpu", bias="none")
     assert (found.label == 1).all()
     np.testing.assert_array_equal(left_out.label, plain.label)
-    segmenter.model.bias = None
+    segmenter.model.practice = replace(segmenter.model.practice, bias=None)
     np.testing.assert_array_equal(segmenter.predict(picture, device="cpu").label, plain.label)
 
 
@@ -141,7 +144,7 @@ def test_offsets_travel_with_the_segmenter(run: Path, tmp_path: Path) -> None:
     save_bias(run / "segmenter", OFFSETS)
     segmenter = samtailor.load(run)
     segmenter.save_pretrained(tmp_path / "shared")
-    assert load_model(tmp_path / "shared").bias == OFFSETS
+    assert load_model(tmp_path / "shared").practice.bias == OFFSETS
     segmenter.merge_and_export(tmp_path / "exported")
     assert json.loads((tmp_path / "exported" / "config.json").read_text())["class_bias"] == list(OFFSETS)
     assert (
@@ -179,7 +182,7 @@ def test_a_training_that_was_interrupted_while_its_bias_was_tuned_is_resumed(
     state = part.last_checkpoint.read_bytes()
     resume(part.directory)
     assert part.bias_file.read_text() == whole.bias_file.read_text()
-    assert load_model(part.directory).bias == load_model(whole.directory).bias
+    assert load_model(part.directory).practice.bias == load_model(whole.directory).practice.bias
     assert part.last_checkpoint.read_bytes() == state
     torch.manual_seed(0)
     written = part.bias_file.stat().st_mtime_ns

@@ -55,13 +55,13 @@ def tune_bias(
     folder = opened.run.tuning_directory
     with opened.run.alone(), tempfile.TemporaryDirectory(prefix="samtailor-") as scratch:
         model = opened.load()
-        require_no_label_steps(chosen_refinement(model.refinement) or ())
+        require_no_label_steps(chosen_refinement(model.practice.refinement) or ())
         predictor = Predictor(model.for_inference(), batch_size, device, precision, bias="none")
         cases = predicted(predictor, opened.files, opened.dataset.labels, scratch)
         choice = choose(cases, len(model.labels))
-        before = choice.without if model.bias is None else dsc_of(cases, model.bias)
+        before = choice.without if model.practice.bias is None else dsc_of(cases, model.practice.bias)
         is_stored = choice.holds and mean_of(choice.dsc) > mean_of(before)
-        tuning = BiasTuning(model.labels, choice, model.bias, before, opened.names, is_stored, folder)
+        tuning = BiasTuning(model.labels, choice, model.practice.bias, before, opened.names, is_stored, folder)
         if is_stored:
             save_bias(opened.run.segmenter_directory, choice.bias)
         write_text(folder / "bias.md", tuning.to_markdown())

@@ -72,7 +72,7 @@ def tune_refinement(
     require_metric(metric, dataset)
     with directory.alone(), tempfile.TemporaryDirectory(prefix="samtailor-") as scratch:
         model = opened.load()
-        saved = chosen_refinement(model.refinement)
+        saved = chosen_refinement(model.practice.refinement)
         network = model.for_inference()
 
         def cases_after(passes: Sequence[Step]) -> tuple[TunedCase, ...]:
