@@ -150,12 +150,14 @@ def test_every_setting_of_the_preprocessing_makes_the_key_or_is_known_not_to_mat
         "field": 16,
         "bands": (2,),
         "seen": 64,
+        "neighbours": True,
     }
     cache = SliceCache(generate.LABELS, made_by())
     files = CaseFiles("x", ())
     for field in fields(Preprocessing):
         changed = SliceCache(generate.LABELS, replace(made_by(), **{field.name: others[field.name]}))
-        assert (changed._key(files) == cache._key(files)) == (field.name in ("image_size", "field", "seen")), field.name
+        seen_later = ("image_size", "field", "seen", "neighbours")
+        assert (changed._key(files) == cache._key(files)) == (field.name in seen_later), field.name
 
 
 def test_a_setting_that_the_cache_does_not_know_makes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:

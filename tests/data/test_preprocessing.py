@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from samtailor.data.cache import SliceCache
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import case_of_array
-from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile, Range, scale
+from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile, Range, Scaled, scale
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.data.steps.step import PreprocessingStep
@@ -80,6 +81,7 @@ def test_steps_come_in_order_and_before_the_intensity() -> None:
         Preprocessing(ByChannel((CTWindow(), Percentile())), 32, None, 2),
         Preprocessing(Percentile(1, 99), 64, None, 3, (GaussianDenoising(2), GaussianDenoising())),
         Preprocessing(Percentile(), 32, None, 2, bands=(4, 1)),
+        Preprocessing(Percentile(), 32, None, 1, neighbours=True),
     ],
 )
 def test_preprocessing_survives_json(preprocessing: Preprocessing) -> None:
@@ -134,3 +136,23 @@ class TestPicturesOfAnotherSizeThanThoseOfTheTraining:
             SliceCache(dataset.labels, Preprocessing(Range(), 32, None, 3, seen=seen), tmp_path) for seen in (None, 64)
         ]
         assert len({cache.load(dataset.cases[0]).key for cache in caches}) == 1
+
+
+@pytest.mark.parametrize(("index", "around"), [(0, [0, 0, 1]), (2, [1, 2, 3]), (4, [3, 4, 4])])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_neighbouring_slices_are_the_three_colours(index: int, around: list[int], scaled: bool) -> None:
+    values = np.random.default_rng(0).random((5, 1, 8, 6)).astype(np.float16)
+    image = Scaled(values, (0.25, 0.75)) if scaled else values
+    preprocessing = Preprocessing(Range(), 32, None, 1, neighbours=True)
+    seen = preprocessing.slice_of(image, index)
+    np.testing.assert_array_equal(np.asarray(seen), np.asarray(image)[around, 0])
+    colours = preprocessing.input_of(seen, Window(0, 0, 8))
+    for colour, slice_index in zip(colours, around, strict=True):
+        alone = replace(preprocessing, neighbours=False)
+        expected = alone.input_of(alone.slice_of(image, slice_index), Window(0, 0, 8))
+        torch.testing.assert_close(colour, expected[0])
+
+
+def test_colours_have_no_neighbours() -> None:
+    with pytest.raises(ConfigError, match=r"neighbours: expected images of one channel, found 3"):
+        Preprocessing(Range(), 32, None, 3, neighbours=True)

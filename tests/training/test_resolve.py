@@ -11,7 +11,7 @@ from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError
 from samtailor.recipes import RecipeName
 from samtailor.settings import IntensityConfig
-from samtailor.training.resolve import resolve
+from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from tests.training.configs import changed
 
@@ -64,6 +64,14 @@ def test_a_loss_without_fine_features_needs_them_and_no_prompts(volumes: Dataset
 def test_what_the_user_set_stays(volumes: Dataset) -> None:
     config = replace(CONFIG, intensity=IntensityConfig("window", (50, 350)))
     assert resolve(config, volumes).intensity == IntensityConfig("window", (50, 350))
+
+
+def test_only_volumes_of_one_channel_have_neighbours(volumes: Dataset, pictures: Dataset) -> None:
+    config = replace(CONFIG, sampling=replace(CONFIG.sampling, neighbours=True))
+    assert preprocessing_of(resolve(config, volumes), 1).neighbours
+    for dataset in (pictures, replace(volumes, channels=("A", "B"))):
+        with pytest.raises(ConfigError, match=r"sampling.neighbours: expected volumes of one channel; found"):
+            resolve(config, dataset)
 
 
 def test_volumes_are_never_flipped_unasked(volumes: Dataset, pictures: Dataset) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -408,3 +409,22 @@ def test_training_cases_without_foreground_are_refused(tiny_base: Base, nnunet_f
     with pytest.raises(samtailor.SamTailorError):
         train(**vars(config_of(nnunet_folder, tmp_path / "run")))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("recipe", ["adapter", "head-only"])
+def test_training_and_prediction_see_the_same_neighbouring_slices(
+    recipe: RecipeName, tiny_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    config = config_of(nnunet_folder, tmp_path / "run", recipe, epochs=1)
+    config = replace(config, sampling=replace(config.sampling, neighbours=True))
+    run = train(**vars(config))
+    segmenter = samtailor.load(run.directory)
+    assert segmenter.model.preprocessing.neighbours
+    volume = np.random.default_rng(0).normal(100, 50, (5, 32, 24)).astype(np.float32)
+    found = segmenter.predict(volume, spacing=(2.0, 1.0, 1.0), probabilities=True, device="cpu").probabilities
+    volume[3] += 200.0
+    changed_slice = segmenter.predict(volume, spacing=(2.0, 1.0, 1.0), probabilities=True, device="cpu").probabilities
+    assert found is not None
+    assert changed_slice is not None
+    differs = (found != changed_slice).any(axis=(0, 2, 3))
+    assert differs.tolist() == [False, False, True, True, True]

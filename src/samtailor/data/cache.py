@@ -27,7 +27,7 @@ from samtailor.files import cache_home, read_json, regular
 from samtailor.labels import LabelSpace
 
 _VERSION = 2  # of what reading a file gives
-_UNSEEN = {"image_size", "field", "seen"}
+_UNSEEN = {"image_size", "field", "seen", "neighbours"}
 """Settings of the preprocessing that do not change slices; all others are in the key, whoever adds them."""
 _ATTEMPTS = 3
 

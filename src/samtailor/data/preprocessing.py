@@ -19,6 +19,7 @@ from samtailor.data.intensity import (
     ByChannel,
     Intensity,
     Scaled,
+    Slices,
     intensity_from_json,
     intensity_to_json,
     limits_of,
@@ -71,6 +72,8 @@ class Preprocessing(Checked, group="preprocessing"):
         steps: What is done to file values before, in order.
         bands: Numbers, from 1, of the channels that are taken of a file with others; None takes a file as it is.
         seen: The longest side of the pictures of the training, in pixels; None of volumes, and in older files.
+        neighbours: Whether the three colours that the network sees of a volume of one channel are a slice with the one
+            before and the one behind it, rather than three times the slice.
     """
 
     intensity: Intensity
@@ -80,6 +83,7 @@ class Preprocessing(Checked, group="preprocessing"):
     steps: tuple[PreprocessingStep, ...] = ()
     bands: tuple[Annotated[int, Within(1, 65_535)], ...] | None = None
     seen: Annotated[int, Within(1)] | None = None
+    neighbours: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,6 +92,8 @@ class Preprocessing(Checked, group="preprocessing"):
             raise ConfigError(f"intensity: expected one for each of {self.channels} channels, found {found}")
         if self.bands is not None and len(self.bands) != self.channels:
             raise ConfigError(f"bands: expected {self.channels} numbers, one for each channel, found {self.bands}")
+        if self.neighbours and self.channels != 1:
+            raise ConfigError(f"neighbours: expected images of one channel, found {self.channels}")
 
     @property
     def channel_choice(self) -> ChannelChoice:
@@ -152,6 +158,15 @@ class Preprocessing(Checked, group="preprocessing"):
         rows, columns = (_starts(length, side, overlap, mirrored) for length in (height, width))
         return [Window(y, x, side) for y in rows for x in columns]
 
+    def slice_of(self, image: Slices, index: int) -> NDArray[Any] | Scaled:
+        """What is looked at of one of the slices (S, C, H, W): (C, H, W), or with neighbours (3, H, W).
+
+        The first and the last slice of a volume stand in for the neighbours they lack.
+        """
+        if not self.neighbours:
+            return image[index]
+        return image[np.clip([index - 1, index, index + 1], 0, len(image) - 1)][:, 0]
+
     def input_of(self, image: NDArray[Any] | Scaled, window: Window) -> Tensor:
         """Network input of a window of a slice in [0, 1], (C, H, W); zeros beyond it.
 
@@ -170,14 +185,14 @@ class Preprocessing(Checked, group="preprocessing"):
         return resized[0, 0].long()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain dictionary, the inverse of `from_json`; without 'steps', 'bands' and 'seen' if there are none."""
+        """Plain dictionary, the inverse of `from_json`; steps, bands, 'seen' and neighbours only if there are any."""
         content = vars(self) | {"intensity": intensity_to_json(self.intensity)}
         steps = [kinds.to_json(step, STEPS) for step in content.pop("steps")]
-        bands, seen = content.pop("bands"), content.pop("seen")
+        bands, seen, neighbours = (content.pop(name) for name in ("bands", "seen", "neighbours"))
         # Caches are keyed by this dictionary: those from before there were any stay good.
         content |= {"steps": steps} if steps else {}
         content |= {"bands": list(bands)} if bands else {}
-        return content | ({"seen": seen} if seen else {})
+        return content | ({"seen": seen} if seen else {}) | ({"neighbours": True} if neighbours else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:

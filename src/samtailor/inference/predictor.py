@@ -334,7 +334,7 @@ class Predictor:
     def _inputs(self, image: Slices, pieces: list[Piece], flip: Axes = ()) -> Tensor:
         """Network inputs of windows, flipped, (B, C, N, N), on the CPU."""
         preprocessing = self.model.preprocessing
-        seen = (flipped(image[piece.slice], piece.window, flip) for piece in pieces)
+        seen = (flipped(preprocessing.slice_of(image, piece.slice), piece.window, flip) for piece in pieces)
         return torch.stack([preprocessing.input_of(*one) for one in seen])
 
     @torch.inference_mode()

@@ -38,8 +38,8 @@ FORMAT = 5
 
 Version 2 has other numbers of channels than one and three, and intensities by channel; version 3 has bands that are
 chosen, and the size of the pictures of the training; version 4 has LoRA on more layers than queries and values,
-trained norms and fine features; version 5 has offsets of the class logits. What has none of these is written, as ever,
-as version 1.
+trained norms and fine features; version 5 has offsets of the class logits and neighbouring slices. What has none of
+these is written, as ever, as version 1.
 """
 
 CONFIG_NAME = "segmenter.json"
@@ -163,7 +163,7 @@ class SegmenterModel(nn.Module):
     @property
     def _format(self) -> int:
         """The oldest version of the layout of files that has words for it."""
-        if self.practice.bias is not None:
+        if self.practice.bias is not None or self.preprocessing.neighbours:
             return 5
         if self.fine_features or NEWER & recipe_for_segmenter(self.recipe).keys():
             return 4

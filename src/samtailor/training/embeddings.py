@@ -67,6 +67,7 @@ class EmbeddingCache:
             "base": (model.base.base, model.base.sha256, model.mean.tolist(), model.std.tolist()),
             "frozen": model.network.frozen_steps,
             "image_size": model.preprocessing.image_size,
+            **({"neighbours": True} if model.preprocessing.neighbours else {}),
             "windows": [(piece.slice, piece.window.y, piece.window.x, piece.window.side) for piece in pieces],
             "slices": (case.image.shape, str(case.image.dtype)),
             **({"fine_features": True} if model.network.fine_features else {}),

@@ -43,6 +43,9 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         require_no_label_steps(refinement)
     if config.recipe.group > 1 and dataset.pictures:
         raise ConfigError("depth: expected volumes, whose slices have neighbours; found pictures")
+    if config.sampling.neighbours and (dataset.pictures or len(dataset.channels) != 1):
+        found = "pictures" if dataset.pictures else f"{len(dataset.channels)} channels"
+        raise ConfigError(f"sampling.neighbours: expected volumes of one channel; found {found}")
     fraction = (
         {"drawn": 0.0, "outline": 0.25}[config.prompts] if config.prompt_fraction is None else config.prompt_fraction
     )
@@ -151,7 +154,8 @@ def preprocessing_of(config: TrainConfig, channels: ChannelChoice) -> Preprocess
     steps = DENOISE.chosen(config.denoise)
     size, intensity = config.sampling.image_size, intensity_of(config.intensity)
     bands = None if isinstance(channels, int) else channels
-    return Preprocessing(intensity, size, field, count_of(channels), steps, bands)
+    neighbours = config.sampling.neighbours
+    return Preprocessing(intensity, size, field, count_of(channels), steps, bands, neighbours=neighbours)
 
 
 def copies_of(config: TrainConfig) -> list[Degradation]:

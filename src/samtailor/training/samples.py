@@ -155,7 +155,7 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
         first = reference.index - self.group // 2
         group = [
             self.augment(
-                self.preprocessing.input_of(case.image[i], window),
+                self.preprocessing.input_of(self.preprocessing.slice_of(case.image, i), window),
                 self.preprocessing.target_of(np.asarray(labels[i]), window),
                 seed,
             )

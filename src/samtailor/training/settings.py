@@ -81,6 +81,8 @@ class SamplingConfig(Checked, group="sampling"):
         empty: Slices (or crops) without foreground, as a fraction of those with; surplus is dropped.
         rare: Probability that a crop is centred on a pixel of a foreground class (each class present equally
             likely) rather than anywhere.
+        neighbours: The three colours that the network sees of a volume of one channel are a slice with those before and
+            behind it, rather than three times the slice.
         per_epoch: Training samples in an epoch; if None, one per slice, or where 'auto' has chosen crops, as many as
             tile the training pictures, at most 2000.
     """
@@ -89,6 +91,7 @@ class SamplingConfig(Checked, group="sampling"):
     field: Annotated[int, Within(8, 1_000_000)] | Literal["auto"] | None = "auto"
     empty: Weight = 0.2
     rare: Fraction = 0.7
+    neighbours: bool = False
     per_epoch: Annotated[int, Within(1, 100_000_000)] | None = None
 
 
