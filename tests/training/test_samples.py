@@ -126,6 +126,13 @@ def test_the_drawn_slice_is_in_the_middle_of_its_group(index: int, group: list[i
         torch.testing.assert_close(image[0], torch.from_numpy(case.image[i, 0].astype(np.float32)))
 
 
+def test_each_slice_of_a_sample_comes_with_its_neighbours() -> None:
+    case = replace(cached_case(LABELS), label=np.ones((6, 40, 40), np.int16))
+    dataset = SliceSamples([SliceReference(case, 2)], Preprocessing(Range(), 40, None, 1, neighbours=True), STILL, 0.0)
+    image = dataset[0, 7][0][0]
+    torch.testing.assert_close(image, torch.from_numpy(case.image[1:4, 0].astype(np.float32)))
+
+
 def test_slices_of_a_group_move_together() -> None:
     case = cached_case(LABELS)
     same = replace(case, image=case.image[:1].repeat(6, 0), label=np.asarray(case.label)[:1].repeat(6, 0))
