@@ -38,3 +38,8 @@ def test_objects_are_connected_parts_of_one_class(classes: tuple[int, int]) -> N
 def test_without_objects_there_is_no_side() -> None:
     assert object_side([label()]) is None
     assert object_side([np.full((1, 5, 5), -1, np.int16)]) is None  # ignored pixels are of no class
+
+
+def test_of_a_scene_the_middle_is_looked_at() -> None:
+    scene = label((1, 0, 0, 30), (1, 2990, 2990, 20), size=6000)
+    assert object_side([scene]) == 20
