@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-_SEEN = 2048
+_SEEN = 2048  # pixels of a side of a slice that are looked at
 
 
 def object_side(labels: Iterable[NDArray[np.int16]]) -> float | None:
