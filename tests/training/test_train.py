@@ -168,7 +168,7 @@ def test_frozen_blocks_kept_on_disk_give_the_training_without_them(
         ("--recipe head-only", "expected the recipe lora, or adapter without depth, with some --last_blocks"),
         (
             "",
-            "found LoRA(rank=4, dora=False, rslora=False, alpha=None, last_blocks=None, layers='query-value', ",
+            "found Adapter(",
         ),
         (
             "--last_blocks 1 --recipe adapter --depth",
