@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from samtailor.files import cache_home
 from samtailor.labels import LabelSpace
@@ -124,3 +125,9 @@ def abdominal_ct(shared_data: Path, tmp_path: Path) -> tuple[Path, Path]:
     volume = tmp_path / "ct.nii.gz"
     sitk.WriteImage(sitk.ReadImage(series), str(volume))
     return volume, shared_data / "ct_dicom" / "totalsegmentator_labels.nii.gz"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Networks start at random: the same in every run, whatever tests ran before."""
+    torch.manual_seed(0)

@@ -34,6 +34,7 @@ LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 
 def predictor_of(base: Base, field: int | None = None, batch_size: int = 3, recipe: Recipe | None = None) -> Predictor:
     recipe = recipe or HeadOnly()
+    torch.manual_seed(0)  # the same head, however often it is made
     segmenter = SegmenterModel.create(base.name, recipe, LABELS, Preprocessing(Range(), 32, field, 1))
     return Predictor(segmenter, batch_size, "cpu")
 

@@ -17,6 +17,7 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError, SamTailorError, WeightsError
 from samtailor.labels import LabelSpace
+from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
@@ -107,14 +108,14 @@ def test_the_card_tells_of_steps_before_and_after_the_network(tiny_base: Base, t
     plain = new_segmenter(tiny_base, HeadOnly())
     save_pretrained(plain, tmp_path / "plain")
     plain.preprocessing = replace(plain.preprocessing, steps=(GaussianDenoising(1.5),))
-    plain.refinement = ({"kind": "largest-component"},)
+    plain.practice = Practice(refinement=({"kind": "largest-component"},))
     save_pretrained(plain, tmp_path / "share")
     card = (tmp_path / "share" / "README.md").read_text()
     lines = ("- **First of all**: GaussianDenoising(sigma=1.5)", "- **Refinement of the label**: largest-component")
     for line in lines:
         assert line in card
         assert line not in (tmp_path / "plain" / "README.md").read_text()
-    assert load_model(tmp_path / "share").refinement == plain.refinement
+    assert load_model(tmp_path / "share").practice == plain.practice
 
 
 def test_no_file_names_a_path_of_the_user(run: Path, tmp_path: Path) -> None:

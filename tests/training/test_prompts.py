@@ -22,6 +22,7 @@ from samtailor.training.prompts import (
     outlined,
     prompted_loss,
 )
+from tests.models.test_class_aware import with_sam_s_own_tokens
 
 
 def test_points_lie_on_the_object_and_boxes_around_it() -> None:
@@ -87,7 +88,7 @@ def test_the_loss_is_cross_entropy_plus_dice_of_what_is_labelled(
 
 def test_the_second_pass_learns_to_draw_objects_again(any_base: Base) -> None:
     random = torch.Generator().manual_seed(0)
-    network = ClassAwareSam(load_base(any_base.name), 3)
+    network = with_sam_s_own_tokens(load_base(any_base.name))
     target = torch.zeros(1, 64, 64, dtype=torch.int64)
     target[:, 16:48, 8:40] = 2
     with torch.no_grad():

@@ -119,7 +119,7 @@ def test_steps_that_harm_are_taken_out(run: Path, image_folder: Path, hidden: No
     found = tuned(run, image_folder, ["fill-holes"])
     assert found.is_stored
     assert "refinement" not in content(run)
-    assert load_model(run).refinement == ()
+    assert load_model(run).practice.refinement == ()
 
 
 @pytest.mark.parametrize("step", [LargestComponent, Smallest])
