@@ -96,7 +96,7 @@ def test_a_prompted_object_is_sam_s_own_single_mask(any_base: Base) -> None:
         by_point = base(
             pixel_values=images, input_points=points[:, None], input_labels=labels[:, None], multimask_output=False
         ).pred_masks[:, 0, 0]
-        network = with_sam_s_own_tokens(base)  # attention among the tokens lets others change it a little
+        network = ClassAwareSam(base, 14)  # whatever the classes' tokens are
         features = network.encode(images)
         torch.testing.assert_close(network.decode_prompted(features, Prompts(boxes=box)), by_box, rtol=1e-4, atol=1e-5)
         found = network.decode_prompted(features, Prompts(points=points, labels=labels))

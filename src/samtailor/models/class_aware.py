@@ -66,11 +66,12 @@ class StackedHypernetworks(nn.Module):
         self.biases = nn.ParameterList([torch.stack([layer.bias.detach() for layer in same]) for same in alike])
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, T, C) to the weights of the mask products, (B, T, C / 8)."""
+        """Tokens (B, T, C), all or the first ones, to the weights of the mask products, (B, T, C / 8)."""
         hidden = tokens.transpose(0, 1)
+        count = len(hidden)
         last = len(self.weights) - 1
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            hidden = torch.baddbmm(bias[:, None], hidden, weight)
+            hidden = torch.baddbmm(bias[:count, None], hidden, weight[:count])
             hidden = hidden if i == last else F.relu(hidden)
         return hidden.transpose(0, 1)
 
@@ -80,9 +81,12 @@ class ClassAwareMaskDecoder(nn.Module):
 
     Transformer and upscaling are the base's own modules. Tokens and hypernetworks of the classes start at random, as
     SAMed's do: classes that started from the same one of SAM's would have to part first, which took most of a short
-    training. SAM 2's high-resolution features join the upscaling as in the base; its object token attends with the
-    others, but its score touches no mask. Source: Eq. 1 of the report, after SAMed (arXiv 2304.13785).
+    training. Prompts for one object are answered among SAM's own tokens, as tokens attend to each other. SAM 2's
+    high-resolution features join the upscaling as in the base; its object token attends with the others, but its score
+    touches no mask. Source: Eq. 1 of the report, after SAMed (arXiv 2304.13785).
     """
+
+    other_tokens: Tensor
 
     def __init__(self, decoder: SamMaskDecoder | Sam2MaskDecoder, classes: int) -> None:
         super().__init__()
@@ -98,6 +102,7 @@ class ClassAwareMaskDecoder(nn.Module):
         self.iou_prediction_head = decoder.iou_prediction_head
         iou = self.iou_prediction_head.proj_out
         self.iou_prediction_head.proj_out = nn.Linear(iou.in_features, tokens)
+        self.register_buffer("other_tokens", decoder.mask_tokens.weight[1:].detach().clone(), persistent=False)
         with torch.no_grad():
             self.mask_tokens.weight[0] = decoder.mask_tokens.weight[0]
             self.iou_prediction_head.proj_out.weight[0] = iou.weight[0]
@@ -109,21 +114,26 @@ class ClassAwareMaskDecoder(nn.Module):
             self.obj_score_token = decoder.obj_score_token
             self.pred_obj_score_head = decoder.pred_obj_score_head
 
-    def forward(self, features: Features, positions: Tensor, sparse: Tensor | None, dense: Tensor) -> Tensor:
+    def forward(
+        self, features: Features, positions: Tensor, sparse: Tensor | None, dense: Tensor, prompted: bool = False
+    ) -> Tensor:
         """Mask logits of all tokens, (B, K + 1, 4h, 4w): SAM's single mask, then the classes.
 
         From what `encode` gives, the positional encoding of its grid, (1, C, h, w), point and box prompts,
-        (B, 1, P, C), and a mask prompt or the "no mask" embedding, broadcastable to (B, C, h, w).
+        (B, 1, P, C), and a mask prompt or the "no mask" embedding, broadcastable to (B, C, h, w). Prompted for an
+        object, SAM's single mask alone, (B, 1, 4h, 4w), from SAM's own tokens.
         """
-        return self.draw(*self.attend(features[0], positions, sparse, dense), features[1:])
+        return self.draw(*self.attend(features[0], positions, sparse, dense, prompted), features[1:])
 
     def attend(
-        self, embeddings: Tensor, positions: Tensor, sparse: Tensor | None, dense: Tensor
+        self, embeddings: Tensor, positions: Tensor, sparse: Tensor | None, dense: Tensor, prompted: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """What `draw` takes: the attended image, (B, C, h, w), and the weights of the masks, (B, K + 1, C / 8)."""
+        """What `draw` takes: the attended image, (B, C, h, w), and the weights of T masks, (B, T, C / 8)."""
         batch, channels, height, width = embeddings.shape
         first = [self.obj_score_token.weight] if self.high_resolution else []
-        output = torch.cat([*first, self.iou_token.weight, self.mask_tokens.weight])
+        drawn = self.mask_tokens.weight[:1] if prompted else self.mask_tokens.weight
+        others = [self.other_tokens] if prompted else []
+        output = torch.cat([*first, self.iou_token.weight, drawn, *others])
         tokens = output.expand(batch, 1, -1, -1)
         if sparse is not None:
             tokens = torch.cat([tokens, sparse], dim=2)
@@ -134,7 +144,8 @@ class ClassAwareMaskDecoder(nn.Module):
             attention_similarity=None,
         )
         image = image.transpose(2, 3).reshape(batch, channels, height, width)
-        return image, self.hypernetworks(attended[:, 0, len(first) + 1 : len(output)])
+        place = len(first) + 1
+        return image, self.hypernetworks(attended[:, 0, place : place + len(drawn)])
 
     def draw(self, image: Tensor, hyper: Tensor, maps: Features) -> Tensor:
         """Mask logits of what `attend` gives, with pairs of finer maps that join the upscaling."""
@@ -272,7 +283,7 @@ class ClassAwareSam(nn.Module):
             given = (prompts.points, prompts.labels, prompts.boxes)
             sparse, _ = self.prompt_encoder(*(None if prompt is None else prompt[:, None] for prompt in given), None)
         dense = self._no_mask() if prompts.masks is None else self.prompt_encoder.mask_embed(prompts.masks[:, None])
-        return self._masks(features, sparse, dense)[:, 0]
+        return self._masks(features, sparse, dense, prompted=True)[:, 0]
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to class logits (B, K, 4h, 4w)."""
@@ -284,8 +295,8 @@ class ClassAwareSam(nn.Module):
             if isinstance(module, VitEncoder | Hiera | TinyViT):
                 module.gradient_checkpointing = on
 
-    def _masks(self, features: Features, sparse: Tensor | None, dense: Tensor) -> Tensor:
-        masks: Tensor = self.mask_decoder(features, self._positions(features), sparse, dense)
+    def _masks(self, features: Features, sparse: Tensor | None, dense: Tensor, prompted: bool = False) -> Tensor:
+        masks: Tensor = self.mask_decoder(features, self._positions(features), sparse, dense, prompted)
         return masks
 
     def _positions(self, features: Features) -> Tensor:
