@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment, StrictUndefined
 
 from samtailor.data.channels import needs_projection
 from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile, Range
@@ -41,9 +42,10 @@ def write_card(
     quality = record.quality if record else None
     cases = record.cases.items() if record else ()
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    card = ModelCard.from_template(
-        _metadata(model, base, name, record, library),
-        str(_TEMPLATE),
+    # Not ModelCard.from_template, where a misspelt name in the template passes as empty.
+    template = Environment(undefined=StrictUndefined).from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    text = template.render(
+        card_data=_metadata(model, base, name, record, library).to_yaml(),
         name=name,
         model=model,
         base=base,
@@ -66,7 +68,7 @@ def write_card(
         record=record,
         cases=", ".join(f"{count} {_SPLITS.get(split, split)}" for split, count in cases),
     )
-    write_text(folder / CARD_NAME, str(card))
+    write_text(folder / CARD_NAME, str(ModelCard(text)))
     if quality and quality.picture:
         shutil.copyfile(quality.picture, folder / PICTURE_NAME)
 

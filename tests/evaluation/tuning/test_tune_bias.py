@@ -145,6 +145,8 @@ def test_offsets_travel_with_the_segmenter(run: Path, tmp_path: Path) -> None:
     segmenter = samtailor.load(run)
     segmenter.save_pretrained(tmp_path / "shared")
     assert load_model(tmp_path / "shared").practice.bias == OFFSETS
+    told = f"- **Offsets of the class logits**, chosen on validation cases: {', '.join(map(str, OFFSETS))}"
+    assert told in (tmp_path / "shared" / "README.md").read_text().splitlines()
     segmenter.merge_and_export(tmp_path / "exported")
     assert json.loads((tmp_path / "exported" / "config.json").read_text())["class_bias"] == list(OFFSETS)
     assert (
