@@ -21,7 +21,7 @@ from samtailor.memory import available_memory
 from samtailor.models.zoo import find_base
 from samtailor.recipes import LoRA
 from samtailor.training.estimate_report import HEADROOM
-from samtailor.training.estimation import look, phases_of
+from samtailor.training.estimation import look, phases_of, sampled
 from samtailor.training.measure import measure_apart
 from samtailor.training.planning import USED
 from samtailor.training.resolve import preprocessing_of, resolve
@@ -61,7 +61,7 @@ def fit_report(job: Job) -> dict[str, Any]:
     sampling = SamplingConfig(image_size=find_base(job.base).image_size, field=None)
     config = _config(job, recipe=LoRA(rank=4), sampling=sampling, epochs=1)
     resolved = resolve(config, job.folder)
-    workload, job_of = look(resolved, job.folder)
+    workload, job_of = look(resolved, job.folder, sampled(resolved, job.folder))
     limit = int(HEADROOM * available_memory())
     phases = phases_of(resolved, workload, lambda phase: measure_apart(job_of(phase), limit))
     if phases is None:

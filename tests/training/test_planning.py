@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import samtailor.training.planning as planning
+from samtailor.data.cache import SliceCache
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import Base
@@ -225,3 +226,19 @@ def test_what_was_chosen_repeats_without_measuring(
 def test_estimate_has_no_time_of_its_own(tiny_base: Base, nnunet_folder: Path) -> None:
     with pytest.raises(ConfigError, match="time: expected with train"):
         estimate_training(replace(config_of(nnunet_folder, Path("run")), time="10m"))
+
+
+def test_the_data_are_looked_at_once_however_many_sizes_are_tried(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
+    config = replace(config_of(folder.root, Path("run")), time="10m")
+    loaded: list[str] = []
+    load = SliceCache.load
+    monkeypatch.setattr(SliceCache, "load", lambda self, files: loaded.append(files.name) or load(self, files))
+    monkeypatch.setattr(planning, "find_base", lambda _: replace(tiny_base, image_size=128))
+    tried: list[int] = []
+    open_size = replace(config, sampling=replace(config.sampling, image_size=None))
+    planned(open_size, folder, time.monotonic(), by_area(10.0, tried))
+    assert len(set(tried)) > 1
+    assert len(loaded) == len(set(loaded))

@@ -127,7 +127,7 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
     config = resolve(config, folder)
     weights_files(config.base, config.weights)  # fetched once, not by every measurement
     free, disk = available_memory(), _disk_free()
-    workload, job_of = look(config, folder)
+    workload, job_of = look(config, folder, sampled(config, folder))
 
     def option(changed: TrainConfig) -> Option:
         limit = int(HEADROOM * free)
@@ -230,20 +230,46 @@ def _half_image(config: TrainConfig, folder: Dataset) -> TrainConfig | None:
         return None
 
 
-def look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Callable[[TrainConfig], Probe]]:
+@dataclass(frozen=True)
+class Sampled:
+    """Some cases of a labelled folder, read once, by which the rest is judged.
+
+    Attributes:
+        train: Training cases from everywhere, of which at least one has an object if any has.
+        validation: Validation cases from everywhere.
+        splits: How many cases there are of each of the two.
+    """
+
+    train: list[CachedCase]
+    validation: list[CachedCase]
+    splits: tuple[int, int]
+
+
+def sampled(config: TrainConfig, folder: Dataset) -> Sampled:
+    """Read some cases of a labelled folder, with any size of the network's input."""
+    cache = SliceCache(folder.labels, preprocessing_of(config, folder.channel_choice))
+    train_files, validation_files = folder.split("train"), folder.split("val")
+    train: list[CachedCase] = []
+    for file in _spread(train_files):
+        report("slices (train)", len(train), max(len(train) + 1, min(_CASES, len(train_files))))
+        train.append(cache.load(file))
+        if len(train) >= _CASES and any(case.counts[:, 1:].any() for case in train):
+            break
+    report("slices (train)", len(train), len(train))
+    validation = [cache.load(file) for file in tracked("slices (val)", _spread(validation_files)[:_CASES])]
+    return Sampled(train, validation, (len(train_files), len(validation_files)))
+
+
+def look(config: TrainConfig, folder: Dataset, cases: Sampled) -> tuple[Workload, Callable[[TrainConfig], Probe]]:
     """Count what there is to compute, and take some slices of the largest cases to measure trainings with."""
     preprocessing = preprocessing_of(config, folder.channel_choice)
-    train_files, validation_files = folder.split("train"), folder.split("val")
-    train = some_training_cases(config, folder)
-    cache = SliceCache(folder.labels, preprocessing)
-    validation = [cache.load(file) for file in tracked("slices (val)", _spread(validation_files)[:_CASES])]
-
+    train, validation = cases.train, cases.validation
     chosen = choose_slices(train, config.sampling.empty, config.seed)
 
     def windows(case: CachedCase) -> int:
         return len(preprocessing.windows(*case.image.shape[2:]))
 
-    more = (1 + len(copies_of(config))) * len(train_files) / len(train)  # corrupted copies have as many slices
+    more = (1 + len(copies_of(config))) * cases.splits[0] / len(train)  # corrupted copies have as many slices
     is_cached = config.is_cached(len(folder.channels))
     training_windows = round(more * sum(windows(reference.case) for reference in chosen))
     validation_windows = sum(len(case.image) * windows(case) for case in validation)
@@ -251,11 +277,11 @@ def look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Callable[[Trai
     height, width = largest.image.shape[2:]
     size = (max(len(case.image) for case in validation), height, width)
     workload = Workload(
-        training_cases=(len(train_files), len(train)),
-        validation_cases=(len(validation_files), len(validation)),
+        training_cases=(cases.splits[0], len(train)),
+        validation_cases=(cases.splits[1], len(validation)),
         samples=config.sampling.per_epoch or (training_windows if is_cached else round(more * len(chosen))),
         training_windows=training_windows,
-        validation_windows=round(len(validation_files) / len(validation) * validation_windows),
+        validation_windows=round(cases.splits[1] / len(validation) * validation_windows),
         largest=size,
     )
     labelled = [reference for reference in chosen if reference.case.counts[reference.index, 1:].any()]
@@ -267,19 +293,6 @@ def look(config: TrainConfig, folder: Dataset) -> tuple[Workload, Callable[[Trai
         return Probe(changed, folder.labels, seen, validated, size)
 
     return workload, job_of
-
-
-def some_training_cases(config: TrainConfig, folder: Dataset) -> list[CachedCase]:
-    """Some training cases from everywhere, of which at least one has an object if any has."""
-    cache, files = SliceCache(folder.labels, preprocessing_of(config, folder.channel_choice)), folder.split("train")
-    train: list[CachedCase] = []
-    for file in _spread(files):
-        report("slices (train)", len(train), max(len(train) + 1, min(_CASES, len(files))))
-        train.append(cache.load(file))
-        if len(train) >= _CASES and any(case.counts[:, 1:].any() for case in train):
-            break
-    report("slices (train)", len(train), len(train))
-    return train
 
 
 def _spread(files: Sequence[CaseFiles]) -> list[CaseFiles]:

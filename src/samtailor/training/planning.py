@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from samtailor.data.cache import CachedCase
 from samtailor.data.channels import needs_projection
@@ -17,9 +18,9 @@ from samtailor.models.zoo import Base, find_base
 from samtailor.refinement import chosen_refinement
 from samtailor.settings import Flip
 from samtailor.training.estimate_report import HEADROOM, in_time
-from samtailor.training.estimation import Measure, Phase, look, phases_of, some_training_cases
+from samtailor.training.estimation import Measure, Phase, look, phases_of, sampled
 from samtailor.training.fingerprint import object_side
-from samtailor.training.measure import measure_apart
+from samtailor.training.measure import Measurement, Probe, measure_apart
 from samtailor.training.resolve import least_side, resolve
 from samtailor.training.samples import label_of
 from samtailor.training.settings import TrainConfig, seconds_in
@@ -146,9 +147,9 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     config = replace(config, tta=config.tta or "auto", tune_bias=is_tuned)
     base = find_base(config.base)
     whole = resolve(with_side(config, config.sampling.image_size or base.image_size), folder)
-    cases = some_training_cases(whole, folder)
-    longest = max(folder.largest or max(case.image.shape[2:] for case in cases))
-    scale = scale_of(cases) if folder.pictures and config.sampling.field == "auto" else None
+    cases = sampled(whole, folder)
+    longest = max(folder.largest or max(case.image.shape[2:] for case in cases.train))
+    scale = scale_of(cases.train) if folder.pictures and config.sampling.field == "auto" else None
     limit = int(HEADROOM * available_memory())
     largest = min(base.image_size, longest)
     sizes = [config.sampling.image_size] if config.sampling.image_size else _sizes(base, largest)
@@ -159,13 +160,14 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
             side = round(scale * sizes[tried])
             field = side if side < longest else None
             resolved = replace(resolved, sampling=replace(resolved.sampling, field=field))
-        workload, job_of = look(resolved, folder)
-        phases = phases_of(resolved, workload, lambda phase: measure(job_of(phase), limit))  # noqa: B023
+        workload, job_of = look(resolved, folder, cases)
+        measured = partial(_measured, measure, job_of, limit)
+        phases = phases_of(resolved, workload, measured)
         if phases is None or not all(phase.measured.fits_gpu(HEADROOM) for phase in phases):
             tried += 1
             continue
         if config.precision == "auto" and choose_device(config.device).type == "cpu":
-            halved = measure(job_of(replace(resolved.phases()[-1][0], precision="bf16")), limit)
+            halved = measured(replace(resolved.phases()[-1][0], precision="bf16"))
             gains = halved is not None and halved.step_seconds < FASTER * phases[-1].measured.step_seconds
             config = replace(config, precision="bf16" if gains else "32")
             if gains:
@@ -183,6 +185,13 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
         f"time: expected memory for a step at {sizes[-1]} pixels, found {limit / 1e9:.1f} GB free; take "
         "--batch_size 1, a smaller base (samtailor models), or --recipe head-only"
     )
+
+
+def _measured(
+    measure: Measure, job_of: Callable[[TrainConfig], Probe], limit: int, config: TrainConfig
+) -> Measurement | None:
+    """What a step of a config takes; None if memory does not suffice."""
+    return measure(job_of(config), limit)
 
 
 def scale_of(cases: Sequence[CachedCase]) -> float:

@@ -202,7 +202,8 @@ class TrainConfig(Checked):
         tta: Flips that predictions are averaged over by default (see `samtailor.predict`), not those of validations
             in training; none by default, but with `time` those of the training.
         tune_bias: Search offsets of the class logits that gain on the validation split when the training has ended, as
-            `samtailor tune-bias` does; that takes one more validation, and is not counted in `time`.
+            `samtailor tune-bias` does; that takes one more validation for each flip of `tta`, which `time` allows for,
+            and the search itself. With `time` a single class always has it.
         sampling: Which slices and crops are trained on.
         intensity: How file intensities become [0, 1].
         augment: Random changes of training images.
