@@ -32,9 +32,9 @@ class Practice:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values by name, those that are not the default."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-        return {field.name: listed[field.name] for field in fields(self) if values[field.name] != field.default}
+        own = vars(self)
+        chosen = {field.name: own[field.name] for field in fields(self) if own[field.name] != field.default}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:

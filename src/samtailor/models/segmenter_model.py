@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -248,17 +247,13 @@ class SegmenterModel(nn.Module):
         return model.eval()
 
 
-def save_refinement(directory: Path, refinement: Sequence[Mapping[str, Any]]) -> None:
-    """Give a saved segmenter another refinement, at once or not at all; its weights are not touched."""
+def save_practice(directory: Path, **changes: Any) -> None:
+    """Change some of a saved segmenter's practice, at once or not at all; its weights are not touched."""
     content = _read_config(directory / CONFIG_NAME)
-    content.pop("refinement", None)
-    write_json(directory / CONFIG_NAME, content | ({"refinement": list(refinement)} if refinement else {}))
-
-
-def save_bias(directory: Path, bias: tuple[float, ...]) -> None:
-    """Give a saved segmenter offsets of the class logits, at once or not at all; its weights are not touched."""
-    content = _read_config(directory / CONFIG_NAME)
-    write_json(directory / CONFIG_NAME, content | {"bias": list(bias), "format": FORMAT})
+    practice = replace(Practice.from_json(content), **changes)
+    others = {name: value for name, value in content.items() if name not in vars(practice)}
+    newer = {} if practice.bias is None else {"format": FORMAT}
+    write_json(directory / CONFIG_NAME, others | newer | practice.to_json())
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from samtailor.evaluation.tuning import bias as search
 from samtailor.evaluation.tuning.tune_bias import tune_bias
 from samtailor.inference.predictor import Predictor
 from samtailor.models.practice import Practice
-from samtailor.models.segmenter_model import SegmenterModel, load_model, save_bias, save_refinement
+from samtailor.models.segmenter_model import SegmenterModel, load_model, save_practice
 from samtailor.models.zoo import Base
 from samtailor.runs import Run
 from samtailor.training.train import resume, train
@@ -108,7 +108,7 @@ def test_what_does_not_gain_or_does_not_hold_leaves_the_segmenter_as_it_was(
     if reason == "nothing gains":
         monkeypatch.setattr(search, "best_bias", lambda *_: (0.0, 0.0, 0.0))
     else:
-        monkeypatch.setattr(search.Choice, "holds", False)
+        monkeypatch.setattr(search.BiasChoice, "holds", False)
     before = (run / "segmenter" / "segmenter.json").read_bytes()
     found = tune_bias(run, image_folder, device="cpu")
     assert not found.is_stored
@@ -119,7 +119,7 @@ def test_what_does_not_gain_or_does_not_hold_leaves_the_segmenter_as_it_was(
 def test_steps_that_change_the_label_are_refused_by_name(
     run: Path, image_folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    save_refinement(run / "segmenter", [{"kind": "smallest", "size": 10.0}])
+    save_practice(run / "segmenter", refinement=({"kind": "smallest", "size": 10.0},))
     assert main(["tune-bias", str(run), str(image_folder), "--device", "cpu"]) == 2
     assert "smallest" in capsys.readouterr().err
     config = changed(config_of(image_folder, tmp_path / "new", epochs=1), tune_bias=True, refine="largest-component")
@@ -131,7 +131,7 @@ def test_steps_that_change_the_label_are_refused_by_name(
 def test_predict_adds_what_is_stored_and_leaves_it_out_on_demand(run: Path, image_folder: Path) -> None:
     picture = next((image_folder / "images").iterdir())
     plain = samtailor.load(run).predict(picture, device="cpu")
-    save_bias(run / "segmenter", OFFSETS)
+    save_practice(run / "segmenter", bias=OFFSETS)
     segmenter = samtailor.load(run)
     found, left_out = segmenter.predict(picture, device="cpu"), segmenter.predict(picture, device="cpu", bias="none")
     assert (found.label == 1).all()
@@ -141,7 +141,7 @@ def test_predict_adds_what_is_stored_and_leaves_it_out_on_demand(run: Path, imag
 
 
 def test_offsets_travel_with_the_segmenter(run: Path, tmp_path: Path) -> None:
-    save_bias(run / "segmenter", OFFSETS)
+    save_practice(run / "segmenter", bias=OFFSETS)
     segmenter = samtailor.load(run)
     segmenter.save_pretrained(tmp_path / "shared")
     assert load_model(tmp_path / "shared").practice.bias == OFFSETS

@@ -16,7 +16,7 @@ from samtailor.cli import main
 from samtailor.errors import ConfigError
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.tuning.tune_refinement import tune_refinement
-from samtailor.models.segmenter_model import load_model, save_refinement
+from samtailor.models.segmenter_model import load_model, save_practice
 from samtailor.models.zoo import Base
 from samtailor.refinement.largest_component import LargestComponent
 from samtailor.refinement.smallest import Smallest
@@ -84,7 +84,7 @@ def test_what_gains_is_stored_and_nothing_else_changes(run: Path, image_folder: 
 
 
 def test_evaluate_applies_what_was_stored_unless_told_otherwise(run: Path, image_folder: Path, tmp_path: Path) -> None:
-    save_refinement(run / "segmenter", [{"kind": "smallest", "size": 1e6}])
+    save_practice(run / "segmenter", refinement=({"kind": "smallest", "size": 1e6},))
     settings: dict[str, Any] = {"split": "test", "device": "cpu", "bootstrap": 5}
     tuned, explicit, plain = (
         evaluate(run, image_folder, out=tmp_path / str(place), refine=refine, **settings)
@@ -104,7 +104,7 @@ def test_what_does_not_gain_leaves_the_segmenter_as_it_was(run: Path, image_fold
 
 
 def test_it_must_gain_over_what_is_stored_already(run: Path, image_folder: Path, hidden: None) -> None:
-    save_refinement(run / "segmenter", [SMALL])
+    save_practice(run / "segmenter", refinement=(SMALL,))
     before = (run / "segmenter" / "segmenter.json").read_bytes()
     found = tuned(run, image_folder, ["smallest"])
     assert not found.is_stored
@@ -115,7 +115,7 @@ def test_it_must_gain_over_what_is_stored_already(run: Path, image_folder: Path,
 
 
 def test_steps_that_harm_are_taken_out(run: Path, image_folder: Path, hidden: None) -> None:
-    save_refinement(run / "segmenter", [{"kind": "smallest", "size": 1e6}])
+    save_practice(run / "segmenter", refinement=({"kind": "smallest", "size": 1e6},))
     found = tuned(run, image_folder, ["fill-holes"])
     assert found.is_stored
     assert "refinement" not in content(run)

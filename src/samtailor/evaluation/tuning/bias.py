@@ -29,7 +29,7 @@ _FEWEST = 4  # cases of which each half says something of the other
 
 
 @dataclass(frozen=True)
-class Choice:
+class BiasChoice:
     """Offsets that were chosen, and how well they do.
 
     Attributes:
@@ -51,7 +51,7 @@ class Choice:
         return mean_of(self.dsc) > least and (self.held_out is None or mean_of(self.held_out) > least)
 
 
-def choose(cases: Sequence[TunedCase], classes: int) -> Choice:
+def choose(cases: Sequence[TunedCase], classes: int) -> BiasChoice:
     """Offsets that raise the mean DSC of cases, and what they are worth on cases that did not choose them."""
     none = (0.0,) * classes
     bias = best_bias(cases, classes)
@@ -60,7 +60,7 @@ def choose(cases: Sequence[TunedCase], classes: int) -> Choice:
         held_out = np.empty((len(cases), classes))
         for part in (0, 1):
             held_out[part::2] = dsc_of(cases[part::2], best_bias(cases[1 - part :: 2], classes))
-    return Choice(bias, dsc_of(cases, bias), dsc_of(cases, none), held_out)
+    return BiasChoice(bias, dsc_of(cases, bias), dsc_of(cases, none), held_out)
 
 
 def mean_of(dsc: NDArray[np.float64]) -> float:

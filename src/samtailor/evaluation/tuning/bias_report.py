@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.evaluation.tuning.bias import Bias, Choice, mean_of
+from samtailor.evaluation.tuning.bias import Bias, BiasChoice, mean_of
+from samtailor.evaluation.tuning.result import TuningResult
 from samtailor.labels import LabelSpace
 from samtailor.reporting.table import Table, decimal
-from samtailor.reporting.terminal import Block, Message, to_text
+from samtailor.reporting.terminal import Message
 
 
 @dataclass(frozen=True, repr=False)
-class BiasTuning:
+class BiasTuning(TuningResult):
     """A search for logit offsets; printed, it is a table of the classes and what was stored.
 
     Attributes:
@@ -31,7 +32,7 @@ class BiasTuning:
     """
 
     labels: LabelSpace
-    choice: Choice
+    choice: BiasChoice
     saved: Bias | None
     before: NDArray[np.float64]
     cases: tuple[str, ...]
@@ -71,17 +72,6 @@ class BiasTuning:
         if mean_of(self.choice.dsc) > mean_of(self.before):
             return Message("warning", "the gain does not hold on cases that did not choose it: nothing is stored")
         return Message("warning", "nothing gains: the segmenter stays as it was")
-
-    def blocks(self) -> list[Block]:
-        """What the command line shows."""
-        return [self.table(), self.verdict(), {"tables": str(self.folder)}]
-
-    def to_markdown(self) -> str:
-        """The table, and what came of it."""
-        return f"{self.table().to_markdown()}\n{self.verdict().text}\n"
-
-    def __str__(self) -> str:
-        return to_text(self.blocks())
 
     def __repr__(self) -> str:
         return f"<BiasTuning of {len(self.labels)} classes on {len(self.cases)} cases>"

@@ -9,16 +9,17 @@ from typing import Any
 
 import samtailor.kinds as kinds
 from samtailor.evaluation.tuning.cases import TuningMetric
+from samtailor.evaluation.tuning.result import TuningResult
 from samtailor.evaluation.tuning.search import Trial
 from samtailor.metrics.protocols import METRIC_NAMES
 from samtailor.refinement import STEPS
 from samtailor.refinement.step import Step
 from samtailor.reporting.table import Table, decimal
-from samtailor.reporting.terminal import Block, Message, to_text
+from samtailor.reporting.terminal import Message
 
 
 @dataclass(frozen=True, repr=False)
-class Tuning:
+class Tuning(TuningResult):
     """A search for steps after the network; printed, it is the table of all trials and what was stored.
 
     Attributes:
@@ -76,17 +77,6 @@ class Tuning:
             what = in_words(self.best.steps)
             return Message("good", f"stored in the segmenter: {what} ({gain}); --refine none turns it off")
         return Message("warning", f"nothing gains over {in_words(self.before.steps)}: the segmenter stays as it was")
-
-    def blocks(self) -> list[Block]:
-        """What the command line shows."""
-        return [self.table(), self.verdict(), {"tables": str(self.folder)}]
-
-    def to_markdown(self) -> str:
-        """The table, and what came of it."""
-        return f"{self.table().to_markdown()}\n{self.verdict().text}\n"
-
-    def __str__(self) -> str:
-        return to_text(self.blocks())
 
     def __repr__(self) -> str:
         return f"<Tuning of {len(self.trials)} trials on {len(self.cases)} cases>"

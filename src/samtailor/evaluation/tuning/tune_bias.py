@@ -47,7 +47,7 @@ def tune_bias(
     from samtailor.evaluation.tuning.setup import TuningData
     from samtailor.files import write_json, write_text
     from samtailor.inference.predictor import Predictor, choose_device
-    from samtailor.models.segmenter_model import save_bias
+    from samtailor.models.segmenter_model import save_practice
     from samtailor.refinement import chosen_refinement, require_no_label_steps
 
     choose_device(device, precision)  # refused, if at all, before anything is read
@@ -63,7 +63,7 @@ def tune_bias(
         is_stored = choice.holds and mean_of(choice.dsc) > mean_of(before)
         tuning = BiasTuning(model.labels, choice, model.practice.bias, before, opened.names, is_stored, folder)
         if is_stored:
-            save_bias(opened.run.segmenter_directory, choice.bias)
+            save_practice(opened.run.segmenter_directory, bias=choice.bias)
         write_text(folder / "bias.md", tuning.to_markdown())
         write_json(opened.run.bias_file, tuning.to_json())
     return tuning

@@ -59,7 +59,7 @@ def tune_refinement(
     from samtailor.evaluation.tuning.spaces import require_candidates, settings_of
     from samtailor.files import write_json, write_text
     from samtailor.inference.predictor import Predictor, choose_device
-    from samtailor.models.segmenter_model import save_refinement
+    from samtailor.models.segmenter_model import save_practice
     from samtailor.refinement import chosen_refinement
 
     choose_device(device, precision)  # refused, if at all, before anything is read
@@ -84,5 +84,5 @@ def tune_refinement(
         write_json(tuning.folder / "refinement.json", tuning.to_json())
         write_text(tuning.folder / "refinement.md", tuning.to_markdown())
         if is_stored:
-            save_refinement(directory.segmenter_directory, to_plain(best.steps))
+            save_practice(directory.segmenter_directory, refinement=tuple(to_plain(best.steps)))
     return tuning
