@@ -25,12 +25,13 @@ from torch import Tensor
 
 from benchmarks.accuracy.peers import Patch
 from samtailor.labels import IGNORE
-from samtailor.training.samples import SliceReference, label_of
+from samtailor.settings import Flip
+from samtailor.training.augment import AXES
+from samtailor.training.samples import SliceReference, label_of, pixel_of
 
 FOREGROUND = 1 / 3
 """Share of the patches that are centred on a pixel of a foreground class (nnU-Net's oversampling)."""
 
-_AXES = {"none": (), "columns": (1,), "both": (0, 1)}
 _BOTH = ("image", "target")
 
 
@@ -38,7 +39,7 @@ class Patches:
     """Random patches of slices."""
 
     def __init__(
-        self, slices: Sequence[SliceReference], patch: Patch, mean: Tensor, std: Tensor, flip: str, seed: int
+        self, slices: Sequence[SliceReference], patch: Patch, mean: Tensor, std: Tensor, flip: Flip, seed: int
     ) -> None:
         """Draw from slices.
 
@@ -69,8 +70,7 @@ class Patches:
         centre = random.integers((0, 0), label.shape)
         present = 1 + np.flatnonzero(reference.case.counts[reference.index, 1:])
         if len(present) and random.random() < FOREGROUND:
-            pixels = np.argwhere(label == random.choice(present))
-            centre = pixels[random.integers(len(pixels))]
+            centre = pixel_of(label, random.choice(present), random)
         image = torch.from_numpy(np.asarray(reference.case.image[reference.index], np.float32))
         normalised = ((image - self._mean) / self._std).numpy()
         # Changes fill with zeros: the mean of an image, and here of a target what counts nowhere.
@@ -95,7 +95,7 @@ def _cut(image: NDArray[np.float32], centre: NDArray[np.int64], patch: Patch) ->
     return np.pad(image[:, places[0], places[1]], [(0, 0), *margins])
 
 
-def _augmentation(flip: str) -> Compose:
+def _augmentation(flip: Flip) -> Compose:
     """nnU-Net's changes of 2-D patches, with its probabilities, as far as MONAI has them.
 
     Isensee et al., Nature Methods 18 (2021), supplementary note 4.
@@ -113,6 +113,6 @@ def _augmentation(flip: str) -> Compose:
             RandSimulateLowResolutiond("image", zoom_range=(0.5, 1.0), upsample_mode="bilinear", prob=0.25),
             RandAdjustContrastd("image", gamma=(0.7, 1.5), invert_image=True, retain_stats=True, prob=0.1),
             RandAdjustContrastd("image", gamma=(0.7, 1.5), retain_stats=True, prob=0.3),
-            *(RandFlipd(_BOTH, prob=0.5, spatial_axis=axis) for axis in _AXES[flip]),
+            *(RandFlipd(_BOTH, prob=0.5, spatial_axis=axis) for axis in AXES[flip]),
         ]
     )

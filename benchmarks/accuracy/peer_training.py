@@ -20,6 +20,7 @@ from samtailor.data.cache import CachedCase
 from samtailor.files import atomic
 from samtailor.inference.predictor import choose_device, computed_in
 from samtailor.losses import ClassAwareLoss
+from samtailor.settings import Flip
 from samtailor.training.samples import SliceReference, choose_slices
 
 _EMPTY = 0.2  # slices without foreground, as a fraction of those with: SamTailor's own
@@ -78,7 +79,7 @@ class Fitted:
 
 
 def fit(
-    peer: Peer, cases: Sequence[CachedCase], classes: int, flip: str, seed: int, until: float, device: str
+    peer: Peer, cases: Sequence[CachedCase], classes: int, flip: Flip, seed: int, until: float, device: str
 ) -> tuple[Fitted, dict[str, Any]]:
     """Train until a moment, and keep the last weights, as nnU-Net does; no other cases are looked at.
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from samtailor.inference.predictor import pack, unpack
-from samtailor.models.class_aware import ClassAwareSam, Prompts, StackedHypernetworks
+from samtailor.models.class_aware import ClassAwareSam, Features, Prompts, StackedHypernetworks
 from samtailor.models.counts import count_parameters
+from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import BASES, Base, find_base, load_base
 from samtailor.recipes import Adapter, HeadOnly, LoRA, Recipe
 from tests.recipes.test_recipes import described, segmenter_of, train_a_little
@@ -34,6 +35,22 @@ def with_sam_s_own_tokens(base: Any) -> ClassAwareSam:
     network.mask_decoder.hypernetworks.load_state_dict(hypernetworks)
     network.mask_decoder.mask_tokens.load_state_dict(tokens)
     return network
+
+
+def seen_and_kept(
+    segmenter: SegmenterModel, trained: nn.Module, images: Tensor
+) -> tuple[list[Features], list[dict[str, Tensor]]]:
+    """Feature maps, and a module's gradients by name: from images of side 64, and from what is kept of them."""
+    with torch.inference_mode():
+        packed = pack(segmenter.encode_frozen(images))
+    state = unpack(packed.clone(), segmenter.network.frozen_shapes(64))
+    both = [segmenter.encode(images), segmenter.encode_rest(state)]
+    gradients = []
+    for features in both:
+        segmenter.zero_grad()
+        segmenter.decode(features).square().mean().backward()
+        gradients.append({n: p.grad.clone() for n, p in trained.named_parameters() if p.grad is not None})
+    return both, gradients
 
 
 @pytest.mark.parametrize("classes", [2, 6, 14, 150])
@@ -157,15 +174,8 @@ def test_from_what_is_frozen_come_the_same_features_and_gradients(recipe: Recipe
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     segmenter = segmenter_of(any_base, recipe)
     train_a_little(segmenter, images)
-    with torch.inference_mode():
-        packed = pack(segmenter.encode_frozen(images))
-    state = unpack(packed.clone(), segmenter.network.frozen_shapes(64))
-    gradients = []
-    for features in (segmenter.encode(images), segmenter.encode_rest(state)):
-        segmenter.zero_grad()
-        segmenter.decode(features).square().mean().backward()
-        gradients.append({n: p.grad.clone() for n, p in segmenter.named_parameters() if p.grad is not None})
-    for found, expected in zip(segmenter.encode_rest(state), segmenter.encode(images), strict=True):
+    features, gradients = seen_and_kept(segmenter, segmenter, images)
+    for expected, found in zip(*features, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError
-from samtailor.inference.predictor import pack, unpack
 from samtailor.labels import LabelSpace
 from samtailor.models.class_aware import ClassAwareSam
 from samtailor.models.fine_features import FineFeatures
@@ -20,6 +19,7 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base, load_base
 from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe
 from samtailor.sharing.export import merge_and_export
+from tests.models.test_class_aware import seen_and_kept
 from tests.recipes.test_recipes import described, train_a_little
 
 RECIPES: list[Recipe] = [
@@ -92,17 +92,8 @@ class TestEveryRecipe:
         randomise(fine_of(segmenter))
         for rests in (False, True):
             segmenter.network.encoder_rests = rests
-            with torch.inference_mode():
-                packed = pack(segmenter.encode_frozen(images))
-            state = unpack(packed.clone(), segmenter.network.frozen_shapes(64))
-            gradients = []
-            for features in (segmenter.encode(images), segmenter.encode_rest(state)):
-                segmenter.zero_grad()
-                segmenter.decode(features).square().mean().backward()
-                gradients.append(
-                    {n: p.grad.clone() for n, p in fine_of(segmenter).named_parameters() if p.grad is not None}
-                )
-            for found, expected in zip(segmenter.encode_rest(state), segmenter.encode(images), strict=True):
+            features, gradients = seen_and_kept(segmenter, fine_of(segmenter), images)
+            for expected, found in zip(*features, strict=True):
                 torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
             assert gradients[0].keys() == gradients[1].keys() == dict(fine_of(segmenter).named_parameters()).keys()
             for name, gradient in gradients[0].items():

@@ -21,11 +21,11 @@ from samtailor.training.samples import (
     EpochSampler,
     SliceReference,
     SliceSamples,
-    _pixel_of,
     balancing_weights,
     case_positions,
     choose_slices,
     class_shares,
+    pixel_of,
     target_or_padding,
 )
 from samtailor.training.settings import AugmentConfig
@@ -229,7 +229,7 @@ def test_crops_of_a_scene_are_centred_on_pixels_of_every_class() -> None:
     label[:1000, :300] = 1
     label[1777, 1234] = 2  # never drawn by chance: found by a look at all
     random = np.random.default_rng(0)
-    assert [label[tuple(_pixel_of(label, wanted, random))] for wanted in (1, 1, 2)] == [1, 1, 2]
+    assert [label[tuple(pixel_of(label, wanted, random))] for wanted in (1, 1, 2)] == [1, 1, 2]
 
 
 @pytest.mark.parametrize(("size", "per_epoch"), [(2, 8), (2, 7), (4, 5)])

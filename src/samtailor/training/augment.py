@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 from monai.transforms import (
     Compose,
@@ -18,9 +18,11 @@ from monai.transforms import (
 )
 from torch import Tensor
 
+from samtailor.settings import Flip
 from samtailor.training.settings import AugmentConfig
 
-_AXES: dict[Literal["none", "columns", "both"], tuple[int, ...]] = {"none": (), "columns": (1,), "both": (0, 1)}
+AXES: dict[Flip, tuple[int, ...]] = {"none": (), "columns": (1,), "both": (0, 1)}
+"""Axes of a slice (H, W) by the name of the flips."""
 
 
 class _AffineGrid(RandAffineGrid):  # type: ignore[misc]  # MONAI hides its types
@@ -51,7 +53,7 @@ class Augmentation:
         affine.rand_affine.rand_affine_grid = _AffineGrid(
             math.radians(config.rotate), config.zoom, config.shift * image_size
         )
-        flips = (RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in _AXES[config.flip])
+        flips = (RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in AXES[config.flip])
         self._spatial = Compose([*flips, affine])
         self._intensity = Compose(
             [

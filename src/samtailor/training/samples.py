@@ -172,14 +172,14 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
             return Window(0, 0, max(height, width))
         present = 1 + np.flatnonzero(reference.case.counts[reference.index, 1:])
         if len(present) and random.random() < self.rare:
-            pixel = _pixel_of(label, random.choice(present), random)
+            pixel = pixel_of(label, random.choice(present), random)
             y, x = pixel + random.integers(-side // 4, side // 4 + 1, size=2)
         else:
             y, x = random.integers((0, 0), (height, width))
         return Window.around(y, x, side, label.shape)
 
 
-def _pixel_of(label: NDArray[np.int16], wanted: int, random: np.random.Generator) -> NDArray[np.int64]:
+def pixel_of(label: NDArray[np.int16], wanted: int, random: np.random.Generator) -> NDArray[np.int64]:
     """Row and column of a pixel of a class that occurs, each equally likely.
 
     Listing the pixels of a scene takes a second for every crop; drawing some until one is of the class takes none.
