@@ -17,12 +17,13 @@ from samtailor.errors import ConfigError, DataError
 from samtailor.labels import LabelSpace
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
-from samtailor.models.zoo import Base
+from samtailor.models.zoo import Base, load_base
 from samtailor.recipes import LoRA
 from samtailor.refinement import STEPS, outline_prompts
 from samtailor.refinement.outline import Outline
 from samtailor.refinement.step import RefinementStep
 from samtailor.segmenter import Segmenter
+from tests.models.test_class_aware import take_sam_s_own_tokens
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 
@@ -112,6 +113,8 @@ def test_a_refinement_that_is_saved_later_shows_at_once(
 def test_outlines_of_a_corrected_label_draw_its_objects_again(
     segmenter: Segmenter, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Masks of random tokens are all outline; those of SAM's own are objects.
+    take_sam_s_own_tokens(segmenter.model.network, load_base(segmenter.model.base.base))
     result = segmenter.predict(file, device="cpu")
     again = segmenter.refine(result, Outline(), device="cpu")
     expected = segmenter.predict(file, device="cpu", refine="outline").label

@@ -29,12 +29,16 @@ def tiny_sam2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Base:
 
 def with_sam_s_own_tokens(base: Any) -> ClassAwareSam:
     """A head of three classes with exactly the base's four tokens, whose logits are the base's multi-masks."""
-    hypernetworks = StackedHypernetworks(list(base.mask_decoder.output_hypernetworks_mlps)).state_dict()
-    tokens = base.mask_decoder.mask_tokens.state_dict()
     network = ClassAwareSam(base, 3)
-    network.mask_decoder.hypernetworks.load_state_dict(hypernetworks)
-    network.mask_decoder.mask_tokens.load_state_dict(tokens)
+    take_sam_s_own_tokens(network, base)
     return network
+
+
+def take_sam_s_own_tokens(network: ClassAwareSam, base: Any) -> None:
+    """Give a head of three classes the base's four tokens and hypernetworks."""
+    hypernetworks = StackedHypernetworks(list(base.mask_decoder.output_hypernetworks_mlps))
+    network.mask_decoder.hypernetworks.load_state_dict(hypernetworks.state_dict())
+    network.mask_decoder.mask_tokens.load_state_dict(base.mask_decoder.mask_tokens.state_dict())
 
 
 def seen_and_kept(
