@@ -107,11 +107,16 @@ def test_the_card_of_an_evaluated_run_tells_everything(run: Path, tmp_path: Path
 def test_the_card_tells_of_steps_before_and_after_the_network(tiny_base: Base, tmp_path: Path) -> None:
     plain = new_segmenter(tiny_base, HeadOnly())
     save_pretrained(plain, tmp_path / "plain")
-    plain.preprocessing = replace(plain.preprocessing, steps=(GaussianDenoising(1.5),))
-    plain.practice = Practice(refinement=({"kind": "largest-component"},))
+    plain.preprocessing = replace(plain.preprocessing, steps=(GaussianDenoising(1.5),), channels=1, neighbours=True)
+    plain.practice = Practice(refinement=({"kind": "largest-component"},), tta="columns")
     save_pretrained(plain, tmp_path / "share")
     card = (tmp_path / "share" / "README.md").read_text()
-    lines = ("- **First of all**: GaussianDenoising(sigma=1.5)", "- **Refinement of the label**: largest-component")
+    lines = (
+        "- **First of all**: GaussianDenoising(sigma=1.5)",
+        "- **Channels**: 1; the network's three are a slice with those before and behind it",
+        "- **Flips**: predictions are averaged over those of the image flipped along its columns",
+        "- **Refinement of the label**: largest-component",
+    )
     for line in lines:
         assert line in card
         assert line not in (tmp_path / "plain" / "README.md").read_text()

@@ -138,6 +138,8 @@ def _channels(preprocessing: Preprocessing, record: Record | None) -> str:
     channels = preprocessing.channels
     names = f" ({', '.join(record.channels)})" if record and record.channels else ""
     if channels == 1:
+        if preprocessing.neighbours:
+            return f"1{names}; the network's three are a slice with those before and behind it"
         return f"1{names}, repeated for the network"
     what = ", which a learned projection brings to the network's three" if needs_projection(channels) else ""
     return f"{channels}{names}, in this order{what}" if names else f"{channels}{what}"
