@@ -37,6 +37,18 @@ def run_block(block: nn.Module, tokens: Tensor, recompute: bool) -> Tensor:
     return output
 
 
+def run_between(
+    steps: Sequence[nn.Module], state: tuple[Tensor, ...], first: int, last: int, kept: int | None, recompute: bool
+) -> tuple[Tensor, ...]:
+    """Go on from the state before a step to that before a later one; what comes before step `kept` stays in front."""
+    *early, hidden = state
+    for index in range(first, last):
+        if index == kept:
+            early.append(hidden)
+        hidden = run_block(steps[index], hidden, recompute)
+    return (*early, hidden)
+
+
 def frozen_blocks(blocks: Sequence[nn.Module]) -> int:
     """How many blocks stand before the first one with a trained parameter."""
     trained = [any(parameter.requires_grad for parameter in block.parameters()) for block in blocks]

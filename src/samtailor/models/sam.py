@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.sam.modeling_sam import SamPatchEmbeddings, SamVisionNeck
 
 from samtailor.models.attention import RelativeAttention
-from samtailor.models.blocks import added, positioned, run_block, transform_
+from samtailor.models.blocks import added, positioned, run_between, transform_
 from samtailor.models.mlp import MLP
 
 # Meta trained with LayerNorm's default; transformers' default of 1e-6 moves the logits by 1e-3 (design.md).
@@ -172,12 +172,8 @@ class VitEncoder(nn.Module):
 
     def _run(self, state: tuple[Tensor, ...], first: int, last: int) -> tuple[Tensor, ...]:
         """Go on from the state before a block to that before a later one."""
-        *early, tokens = state
-        for i, block in enumerate(self.steps[first:last], first):
-            if self.keeps_early and i == 0:
-                early.append(tokens)
-            tokens = run_block(block, tokens, self.gradient_checkpointing)
-        return (*early, tokens)
+        kept = 0 if self.keeps_early else None
+        return run_between(self.steps, state, first, last, kept, self.gradient_checkpointing)
 
 
 def resize_positions(positions: Tensor, height: int, width: int) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.sam.modeling_sam import SamLayerNorm
 
-from samtailor.models.blocks import added, needs_graph, run_block, transform_
+from samtailor.models.blocks import added, needs_graph, run_between, transform_
 from samtailor.models.linear import linear
 from samtailor.models.mlp import MLP
 from samtailor.models.operators import GELU, gelu
@@ -265,9 +265,5 @@ class TinyViT(nn.Module):
 
     def _run(self, state: tuple[Tensor, ...], first: int, last: int) -> tuple[Tensor, ...]:
         """Go on from the state before a step to that before a later one."""
-        *early, hidden = state
-        for i, step in enumerate(self.steps[first:last], first):
-            if self.keeps_early and i == self.early_steps:
-                early.append(hidden)
-            hidden = run_block(step, hidden, self.gradient_checkpointing)
-        return (*early, hidden)
+        kept = self.early_steps if self.keeps_early else None
+        return run_between(self.steps, state, first, last, kept, self.gradient_checkpointing)
