@@ -131,13 +131,13 @@ def test_slices_of_a_group_are_stitched_side_by_side(tiny_base: Base, image: np.
 
 
 class LargestTensor(TorchDispatchMode):
-    """Notes the elements of the largest tensor that an operation gives."""
+    """Notes the elements of the largest tensor that an operation makes; a view of another holds nothing of its own."""
 
     elements = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if isinstance(result, torch.Tensor):
+        if isinstance(result, torch.Tensor) and not func.is_view:
             self.elements = max(self.elements, result.numel())
         return result
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from samtailor.data.channels import needs_projection
 from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile, Range
@@ -27,7 +27,6 @@ from samtailor.sharing.record import Record
 
 PICTURE_NAME = "overlay.png"
 
-_TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -43,8 +42,8 @@ def write_card(
     cases = record.cases.items() if record else ()
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     # Not ModelCard.from_template, where a misspelt name in the template passes as empty.
-    template = Environment(undefined=StrictUndefined).from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    text = template.render(
+    templates = Environment(loader=PackageLoader("samtailor.sharing"), undefined=StrictUndefined)
+    text = templates.get_template("model_card.md").render(
         card_data=_metadata(model, base, name, record, library).to_yaml(),
         name=name,
         model=model,
