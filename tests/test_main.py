@@ -73,6 +73,19 @@ def test_whoever_reads_no_further_gets_no_complaint() -> None:
     assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["completion", "fish"], ["check", "{data}"]])
+def test_nothing_is_complained_of_where_only_the_head_is_read(words: list[str], nnunet_folder: Path) -> None:
+    command = [sys.executable, "-m", "samtailor", *(word.format(data=nnunet_folder) for word in words)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    error = process.stderr.read()
+    # argparse keeps it to itself that nobody reads its help.
+    assert process.wait(timeout=60) == (0 if words == ["train", "--help"] else 128 + signal.SIGPIPE)
+    assert b"Error" not in error
+
+
 def ended(*words: str, flags: tuple[str, ...] = (), **environment: str) -> tuple[int, bytes]:
     """Exit code and both streams of the command line."""
     command, env = [sys.executable, *flags, "-m", "samtailor", *words], {**os.environ, **environment}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
 
@@ -69,6 +70,23 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     """The first names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def did_you_mean(word: str, known: Iterable[str], meaning: Mapping[str, str] | None = None) -> str:
+    """A question in brackets for what was meant by a word that is not known; '' where nothing is like it.
+
+    Args:
+        word: What was written.
+        known: What could have been written.
+        meaning: What is asked for instead of what could have been written, where that is something else.
+    """
+    alike = get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f" (did you mean {(meaning or {}).get(alike[0], alike[0])}?)" if alike else ""
+
+
+def not_one_of(known: Collection[str], found: str) -> str:
+    """What is told of a word that is none of those there are, with the one that was meant, if it is like one."""
+    return f"expected one of {', '.join(known)}; found '{found}'{did_you_mean(found, known)}"
 
 
 class DataWarning(UserWarning):

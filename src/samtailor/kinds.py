@@ -7,7 +7,7 @@ from dataclasses import Field, asdict, dataclass, fields
 from itertools import starmap
 from typing import Any, Generic, TypeVar, cast
 
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, not_one_of
 
 T = TypeVar("T")
 
@@ -115,5 +115,5 @@ class Steps(Generic[T]):
 
 def _find(name: str, kinds: Mapping[str, T], what: str) -> T:
     if name not in kinds:
-        raise ConfigError(f"{what}: expected one of {', '.join(kinds)}; found '{name}'")
+        raise ConfigError(f"{what}: {not_one_of(kinds, name)}")
     return kinds[name]

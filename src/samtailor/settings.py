@@ -24,7 +24,7 @@ from typing import (
     get_type_hints,
 )
 
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, did_you_mean
 from samtailor.kinds import Steps
 
 P = ParamSpec("P")
@@ -150,7 +150,19 @@ def require(values: Mapping[str, Any], hints: Mapping[str, Any], prefix: str = "
     """
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):
-            raise ConfigError(f"{prefix}{name}: expected {in_words(hints[name])}; found {_shown(value)}")
+            raise ConfigError(refusal(f"{prefix}{name}", hints[name], _shown(value)))
+
+
+def refusal(name: str, hint: Any, found: str) -> str:
+    """What is told of a setting that is not of its type, with the choice that was meant, if it is like one."""
+    return f"{name}: expected {in_words(hint)}; found {found}{did_you_mean(found.strip(chr(39)), choices_of(hint))}"
+
+
+def choices_of(hint: Any) -> list[str]:
+    """The texts that a type has to choose from."""
+    if get_origin(hint) is Literal:
+        return [choice for choice in get_args(hint) if isinstance(choice, str)]
+    return [choice for part in get_args(hint) for choice in choices_of(part)]
 
 
 def hints_of(source: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import samtailor
-from samtailor.cli import main, parser_of
+from samtailor.cli import COMMANDS, main, parser_of
 
 HEAVY = ("torch", "monai", "lightning", "transformers", "matplotlib", "scipy", "nibabel", "skimage")
 
@@ -28,6 +28,7 @@ def test_help_imports_nothing_heavy() -> None:
         "import sys, samtailor, samtailor.__main__\n"
         "from samtailor.cli import main, parser_of\n"
         "main(['--help'])\n"
+        "main(['completion', 'bash'])\n"  # which makes the parsers of all verbs
         "for name in samtailor.VERBS: parser_of(name).parser().format_help()\n"
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
@@ -49,7 +50,18 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_unknown_verb_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"expected one of {', '.join(samtailor.VERBS)}; found 'fit'" in failure(capsys, "fit")
+    assert f"expected one of {', '.join(COMMANDS)}; found 'fit'; see" in failure(capsys, "fit")
+    assert "found 'trian' (did you mean train?)" in failure(capsys, "trian")
+    assert "found 'trian' (did you mean train?)" in failure(capsys, "help", "trian")
+
+
+def test_help_of_a_verb_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help"]) == 0
+    assert "  tune-bias " in capsys.readouterr().out
+    for words in (["help", "tune-bias"], ["help", "tune_bias"], ["tune_bias", "--help"]):
+        with pytest.raises(SystemExit, match="0"):
+            main(words)
+        assert capsys.readouterr().out.startswith("usage: samtailor tune-bias RUN DATA [options]")
 
 
 @pytest.mark.parametrize(
@@ -109,10 +121,11 @@ def test_a_config_is_utf8_with_or_without_a_mark(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [
-        (("train", "--out", "run"), "data"),
-        (("train", "data"), "out"),
-        (("evaluate", "run"), "data"),
-        (("predict", "run", "--out", "o"), "inputs"),
+        (("train", "--out", "run"), "DATA"),
+        (("train", "data"), "--out OUT"),
+        (("evaluate", "run"), "DATA"),
+        (("predict", "run", "--out", "o"), "INPUTS"),
+        (("predict",), "RUN, INPUTS, --out OUT"),  # as the usage line has them
     ],
 )
 def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], missing: str) -> None:
@@ -124,7 +137,7 @@ def test_train_resume_is_the_verb_resume(
     spelling: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [word.replace("RUN", str(tmp_path)) for word in spelling]
-    assert "unrecognized arguments: --rank 3" in failure(capsys, "train", *words, "--rank", "3")
+    assert "unrecognized arguments: --rank;" in failure(capsys, "train", *words, "--rank", "3")
     assert f"{tmp_path}: expected a run" in failure(capsys, "train", *words)
     assert f"{tmp_path}: expected a run" in failure(capsys, "resume", str(tmp_path))
 

@@ -142,7 +142,7 @@ def test_usual_settings_come_before_rarely_used_ones() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--recipe lorra", "recipe: expected one of lora, adapter, head-only, full; found lorra"),
+        ("--recipe lorra", "recipe: expected one of lora, adapter, head-only, full; found lorra (did you mean lora?)"),
         ("--rank 2.5", "rank: expected a whole number from 1 to 4096; found 2.5"),
         ("--epochs many", "epochs: expected a whole number from 1 to 1000000; found many"),
         ("--optim.lr x", "optim.lr: expected a number above 0; found x"),
@@ -154,6 +154,62 @@ def test_a_value_of_another_type_is_told_in_one_line(flags: str, message: str) -
     with pytest.raises(ConfigError) as refused:
         parsed("train", "data", "--out", "run", *flags.split())
     assert str(refused.value) == f"{message}; see samtailor train --help"
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [
+        ("--outt", "--out"),
+        ("--batchsize", "--batch_size"),
+        ("--sampling.image-siz", "--sampling.image_size"),
+        ("--image-size", "--sampling.image_size"),  # by its own name
+        ("--xyz", None),
+    ],
+)
+def test_an_unknown_flag_is_told_with_the_one_that_was_meant(flag: str, meant: str | None) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parsed("train", "data", "--out", "run", flag, "3")
+    question = f" (did you mean {meant}?)" if meant else ""
+    assert str(refused.value) == f"unrecognized arguments: {flag}{question}; see samtailor train --help"
+
+
+def test_flags_may_be_spelt_with_dashes() -> None:
+    dashes = ["--batch-size", "3", "--sampling.image-size=64", "--head-epochs", "0", "--refine", "level-set"]
+    underscores = ["--batch_size", "3", "--sampling.image_size=64", "--head_epochs", "0", "--refine", "level-set"]
+    found = parsed("train", "data", "-o", "my_run", *dashes, "--refine.level_set.iterations", "4").settings
+    assert found == parsed("train", "data", "--out", "my_run", *underscores, "--refine.level-set.iterations=4").settings
+    assert (found["batch_size"], found["sampling"].image_size, found["out"]) == (3, 64, "my_run")
+    assert parsed("predict", "r", "i", "-o", "o", "--no-overlays").settings["overlays"] is False
+
+
+def test_only_the_name_of_a_flag_is_spelt_anew() -> None:
+    found = parsed("predict", "--out=--batch-size", "r", "--", "--batch-size").settings
+    assert (found["out"], found["run"], found["inputs"]) == ("--batch-size", "r", ["--batch-size"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "r a b --out o --overlays --batch_size 2",
+        "r --out o a b --overlays --batch_size 2",
+        "r --overlays a --batch_size=2 b -o o",
+        "--batch-size 2 --overlays -o o r a b",
+        "--overlays r a --batch_size 2 -o=o b",
+        "-o o --overlays --batch_size 2 -- r a b",
+    ],
+)
+def test_words_and_flags_come_in_any_order(line: str) -> None:
+    found = parsed("predict", *line.split()).settings
+    assert (found["run"], found["inputs"], found["out"]) == ("r", ["a", "b"], "o")
+    assert (found["overlays"], found["batch_size"]) == (True, 2)
+
+
+def test_a_flag_with_several_words_takes_those_behind_it_and_numbers_may_be_negative() -> None:
+    found = parsed("compare", "a", "--names", "x", "y", "--metric", "iou", "b").settings
+    assert (found["results"], found["names"]) == (["a", "b"], ["x", "y"])
+    assert parsed("train", "d", "-o", "o", "--intensity.values", "[-160, 240]").settings["intensity"].values[0] == -160
+    with pytest.raises(ConfigError, match=r"optim.lr: .* found -1"):
+        parsed("train", "--optim.lr", "-1", "d", "-o", "o")
 
 
 def test_a_word_that_python_keeps_is_told_by_its_flag() -> None:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import samtailor
 from samtailor.distributed.world import world
-from samtailor.errors import ConfigError, SamTailorError, SharedError
+from samtailor.errors import ConfigError, SamTailorError, SharedError, not_one_of
 
 if TYPE_CHECKING:
     from samtailor.cli.parsing import VerbParser
+
+COMMANDS = {**samtailor.VERBS, "completion": "cli.completion.completion"}
+"""The public functions that are verbs, and what there is for the command line only; each is read in the same way."""
 
 FAILED = 2
 """Exit code where the user has to fix something and nothing was done."""
@@ -45,16 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"samtailor: error: expected a working directory, {found}", file=sys.stderr)
         return FAILED
     match list(sys.argv[1:] if arguments is None else arguments):
-        case [] | ["-h" | "--help", *_]:
+        case [] | ["-h" | "--help" | "help"]:
             print(_overview())
+        case ["help" | "--help" | "-h", name, *_]:
+            return main([name, "--help"])
         case ["--version", *_]:
             print(f"samtailor {samtailor.__version__}")
         case ["train", *rest] if any(word.split("=")[0] == "--resume" for word in rest):
             return _run("resume", _as_resume(rest))
-        case [name, *rest] if name in samtailor.VERBS:
-            return _run(name, rest)
+        case [name, *rest] if (verb := name.replace("_", "-")) in COMMANDS:
+            return _run(verb, rest)
         case [name, *_]:
-            print(f"samtailor: error: expected one of {', '.join(samtailor.VERBS)}; found '{name}'", file=sys.stderr)
+            print(f"samtailor: error: {not_one_of(COMMANDS, name)}; see samtailor help", file=sys.stderr)
             return FAILED
     return 0
 
@@ -68,7 +73,7 @@ def parser_of(name: str) -> VerbParser:
 
 def _function_of(name: str) -> Any:
     """The public function that a verb is."""
-    module, _, function = samtailor.VERBS[name].rpartition(".")
+    module, _, function = COMMANDS[name].rpartition(".")
     return getattr(import_module(f"samtailor.{module}"), function)
 
 
@@ -140,10 +145,10 @@ def _as_resume(arguments: list[str]) -> list[str]:
 
 def _overview() -> str:
     """Help of the command line as a whole."""
-    width = max(map(len, samtailor.VERBS)) + 2
-    verbs = "\n".join(f"  {name:<{width}}{_summary_of(name)}" for name in samtailor.VERBS)
+    width = max(map(len, COMMANDS)) + 2
+    verbs = "\n".join(f"  {name:<{width}}{_summary_of(name)}" for name in COMMANDS)
     return (
         "usage: samtailor VERB [options]\n\n"
         "Fit Segment Anything models to your own classes: a labelled folder in, a segmenter and masks out.\n\n"
-        f"{verbs}\n\nsamtailor VERB --help tells more; samtailor --version tells the version."
+        f"{verbs}\n\nsamtailor help VERB tells more; samtailor --version tells the version."
     )

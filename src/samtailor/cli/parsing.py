@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from argparse import SUPPRESS, Action
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import reduce
 from operator import or_
@@ -17,12 +18,12 @@ import docstring_parser
 import yaml
 from jsonargparse import ActionYesNo, ArgumentError, ArgumentParser, DefaultHelpFormatter
 
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, did_you_mean
 from samtailor.files import read_yaml
 from samtailor.kinds import Steps, StepSetting
 from samtailor.recipes import Recipe, RecipeName
 from samtailor.recipes.flat import flat_fields, flatten, take_recipe
-from samtailor.settings import RARE, hints_of, in_words
+from samtailor.settings import RARE, hints_of, refusal
 
 _MUST = object()  # a setting without default
 
@@ -56,6 +57,16 @@ class Setting:
     def is_required(self) -> bool:
         """Whether it has no default."""
         return self.default is _MUST
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it comes by position."""
+        return self.is_required and self.name != "out"
+
+    @property
+    def usage(self) -> str:
+        """How a command line that must have it says it."""
+        return self.name.upper() if self.is_word else f"--{self.flag} {self.name.upper()}"
 
 
 @dataclass(frozen=True)
@@ -97,16 +108,18 @@ class VerbParser:
         self._documentation = docstring_parser.parse(inspect.getdoc(verb) or "")
         self.summary = " ".join((self._documentation.short_description or "").split())
         self.settings = list(_settings_of(verb, self._documentation))
-        self.words = [s.name for s in self.settings if s.is_required and s.name != "out"]
+        self.words = [s.name for s in self.settings if s.is_word]
+        self.required = sorted((s for s in self.settings if s.is_required), key=lambda setting: not setting.is_word)
 
     def parse(self, arguments: Sequence[str]) -> Call:
         """The verb with the settings of a command line, which count more than the config file wherever they stand."""
         parser = self.parser()
+        actions = parser._option_string_actions  # by flag; argparse has no public name for them
         try:
-            found = parser.instantiate(parser.parse_args(_config_first(arguments)))
+            found = parser.instantiate(parser.parse_args(_config_first(_in_order(arguments, actions))))
         except ArgumentError as error:
             raise ConfigError(f"{self._in_our_words(str(error))}; see {parser.prog} --help") from error
-        if missing := [s.flag for s in self.settings if s.is_required and s.flag not in found]:
+        if missing := [s.usage for s in self.required if s.flag not in found]:
             raise ConfigError(f"the following arguments are required: {', '.join(missing)}; see {parser.prog} --help")
         names = {s.flag: s.name for s in self.settings}
         others = ("config", "json", "devices")
@@ -132,19 +145,18 @@ class VerbParser:
         for name in told[1].split("."):
             hint = hints.get(name)
             hints = hints_of(hint) if is_dataclass(hint) else {}
-        return f"{told[1].replace(':', '.')}: expected {in_words(hint)}; found {told[2]}" if hint else error
+        return refusal(told[1].replace(":", "."), hint, told[2]) if hint else error
 
     def parser(self) -> ArgumentParser:
         """The parser that reads the command line and writes the help."""
-        required = [f"--{s.name} {s.name.upper()}" for s in self.settings if s.is_required and s.name == "out"]
         parser = ArgumentParser(
             prog=f"samtailor {self.name}",
-            usage=" ".join([f"samtailor {self.name}", *(word.upper() for word in self.words), *required, "[options]"]),
+            usage=" ".join([f"samtailor {self.name}", *(s.usage for s in self.required), "[options]"]),
             description=self.summary,
             epilog=self._documentation.long_description,
             exit_on_error=False,
             allow_abbrev=False,
-            formatter_class=_HelpFormatter,
+            formatter_class=HelpFormatter,
         )
         usual = parser
         rare = parser.add_argument_group("rarely used")
@@ -216,7 +228,8 @@ def _add_flag(group: Any, setting: Setting) -> None:
         how = {"nargs": "+", "type": many, "default": None if setting.default is None else list(setting.default)}
     else:
         how = {"type": setting.kind, "default": SUPPRESS if setting.default is _MUST else setting.default}
-    group.add_argument(f"--{setting.flag}", help=setting.help, **how)
+    short = ["-o"] if setting.flag == "out" else []
+    group.add_argument(*short, f"--{setting.flag}", help=setting.help, **how)
 
 
 def _add_recipe(usual: Any, rare: Any, setting: Setting) -> None:
@@ -282,6 +295,54 @@ def _element(kind: Any) -> Any:
     return None
 
 
+def _in_order(arguments: Sequence[str], actions: Mapping[str, Action]) -> list[str]:
+    """The same arguments, words before flags: argparse wants words that lie apart from each other in one place.
+
+    Flags are spelt as they are here: --batch-size and --batch_size are one.
+
+    Raises:
+        ArgumentError: If there is no such flag.
+    """
+    spelling = {_plain_flag(flag): flag for flag in actions}
+    words: list[str] = []
+    flags: list[str] = []
+    rest = deque(arguments)
+    while rest:
+        argument = rest.popleft()
+        if argument == "--":
+            return [*flags, "--", *words, *rest]
+        if not _is_flag(argument):
+            words.append(argument)
+            continue
+        name, equals, value = argument.partition("=")
+        name = spelling.get(_plain_flag(name), name)
+        if name.startswith("--") and name not in actions:
+            raise ArgumentError(None, f"unrecognized arguments: {name}{_flag_meant(name, actions)}")
+        flags.append(f"{name}{equals}{value}")
+        nargs = actions[name].nargs if name in actions and not equals else 0
+        most = nargs if isinstance(nargs, int) else 1 if nargs in (None, "?") else len(rest)
+        while rest and most and not _is_flag(rest[0]):
+            flags.append(rest.popleft())
+            most -= 1
+    return [*words, *flags]
+
+
+def _is_flag(argument: str) -> bool:
+    """Whether argparse takes an argument for a flag."""
+    return argument[:1] == "-" and argument != "-" and " " not in argument and not re.match(r"-\.?\d", argument)
+
+
+def _plain_flag(flag: str) -> str:
+    """A flag whose parts are joined by dashes."""
+    return flag.replace("_", "-")
+
+
+def _flag_meant(word: str, flags: Iterable[str]) -> str:
+    """A question for the flag that was meant; a setting in a group is found by its own name, too."""
+    in_groups = {f"--{flag.rpartition('.')[2]}": flag for flag in flags if "." in flag}
+    return did_you_mean(f"--{word[2:].replace('-', '_')}", [*in_groups, *flags], in_groups)
+
+
 def _config_first(arguments: Sequence[str]) -> list[str]:
     """The same arguments with the config files in front, because jsonargparse lets the later one win.
 
@@ -302,12 +363,17 @@ def _config_first(arguments: Sequence[str]) -> list[str]:
     return configs + others
 
 
-class _HelpFormatter(DefaultHelpFormatter):
+def is_hidden(action: Action) -> bool:
+    """Whether a flag is one that jsonargparse adds for each group of settings: `--config` does what they do."""
+    return action.help == "Path to a configuration file."
+
+
+class HelpFormatter(DefaultHelpFormatter):
     """Help in the words of the terminal: defaults where they tell something, but no types of Python."""
 
     def add_argument(self, action: Action) -> None:
-        """Leave out the flags that jsonargparse adds for each group of settings: `--config` does what they do."""
-        if action.help != "Path to a configuration file.":
+        """Leave out the hidden ones."""
+        if not is_hidden(action):
             super().add_argument(action)
 
     def _get_help_string(self, action: Action) -> str:

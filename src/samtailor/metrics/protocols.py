@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, not_one_of
 from samtailor.metrics.boundary_iou import BoundaryIoU
 from samtailor.metrics.class_metric import ClassMetric
 from samtailor.metrics.class_names import key_of
@@ -199,7 +199,7 @@ def require_protocol(protocol: ProtocolName, ignore_background: bool = False) ->
         ConfigError: If there is no such protocol, or the background is to be ignored by another than remote-sensing.
     """
     if protocol not in PROTOCOLS:
-        raise ConfigError(f"protocol: expected one of {', '.join(PROTOCOLS)}; found '{protocol}'")
+        raise ConfigError(f"protocol: {not_one_of(PROTOCOLS, protocol)}")
     if ignore_background and protocol != "remote-sensing":
         raise ConfigError(
             f"ignore_background: expected with the protocol remote-sensing, found '{protocol}'; leave it out, or give "

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from samtailor.errors import ConfigError, WeightsError
+from samtailor.errors import ConfigError, WeightsError, not_one_of
 from samtailor.models.checkpoints import load_strictly, misfits, read_states
 from samtailor.models.hub import HubFile
 from samtailor.models.key_maps import convert_hiera, convert_tiny_vit, convert_vit
@@ -123,7 +123,7 @@ BASES: dict[str, Base] = {
 def find_base(name: str) -> Base:
     """The base of that name; a ConfigError names those there are."""
     if name not in BASES:
-        raise ConfigError(f"base: expected one of {', '.join(BASES)}; found '{name}'")
+        raise ConfigError(f"base: {not_one_of(BASES, name)}")
     return BASES[name]
 
 

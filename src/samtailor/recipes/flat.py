@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import Field, fields
 from typing import Any
 
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, not_one_of
 from samtailor.recipes import RECIPES, USUAL, Recipe, recipe_from_json, recipe_to_json
 from samtailor.settings import require
 
@@ -30,7 +30,7 @@ def take_recipe(content: dict[str, Any]) -> Recipe:
     name = content.pop("recipe", USUAL.name)
     require({"recipe": name}, {"recipe": str})
     if name not in RECIPES:
-        raise ConfigError(f"recipe: expected one of {', '.join(RECIPES)}; found '{name}'")
+        raise ConfigError(f"recipe: {not_one_of(RECIPES, name)}")
     own: dict[str, Any] = {}
     for setting, owners in flat_fields().items():
         if setting not in content:

@@ -31,7 +31,10 @@ def show(blocks: Iterable[Block]) -> None:
     """Print blocks one below the other, in colour where the terminal has colours."""
     from rich.console import Console
 
-    Console(highlight=False, markup=False).print(*map(_drawn, blocks), sep="\n")
+    console = Console(highlight=False, markup=False)
+    with console.capture() as capture:  # rich itself would end the process where nobody reads its output
+        console.print(*map(_drawn, blocks), sep="\n")
+    print(capture.get(), end="")
 
 
 def to_text(blocks: Iterable[Block], width: int | None = None) -> str:

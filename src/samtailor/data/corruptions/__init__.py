@@ -21,7 +21,7 @@ from samtailor.data.corruptions.general import (
 )
 from samtailor.data.corruptions.infrared import DeadPixels, Gain, NonUniformity, Stripes
 from samtailor.data.corruptions.mr import BiasField, Ghosting, RicianNoise
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, not_one_of
 
 Modality = Literal["general", "CT", "MR", "infrared"]
 
@@ -109,7 +109,7 @@ def corruption_of(corrupt: str | None, severity: int | None, seed: int) -> Degra
             f"{'severity' if corrupt is None else 'corruption'} alone; take --corrupt NAME --severity 1 (to 5)"
         )
     if corrupt not in CORRUPTIONS:
-        raise ConfigError(f"corrupt: expected one of {', '.join(CORRUPTIONS)}; found '{corrupt}'")
+        raise ConfigError(f"corrupt: {not_one_of(CORRUPTIONS, corrupt)}")
     return degradation((corrupt,), (severity,), seed)
 
 
