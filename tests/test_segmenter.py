@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from samtailor.data.formats import read_image
-from samtailor.data.intensity import Range, scale
+from samtailor.data.in_memory import case_of_array
+from samtailor.data.intensity import Range, Scaled, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, DataError
+from samtailor.inference.result import Result
 from samtailor.labels import LabelSpace
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
@@ -132,3 +137,59 @@ def test_outlines_of_a_corrected_label_draw_its_objects_again(
     assert [sorted(np.unique(label)) for label in seen] == [[0], [0, 2], *[[0]] * (len(seen) - 2)]
     np.testing.assert_array_equal(np.delete(changed.label, 1, 0), np.delete(result.label, 1, 0))
     assert changed.probabilities is None
+
+
+def test_it_shows_itself_in_a_line(segmenter: Segmenter) -> None:
+    assert segmenter.classes == ("background", "liver", "spleen")
+    text = repr(segmenter)
+    assert "LoRA(rank=2" in text
+    assert text.endswith("32 pixels: background, liver, spleen)")
+
+
+def test_images_of_pillow_and_tensors_give_the_label_of_their_array(segmenter: Segmenter) -> None:
+    gray = np.random.default_rng(0).integers(-200, 300, (20, 30)).astype(np.int32)
+    label = segmenter.predict(gray, device="cpu").label
+    for image in (Image.fromarray(gray), torch.from_numpy(gray), torch.from_numpy(gray)[None]):
+        np.testing.assert_array_equal(segmenter.predict(image, device="cpu").label, label)
+
+
+def test_features_are_the_embeddings_that_masks_are_drawn_from(segmenter: Segmenter) -> None:
+    volume = np.random.default_rng(0).integers(-200, 300, (3, 24, 24)).astype(np.int16)
+    found = segmenter.encode(volume, spacing=(5.0, 2.0, 2.0), device="cpu")
+    images = scale(volume[:, None], segmenter.model.preprocessing.intensity).astype(np.float32)
+    larger = torch.nn.functional.interpolate(torch.from_numpy(images), (32, 32), mode="bilinear", antialias=True)
+    with torch.inference_mode():
+        expected = segmenter.model.encode(larger.expand(-1, 3, -1, -1))[0]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+    assert not found.requires_grad
+
+
+class TestResult:
+    """What is found in an image shows itself."""
+
+    @staticmethod
+    def result() -> Result:
+        case = case_of_array(np.full((4, 10), 100, np.uint8), name="tile")
+        label = np.zeros((1, 4, 10), np.int16)
+        label[0, :, 5:] = 2
+        return Result(case, Scaled(case.image.swapaxes(0, 1), (0.0, 200.0)), label, LABELS)
+
+    def test_in_a_line(self) -> None:
+        assert repr(self.result()) == "Result(tile, 4 x 10: background 50.0%, spleen 50.0%)"
+
+    def test_as_a_picture(self) -> None:
+        picture = np.asarray(self.result().overlay(opacity=0.5))
+        assert picture.shape == (4, 10, 3)
+        np.testing.assert_array_equal(picture[0, 0], [128, 128, 128])
+        np.testing.assert_allclose(picture[0, 9], (128 + np.array(LABELS.palette[2])) / 2, atol=1)
+
+    def test_in_a_notebook(self) -> None:
+        with Image.open(io.BytesIO(self.result()._repr_png_())) as figure:
+            assert figure.format == "PNG"
+
+    def test_in_a_window(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        shown: list[str] = []
+        monkeypatch.delitem(sys.modules, "IPython", raising=False)
+        monkeypatch.setattr(Image.Image, "show", lambda picture, title: shown.append(title))
+        self.result().show()
+        assert shown == ["tile"]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from samtailor.evaluation.tuning.tune_refinement import tune_refinement as tune_refinement
     from samtailor.inference.predict import predict as predict
     from samtailor.inference.refine import Prompt as Prompt
+    from samtailor.losses import ClassAwareLoss as ClassAwareLoss
     from samtailor.models.listing import list_models as list_models
     from samtailor.models.zoo import load_base as load_base
     from samtailor.recipes import Adapter as Adapter
@@ -41,11 +42,19 @@ if TYPE_CHECKING:
     from samtailor.reproduction.reproduce import reproduce as reproduce
     from samtailor.segmenter import Segmenter as Segmenter
     from samtailor.segmenter import load as load
+    from samtailor.settings import IntensityConfig as IntensityConfig
     from samtailor.sharing.share import share as share
     from samtailor.training.estimate import estimate as estimate
+    from samtailor.training.labelled import dataset as dataset
+    from samtailor.training.settings import AugmentConfig as AugmentConfig
+    from samtailor.training.settings import LossConfig as LossConfig
+    from samtailor.training.settings import OptimConfig as OptimConfig
+    from samtailor.training.settings import SamplingConfig as SamplingConfig
+    from samtailor.training.settings import TrainConfig as TrainConfig
     from samtailor.training.train import resume as resume
     from samtailor.training.train import train as train
     from samtailor.zeroshot.baseline import baseline as baseline
+    from samtailor.zeroshot.encode import encode as encode
     from samtailor.zeroshot.generator import masks_everything as masks_everything
 
 VERBS = {
@@ -73,6 +82,15 @@ _OTHERS = (
     "segmenter.load",
     "models.zoo.load_base",
     "zeroshot.generator.masks_everything",
+    "zeroshot.encode.encode",
+    "training.labelled.dataset",
+    "training.settings.TrainConfig",
+    "training.settings.SamplingConfig",
+    "settings.IntensityConfig",
+    "training.settings.AugmentConfig",
+    "training.settings.LossConfig",
+    "training.settings.OptimConfig",
+    "losses.ClassAwareLoss",
     "inference.refine.Prompt",
     "refinement.outline.Outline",
     "recipes.LoRA",

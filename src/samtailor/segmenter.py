@@ -6,24 +6,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Self
 
-from numpy.typing import NDArray
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from samtailor.data.case import Case
-from samtailor.data.formats import case_of_array, match_channels, read_image
+from samtailor.data.formats import match_channels, read_image
+from samtailor.data.in_memory import InMemory, case_of
+from samtailor.data.preprocessing import Window
 from samtailor.inference.predictor import Predictor, choose_device
 from samtailor.inference.refine import Prompt, redraw, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel, load_model
-from samtailor.recipes import Recipe
+from samtailor.recipes import USUAL, Recipe
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.refinement.outline import Outline
 from samtailor.settings import ClassBias, Count, Device, Precision, TestTimeFlip, Within, checked
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
+
+if TYPE_CHECKING:
+    from samtailor.training.labelled import LabelledSamples
 
 Spacing = Annotated[float, Within(0, above=True)]
 
@@ -53,6 +58,31 @@ class Segmenter:
         self.model = model
         self._ready: tuple[object, SegmenterModel] | None = None
 
+    @classmethod
+    def new(cls, samples: LabelledSamples, recipe: Recipe = USUAL, weights: str | Path | None = None) -> Self:
+        """A segmenter that has learned nothing yet, for a training loop of your own.
+
+        Args:
+            samples: What it will be trained on (see `samtailor.dataset`); its classes and preprocessing are those, and
+                the seed of its initial weights.
+            recipe: Which parameters are adapted, and how; the others ask for no gradient.
+            weights: Weights of the base, as for `samtailor.train`.
+        """
+        from samtailor.training.fit import new_segmenter  # Lightning, which prediction does without
+
+        config = replace(samples.config, recipe=recipe, weights=None if weights is None else str(weights))
+        folder = samples.folder
+        return cls(new_segmenter(config, folder.labels, folder.channel_choice, folder.largest))
+
+    def __repr__(self) -> str:
+        size = self.model.preprocessing.image_size
+        return f"Segmenter({self.model.base.base}, {self.recipe}, {size} pixels: {', '.join(self.classes)})"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their indices in labels; the first is the background."""
+        return self.labels.names
+
     @property
     def labels(self) -> LabelSpace:
         """The classes, with ids and colours."""
@@ -66,7 +96,7 @@ class Segmenter:
     @checked
     def predict(
         self,
-        image: str | Path | NDArray[Any] | Case,
+        image: str | Path | InMemory | Case,
         probabilities: bool = False,
         batch_size: Count = 8,
         device: Device = "auto",
@@ -79,8 +109,9 @@ class Segmenter:
         """Segment one image.
 
         Args:
-            image: A file; a case that has been read; or an array: a picture (H, W) or (H, W, C), or with spacing a
-                volume (S, H, W) or (C, S, H, W).
+            image: A file; a case that has been read; an image of Pillow; or an array: a picture (H, W) or (H, W, C), or
+                with spacing a volume (S, H, W) or (C, S, H, W). Tensors are taken like arrays, but pictures as
+                (C, H, W). Values are those of the files it was fitted to, such as 0 to 255.
             probabilities: Whether to keep the softmax over classes as well.
             batch_size: Windows per batch.
             device: 'auto', 'cpu' or 'cuda'.
@@ -104,14 +135,42 @@ class Segmenter:
         predictor = Predictor(self._for_inference(device), batch_size, device, precision, refinement, tta, bias)
         return segment(predictor, case, probabilities)
 
-    def _case_of(self, image: str | Path | NDArray[Any] | Case, spacing: tuple[float, float, float] | None) -> Case:
+    @checked
+    def encode(
+        self,
+        image: str | Path | InMemory | Case,
+        spacing: tuple[Spacing, Spacing, Spacing] | None = None,
+        device: Device = "auto",
+    ) -> Tensor:
+        """Features of one image: what the fitted image encoder makes of each slice, seen whole.
+
+        Args:
+            image: As for `predict`.
+            spacing: As for `predict`.
+            device: 'auto', 'cpu' or 'cuda'.
+
+        Returns:
+            Image embeddings, (S, C, h, w), of the slice in a square: rows or columns beyond it are of zeros.
+        """
+        case = self._case_of(image, spacing)
+        model = self._for_inference(device)
+        slices = model.preprocessing.prepare(case)
+        whole = Window(0, 0, max(case.geometry.shape[1:]))
+        found = []
+        with torch.inference_mode():
+            for index in range(len(slices)):
+                seen = model.preprocessing.input_of(model.preprocessing.slice_of(slices, index), whole)
+                found.append(model.encode(seen[None].to(model.device))[0].cpu())
+        return torch.cat(found)
+
+    def _case_of(self, image: str | Path | InMemory | Case, spacing: tuple[float, float, float] | None) -> Case:
         """The image as a case with the segmenter's channels."""
         channels = self.model.preprocessing.channel_choice
         if isinstance(image, str | Path):
             return read_image(Path(image), channels)
         if isinstance(image, Case):
             return replace(image, image=match_channels(image.image, channels, Path(image.name)))
-        case = case_of_array(image, spacing)
+        case = case_of(image, spacing)
         fix = "give a picture as (H, W, C), or a volume as (S, H, W) or (C, S, H, W) with its spacing in mm"
         return replace(case, image=match_channels(case.image, channels, Path(case.name), fix))
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from samtailor.data.cache import SliceCache
 from samtailor.data.case import Case, CaseFiles
 from samtailor.data.conditions import count_ids, not_finite, unknown_ids
-from samtailor.data.formats import case_of_array, read_case, read_image
+from samtailor.data.formats import read_case, read_image
+from samtailor.data.in_memory import case_of_array
 from samtailor.data.intensity import CTWindow
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import DataWarning, FileError

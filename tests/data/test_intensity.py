@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from samtailor.data.case import Case, Void
-from samtailor.data.formats import case_of_array
 from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.data.formats.picture import PictureGeometry
+from samtailor.data.in_memory import case_of_array
 from samtailor.data.intensity import (
     ByChannel,
     CTWindow,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.cache import SliceCache
 from samtailor.data.dataset import open_dataset
-from samtailor.data.formats import case_of_array
+from samtailor.data.in_memory import case_of_array
 from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile, Range, Scaled, scale
 from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.data.steps.gaussian import GaussianDenoising

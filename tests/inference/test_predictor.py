@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from samtailor.data.formats import case_of_array
+from samtailor.data.in_memory import case_of_array
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, NotFiniteError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from samtailor.data.formats import case_of_array
+from samtailor.data.in_memory import case_of_array
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.result import segment
 from samtailor.models.zoo import Base

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import io
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +13,7 @@ from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from samtailor.data.case import Case
 from samtailor.data.intensity import Scaled
@@ -18,10 +22,13 @@ from samtailor.errors import FileError
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.room import room_for
 from samtailor.labels import LabelSpace
+from samtailor.reporting.figures import png
+from samtailor.reporting.overlay import gray_or_rgb, overlay_figure, paint
+from samtailor.reporting.view import View, drawn_channels, representative_slice
 from samtailor.settings import PolygonKind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a segmenter found in a case.
 
@@ -38,6 +45,41 @@ class Result:
     label: NDArray[np.int16]
     labels: LabelSpace
     probabilities: NDArray[np.float16] | None = None
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.label.shape[len(self.label) == 1 :]))
+        counts = np.bincount(self.label.reshape(-1), minlength=len(self.labels))
+        shares = [f"{self.labels.names[k]} {counts[k] / self.label.size:.1%}" for k in np.flatnonzero(counts)]
+        return f"Result({self.case.name}, {shape}: {', '.join(shares)})"
+
+    def overlay(self, index: int | None = None, opacity: float = 0.4) -> Image.Image:
+        """The image with the colours of the classes over it, pixel by pixel.
+
+        Args:
+            index: Which slice of a volume; by default the one with most classes.
+            opacity: Of the colours, in [0, 1].
+
+        Raises:
+            IndexError: If there is no such slice.
+        """
+        index = representative_slice(self.label) if index is None else index
+        channels = self.slices[index]
+        drawn = channels[drawn_channels(len(channels), is_picture=self.case.geometry.spacing is None)]
+        painted = paint(gray_or_rgb(np.asarray(drawn)), self.label[index], self.labels, opacity)
+        return Image.fromarray((255 * painted).round().astype(np.uint8))
+
+    def show(self) -> None:
+        """Show image and classes side by side, with a legend: in a notebook there, elsewhere in a window."""
+        shell = sys.modules.get("IPython")
+        if shell is not None and shell.get_ipython() is not None:
+            importlib.import_module("IPython.display").display(self)
+        else:
+            Image.open(io.BytesIO(self._repr_png_())).show(self.case.name)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        view = View.from_case(self.slices, self.label, spacing=self.case.geometry.spacing)
+        return png(overlay_figure(view, self.labels, self.case.name))
 
     def save(self, path: str | Path) -> None:
         """Write the label in the geometry of the input.

@@ -20,8 +20,8 @@ from samtailor.data.corruptions import (
     modality_of,
 )
 from samtailor.data.corruptions.degradation import full_scale
-from samtailor.data.formats import case_of_array
 from samtailor.data.formats.picture import PictureGeometry
+from samtailor.data.in_memory import case_of_array
 from samtailor.errors import ConfigError, DataError
 
 EACH = pytest.mark.parametrize("name", CORRUPTIONS)

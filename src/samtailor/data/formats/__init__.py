@@ -1,7 +1,6 @@
 """File formats: every image, label and probability map is read and written here, whatever its format.
 
-`format.py` is the contract. A new format is one file beside it and one entry in `FORMATS`. Arrays become
-cases that can be segmented and saved like files.
+`format.py` is the contract. A new format is one file beside it and one entry in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import Case, CaseFiles, Geometry, SceneGeometry
@@ -21,11 +19,12 @@ from samtailor.data.conditions import class_indices, not_finite, with_finite
 from samtailor.data.formats.dicom import DicomFormat
 from samtailor.data.formats.format import Format, Header, LabelFormat, SceneFormat
 from samtailor.data.formats.geotiff import GeoTiffFormat
-from samtailor.data.formats.nifti import NiftiFormat, VolumeGeometry
-from samtailor.data.formats.picture import PictureFormat, PictureGeometry
+from samtailor.data.formats.nifti import NiftiFormat
+from samtailor.data.formats.picture import PictureFormat
 from samtailor.data.formats.vector import VectorFormat
 from samtailor.data.scene import Scene
-from samtailor.errors import DataError, FileError, listed
+from samtailor.errors import DataError as DataError
+from samtailor.errors import FileError, listed
 from samtailor.labels import IGNORE, LabelSpace
 
 FORMATS: list[Format] = [NiftiFormat(), GeoTiffFormat(), PictureFormat(), DicomFormat()]
@@ -200,43 +199,3 @@ def _chosen_channels(
         return [0]
     expected = f"{wanted} channel{'s' if wanted > 1 else ''}"
     raise FileError(path, expected, f"{found}", fix)
-
-
-def case_of_array(array: NDArray[Any], spacing: tuple[float, float, float] | None = None, name: str = "array") -> Case:
-    """A case of an array: with spacing a volume, saved as NIfTI; without one a picture.
-
-    Args:
-        array: Integers or floats. A volume (S, H, W) or (C, S, H, W) has slices from inferior to superior, rows from
-            anterior to posterior, columns from the patient's right to left, as SimpleITK gives it for an image with
-            identity direction. A picture is (H, W) or (H, W, C).
-        spacing: Distance in mm of slices, rows, columns.
-        name: Name of the case.
-
-    Raises:
-        DataError: If shape, type or spacing are not as described.
-    """
-    if array.dtype.kind not in "iuf":
-        raise DataError(f"{name}: expected integers or floats, found {array.dtype}; convert it, e.g. to float32")
-    # As the readers do: halves are too coarse to be scaled, doubles finer than any scanner; torch wants native bytes.
-    array = array.astype(np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("="), copy=False)
-    return Case(name, *(_picture(array, name) if spacing is None else _volume(array, spacing, name)))
-
-
-def _picture(array: NDArray[Any], name: str) -> tuple[NDArray[Any], PictureGeometry]:
-    if array.ndim not in (2, 3) or not array.size:
-        expected = "a picture (H, W) or (H, W, C)"
-        raise DataError(f"{name}: expected {expected}, found shape {array.shape}; give the spacing in mm of a volume")
-    image = array[None] if array.ndim == 2 else np.moveaxis(array, -1, 0)
-    return image[:, None], PictureGeometry((array.shape[0], array.shape[1]))
-
-
-def _volume(array: NDArray[Any], spacing: tuple[float, float, float], name: str) -> tuple[NDArray[Any], VolumeGeometry]:
-    if array.ndim not in (3, 4) or not array.size:
-        expected = "a volume (S, H, W) or (C, S, H, W)"
-        raise DataError(f"{name}: expected {expected}, found shape {array.shape}; leave out the spacing of a picture")
-    if np.shape(spacing) != (3,) or not all(0 < step < np.inf for step in spacing):
-        expected = "a spacing of three numbers above 0"
-        raise DataError(f"{name}: expected {expected}, found {spacing}; give the mm of slices, rows, columns")
-    slices, rows, columns = array.shape[-3:]
-    affine = np.diag([-spacing[2], -spacing[1], spacing[0], 1.0])  # ITK's identity, in NIfTI's RAS+
-    return array.reshape(-1, slices, rows, columns), VolumeGeometry.new(affine, (columns, rows, slices))

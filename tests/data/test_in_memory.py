@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
-from samtailor.data.formats import case_of_array, match_channels, read_geometry, read_image
+from samtailor.data.formats import match_channels, read_geometry, read_image
+from samtailor.data.in_memory import case_of, case_of_array
 from samtailor.errors import DataError, FileError
 from samtailor.evaluation.measure import Grid
 from samtailor.labels import LabelSpace
@@ -95,3 +98,49 @@ def test_bands_are_taken_by_their_numbers_from_one() -> None:
     assert match_channels(bands[:2], (2, 1), Path("x"))[:, 0, 0, 0].tolist() == [1, 0]
     with pytest.raises(FileError, match="x: expected a band 5, as bands 1, 5 are used, found 4; give an image with"):
         match_channels(bands, (1, 5), Path("x"))
+
+
+RGB = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
+
+
+def test_pictures_of_pillow_are_those_of_their_files(tmp_path: Path) -> None:
+    picture = Image.fromarray(RGB)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # shown turned by a quarter
+    picture.save(tmp_path / "x.png", exif=turned)
+    with Image.open(tmp_path / "x.png") as opened:
+        case = case_of(opened)
+    np.testing.assert_array_equal(case.image, read_image(tmp_path / "x.png").image)
+    assert case.geometry.shape == (1, 6, 4)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "1", "I", "F"])
+def test_gray_modes_of_pillow_have_one_channel(mode: str) -> None:
+    case = case_of(Image.fromarray(RGB).convert("L").convert(mode))
+    assert case.image.shape == (1, 1, 4, 6)
+    assert case.image.dtype == {"I": np.int32, "F": np.float32}.get(mode, np.uint8)
+    if mode == "1":
+        assert set(np.unique(case.image)) == {0, 255}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK"])
+def test_coloured_modes_of_pillow_have_three(mode: str) -> None:
+    flat = np.full((4, 6, 3), (0, 255, 51), np.uint8)  # a colour of all palettes
+    image = case_of(Image.fromarray(flat).convert(mode)).image
+    np.testing.assert_array_equal(np.moveaxis(image[:, 0], 0, -1), flat)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.bfloat16])
+def test_tensors_have_channels_first(dtype: torch.dtype) -> None:
+    tensor = torch.arange(3 * 4 * 5).reshape(3, 4, 5).to(dtype)
+    case = case_of(tensor.requires_grad_() if dtype.is_floating_point else tensor)
+    assert case.geometry.shape == (1, 4, 5)
+    np.testing.assert_array_equal(case.image[:, 0], tensor.detach().float())
+    volume = case_of(tensor, (5.0, 1.0, 1.0))
+    np.testing.assert_array_equal(volume.image[0], tensor.detach().float())
+    assert case_of(tensor[0]).geometry.shape == (1, 4, 5)
+
+
+def test_other_things_are_refused() -> None:
+    with pytest.raises(DataError, match=r"expected a NumPy array, .* found list; convert it"):
+        case_of([[1, 2], [3, 4]])  # type: ignore[arg-type]
