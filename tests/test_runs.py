@@ -99,7 +99,7 @@ def test_a_run_says_where_everything_is_and_what_comes_next(tmp_path: Path) -> N
     assert "mean DSC 0.4000 in epoch 3" in text
     assert f"samtailor evaluate {tmp_path} scans --split test" in text
     content = json.loads(json.dumps(run.to_json()))
-    assert content == {"directory": str(tmp_path), "best_epoch": ROWS[2], "history": ROWS}
+    assert content == {"directory": str(tmp_path), "best_epoch": ROWS[2], "history": ROWS, "warning": None}
 
 
 def test_a_folder_without_config_is_no_run(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any, TypeVar
@@ -79,6 +80,30 @@ def is_over(rows: Sequence[Mapping[str, float]], epochs: int, patience: int | No
     return last["epoch"] - best["epoch"] >= patience
 
 
+@dataclass(frozen=True)
+class RunWarning:
+    """Why a training that has ended is not to be trusted.
+
+    Attributes:
+        found: What was found.
+        causes: Likely causes.
+        fixes: What may help against each of them.
+    """
+
+    found: tuple[str, ...]
+    causes: tuple[str, ...]
+    fixes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        reasons = [f"  perhaps {cause}: {fix}" for cause, fix in zip(self.causes, self.fixes, strict=True)]
+        found = [f"  {text}" for text in self.found]
+        return "\n".join(["Warning: this training did not learn what it was to learn.", *found, *reasons])
+
+    def to_json(self) -> dict[str, list[str]]:
+        """Plain values by name."""
+        return {name: list(texts) for name, texts in asdict(self).items()}
+
+
 class Run:
     """One training on disk."""
 
@@ -99,6 +124,8 @@ class Run:
         """Loss, learning rate, seconds and validation scores of every epoch, as CSV."""
         self.curves_file = directory / "curves.png"
         """Picture of the loss and the validation scores over the epochs."""
+        self.warning_file = directory / "warning.json"
+        """Why the training is not to be trusted; not there where nothing speaks against it."""
         self.tuning_directory = directory / "tuning"
         """What `samtailor tune-bias` and `tune-refinement` tried, as tables and as plain values."""
         self.bias_file = self.tuning_directory / "bias.json"
@@ -119,14 +146,24 @@ class Run:
         lines += [
             f"segmenter         {self.segmenter_directory}",
             f"curves            {self.curves_file}",
-            f"next              samtailor evaluate {run} {data} --split {split}",
-            f"                  samtailor predict {run} INPUT --out OUT",
         ]
+        if warning := self.warning:
+            lines += [f"warning           {'; '.join(warning.found)}", f"                  (see {self.warning_file})"]
+        else:
+            lines += [
+                f"next              samtailor evaluate {run} {data} --split {split}",
+                f"                  samtailor predict {run} INPUT --out OUT",
+            ]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: where everything is, and the numbers of every epoch."""
-        return {"directory": str(self.directory), "best_epoch": self.best_epoch(), "history": self.history()}
+        """Plain values: where everything is, the numbers of every epoch, and what speaks against the training."""
+        return {
+            "directory": str(self.directory),
+            "best_epoch": self.best_epoch(),
+            "history": self.history(),
+            "warning": warning.to_json() if (warning := self.warning) else None,
+        }
 
     def holds(self, place: Path) -> bool:
         """Whether a place is the directory itself, or where a training writes in it, if it is that of a run."""
@@ -177,6 +214,23 @@ class Run:
             writer = csv.DictWriter(stream, names, restval="")
             writer.writeheader()
             writer.writerows(rows)
+
+    @property
+    def warning(self) -> RunWarning | None:
+        """Why the training is not to be trusted; None where nothing speaks against it, or before it has ended."""
+        if not self.warning_file.is_file():
+            return None
+        content = read_json(self.warning_file, dict, "delete it")
+        with made_of(self.warning_file, "what speaks against a training", "delete it"):
+            require(content, dict.fromkeys(("found", "causes", "fixes"), list[str]))
+            return RunWarning(**{name: tuple(content[name]) for name in ("found", "causes", "fixes")})
+
+    def write_warning(self, warning: RunWarning | None) -> None:
+        """Save what speaks against the training, in place of what did before."""
+        if warning is None:
+            self.warning_file.unlink(missing_ok=True)
+        else:
+            write_json(self.warning_file, warning.to_json())
 
     def best_epoch(self) -> dict[str, float] | None:
         """The epoch whose segmenter is kept (see `best_of`); None before the first has ended."""

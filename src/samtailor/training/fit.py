@@ -37,10 +37,11 @@ from samtailor.losses import ClassAwareLoss
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.refinement import REFINE, STEPS
-from samtailor.runs import Run
+from samtailor.runs import Run, RunWarning
 from samtailor.training.augment import Augmentation
 from samtailor.training.averaging import WeightAverage
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
+from samtailor.training.judgement import Judged
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import copies_of, preprocessing_of
 from samtailor.training.samples import (
@@ -256,7 +257,12 @@ def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases, chec
     try:
         trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)
     except NotFiniteError as error:
-        text = f"{run.directory}: {error}; {_what_is_left(run)}. {_ADVICE[chosen_precision(config.precision, device)]}"
+        advice = _ADVICE[chosen_precision(config.precision, device)]
+        if world().is_first:
+            run.write_warning(
+                RunWarning((str(error),), ("steps that were too large, or numbers too coarse",), (advice,))
+            )
+        text = f"{run.directory}: {error}; {_what_is_left(run)}. {advice}"
         raise (NotFiniteError if world().is_first else SharedError)(text) from error
     except SystemExit as stop:
         if not trainer.interrupted:
@@ -271,6 +277,10 @@ def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases, chec
             raise
         with made_of(checkpoint, "a checkpoint of this run", _way_out(run, checkpoint)):
             raise
+    if world().is_first:
+        truth = np.sum([case.counts.sum(axis=0) for case in cases.validation], axis=0)
+        judged = Judged(config, run.history(), model.labels.names, fitting.shares, truth, trainer.global_step)
+        run.write_warning(judged.warning())
 
 
 def _what_is_left(run: Run) -> str:

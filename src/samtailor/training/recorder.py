@@ -16,10 +16,8 @@ from samtailor.reporting.figures import save_figure
 from samtailor.reporting.plots import curves_figure
 from samtailor.runs import Run, best_of, is_over
 from samtailor.training.averaging import WeightAverage
+from samtailor.training.judgement import RARE_SHARE
 from samtailor.training.task import SegmentationTask
-
-RARE_SHARE = 0.001
-"""Share of pixels under which a class may drown in the background."""
 
 
 class Recorder(lightning.Callback):

@@ -77,6 +77,7 @@ def train(config: TrainConfig) -> Run:
                 run.write_config(config.to_plain())
         fit(run, config, model, cases)
     _tune(run, config)
+    _warn(run)
     return run
 
 
@@ -138,6 +139,7 @@ def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
         if is_to_be_trained:
             fit(begun, config, model, cases, checkpoint)
     _tune(begun, config)
+    _warn(begun)
     return begun
 
 
@@ -150,6 +152,14 @@ def _tune(run: Run, config: TrainConfig) -> None:
         with _telling_how_to_go_on(run):
             tuning = tune_bias(run.directory, config.data, config.batch_size, config.device, config.precision)
         LOG.info("%s", tuning.verdict().text)
+
+
+def _warn(run: Run) -> None:
+    """Say what speaks against a training that has ended."""
+    from samtailor.distributed.world import world
+
+    if world().is_first and (warning := run.warning):
+        LOG.warning("%s", warning)
 
 
 def _require_new(run: Run) -> None:
