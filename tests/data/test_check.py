@@ -145,7 +145,6 @@ def ignored(root: Path) -> None:
             "splits_final.json",
             "a list",
         ),
-        (lambda r: (r / "dataset.json").unlink(), "error", "dataset.json", "found nothing"),
         (
             lambda r: (r / "imagesTr/case_1_0000.nii.gz").rename(r / "imagesTr/case_0001.nii.gz"),
             "error",

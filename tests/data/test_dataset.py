@@ -287,7 +287,7 @@ def test_case_that_is_both_training_and_test_is_refused(nnunet_folder: Path) -> 
 
 def test_folder_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    with pytest.raises(DataError, match=r"imagesTr.*found photos"):
+    with pytest.raises(DataError, match=r"images and their labels.*found photos"):
         open_dataset(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         open_dataset(tmp_path / "nowhere")

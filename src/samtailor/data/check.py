@@ -12,16 +12,21 @@ if TYPE_CHECKING:
 
 
 @checked
-def check(data: AnyPath, fold: Rare[Index] = 0) -> CheckReport:
+def check(data: AnyPath, fold: Rare[Index] = 0, write: bool = False) -> CheckReport:
     """Validate a dataset before training: everything that is wrong with it, at once.
 
     Args:
-        data: Labelled folder (nnU-Net layout, image folder, or a data set known by name as its publisher ships it).
+        data: Labelled folder, with a dataset.json or without (docs/user-guide.md lists what is recognised).
         fold: Entry of splits_final.json (nnU-Net layout).
+        write: Write what the names of files and the labels tell (classes, pairs, splits) into DATA/dataset.json, which
+            must not exist; the folder is then read by that alone.
 
     Returns:
         What is there and what is wrong with it; never an error for bad data.
+
+    Raises:
+        FileError: If a dataset.json is to be written that is there already, or cannot be.
     """
     from samtailor.data.check_dataset import check_dataset
 
-    return check_dataset(Path(data), fold)
+    return check_dataset(Path(data), fold, write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,8 +21,11 @@ from samtailor.data.check_report import CaseRow, CheckReport
 from samtailor.data.conditions import count_ids, not_finite, unknown_ids
 from samtailor.data.dataset import Dataset, open_cases, read_splits
 from samtailor.data.formats import find_format, format_of, label_format_of, match_channels
+from samtailor.data.layouts import listed
 from samtailor.data.layouts.contents import passed_over
+from samtailor.data.layouts.layout import Splits
 from samtailor.errors import FileError, Finding, Severity
+from samtailor.files import write_json
 from samtailor.labels import LabelSpace
 from samtailor.progress import report
 
@@ -32,22 +37,35 @@ _NO_FOREGROUND = {
 _THREADS = 4  # each holds one volume in memory
 
 
-def check_dataset(root: Path, fold: int = 0) -> CheckReport:
-    """Read a whole data set and report what is there and what is wrong; never raises for bad data."""
+def check_dataset(root: Path, fold: int = 0, write: bool = False) -> CheckReport:
+    """Read a whole data set and report what is there and what is wrong; never raises for bad data.
+
+    With `write`, what its files tell is written into its dataset.json, which must not exist.
+    """
+    path = root / "dataset.json"
+    if write and os.path.lexists(path):
+        fix = "leave out --write, it is read as it is; or take it away first"
+        raise FileError(path, "no dataset.json yet", "one, which is never replaced", fix)
     try:
         dataset = open_cases(root)
     except FileError as error:
         return CheckReport(str(root), "", (), (Finding.from_error(error),), ())
     findings = list(dataset.remarks)
+    shown: Splits = {}
     with _collected(findings):
-        dataset = replace(dataset, splits=read_splits(dataset, fold)).with_default_split()
+        dataset = replace(dataset, splits=read_splits(dataset, fold))
+        shown = dataset.splits
+        dataset = dataset.with_default_split()
     cases = _check_cases(dataset, findings)
     for condition in (_orphans, _unknown_cases, _cases_named_twice, _names_alike, _cases_in_no_split, _missing_splits):
         findings += condition(dataset)
     findings += _absent_classes(dataset, cases)
     findings.sort(key=lambda finding: finding.severity)  # errors before warnings, else in the order found
     names = dataset.labels.names
-    facts = _facts(dataset) | _channels(dataset)
+    facts = _facts(dataset) | _channels(dataset) | _told(dataset, shown)
+    if write:
+        _write(path, dataset)
+        facts |= {"written": str(path)}
     return CheckReport(str(root), dataset.layout, names, tuple(findings), cases, dataset.name, facts)
 
 
@@ -66,6 +84,34 @@ def _facts(dataset: Dataset) -> dict[str, str]:
         "advice": named.advice,
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _write(path: Path, dataset: Dataset) -> None:
+    """Write the dataset.json that says what was inferred of a folder."""
+    if dataset.layout != "inferred":
+        found, fix = dataset.named.title if dataset.named else dataset.layout, "leave out --write: nothing is inferred"
+        raise FileError(dataset.root, "a folder whose names and labels tell what is in it", found, fix)
+    try:
+        write_json(path, listed.described(dataset.root, dataset, dataset.splits))
+    except OSError as error:
+        fix = "change its permissions, or copy the data set"
+        raise FileError(dataset.root, "a folder that can be written to", error.strerror or str(error), fix) from error
+
+
+def _told(dataset: Dataset, shown: Splits) -> dict[str, str]:
+    """What was taken for what where no dataset.json says it, and the one that would."""
+    if not dataset.told:
+        return {}
+    facts = dict(dataset.told)
+    if dataset.splits:
+        counts = ", ".join(f"{len(names)} {split}" for split, names in dataset.splits.items())
+        how = "as the folder shows" if shown == dataset.splits else "drawn, always the same"
+        if shown and shown != dataset.splits:
+            how = f"{', '.join(shown)} as the folder shows, the others drawn, always the same"
+        facts["splits"] = f"{counts}: {how}"
+    said = json.dumps(listed.described_classes(dataset))
+    facts["dataset.json"] = f"{said[:-1]}, ...}} says the same; samtailor check {quote(str(dataset.root))} --write"
+    return facts
 
 
 def _channels(dataset: Dataset) -> dict[str, str]:

@@ -6,24 +6,24 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import is_scene
-from samtailor.data.layouts import images, nnunet
-from samtailor.data.layouts.contents import Contents, entries
+from samtailor.data.layouts import images, inferred, listed, nnunet
+from samtailor.data.layouts.contents import Contents
+from samtailor.data.layouts.layout import Layout, LayoutName, Splits
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, with_classes
 from samtailor.errors import FileError
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.settings import Split as Split
 
-Layout = Literal["nnunet", "images", "publisher"]
-"""Our own two, or the folder of a data set known by name as its publisher ships it."""
+LAYOUTS: tuple[Layout, ...] = (listed.LAYOUT, nnunet.LAYOUT, images.LAYOUT, inferred.LAYOUT)
+"""Layouts of any data set, in the order in which a folder is compared with them."""
 
 _SPLIT_SEED = 0
 _SHARES: dict[Split, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -41,8 +41,7 @@ class Dataset(Contents):
     """
 
     root: Path
-    layout: Layout
-    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    layout: LayoutName
     name: DatasetName | None = None
 
     @property
@@ -91,13 +90,14 @@ class Dataset(Contents):
         """The data set with every case in a split: train 70 %, val 10 %, test 20 %, at least one case each.
 
         It is drawn, but always the same, whatever the seed of a training: results compare only on the same cases.
-        A folder that names its training cases keeps its splits; one that names test cases only keeps those.
+        A folder that names its training cases keeps its splits; one that names test cases only keeps those. Of one
+        whose folders show training cases but none for validation, some are taken for that.
 
         Raises:
             DataError: If there are too few cases.
         """
         if "train" in self.splits:
-            return self
+            return self._with_validation() if self.layout == "inferred" and "val" not in self.splits else self
         kept = dict(self.splits)
         taken = {case for names in kept.values() for case in names}
         names = [case.name for case in self.cases if case.name not in taken]
@@ -112,6 +112,17 @@ class Dataset(Contents):
             kept[split], order = tuple(sorted(order[:count])), order[count:]
         kept["train"] = tuple(sorted(order))
         return replace(self, splits={split: kept[split] for split in _SHARES})
+
+    def _with_validation(self) -> Dataset:
+        """The data set with an eighth of the training cases, as in the default split, taken for validation."""
+        train = self.splits["train"]
+        if len(train) < 2:
+            fix = "add cases"
+            raise FileError(self.root, "at least 2 training cases, one of them for validation", str(len(train)), fix)
+        order = np.random.default_rng(_SPLIT_SEED).permutation(train).tolist()
+        count = max(1, round(len(order) * _SHARES["val"] / (_SHARES["train"] + _SHARES["val"])))
+        taken = {"train": tuple(sorted(order[count:])), "val": tuple(sorted(order[:count]))}
+        return replace(self, splits={**taken, **{name: part for name, part in self.splits.items() if name != "train"}})
 
     def fingerprint(self) -> str:
         """Hash of label space, case names and splits: equal if the same task on the same cases."""
@@ -139,29 +150,18 @@ def open_cases(root: Path) -> Dataset:
     if not os.path.isdir(root):
         found = "a file" if os.path.isfile(root) else "no such folder"
         raise FileError(root, "a folder with a data set", found, "give the path of the data set")
-    layout: Layout
-    named: NamedDataset | None = None
-    like_ours = (root / "images").is_dir()
-    if (root / "imagesTr").is_dir():
-        layout, contents = "nnunet", nnunet.read_contents(root)
-    elif not (like_ours and (root / "dataset.json").exists()) and (named := looking_like(root)):
-        layout, contents = "publisher", named.read_contents(root)
-    elif like_ours:
-        layout, contents = "images", images.read_contents(root)
-    else:
-        expected = (
-            "imagesTr and labelsTr (nnU-Net) or images and masks, next to dataset.json, or the publisher's folder of "
-            + ", ".join(named.title for named in NAMED.values())
-        )
-        raise FileError(root, expected, entries(root), "rename or move the folders")
-    named = named or with_classes(contents.labels, contents.title)
-    return Dataset(root=root, layout=layout, name=named.name if named else None, **vars(contents))
+    layout = next(layout for layout in LAYOUTS if layout.recognises(root))
+    named = looking_like(root) if layout is inferred.LAYOUT else None
+    if named:
+        return Dataset(root=root, layout="publisher", name=named.name, **vars(named.read_contents(root)))
+    contents = layout.read_contents(root)
+    named = with_classes(contents.labels, contents.title)
+    return Dataset(root=root, layout=layout.name, name=named.name if named else None, **vars(contents))
 
 
-def read_splits(dataset: Dataset, fold: int = 0) -> Mapping[str, tuple[str, ...]]:
+def read_splits(dataset: Dataset, fold: int = 0) -> Splits:
     """Case names of each split that the folder names; empty if it names none."""
     if dataset.layout == "publisher" and dataset.named:
         return dataset.named.read_splits(dataset.root, dataset.cases)
-    if dataset.layout == "nnunet":
-        return nnunet.read_splits(dataset.root, fold, dataset.cases)
-    return images.read_splits(dataset.root)
+    layout = next(layout for layout in LAYOUTS if layout.name == dataset.layout)
+    return layout.read_splits(dataset.root, dataset, fold)

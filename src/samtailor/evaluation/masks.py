@@ -28,8 +28,8 @@ from samtailor.data.formats import (
 )
 from samtailor.data.formats.format import LabelFormat
 from samtailor.data.intensity import Percentile, scale
-from samtailor.data.layouts import images, nnunet
 from samtailor.data.layouts.contents import by_name
+from samtailor.data.layouts.listed import labels_of
 from samtailor.errors import DataError, DataWarning, FileError
 from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.measure import Grid, measure
@@ -123,7 +123,7 @@ def masks_in(folder: Path, find: Callable[[Path], LabelFormat | None] = find_for
 def read_classes(path: Path) -> LabelSpace:
     """Classes of a dataset.json, nnU-Net's or an image folder's."""
     content = read_json(path, dict, 'write {"classes": ["background", ...]} or {"labels": {"background": 0, ...}}')
-    return nnunet.labels_of(path, content) if "labels" in content else images.labels_of(path, content)
+    return labels_of(path, content)
 
 
 def pair(predictions: Path, truth: Truth) -> tuple[list[MaskPair], list[FileError]]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
+from samtailor.data.formats.label_content import LabelContent
 from samtailor.data.scene import PatchReader
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
@@ -91,6 +92,15 @@ class LabelFormat(ABC):
     @abstractmethod
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Class name of each id, as `Geometry.write_label` left them in the file; None if there are none."""
+
+    def content(self, path: Path) -> LabelContent:
+        """What a label holds, whichever classes there are.
+
+        Raises:
+            FileError: Also if that cannot be told without the classes.
+        """
+        fix = 'write the classes into dataset.json: {"classes": ["background", ...]}'
+        raise FileError(path, "a label that says by itself which classes there are", "one that does not", fix)
 
     def label_doubts(self, path: Path, labels: LabelSpace, grid: Geometry) -> Iterator[tuple[str, str, str]]:
         """Oddities of a label that can be read nevertheless: what was expected, what was found, what to do."""

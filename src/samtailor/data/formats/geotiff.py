@@ -20,7 +20,9 @@ from samtailor.data.formats.format import Header, SceneFormat, require_suffix
 from samtailor.data.formats.gdal import SIDECARS, gdal, open_dataset
 from samtailor.data.formats.gdal_raster import Excerpt, ExcerptReader, GdalRaster, Transform, open_raster
 from samtailor.data.formats.geotiff_writer import STYLE_SUFFIX, label_raster, probability_raster
+from samtailor.data.formats.label_content import LabelContent
 from samtailor.data.formats.mask_colours import ids_of
+from samtailor.data.formats.mask_content import content_of
 from samtailor.data.scene import Patch, PatchReader
 from samtailor.errors import FileError
 from samtailor.labels import LabelSpace
@@ -214,6 +216,17 @@ class GeoTiffFormat(SceneFormat):
         samples[void] = samples[~void][0]  # any that is known, as a mask of colours has no other numbers
         ids = ids_of(raster, samples, labels, raster.class_names is not None)
         return np.where(void, np.int32(filler), ids)[None], geometry
+
+    def content(self, path: Path) -> LabelContent:
+        """Pixels of each gray level, index or colour, where the file has data."""
+        raster = open_raster(path)
+        part = raster.whole()
+        samples = np.moveaxis(part.samples, 0, -1)
+        void = part.masked
+        if void is not None and void.all():
+            return LabelContent("ids")
+        known = samples if void is None else samples[~void][:, None]
+        return content_of(raster, known)
 
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Class names in the metadata of the band."""

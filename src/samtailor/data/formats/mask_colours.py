@@ -99,7 +99,10 @@ def _of_indices(path: Path, indices: NDArray[Any], palette: NDArray[np.uint8], l
 
 
 def _of_colours(path: Path, pixels: NDArray[Any], labels: LabelSpace) -> NDArray[Any]:
-    """Ids of palette colours, (H, W, 3) to (H, W); gray of the ignore id's value is the ignore id."""
+    """Ids of palette colours, (H, W, 3) to (H, W); gray of the ignore id's value is the ignore id.
+
+    A picture in which all is gray, of no other levels than ids, shows ids.
+    """
     known_ids = _ids_of_colours(labels)
     if pixels.dtype == np.uint16 and not (pixels % 257).any():
         pixels = _eight_bits(pixels)  # 8-bit colours stored with 16
@@ -117,6 +120,8 @@ def _of_colours(path: Path, pixels: NDArray[Any], labels: LabelSpace) -> NDArray
             known |= found
         if not known.all():
             unknown |= set(np.unique(codes[~known]).tolist())
+    if unknown and (pixels == pixels[..., :1]).all() and set(np.unique(pixels).tolist()) <= _known(labels):
+        return pixels[..., 0]  # ids that were saved as gray colours
     if unknown:
         colours = [(v >> 16, v >> 8 & 255, v & 255) for v in sorted(unknown)[:5]]
         fix = "add the colours to the palette in dataset.json, or store the mask as class ids"

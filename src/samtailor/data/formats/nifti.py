@@ -23,6 +23,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import DTypeLike, NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
+from samtailor.data.conditions import count_ids
 from samtailor.data.formats.axes import VolumeAxes
 from samtailor.data.formats.format import (
     Format,
@@ -33,6 +34,7 @@ from samtailor.data.formats.format import (
     require_suffix,
     with_channels,
 )
+from samtailor.data.formats.label_content import LabelContent
 from samtailor.data.formats.whole_numbers import whole_numbers
 from samtailor.errors import FileError
 from samtailor.files import atomic
@@ -141,11 +143,19 @@ class NiftiFormat(Format):
         self, path: Path, labels: LabelSpace, grid: Geometry | None = None
     ) -> tuple[NDArray[Any], VolumeGeometry]:
         """Label ids of a single volume without fractions."""
+        return self._ids(path)
+
+    def _ids(self, path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
         volume = _open(path)
         array, geometry = volume.read()
         if array.shape[0] != 1:
             raise FileError(path, "one label volume", f"{array.shape[0]} volumes", "merge them into one volume of ids")
         return whole_numbers(path, array[0], volume.step), geometry
+
+    def content(self, path: Path) -> LabelContent:
+        """Voxels of each id."""
+        ids, _ = self._ids(path)
+        return LabelContent("ids", count_ids(ids), names=self.read_names(path))
 
     def doubts(self, path: Path) -> Iterator[tuple[str, str, str]]:
         """Steps, units and affines that are odd, or that contradict each other."""

@@ -14,7 +14,9 @@ from PIL import Image, PngImagePlugin
 
 from samtailor.data.case import Geometry, Void
 from samtailor.data.formats.format import Format, Header, require_file, require_suffix
+from samtailor.data.formats.label_content import LabelContent
 from samtailor.data.formats.mask_colours import ids_of
+from samtailor.data.formats.mask_content import content_of
 from samtailor.data.formats.nodata import lacking
 from samtailor.data.formats.png_jpeg import READERS as PNG_JPEG
 from samtailor.data.formats.png_jpeg import open_png_jpeg
@@ -132,6 +134,11 @@ class PictureFormat(Format):
             ids = _without_nodata(raster, ids, labels, raster.nodata)
         rows, columns = ids.shape
         return ids[None], PictureGeometry((rows, columns))
+
+    def content(self, path: Path) -> LabelContent:
+        """Pixels of each gray level, index or colour."""
+        raster = _open(path)
+        return content_of(raster, raster.read()[0])
 
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Class names in a text chunk."""

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,8 @@ class Contents:
         channels: Name of each image channel: ('CT',), ('R', 'G', 'B'), ('gray',), ('band 1', 'band 2', ...), ...
         bands: Numbers, from 1, of the channels that are taken of each file with others; None takes files as they are.
         bands_there: How many channels the folder says that its files have, if it says so.
+        splits: Case names of each split that the names of files and folders show.
+        told: What was taken for what, in words, by what it is; empty where dataset.json says all.
         bits: Bits per channel of pictures, the most of any; None for volumes.
         orphans: Label or channel files that belong to no case.
         remarks: What the layout itself finds worth telling: cases left out, parts that are missing.
@@ -45,6 +47,8 @@ class Contents:
     title: Any = None
     bands: tuple[int, ...] | None = None
     bands_there: int | None = None
+    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def channel_choice(self) -> ChannelChoice:
@@ -107,10 +111,11 @@ def label_space(
     ignore_id: int | None,
     column: str | None = None,
     layer: str | None = None,
+    threshold: int | None = None,
 ) -> LabelSpace:
     """Label space that a dataset.json describes."""
     try:
-        return LabelSpace(names, ids, palette, ignore_id, column=column, layer=layer)
+        return LabelSpace(names, ids, palette, ignore_id, threshold, column, layer)
     except SamTailorError as error:
         expected = "classes with names and ids of their own"
         raise FileError(path, expected, str(error), "rename or renumber them") from error

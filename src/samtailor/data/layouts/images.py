@@ -1,21 +1,32 @@
 """The image folder: `images/`, `masks/` (files of the same stem) and `dataset.json`.
 
-dataset.json holds `classes` (background first) and optionally `palette` ((R, G, B) of each class), `ids`
-(in the masks; 0, 1, 2, ... by default), `ignore_index` and `splits` (train, val, test: lists of stems); of masks that
-are vector files, `label_column` (which says the class; 'class' by default) and `label_layer`; of images of many bands,
-`bands` (their names, in order) and `use_bands` (the names, or numbers from 1, of those that are used).
+dataset.json holds `classes` (background first) and optionally `palette` ((R, G, B) of each class), `ids` (in the masks;
+0, 1, 2, ... by default), `threshold` (the gray level above which pixels are of the second of two classes),
+`ignore_index` and `splits` (train, val, test: lists of stems); of masks that are vector files, `label_column` (which
+says the class; 'class' by default) and `label_layer`; of images of many bands, `bands` (their names, in order) and
+`use_bands` (the names, or numbers from 1, of those that are used).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from samtailor.data.formats import LABEL_FORMATS, image_suffixes
-from samtailor.data.layouts.contents import Contents, by_stem, entries, label_space, passed_over, read_split
+from samtailor.data.layouts.contents import (
+    Contents,
+    by_stem,
+    entries,
+    label_space,
+    passed_over,
+    read_split,
+    visible_entries,
+)
+from samtailor.data.layouts.layout import Layout, Splits
+from samtailor.data.layouts.names import role_of_folder
 from samtailor.errors import FileError
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
@@ -38,7 +49,11 @@ def read_contents(root: Path) -> Contents:
     of_masks = (*kinds, *(suffix for format in LABEL_FORMATS for suffix in format.suffixes))
     folders = (("images", kinds), ("masks", of_masks))
     remarks = tuple(chain.from_iterable(passed_over(root / folder, used, names) for folder, names in folders))
-    contents = Contents.from_pictures(labels, images, masks, remarks, content.get("name"))
+    return with_bands(path, content, Contents.from_pictures(labels, images, masks, remarks, content.get("name")))
+
+
+def with_bands(path: Path, content: dict[str, Any], contents: Contents) -> Contents:
+    """The contents with the bands that dataset.json names and chooses."""
     names, numbers = _bands_of(path, content)
     chosen = [names[number - 1] if names else f"band {number}" for number in numbers] if numbers else names
     return replace(
@@ -46,7 +61,20 @@ def read_contents(root: Path) -> Contents:
     )
 
 
-def read_splits(root: Path) -> Mapping[str, tuple[str, ...]]:
+def recognises(root: Path) -> bool:
+    """Whether the folder has images and a dataset.json, and no labels under another name than masks."""
+    if not (root / "images").is_dir() or not os.path.lexists(root / "dataset.json"):
+        return False
+    others = [path for path in visible_entries(root) if os.path.isdir(path) and role_of_folder(path.name) == "label"]
+    return (root / "masks").is_dir() or not others
+
+
+def read_splits(root: Path, contents: Contents, fold: int) -> Splits:
+    """Case names of each split that dataset.json names; empty if it names none."""
+    return splits_of(root)
+
+
+def splits_of(root: Path) -> Splits:
     """Case names of each split that dataset.json names; empty if it names none."""
     path = root / "dataset.json"
     splits = read_json(path, dict, _FIX).get("splits", {})
@@ -74,7 +102,17 @@ def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
     if len(set(colours)) < len(colours):
         raise FileError(path, "palette: a colour of its own for each class", "a colour twice", "make them distinct")
     column, layer = _text(path, content, "label_column"), _text(path, content, "label_layer")
-    return label_space(path, tuple(names), tuple(ids), colours, ignore, column, layer)
+    threshold = _threshold(path, content, len(names))
+    return label_space(path, tuple(names), tuple(ids), colours, ignore, column, layer, threshold)
+
+
+def _threshold(path: Path, content: dict[str, Any], classes: int) -> int | None:
+    """The gray level above which pixels of masks are of the second of two classes, which dataset.json may give."""
+    value = content.get("threshold")
+    if value is not None and not (_is_id(value) and classes == 2):
+        fix = "leave it out: levels are ids then"
+        raise FileError(path, "threshold: a gray level, of masks with two classes", f"{value!r:.80}", fix)
+    return None if value is None else int(value)
 
 
 def _text(path: Path, content: dict[str, Any], key: str) -> str | None:
@@ -113,3 +151,6 @@ def _is_id(value: Any) -> bool:
 
 def _is_colour(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(type(c) is int and 0 <= c <= 255 for c in value)
+
+
+LAYOUT = Layout("images", recognises, read_contents, read_splits)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import find_format, image_suffixes
 from samtailor.data.layouts.contents import Contents, by_name, composed, entries, label_space, passed_over, read_split
+from samtailor.data.layouts.layout import Layout, Splits
 from samtailor.errors import FileError, Finding
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
@@ -30,7 +31,7 @@ def read_contents(root: Path) -> Contents:
     """Classes and cases of the folder."""
     path = root / "dataset.json"
     content = read_json(path, dict, "write nnU-Net's dataset.json with labels, channel_names and file_ending")
-    channels = _channels(path, content)
+    channels = channels_of(path, content)
     ending = content.get("file_ending", ".nii.gz")
     kinds = image_suffixes(only_volumes=True)
     if not isinstance(ending, str) or not ending.endswith(kinds):
@@ -64,9 +65,14 @@ def _other_number(path: Path, expected: Any, number: int) -> Iterator[Finding]:
         yield Finding("warning", str(path), f"numTraining cases in imagesTr, {expected}", str(number), fix)
 
 
-def read_splits(root: Path, fold: int, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[str, ...]]:
+def recognises(root: Path) -> bool:
+    """Whether the folder has imagesTr and a dataset.json."""
+    return (root / "imagesTr").is_dir() and os.path.lexists(root / "dataset.json")
+
+
+def read_splits(root: Path, contents: Contents, fold: int) -> Splits:
     """Case names of train and val of one fold, and of test where there are labelled test cases."""
-    test = tuple(case.name for case in cases if case.images[0].parent.name == "imagesTs")
+    test = tuple(case.name for case in contents.cases if case.images[0].parent.name == "imagesTs")
     splits = {"test": test} if test else {}
     path = root / "splits_final.json"
     if not path.exists():
@@ -79,7 +85,8 @@ def read_splits(root: Path, fold: int, cases: tuple[CaseFiles, ...]) -> Mapping[
     return {name: read_split(path, folds[fold][name], name) for name in ("train", "val")} | splits
 
 
-def _channels(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
+def channels_of(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the channels that dataset.json gives."""
     names = content.get("channel_names", content.get("modality"))
     if not isinstance(names, dict) or not names or sorted(names) != sorted(map(str, range(len(names)))):
         raise FileError(path, 'channel_names like {"0": "CT"}', f"{names!r:.80}", "number the channels from 0")
@@ -155,3 +162,6 @@ def _listed_cases(root: Path, path: Path, listed: list[Any], channels: int, endi
         label = root / str(entry.get("label", f"labelsTr/{image.name}"))
         cases.append(CaseFiles(name, (image,), label if os.path.isfile(label) else None))
     return cases
+
+
+LAYOUT = Layout("nnunet", recognises, read_contents, read_splits)

@@ -1,0 +1,33 @@
+"""What a label file holds before anybody has said which classes there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LabelContent:
+    """What a label file holds.
+
+    Attributes:
+        kind: Whether its numbers are 'ids' (of voxels, or the gray levels of a picture), indices of a 'palette' of
+            colours, or 'colours' themselves; gray levels that are stored as colours are 'gray colours'.
+        ids: Pixels of each id, level or index; empty for colours.
+        colours: Pixels of each colour; empty for ids.
+        palette: Colour of each index.
+        step: Factor from the ids to the levels that they show, where they have fewer than eight bits.
+        nodata: Id that stands for no data, if the file names one.
+        names: Class name of each id, if the file has them.
+    """
+
+    kind: Literal["ids", "palette", "colours", "gray colours"]
+    ids: Mapping[int, int] = field(default_factory=dict)
+    colours: Mapping[Colour, int] = field(default_factory=dict)
+    palette: Mapping[int, Colour] = field(default_factory=dict)
+    step: int = 1
+    nodata: int | None = None
+    names: Mapping[int, str] | None = None

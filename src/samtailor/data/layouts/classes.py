@@ -1,0 +1,168 @@
+"""Which classes there are, by what the labels of a folder hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from samtailor.data.formats.label_content import Colour, LabelContent
+from samtailor.errors import FileError
+from samtailor.labels import LabelSpace, default_palette
+
+BACKGROUND = "background"
+_BLACK: Colour = (0, 0, 0)
+_WHITE = 255
+_USUAL_IDS = 128  # classes are numbered from 0; what is above is a gray level, or stands for 'nothing'
+_DENSE = 4  # of so many numbers at least one is the id of a class
+_MOST_IDS, _MOST_COLOURS = 256, 256
+_FEW = 16  # classes may have so many gray levels of their own; more are a soft edge between black and white
+_SOFT = (40, 215)
+_WRITE = 'write the classes into dataset.json: {"classes": ["background", ...], "ids": [0, ...]}'
+
+
+def classes_of(contents: Mapping[Path, LabelContent]) -> tuple[LabelSpace, str]:
+    """The label space of labels, and what tells it, in words.
+
+    The background is id 0 or black, whether it occurs or not. Other classes are called 'class 1', ... unless the files
+    have names for them.
+
+    Args:
+        contents: What each label file holds.
+
+    Raises:
+        FileError: If they show no class but the background, more than can be classes, or do not go together.
+    """
+    kinds = {content.kind for content in contents.values()}
+    if "colours" in kinds:
+        return _of_colours(contents)
+    palette = _shared_palette(contents)
+    if "palette" in kinds and palette is None:
+        return _of_colours(contents)
+    return _of_ids(contents, palette or {})
+
+
+def _of_ids(contents: Mapping[Path, LabelContent], palette: Mapping[int, Colour]) -> tuple[LabelSpace, str]:
+    """Classes of gray levels, voxels and indices of one palette."""
+    counts = _counted(contents.values())
+    first = next(iter(contents))
+    if wrong := [identifier for identifier in counts if not 0 <= identifier <= 65535]:
+        file = next(file for file, content in contents.items() if wrong[0] in content.ids)
+        raise FileError(file, "label ids from 0 to 65535", str(wrong[0]), _WRITE)
+    if not palette and _is_soft(counts):
+        labels = LabelSpace((BACKGROUND, "class 1"), (0, _WHITE), default_palette(2), threshold=127)
+        return labels, f"masks are white on black with soft edges, {len(counts)} levels: above 127 is white"
+    ignore = _ignored(contents.values(), counts)
+    ids = tuple(sorted({0, *counts} - {ignore}))
+    if len(ids) < 2:
+        expected = "pixels of a class in the labels, others than 0"
+        raise FileError(first.parent, expected, f"none in {len(contents)} labels", f"mark the objects, or {_WRITE}")
+    if len(ids) > _MOST_IDS or (len(ids) > _MOST_IDS // 4 and len(ids) * _DENSE < ids[-1]):
+        expected = "an id for each class in the labels"
+        found = f"{len(ids)} different numbers, up to {ids[-1]}"
+        file = max(contents, key=lambda file: len(contents[file].ids))
+        fix = f"if they number single objects, give all of a class its id; else {_WRITE}"
+        raise FileError(file, expected, found, fix)
+    colours = _distinct(tuple(palette.get(identifier, _BLACK) for identifier in ids))
+    names = _names(ids, contents.values())
+    labels = LabelSpace(names, ids, colours or default_palette(len(ids)), ignore)
+    told = "indices of the masks' palette" if palette else "the numbers in the labels"
+    if ids == (0, _WHITE):
+        told = "masks are white on black"
+    if 0 not in counts:
+        told += "; 0, the background, occurs nowhere"
+    if ignore is not None:
+        told += f"; {ignore} counts nowhere"
+    return labels, told
+
+
+def _of_colours(contents: Mapping[Path, LabelContent]) -> tuple[LabelSpace, str]:
+    """Classes of colours; they are numbered in the order of their colours."""
+    colours: Counter[Colour] = Counter()
+    for file, content in contents.items():
+        if content.kind == "ids" and set(content.ids) - {0}:
+            other = next(other for other, content in contents.items() if content.kind != "ids")
+            fix = f"store all masks as ids, or all in colours as {other.name} is"
+            raise FileError(file, "a mask of colours like the others", "gray levels", fix)
+        colours.update(content.colours or {_shown(content, identifier): n for identifier, n in content.ids.items()})
+        if len(colours) > _MOST_COLOURS:
+            expected = f"a colour for each class in the masks, at most {_MOST_COLOURS}"
+            fix = "save masks without smoothing, as PNG: JPEG changes their colours; if they are no masks, rename them"
+            raise FileError(file, expected, f"{len(colours)}", fix)
+    others = sorted(set(colours) - {_BLACK})
+    if not others:
+        file = next(iter(contents))
+        raise FileError(file.parent, "pixels of a class in the masks, others than black", "none", "mark the objects")
+    palette = (_BLACK, *others)
+    labels = LabelSpace(_names(tuple(range(len(palette))), ()), tuple(range(len(palette))), palette)
+    absent = "" if _BLACK in colours else "; black, the background, occurs nowhere"
+    return labels, f"the colours of the masks{absent}"
+
+
+def _shown(content: LabelContent, identifier: int) -> Colour:
+    return content.palette.get(identifier, _BLACK)
+
+
+def _shared_palette(contents: Mapping[Path, LabelContent]) -> dict[int, Colour] | None:
+    """Colour of each index of all masks with a palette; None if they contradict each other: colours tell then."""
+    shared: dict[int, Colour] = {}
+    for content in contents.values():
+        for index, colour in content.palette.items():
+            if shared.setdefault(index, colour) != colour:
+                return None
+    return shared
+
+
+def _counted(contents: Iterable[LabelContent]) -> Counter[int]:
+    """Pixels of each id, or level: masks of one bit go with those of eight that are black and white."""
+    contents = list(contents)
+    eight_bits = {level for content in contents if content.step == 1 for level in (content.ids or _levels(content))}
+    as_levels = bool(eight_bits - {0}) and eight_bits <= {0, _WHITE}
+    counts: Counter[int] = Counter()
+    for content in contents:
+        factor = content.step if as_levels else 1
+        counts.update({factor * identifier: number for identifier, number in content.ids.items()})
+        counts.update(_levels(content))
+    return counts
+
+
+def _levels(content: LabelContent) -> dict[int, int]:
+    """Pixels of each level of gray that is stored as colours."""
+    return {red: number for (red, _, _), number in content.colours.items()}
+
+
+def _is_soft(counts: Mapping[int, int]) -> bool:
+    """Whether gray levels are those of white on black with soft edges, or of a JPEG."""
+    low, high = _SOFT
+    if len(counts) <= _FEW or max(counts) > _WHITE or max(counts) < high:
+        return False
+    between = sum(number for level, number in counts.items() if low < level < high)
+    return between < sum(number for level, number in counts.items() if level >= high)
+
+
+def _ignored(contents: Iterable[LabelContent], counts: Mapping[int, int]) -> int | None:
+    """The id that counts nowhere: what the files say is no data, or 255 beside classes that are numbered from 0."""
+    if nodata := {content.nodata for content in contents} - {None, 0}:
+        return nodata.pop() if len(nodata) == 1 else None
+    others = set(counts) - {0, _WHITE}
+    if _WHITE in counts and others and max(others) < min(_USUAL_IDS, _DENSE * (len(others) + 1)):
+        return _WHITE
+    return None
+
+
+def _distinct(colours: tuple[Colour, ...]) -> tuple[Colour, ...] | None:
+    """The colours, if each class has one of its own."""
+    return colours if len(set(colours)) == len(colours) else None
+
+
+def _names(ids: tuple[int, ...], contents: Iterable[LabelContent]) -> tuple[str, ...]:
+    """Names of classes: the files' own, if all that have some agree on them; else numbered."""
+    named: dict[int, str] = {}
+    for content in contents:
+        for identifier, name in (content.names or {}).items():
+            if named.setdefault(identifier, name) != name:
+                return _names(ids, ())
+    if set(ids) <= named.keys() and len({named[identifier] for identifier in ids}) == len(ids):
+        return tuple(named[identifier] for identifier in ids)
+    numbers = ids if ids[-1] < _USUAL_IDS else range(len(ids))
+    return (BACKGROUND, *(f"class {number}" for number in numbers[1:]))

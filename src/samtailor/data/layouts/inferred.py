@@ -1,0 +1,113 @@
+"""The folder that no dataset.json describes, or not all of it: what it lacks, files and labels tell.
+
+Each of `FINDERS` looks for cases in its own way, by names and lists; the first that finds some counts. Classes are then
+what the labels hold (`classes.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from samtailor.data.formats import format_of, label_format_of
+from samtailor.data.formats.label_content import LabelContent
+from samtailor.data.layouts import images, listed, tree
+from samtailor.data.layouts.classes import classes_of
+from samtailor.data.layouts.contents import Contents
+from samtailor.data.layouts.found import Found
+from samtailor.data.layouts.layout import Layout, Splits
+from samtailor.errors import FileError
+from samtailor.errors import listed as first_of
+from samtailor.files import read_json
+from samtailor.labels import LabelSpace
+from samtailor.progress import report
+
+FINDERS: tuple[Callable[[Path], Found | None], ...] = (tree.find,)
+"""Ways to find cases; each gives None where a folder is not of its kind."""
+
+_THREADS = 4
+_CLASSES_TOLD = 8
+_FIX = 'write {"classes": ["background", ...]}'
+
+
+def recognises(root: Path) -> bool:
+    """Every folder may be one."""
+    return True
+
+
+def read_contents(root: Path) -> Contents:
+    """Classes and cases, and what was taken for what."""
+    path = root / "dataset.json"
+    given: dict[str, Any] = read_json(path, dict, _FIX) if path.is_file() else {}
+    found = next((found for finder in FINDERS if (found := finder(root))), None)
+    if found is None:
+        raise tree.refused(root)
+    told = dict(found.told)
+    if given.keys() & {"classes", "labels"}:
+        labels = listed.labels_of(path, given)
+    elif found.labels is not None:
+        labels = found.labels
+    else:
+        labels, why = _classes(found)
+        told["classes"] = f"{_told(labels)}: {why}"
+    contents = _contents(found, labels, given)
+    contents = images.with_bands(path, given, contents) if contents.bits else contents
+    splits = images.splits_of(root) if "splits" in given else found.splits
+    return replace(contents, told=told, splits=splits)
+
+
+def read_splits(root: Path, contents: Contents, fold: int) -> Splits:
+    """Splits that the folder shows."""
+    return contents.splits
+
+
+def _contents(found: Found, labels: LabelSpace, given: dict[str, Any]) -> Contents:
+    title = given.get("name")
+    if format_of(found.cases[0].images[0]).volumes:
+        return Contents(labels, found.cases, found.channels, remarks=found.remarks, title=title)
+    pictures = {case.name: case.images[0] for case in found.cases}
+    masks = {case.name: case.label for case in found.cases if case.label}
+    return Contents.from_pictures(labels, pictures, masks, found.remarks, title)
+
+
+def _classes(found: Found) -> tuple[LabelSpace, str]:
+    """Classes by the labels of all cases; those that cannot be read are left to the check."""
+    files = [case.label for case in found.cases if case.label]
+    contents: dict[Path, LabelContent] = {}
+    errors: list[FileError] = []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        futures = {pool.submit(content_of, file): file for file in files}
+        for done, future in enumerate(as_completed(futures), start=1):
+            report("looking for classes", done, len(futures))
+            try:
+                contents[futures[future]] = future.result()
+            except FileError as error:
+                errors.append(error)
+    if not contents:
+        raise min(errors, key=str)
+    return classes_of({file: contents[file] for file in files if file in contents})
+
+
+def content_of(path: Path) -> LabelContent:
+    """What a label holds, read once as long as the file does not change."""
+    status = os.stat(path) if path.exists() else None
+    return _content(path, (status.st_size, status.st_mtime_ns) if status else None)
+
+
+@lru_cache(maxsize=1 << 16)
+def _content(path: Path, state: tuple[int, int] | None) -> LabelContent:
+    return label_format_of(path).content(path)
+
+
+def _told(labels: LabelSpace) -> str:
+    """Classes with their ids, or their colours where these tell."""
+    pairs: Sequence[str] = [f"{name} ({identifier})" for name, identifier in zip(labels.names, labels.ids, strict=True)]
+    return first_of(pairs, _CLASSES_TOLD)
+
+
+LAYOUT = Layout("inferred", recognises, read_contents, read_splits)

@@ -1,0 +1,312 @@
+"""Images and labels in folders of any of the usual names, or side by side: what belongs together, the names say."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.formats import accompanies, find_format, find_label_format
+from samtailor.data.layouts.contents import composed, entries, visible_entries
+from samtailor.data.layouts.found import Found, told_files
+from samtailor.data.layouts.names import (
+    Role,
+    is_drawn,
+    rest_of_folder,
+    role_of_folder,
+    split_of,
+    undrawn,
+    without_image_affix,
+    without_label_affix,
+)
+from samtailor.data.layouts.split_lists import read_lists
+from samtailor.errors import FileError, Finding, listed
+
+_DEEPEST = 5
+_NUMBERED = re.compile("_[0-9]{4}")
+_TRAIN_IDS = "_labeltrainids"
+
+EXPECTED = (
+    "images and their labels: in folders such as images and masks (or imgs, JPEGImages; labels, gt, annotations, "
+    "SegmentationClass), or side by side as x.png and x_mask.png"
+)
+_FIX = (
+    'name the folders so, or the files; or write a dataset.json with the classes and, in "dataset", the files: '
+    '{"case": {"images": ["a.png"], "label": "b.png"}, ...}'
+)
+
+
+@dataclass(frozen=True)
+class _File:
+    """An image or a label.
+
+    Attributes:
+        path: The file; a folder that is a series of slices.
+        stem: Its name without suffix.
+        group: Split and rest of the folders' names: only files of one group belong together.
+        role: What it is.
+        volume: Whether it is of a volume.
+    """
+
+    path: Path
+    stem: str
+    group: tuple[str, ...]
+    role: Role
+    volume: bool
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The images of a case, one or several channels of a volume, and its label.
+
+    Attributes:
+        images: In the order of their names.
+        label: Of the same group.
+        name: What their names have in common; '' if that is only in the folders' names.
+    """
+
+    images: tuple[_File, ...]
+    label: _File
+    name: str
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Split and rest of the folders' names."""
+        return self.label.group
+
+    @property
+    def files(self) -> tuple[_File, ...]:
+        """Images and label."""
+        return *self.images, self.label
+
+
+_Key = Callable[[str], str | None]
+
+
+def find(root: Path) -> Found | None:
+    """The pairs of a folder; None if no label in it belongs to an image.
+
+    Raises:
+        FileError: If what belongs together cannot be told.
+    """
+    files = [file for file in _files(root) if file.role != "other"]
+    pairs = _paired(files)
+    if not pairs:  # folders may be called anything as long as the files in them are called alike
+        files = [replace(file, group=file.group[:1]) for file in files]
+        pairs = _paired(files)
+    if not pairs:
+        return None
+    images = [image for pair in pairs for image in pair.images]
+    if len({image.volume for image in images}) > 1:
+        one, other = (next(image for image in images if image.volume is kind) for kind in (True, False))
+        found = f"{one.path.name} and {other.path.name}"
+        raise FileError(root, "pictures or volumes", found, "keep them in folders of their own")
+    by_name = dict(sorted(zip(_case_names(root, pairs), pairs, strict=True)))
+    cases = tuple(
+        CaseFiles(name, tuple(image.path for image in pair.images), pair.label.path) for name, pair in by_name.items()
+    )
+    parts = defaultdict(list)
+    for name, pair in by_name.items():
+        parts[pair.group[0]].append(name)
+    splits = read_lists(root, list(by_name)) if "" in parts else {split: tuple(part) for split, part in parts.items()}
+    told = {
+        "images": told_files(root, [image.path for image in images]),
+        "labels": f"{told_files(root, [pair.label.path for pair in pairs])}: {_told_pair(pairs[0])}",
+    }
+    return Found(cases, told, splits, _alone(root, files, pairs), channels=_channels(pairs[0]))
+
+
+def _files(root: Path) -> Iterator[_File]:
+    """Images and labels below a folder."""
+    for folder, paths in _folders(root):
+        parts = folder.relative_to(root).parts
+        role = next((role for part in reversed(parts) if (role := role_of_folder(part))), None)
+        split = next((split for part in reversed(parts) if (split := split_of(part))), None)
+        group = (split or "", *filter(None, map(rest_of_folder, parts)))
+        yield from _in_folder(paths, group, role)
+
+
+def _folders(root: Path, depth: int = 0) -> Iterator[tuple[Path, list[Path]]]:
+    """Every folder with the images and labels that lie in it."""
+    inside, files = [], []
+    for path in visible_entries(root):
+        if find_label_format(path) and not accompanies(path):
+            files.append(path)
+        elif os.path.isdir(path):
+            inside.append(path)
+    yield root, files
+    for folder in inside if depth < _DEEPEST else ():
+        yield from _folders(folder, depth + 1)
+
+
+def _in_folder(paths: Sequence[Path], group: tuple[str, ...], role: Role | None) -> Iterator[_File]:
+    """Files of one folder. Where it is none of labels, files are that whose names say so."""
+    stems = {path: _stem(path) for path in paths}
+    there = set(stems.values())
+    has_ids = any(stem.lower().endswith("_labelids") for stem in there)
+    for path, stem in stems.items():
+        format = find_label_format(path)
+        own = role
+        if role in ("label", None) and (is_drawn(stem) or (has_ids and stem.lower().endswith(_TRAIN_IDS))):
+            own = "other" if role or without_label_affix(undrawn(stem)) else "image"
+        elif role in ("image", None):
+            base = without_label_affix(stem)
+            is_label = base is not None and (role is None or base in there)
+            own = "label" if is_label or not find_format(path) else "image"
+        assert format is not None
+        assert own is not None
+        yield _File(path, composed(stem), group, own, format.volumes)
+
+
+def _stem(path: Path) -> str:
+    format = find_label_format(path)
+    return format.stem_of(path) if format else path.name
+
+
+def _paired(files: Sequence[_File]) -> list[_Pair]:
+    """Labels with their images.
+
+    Files of equal names belong together; of the rest those with equal names but for words that make them an image or a
+    label; of the rest those of which all images, or all labels, have the same ending.
+    """
+    left: dict[Role, list[_File]] = {"image": [], "label": [], "other": []}
+    for file in files:
+        left[file.role].append(file)
+    images, labels = left["image"], left["label"]
+    pairs: list[_Pair] = []
+    ways: list[tuple[_Key, _Key]] = [
+        (_whole, _whole),
+        (_whole, without_label_affix),
+        (without_image_affix, _whole),
+        (without_image_affix, without_label_affix),
+    ]
+    for image_key, label_key in ways:
+        pairs += _matched(images, labels, image_key, label_key)
+        taken = {file.path for pair in pairs for file in pair.files}
+        images = [file for file in images if file.path not in taken]
+        labels = [file for file in labels if file.path not in taken]
+    return pairs + (_with_endings(images, labels) or _with_label_ending(images, labels))
+
+
+def _whole(stem: str) -> str | None:
+    return stem
+
+
+def _matched(images: Sequence[_File], labels: Sequence[_File], image_key: _Key, label_key: _Key) -> list[_Pair]:
+    """Pairs of the same group and key; refused where a key has two files."""
+    by_key = [_by_key(files, key) for files, key in ((images, image_key), (labels, label_key))]
+    pairs: list[_Pair] = []
+    for key, found in by_key[1].items():
+        if partners := by_key[0].get(key):
+            for some, what in ((found, "label"), (partners, "image")):
+                if len(some) > 1:
+                    names = " and ".join(file.path.name for file in some[:2])
+                    fix = "merge them" if what == "label" else "rename or remove one of them"
+                    raise FileError(some[0].path.parent, f"one {what} of '{key[-1]}'", names, fix)
+            pairs.append(_Pair((partners[0],), found[0], key[-1]))
+    return pairs
+
+
+def _by_key(files: Sequence[_File], key: _Key) -> dict[tuple[str, ...], list[_File]]:
+    found = defaultdict(list)
+    for file in files:
+        if (value := key(file.stem)) is not None:
+            found[*file.group, value].append(file)
+    return found
+
+
+def _with_endings(images: Sequence[_File], labels: Sequence[_File]) -> list[_Pair]:
+    """Labels whose images are called as they are and have more behind: several images are the channels of a volume.
+
+    The endings must be the same of all labels.
+    """
+    candidates: dict[tuple[str, ...], list[_File]] = defaultdict(list)
+    for image in images:
+        for at in range(1, len(image.stem)):
+            if image.stem[at] in "_-. ":
+                candidates[*image.group, image.stem[:at]].append(image)
+    pairs: list[_Pair] = []
+    endings: set[tuple[str, ...]] = set()
+    for label in labels:
+        for base in filter(None, (label.stem, without_label_affix(label.stem))):
+            if some := sorted(candidates.get((*label.group, base), ()), key=lambda image: image.stem):
+                pairs.append(_Pair(tuple(some), label, base))
+                endings.add(tuple(image.stem[len(base) :] for image in some))
+                break
+    if len(endings) > 1 or (len(next(iter(endings), ())) > 1 and not pairs[0].label.volume):
+        return []
+    return pairs
+
+
+def _with_label_ending(images: Sequence[_File], labels: Sequence[_File]) -> list[_Pair]:
+    """Labels that are called as their images are and have the same more behind."""
+    by_stem = {(*image.group, image.stem): image for image in images}
+    pairs: list[_Pair] = []
+    endings = set()
+    for label in labels:
+        for at in range(1, len(label.stem)):
+            if label.stem[at] in "_-. " and (image := by_stem.get((*label.group, label.stem[:at]))):
+                pairs.append(_Pair((image,), label, image.stem))
+                endings.add(label.stem[at:])
+                break
+    distinct = len({pair.images[0].path for pair in pairs}) == len(pairs)
+    return pairs if len(endings) == 1 and distinct else []
+
+
+def _told_pair(pair: _Pair) -> str:
+    """Which image a label goes with."""
+    return f"{pair.label.path.name} goes with {listed([image.path.name for image in pair.images], 4)}"
+
+
+def _channels(pair: _Pair) -> tuple[str, ...]:
+    """Names of the channels of volumes: what of the files' names tells them apart."""
+    if len(pair.images) == 1:
+        return ("image",)
+    names = [image.stem[len(pair.name) :].strip("_-. ") for image in pair.images]
+    numbered = all(_NUMBERED.fullmatch(image.stem[-5:]) for image in pair.images)
+    return tuple(f"channel {number}" for number in range(len(names))) if numbered else tuple(names)
+
+
+def _case_names(root: Path, pairs: Sequence[_Pair]) -> list[str]:
+    """A name of its own for each pair, with folder or split before it where its files' names are not enough."""
+    names: list[str] = []
+    for depth in range(_DEEPEST):
+        names = []
+        for pair in pairs:
+            split, *folders = pair.group
+            more = folders[len(folders) - depth :] if depth < len(folders) + 1 else [split, *folders]
+            names.append("-".join(filter(None, (*more, pair.name))))
+        if all(names) and len(set(names)) == len(names):
+            return names
+    twice = next(name for name in names if names.count(name) > 1)
+    raise FileError(root, f"one case named '{twice}'", "several", "rename the files")
+
+
+def _alone(root: Path, files: Sequence[_File], pairs: Sequence[_Pair]) -> tuple[Finding, ...]:
+    """What is left out: images without a label, labels without an image."""
+    taken = {file.path for pair in pairs for file in pair.files}
+    remarks = []
+    for role, other, fix in (
+        ("image", "label", "label them, or let them be: they are left out"),
+        ("label", "image", "add the images, or let them be: they are left out"),
+    ):
+        if alone := [file.path for file in files if file.role == role and file.path not in taken]:
+            found = f"{len(alone)} without: {listed([path.relative_to(root).as_posix() for path in alone], 3)}"
+            remarks.append(Finding("warning", str(root), f"{_article(other)} for each {role}", found, fix))
+    return tuple(remarks)
+
+
+def _article(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
+
+
+def refused(root: Path) -> FileError:
+    """The error of a folder in which no images and labels are found that belong together."""
+    files = list(_files(root))
+    count = {role: sum(file.role == role for file in files) for role in ("image", "label")}
+    found = f"{count['image']} images and {count['label']} labels, none of the same name" if files else entries(root)
+    return FileError(root, EXPECTED, found, _FIX)

@@ -1,0 +1,172 @@
+"""Which classes there are, by what labels hold: ids, gray levels, palettes, colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from samtailor.data.check import check
+from samtailor.data.dataset import open_dataset
+from samtailor.data.formats import format_of, read_case
+from samtailor.errors import FileError
+from samtailor.labels import IGNORE, LabelSpace
+from tests import generate
+
+SHOWN = np.arange(30 * 40).reshape(30, 40) // 100  # 0 to 11 in stripes
+RAMP = np.where(SHOWN < 5, 0, 255).astype(np.uint8)
+VOC = {0: (0, 0, 0), 1: (128, 0, 0), 3: (128, 128, 0), 255: (224, 224, 192)}
+
+
+def folder(root: Path, *masks: Any) -> Path:
+    """Pictures with these masks: arrays, or images."""
+    for index, mask in enumerate(masks):
+        pixels = np.random.default_rng(index).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+        image = mask if isinstance(mask, Image.Image) else Image.fromarray(np.asarray(mask))
+        for name, one in (("images", Image.fromarray(pixels)), ("masks", image)):
+            (root / name).mkdir(exist_ok=True)
+            one.save(root / name / f"{index}.png")
+    return root
+
+
+def ids(*values: int, dtype: type = np.uint8) -> np.ndarray[Any, Any]:
+    """A mask in stripes of these numbers."""
+    return np.array(values)[SHOWN % len(values)].astype(dtype)
+
+
+def paletted(colours: dict[int, tuple[int, int, int]]) -> Image.Image:
+    """A mask in stripes of all indices of a palette."""
+    image = Image.fromarray(ids(*colours))
+    palette = np.zeros((256, 3), np.uint8)
+    palette[list(colours)] = list(colours.values())
+    image.putpalette(palette.tobytes())
+    return image
+
+
+def coloured(*colours: tuple[int, int, int]) -> np.ndarray[Any, Any]:
+    return np.array(colours, np.uint8)[SHOWN % len(colours)]
+
+
+def classes(labels: LabelSpace) -> tuple[tuple[str, ...], tuple[int, ...], int | None]:
+    return labels.names, labels.ids, labels.ignore_id
+
+
+ONE = ("background", "class 1")
+
+
+@pytest.mark.parametrize(
+    ("masks", "expected"),
+    [
+        ([ids(0, 255)], (ONE, (0, 255), None)),
+        ([ids(0, 255), ids(0)], (ONE, (0, 255), None)),
+        ([ids(0, 1)], (ONE, (0, 1), None)),
+        ([ids(0, 1).astype(bool)], (ONE, (0, 1), None)),
+        ([ids(0, 1).astype(bool), ids(0, 255)], (ONE, (0, 255), None)),
+        ([ids(0, 2), ids(1)], (("background", "class 1", "class 2"), (0, 1, 2), None)),
+        ([ids(0, 7, 33)], (("background", "class 7", "class 33"), (0, 7, 33), None)),
+        ([ids(1, 2)], (("background", "class 1", "class 2"), (0, 1, 2), None)),
+        ([ids(0, 1, 255)], (ONE, (0, 1), 255)),
+        ([ids(0, 1, 2, 5, 255)], (("background", "class 1", "class 2", "class 5"), (0, 1, 2, 5), 255)),
+        ([ids(0, 127, 255)], (("background", "class 1", "class 2"), (0, 127, 255), None)),
+        ([ids(0, 300, dtype=np.uint16)], (ONE, (0, 300), None)),
+        ([paletted(VOC)], (("background", "class 1", "class 3"), (0, 1, 3), 255)),
+        ([coloured((0, 0, 0), (255, 255, 255))], (ONE, (0, 255), None)),
+        ([coloured((0, 0, 0), (255, 255, 255)), ids(0, 255)], (ONE, (0, 255), None)),
+        ([coloured((0, 0, 0), (1, 1, 1), (2, 2, 2))], (("background", "class 1", "class 2"), (0, 1, 2), None)),
+    ],
+)
+def test_ids_and_levels_are_classes(masks: list[Any], expected: Any, tmp_path: Path) -> None:
+    root = folder(tmp_path, *masks)
+    dataset = open_dataset(root)
+    assert classes(dataset.labels) == expected
+    for case in dataset.cases:  # what was inferred can be read
+        label = read_case(case, dataset.labels).label
+        assert label is not None
+    assert dataset.labels.threshold is None
+
+
+def test_what_counts_nowhere_is_ignored(tmp_path: Path) -> None:
+    dataset = open_dataset(folder(tmp_path, ids(0, 1, 255)))
+    label = read_case(dataset.cases[0], dataset.labels).label
+    assert label is not None
+    assert set(np.unique(label)) == {IGNORE, 0, 1}
+    assert "255 counts nowhere" in dataset.told["classes"]
+
+
+def test_a_palette_gives_the_colours_of_the_classes(tmp_path: Path) -> None:
+    dataset = open_dataset(folder(tmp_path, paletted(VOC), ids(0)))
+    assert dataset.labels.palette == ((0, 0, 0), (128, 0, 0), (128, 128, 0))
+
+
+def test_palettes_that_contradict_each_other_leave_it_to_the_colours(tmp_path: Path) -> None:
+    red, blue = (200, 0, 0), (0, 0, 200)
+    dataset = open_dataset(
+        folder(tmp_path, paletted({0: (0, 0, 0), 1: red}), paletted({0: (0, 0, 0), 1: blue, 2: red}))
+    )
+    assert dataset.labels.palette == ((0, 0, 0), blue, red)
+    first, second = (read_case(case, dataset.labels).label for case in dataset.cases)
+    assert first is not None
+    assert second is not None
+    assert (set(np.unique(first)), set(np.unique(second))) == ({0, 2}, {0, 1, 2})
+
+
+def test_colours_are_classes_behind_black(tmp_path: Path) -> None:
+    white, red = (255, 255, 255), (255, 0, 0)
+    dataset = open_dataset(folder(tmp_path, coloured(white, red), coloured(red)))
+    assert dataset.labels == LabelSpace(("background", "class 1", "class 2"), (0, 1, 2), ((0, 0, 0), red, white))
+    assert "black, the background, occurs nowhere" in dataset.told["classes"]
+
+
+def test_soft_edges_are_no_classes(tmp_path: Path) -> None:
+    soft = RAMP.astype(float)
+    soft[:, 5:25] = np.linspace(0, 255, 20)
+    dataset = open_dataset(folder(tmp_path, soft.astype(np.uint8)))
+    assert (dataset.labels.names, dataset.labels.threshold) == (ONE, 127)
+    label = read_case(dataset.cases[0], dataset.labels).label
+    assert label is not None
+    np.testing.assert_array_equal(label[0] == 1, soft.astype(np.uint8) > 127)
+
+
+def test_names_in_the_files_are_kept(tmp_path: Path) -> None:
+    root = folder(tmp_path, ids(0, 1), ids(0, 1))
+    space = LabelSpace.from_names(("ground", "lake"))
+    for mask in (root / "masks").iterdir():
+        geometry = format_of(mask).read_header(mask).geometry
+        geometry.write_label(mask, ids(0, 1).astype(np.int16)[None], space)
+    assert open_dataset(root).labels.names == ("ground", "lake")
+
+
+@pytest.mark.parametrize(
+    ("masks", "words"),
+    [
+        ([ids(0)], "others than 0, found none"),
+        (
+            [np.random.default_rng(0).integers(0, 60000, (30, 40)).astype(np.uint16)],
+            "different numbers, up to .*objects",
+        ),
+        ([np.random.default_rng(0).integers(0, 255, (30, 40, 3)).astype(np.uint8)], "a colour for each class"),
+        ([coloured((0, 0, 0), (255, 0, 0)), ids(0, 3)], "a mask of colours like the others, found gray levels"),
+    ],
+)
+def test_what_cannot_be_classes_is_refused_by_name(masks: list[Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=words) as error:
+        open_dataset(folder(tmp_path, *masks))
+    assert str(tmp_path) in error.value.file
+
+
+def test_volumes_have_their_ids(tmp_path: Path) -> None:
+    hu, labels = generate.volume((12, 10, 4), 0)
+    generate.write_volume(tmp_path / "x.nii.gz", hu)
+    generate.write_volume(tmp_path / "x_seg.nii.gz", labels * 4)
+    assert classes(open_dataset(tmp_path).labels) == (("background", "class 4", "class 8"), (0, 4, 8), None)
+
+
+def test_what_was_inferred_is_told(tmp_path: Path) -> None:
+    report = check(folder(tmp_path, ids(0, 255), ids(0, 255), ids(0, 255)))
+    assert not report.findings
+    text = " ".join(str(report).split())
+    for words in ("images (3 files)", "0.png goes with 0.png", "class 1 (255): masks are white on black", "--write"):
+        assert words in text

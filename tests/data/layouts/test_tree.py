@@ -1,0 +1,201 @@
+"""Folders without a dataset.json: which files are images and labels, which belong together, which splits they show."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from samtailor.data.check import check
+from samtailor.data.dataset import Dataset, open_dataset
+from samtailor.errors import FileError
+from tests import generate
+
+IMAGES = ["a.png", "b.png", "c.png"]
+
+
+def folder(root: Path, image: str, label: str, names: tuple[str, ...] = ("a", "b", "c")) -> Path:
+    """Pictures and masks at these places, '*' standing for each name."""
+    for index, name in enumerate(names):
+        pixels, ids = generate.picture((16, 20), index)
+        for place, array in ((image, pixels), (label, ids)):
+            path = root / place.replace("*", name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(path)
+    return root
+
+
+def pairs(dataset: Dataset) -> dict[str, tuple[list[str], str]]:
+    """Files of each case, relative to the folder."""
+    return {
+        case.name: (
+            [image.relative_to(dataset.root).as_posix() for image in case.images],
+            case.label.relative_to(dataset.root).as_posix() if case.label else "",
+        )
+        for case in dataset.cases
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("images/*.png", "masks/*.png"),
+        ("imgs/*.jpg", "gt/*.png"),
+        ("JPEGImages/*.jpg", "SegmentationClass/*.png"),
+        ("img/*.png", "labels/*_mask.png"),
+        ("images/*.jpg", "annotations/*-labels.png"),
+        ("image/*_0000.png", "label/*.png"),
+        ("photos/*.png", "ground_truth/*.png"),
+        ("*.png", "*_seg.png"),
+        ("*.jpg", "*.mask.png"),
+        ("*_sat.jpg", "*_mask.png"),
+        ("images/*.png", "images/*_gt.png"),
+        ("images/x_*_leftImg8bit.png", "labels/x_*_gtFine_labelIds.png"),
+        ("frames/*.png", "annots/*_L.png"),
+        ("*/image.png", "*/label.png"),
+        ("train/images/*.png", "train/masks/*.png"),
+        ("images/train/*.png", "labels/train/*.png"),
+        ("train_images/*.png", "train_masks/*.png"),
+        ("training/*.png", "trainannot/*.png"),
+        ("VOC2012/JPEGImages/*.jpg", "VOC2012/SegmentationClass/*.png"),
+        ("images_jpg/*.jpg", "labels_png/*.png"),
+    ],
+)
+def test_images_and_labels_are_found_by_their_names(image: str, label: str, tmp_path: Path) -> None:
+    dataset = open_dataset(folder(tmp_path, image, label))
+    assert dataset.layout == "inferred"
+    assert list(pairs(dataset).values()) == [([image.replace("*", name)], label.replace("*", name)) for name in "abc"]
+    assert [case.name[-1] for case in dataset.cases] == ["a", "b", "c"]
+    assert dataset.labels.names == ("background", "class 1", "class 2")
+    assert not dataset.remarks
+
+
+@pytest.mark.parametrize(("image", "label"), [("img*.png", "label*.png"), ("volume-*.png", "segmentation-*.png")])
+def test_words_before_a_number_tell_images_and_labels_apart(image: str, label: str, tmp_path: Path) -> None:
+    dataset = open_dataset(folder(tmp_path, image, label, ("01", "02")))
+    assert [case.name for case in dataset.cases] == ["01", "02"]
+    assert pairs(dataset)["02"] == ([image.replace("*", "02")], label.replace("*", "02"))
+
+
+def test_folders_and_lists_show_splits(tmp_path: Path) -> None:
+    for part, names in (("train", ("1", "2")), ("val", ("1",)), ("test", ("3",))):
+        folder(tmp_path / "a", f"leftImg8bit/{part}/city/*_leftImg8bit.png", f"gtFine/{part}/city/*_gtFine.png", names)
+    splits = open_dataset(tmp_path / "a").splits
+    assert splits == {"test": ("test-city-3",), "train": ("train-city-1", "train-city-2"), "val": ("val-city-1",)}
+    root = folder(tmp_path / "b", "JPEGImages/*.jpg", "SegmentationClass/*.png")
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a\nnobody\nc.jpg\n")
+    (lists / "val.txt").write_text("b\n")
+    assert open_dataset(root).splits == {"train": ("a", "c"), "val": ("b",)}
+
+
+def test_training_cases_without_others_give_some_for_validation(tmp_path: Path) -> None:
+    folder(tmp_path, "train/images/*.png", "train/masks/*.png", tuple("abcdefgh"))
+    folder(tmp_path, "test/images/*.png", "test/masks/*.png", ("x",))
+    splits = open_dataset(tmp_path).with_default_split().splits
+    assert {name: len(part) for name, part in splits.items()} == {"train": 7, "val": 1, "test": 1}
+    assert splits == open_dataset(tmp_path).with_default_split().splits
+    assert "train, test as the folder shows" in check(tmp_path).facts["splits"].replace("test, train", "train, test")
+
+
+def test_drawings_and_numbers_of_objects_are_no_labels(tmp_path: Path) -> None:
+    root = folder(tmp_path, "images/*.png", "gtFine/*_gtFine_labelIds.png")
+    for kind in ("gtFine_color", "gtFine_instanceIds", "gtFine_labelTrainIds"):
+        folder(root, "images/*.png", f"gtFine/*_{kind}.png")
+    folder(root, "images/*.png", "SegmentationObject/*.png")
+    assert pairs(open_dataset(root))["a"][1] == "gtFine/a_gtFine_labelIds.png"
+
+
+def test_what_belongs_to_nothing_is_left_out_and_told(tmp_path: Path) -> None:
+    root = folder(tmp_path, "images/*.png", "masks/*.png")
+    (root / "masks" / "a.png").unlink()
+    (root / "images" / "b.png").unlink()
+    dataset = open_dataset(root)
+    assert [case.name for case in dataset.cases] == ["c"]
+    told = " ".join(map(str, dataset.remarks))
+    assert "1 without: images/a.png" in told
+    assert "1 without: masks/b.png" in told
+
+
+def test_several_labels_of_an_image_are_refused(tmp_path: Path) -> None:
+    root = folder(tmp_path, "*.png", "*_mask.png")
+    shutil.copy(root / "a_mask.png", root / "a_mask_1.png")
+    with pytest.raises(FileError, match=r"one label of 'a', found a_mask\.png and a_mask_1\.png; merge them"):
+        open_dataset(root)
+
+
+def test_images_without_any_labels_are_refused_with_the_names_that_are_known(tmp_path: Path) -> None:
+    folder(tmp_path, "photos/*.png", "pictures/*.png")
+    with pytest.raises(FileError, match=r"images and masks \(or imgs.*found 6 images and 0 labels") as error:
+        open_dataset(tmp_path)
+    assert "dataset.json" in str(error.value)
+
+
+def volumes(root: Path, *names: str) -> None:
+    for index, name in enumerate(names):
+        hu, ids = generate.volume((12, 10, 4), index)
+        is_label = "seg" in name or "label" in name
+        generate.write_volume(root / f"{name}.nii.gz", ids if is_label else hu)
+
+
+def test_volumes_have_channels_by_what_their_names_end_with(tmp_path: Path) -> None:
+    volumes(tmp_path, *(f"{case}/{case}_{kind}" for case in ("p1", "p2") for kind in ("t1", "flair", "seg")))
+    dataset = open_dataset(tmp_path)
+    assert (dataset.channels, dataset.bits) == (("flair", "t1"), None)
+    assert pairs(dataset)["p1"] == (["p1/p1_flair.nii.gz", "p1/p1_t1.nii.gz"], "p1/p1_seg.nii.gz")
+
+
+def test_volumes_side_by_side_and_in_folders(tmp_path: Path) -> None:
+    volumes(tmp_path / "a", "x", "x_seg", "y", "y_seg")
+    assert [case.name for case in open_dataset(tmp_path / "a").cases] == ["x", "y"]
+    volumes(tmp_path / "b", "images/x_0000", "images/x_0001", "labels/x")
+    dataset = open_dataset(tmp_path / "b")
+    assert dataset.channels == ("channel 0", "channel 1")
+    assert len(dataset.cases[0].images) == 2
+
+
+def test_pictures_and_volumes_do_not_mix(tmp_path: Path) -> None:
+    volumes(tmp_path, "x", "x_seg")
+    folder(tmp_path, "*.png", "*_mask.png")
+    with pytest.raises(FileError, match="pictures or volumes, found"):
+        open_dataset(tmp_path)
+
+
+def test_nnunets_folders_need_no_dataset_json(nnunet_folder: Path) -> None:
+    before = pairs(open_dataset(nnunet_folder))
+    (nnunet_folder / "dataset.json").unlink()
+    dataset = open_dataset(nnunet_folder)
+    assert pairs(dataset) == before
+    assert dataset.labels.ids == (0, 1, 2)
+
+
+def test_a_dataset_json_of_classes_alone_leaves_the_rest_to_names(tmp_path: Path) -> None:
+    root = folder(tmp_path, "imgs/*.png", "gt/*.png")
+    generate.write_json(root / "dataset.json", {"classes": ["nothing", "field", "lake"], "splits": {"train": ["a"]}})
+    dataset = open_dataset(root)
+    assert dataset.labels.names == ("nothing", "field", "lake")
+    assert dataset.splits == {"train": ("a",)}
+    assert len(dataset.cases) == 3
+
+
+def test_damaged_masks_are_left_to_the_check(tmp_path: Path) -> None:
+    root = folder(tmp_path, "imgs/*.png", "gt/*.png")
+    (root / "gt" / "b.png").write_bytes(b"no picture")
+    report = check(root)
+    assert [Path(finding.file).name for finding in report.errors] == ["b.png"]
+    for mask in (root / "gt").iterdir():
+        mask.write_bytes(b"no picture")
+    (finding,) = check(root).errors
+    assert Path(finding.file).name == "a.png"
+
+
+def test_masks_of_nothing_are_refused(tmp_path: Path) -> None:
+    root = folder(tmp_path, "imgs/*.png", "gt/*.png")
+    for mask in (root / "gt").iterdir():
+        Image.fromarray(np.zeros((16, 20), np.uint8)).save(mask)
+    with pytest.raises(FileError, match="others than 0, found none in 3 labels"):
+        open_dataset(root)
