@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from rich.cells import cell_len
 
 from samtailor.reporting.table import Table
-from samtailor.reporting.terminal import Block, Message, show, to_text
+from samtailor.reporting.terminal import Block, Message, show, to_plain, to_text
 
 BLOCKS: list[Block] = [
     {"published": "a page " * 12, "terms": "its own"},
@@ -35,9 +36,41 @@ def test_facts_are_set_below_each_other() -> None:
     assert second.startswith("           a page")
 
 
-def test_a_terminal_without_colours_is_shown_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_terminal_gets_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     show(BLOCKS)
-    assert capsys.readouterr().out.rstrip("\n") == to_text(BLOCKS)
+    assert capsys.readouterr().out == to_plain(BLOCKS) + "\n"
+    lines = to_plain(BLOCKS).splitlines()
+    assert lines[:2] == ["published   " + "a page " * 12, "terms   its own"]
+    assert "| [red]one[/red] | 0.5000 |" in lines
+    assert {"**Scores of 2**", "A note.", "A sentence."} <= set(lines)
+
+
+CLASSES = ("background", "right adrenal gland", "mean without background", "大動脈")
+WIDE = Table(
+    ("class", *(f"score number {i}" for i in range(9)), "remark"),
+    tuple((name, *(f"{i}.123 to {i}.456" for i in range(9)), "words that may be broken " * 3) for name in CLASSES),
+    title="Scores",
+)
+
+
+@pytest.mark.parametrize(("width", "parts"), [(40, 10), (80, 4), (400, 1)])
+def test_a_table_fits_the_terminal_and_breaks_no_number(width: int, parts: int) -> None:
+    text = to_text([WIDE], width)
+    assert all(cell_len(line) <= width for line in text.splitlines())
+    assert all(f"{i}.123 to {i}.456" in text for i in range(9))
+    assert text.count("Scores") == 1
+    assert text.count("┏") == text.count("大動脈") == parts  # each part says what its rows are
+
+
+def test_a_name_longer_than_the_terminal_is_broken_rather_than_cut() -> None:
+    text = to_text([Table(("case", "DSC"), (("x" * 100, "0.5"),))], 40)
+    assert text.count("x") == 100
+    assert all(len(line) <= 40 for line in text.splitlines())
+
+
+def test_of_what_is_too_wide_texts_are_broken_at_words() -> None:
+    lines = to_text([Table(("case", "remark", "DSC"), (("a", "one two three four five six", "0.5"),))], 34).splitlines()
+    assert "│ a    │     one two three │ 0.5 │" in lines
 
 
 def test_a_terminal_with_colours_gets_them(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from samtailor.distributed.world import world
 from samtailor.errors import DataWarning
 from samtailor.progress import Unit, shown_by
 from samtailor.reporting import terminal
+from samtailor.reporting.table import Table
 
 _PYTHONS_FORMAT = warnings.formatwarning
 
@@ -117,7 +118,9 @@ def show(result: Any, as_json: bool) -> None:
     Its `complaint`, if any, goes to the error stream.
     """
     if not as_json:
-        if hasattr(result, "blocks"):
+        if isinstance(result, Table):
+            terminal.show([result])
+        elif hasattr(result, "blocks"):
             terminal.show(result.blocks())
         else:
             print(result)

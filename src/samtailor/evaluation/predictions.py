@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.measure import Grid, measure
-from samtailor.evaluation.scores import Scores
+from samtailor.evaluation.scores import Scores, to_markdown
 from samtailor.files import write_json, write_text
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.metrics.protocols import METRIC_NAMES, ProtocolName
@@ -144,4 +144,4 @@ def write_tables(scores: Scores, out: Path) -> None:
     """Write metrics.json, metrics.csv and metrics.md, each complete or not at all."""
     write_json(out / "metrics.json", scores.to_json())
     write_text(out / "metrics.csv", scores.to_csv())
-    write_text(out / "metrics.md", str(scores))
+    write_text(out / "metrics.md", to_markdown(scores))

@@ -17,6 +17,7 @@ from samtailor.evaluation.case_scores import AVERAGINGS, IGNORED_BACKGROUND, OVE
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES
 from samtailor.reporting.table import UNDEFINED, Table, decimal
+from samtailor.reporting.terminal import Block, to_text
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,8 +33,11 @@ class Scores(CaseScores):
     folder: Path | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        where = f"\ntables and figures   {self.folder}" if self.folder else ""
-        return f"{to_markdown(self).rstrip()}\n{where}"
+        return to_text(self.blocks())
+
+    def blocks(self) -> list[Block]:
+        """What the command line shows: all tables, and where they are."""
+        return [*tables(self), *([{"tables and figures": str(self.folder)}] if self.folder else [])]
 
     def __repr__(self) -> str:
         return f"<Scores of {len(self.cases)} cases and {len(self.labels)} classes by protocol '{self.protocol}'>"
@@ -158,9 +162,14 @@ def confusion_table(scores: CaseScores) -> Table | None:
 
 
 def to_markdown(scores: CaseScores) -> str:
+    """All tables of all cases: the content of metrics.md."""
+    return "\n".join(table.to_markdown() for table in tables(scores))
+
+
+def tables(scores: CaseScores) -> list[Table]:
     """All tables of all cases: what is on the screen and in `metrics.md`."""
-    tables = (overall_table(scores), class_table(scores), confusion_table(scores))
-    return "\n".join(table.to_markdown() for table in tables if table is not None)
+    found = (overall_table(scores), class_table(scores), confusion_table(scores))
+    return [table for table in found if table is not None]
 
 
 def case_table(scores: CaseScores) -> Table:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samtailor.reporting.table import Table
+from samtailor.reporting.terminal import Block, to_text
 from samtailor.reproduction.settings import ReproduceConfig
 from samtailor.settings import takes
 
@@ -25,11 +27,15 @@ class Reproduction:
         page: The page in Markdown, the same in HTML lies beside it; None where none was made.
     """
 
-    text: str
+    text: str | Table
     page: Path | None = None
 
     def __str__(self) -> str:
-        return self.text
+        return to_text(self.blocks())
+
+    def blocks(self) -> list[Block]:
+        """What the command line shows."""
+        return [self.text]
 
 
 @takes(ReproduceConfig)
@@ -52,13 +58,13 @@ def reproduce(config: ReproduceConfig) -> Reproduction:
     from samtailor.reproduction.plan import lay_out
 
     if config.what == "table3":
-        return Reproduction(table3.render())
+        return Reproduction(table3.to_table())
     choose_device(config.device)
     plan = lay_out(config)
-    cells = plan.to_table().to_markdown()
+    cells = plan.to_table()
     if config.dry_run:
         return Reproduction(cells)
-    LOG.info("%s", cells)
+    LOG.info("%s", to_text([cells]))
     try:
         if config.finished:
             plan = plan.finished_only()

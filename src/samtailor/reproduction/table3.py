@@ -34,12 +34,12 @@ def table3() -> dict[str, tuple[Figures, Figures]]:
     }
 
 
-def render() -> str:
-    """The table in Markdown, with the sentence that says how the adapter's figures are counted."""
+def to_table() -> Table:
+    """The table, with the sentence that says how the adapter's figures are counted."""
     rows = tuple((method, *(f"{a:.1f} / {b:.1f}" for a, b in figures)) for method, figures in table3().items())
     total, trainable = _millions(Adapter())
     note = NOTE.format(two_total=total, two_trainable=trainable)
-    return Table(("total / trainable", "published", "counted"), rows, (note,)).to_markdown()
+    return Table(("total / trainable", "published", "counted"), rows, (note,))
 
 
 def _millions(recipe: Recipe) -> Figures:

@@ -213,7 +213,7 @@ def test_corruption_errors_by_hand() -> None:
     row = result.tables()[0].rows[1]
     assert row == ("run", "0.9000", "0.7500", "0.1500", "0.8000", "0.6667")
     assert result.to_json()["runs"]["run"]["corruptions"]["jpeg"]["relative_ce"] is None
-    assert "| jpeg" in str(result)
+    assert "│ jpeg" in str(result)
 
 
 def test_scores_that_are_not_defined_are_no_numbers_anywhere() -> None:

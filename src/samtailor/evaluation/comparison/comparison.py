@@ -33,6 +33,7 @@ from samtailor.reporting.figures import png
 from samtailor.reporting.page import Page, Picture, Section
 from samtailor.reporting.plots import case_figure, class_figure
 from samtailor.reporting.table import UNDEFINED, Table, decimal
+from samtailor.reporting.terminal import Block, to_text
 
 _SIGNIFICANT = " *"
 
@@ -60,9 +61,12 @@ class Comparison:
     folder: Path | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        pairs = [f"{pair.heading}\n\n{self.pair_table(pair)}" for pair in self.pairs]
-        where = [f"page   {self.folder / 'compare.html'}"] if self.folder else []
-        return "\n".join([*pairs, self.verdict(), *where])
+        return to_text(self.blocks())
+
+    def blocks(self) -> list[Block]:
+        """What the command line shows: a table of each pair, the verdict, and where the page is."""
+        pairs = [block for pair in self.pairs for block in (pair.heading, self.pair_table(pair))]
+        return [*pairs, self.verdict(), *([{"page": str(self.folder / "compare.html")}] if self.folder else [])]
 
     def __repr__(self) -> str:
         names = ", ".join(result.name for result in self.results)

@@ -21,6 +21,7 @@ from samtailor.reporting.figures import png
 from samtailor.reporting.page import Page, Picture, Section
 from samtailor.reporting.plots import severity_figure
 from samtailor.reporting.table import UNDEFINED, Table, decimal
+from samtailor.reporting.terminal import Block, to_text
 
 RESULTS = ("robustness.json", "robustness.csv", "robustness.md", "robustness.html", "robustness.png")
 """Files that `write_results` writes."""
@@ -57,8 +58,11 @@ class Robustness:
     folder: Path | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        where = f"\ntables and figure   {self.folder}" if self.folder else ""
-        return "\n".join(table.to_markdown() for table in self.tables()).rstrip() + "\n" + where
+        return to_text(self.blocks())
+
+    def blocks(self) -> list[Block]:
+        """What the command line shows: all tables, and where they are."""
+        return [*self.tables(), *([{"tables and figure": str(self.folder)}] if self.folder else [])]
 
     def __repr__(self) -> str:
         return f"<Robustness of {', '.join(self.dsc)} against {len(self.corruptions)} corruptions>"
