@@ -254,6 +254,34 @@ def test_the_same_of_many_files_is_one_message(nnunet_folder: Path) -> None:
     assert "and 2 more" in text
 
 
+def test_one_cause_in_many_files_is_one_message_with_what_the_first_ones_have(nnunet_folder: Path) -> None:
+    for index in range(4):
+        change(nnunet_folder / f"labelsTr/case_{index}.nii.gz", put(9 + min(index, 3)))
+    (nnunet_folder / "labelsTr/case_4.nii.gz").unlink()
+    text = to_text(check_dataset(nnunet_folder).blocks(), width=1000)
+    assert text.count("expected label ids [0, 1, 2]") == 1
+    assert "error  labelsTr/case_0.nii.gz, labelsTr/case_1.nii.gz, labelsTr/case_2.nii.gz and 1 more\n" in text
+    assert "found    9 (1 voxels); 10 (1 voxels); 11 (1 voxels)\n" in text
+    assert "error  imagesTr/case_4_0000.nii.gz\n  expected a label for the image" in text
+
+
+def test_what_the_first_of_a_cause_should_be_is_said_to_be_its_own(image_folder: Path) -> None:
+    for index in range(4):
+        (image_folder / f"masks/tile_{index}.png").unlink()
+    text = to_text(check_dataset(image_folder).blocks(), width=1000)
+    assert "expected a label for the image, named tile_0 (the first)\n  found    none\n" in text
+
+
+def test_pictures_have_pixels_and_neither_slices_nor_millimetres(image_folder: Path, nnunet_folder: Path) -> None:
+    Image.fromarray(np.full((40, 48), 255, dtype=np.uint8)).save(image_folder / "masks" / "tile_4.png")
+    text = to_text(check_dataset(image_folder).blocks(), width=200)
+    assert "rows x columns" in text
+    assert all(word in text for word in ("pixels per class", "255 (1920 pixels)", " 40 x 48 "))
+    assert not any(word in text for word in ("voxel", "slices", "mm"))
+    text = to_text(check_dataset(nnunet_folder).blocks(), width=200)
+    assert all(word in text for word in ("slices x rows x columns", "spacing (mm)", "voxels per class"))
+
+
 def test_pictures_of_other_kinds_are_counted(image_folder: Path) -> None:
     for index in range(3):
         (image_folder / f"images/tile_{index}.png").rename(image_folder / f"images/tile_{index}.xyz")
@@ -281,7 +309,7 @@ def test_masks_with_unknown_colours_and_ids_are_found(image_folder: Path) -> Non
     report = check_dataset(image_folder)
     assert found(report, "error", "tile_3.png", "(1, 2, 3)")
     assert found(report, "error", "tile_4.png", "255 (1920 voxels)")
-    assert found(report, "error", "tile_5.png", "1 x 40 x 48 slices x rows x columns like the image, found 1 x 40 x 40")
+    assert found(report, "error", "tile_5.png", "expected 40 x 48 rows x columns like the image, found 40 x 40")
 
 
 def test_a_folder_that_is_no_data_set_is_one_finding(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_where_nothing_is_void_no_row_is_read_again() -> None:
 def test_numbers_that_are_none_are_filled_with_a_word() -> None:
     whole = pixels("float32")
     whole[0, 3, 4:6], whole[2, 0, 0] = (np.nan, np.inf), -np.inf
-    with pytest.warns(DataWarning, match=r"x\.tif: . NaN or infinite voxels, filled with the lowest value") as said:
+    with pytest.warns(DataWarning, match=r"x\.tif: . NaN or infinite pixels, filled with the lowest value") as said:
         found = np.asarray(scene_of(Memory(whole, (8, 8))).slices)
     assert len(said) == 2
     finite = [plane[np.isfinite(plane)] for plane in whole]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
 from samtailor.evaluation.scores import case_table, class_table
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
-from tests.evaluation.examples import FIRST, scores
+from tests.evaluation.examples import FIRST, SECOND, scores
 
 
 def test_the_class_table_has_a_row_for_each_class_and_both_means() -> None:
@@ -49,6 +50,15 @@ def test_the_class_table_says_which_numbers_are_pooled() -> None:
     assert "DSC, IoU: each class averaged over the cases" in text
     assert "Pooled: voxels of all cases added up" in text
     assert "2 cases" in text
+
+
+def test_tables_of_pictures_count_pixels() -> None:
+    pictures = tuple(replace(case, unit="pixels") for case in (FIRST, SECOND))
+    text = class_table(scores(cases=pictures)).to_markdown()
+    assert "pixels |" in text
+    assert "Pooled: pixels of all cases" in text
+    assert "voxels" not in text
+    assert "voxels |" in class_table(scores(cases=(pictures[0], SECOND))).to_markdown()
 
 
 def test_a_single_case_has_dashes_for_intervals() -> None:

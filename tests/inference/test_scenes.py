@@ -88,7 +88,7 @@ SCENES: dict[str, tuple[Intensity, Callable[[Path], Path]]] = {
 
 
 @pytest.mark.parametrize("name", SCENES)
-@pytest.mark.filterwarnings("ignore:.*NaN or infinite voxels")
+@pytest.mark.filterwarnings("ignore:.*NaN or infinite (voxels|pixels)")
 def test_a_scene_gives_what_the_whole_image_gives(name: str, tiny_base: Base, tmp_path: Path) -> None:
     intensity, make = SCENES[name]
     scene, run = make(tmp_path / "scene.tif"), segmenter(tmp_path / "segmenter", tiny_base, intensity)

@@ -91,7 +91,9 @@ class Geometry(ABC):
         less than anybody sees.
         """
         if self.shape != other.shape:
-            expected, found = (" x ".join(map(str, shape)) for shape in (self.shape, other.shape))
+            are_pictures = self.affine is None and self.shape[0] == other.shape[0] == 1
+            axes = "rows x columns" if are_pictures else "slices x rows x columns"
+            expected, found = (" x ".join(map(str, grid.shape[are_pictures:])) for grid in (self, other))
             if sorted(self.shape) == sorted(other.shape):
                 fix = (
                     f"the axes of the {name}'s array are in another order (SimpleITK gives z, y, x): transpose it and "
@@ -99,7 +101,7 @@ class Geometry(ABC):
                 )
             else:
                 fix = f"resample the {name} to the {like}'s grid with nearest neighbours"
-            return f"{expected} slices x rows x columns like the {like}", found, fix
+            return f"{expected} {axes} like the {like}", found, fix
         first, second = self.affine, other.affine
         if first is None or second is None:
             return None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from samtailor.data.named import DatasetName
-from samtailor.errors import Finding, Severity, listed
+from samtailor.errors import Finding, listed
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reporting.terminal import Block, Message, to_text
 
 _FILES_SHOWN = 3
+_NUMBERS = re.compile(r"\d[\d.e+-]*(, \d[\d.e+-]*)*")
 _CASES_SHOWN = 40  # more fill the screen and tell nothing; `--json` has them all
 
 
@@ -89,16 +92,33 @@ class CheckReport:
             blocks += [self._split_table(), self._class_table()]
             if len(self.cases) <= _CASES_SHOWN:
                 blocks.append(self._case_table())
-        alike: dict[tuple[Severity, str, str, str], list[str]] = {}
+        causes: dict[tuple[str, ...], list[Finding]] = {}
         for finding in self.findings:
-            what = (finding.severity, finding.expected, finding.found, finding.fix)
-            alike.setdefault(what, []).append(finding.file)
-        for (severity, expected, found, fix), files in alike.items():  # the same of a thousand files is one message
-            text = f"{severity}  {listed(files, _FILES_SHOWN)}\n  expected {expected}\n  found    {found}"
-            blocks.append(Message(severity, f"{text}\n  fix      {fix}"))
+            causes.setdefault(_cause(finding), []).append(finding)
+        blocks += [self._message(findings) for findings in causes.values()]
         errors, warnings = len(self.errors), len(self.warnings)
         summary = f"{len(self.cases)} cases, {errors} errors, {warnings} warnings"
         return [*blocks, Message("error" if errors else "warning" if warnings else "good", summary)]
+
+    def _message(self, findings: Sequence[Finding]) -> Message:
+        """All findings of one cause: what was found in the first files, and how many more there are."""
+        shown = findings[:_FILES_SHOWN]
+        expected, fix = _first([one.expected for one in findings]), _first([one.fix for one in findings])
+        found = "; ".join([one.found for one in shown] if len({one.found for one in shown}) > 1 else [shown[0].found])
+        files = listed([one.file.removeprefix(f"{self.root}/") for one in findings], _FILES_SHOWN)
+        severity = shown[0].severity
+        text = f"{severity}  {files}\n  expected {expected}\n  found    {found}\n  fix      {fix}"
+        return Message(severity, self._in_words(text))
+
+    @property
+    def _is_of_pictures(self) -> bool:
+        """Whether all cases that can be read are pictures: they have no slices, millimetres and voxels."""
+        shapes = [row.shape for row in self.cases if row.shape]
+        return bool(shapes) and all(shape[0] == 1 for shape in shapes) and not any(row.spacing for row in self.cases)
+
+    def _in_words(self, text: str) -> str:
+        """A text in the words of the data."""
+        return re.sub(r"\bvoxel(s?)\b", r"pixel\1", text) if self._is_of_pictures else text
 
     def _split_names(self) -> list[str]:
         """Splits that have cases, in the usual order; '' stands for cases in none."""
@@ -110,10 +130,19 @@ class CheckReport:
         table = []
         for split in self._split_names():
             rows = [row for row in self.cases if row.split == split]
-            shapes, spacings = _ranges(row.shape for row in rows), _ranges(row.spacing for row in rows)
-            table.append((split or "none", str(len(rows)), shapes, spacings or UNDEFINED))
-        header = ("split", "cases", "slices x rows x columns", "spacing (mm)")
-        return Table(header, tuple(table), title=f"{self.root} ({self.layout})")
+            table.append((split or "none", str(len(rows)), *self._sizes(rows)))
+        return Table(("split", "cases", *self._size_names), tuple(table), title=f"{self.root} ({self.layout})")
+
+    @property
+    def _size_names(self) -> tuple[str, ...]:
+        """What `_sizes` gives."""
+        return ("rows x columns",) if self._is_of_pictures else ("slices x rows x columns", "spacing (mm)")
+
+    def _sizes(self, rows: Sequence[CaseRow]) -> tuple[str, ...]:
+        """Sizes of cases, and the spacings of volumes."""
+        if self._is_of_pictures:
+            return (_ranges(row.shape[1:] if row.shape else None for row in rows),)
+        return _ranges(row.shape for row in rows), _ranges(row.spacing for row in rows) or UNDEFINED
 
     def _class_table(self) -> Table:
         """Voxels, share of all voxels and number of cases of each class, per split."""
@@ -128,17 +157,17 @@ class CheckReport:
                 cells.append(f"{voxels} ({voxels / everything:.2%}, {cases})")
             rows.append((name, *cells))
         header = ("class", *(split or "none" for split in splits))
-        return Table(header, tuple(rows), title="voxels per class (share, cases)")
+        return Table(header, tuple(rows), title=self._in_words("voxels per class (share, cases)"))
 
     def _case_table(self) -> Table:
         """One row per case: its size, voxels of all classes but the background, how many of these classes occur."""
         rows = []
         for row in self.cases:
-            shape, spacing = _ranges([row.shape]) or "unreadable", _ranges([row.spacing]) or UNDEFINED
+            shape, *spacing = self._sizes([row])
             voxels = [row.voxels[name] for name in self.classes[1:]]
             present = f"{sum(count > 0 for count in voxels)} of {len(voxels)}"
-            rows.append((row.name, row.split or "none", shape, spacing, str(sum(voxels)), present))
-        header = ("case", "split", "slices x rows x columns", "spacing (mm)", "foreground", "classes")
+            rows.append((row.name, row.split or "none", shape or "unreadable", *spacing, str(sum(voxels)), present))
+        header = ("case", "split", *self._size_names, "foreground", "classes")
         return Table(header, tuple(rows), title="cases")
 
     def to_json(self) -> dict[str, Any]:
@@ -150,10 +179,22 @@ class CheckReport:
         return content | {"splits": {split: self.voxels(split) for split in self._split_names() if split}}
 
 
-def _ranges(triples: Iterable[tuple[float, float, float] | None]) -> str:
-    """Smallest and largest of each of three values, 'a-b x c-d x e'; '' if no case has any."""
+def _first(texts: Sequence[str]) -> str:
+    """The first of texts that are alike; it says that it is the first where they are not the same."""
+    return texts[0] if len(set(texts)) == 1 else f"{texts[0]} (the first)"
+
+
+def _cause(finding: Finding) -> tuple[str, ...]:
+    """What findings of one cause have in common: all but numbers and the name of the case."""
+    name = Path(finding.file).name.partition(".")[0]
+    texts = (finding.expected, finding.found, finding.fix)
+    return finding.severity, *(_NUMBERS.sub("#", text.replace(name, "*")) for text in texts)
+
+
+def _ranges(sizes: Iterable[tuple[float, ...] | None]) -> str:
+    """Smallest and largest of each value, 'a-b x c-d x e'; '' if no case has any."""
     parts = []
-    for values in zip(*filter(None, triples), strict=True):
+    for values in zip(*filter(None, sizes), strict=True):
         low, high = f"{min(values):.4g}", f"{max(values):.4g}"
         parts.append(low if low == high else f"{low}-{high}")
     return " x ".join(parts)

@@ -36,7 +36,8 @@ def not_finite(image: NDArray[Any], paths: Sequence[Path | str]) -> Iterator[Fil
         wrong = plane.size - sum(int(np.isfinite(part).sum()) for part in plane)
         fix = "fill them with the value of the surroundings (air: -1000 HU)"
         path = paths[min(channel, len(paths) - 1)]
-        yield FileError(path, "finite intensities", f"{wrong} NaN or infinite voxels", fix)
+        unit = "pixels" if image.ndim == 4 and image.shape[1] == 1 else "voxels"
+        yield FileError(path, "finite intensities", f"{wrong} NaN or infinite {unit}", fix)
 
 
 def with_finite(image: NDArray[Any], paths: Sequence[Path | str]) -> NDArray[Any]:

@@ -138,7 +138,7 @@ class Scene:
             return None
         file = self.files.images[0]
         for channel in (index for index, count in enumerate(wrong) if count):
-            found = f"{wrong[channel]} NaN or infinite voxels"
+            found = f"{wrong[channel]} NaN or infinite pixels"
             if low[channel] > high[channel]:
                 raise FileError(file, "finite intensities", found, "write the image again")
             warnings.warn(f"{file}: {found}, filled with the lowest value of the image", DataWarning, stacklevel=2)

@@ -51,6 +51,7 @@ class CaseScore:
             out.
         confusion: Pixels of true (row) and predicted class, (K, K), where the protocol asks for them.
         targets: Small targets, where the protocol asks for them.
+        unit: What is counted: 'pixels' of pictures.
     """
 
     name: str
@@ -58,6 +59,7 @@ class CaseScore:
     measured: Mapping[Metric, NDArray[np.float64]] = field(default_factory=dict)
     confusion: NDArray[np.int64] | None = None
     targets: TargetCounts | None = None
+    unit: Literal["voxels", "pixels"] = "voxels"
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ class CaseScores:
     def rules(self) -> Protocol:
         """The protocol itself."""
         return PROTOCOLS[self.protocol]
+
+    @property
+    def unit(self) -> Literal["voxels", "pixels"]:
+        """What is counted: pixels where all cases are pictures."""
+        return "pixels" if all(case.unit == "pixels" for case in self.cases) else "voxels"
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from nibabel.orientations import apply_orientation
@@ -55,6 +55,11 @@ class Grid:
             return cls(spacing[::-1], True)
         return cls((1.0, 1.0) if slices == 1 else (1.0, 1.0, 1.0), False)
 
+    @property
+    def unit(self) -> Literal["voxels", "pixels"]:
+        """What lies on it."""
+        return "pixels" if len(self.spacing) == 2 else "voxels"
+
     def take(self, array: NDArray[Any]) -> NDArray[Any]:
         """A canonical array (S, H, W) in the axes of the grid, without copying."""
         if self.orientation is not None:
@@ -83,7 +88,8 @@ def measure(
     boxes = _boxes(true, classes), _boxes(predicted, classes)
     measured = _measured(lambda k, box: (true[box] == k, predicted[box] == k), boxes, overlap, labels, rules, grid)
     matrix = joint if "oa" in rules.overall else None
-    return CaseScore(name, overlap, measured, matrix, count_targets(true, predicted) if "pd" in rules.overall else None)
+    targets = count_targets(true, predicted) if "pd" in rules.overall else None
+    return CaseScore(name, overlap, measured, matrix, targets, grid.unit)
 
 
 def measure_masks(
@@ -115,7 +121,7 @@ def measure_masks(
     if "pd" in rules.overall:
         foreground = np.any([nothing, *(mask for k, mask in masks.items() if k)], axis=0)
         targets = count_targets(true, foreground.astype(np.int16))
-    return CaseScore(name, overlap, measured, None, targets)
+    return CaseScore(name, overlap, measured, None, targets, grid.unit)
 
 
 def _around(one: Box | None, other: Box | None) -> Box | None:

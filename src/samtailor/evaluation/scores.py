@@ -127,7 +127,7 @@ def _split(estimates: Mapping[Any, Statistic]) -> tuple[dict[str, float | None],
 def class_table(scores: CaseScores) -> Table:
     """One row per class and the means: averaged over cases with intervals, pooled, and what was counted."""
     columns = [title for metric in scores.metrics for title in (METRIC_NAMES[metric], "95 % interval")]
-    header = ("class", *columns, "pooled DSC", "pooled IoU", "cases", "voxels")
+    header = ("class", *columns, "pooled DSC", "pooled IoU", "cases", scores.unit)
     averaged = [scores.summary(metric) for metric in scores.metrics]
     pooled = [scores.summary("dsc", "pooled"), scores.summary("iou", "pooled")]
     truth = scores.counts.truth
@@ -189,11 +189,12 @@ def notes(scores: CaseScores) -> tuple[str, ...]:
     count = len(scores.cases)
     averaged = ", ".join(METRIC_NAMES[metric] for metric in scores.metrics)
     names = scores.labels.names
+    pooled = AVERAGINGS["pooled"].replace("voxels", scores.unit)
     return (
         *_bound(scores),
         f"{count} {'case' if count == 1 else 'cases'}, whole cases on their native grid. "
-        f"{averaged}: {OVERALL_MEANS[scores.rules.overall_mean]}. Pooled: {AVERAGINGS['pooled']}. "
-        "Cases, voxels: those that have the class in the truth.",
+        f"{averaged}: {OVERALL_MEANS[scores.rules.overall_mean]}. Pooled: {pooled}. "
+        f"Cases, {scores.unit}: those that have the class in the truth.",
         _protocol(scores),
         *_corruption(scores),
         *_background(scores),

@@ -189,6 +189,7 @@ def _save_score(score: CaseScore, path: Path) -> None:
         "overlap": [counts.tolist() for counts in score.overlap],
         "surface": {metric: values.tolist() for metric, values in score.measured.items()},
         "targets": None if score.targets is None else asdict(score.targets),
+        "unit": score.unit,
     }
     write_text(path, json.dumps(content))
 
@@ -203,6 +204,7 @@ def _load_score(path: Path) -> CaseScore:
             {metric: np.array(values, np.float64) for metric, values in content["surface"].items()},
             None,
             None if content["targets"] is None else TargetCounts(**content["targets"]),
+            content.get("unit", "voxels"),  # older versions wrote none
         )
 
 

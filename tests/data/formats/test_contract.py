@@ -368,8 +368,9 @@ class TestRefusing:
         kind.write(path, larger).write_label(target, np.zeros(larger.shape[1:], np.int16), LABELS)
         geometry = kind.write(path)
         slices, rows, columns = kind.shape[1:]
-        found = f"{slices} x {rows + 2} x {columns}"
-        expected = f"{slices} x {rows} x {columns} slices x rows x columns like the image, found {found};"
+        before, axes = (f"{slices} x ", "slices x rows x columns") if geometry.spacing else ("", "rows x columns")
+        found = f"{before}{rows + 2} x {columns}"
+        expected = f"expected {before}{rows} x {columns} {axes} like the image, found {found};"
         with pytest.raises(FileError, match=expected):
             read_case(CaseFiles("x", (path,), target), LABELS)
         assert geometry.difference(geometry) is None

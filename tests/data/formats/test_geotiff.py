@@ -460,7 +460,7 @@ class TestPlaces:
             ({"shift": (0.5, 0.5)}, r"the transform \(10, 0, 500000, 0, -10, 4600000\)", "500005.*corners", "rio warp"),
             ({"shift": (1, 0)}, "the transform", "500010, 0, -10, 4600000.$", "rio warp"),
             ({"shift": (0, 6)}, "a place within the image, x 500000 to 500050", "y 4599880 to .*outside", "take the"),
-            ({"size": (6, 7)}, "1 x 6 x 5 slices x rows x columns", "1 x 6 x 7", "rio warp"),
+            ({"size": (6, 7)}, "^6 x 5 rows x columns", "^6 x 7", "rio warp"),
         ],
     )
     def test_another_is_named_with_a_fix(self, changes: dict[str, Any], expected: str, found: str, fix: str) -> None:
