@@ -74,6 +74,9 @@ def prepare_case(
 def add_content(digest: hashlib.blake2b, files: CaseFiles) -> None:
     """Add the content of all files of a case to a hash."""
     for path in (*files.images, *([files.label] if files.label else [])):
+        if (state := label_format_of(path).state(path)) is not None:
+            digest.update(state)
+            continue
         is_folder = os.path.isdir(path)
         for part in sorted(filter(Path.is_file, path.rglob("*"))) if is_folder else label_format_of(path).parts(path):
             with reading(part, "file"), part.open("rb") as file:

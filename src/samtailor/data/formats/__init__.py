@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from samtailor.data.case import Case, CaseFiles, Geometry, SceneGeometry
 from samtailor.data.channels import ChannelChoice
 from samtailor.data.conditions import class_indices, not_finite, with_finite
+from samtailor.data.formats.coco import CocoFormat
 from samtailor.data.formats.dicom import DicomFormat
 from samtailor.data.formats.format import Format, Header, LabelFormat, SceneFormat
 from samtailor.data.formats.geotiff import GeoTiffFormat
@@ -30,7 +31,7 @@ from samtailor.labels import IGNORE, LabelSpace
 FORMATS: list[Format] = [NiftiFormat(), GeoTiffFormat(), PictureFormat(), DicomFormat()]
 """All formats; the first that recognises a path reads it."""
 
-LABEL_FORMATS: list[LabelFormat] = [VectorFormat()]
+LABEL_FORMATS: list[LabelFormat] = [VectorFormat(), CocoFormat()]
 """Formats of labels that are no images."""
 
 

@@ -69,6 +69,10 @@ class LabelFormat(ABC):
         """Files that an image or label consists of: itself, what lies beside it, or what of a folder belongs to it."""
         return [path]
 
+    def state(self, path: Path) -> bytes | None:
+        """What determines a label that is a part of a file; None if its files' content does."""
+        return None
+
     def can_be_image(self, path: Path) -> bool:
         """Whether a path that it recognises is an image, as far as the first bytes tell, and no label for instance."""
         return True

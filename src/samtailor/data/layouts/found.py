@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.errors import Finding, listed
+from samtailor.data.formats import find_label_format
+from samtailor.data.layouts.contents import composed
+from samtailor.errors import FileError, Finding, listed
 from samtailor.labels import LabelSpace
 
 _FOLDERS_TOLD = 3
@@ -39,3 +41,31 @@ def told_files(root: Path, files: list[Path], ending: str = "") -> str:
     folders = sorted({file.parent.relative_to(root).as_posix() for file in files})
     shown = ["the folder itself" if folder == "." else folder for folder in folders]
     return f"{listed(shown, _FOLDERS_TOLD)}{ending} ({len(files)} files)"
+
+
+def named_cases(root: Path, images: Sequence[tuple[str, Path]]) -> list[str]:
+    """A name of its own for each image: that of its file, with its folders before it where that is not enough.
+
+    Args:
+        root: The data set.
+        images: Split, or '', and file of each.
+
+    Raises:
+        FileError: If an image is there twice.
+    """
+    stems = [_stem(image) for _, image in images]
+    folders = [image.parent.relative_to(root).parts if image.is_relative_to(root) else () for _, image in images]
+    for depth in range(max(map(len, folders), default=0) + 1):
+        names = [
+            composed("-".join((*parts[len(parts) - depth :], stem)) if depth else stem)
+            for parts, stem in zip(folders, stems, strict=True)
+        ]
+        if len(set(names)) == len(names):
+            return names
+    twice = next(name for name in names if names.count(name) > 1)
+    raise FileError(root, f"one case named '{twice}'", "several", "name each image once, or rename the files")
+
+
+def _stem(image: Path) -> str:
+    format = find_label_format(image)
+    return format.stem_of(image) if format else image.stem

@@ -16,7 +16,7 @@ from typing import Any
 
 from samtailor.data.formats import format_of, label_format_of
 from samtailor.data.formats.label_content import LabelContent
-from samtailor.data.layouts import images, listed, tree
+from samtailor.data.layouts import coco, images, listed, lists, tree
 from samtailor.data.layouts.classes import classes_of
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.found import Found
@@ -27,7 +27,7 @@ from samtailor.files import read_json
 from samtailor.labels import LabelSpace
 from samtailor.progress import report
 
-FINDERS: tuple[Callable[[Path], Found | None], ...] = (tree.find,)
+FINDERS: tuple[Callable[[Path], Found | None], ...] = (lists.find, coco.find, tree.find)
 """Ways to find cases; each gives None where a folder is not of its kind."""
 
 _THREADS = 4

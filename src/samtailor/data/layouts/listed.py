@@ -7,6 +7,7 @@ splits in `splits`. It says all that is otherwise told by names, and is what `sa
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def described(root: Path, contents: Contents, splits: Splits) -> dict[str, Any]:
     names = {case.name: case for case in contents.cases}
 
     def relative(path: Path) -> str:
-        return path.relative_to(root).as_posix()
+        return Path(os.path.relpath(path, root)).as_posix()
 
     listed = {
         name: {"images": list(map(relative, case.images))} | ({"label": relative(case.label)} if case.label else {})

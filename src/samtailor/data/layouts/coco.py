@@ -1,0 +1,131 @@
+"""A folder of images with annotations in COCO's JSON, one file for all or one for each split."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.formats import find_format
+from samtailor.data.formats.coco import CocoFile, coco_file, is_coco
+from samtailor.data.layouts.classes import BACKGROUND
+from samtailor.data.layouts.contents import visible_entries, visible_files
+from samtailor.data.layouts.found import Found, named_cases, told_files
+from samtailor.data.layouts.names import split_of
+from samtailor.errors import FileError, Finding, listed
+from samtailor.labels import LabelSpace, default_palette
+
+_MOST = 20  # JSON files of a folder that are looked into; more are of single images
+_DEEPEST = 4
+_OURS = ("dataset.json", "splits_final.json")
+
+
+def find(root: Path) -> Found | None:
+    """The images that annotations in a folder name; None if there are no annotations.
+
+    Raises:
+        FileError: If annotations are damaged, contradict each other, or none of their images is there.
+    """
+    files = [coco_file(path) for path in _candidates(root) if is_coco(path)]
+    if not files:
+        return None
+    pictures = _pictures(root)
+    entries, missing = [], []
+    for file in files:
+        split = _split(root, file.path)
+        for number, image in file.images.items():
+            if path := _found(root, file, image.name, split, pictures):
+                entries.append((split, path, file.path / f"{number}.coco"))
+            else:
+                missing.append(image.name)
+    if not entries:
+        fix = f"put the images into {root}, in any folder"
+        raise FileError(files[0].path, f"the images that it names, {listed(missing, 3)}", "none of them", fix)
+    names = named_cases(root, [(split, path) for split, path, _ in entries])
+    splits = defaultdict(list)
+    cases = []
+    for name, (split, path, label) in zip(names, entries, strict=True):
+        cases.append(CaseFiles(name, (path,), label))
+        if split:
+            splits[split].append(name)
+    remarks: tuple[Finding, ...] = ()
+    if missing:
+        found = f"{len(missing)} missing: {listed(missing, 3)}"
+        remarks = (Finding("warning", str(root), "the images that annotations name", found, "they are left out"),)
+    labels = _labels(files)
+    told = {
+        "images": told_files(root, [path for _, path, _ in entries]),
+        "labels": f"COCO annotations in {', '.join(file.path.relative_to(root).as_posix() for file in files)}",
+        "classes": ", ".join(f"{name} ({number})" for name, number in zip(labels.names, labels.ids, strict=True)),
+    }
+    shown = {split: tuple(sorted(part)) for split, part in splits.items()}
+    return Found(tuple(sorted(cases, key=lambda case: case.name)), told, shown, remarks, labels)
+
+
+def _candidates(root: Path) -> list[Path]:
+    """JSON files in a folder, its folders and theirs."""
+    folders = [root]
+    for _ in range(2):
+        folders += [path for folder in folders for path in visible_entries(folder) if path.is_dir()]
+    found = []
+    for folder in dict.fromkeys(folders):
+        files = [path for path in visible_files(folder) if path.suffix.lower() == ".json" and path.name not in _OURS]
+        found += files if len(files) <= _MOST else []
+    return found
+
+
+def _split(root: Path, path: Path) -> str:
+    """The split of annotations by their name, or their folder's; '' if neither says it."""
+    return split_of(path.stem) or (split_of(path.parent.name) if path.parent != root else None) or ""
+
+
+def _pictures(root: Path) -> dict[str, list[Path]]:
+    """Pictures below a folder by the names of their files."""
+    pictures = defaultdict(list)
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            format = find_format(Path(folder, name))
+            if format and not format.volumes and not name.startswith("."):
+                pictures[name].append(Path(folder, name))
+    return pictures
+
+
+def _found(root: Path, file: CocoFile, name: str, split: str, pictures: dict[str, list[Path]]) -> Path | None:
+    """The picture that annotations mean by a name: with its folders, in the split, beside them, in this order."""
+    candidates = pictures.get(Path(name).name, [])
+    for fits in (
+        lambda path: path.as_posix().endswith(f"/{name}"),
+        lambda path: split in [split_of(part) for part in path.relative_to(root).parent.parts],
+        lambda path: path.parent == file.path.parent,
+    ):
+        candidates = [path for path in candidates if fits(path)] or candidates
+    if len(candidates) > 1:
+        found = listed([path.relative_to(root).as_posix() for path in candidates], 3)
+        raise FileError(file.path, f"one image named '{name}'", found, "name them with their folders")
+    return candidates[0] if candidates else None
+
+
+def _labels(files: list[CocoFile]) -> LabelSpace:
+    """Classes: the categories that occur."""
+    names: dict[int, str] = {}
+    for file in files:
+        for number, name in file.categories.items():
+            if names.setdefault(number, name) != name:
+                found, fix = f"'{name}', and '{names[number]}' elsewhere", "export them with the same categories"
+                raise FileError(file.path, f"the same name of category {number} in all files", found, fix)
+    used = {
+        int(annotation["category_id"]) + file.first
+        for file in files
+        for image in file.images.values()
+        for annotation in image.annotations
+    }
+    if not used:
+        raise FileError(files[0].path, "annotations of objects", "none", "mark the objects")
+    ids = (0, *sorted(used))
+    own = [names[number] for number in ids[1:]]
+    if len(set(own)) < len(own) or BACKGROUND in own:
+        twice = next((name for name in own if own.count(name) > 1), BACKGROUND)
+        raise FileError(files[0].path, "a name of its own for each category", f"'{twice}' twice", "rename them")
+    return LabelSpace((BACKGROUND, *own), ids, default_palette(len(ids)))

@@ -1,0 +1,77 @@
+"""Lists of images and labels, as CSV or text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from samtailor.data.check import check
+from samtailor.data.dataset import open_dataset
+from samtailor.errors import FileError
+from tests.data.layouts.test_tree import folder, pairs
+
+AB = {"a": (["x/a.png"], "y/a9.png"), "b": (["x/b.png"], "y/b9.png")}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.csv", "image,mask\nx/a.png,y/a9.png\nx/b.png,y/b9.png\n"),
+        ("list.csv", "id;label_path;filename\n1;y/a9.png;x/a.png\n2;y/b9.png;x/b.png\n"),
+        ("list.tsv", "img\tgt\nx/a.png\ty/a9.png\nx/b.png\ty/b9.png"),
+        ("list.txt", "x/a.png y/a9.png\n\n# a comment\nx/b.png   y/b9.png\n"),
+        ("pairs.lst", "x/a.png, y/a9.png\nx/b.png, y/b9.png\n"),
+    ],
+)
+def test_pairs_are_those_of_the_list(name: str, text: str, tmp_path: Path) -> None:
+    root = folder(tmp_path, "x/*.png", "y/*9.png")
+    (root / name).write_text(text)
+    (root / "notes.txt").write_text("taken in May\n")
+    dataset = open_dataset(root)
+    assert pairs(dataset) == AB
+    assert dataset.told["lists"] == name
+    assert not dataset.splits
+
+
+def test_a_list_for_each_split(tmp_path: Path) -> None:
+    root = folder(tmp_path, "x/*.png", "y/*9.png")
+    (root / "train.txt").write_text("x/a.png y/a9.png\nx/c.png y/c9.png\n")
+    (root / "val.csv").write_text("image,mask\nx/b.png,y/b9.png\n")
+    (root / "all.txt").write_text("".join(f"x/{name}.png y/{name}9.png\n" for name in "abc"))
+    assert open_dataset(root).splits == {"train": ("a", "c"), "val": ("b",)}
+    check(root, write=True)
+    assert open_dataset(root).layout == "listed"
+    assert open_dataset(root).splits == {"train": ("a", "c"), "val": ("b",)}
+
+
+def test_a_column_of_splits(tmp_path: Path) -> None:
+    root = folder(tmp_path, "x/*.png", "y/*9.png")
+    lines = [
+        "split,image,mask",
+        *(f"{s},x/{n}.png,y/{n}9.png" for n, s in dict(a="train", b="valid", c="test").items()),
+    ]
+    (root / "list.csv").write_text("\n".join(lines))
+    assert open_dataset(root).splits == {"train": ("a",), "val": ("b",), "test": ("c",)}
+
+
+def test_images_of_one_name_have_their_folders_before_it(tmp_path: Path) -> None:
+    root = folder(folder(tmp_path, "p/*.png", "m/p*.png", ("1",)), "q/*.png", "m/q*.png", ("1",))
+    (root / "list.csv").write_text("image,mask\np/1.png,m/p1.png\nq/1.png,m/q1.png\n")
+    assert [case.name for case in open_dataset(root).cases] == ["p-1", "q-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("image,mask\nx/a.png,y/a9.png\nx/z.png,y/a9.png\n", "file 'x/z.png' of line 3, found nothing there"),
+        ("image,mask\nx/a.png,y/a9.xyz\n", "file 'y/a9.xyz' of line 2, found no image or label"),
+        ("image,mask\nx/a.png\n", "an image and a label in line 2"),
+        ("image,mask\nx/a.png,y/a9.png\nx/a.png,y/a9.png\n", "one case named 'x-a'"),
+    ],
+)
+def test_a_wrong_line_is_named(text: str, words: str, tmp_path: Path) -> None:
+    root = folder(tmp_path, "x/*.png", "y/*9.png")
+    (root / "list.csv").write_text(text)
+    with pytest.raises(FileError, match=words):
+        open_dataset(root)
