@@ -49,7 +49,7 @@ def test_a_column_of_splits(tmp_path: Path) -> None:
     root = folder(tmp_path, "x/*.png", "y/*9.png")
     lines = [
         "split,image,mask",
-        *(f"{s},x/{n}.png,y/{n}9.png" for n, s in dict(a="train", b="valid", c="test").items()),
+        *(f"{s},x/{n}.png,y/{n}9.png" for n, s in {"a": "train", "b": "valid", "c": "test"}.items()),
     ]
     (root / "list.csv").write_text("\n".join(lines))
     assert open_dataset(root).splits == {"train": ("a",), "val": ("b",), "test": ("c",)}
