@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from samtailor.evaluation.tuning.tune_bias import tune_bias as tune_bias
     from samtailor.evaluation.tuning.tune_refinement import tune_refinement as tune_refinement
     from samtailor.inference.predict import predict as predict
-    from samtailor.inference.refine import Prompt as Prompt
+    from samtailor.inference.prompt import Prompt as Prompt
     from samtailor.losses import ClassAwareLoss as ClassAwareLoss
     from samtailor.models.listing import list_models as list_models
     from samtailor.models.zoo import load_base as load_base
@@ -91,7 +91,7 @@ _OTHERS = (
     "training.settings.LossConfig",
     "training.settings.OptimConfig",
     "losses.ClassAwareLoss",
-    "inference.refine.Prompt",
+    "inference.prompt.Prompt",
     "refinement.outline.Outline",
     "recipes.LoRA",
     "recipes.Adapter",

@@ -16,7 +16,8 @@ from samtailor.data.formats import match_channels, read_image
 from samtailor.data.in_memory import InMemory, case_of
 from samtailor.data.preprocessing import Window
 from samtailor.inference.predictor import Predictor, choose_device
-from samtailor.inference.refine import Prompt, redraw, refine
+from samtailor.inference.prompt import Prompt
+from samtailor.inference.refine import redraw, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel, load_model

@@ -13,15 +13,19 @@ from torch import Tensor
 
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.errors import DataError
+from samtailor.errors import DataError, DataWarning
 from samtailor.inference.predictor import Predictor
-from samtailor.inference.refine import MASK_LOGIT, Prompt, refine
+from samtailor.inference.probable import REACH
+from samtailor.inference.prompt import Prompt
+from samtailor.inference.refine import refine
 from samtailor.inference.result import Result
 from samtailor.labels import LabelSpace
 from samtailor.models.class_aware import Features, Prompts
+from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import HeadOnly
+from samtailor.refinement.outline_prompts import MASK_LOGIT
 from samtailor.segmenter import Segmenter
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
@@ -158,6 +162,119 @@ class TestAnswer:
     def test_probabilities_do_not_belong_to_the_label_any_more(self, whole: Known) -> None:
         assert whole.result.probabilities is not None
         assert whole.refined(Prompt("liver", 1, box=(10, 20, 30, 30))).probabilities is None
+
+
+def blocks(*corners: tuple[int, int], side: int = 8) -> NDArray[np.bool_]:
+    """Squares in a slice, from their first rows and columns."""
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    for y, x in corners:
+        mask[y : y + side, x : x + side] = True
+    return mask
+
+
+class TestOtherObjectsStay:
+    """Two livers far apart, and prompts for one of them."""
+
+    FIRST, SECOND = blocks((4, 4)), blocks((24, 40))
+
+    def drawn(self, known: Known, mask: NDArray[np.bool_]) -> None:
+        square = torch.full((WIDTH, WIDTH), -1.0)
+        square[:HEIGHT][torch.from_numpy(mask)] = 1
+        known.answer = square[::2, ::2][None]
+
+    def corrected(self, known: Known, before: NDArray[np.bool_], prompt: Prompt) -> NDArray[np.bool_]:
+        label = np.zeros_like(known.result.label)
+        label[1] = before
+        after = refine(known.predictor, replace(known.result, label=label), [prompt]).label
+        assert not after[[0, 2]].any()
+        return np.asarray(after[1] == 1)
+
+    def test_a_click_gives_the_object_that_it_lies_on(self, whole: Known) -> None:
+        self.drawn(whole, self.FIRST | self.SECOND)
+        after = self.corrected(whole, blocks(), Prompt("liver", 1, points=((6, 6),)))
+        np.testing.assert_array_equal(after, self.FIRST)
+
+    def test_a_click_on_an_object_takes_nothing(self, whole: Known) -> None:
+        self.drawn(whole, blocks((4, 4), side=4))
+        both = self.FIRST | self.SECOND
+        after = self.corrected(whole, both, Prompt("liver", 1, points=((5, 5),)))
+        np.testing.assert_array_equal(after, both)
+
+    def test_a_click_beside_an_object_takes_what_it_lies_on(self, whole: Known) -> None:
+        self.drawn(whole, blocks((16, 16)))
+        after = self.corrected(whole, self.FIRST | self.SECOND, Prompt("liver", 1, not_points=((42, 26),)))
+        np.testing.assert_array_equal(after, self.FIRST)
+
+    def test_a_box_changes_nothing_that_only_its_margin_reaches(self, whole: Known) -> None:
+        self.drawn(whole, blocks((4, 24)))
+        near = blocks((4, 36), side=2)  # in the margin of the box below
+        after = self.corrected(whole, near, Prompt("liver", 1, box=(14, 2, 35, 20)))
+        np.testing.assert_array_equal(after, near | blocks((4, 24)))
+
+    def test_a_rough_mask_gives_and_takes(self, whole: Known) -> None:
+        self.drawn(whole, blocks((4, 8)) | self.SECOND)
+        after = self.corrected(whole, self.FIRST, Prompt("liver", 1, mask=self.FIRST))
+        np.testing.assert_array_equal(after, blocks((4, 8)))
+
+    def test_a_click_that_nothing_drawn_answers_changes_its_surroundings(self, whole: Known) -> None:
+        self.drawn(whole, blocks())
+        after = self.corrected(whole, self.SECOND, Prompt("liver", 1, points=((10, 10),)))
+        gained = after & ~self.SECOND
+        assert gained[10, 10]
+        np.testing.assert_array_equal(after & self.SECOND, self.SECOND)
+        rows, columns = np.nonzero(gained)
+        assert np.hypot(rows - 10, columns - 10).max() <= REACH * WIDTH
+
+    def test_a_click_beside_takes_although_the_drawn_object_holds_it(self, whole: Known) -> None:
+        self.drawn(whole, self.FIRST | self.SECOND)
+        after = self.corrected(whole, self.FIRST | self.SECOND, Prompt("liver", 1, not_points=((42, 26),)))
+        assert not after[26, 42]
+        np.testing.assert_array_equal(after & self.FIRST, self.FIRST)
+
+
+class TestWithoutTraining:
+    """A segmenter that has forgotten prompts goes by its class probabilities, here known ones of liver."""
+
+    PROBABLE = 0.4 * blocks((4, 4), (4, 24), side=12) + 0.02
+
+    @pytest.fixture
+    def known(self, whole: Known, monkeypatch: pytest.MonkeyPatch) -> Known:
+        whole.segmenter.model.practice = Practice(prompts="none")
+        probabilities = np.zeros((3, 1, HEIGHT, WIDTH), np.float16)
+        probabilities[1, 0], probabilities[0, 0] = self.PROBABLE, 0.9 - self.PROBABLE
+        monkeypatch.setattr(whole.predictor, "probabilities", lambda slices: probabilities)
+        return whole
+
+    def corrected(self, known: Known, prompt: Prompt, before: int = 0) -> NDArray[np.bool_]:
+        with pytest.warns(DataWarning, match="trained without"):
+            after = known.refined(prompt, before).label
+        assert not known.shown
+        return np.asarray(after[prompt.slice] == 1)
+
+    def test_a_click_gives_what_is_as_probable_and_connected(self, known: Known) -> None:
+        after = self.corrected(known, Prompt("liver", 1, points=((9, 9),)))
+        np.testing.assert_array_equal(after, blocks((4, 4), side=12))
+
+    def test_a_click_reaches_a_fifth_of_the_longest_side(self, known: Known) -> None:
+        after = self.corrected(known, Prompt("liver", 1, points=((50, 30),)))
+        rows, columns = np.nonzero(after)
+        assert np.hypot(rows - 30, columns - 50).max() == pytest.approx(REACH * WIDTH, abs=1)
+
+    def test_a_click_beside_takes(self, known: Known) -> None:
+        after = self.corrected(known, Prompt("liver", 1, not_points=((50, 30),)), before=1)
+        assert not after[30, 50]
+        assert after[blocks((4, 4), (4, 24), side=12)].all()
+
+    def test_in_a_box_the_more_probable_pixels_are_given_and_the_others_taken(self, known: Known) -> None:
+        box = (2.0, 2.0, 20.0, 20.0)
+        given = self.corrected(known, Prompt("liver", 1, box=box))
+        np.testing.assert_array_equal(given, blocks((4, 4), side=12))
+        left = self.corrected(known, Prompt("liver", 1, box=box), before=1)
+        np.testing.assert_array_equal(left, ~blocks((2, 2), side=18) | blocks((4, 4), side=12))
+
+    def test_a_rough_mask_is_taken_as_it_is(self, known: Known) -> None:
+        rough = blocks((20, 20))
+        np.testing.assert_array_equal(self.corrected(known, Prompt("liver", 1, mask=rough)), rough)
 
 
 def test_the_rims_of_a_slice_are_inside(whole: Known) -> None:

@@ -17,7 +17,9 @@ from samtailor.data.intensity import CTWindow, Range, Slices, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import DataError
 from samtailor.inference.predictor import Piece, Predictor
-from samtailor.inference.refine import MARGIN, Prompt, refine
+from samtailor.inference.prompt import Prompt
+from samtailor.inference.prompted import MARGIN
+from samtailor.inference.refine import refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss

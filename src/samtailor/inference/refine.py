@@ -4,59 +4,28 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
-from samtailor.data.preprocessing import Window, cut
-from samtailor.errors import DataError, DataWarning
-from samtailor.inference.predictor import Piece, Predictor, group_of
+from samtailor.errors import DataWarning
+from samtailor.inference.predictor import Predictor, group_of
+from samtailor.inference.probable import around, object_of, touching
+from samtailor.inference.prompt import Prompt, pixels_at
+from samtailor.inference.prompted import Drawing
 from samtailor.inference.result import Result
-from samtailor.models.class_aware import Features, Prompts
-from samtailor.refinement.outline_prompts import MASK_LOGIT
-
-MARGIN = 0.1
-"""How far a box's object may reach over it, as a fraction of its longer side."""
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """What a user shows of one object, in the axes of `Result.label`.
-
-    Attributes:
-        name: Class of the object.
-        slice: Slice of the volume; 0 for pictures.
-        points: Column x and row y of points on the object.
-        not_points: Column x and row y of points beside it.
-        box: Left, top, right and bottom of a box around it.
-        mask: Rough mask of it, (H, W).
-    """
-
-    name: str
-    slice: int = 0
-    points: tuple[tuple[float, float], ...] = ()
-    not_points: tuple[tuple[float, float], ...] = ()
-    box: tuple[float, float, float, float] | None = None
-    mask: NDArray[np.bool_] | None = None
-
-    @property
-    def places(self) -> list[tuple[float, float]]:
-        """Column x and row y of all points and of the box's corners."""
-        corners = [] if self.box is None else [self.box[:2], self.box[2:]]
-        return [*self.points, *self.not_points, *corners]
 
 
 def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> Result:
-    """The result with every prompted class replaced, where its prompt speaks, by the prompted mask.
+    """The result with the prompted classes corrected where their prompts touch something; all else stays.
 
-    A box speaks for its inside and a margin around it, points and masks for the whole window they are seen in. There
-    the class is what the prompted mask says; what it loses goes to the next most probable class. Prompts count in
-    order.
+    A segmenter that was trained with prompts draws the object: a box, with a margin, and a rough mask give the class
+    to what is connected with them and take it from there; points on the object give, points beside it take. One that
+    was trained without has forgotten prompts, and goes by its class probabilities (see `object_of`). A click that
+    nothing drawn answers changes what belongs to it by these probabilities (see `around`). What a class loses goes to
+    the next most probable one. Prompts count in order.
 
     Args:
         predictor: Applies the segmenter that gave the result.
@@ -70,20 +39,17 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
         DataError: If a prompt's class, slice or coordinates do not fit the result.
     """
     for prompt in prompts:
-        _require_fit(prompt, result)
-    if predictor.model.practice.prompts == "none":
+        prompt.require_fit(result.labels, result.label.shape)
+    drawing = None if predictor.model.practice.prompts == "none" else Drawing(predictor, result)
+    if drawing is None:
         warnings.warn(
-            "prompts: expected a segmenter that was trained with some, found one that was trained without: its answers "
-            "may be poor; train with --prompt_fraction 0.25",
+            "prompts: expected a segmenter that was trained with some, found one that was trained without: it goes by "
+            "its class probabilities; to have objects drawn from prompts train with --prompt_fraction 0.25",
             DataWarning,
             stacklevel=2,
         )
 
-    # Prompts for several classes mostly speak of the same slice: it is encoded and segmented once.
-    @lru_cache(maxsize=4)
-    def features_of(index: int, window: Window) -> Features:
-        return predictor.features(result.slices, Piece(index, window))
-
+    # Prompts for several classes mostly speak of the same slice: it is segmented once.
     @lru_cache(maxsize=4)
     def probabilities_of(index: int) -> NDArray[np.float16]:
         group = group_of(index, len(result.label), predictor.model.group)  # the segmenter looks at them together
@@ -92,17 +58,31 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
     label = result.label.copy()
     for prompt in prompts:
         class_id = result.labels.names.index(prompt.name)
-        window = _window(predictor, prompt, label.shape[1:])
-        found = _prompted_mask(predictor, features_of(prompt.slice, window), window, prompt)
-        inside, there = _place(found, window, prompt, label.shape[1:])
         plane = label[prompt.slice]
-        lost = inside & (plane == class_id) & ~there
-        if lost.any():
-            others = probabilities_of(prompt.slice)[:, lost]
-            others[class_id] = -1
-            plane[lost] = others.argmax(axis=0)
-        plane[there] = class_id
+        on, beside = (pixels_at(points, plane.shape) for points in (prompt.points, prompt.not_points))
+        shown = prompt.shown(plane.shape)
+        if drawing is not None:
+            inside, there = drawing.of(prompt, plane.shape)
+        else:
+            inside, there = object_of(prompt, probabilities_of(prompt.slice)[class_id])
+        given = touching(there, shown | on)
+        taken = touching(inside & (plane == class_id) & ~there, shown | beside)
+        for row, column in np.argwhere(on & (plane != class_id) & ~given):
+            given |= around(row, column, plane, probabilities_of(prompt.slice)[class_id])
+        for row, column in np.argwhere(beside & (plane == class_id) & ~taken):
+            others = _without(class_id, probabilities_of(prompt.slice))
+            taken |= around(row, column, plane, others[others[:, row, column].argmax()])
+        if taken.any():
+            plane[taken] = _without(class_id, probabilities_of(prompt.slice)[:, taken]).argmax(axis=0)
+        plane[given & ~taken] = class_id
     return replace(result, label=label, probabilities=None)
+
+
+def _without(class_id: int, probabilities: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Probabilities (K, ...) in which a class is never the most probable one."""
+    others = probabilities.copy()
+    others[class_id] = -1
+    return others
 
 
 def redraw(predictor: Predictor, result: Result) -> Result:
@@ -118,91 +98,3 @@ def redraw(predictor: Predictor, result: Result) -> Result:
     predictor.rough = result.label
     label = predictor.label(result.slices, result.case.geometry.spacing)
     return replace(result, label=label, probabilities=None)
-
-
-def _require_fit(prompt: Prompt, result: Result) -> None:
-    """Refuse a prompt that cannot be meant for the result."""
-    slices, height, width = result.label.shape
-
-    def require(fits: bool, expected: str, found: object) -> None:
-        if not fits:
-            raise DataError(f"prompt for {prompt.name}: expected {expected}, found {found}")
-
-    if prompt.name not in result.labels.names:
-        raise DataError(f"prompt: expected one of the classes {', '.join(result.labels.names)}; found '{prompt.name}'")
-    require(0 <= prompt.slice < slices, f"a slice from 0 to {slices - 1}", prompt.slice)
-    require(bool(prompt.places) or prompt.mask is not None, "points, a box or a mask", "none")
-    if prompt.mask is not None:
-        found = " x ".join(map(str, prompt.mask.shape))
-        require(prompt.mask.shape == (height, width), f"a mask of {height} x {width}", found)
-    if prompt.box is not None:
-        left, top, right, bottom = prompt.box
-        require(left < right and top < bottom, "a box (left, top, right, bottom)", prompt.box)
-    for x, y in prompt.places:
-        require(0 <= x <= width and 0 <= y <= height, f"x up to {width} and y up to {height}", f"{x}, {y}")
-
-
-def _window(predictor: Predictor, prompt: Prompt, size: tuple[int, ...]) -> Window:
-    """What the network sees: the whole slice, or a window as prediction has them around the prompt."""
-    field = predictor.model.preprocessing.side(*size)
-    if field == max(size):
-        return Window(0, 0, field)
-    shown = np.array(prompt.places, float).reshape(-1, 2)
-    if prompt.mask is not None:
-        shown = np.concatenate([shown, np.argwhere(prompt.mask)[:, ::-1].reshape(-1, 2)])
-    low, high = shown.min(axis=0), shown.max(axis=0)
-    side = max(field, int(np.ceil(1.25 * (high - low).max())))
-    x, y = (round(centre) for centre in (low + high) / 2)
-    return Window.around(y, x, side, size)
-
-
-@torch.inference_mode()
-def _prompted_mask(predictor: Predictor, features: Features, window: Window, prompt: Prompt) -> NDArray[np.bool_]:
-    """SAM's mask for the prompt, (side, side) of the window."""
-    scale = predictor.model.preprocessing.image_size / window.side
-    moved = _in_network_pixels(prompt, window, scale, features)
-    with predictor.in_precision():
-        logits = predictor.model.network.decode_prompted(features, moved)
-    resized = F.interpolate(logits[None].float(), (window.side, window.side), mode="bilinear")
-    return (resized[0, 0] > 0).cpu().numpy()
-
-
-def _in_network_pixels(prompt: Prompt, window: Window, scale: float, features: Features) -> Prompts:
-    """The prompt in pixels of the network's input."""
-    device = features[0].device
-    offset = torch.tensor([window.x, window.y], dtype=torch.float32)
-
-    def moved(places: Sequence[Sequence[float]]) -> Tensor:
-        return ((torch.tensor(places, dtype=torch.float32).view(-1, 2) - offset) * scale).to(device)
-
-    points = [*prompt.points, *prompt.not_points]
-    kinds = [1] * len(prompt.points) + [0] * len(prompt.not_points)
-    masks = None
-    if prompt.mask is not None:
-        seen = cut(prompt.mask[None].astype(np.float32), window, 0)
-        size = [4 * side for side in features[0].shape[2:]]
-        share = F.interpolate(torch.from_numpy(seen)[None], size, mode="bilinear", antialias=True)[:, 0]
-        masks = ((2 * share - 1) * MASK_LOGIT).to(device)
-    return Prompts(
-        points=moved(points)[None] if points else None,
-        labels=torch.tensor([kinds], dtype=torch.int, device=device) if points else None,
-        boxes=moved([prompt.box[:2], prompt.box[2:]]).view(1, 4) if prompt.box is not None else None,
-        masks=masks,
-    )
-
-
-def _place(
-    found: NDArray[np.bool_], window: Window, prompt: Prompt, size: tuple[int, ...]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where the prompt speaks, and where it says the object is, both (H, W)."""
-    inside, there = np.zeros((2, *size), bool)
-    seen = np.s_[window.y : window.y + window.side, window.x : window.x + window.side]
-    inside[seen] = True
-    if prompt.box is not None:
-        left, top, right, bottom = prompt.box
-        margin = MARGIN * max(right - left, bottom - top)
-        y, x = np.ogrid[: size[0], : size[1]]
-        inside &= (x >= left - margin) & (x < right + margin) & (y >= top - margin) & (y < bottom + margin)
-    height, width = there[seen].shape
-    there[seen] = found[:height, :width]
-    return inside, there & inside
