@@ -16,7 +16,7 @@ import yaml
 
 from samtailor.errors import ConfigError
 from samtailor.files import atomic, made_of, read_csv, read_json, read_yaml, write_json, write_text
-from samtailor.settings import Count, Index, require
+from samtailor.settings import Count, Index, Recognition, Selection, require
 
 _held: set[int] = set()  # descriptors of directories that this process keeps for itself
 
@@ -263,10 +263,12 @@ class Run:
             return list(found.values())
 
     @property
-    def fold(self) -> int:
-        """Entry of the data set's split file that was trained on."""
-        (fold,) = self._settings(fold=Index | None)
-        return fold or 0
+    def selection(self) -> Selection:
+        """What of the labelled folder it was trained on."""
+        fold, dataset, bands = self._settings(fold=Index | None, dataset=Recognition | None, bands=str | None)
+        if dataset is None:  # written by a version that took fold 0 where nobody had chosen one
+            return Selection(fold or None)
+        return Selection(fold, dataset, bands)
 
     def write_dataset(self, content: Mapping[str, Any]) -> None:
         """Save what the run was trained on."""

@@ -15,6 +15,7 @@ from typing import (
     Any,
     ClassVar,
     Literal,
+    NamedTuple,
     ParamSpec,
     TypeVar,
     Union,
@@ -45,6 +46,9 @@ TestTimeFlip = Literal["none", "auto", "columns", "both"]
 
 ClassBias = Literal["saved", "none"]
 """Whether the offsets of the class logits are added that a segmenter has saved."""
+
+Recognition = Literal["auto", "none"]
+"""Whether a data set may be taken for one that is known by name."""
 
 PolygonKind = Literal["gpkg", "geojson"]
 LabelKind = Literal["auto", "nifti", "png", "geotiff", "seg", "rtstruct"]
@@ -238,6 +242,24 @@ def _shown(value: Any, most: int = 80) -> str:
         return "a number of too many digits"
     return text if len(text) <= most else f"{text[:most]}..."
 
+
+class Selection(NamedTuple):
+    """What is taken of a labelled folder.
+
+    Attributes:
+        fold: Entry of its split file, or of the usual five folds where it has none; None takes its own splits.
+        dataset: Whether it may be taken for a data set that is known by name.
+        bands: Bands of pictures that are used, by number or name and joined by commas, or 'all'; None takes what
+            dataset.json says.
+    """
+
+    fold: int | None = None
+    dataset: Recognition = "auto"
+    bands: str | None = None
+
+
+WHOLE = Selection()
+"""Everything, as the folder says."""
 
 IntensityName = Literal["auto", "window", "percentile", "range"]
 

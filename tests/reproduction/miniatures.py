@@ -45,7 +45,7 @@ def gid5(root: Path, cases: int = 6, side: int = 32) -> Path:
         Image.fromarray(pixels).save(root / "images" / f"{name}.png")
         Image.fromarray(ids).save(root / "masks" / f"{name}.png")
     splits = {"train": names[:3], "val": names[3:4], "test": names[4:]}
-    write_json(root / "dataset.json", {"classes": NAMED["gid5"].labels.names, "splits": splits})
+    write_json(root / "dataset.json", {"name": "GID-5", "classes": NAMED["gid5"].labels.names, "splits": splits})
     return root
 
 
@@ -63,7 +63,7 @@ def sirst(root: Path, cases: int = 6, side: int = 48) -> Path:
         Image.fromarray(pixels).save(root / "images" / f"{name}.png")
         Image.fromarray(ids).save(root / "masks" / f"{name}.png")
     splits = {"train": names[:3], "val": names[3:4], "test": names[4:]}
-    write_json(root / "dataset.json", {"classes": NAMED["sirst"].labels.names, "splits": splits})
+    write_json(root / "dataset.json", {"name": "SIRST", "classes": NAMED["sirst"].labels.names, "splits": splits})
     return root
 
 

@@ -5,19 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samtailor.settings import AnyPath, Index, Rare, checked
+from samtailor.settings import AnyPath, Index, Rare, Recognition, Selection, checked
 
 if TYPE_CHECKING:
     from samtailor.data.check_report import CheckReport
 
 
 @checked
-def check(data: AnyPath, fold: Rare[Index] = 0, write: bool = False) -> CheckReport:
+def check(
+    data: AnyPath,
+    fold: Rare[Index | None] = None,
+    dataset: Rare[Recognition] = "auto",
+    bands: str | None = None,
+    write: bool = False,
+) -> CheckReport:
     """Validate a dataset before training: everything that is wrong with it, at once.
 
     Args:
         data: Labelled folder, with a dataset.json or without (docs/user-guide.md lists what is recognised).
-        fold: Entry of splits_final.json (nnU-Net layout).
+        fold: Entry of splits_final.json, or one of five folds where the folder has no such file; by default its own
+            splits.
+        dataset: 'none' takes the folder for no data set that is known by name, whatever its files are called.
+        bands: Which bands are used of pictures with more than three, by number from 1 such as 4,3,2 (or by the names
+            that dataset.json gives them); or 'all', which a learned projection brings to three.
         write: Write what the names of files and the labels tell (classes, pairs, splits) into DATA/dataset.json, which
             must not exist; the folder is then read by that alone.
 
@@ -29,4 +39,4 @@ def check(data: AnyPath, fold: Rare[Index] = 0, write: bool = False) -> CheckRep
     """
     from samtailor.data.check_dataset import check_dataset
 
-    return check_dataset(Path(data), fold, write)
+    return check_dataset(Path(data), Selection(fold, dataset, bands), write)

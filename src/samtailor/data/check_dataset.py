@@ -28,6 +28,7 @@ from samtailor.errors import FileError, Finding, Severity
 from samtailor.files import write_json
 from samtailor.labels import LabelSpace
 from samtailor.progress import report
+from samtailor.settings import WHOLE, Selection
 
 _NO_FOREGROUND = {
     "train": "nothing can be learned of them: check the ids in the labels and in dataset.json, or add cases",
@@ -37,7 +38,7 @@ _NO_FOREGROUND = {
 _THREADS = 4  # each holds one volume in memory
 
 
-def check_dataset(root: Path, fold: int = 0, write: bool = False) -> CheckReport:
+def check_dataset(root: Path, selection: Selection = WHOLE, write: bool = False) -> CheckReport:
     """Read a whole data set and report what is there and what is wrong; never raises for bad data.
 
     With `write`, what its files tell is written into its dataset.json, which must not exist.
@@ -47,13 +48,13 @@ def check_dataset(root: Path, fold: int = 0, write: bool = False) -> CheckReport
         fix = "leave out --write, it is read as it is; or take it away first"
         raise FileError(path, "no dataset.json yet", "one, which is never replaced", fix)
     try:
-        dataset = open_cases(root)
+        dataset = open_cases(root, selection.dataset, selection.bands)
     except FileError as error:
         return CheckReport(str(root), "", (), (Finding.from_error(error),), ())
     findings = list(dataset.remarks)
     shown: Splits = {}
     with _collected(findings):
-        dataset = replace(dataset, splits=read_splits(dataset, fold))
+        dataset = replace(dataset, splits=read_splits(dataset, selection.fold))
         shown = dataset.splits
         dataset = dataset.with_default_split()
     cases = _check_cases(dataset, findings)
@@ -74,7 +75,7 @@ def _facts(dataset: Dataset) -> dict[str, str]:
     if not (named := dataset.named):
         return {}
     shipped = dataset.layout == "publisher"
-    ours = "by its classes, in our own layout; --protocol chooses other rules"
+    ours = "by its classes and names, in another layout; --dataset none takes it for another"
     facts = {
         "recognised": f"{named.title} ({named.name}), {'as its publisher ships it' if shipped else ours}",
         "published": named.published,

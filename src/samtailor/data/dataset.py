@@ -15,11 +15,13 @@ import numpy as np
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import is_scene
 from samtailor.data.layouts import images, inferred, listed, nnunet
+from samtailor.data.layouts.bands import with_bands
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.layout import Layout, LayoutName, Splits
-from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, with_classes
+from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, published
 from samtailor.errors import FileError
 from samtailor.metrics.protocols import ProtocolName
+from samtailor.settings import Recognition
 from samtailor.settings import Split as Split
 
 LAYOUTS: tuple[Layout, ...] = (listed.LAYOUT, nnunet.LAYOUT, images.LAYOUT, inferred.LAYOUT)
@@ -37,7 +39,8 @@ class Dataset(Contents):
         root: The folder.
         layout: How it is laid out.
         splits: Case names of each split; empty if the folder names none.
-        name: Data set that it is, if it is one of those known by name: as its publisher ships it, or with its classes.
+        name: Data set that it is, if it is one of those known by name: as its publisher ships it, or with its classes
+            and names.
     """
 
     root: Path
@@ -130,38 +133,43 @@ class Dataset(Contents):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def open_dataset(root: Path, fold: int = 0) -> Dataset:
+def open_dataset(
+    root: Path, fold: int | None = None, dataset: Recognition = "auto", bands: str | None = None
+) -> Dataset:
     """Look at a labelled folder and recognise its layout.
 
     Args:
-        root: nnU-Net folder (imagesTr, labelsTr, dataset.json), image folder (images, masks, dataset.json), or the
-            folder of a data set known by name as its publisher ships it.
-        fold: Entry of splits_final.json (nnU-Net).
+        root: Folder in one of the `LAYOUTS`, or that of a data set known by name as its publisher ships it.
+        fold: Entry of its split file; None takes its own splits.
+        dataset: Whether it may be taken for a data set known by name.
+        bands: Bands of pictures that are used (see `samtailor.check`).
 
     Raises:
         DataError: If the folder is neither, or its dataset.json or splits are not as expected.
     """
-    dataset = open_cases(root)
-    return replace(dataset, splits=read_splits(dataset, fold))
+    opened = open_cases(root, dataset, bands)
+    return replace(opened, splits=read_splits(opened, fold))
 
 
-def open_cases(root: Path) -> Dataset:
+def open_cases(root: Path, dataset: Recognition = "auto", bands: str | None = None) -> Dataset:
     """The data set without its splits."""
     if not os.path.isdir(root):
         found = "a file" if os.path.isfile(root) else "no such folder"
         raise FileError(root, "a folder with a data set", found, "give the path of the data set")
     layout = next(layout for layout in LAYOUTS if layout.recognises(root))
-    named = looking_like(root) if layout is inferred.LAYOUT else None
+    named = looking_like(root) if layout is inferred.LAYOUT and dataset == "auto" else None
     if named:
-        return Dataset(root=root, layout="publisher", name=named.name, **vars(named.read_contents(root)))
-    contents = layout.read_contents(root)
-    named = with_classes(contents.labels, contents.title)
+        contents = with_bands(root, named.read_contents(root), bands)
+        return Dataset(root=root, layout="publisher", name=named.name, **vars(contents))
+    contents = with_bands(root, layout.read_contents(root), bands)
+    names = [case.name for case in contents.cases]
+    named = published(contents.labels, names, contents.title) if dataset == "auto" else None
     return Dataset(root=root, layout=layout.name, name=named.name if named else None, **vars(contents))
 
 
-def read_splits(dataset: Dataset, fold: int = 0) -> Splits:
+def read_splits(dataset: Dataset, fold: int | None = None) -> Splits:
     """Case names of each split that the folder names; empty if it names none."""
     if dataset.layout == "publisher" and dataset.named:
         return dataset.named.read_splits(dataset.root, dataset.cases)
     layout = next(layout for layout in LAYOUTS if layout.name == dataset.layout)
-    return layout.read_splits(dataset.root, dataset, fold)
+    return layout.read_splits(dataset.root, dataset, fold or 0)

@@ -94,12 +94,12 @@ def evaluate(
     choose_device(device, precision)  # refused, if at all, before anything is read
     refinement, degradation = chosen_refinement(refine), corruption_of(corrupt, severity, corrupt_seed)
     directory = Run(Path(run))
-    fold = directory.fold
+    selection = directory.selection
     target = Path(out) if out else directory.evaluation(f"{split}-{corrupt}-{severity}" if degradation else split)
     require_place(target, [run], data)
     if out:
         require_free([target / name for name in RESULTS], overwrite)
-    dataset = open_dataset(Path(data), fold)
+    dataset = open_dataset(Path(data), *selection)
     rules = protocol or dataset.protocol
     require_protocol(rules, ignore_background)
     files = cases_of_split(dataset, split, directory.read_dataset()["splits"])

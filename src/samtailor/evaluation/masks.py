@@ -38,6 +38,7 @@ from samtailor.labels import IGNORE, LabelSpace, default_palette
 from samtailor.metrics.protocols import FLARE22_CLASSES, ProtocolName
 from samtailor.progress import report
 from samtailor.reporting.view import View, drawn_channels
+from samtailor.settings import Selection
 
 _LISTED = 20
 _FIX = "fix the mask, or name its classes with --classes dataset.json"
@@ -90,7 +91,7 @@ class Truth:
     dataset: Dataset | None = None
 
 
-def open_truth(root: Path, split: Split | None, fold: int) -> Truth:
+def open_truth(root: Path, split: Split | None, selection: Selection) -> Truth:
     """Label files of a folder that holds them itself (then without split), or of a labelled data set."""
     if not root.is_dir():
         raise FileError(root, "a folder of labels, or a data set", "no such folder", "give the path of the labels")
@@ -101,7 +102,7 @@ def open_truth(root: Path, split: Split | None, fold: int) -> Truth:
         neighbour = root.parent / "dataset.json"
         labels = read_classes(neighbour) if neighbour.is_file() else None
         return Truth(root, tuple(CaseFiles(name, (), file) for name, file in files.items()), frozenset(), labels)
-    dataset = open_dataset(root, fold)
+    dataset = open_dataset(root, *selection)
     wanted = dataset.cases if split is None else dataset.split(split)
     cases = tuple(case for case in wanted if case.label is not None)
     others = frozenset(case.name for case in dataset.cases) - {case.name for case in cases}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from samtailor.metrics.protocols import ProtocolName, require_protocol
 from samtailor.outputs import require_free, require_place
-from samtailor.settings import AnyPath, Index, Rare, Resamples, Seed, Split, Within, checked
+from samtailor.settings import AnyPath, Index, Rare, Recognition, Resamples, Seed, Selection, Split, Within, checked
 
 if TYPE_CHECKING:
     from samtailor.evaluation.scores import Scores
@@ -20,7 +20,8 @@ def score(
     protocol: ProtocolName | None = None,
     out: AnyPath | None = None,
     split: Split | None = None,
-    fold: Rare[Index] = 0,
+    fold: Rare[Index | None] = None,
+    dataset: Rare[Recognition] = "auto",
     classes: AnyPath | None = None,
     ignore_background: Rare[bool] = False,
     workers: Rare[Annotated[int, Within(1, 1024)] | None] = None,
@@ -38,7 +39,9 @@ def score(
         protocol: Which scores are computed, and by which rules; by default the data set's own, or else 'samtailor'.
         out: Where tables and figures are written; the folder 'scores' in that of the predictions by default.
         split: Cases of a data set to score; all of them by default.
-        fold: Entry of splits_final.json (nnU-Net layout).
+        fold: Entry of splits_final.json, or one of five folds where the folder has no such file; by default its own
+            splits.
+        dataset: 'none' takes the folder for no data set that is known by name, whatever its files are called.
         classes: dataset.json with the classes, if neither the labels' folder nor the masks say what they are.
         ignore_background: Pixels of the first class count nowhere (remote-sensing only), for data whose background
             means 'not labelled'.
@@ -63,7 +66,7 @@ def score(
     require_place(target, [predictions, labels])
     if out:
         require_free([target / name for name in RESULTS], overwrite)
-    truth = open_truth(Path(labels), split, fold)
+    truth = open_truth(Path(labels), split, Selection(fold, dataset, "all"))
     pairs, errors = pair(Path(predictions), truth)
     rules = protocol or (truth.dataset.protocol if truth.dataset else "samtailor")
     require_protocol(rules, ignore_background)

@@ -123,7 +123,7 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
     check_device(config)
     if config.time is not None:
         raise ConfigError("time: expected with train, which measures and lays itself out; found it with estimate")
-    folder = open_dataset(Path(config.data), config.fold).with_default_split()
+    folder = open_dataset(Path(config.data), *config.selection).with_default_split()
     config = resolve(config, folder)
     weights_files(config.base, config.weights)  # fetched once, not by every measurement
     free, disk = available_memory(), _disk_free()

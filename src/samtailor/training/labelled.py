@@ -80,7 +80,8 @@ def dataset(
     base: str = "lite-medsam",
     sampling: SamplingConfig | None = None,
     augment: AugmentConfig | bool | None = None,
-    fold: Index = 0,
+    fold: Index | None = None,
+    bands: str | None = None,
     seed: Seed = 0,
 ) -> LabelledSamples:
     """A labelled folder as a data set of torch, for a training loop of your own.
@@ -93,7 +94,9 @@ def dataset(
         sampling: Size of the network's input, crops; by default as for a training.
         augment: Whether images are changed at random, or how; by default as in a training those of 'train' are, and no
             others. Corrupted copies (`augment.corrupt`) are not among the samples.
-        fold: Entry of splits_final.json (nnU-Net layout).
+        fold: Entry of splits_final.json, or one of five folds where the folder has no such file; by default its own
+            splits.
+        bands: Which bands of pictures with more than three are used, as for `samtailor.train`.
         seed: Which slices without a class are taken, and the split where the folder has none.
 
     Returns:
@@ -102,12 +105,19 @@ def dataset(
     Raises:
         SamTailorError: If the folder or a setting is not as expected.
     """
-    folder = open_dataset(Path(data), fold).with_default_split()
+    folder = open_dataset(Path(data), fold, bands=bands).with_default_split()
     if not folder.splits.get(split):
         raise ConfigError(f"split: expected one of {', '.join(folder.splits)}, which {data} has; found '{split}'")
     changes = augment if isinstance(augment, AugmentConfig) else AugmentConfig()
     config = TrainConfig(
-        data=data, out="", base=base, fold=fold, seed=seed, sampling=sampling or SamplingConfig(), augment=changes
+        data=data,
+        out="",
+        base=base,
+        fold=fold,
+        bands=bands,
+        seed=seed,
+        sampling=sampling or SamplingConfig(),
+        augment=changes,
     )
     is_augmented = split == "train" if augment is None else augment is not False
     return LabelledSamples(resolve(config, folder), folder, split, is_augmented)

@@ -24,7 +24,9 @@ from samtailor.settings import (
     IntensityConfig,
     Precision,
     Rare,
+    Recognition,
     Seed,
+    Selection,
     Side,
     TestTimeFlip,
     Weight,
@@ -183,7 +185,11 @@ class TrainConfig(Checked):
         patience: Epochs without a better validation DSC after which training stops, at a validation; by default it
             does not.
         validate_every: Epochs between two validations on whole cases.
-        fold: Entry of splits_final.json (nnU-Net layout).
+        fold: Entry of splits_final.json, or one of five folds where the folder has no such file; by default its own
+            splits.
+        dataset: 'none' takes the folder for no data set that is known by name, whatever its files are called.
+        bands: Which bands are used of pictures with more than three, by number from 1 such as 4,3,2 (or by the names
+            that dataset.json gives them); or 'all', which a learned projection brings to three.
         cache_frozen: Compute what the blocks before the first adapted one give once, and keep it on disk (LoRA or
             adapters, with `last_blocks`). Training samples are then windows of slices without augmentation.
         prompts: 'drawn' prompts some images for one class, with a box or points, rather than segmenting them without a
@@ -225,7 +231,9 @@ class TrainConfig(Checked):
     device: Device = "auto"
     patience: Count | None = None
     validate_every: Count = 1
-    fold: Rare[Index] = 0
+    fold: Rare[Index | None] = None
+    dataset: Rare[Recognition] = "auto"
+    bands: str | None = None
     cache_frozen: Rare[bool] = False
     prompts: Rare[Literal["drawn", "outline"]] = "drawn"
     prompt_fraction: Rare[Fraction | None] = None
@@ -249,6 +257,11 @@ class TrainConfig(Checked):
             seconds_in(self.time)
         for name, steps in _STEPS.items():
             object.__setattr__(self, name, steps.chosen(getattr(self, name)))
+
+    @property
+    def selection(self) -> Selection:
+        """What is taken of the labelled folder."""
+        return Selection(self.fold, self.dataset, self.bands)
 
     def is_cached(self, channels: int) -> bool:
         """Whether what the frozen part of the image encoder gives is computed once, and trained on.

@@ -52,7 +52,7 @@ def train(config: TrainConfig) -> Run:
     with raise_on_all_ranks():
         if here.is_first:
             _require_sound(config)
-        folder = open_dataset(Path(config.data), config.fold).with_default_split()
+        folder = open_dataset(Path(config.data), *config.selection).with_default_split()
         plan = None
         if config.time is None:
             config = resolve(config, folder)
@@ -121,7 +121,7 @@ def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
                 held.enter_context(begun.alone())
             check_device(config)
             check_batch(config, here)
-            folder = open_dataset(Path(config.data), config.fold).with_default_split()
+            folder = open_dataset(Path(config.data), *config.selection).with_default_split()
             _require_decided(begun, config, resolve(config, folder))
             cases = load_cases(config, folder)
             if fingerprint_of(folder, cases) != begun.read_dataset()["fingerprint"]:
@@ -192,7 +192,7 @@ def _require_sound(config: TrainConfig) -> None:
     """Check the data and log what is there; what forbids training is an error."""
     from samtailor.data.check import check
 
-    report = check(config.data, config.fold)
+    report = check(config.data, *config.selection)
     LOG.log(logging.WARNING if report.warnings or report.errors else logging.INFO, "%s", report)
     if report.errors:
         raise ConfigError(f"{config.data}: the errors above forbid training; fix them, then check with samtailor check")

@@ -42,7 +42,7 @@ def baseline(config: BaselineConfig) -> Scores:
     base = find_base(config.base)
     InputRule.from_base(base, config.image_size)
     weights_files(config.base, config.weights)
-    dataset = open_dataset(Path(config.data), config.fold).with_default_split()
+    dataset = open_dataset(Path(config.data), *config.selection).with_default_split()
     files = cases_of_split(dataset, config.split, {})
     config = replace(
         config,

@@ -15,8 +15,10 @@ from samtailor.settings import (
     Finite,
     Index,
     IntensityConfig,
+    Recognition,
     Resamples,
     Seed,
+    Selection,
     Side,
     Split,
     Weight,
@@ -107,7 +109,11 @@ class BaselineConfig(GeneratorSettings):
             the border of the largest object, 'points' with several points drawn from the class.
         points: Points drawn for each class (kind 'points').
         split: Cases to score.
-        fold: Entry of splits_final.json (nnU-Net layout).
+        fold: Entry of splits_final.json, or one of five folds where the folder has no such file; by default its own
+            splits.
+        dataset: 'none' takes the folder for no data set that is known by name, whatever its files are called.
+        bands: Which bands are used of pictures with more than three, by number from 1 such as 4,3,2 (or by the names
+            that dataset.json gives them); or 'all', which a learned projection brings to three.
         slices: Slices with foreground, or pictures, drawn from all; every one if None.
         seed: Seed of the drawn slices and points, and of the bootstrap.
         protocol: Rules of the scores; the data set's own, or else SamTailor's, if None.
@@ -124,7 +130,9 @@ class BaselineConfig(GeneratorSettings):
     kind: Kind = "everything"
     points: Count = 3
     split: Split = "test"
-    fold: Index = 0
+    fold: Index | None = None
+    dataset: Recognition = "auto"
+    bands: str | None = None
     slices: Count | None = None
     seed: Seed = 0
     protocol: ProtocolName | None = None
@@ -137,6 +145,11 @@ class BaselineConfig(GeneratorSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         as_text(self, "data", "out", "weights")
+
+    @property
+    def selection(self) -> Selection:
+        """What is taken of the labelled folder."""
+        return Selection(self.fold, self.dataset, self.bands)
 
     def generator(self) -> GeneratorSettings:
         """How masks are generated."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -84,13 +85,25 @@ class TestSamples:
         write_lzw(tmp_path / "x.tif", array, tile, planar, predictor, order)
         require_read(tmp_path / "x.tif", array)
 
+    @pytest.mark.parametrize("compression", ["tiff_lzw", "zstd"])
     @pytest.mark.parametrize("predictor", [1, 2])
-    def test_compressed_as_libtiff_does(self, tmp_path: Path, predictor: int) -> None:
+    def test_compressed_as_libtiff_does(self, tmp_path: Path, predictor: int, compression: str) -> None:
         for dtype, channels in (("uint8", 1), ("uint8", 3), ("uint16", 1)):
             array = samples(dtype, channels, (300, 200))
             image = Image.fromarray(array[..., 0] if channels == 1 else array)
-            image.save(tmp_path / "x.tif", compression="tiff_lzw", tiffinfo={317: predictor})
+            image.save(tmp_path / "x.tif", compression=compression, tiffinfo={317: predictor})
             require_read(tmp_path / "x.tif", array)
+
+    @pytest.mark.skipif(find_spec("imagecodecs") is not None, reason="imagecodecs unpacks it")
+    def test_what_nobody_here_unpacks_names_the_package_that_does(self, tmp_path: Path) -> None:
+        tifffile.imwrite(tmp_path / "x.tif", samples("uint8", 1)[..., 0])
+        content = bytearray((tmp_path / "x.tif").read_bytes())
+        with tifffile.TiffFile(tmp_path / "x.tif") as file:
+            place = file.pages[0].tags["Compression"].valueoffset
+        content[place : place + 2] = (34887).to_bytes(2, "little")  # LERC
+        (tmp_path / "x.tif").write_bytes(content)
+        with pytest.raises(FileError, match=r"found LERC; pip install 'samtailor\[tiff\]', or save it"):
+            read_image(tmp_path / "x.tif")
 
     def test_overviews_are_passed_over(self, tmp_path: Path) -> None:
         array = samples("uint8", 3)

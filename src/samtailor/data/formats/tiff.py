@@ -1,7 +1,8 @@
 """TIFF: any number of samples of any type, in strips or tiles, whatever the compression.
 
 tifffile reads what it can without the large package imagecodecs. Where the bytes are compressed otherwise (LZW, the
-most usual one), Pillow's libtiff unpacks them (`libtiff.py`); what is stored as no plain samples (JPEG, fax, YCbCr,
+most usual one, Zstandard), Pillow's libtiff unpacks them (`libtiff.py`); what neither knows, such as LERC, imagecodecs
+does, where the extra `tiff` is installed. What is stored as no plain samples (JPEG, fax, YCbCr,
 CMYK, Lab), Pillow draws as RGB or black and white.
 """
 
@@ -22,7 +23,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import COMPRESSION_INFO, TiffImageFile
 from tifffile import PHOTOMETRIC
 
 from samtailor.data.formats.format import reading
@@ -177,11 +178,23 @@ def _samples(page: Any) -> NDArray[Any]:
         tifffile.TIFF.DECOMPRESSORS[page.compression]
         tifffile.TIFF.UNPREDICTORS[page.predictor]
     except KeyError:
-        planes = unpacked(page)
+        planes = _unpacked(page)
     else:
-        planes = page.asarray(squeeze=False)[:, 0]
+        try:
+            planes = page.asarray(squeeze=False)[:, 0]
+        except ImportError:  # Zstandard is Python's own from 3.14 on
+            planes = _unpacked(page)
     channels: NDArray[Any] = np.moveaxis(planes, 0, -2).reshape(*planes.shape[1:3], -1)
     return channels.view(np.uint8) if channels.dtype == bool else channels
+
+
+def _unpacked(page: Any) -> NDArray[Any]:
+    """Samples of a page, (planes, H, W, samples), in a compression that tifffile lacks; refused if Pillow does, too."""
+    if page.compression not in COMPRESSION_INFO:
+        name = getattr(page.compression, "name", page.compression)
+        fix = "pip install 'samtailor[tiff]', or save it with the compression deflate or none"
+        raise FileError(page.parent.filehandle.path, "a TIFF whose compression is known here", f"{name}", fix)
+    return unpacked(page)
 
 
 def _drawn(path: Path, page: Any) -> NDArray[np.uint8]:

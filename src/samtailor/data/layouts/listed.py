@@ -107,6 +107,7 @@ def described_classes(contents: Contents) -> dict[str, Any]:
         "palette": None if labels.palette == usual.palette else [list(colour) for colour in labels.palette],
         "ignore_index": labels.ignore_id,
         "threshold": labels.threshold,
+        "use_bands": None if contents.bands is None else list(contents.bands),
     }
     return {"classes": list(labels.names)} | {name: value for name, value in optional.items() if value is not None}
 

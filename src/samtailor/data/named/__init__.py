@@ -5,6 +5,8 @@ Each is known by its classes, split, protocol and publisher's page, so that noth
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from samtailor.data.named.btcv import BTCV
@@ -14,7 +16,7 @@ from samtailor.data.named.named_dataset import DatasetName, NamedDataset
 from samtailor.data.named.sirst import SIRST
 from samtailor.labels import LabelSpace
 
-__all__ = ["NAMED", "DatasetName", "NamedDataset", "looking_like", "with_classes"]
+__all__ = ["NAMED", "DatasetName", "NamedDataset", "looking_like", "published"]
 
 NAMED: dict[DatasetName, NamedDataset] = {data.name: data for data in (FLARE22, GID5, SIRST, BTCV)}
 """All data sets known by name, in the order in which a folder is compared with them."""
@@ -25,15 +27,20 @@ def looking_like(root: Path) -> NamedDataset | None:
     return next((named for named in NAMED.values() if named.looks_like(root)), None)
 
 
-def with_classes(labels: LabelSpace, title: object = None) -> NamedDataset | None:
-    """The data set that has exactly these classes, in this order.
+def published(labels: LabelSpace, cases: Iterable[str], title: object = None) -> NamedDataset | None:
+    """The data set whose cases a folder holds that is laid out otherwise than its publisher does.
+
+    Classes alone say nothing: many data sets have those of another.
 
     Args:
-        labels: Label space of a folder in one of our own layouts.
-        title: Name that the folder gives itself, if any; another name than the data set's means other data of the
-            same classes (the phantom has FLARE22's).
+        labels: Label space of the folder: exactly the data set's classes, in its order.
+        cases: Names of all cases, which are called as the publisher's, unless the folder says which data set it is.
+        title: Name that the folder gives itself, if any; another name than the data set's means other data (the
+            phantom has FLARE22's classes).
     """
     named = next((named for named in NAMED.values() if named.labels.names == labels.names), None)
-    if named and title and isinstance(title, str) and not any(alias in title.lower() for alias in named.aliases):
+    if named is None:
         return None
-    return named
+    if title and isinstance(title, str):
+        return named if any(alias in title.lower() for alias in named.aliases) else None
+    return named if all(re.fullmatch(named.cases, case, re.IGNORECASE) for case in cases) else None

@@ -29,7 +29,8 @@ def looks_like(root: Path) -> bool:
     inside = {path.name for path in root.iterdir()}
     if {"RawData", "RawData.zip"} & inside:
         return True
-    return any(_files(base / kind, kind) for base in (root, root / "Training") for kind in ("img", "label"))
+    found = [_files(base / kind, kind).keys() for base in (root, root / "Training") for kind in ("img", "label")]
+    return any(found) and {name for names in found for name in names} <= {*_TRAIN, *_VAL, *_TEST}
 
 
 def read_contents(root: Path) -> Contents:
@@ -68,6 +69,7 @@ BTCV = NamedDataset(
     name="btcv",
     title="BTCV",
     aliases=("btcv", "synapse", "abdomen"),
+    cases=r"(btcv_?|case_?|img|abdomen_?)\d{1,4}",
     labels=LabelSpace.from_names(("background", *_ORGANS.split(", "))),
     protocol="nnunet",
     published="https://doi.org/10.7303/syn3193805 (Synapse, Abdomen/RawData.zip, after registration)",

@@ -55,6 +55,7 @@ FLARE22 = NamedDataset(
     name="flare22",
     title="FLARE22",
     aliases=("flare",),
+    cases=r"FLARE22_Tr_\d{4}",
     labels=LabelSpace.from_names(FLARE22_CLASSES),
     protocol="flare22",
     published="https://doi.org/10.5281/zenodo.7860267 (FLARE22Train.zip); challenge: https://flare22.grand-challenge.org",

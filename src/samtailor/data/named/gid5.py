@@ -33,7 +33,7 @@ def looks_like(root: Path) -> bool:
     """Whether the folder holds the scenes, or one of their folders, or tiles."""
     if _base(root) != root or _has_scenes(root):
         return True
-    return not (root / "dataset.json").exists() and bool(_tiles(root, _TILE_IMAGES))
+    return not (root / "dataset.json").exists() and bool(_tiles(root, _TILE_IMAGES)) and not _others(root)
 
 
 def read_contents(root: Path) -> Contents:
@@ -87,6 +87,12 @@ def _tiles(root: Path, folders: tuple[str, ...]) -> dict[str, Path]:
     return {}
 
 
+def _others(root: Path) -> bool:
+    """Whether pictures are called otherwise than tiles are, in a folder of their images."""
+    folder = next(folder for folder in (root / name for name in _TILE_IMAGES) if folder.is_dir())
+    return any(not _TILE.fullmatch(name) for name in by_stem(folder))
+
+
 def _other_bands(path: Path) -> Iterator[Finding]:
     """The error of an image of more than three bands, of which nobody could say which are taken."""
     with suppress(FileError):  # the check of the case says so
@@ -99,6 +105,7 @@ GID5 = NamedDataset(
     name="gid5",
     title="GID-5",
     aliases=("gid",),
+    cases=rf"{_TILE.pattern}|GF2_PMS.*",
     labels=LabelSpace(
         names=("background", "built-up", "farmland", "forest", "meadow", "water"),
         ids=(0, 1, 2, 3, 4, 5),

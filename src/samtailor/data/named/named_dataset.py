@@ -25,6 +25,7 @@ class NamedDataset:
         name: What it is called in settings and files.
         title: What it is called in sentences.
         aliases: In lower case; a folder in our own layouts that calls itself otherwise is another data set.
+        cases: Pattern of the names of its cases, here and in other common copies of it.
         labels: Its label space, with the ids or colours of the publisher's files.
         protocol: Name of the protocol its results are usually given in.
         published: The publisher's page, and the paper.
@@ -41,6 +42,7 @@ class NamedDataset:
     name: DatasetName
     title: str
     aliases: tuple[str, ...]
+    cases: str
     labels: LabelSpace
     protocol: ProtocolName
     published: str

@@ -6,6 +6,7 @@ idx_320). Its author asks not to call it NUAA-SIRST. The bounding boxes (`masks/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from samtailor.files import read_text
 from samtailor.labels import LabelSpace
 
 _ENDING = "_pixels0"
+_NAME = r"Misc_\d{1,3}"
 _INDICES = ("idx_427", "idx_320")
 _WRONG_SIZE = "Misc_111"  # as published; whoever counts 426 images has left it out, too
 
@@ -27,7 +29,8 @@ def looks_like(root: Path) -> bool:
     """Whether the folder has masks or lists of names as SIRST has them."""
     if any((root / index).is_dir() for index in _INDICES) or by_stem(root / "masks", _ENDING):
         return True
-    return not (root / "dataset.json").exists() and any(name.startswith("Misc_") for name in by_stem(root / "images"))
+    names = [] if (root / "dataset.json").exists() else by_stem(root / "images")
+    return bool(names) and all(re.fullmatch(_NAME, name) for name in names)
 
 
 def read_contents(root: Path) -> Contents:
@@ -72,6 +75,7 @@ SIRST = NamedDataset(
     name="sirst",
     title="SIRST",
     aliases=("sirst",),
+    cases=_NAME,
     labels=LabelSpace(("background", "target"), (0, 255), ((0, 0, 0), (255, 0, 0)), threshold=127),
     protocol="irstd",
     published="https://github.com/YimianDai/sirst (Dai et al., WACV 2021, https://arxiv.org/abs/2009.14530)",

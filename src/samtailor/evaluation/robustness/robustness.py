@@ -78,13 +78,13 @@ def robustness(
 
     choose_device(device, precision)  # refused, if at all, before anything is read
     refinement, first = chosen_refinement(refine), Run(Path(run))
-    fold = first.fold
+    selection = first.selection
     target = Path(out) if out else first.evaluation(f"{split}-robustness")
     paths = _each_once([run, *(others or []), *([] if baseline is None else [baseline])])
     require_place(target, paths, data)
     if out:
         require_free([target / name for name in RESULTS], overwrite)
-    dataset = open_dataset(Path(data), fold)
+    dataset = open_dataset(Path(data), *selection)
     names = corruption_names(corruptions, "corruptions", dataset.channels, dataset.name)
     if not names:
         raise ConfigError("corruptions: expected at least one, found 'none'; take 'auto', or name some")

@@ -35,9 +35,9 @@ class TuningData:
             SamTailorError: If run or data are not as expected, or the run cannot take what is found.
         """
         directory = Run(run)
-        fold = directory.fold
+        selection = directory.selection
         require_place(directory.tuning_directory, [run], data)
-        dataset = open_dataset(data, fold)
+        dataset = open_dataset(data, *selection)
         return cls(directory, dataset, cases_of_split(dataset, "val", directory.read_dataset()["splits"]))
 
     def load(self) -> SegmenterModel:
