@@ -5,22 +5,28 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from samtailor.labels import LabelSpace
 from samtailor.reporting.figures import Colour, class_colour, short, style_rows
 
-_MOST_CLASSES = 20  # more curves cannot be told apart
+_MOST_CLASSES = 30  # more curves cannot be told apart
 _MOST_NUMBERED = 30  # classes: more numbers in a confusion matrix cannot be read
 _LARGEST_SIDE = 20.0  # inches, of a confusion matrix
 _SMALLEST_FONT = 3.0  # points
 _NOTED_WIDTH = 8.0  # inches
 _LINE = 0.16  # inches, a line of small text
+_NAME = 0.2  # inches, from a curve's name to the next
+_BRIGHTEST = 0.55  # luminance of lines on white
+_LEADER: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 2, "shrinkB": 0, "relpos": (0, 0.5)}
+_DOTS: dict[str, Any] = {"marker": "o", "markersize": 2.5}  # one epoch alone makes no line
 
 
 def box_plot(values: NDArray[np.float64], labels: LabelSpace, metric: str, title: str = "") -> Figure:
@@ -103,25 +109,64 @@ def confusion_figure(matrix: NDArray[np.int64], labels: LabelSpace, title: str =
     return figure
 
 
-def curves_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """Training loss of each epoch, and DSC of each class and their mean where it was validated."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], color="tab:blue")
-    left.set(xlabel="epoch", ylabel="training loss", title="Loss")
+def curves_figure(rows: Sequence[Mapping[str, float]], labels: LabelSpace) -> Figure:
+    """Training loss of each epoch, and DSC of each class and their mean where it was validated.
+
+    Classes have their colours, darkened where a line on white would be lost, and their names at the ends of the lines.
+    """
     validated = [row for row in rows if "dsc" in row]
+    drawn = range(1, len(labels)) if len(labels) - 1 <= _MOST_CLASSES else ()
+    curves = {
+        labels.names[k]: ([row.get(f"dsc/{labels.names[k]}", math.nan) for row in validated], _on_white(labels, k), 1.1)
+        for k in drawn
+    }
+    curves["mean"] = [row["dsc"] for row in validated], (0.0, 0.0, 0.0), 2.2
+    figure = Figure(figsize=(11, max(4.0, 0.9 + _NAME * len(curves))), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], color="0.2", **_DOTS)
+    left.set(xlabel="epoch", ylabel="training loss", title="Loss")
     epochs = [row["epoch"] for row in validated]
-    classes = [name for name in (validated[0] if validated else {}) if name.startswith("dsc/")][1:]
-    for name in classes if len(classes) <= _MOST_CLASSES else []:
-        scores = [row.get(name, math.nan) for row in validated]
-        right.plot(epochs, scores, lw=0.8, alpha=0.7, label=short(name.removeprefix("dsc/")))
-    right.plot(epochs, [row["dsc"] for row in validated], color="black", lw=2, label="mean")
+    for scores, colour, width in curves.values():
+        right.plot(epochs, scores, color=colour, linewidth=width, **_DOTS)
     right.set(xlabel="epoch", ylabel="DSC", ylim=(0, 1), title="Validation, whole cases")
-    right.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    if validated:
+        _name_ends(right, epochs[-1], {name: (scores[-1], colour) for name, (scores, colour, _) in curves.items()})
     for axes in (left, right):
-        axes.grid(alpha=0.3)
+        axes.grid(color="0.9", linewidth=0.8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlim(0.5, len(rows) + 0.1)
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
+
+
+def _name_ends(axes: Axes, last: float, ends: Mapping[str, tuple[float, Colour]]) -> None:
+    """Names of curves beside the axes, in the order of their ends in [0, 1] at the last epoch, as near as they fit."""
+    known = sorted((0.0 if math.isnan(end) else end, name) for name, (end, _) in ends.items())
+    steps = np.arange(len(known)) / max(len(known) - 1, 16)
+    moved = isotonic_regression([end for end, _ in known] - steps).x  # nearest to the ends, and far enough apart
+    places = np.clip(moved, 0, 1 - steps[-1]) + steps
+    for place, (end, name) in zip(places.tolist(), known, strict=True):
+        colour = ends[name][1]
+        axes.annotate(
+            f"{short(name)}  {end:.2f}" if not math.isnan(ends[name][0]) else f"{short(name)}  -",
+            (last, end),
+            (1.05, place),
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=8,
+            fontweight="bold" if name == "mean" else "normal",
+            va="center",
+            annotation_clip=False,
+            arrowprops=_LEADER | {"color": colour},
+        )
+
+
+def _on_white(labels: LabelSpace, index: int) -> Colour:
+    """A class's colour, as dark as a line on white must be: at most 0.55 of its luminance (ITU-R BT.709)."""
+    red, green, blue = class_colour(labels, index)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    share = min(1.0, _BRIGHTEST / max(luminance, 1e-6))
+    return red * share, green * share, blue * share
 
 
 def case_figure(values: Mapping[str, NDArray[np.float64]], label: str, notes: Sequence[str] = ()) -> Figure:

@@ -102,7 +102,7 @@ class Recorder(lightning.Callback):
         if is_kept:
             with self.average.applied(task.model) if self.average else nullcontext():
                 task.model.save(self.run.segmenter_directory)
-        save_figure(curves_figure(self.rows), self.run.curves_file, dpi=120)
+        save_figure(curves_figure(self.rows, task.model.labels), self.run.curves_file, dpi=120)
         self.run.write_history(self.rows)  # at last: what says that a run is finished must not be there before the rest
 
 
