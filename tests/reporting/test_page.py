@@ -93,6 +93,15 @@ def test_title_note_sections_tables_and_pictures_are_there(page: tuple[str, Coll
     assert any(attrs.get("class") == "note" for _, attrs in collector.tags)
 
 
+@pytest.mark.parametrize(("notes", "is_folded"), [(("Short.",), False), (("Long. " * 20, "Longer. " * 10), True)])
+def test_long_notes_stand_behind_a_fold(notes: tuple[str, ...], is_folded: bool, tmp_path: Path) -> None:
+    table = Table(("case", "DSC"), (("one", "0.9"),), notes)
+    Page("Title", "Note", (Section("Results", (table,)),)).write_html(tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert ("<details>" in html) == is_folded
+    assert all(note in html for note in notes)
+
+
 def test_markdown_shows_the_same_with_pictures_beside_it(tmp_path: Path) -> None:
     content = ("A paragraph.", Table(("case", "DSC"), (("one", "0.9"),)), Picture("page/1.png", PNG, "Alt", "Caption"))
     Page("Title", "Two\nlines", (Section("Results", content),)).write_markdown(tmp_path / "page.md")

@@ -78,14 +78,14 @@ class Page:
 
 def settings_table(settings: Mapping[str, Any], heading: str = "setting") -> Table:
     """One row per setting, with dotted names, as the command line takes them."""
-    return Table((heading, "value"), tuple(_flat(settings)))
+    return Table((heading, "value"), tuple(flat_settings(settings)))
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Dotted names and values."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat_settings(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", str(value)
 

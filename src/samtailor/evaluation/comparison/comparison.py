@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from samtailor.evaluation.bootstrap import Interval, Statistic
+from samtailor.evaluation.comparison.fits import fits_table, pictures_of
 from samtailor.evaluation.comparison.results import ScoredResult
 from samtailor.evaluation.comparison.statistics import (
     ALPHA,
@@ -268,15 +269,16 @@ def _signed_interval(ends: Interval | None) -> str:
     return UNDEFINED if ends is None else " to ".join(_signed(end, 3) for end in ends)
 
 
-PAGE = ("compare.md", "compare.html", "compare.json", "cases.png", "classes.png")
-"""Files that `write_page` writes."""
+PAGE = ("compare.md", "compare.html", "compare.json", "cases.png", "classes.png", "cases")
+"""Files, and a folder of them, that `write_page` writes."""
 
 
 def write_page(comparison: Comparison, out: Path) -> None:
-    """Write compare.md, compare.html, compare.json, cases.png and classes.png, each complete or not at all."""
+    """Write `PAGE`, each file complete or not at all."""
     cases, classes = figures(comparison)
     boxes = Picture("cases.png", png(cases), "Box plot of the cases of each result")
     bars = Picture("classes.png", png(classes), "Bars of each class and result, with intervals")
+    fits, shown = fits_table(comparison.results), pictures_of(comparison.results)
     page = Page(
         f"Comparison of {comparison.metric_title} on {count(len(comparison.results[0].cases), 'case')}",
         "\n".join([comparison.verdict(), *comparison.upper_bound_notes()]),
@@ -284,6 +286,8 @@ def write_page(comparison: Comparison, out: Path) -> None:
             Section("Results", (comparison.results_table(), boxes)),
             Section("Classes", (bars,)),
             *(Section(pair.heading, (comparison.pair_table(pair),)) for pair in comparison.pairs),
+            *([Section("Fits", (fits,))] if fits else []),
+            *([Section("Cases", tuple(shown))] if shown else []),
             Section("How to read this", comparison.method()),
         ),
     )
