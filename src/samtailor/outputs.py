@@ -16,7 +16,11 @@ _DATA = frozenset({"imagesTr", "labelsTr", "imagesTs", "labelsTs", "images", "ma
 
 
 def require_place(
-    out: str | Path, inputs: Collection[str | Path] = (), data: str | Path | None = None, is_run: bool = False
+    out: str | Path,
+    inputs: Collection[str | Path] = (),
+    data: str | Path | None = None,
+    is_run: bool = False,
+    name: str = "out",
 ) -> None:
     """Refuse a folder that cannot be written to, or where results would mix with what is read.
 
@@ -27,15 +31,17 @@ def require_place(
         inputs: Files and folders that are read; none of them may be `out`.
         data: Data set that is read; `out` may not lie in it.
         is_run: Whether `out` becomes a run, or may be one already.
+        name: Name of the setting, for the message.
 
     Raises:
         ConfigError: Naming what is there.
     """
     out = Path(out)
     if obstacle := _obstacle(out):
-        raise ConfigError(f"out: expected a folder to write to, found {obstacle}: {out}; name another folder")
+        raise ConfigError(f"{name}: expected a folder to write to, found {obstacle}: {out}; name another folder")
     if inside := _mixed_with(Path(os.path.realpath(out)), inputs, data, is_run):
-        raise ConfigError(f"out: expected a folder apart from what is read, found {inside}: {out}; name another folder")
+        expected = "a folder apart from what is read"
+        raise ConfigError(f"{name}: expected {expected}, found {inside}: {out}; name another folder")
 
 
 def require_new(folder: Path, advice: str = "name another one") -> None:
@@ -44,12 +50,12 @@ def require_new(folder: Path, advice: str = "name another one") -> None:
         raise ConfigError(f"out: expected a new or empty directory, found files in {folder}; {advice}")
 
 
-def require_free(files: Iterable[Path], overwrite: bool, advice: str = "") -> None:
+def require_free(files: Iterable[Path], overwrite: bool, advice: str = "", name: str = "out") -> None:
     """Refuse to replace files, unless the user wants it; `advice` is another way out, beside --overwrite."""
     if there := [] if overwrite else [file for file in files if os.path.lexists(file)]:
         names = listed([str(file) for file in there], 3)
         ways = ["name another folder", *([advice] if advice else []), "or replace them with --overwrite"]
-        raise ConfigError(f"out: expected no earlier results there, found {names}; {', '.join(ways)}")
+        raise ConfigError(f"{name}: expected no earlier results there, found {names}; {', '.join(ways)}")
 
 
 def _obstacle(out: Path) -> str | None:

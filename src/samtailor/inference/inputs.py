@@ -28,6 +28,7 @@ class Wanted:
         probability_type: Type of the probabilities.
         cog: Whether files are cloud-optimised, so that programs can read parts of them over a network.
         polygons: How the polygons of the label are drawn, if they are.
+        volumes: Whether it is counted what each class takes.
     """
 
     probabilities: bool = False
@@ -35,6 +36,7 @@ class Wanted:
     probability_type: ProbabilityType = "float32"
     cog: bool = False
     polygons: Drawing | None = None
+    volumes: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from samtailor.inference.predictor import Predictor
 from samtailor.inference.report import Failure, PredictReport
 from samtailor.inference.result import Result, segment
 from samtailor.inference.scenes import is_streamed, join_scene, segment_scene, write_whole
+from samtailor.inference.volumes import CaseVolumes, Volume
 from samtailor.progress import tracked
 
 T = TypeVar("T")
@@ -36,9 +37,12 @@ def joint_report(jobs: Sequence[Job], reports: Sequence[PredictReport]) -> Predi
     written = {path for report in reports for path in report.written}
     failures = {failure.file: failure for report in reports for failure in report.failures}
     lost = "its process has ended early; the same command with --skip_existing does what is not done"
+    volumes = {one.case: one for report in reports for one in report.volumes}
+    done = [job for job in jobs if job.target in written]
     return PredictReport(
-        tuple(job.target for job in jobs if job.target in written),
+        tuple(job.target for job in done),
         tuple(failures.get(job.file, Failure(job.file, lost)) for job in jobs if job.target not in written),
+        volumes=tuple(volumes[job.files.name] for job in done if job.files.name in volumes),
     )
 
 
@@ -49,8 +53,8 @@ def predict_jobs(predictor: Predictor, jobs: Sequence[Job], wanted: Wanted) -> P
     """
     if not jobs:  # fewer images than processes
         return PredictReport((), ())
-    failures = _Failures()
-    attempt = failures.attempt
+    outcome = _Outcome()
+    attempt = outcome.attempt
     channels = predictor.model.preprocessing.channel_choice
     writing: Future[None] | None = None
     with ThreadPoolExecutor(1) as writer:
@@ -62,15 +66,16 @@ def predict_jobs(predictor: Predictor, jobs: Sequence[Job], wanted: Wanted) -> P
         for job, is_scene, case in zip(tracked("inputs", jobs), streamed, images, strict=True):
             steps = None
             if is_scene:
-                attempt(job, partial(segment_scene, predictor, job, wanted))
-            elif case is not None:
-                steps = attempt(job, partial(_compute, predictor, job, case, wanted))
+                outcome.counted(job, attempt(job, partial(segment_scene, predictor, job, wanted)))
+            elif case is not None and (computed := attempt(job, partial(_compute, predictor, job, case, wanted))):
+                steps, volumes = computed
+                outcome.counted(job, volumes)
             if writing is not None:
                 writing.result()  # no more than one result waits for the disk; what nobody foresaw is raised
             writing = None if steps is None else writer.submit(attempt, job, partial(_write, steps))
         if writing is not None:
             writing.result()
-    return failures.report(jobs)
+    return outcome.report(jobs)
 
 
 def join_jobs(
@@ -89,17 +94,24 @@ def join_jobs(
     for job in jobs:
         if job.rows is not None and job.file not in failed:
             parts.setdefault(job.target, []).append(job)
-    failures = _Failures()
+    outcome = _Outcome()
     for of_scene in parts.values():
-        failures.attempt(of_scene[0], partial(join_scene, predictor, of_scene, wanted))
-    return failures.report([replace(of_scene[0], rows=None) for of_scene in parts.values()])
+        volumes = outcome.attempt(of_scene[0], partial(join_scene, predictor, of_scene, wanted))
+        outcome.counted(of_scene[0], volumes)
+    return outcome.report([replace(of_scene[0], rows=None) for of_scene in parts.values()])
 
 
-class _Failures:
-    """What went wrong with which job."""
+class _Outcome:
+    """What came of which job."""
 
     def __init__(self) -> None:
         self._failures: dict[Path, Failure] = {}
+        self._volumes: dict[Path, CaseVolumes] = {}
+
+    def counted(self, job: Job, volumes: dict[str, Volume] | None) -> None:
+        """Keep what the classes of an image take, if that was asked for."""
+        if volumes is not None:
+            self._volumes[job.target] = CaseVolumes(job.files.name, volumes)
 
     def attempt(self, job: Job, work: Callable[[], T]) -> T | None:
         """What the work gives; None, and a failure, where something is wrong with the image or its place on disk."""
@@ -112,14 +124,18 @@ class _Failures:
     def report(self, jobs: Sequence[Job]) -> PredictReport:
         """What has been written, where parts of scenes are not, and what has not been."""
         written = [job.target for job in jobs if job.target not in self._failures and job.rows is None]
-        return PredictReport(tuple(written), tuple(self._failures.values()))
+        volumes = tuple(self._volumes[target] for target in written if target in self._volumes)
+        return PredictReport(tuple(written), tuple(self._failures.values()), volumes=volumes)
 
 
-def _compute(predictor: Predictor, job: Job, case: Case, wanted: Wanted) -> list[Callable[[], None]]:
-    """What writes what is wanted of an image, and last its label; it does not hold the image."""
+def _compute(
+    predictor: Predictor, job: Job, case: Case, wanted: Wanted
+) -> tuple[list[Callable[[], None]], dict[str, Volume] | None]:
+    """What writes what is wanted of an image, and last its label, without holding the image; and its volumes."""
     geometry, drawing = case.geometry, wanted.polygons
     scratch = job.probabilities_file.parent if wanted.probabilities else job.target.parent
     result = segment(predictor, case, wanted.probabilities or drawing is not None, scratch)
+    volumes = result.volumes() if wanted.volumes else None
     steps: list[Callable[[], None]] = []
     if drawing:
         steps.append(result.polygons(job.polygons_file(drawing), drawing))
@@ -127,10 +143,10 @@ def _compute(predictor: Predictor, job: Job, case: Case, wanted: Wanted) -> list
         steps.append(_overlay(result, job.overlay_file))
     if isinstance(geometry, SceneGeometry):
         probabilities, labels = result.probabilities, result.labels
-        return [*steps, partial(write_whole, geometry, result.label, probabilities, labels, job, wanted)]
+        return [*steps, partial(write_whole, geometry, result.label, probabilities, labels, job, wanted)], volumes
     if wanted.probabilities and result.probabilities is not None:
         steps.append(partial(geometry.write_probabilities, job.probabilities_file, result.probabilities))
-    return [*steps, partial(geometry.write_label, job.target, result.label, result.labels)]
+    return [*steps, partial(geometry.write_label, job.target, result.label, result.labels)], volumes
 
 
 def _write(steps: list[Callable[[], None]]) -> None:

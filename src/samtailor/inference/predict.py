@@ -49,6 +49,7 @@ def predict(
     probability_type: ProbabilityType = "float32",
     tta: TestTimeFlip | None = None,
     bias: ClassBias = "saved",
+    volumes: AnyPath | None = None,
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -82,6 +83,8 @@ def predict(
         tta: Flips at test time: what the network says of an image and of its mirror images is averaged, which takes so
             many times as long. 'columns' (2) where left and right look alike, 'both' (4) for views from above, 'auto'
             the flips of the training; by default what the segmenter was fitted with.
+        volumes: Also write a table (.csv) of what each class takes of each input: ml in volumes, square metres on the
+            Earth, pixels in other pictures; with the box around it and the mean intensity in it.
         bias: 'none' leaves out the offsets of the class logits that `samtailor.tune_bias` has stored in the segmenter.
 
     Returns:
@@ -98,18 +101,23 @@ def predict(
     from samtailor.inference.pipeline import join_jobs, joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.inference.scenes import divided, require_room
+    from samtailor.inference.volumes import require_table, write_volumes
     from samtailor.models.segmenter_model import load_model
 
     if not polygons and (simplify or min_area):
         raise ConfigError("polygons: expected gpkg or geojson with simplify and min_area, found none; name one of them")
     drawing = Drawing(polygons, simplify, min_area) if polygons else None
-    here, wanted = connect(device), Wanted(probabilities, overlays, probability_type, cog, drawing)
+    table = None if volumes is None else require_table(Path(volumes), skip_existing)
+    here, wanted = connect(device), Wanted(probabilities, overlays, probability_type, cog, drawing, table is not None)
     with raise_on_all_ranks():
         choose_device(device, precision)
         planned, refinement = plan(inputs, Path(out), format), chosen_refinement(refine)
         require_scenes(planned, wanted)
         if here.is_first:
             require_place(out, [run, *inputs])
+            if table is not None:
+                require_place(table.parent, name="volumes")
+                require_free([table], overwrite, name="volumes")
             if not skip_existing:
                 files = [file for job in planned for file in job.results(wanted)]
                 require_free(files, overwrite, "leave out what is there with --skip_existing")
@@ -136,4 +144,7 @@ def predict(
                 shutil.rmtree(job.parts_folder, ignore_errors=True)
     left_out = {job.target for job in planned} - {job.target for job in jobs}
     skipped = tuple(job.target for job in planned if job.target in left_out)
-    return replace(joint_report(jobs, reports), skipped=skipped, out=Path(out))
+    joint = replace(joint_report(jobs, reports), skipped=skipped, out=Path(out))
+    if here.is_first and table is not None:
+        write_volumes(table, joint.volumes)
+    return joint

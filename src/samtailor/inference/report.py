@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from samtailor.inference.volumes import CaseVolumes
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -28,12 +30,14 @@ class PredictReport:
         failures: Images that could not be segmented.
         skipped: Label files that were there already.
         out: Folder of the results.
+        volumes: What the classes take of each image that was written, if that was asked for.
     """
 
     written: tuple[Path, ...]
     failures: tuple[Failure, ...]
     skipped: tuple[Path, ...] = ()
     out: Path = Path()
+    volumes: tuple[CaseVolumes, ...] = ()
 
     @property
     def exit_code(self) -> int:

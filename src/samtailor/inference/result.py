@@ -21,6 +21,7 @@ from samtailor.data.polygons import Drawing, Ground, write_polygons
 from samtailor.errors import FileError
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.room import room_for
+from samtailor.inference.volumes import Volume, volumes_of
 from samtailor.labels import LabelSpace
 from samtailor.reporting.figures import png
 from samtailor.reporting.overlay import gray_or_rgb, overlay_figure, paint
@@ -80,6 +81,17 @@ class Result:
         """What a notebook shows."""
         view = View.from_case(self.slices, self.label, spacing=self.case.geometry.spacing)
         return png(overlay_figure(view, self.labels, self.case.name))
+
+    def volumes(self) -> dict[str, Volume]:
+        """What each class takes: ml in volumes, square metres on the Earth, pixels in pictures; box, mean intensity.
+
+        Returns:
+            By class name: `size` in `unit`, `count`, `box` and `mean`.
+
+        Raises:
+            FileError: If the case is said to lie on the Earth, but does not.
+        """
+        return volumes_of(self.case, self.label, self.labels)
 
     def save(self, path: str | Path) -> None:
         """Write the label in the geometry of the input.

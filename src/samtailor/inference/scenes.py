@@ -29,6 +29,7 @@ from samtailor.files import atomic
 from samtailor.inference.inputs import Job, Wanted, require_there
 from samtailor.inference.predictor import Band, Predictor
 from samtailor.inference.stitch import bands_of
+from samtailor.inference.volumes import Tally, Volume
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.memory import available_memory
 from samtailor.refinement import STEPS as REFINEMENT
@@ -94,10 +95,13 @@ def _parts(predictor: Predictor, job: Job, most: int) -> list[Job]:
     return [replace(job, rows=slice(*edge)) for edge in pairwise(edges)] if count > 1 else [job]
 
 
-def segment_scene(predictor: Predictor, job: Job, wanted: Wanted) -> None:
+def segment_scene(predictor: Predictor, job: Job, wanted: Wanted) -> dict[str, Volume] | None:
     """Segment a scene and write what is wanted of it: all files appear, the label last, or none does.
 
     If it is a part of a scene, `join_scene` is to write the files.
+
+    Returns:
+        What the classes take of it, if that is wanted of a whole scene.
     """
     require_there(job)
     preprocessing = predictor.model.preprocessing
@@ -107,18 +111,18 @@ def segment_scene(predictor: Predictor, job: Job, wanted: Wanted) -> None:
         found = predictor.bands(slices, probabilities=wanted.probabilities, rows=job.rows, certainty=certainty)
         bands = _without_void(scene, found)
         if job.rows is None:
-            _write(scene.geometry, bands, predictor.model.labels, slices if wanted.overlay else None, job, wanted)
-        else:
-            _leave(bands, _part_file(job))
+            return _write_scene(scene, bands, predictor.model.labels, slices if wanted.overlay else None, job, wanted)
+        _leave(bands, _part_file(job))
+        return None
 
 
-def join_scene(predictor: Predictor, parts: Sequence[Job], wanted: Wanted) -> None:
-    """Write what is wanted of a scene whose parts, from top to bottom, have been segmented."""
+def join_scene(predictor: Predictor, parts: Sequence[Job], wanted: Wanted) -> dict[str, Volume] | None:
+    """Write what is wanted of a scene whose parts, from top to bottom, have been segmented; its volumes, if wanted."""
     preprocessing, job = predictor.model.preprocessing, parts[0]
     with open_scene(job.files, preprocessing.channel_choice) as scene:
         slices = preprocessing.prepare_scene(scene) if wanted.overlay else None
         bands = (band for part in parts for band in _left(_part_file(part), wanted))
-        _write(scene.geometry, bands, predictor.model.labels, slices, job, wanted)
+        return _write_scene(scene, bands, predictor.model.labels, slices, job, wanted)
 
 
 def write_whole(
@@ -153,6 +157,25 @@ def _without_void(scene: Scene, bands: Iterable[Band]) -> Iterator[Band]:
         if void is not None:
             band.label[void] = IGNORE
         yield band
+
+
+def _write_scene(
+    scene: Scene, bands: Iterable[Band], labels: LabelSpace, slices: Scaled | None, job: Job, wanted: Wanted
+) -> dict[str, Volume] | None:
+    """Write all bands of a scene as `_write` does, and count what the classes take of it, if that is wanted."""
+    if not wanted.volumes:
+        _write(scene.geometry, bands, labels, slices, job, wanted)
+        return None
+    tally = Tally(job.file, scene.geometry, labels, scene.shape[1])
+
+    def counted() -> Iterator[Band]:
+        for band in bands:
+            pixels = scene.read(band.rows, slice(0, scene.shape[3])).pixels
+            tally.add(0, band.rows.start, band.label, pixels)
+            yield band
+
+    _write(scene.geometry, counted(), labels, slices, job, wanted)
+    return tally.volumes()
 
 
 def _write(

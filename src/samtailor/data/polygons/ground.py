@@ -119,6 +119,16 @@ class Ground:
         areas: NDArray[np.float64] = 2 * of_shell - np.add.reduceat(of_ring, firsts[:-1])
         return areas
 
+    def pixel_areas(self, rows: slice, width: int) -> NDArray[np.float64]:
+        """Square metres of a pixel in each of some rows of a scene of that width, the mean of the row; (h,)."""
+        if self.pixel is not None:
+            return np.full(rows.stop - rows.start, self.pixel)
+        import shapely
+
+        top = np.arange(rows.start, rows.stop)[:, None]
+        corners = np.stack([np.array([0, 0, width, width]) + 0 * top, top + np.array([0, 1, 1, 0])], axis=-1)
+        return self.areas(shapely.polygons(self.on_map(corners))) / width
+
     def _cylindrical(self, coordinates: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Longitudes in radians, and heights in square metres per radian, of map coordinates (N, 2)."""
         from rasterio.warp import transform
