@@ -24,7 +24,7 @@ from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.recipes import USUAL, Recipe
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.refinement.outline import Outline
-from samtailor.settings import ClassBias, Count, Device, Precision, TestTimeFlip, Within, checked
+from samtailor.settings import ClassBias, Count, Device, Precision, TestTimeFlip, Thresholds, Within, checked
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 
@@ -106,6 +106,7 @@ class Segmenter:
         spacing: tuple[Spacing, Spacing, Spacing] | None = None,
         tta: TestTimeFlip | None = None,
         bias: ClassBias = "saved",
+        threshold: Thresholds | None = None,
     ) -> Result:
         """Segment one image.
 
@@ -123,17 +124,19 @@ class Segmenter:
             tta: Flips at test time (see `samtailor.predict`): 'none', 'columns', 'both', or 'auto', those of the
                 training; by default what the segmenter was fitted with.
             bias: 'none' leaves out the offsets of the class logits that the segmenter has saved.
+            threshold: Least probability of classes, by name (see `samtailor.predict`).
 
         Returns:
             The label in canonical axes; `save` writes it in the geometry of the input.
 
         Raises:
-            ConfigError: If there is no such refinement, or 'auto' flips are not known.
+            ConfigError: If there is no such refinement or class, or 'auto' flips are not known.
             DataError: If the image cannot be read or does not fit the segmenter.
         """
         refinement = chosen_refinement(refine)
         case = self._case_of(image, spacing)
-        predictor = Predictor(self._for_inference(device), batch_size, device, precision, refinement, tta, bias)
+        model = self._for_inference(device)
+        predictor = Predictor(model, batch_size, device, precision, refinement, tta, bias, threshold)
         return segment(predictor, case, probabilities)
 
     @checked

@@ -104,6 +104,8 @@ Resamples = Annotated[int, Within(1, 100_000)]
 Severity = Annotated[int, Within(1, 5)]
 """How severe the damage of a corruption is."""
 Fraction = Annotated[float, Within(0, 1)]
+Thresholds = Mapping[str, Fraction]
+"""Least probabilities, by the name of the class."""
 Weight = Annotated[float, Within(0)]
 Finite = Annotated[float, Within()]
 
@@ -195,6 +197,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, str | int) and not isinstance(value, bool) and value in parts
     if origin is tuple and parts[-1] is not Ellipsis:
         return isinstance(value, tuple | list) and len(value) == len(parts) and all(map(_fits, value, parts))
+    if is_by_name(hint):
+        return isinstance(value, Mapping) and all(_fits(item, parts[1]) for item in value.values())
     if isinstance(origin, type) and issubclass(origin, Sequence):
         is_many = isinstance(value, Sequence) and not isinstance(value, str | bytes)
         return is_many and all(_fits(item, parts[0]) for item in value)
@@ -203,7 +207,13 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, kind) and not isinstance(value, bool)
     if hint is str or hint is Path:
         return isinstance(value, hint) and "\0" not in str(value)
-    return isinstance(value, hint) if isinstance(hint, type) else True
+    return isinstance(value, hint) if isinstance(hint, type) and hint is not Any else True
+
+
+def is_by_name(hint: Any) -> bool:
+    """Whether a type has values by name, or is None."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return any(get_origin(kind) is Mapping for kind in kinds)
 
 
 def in_words(hint: Any) -> str:
@@ -221,6 +231,8 @@ def in_words(hint: Any) -> str:
         return f"one of {', '.join(map(str, parts))}" if len(parts) > 1 else f"'{parts[0]}'"
     if origin is tuple and parts[-1] is not Ellipsis:
         return f"({', '.join(map(in_words, parts))})"
+    if is_by_name(hint):
+        return f"by name {in_words(parts[1])}"
     if isinstance(origin, type) and issubclass(origin, Sequence):
         return f"a list, each {in_words(parts[0])}"
     words = {

@@ -212,6 +212,22 @@ def test_a_flag_with_several_words_takes_those_behind_it_and_numbers_may_be_nega
         parsed("train", "--optim.lr", "-1", "d", "-o", "o")
 
 
+def test_values_by_name_are_given_one_by_one_or_in_a_file(tmp_path: Path) -> None:
+    line = ["r", "--threshold", "liver=0.7", "i", "-o", "o", "--threshold=left kidney=.5"]
+    expected = {"liver": 0.7, "left kidney": 0.5}
+    assert parsed("predict", *line).settings["threshold"] == expected
+    assert parsed("predict", *line).settings["inputs"] == ["i"]
+    file = tmp_path / "c.yaml"
+    file.write_text("threshold: {liver: 0.7, left kidney: 0.5}")
+    assert parsed("predict", "r", "i", "-o", "o", f"--config={file}").settings["threshold"] == expected
+    for value, message in (
+        ("0.7", "--threshold: expected NAME=X, found 0.7"),
+        ("liver=[", "by name a number"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            parsed("predict", "r", "i", "-o", "o", "--threshold", value)
+
+
 def test_a_word_that_python_keeps_is_told_by_its_flag() -> None:
     with pytest.raises(ConfigError, match=r"^from: expected one of last, best; found first;"):
         parsed("resume", "run", "--from", "first")

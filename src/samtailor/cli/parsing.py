@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from argparse import SUPPRESS, Action
 from collections import deque
@@ -23,7 +24,7 @@ from samtailor.files import read_yaml
 from samtailor.kinds import Steps, StepSetting
 from samtailor.recipes import Recipe, RecipeName
 from samtailor.recipes.flat import flat_fields, flatten, take_recipe
-from samtailor.settings import RARE, hints_of, refusal
+from samtailor.settings import RARE, hints_of, is_by_name, refusal
 
 _MUST = object()  # a setting without default
 
@@ -116,7 +117,8 @@ class VerbParser:
         parser = self.parser()
         actions = parser._option_string_actions  # by flag; argparse has no public name for them
         try:
-            found = parser.instantiate(parser.parse_args(_config_first(_in_order(arguments, actions))))
+            given = _joined(_in_order(arguments, actions), [s for s in self.settings if is_by_name(s.kind)])
+            found = parser.instantiate(parser.parse_args(_config_first(given)))
         except ArgumentError as error:
             raise ConfigError(f"{self._in_our_words(str(error))}; see {parser.prog} --help") from error
         if missing := [s.usage for s in self.required if s.flag not in found]:
@@ -227,7 +229,8 @@ def _add_flag(group: Any, setting: Setting) -> None:
     elif many:  # --names A B, where jsonargparse alone would want --names '[A, B]'
         how = {"nargs": "+", "type": many, "default": None if setting.default is None else list(setting.default)}
     else:
-        how = {"type": setting.kind, "default": SUPPRESS if setting.default is _MUST else setting.default}
+        how = {"metavar": "NAME=X"} if is_by_name(setting.kind) else {}
+        how |= {"type": setting.kind, "default": SUPPRESS if setting.default is _MUST else setting.default}
     short = ["-o"] if setting.flag == "out" else []
     group.add_argument(*short, f"--{setting.flag}", help=setting.help, **how)
 
@@ -325,6 +328,32 @@ def _in_order(arguments: Sequence[str], actions: Mapping[str, Action]) -> list[s
             flags.append(rest.popleft())
             most -= 1
     return [*words, *flags]
+
+
+def _joined(arguments: Sequence[str], settings: Iterable[Setting]) -> list[str]:
+    """The same arguments with each setting that has values by name, --threshold a=0.5 --threshold b=0.7, in one.
+
+    Raises:
+        ArgumentError: If a value has no name.
+    """
+    rest = deque(arguments)
+    others: list[str] = []
+    values: dict[str, dict[str, Any]] = {f"--{setting.flag}": {} for setting in settings}
+    while rest:
+        argument = rest.popleft()
+        flag, equals, value = argument.partition("=")
+        if flag not in values or not (equals or rest):
+            others.append(argument)
+            continue
+        name, equals, number = (value if equals else rest.popleft()).rpartition("=")
+        if not equals:
+            raise ArgumentError(None, f"{flag}: expected NAME=X, found {number}")
+        try:
+            values[flag][name] = float(number)
+        except ValueError:  # it is refused with all else that is wrong
+            values[flag][name] = number
+    found = [word for flag, by_name in values.items() if by_name for word in (flag, json.dumps(by_name))]
+    return [*found, *others]
 
 
 def _is_flag(argument: str) -> bool:

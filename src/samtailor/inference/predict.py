@@ -23,6 +23,7 @@ from samtailor.settings import (
     Precision,
     Rare,
     TestTimeFlip,
+    Thresholds,
     Weight,
     checked,
 )
@@ -50,6 +51,7 @@ def predict(
     tta: TestTimeFlip | None = None,
     bias: ClassBias = "saved",
     volumes: AnyPath | None = None,
+    threshold: Thresholds | None = None,
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -85,6 +87,9 @@ def predict(
             the flips of the training; by default what the segmenter was fitted with.
         volumes: Also write a table (.csv) of what each class takes of each input: ml in volumes, square metres on the
             Earth, pixels in other pictures; with the box around it and the mean intensity in it.
+        threshold: Least probability of a class, CLASS=0.7, as often as there are such classes: where it is below, the
+            most probable other class is given that is not below its own threshold, and the first class (the background)
+            where all are. Before the refinement.
         bias: 'none' leaves out the offsets of the class logits that `samtailor.tune_bias` has stored in the segmenter.
 
     Returns:
@@ -123,7 +128,8 @@ def predict(
                 require_free(files, overwrite, "leave out what is there with --skip_existing")
             if drawing:
                 require_ground(planned)
-        predictor = Predictor(load_model(run).for_inference(), batch_size, device, precision, refinement, tta, bias)
+        model = load_model(run).for_inference()
+        predictor = Predictor(model, batch_size, device, precision, refinement, tta, bias, threshold)
         if here.is_first:
             require_room(predictor, planned)
     before = {job.target: written_at(job.target) for job in planned}

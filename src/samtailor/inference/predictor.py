@@ -24,12 +24,13 @@ from samtailor.inference.enlarge import winner
 from samtailor.inference.flips import Axes, chosen_flips, flipped
 from samtailor.inference.room import room_for
 from samtailor.inference.stitch import Settled, Stitcher
+from samtailor.inference.thresholds import Threshold
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
 from samtailor.refinement import STEPS
 from samtailor.refinement.step import RefinementStep, SecondPass, Step
-from samtailor.settings import ClassBias, Precision, TestTimeFlip
+from samtailor.settings import ClassBias, Precision, TestTimeFlip, Thresholds
 
 _HALVES = {"bf16": torch.bfloat16, "16": torch.float16}
 
@@ -114,6 +115,7 @@ class Predictor:
         refinement: Sequence[Step] | None = None,
         tta: TestTimeFlip | None = None,
         bias: ClassBias = "saved",
+        threshold: Thresholds | None = None,
     ) -> None:
         """Move the segmenter to the device and into evaluation mode.
 
@@ -125,10 +127,12 @@ class Predictor:
             refinement: What is done after the network's first pass; what the segmenter has saved if None.
             tta: Flips that are averaged over; 'auto' is those of the segmenter's training, None what it has saved.
             bias: Whether the offsets of the class logits are added that the segmenter has saved, if any.
+            threshold: Least probability of classes, by name: where a class is below its own, the label is the most
+                probable one that is not; where all are, the first class.
 
         Raises:
-            ConfigError: If the segmenter was saved with a refinement that is not known, or cannot work, here, or does
-                not say by which flips it was trained.
+            ConfigError: If there is no class of a threshold; or the segmenter was saved with a refinement that is not
+                known, or cannot work, here, or does not say by which flips it was trained.
         """
         self.flips = chosen_flips(model.practice.tta if tta is None else tta, model.practice.flip)
         saved = (kinds.from_json(step, STEPS, "refinement") for step in model.practice.refinement)
@@ -149,6 +153,7 @@ class Predictor:
         """Offsets of the class logits, (K, 1, 1)."""
         if bias == "saved" and model.practice.bias is not None:
             self.bias = torch.tensor(model.practice.bias, device=self.model.device)[:, None, None]
+        self.threshold = Threshold(threshold, model.labels) if threshold else None
         self.batch_size = batch_size
         self.precision = precision
         self.rough: NDArray[np.int16] | None = None
@@ -228,14 +233,19 @@ class Predictor:
             band = begun[index]
             place = slice(part.rows.start - band.rows.start, part.rows.stop - band.rows.start), part.columns
             scores = part.logits
-            if probabilities or certainty:
+            if probabilities or certainty or self.threshold:
                 softmax = scores.softmax(dim=0)
-            if band.certainty is not None:
-                band.certainty[place] = softmax.amax(dim=0).half().cpu().numpy()
-            if band.probabilities is not None:
+            if band.probabilities is not None or self.threshold:
                 scores = softmax.half()  # rounded first, so that the label is the argmax of what is kept
+            if band.probabilities is not None:
                 band.probabilities[:, *place] = scores.cpu().numpy()
-            band.label[place] = winner(scores.float()).cpu().numpy()
+            if self.threshold:
+                scores = self.threshold.candidates(scores.float())
+            label = winner(scores.float())
+            band.label[place] = label.cpu().numpy()
+            if band.certainty is not None:
+                of_label = softmax.gather(0, label[None].long())[0] if self.threshold else softmax.amax(dim=0)
+                band.certainty[place] = of_label.half().cpu().numpy()
             if (part.rows.stop, part.columns.stop) == (band.rows.stop, width):
                 yield begun.pop(index)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from samtailor.inference.volumes import CaseVolumes
+if TYPE_CHECKING:  # the command line reads this before it knows whether anything is counted
+    from samtailor.inference.volumes import CaseVolumes
 
 
 @dataclass(frozen=True)
