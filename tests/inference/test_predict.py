@@ -77,6 +77,17 @@ def test_the_driver_and_the_segmenter_agree(tmp_path: Path, tiny_base: Base) -> 
     )
 
 
+def test_colours_for_viewers_are_written_beside_and_never_over_others(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    file = write_inputs(tmp_path / "in") / "case_0_0000.nii.gz"
+    predict(segmenter, [file], tmp_path / "out", colours=True)
+    assert '"liver"' in (tmp_path / "out" / "colours" / "itk-snap.txt").read_text()
+    (tmp_path / "out" / "case_0.nii.gz").unlink()
+    with pytest.raises(ConfigError, match=r"expected no earlier results there, found .*itk-snap\.txt"):
+        predict(segmenter, [file], tmp_path / "out", colours=True)
+    assert not (tmp_path / "out" / "case_0.nii.gz").exists()
+
+
 def test_probabilities_and_overlays_are_written_beside(tmp_path: Path, tiny_base: Base) -> None:
     segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
     file = write_inputs(tmp_path / "in") / "case_0_0000.nii.gz"

@@ -52,6 +52,7 @@ def predict(
     bias: ClassBias = "saved",
     volumes: AnyPath | None = None,
     threshold: Thresholds | None = None,
+    colours: bool = False,
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -90,6 +91,8 @@ def predict(
         threshold: Least probability of a class, CLASS=0.7, as often as there are such classes: where it is below, the
             most probable other class is given that is not below its own threshold, and the first class (the background)
             where all are. Before the refinement.
+        colours: Also write names and colours of the classes for ITK-SNAP (itk-snap.txt) and 3D Slicer (slicer.ctbl),
+            into the folder 'colours'; QGIS finds them beside every GeoTIFF.
         bias: 'none' leaves out the offsets of the class logits that `samtailor.tune_bias` has stored in the segmenter.
 
     Returns:
@@ -100,6 +103,7 @@ def predict(
             format are not written in the format asked for, or polygons are wanted of an image that does not say where
             it lies; nothing is written.
     """
+    from samtailor.data.colour_tables import TABLES, write_colours
     from samtailor.data.polygons import Drawing
     from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
     from samtailor.inference.inputs import Wanted, plan, require_ground, require_scenes
@@ -125,6 +129,7 @@ def predict(
                 require_free([table], overwrite, name="volumes")
             if not skip_existing:
                 files = [file for job in planned for file in job.results(wanted)]
+                files += [Path(out) / "colours" / name for name in TABLES] if colours else []
                 require_free(files, overwrite, "leave out what is there with --skip_existing")
             if drawing:
                 require_ground(planned)
@@ -150,6 +155,8 @@ def predict(
                 shutil.rmtree(job.parts_folder, ignore_errors=True)
     left_out = {job.target for job in planned} - {job.target for job in jobs}
     skipped = tuple(job.target for job in planned if job.target in left_out)
+    if here.is_first and colours:
+        write_colours(Path(out) / "colours", model.labels)
     joint = replace(joint_report(jobs, reports), skipped=skipped, out=Path(out))
     if here.is_first and table is not None:
         write_volumes(table, joint.volumes)
