@@ -19,11 +19,12 @@ from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.channels import ChannelChoice, needs_projection
 from samtailor.data.check_report import CaseRow, CheckReport
 from samtailor.data.conditions import count_ids, not_finite, unknown_ids
-from samtailor.data.dataset import Dataset, open_cases, read_splits
+from samtailor.data.dataset import Dataset, open_cases, with_splits
 from samtailor.data.formats import find_format, format_of, label_format_of, match_channels
-from samtailor.data.layouts import listed
+from samtailor.data.layouts import listed, split_file
 from samtailor.data.layouts.contents import passed_over
 from samtailor.data.layouts.layout import Splits
+from samtailor.data.splits import FOLDS
 from samtailor.errors import FileError, Finding, Severity
 from samtailor.files import write_json
 from samtailor.labels import LabelSpace
@@ -54,7 +55,7 @@ def check_dataset(root: Path, selection: Selection = WHOLE, write: bool = False)
     findings = list(dataset.remarks)
     shown: Splits = {}
     with _collected(findings):
-        dataset = replace(dataset, splits=read_splits(dataset, selection.fold))
+        dataset = with_splits(dataset, selection.fold)
         shown = dataset.splits
         dataset = dataset.with_default_split()
     cases = _check_cases(dataset, findings)
@@ -65,8 +66,7 @@ def check_dataset(root: Path, selection: Selection = WHOLE, write: bool = False)
     names = dataset.labels.names
     facts = _facts(dataset) | _channels(dataset) | _told(dataset, shown)
     if write:
-        _write(path, dataset)
-        facts |= {"written": str(path)}
+        facts |= {"written": ", ".join(map(str, _write(path, dataset, shown)))}
     return CheckReport(str(root), dataset.layout, names, tuple(findings), cases, dataset.name, facts)
 
 
@@ -87,13 +87,19 @@ def _facts(dataset: Dataset) -> dict[str, str]:
     return {name: fact for name, fact in facts.items() if fact}
 
 
-def _write(path: Path, dataset: Dataset) -> None:
-    """Write the dataset.json that says what was inferred of a folder."""
+def _write(path: Path, dataset: Dataset, shown: Splits) -> list[Path]:
+    """Write the dataset.json that says what was inferred of a folder, and its folds, if there are none yet."""
     if dataset.layout != "inferred":
         found, fix = dataset.named.title if dataset.named else dataset.layout, "leave out --write: nothing is inferred"
         raise FileError(dataset.root, "a folder whose names and labels tell what is in it", found, fix)
     try:
+        written = []
+        folds = dataset.root / split_file.NAME
+        if not os.path.lexists(folds) and len(dataset.cases) >= FOLDS:
+            split_file.write_folds(folds, replace(dataset, splits=shown).folds()[0])
+            written = [folds]
         write_json(path, listed.described(dataset.root, dataset, dataset.splits))
+        return [path, *written]
     except OSError as error:
         fix = "change its permissions, or copy the data set"
         raise FileError(dataset.root, "a folder that can be written to", error.strerror or str(error), fix) from error
@@ -106,9 +112,8 @@ def _told(dataset: Dataset, shown: Splits) -> dict[str, str]:
     facts = dict(dataset.told)
     if dataset.splits:
         counts = ", ".join(f"{len(names)} {split}" for split, names in dataset.splits.items())
-        how = "as the folder shows" if shown == dataset.splits else "drawn, always the same"
-        if shown and shown != dataset.splits:
-            how = f"{', '.join(shown)} as the folder shows, the others drawn, always the same"
+        named = ", ".join(split for split in shown if shown[split] == dataset.splits.get(split))
+        how = "; ".join(filter(None, [f"{named} as the folder shows" if named else "", dataset.drawn]))
         facts["splits"] = f"{counts}: {how}"
     said = json.dumps(listed.described_classes(dataset))
     facts["dataset.json"] = f"{said[:-1]}, ...}} says the same; samtailor check {quote(str(dataset.root))} --write"

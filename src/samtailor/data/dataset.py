@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +14,14 @@ import numpy as np
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import is_scene
-from samtailor.data.layouts import images, inferred, listed, nnunet
+from samtailor.data.layouts import images, inferred, listed, nnunet, split_file
 from samtailor.data.layouts.bands import with_bands
 from samtailor.data.layouts.contents import Contents
-from samtailor.data.layouts.layout import Layout, LayoutName, Splits
+from samtailor.data.layouts.layout import Layout, LayoutName
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, published
+from samtailor.data.neighbours import Blocks, blocks_of
+from samtailor.data.shown import classes_shown
+from samtailor.data.splits import FOLDS, folds_of, nnunets_folds, stratified
 from samtailor.errors import FileError
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.settings import Recognition
@@ -41,11 +44,13 @@ class Dataset(Contents):
         splits: Case names of each split; empty if the folder names none.
         name: Data set that it is, if it is one of those known by name: as its publisher ships it, or with its classes
             and names.
+        drawn: How its splits were drawn, in words; '' if the folder names them.
     """
 
     root: Path
     layout: LayoutName
     name: DatasetName | None = None
+    drawn: str = ""
 
     @property
     def named(self) -> NamedDataset | None:
@@ -94,38 +99,91 @@ class Dataset(Contents):
 
         It is drawn, but always the same, whatever the seed of a training: results compare only on the same cases.
         A folder that names its training cases keeps its splits; one that names test cases only keeps those. Of one
-        whose folders show training cases but none for validation, some are taken for that.
+        whose folders show training cases but none for validation, some are taken for that. Pictures that no
+        dataset.json describes are dealt out by their classes, with neighbours in one split.
 
         Raises:
             DataError: If there are too few cases.
         """
-        if "train" in self.splits:
-            return self._with_validation() if self.layout == "inferred" and "val" not in self.splits else self
-        kept = dict(self.splits)
-        taken = {case for names in kept.values() for case in names}
-        names = [case.name for case in self.cases if case.name not in taken]
+        is_told = self.layout == "inferred"
+        if "train" in self.splits and not (is_told and "val" not in self.splits):
+            return self
+        kept = {split: names for split, names in self.splits.items() if split != "train"}
         missing = [split for split in _SHARES if split not in kept]
+        if "train" in self.splits:
+            names, missing = list(self.splits["train"]), ["train", "val"]
+        else:
+            taken = {case for names in kept.values() for case in names}
+            names = [case.name for case in self.cases if case.name not in taken]
         if len(names) < len(missing):
             expected = f"at least {len(missing)} cases to split into {', '.join(missing)}"
             raise FileError(self.root, expected, str(len(names)), "add cases")
-        order = np.random.default_rng(_SPLIT_SEED).permutation(names).tolist()
         total = sum(_SHARES[split] for split in missing)
-        for split in [split for split in missing if split != "train"]:
-            count = max(1, round(len(names) * _SHARES[split] / total))
-            kept[split], order = tuple(sorted(order[:count])), order[count:]
-        kept["train"] = tuple(sorted(order))
-        return replace(self, splits={split: kept[split] for split in _SHARES})
+        sizes: dict[str, int] = {
+            split: max(1, round(len(names) * _SHARES[split] / total)) for split in missing if split != "train"
+        }
+        if is_told and self.pictures:
+            parts, drawn = self._stratified(names, {"train": len(names) - sum(sizes.values())} | sizes)
+            kept |= parts
+        else:
+            drawn = "drawn at random"
+            order = np.random.default_rng(_SPLIT_SEED).permutation(names).tolist()
+            for split, count in sizes.items():
+                kept[split], order = tuple(sorted(order[:count])), order[count:]
+            kept["train"] = tuple(sorted(order))
+        return replace(self, splits={split: kept[split] for split in _SHARES if split in kept}, drawn=drawn)
 
-    def _with_validation(self) -> Dataset:
-        """The data set with an eighth of the training cases, as in the default split, taken for validation."""
-        train = self.splits["train"]
-        if len(train) < 2:
-            fix = "add cases"
-            raise FileError(self.root, "at least 2 training cases, one of them for validation", str(len(train)), fix)
-        order = np.random.default_rng(_SPLIT_SEED).permutation(train).tolist()
-        count = max(1, round(len(order) * _SHARES["val"] / (_SHARES["train"] + _SHARES["val"])))
-        taken = {"train": tuple(sorted(order[count:])), "val": tuple(sorted(order[:count]))}
-        return replace(self, splits={**taken, **{name: part for name, part in self.splits.items() if name != "train"}})
+    def with_fold(self, fold: int) -> Dataset:
+        """The data set with the training and validation cases of a fold: of its split file, or else of `folds`.
+
+        Test cases that its own splits name stay what they are, unless the fold names them.
+
+        Raises:
+            DataError: If there is no such fold.
+        """
+        path = self.root / split_file.NAME
+        if path.exists():
+            splits, drawn = split_file.read_fold(path, fold), ""
+        else:
+            if not fold < FOLDS:
+                fix = f"choose another one (they count from 0), or write {split_file.NAME}"
+                raise FileError(self.root, f"a fold {fold}", f"{FOLDS} folds, as the folder has no split file", fix)
+            folds, drawn = self.folds()
+            splits = dict(folds[fold])
+            drawn = f"fold {fold} of {FOLDS}, {drawn}"
+        named = {name for names in splits.values() for name in names}
+        if test := tuple(name for name in self.splits.get("test", ()) if name not in named):
+            splits["test"] = test
+        return replace(self, splits=splits, drawn=drawn)
+
+    def folds(self) -> tuple[list[dict[str, tuple[str, ...]]], str]:
+        """The usual five folds of all cases that are not for testing, and how they are made, in words.
+
+        Volumes have those that nnU-Net makes of the same names. Pictures are dealt out by their classes, with
+        neighbours in one fold.
+
+        Raises:
+            DataError: If there are too few cases.
+        """
+        test = set(self.splits.get("test", ()))
+        names = [case.name for case in self.cases if case.name not in test]
+        if len(names) < FOLDS:
+            raise FileError(self.root, f"at least {FOLDS} cases for {FOLDS} folds", str(len(names)), "add cases")
+        if not self.pictures:
+            return nnunets_folds(names), "those of nnU-Net"
+        sizes = {str(part): (len(names) + FOLDS - 1 - part) // FOLDS for part in range(FOLDS)}
+        parts, drawn = self._stratified(names, sizes)
+        return folds_of(list(parts.values())), drawn
+
+    def _stratified(self, names: Sequence[str], sizes: Mapping[str, int]) -> tuple[dict[str, tuple[str, ...]], str]:
+        """Cases dealt out by their classes in blocks of neighbours, and how, in words."""
+        wanted = set(names)
+        cases = [case for case in self.cases if case.name in wanted]
+        blocks = blocks_of(cases)
+        if len(set(blocks.keys)) < len(sizes):
+            blocks = Blocks(tuple(range(len(cases))))
+        parts = stratified(classes_shown(cases, self.labels), blocks.keys, sizes)
+        return parts, ", ".join(filter(None, ["drawn, each class in its share", blocks.told]))
 
     def fingerprint(self) -> str:
         """Hash of label space, case names and splits: equal if the same task on the same cases."""
@@ -140,15 +198,14 @@ def open_dataset(
 
     Args:
         root: Folder in one of the `LAYOUTS`, or that of a data set known by name as its publisher ships it.
-        fold: Entry of its split file; None takes its own splits.
+        fold: Entry of its split file, or of the usual five folds where it has none; None takes its own splits.
         dataset: Whether it may be taken for a data set known by name.
         bands: Bands of pictures that are used (see `samtailor.check`).
 
     Raises:
         DataError: If the folder is neither, or its dataset.json or splits are not as expected.
     """
-    opened = open_cases(root, dataset, bands)
-    return replace(opened, splits=read_splits(opened, fold))
+    return with_splits(open_cases(root, dataset, bands), fold)
 
 
 def open_cases(root: Path, dataset: Recognition = "auto", bands: str | None = None) -> Dataset:
@@ -167,9 +224,12 @@ def open_cases(root: Path, dataset: Recognition = "auto", bands: str | None = No
     return Dataset(root=root, layout=layout.name, name=named.name if named else None, **vars(contents))
 
 
-def read_splits(dataset: Dataset, fold: int | None = None) -> Splits:
-    """Case names of each split that the folder names; empty if it names none."""
+def with_splits(dataset: Dataset, fold: int | None = None) -> Dataset:
+    """The data set with the splits that the folder names, or with a fold; none if it names none."""
     if dataset.layout == "publisher" and dataset.named:
-        return dataset.named.read_splits(dataset.root, dataset.cases)
-    layout = next(layout for layout in LAYOUTS if layout.name == dataset.layout)
-    return layout.read_splits(dataset.root, dataset, fold or 0)
+        splits = dataset.named.read_splits(dataset.root, dataset.cases)
+    else:
+        layout = next(layout for layout in LAYOUTS if layout.name == dataset.layout)
+        splits = layout.read_splits(dataset.root, dataset)
+    opened = replace(dataset, splits=splits)
+    return opened if fold is None else opened.with_fold(fold)

@@ -50,7 +50,7 @@ def test_what_is_written_is_read_as_what_was_inferred(make: Callable[[Path], Pat
     before = open_dataset(root).with_default_split()
     rows = check(root).cases
     report = check(root, write=True)
-    assert report.facts["written"] == str(root / "dataset.json")
+    assert report.facts["written"].startswith(str(root / "dataset.json"))
     after = open_dataset(root)
     assert (before.layout, after.layout) == ("inferred", "listed")
     for what in ("cases", "labels", "splits", "channels", "bits", "largest", "name"):

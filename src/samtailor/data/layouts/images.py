@@ -69,7 +69,7 @@ def recognises(root: Path) -> bool:
     return (root / "masks").is_dir() or not others
 
 
-def read_splits(root: Path, contents: Contents, fold: int) -> Splits:
+def read_splits(root: Path, contents: Contents) -> Splits:
     """Case names of each split that dataset.json names; empty if it names none."""
     return splits_of(root)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from samtailor.data.formats import format_of, label_format_of
 from samtailor.data.formats.label_content import LabelContent
-from samtailor.data.layouts import coco, images, listed, lists, tree
+from samtailor.data.layouts import coco, images, listed, lists, split_file, tree
 from samtailor.data.layouts.classes import classes_of
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.found import Found
@@ -61,9 +61,15 @@ def read_contents(root: Path) -> Contents:
     return replace(contents, told=told, splits=splits)
 
 
-def read_splits(root: Path, contents: Contents, fold: int) -> Splits:
-    """Splits that the folder shows."""
-    return contents.splits
+def read_splits(root: Path, contents: Contents) -> Splits:
+    """Splits that the folder shows, or else the first fold of nnU-Net's split file, if there is one."""
+    path = root / split_file.NAME
+    if "train" in contents.splits or not path.exists():
+        return contents.splits
+    fold = split_file.read_fold(path, 0)
+    named = {name for names in fold.values() for name in names}
+    others = {split: tuple(name for name in names if name not in named) for split, names in contents.splits.items()}
+    return fold | {split: names for split, names in others.items() if names}
 
 
 def _contents(found: Found, labels: LabelSpace, given: dict[str, Any]) -> Contents:

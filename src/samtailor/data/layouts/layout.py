@@ -25,11 +25,10 @@ class Layout:
         name: What it is called in reports.
         recognises: Whether a folder is laid out so; looks at names, and at dataset.json, if there is one.
         read_contents: Classes and cases of a folder.
-        read_splits: Case names of each split that the folder names, of the fold that is asked for if it has folds;
-            empty if it names none.
+        read_splits: Case names of each split that the folder names; empty if it names none.
     """
 
     name: LayoutName
     recognises: Callable[[Path], bool]
     read_contents: Callable[[Path], Contents]
-    read_splits: Callable[[Path, Contents, int], Splits]
+    read_splits: Callable[[Path, Contents], Splits]

@@ -13,7 +13,7 @@ from typing import Any
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import find_format, format_of
-from samtailor.data.layouts import images, nnunet
+from samtailor.data.layouts import images, nnunet, split_file
 from samtailor.data.layouts.contents import Contents, composed
 from samtailor.data.layouts.layout import Layout, Splits
 from samtailor.errors import FileError
@@ -70,9 +70,10 @@ def _cases(root: Path, path: Path, listed: Any) -> tuple[CaseFiles, ...]:
     return tuple(cases[name] for name in sorted(cases))
 
 
-def read_splits(root: Path, contents: Contents, fold: int) -> Splits:
-    """Case names of each split that dataset.json names; empty if it names none."""
-    return images.splits_of(root)
+def read_splits(root: Path, contents: Contents) -> Splits:
+    """Case names of each split that dataset.json names, or else of the first fold of nnU-Net's split file, if any."""
+    path = root / split_file.NAME
+    return images.splits_of(root) or (split_file.read_fold(path, 0) if path.exists() else {})
 
 
 def described(root: Path, contents: Contents, splits: Splits) -> dict[str, Any]:

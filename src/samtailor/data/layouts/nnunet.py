@@ -18,7 +18,8 @@ from typing import Any
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import find_format, image_suffixes
-from samtailor.data.layouts.contents import Contents, by_name, composed, entries, label_space, passed_over, read_split
+from samtailor.data.layouts import split_file
+from samtailor.data.layouts.contents import Contents, by_name, composed, entries, label_space, passed_over
 from samtailor.data.layouts.layout import Layout, Splits
 from samtailor.errors import FileError, Finding
 from samtailor.files import read_json
@@ -70,19 +71,12 @@ def recognises(root: Path) -> bool:
     return (root / "imagesTr").is_dir() and os.path.lexists(root / "dataset.json")
 
 
-def read_splits(root: Path, contents: Contents, fold: int) -> Splits:
-    """Case names of train and val of one fold, and of test where there are labelled test cases."""
+def read_splits(root: Path, contents: Contents) -> Splits:
+    """Case names of train and val of the first fold, and of test where there are labelled test cases."""
     test = tuple(case.name for case in contents.cases if case.images[0].parent.name == "imagesTs")
     splits = {"test": test} if test else {}
-    path = root / "splits_final.json"
-    if not path.exists():
-        return splits
-    folds = read_json(path, list, 'write a list with one {"train": [...], "val": [...]} per fold')
-    if not 0 <= fold < len(folds):
-        raise FileError(path, f"a fold {fold}", f"{len(folds)} folds", "choose another fold (they count from 0)")
-    if not isinstance(folds[fold], dict) or not {"train", "val"} <= folds[fold].keys():
-        raise FileError(path, "train and val in each fold", f"{folds[fold]!r:.80}", "name the cases of both")
-    return {name: read_split(path, folds[fold][name], name) for name in ("train", "val")} | splits
+    path = root / split_file.NAME
+    return split_file.read_fold(path, 0) | splits if path.exists() else splits
 
 
 def channels_of(path: Path, content: dict[str, Any]) -> tuple[str, ...]:

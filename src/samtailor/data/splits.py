@@ -1,0 +1,81 @@
+"""Splits that are drawn: always the same of the same cases, whatever the seed of a training."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+
+_SEED = 0
+FOLDS = 5
+_NNUNET_SEED = 12345  # of nnU-Net's `generate_crossval_split`
+
+
+def nnunets_folds(names: Sequence[str]) -> list[dict[str, tuple[str, ...]]]:
+    """The five folds that nnU-Net makes of these cases: scikit-learn's `KFold(5, shuffle=True, random_state=12345)`."""
+    order = np.arange(len(names))
+    np.random.RandomState(_NNUNET_SEED).shuffle(order)
+    ordered = sorted(names)
+    parts = [tuple(ordered[index] for index in sorted(part)) for part in np.array_split(order, FOLDS)]
+    return folds_of(parts)
+
+
+def folds_of(parts: Sequence[Sequence[str]]) -> list[dict[str, tuple[str, ...]]]:
+    """Training and validation cases of each fold, whose validation cases are one of the parts."""
+    return [
+        {"train": tuple(sorted(name for part in parts if part is not val for name in part)), "val": tuple(sorted(val))}
+        for val in parts
+    ]
+
+
+def stratified(
+    classes: Mapping[str, frozenset[int]], blocks: Sequence[Hashable], sizes: Mapping[str, int]
+) -> dict[str, tuple[str, ...]]:
+    """Parts of cases in which each class occurs in about the same share of the cases; blocks stay whole.
+
+    The cases of the rarest class are dealt out first, each block to the part that lacks most of it (Sechidis et al.
+    2011, https://doi.org/10.1007/978-3-642-23808-6_10).
+
+    Args:
+        classes: Classes that each case shows, by its name.
+        blocks: Block of each case, in the same order.
+        sizes: How many cases each part should have, all cases together.
+
+    Returns:
+        Names of the cases of each part, sorted; no part is empty if there are as many blocks as parts.
+    """
+    members: dict[Hashable, list[str]] = defaultdict(list)
+    for name, block in zip(classes, blocks, strict=True):
+        members[block].append(name)
+    groups = [members[list(members)[index]] for index in np.random.default_rng(_SEED).permutation(len(members))]
+    counts = [Counter(one for name in group for one in classes[name]) for group in groups]
+    total = sum(counts, Counter[int]())
+    lacking = {part: {one: n * size / len(classes) for one, n in total.items()} for part, size in sizes.items()}
+    room = {part: float(size) for part, size in sizes.items()}
+    parts: dict[str, list[int]] = {part: [] for part in sizes}
+    left = list(range(len(groups)))
+    while left:
+        present = sum((counts[index] for index in left), Counter[int]())
+        rarest = min(present, key=lambda one: (present[one], one), default=None)
+        dealt = [index for index in left if rarest is None or counts[index][rarest]]
+        for number, index in enumerate(sorted(dealt, key=lambda index: -len(groups[index]))):
+            open_parts = [part for part in sizes if room[part] > 0] or list(sizes)
+            if rarest is not None:
+                without = [part for part in open_parts if not any(counts[other][rarest] for other in parts[part])]
+                if len(dealt) - number <= len(without):  # a class is in as many parts as it can be
+                    open_parts = without
+            part = max(open_parts, key=lambda part: (lacking[part][rarest] if rarest is not None else 0, room[part]))
+            parts[part].append(index)
+            room[part] -= len(groups[index])
+            for one, number in counts[index].items():
+                lacking[part][one] -= number
+        done = set(dealt)
+        left = [index for index in left if index not in done]
+    for part in [part for part in sizes if not parts[part]]:
+        richest = max(parts, key=lambda other: len(parts[other]))
+        if len(parts[richest]) > 1:
+            smallest = min(parts[richest], key=lambda index: len(groups[index]))
+            parts[richest].remove(smallest)
+            parts[part].append(smallest)
+    return {part: tuple(sorted(name for index in chosen for name in groups[index])) for part, chosen in parts.items()}

@@ -1,0 +1,215 @@
+"""Drawn splits: classes in all parts, neighbours in one, the folds of nnU-Net, always the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.check import check
+from samtailor.data.dataset import Dataset, open_dataset
+from samtailor.data.neighbours import blocks_of
+from samtailor.data.splits import nnunets_folds, stratified
+from samtailor.errors import FileError
+from tests import generate
+from tests.data.layouts.test_tree import folder
+
+SKLEARN_12 = ["c00 c03 c08", "c07 c10 c11", "c06 c09", "c01 c04", "c02 c05"]
+SKLEARN_7 = ["d g", "a e", "b", "f", "c"]
+
+
+def test_the_folds_of_volumes_are_those_of_nnunet() -> None:
+    # sklearn.model_selection.KFold(5, shuffle=True, random_state=12345).split(names), of 7 and of 12
+    folds = nnunets_folds([f"c{index:02d}" for index in reversed(range(12))])
+    assert [" ".join(fold["val"]) for fold in folds] == SKLEARN_12
+    assert folds[0]["train"] == tuple(f"c{index:02d}" for index in range(12) if f"c{index:02d}" not in folds[0]["val"])
+    assert [" ".join(fold["val"]) for fold in nnunets_folds(list("abcdefg"))] == SKLEARN_7
+
+
+def test_every_class_is_in_every_part_in_its_share() -> None:
+    rng = np.random.default_rng(1)
+    shares = {1: 0.9, 2: 0.3, 3: 0.05}
+    classes = {str(i): frozenset(c for c, share in shares.items() if rng.random() < share) for i in range(400)}
+    sizes = {"train": 280, "val": 40, "test": 80}
+    parts = stratified(classes, tuple(range(400)), sizes)
+    assert {part: len(names) for part, names in parts.items()} == sizes
+    assert sorted(name for names in parts.values() for name in names) == sorted(classes)
+    for one in (1, 2, 3):
+        total = sum(one in shown for shown in classes.values())
+        for part, names in parts.items():
+            assert abs(sum(one in classes[name] for name in names) - total * sizes[part] / 400) <= 1
+    assert parts == stratified(classes, tuple(range(400)), sizes)
+
+
+def test_a_class_of_one_case_is_learned_and_blocks_stay_whole() -> None:
+    classes = {str(i): frozenset({1, *([2] if i == 7 else [])}) for i in range(30)}
+    blocks = tuple(i // 3 for i in range(30))
+    parts = stratified(classes, blocks, {"train": 21, "val": 3, "test": 6})
+    assert "7" in parts["train"]
+    of = {name: part for part, names in parts.items() for name in names}
+    assert all(len({of[str(3 * block + i)] for i in range(3)}) == 1 for block in range(10))
+    assert {part: len(names) for part, names in parts.items()} == {"train": 21, "val": 3, "test": 6}
+
+
+def test_a_class_is_in_as_many_parts_as_it_can_be() -> None:
+    for showing in (1, 2, 3, 5):
+        classes = {str(i): frozenset({1, *([2] if i < showing else [])}) for i in range(40)}
+        parts = stratified(classes, tuple(range(40)), {"train": 28, "val": 4, "test": 8})
+        present = {part for part, names in parts.items() if any(int(name) < showing for name in names)}
+        assert len(present) == min(showing, 3)
+        assert "train" in present
+
+
+def test_no_part_is_empty_where_blocks_are_few() -> None:
+    classes = {str(i): frozenset({1}) for i in range(30)}
+    parts = stratified(classes, tuple(i // 10 for i in range(30)), {"train": 21, "val": 3, "test": 6})
+    assert sorted(map(len, parts.values())) == [10, 10, 10]
+
+
+def by_names(*names: str) -> tuple[list[int], str]:
+    """Size of each block, in the order of the names, and how they are told."""
+    blocks = blocks_of([CaseFiles(name, (Path(f"{name}.png"),)) for name in names])
+    return [blocks.keys.count(key) for key in dict.fromkeys(blocks.keys)], blocks.told
+
+
+def test_series_stay_together() -> None:
+    sizes, told = by_names(*(f"patient{p:02d}_slice_{s}" for p in range(12) for s in (10, 20, 30)))
+    assert sizes == [3] * 12
+    assert "patient00_slice_10" in told
+    sizes, _ = by_names(*(f"scene{s}_r{r}_c{c}" for s in range(10) for r in range(2) for c in range(3)))
+    assert sizes == [6] * 10
+
+
+def test_neighbouring_numbers_are_blocks_where_they_count() -> None:
+    assert by_names(*(f"frame_{10 * i:05d}" for i in range(100))) == (
+        [5] * 20,
+        "in blocks of 5 neighbours by the numbers in their names",
+    )
+    assert by_names(*(f"a{i}" for i in range(20)), *(f"b{i}" for i in range(20)))[0] == [2] * 20
+    ids = np.random.default_rng(0).choice(600000, 100, replace=False)
+    assert by_names(*(f"{i:012d}" for i in ids)) == ([1] * 100, "")
+    assert by_names(*(f"a{i}" for i in range(39))) == ([1] * 39, "")  # too few to be kept apart
+    assert by_names(*(f"a{i}" for i in range(99)), "another") == ([1] * 100, "")
+
+
+@pytest.mark.parametrize("name", ["t_r{r}_c{c}", "t-x{c}-y{r}", "T row{r} col{c}", "{y}.r{r}.c{c}"])
+def test_tiles_of_a_grid_are_blocks_of_rows_and_columns(name: str) -> None:
+    names = [name.format(r=512 * r, c=512 * c, y="s") for r in range(10) for c in range(10)]
+    blocks = blocks_of([CaseFiles(name, (Path(f"{name}.png"),)) for name in names])
+    assert blocks.told == "in blocks of 2 x 2 neighbours by the numbers in their names"
+    keys = np.array([hash(key) for key in blocks.keys]).reshape(10, 10)
+    assert (keys[::2, ::2] == keys[1::2, 1::2]).all()
+    assert len(set(blocks.keys)) == 25
+
+
+def geotiffs(root: Path, places: list[tuple[float, float]]) -> Dataset:
+    """Pictures of 16 x 16 pixels of 2 m whose upper left corners are there, with masks; their names say nothing."""
+    for index, (x, y) in enumerate(places):
+        rng = np.random.default_rng(index)
+        name = f"{index * 7919 % 100003}k"
+        (root / "images").mkdir(exist_ok=True)
+        (root / "masks").mkdir(exist_ok=True)
+        tags = [(33550, "d", 3, (2.0, 2.0, 0.0), True), (33922, "d", 6, (0, 0, 0, x, y, 0), True)]
+        pixels = rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        tifffile.imwrite(root / "images" / f"{name}.tif", pixels, photometric="rgb", extratags=tags)
+        Image.fromarray((rng.random((16, 16)) < 0.5).astype(np.uint8)).save(root / "masks" / f"{name}.png")
+    return open_dataset(root)
+
+
+def test_pictures_next_to_each_other_on_the_ground_are_blocks(tmp_path: Path) -> None:
+    dataset = geotiffs(tmp_path, [(32.0 * column, -32.0 * row) for row in range(9) for column in range(9)])
+    blocks = blocks_of(dataset.cases)
+    assert blocks.told == "in blocks of 2 x 2 neighbours by their coordinates"
+    assert len(set(blocks.keys)) == 25
+    assert "neighbours by their coordinates" in dataset.with_default_split().drawn
+
+
+def test_scenes_apart_from_each_other_are_no_neighbours(tmp_path: Path) -> None:
+    dataset = geotiffs(tmp_path, [(1000.0 * column, 0.0) for column in range(81)])
+    assert blocks_of(dataset.cases).told == ""
+
+
+def many(root: Path, count: int = 40) -> Path:
+    """A folder whose last fifth of pictures shows another class than the others."""
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    for index in range(count):
+        ids = np.zeros((12, 12), np.uint8)
+        ids[2:6, 2:6] = 1 if index < 0.8 * count else 2
+        pixels = np.random.default_rng(index).integers(0, 255, (12, 12, 3), dtype=np.uint8)
+        for name, one in (("images", pixels), ("masks", ids)):
+            Image.fromarray(one).save(root / name / f"p{index:03d}.png")
+    return root
+
+
+def shown(dataset: Dataset, split: str) -> list[int]:
+    return [
+        sum(int(name[1:]) >= 0.8 * len(dataset.cases) for name in dataset.splits[split]),
+        len(dataset.splits[split]),
+    ]
+
+
+def test_pictures_are_dealt_out_by_their_classes(tmp_path: Path) -> None:
+    dataset = open_dataset(many(tmp_path)).with_default_split()
+    assert [shown(dataset, split) for split in ("train", "val", "test")] == [[4, 28], [2, 4], [2, 8]]
+    facts = check(tmp_path).facts["splits"]
+    assert "28 train, 4 val, 8 test: drawn, each class in its share, in blocks of 2 neighbours" in facts
+
+
+def test_folds_are_made_where_there_is_no_split_file(tmp_path: Path) -> None:
+    root = many(tmp_path)
+    folds = [open_dataset(root, fold).with_default_split() for fold in range(5)]
+    assert [shown(fold, "val") for fold in folds] == [[2, 8]] * 4 + [[0, 8]]  # the class has four blocks
+    assert sorted(name for fold in folds for name in fold.splits["val"]) == [case.name for case in folds[0].cases]
+    for fold in folds:
+        assert set(fold.splits) == {"train", "val"}
+        assert not {*fold.splits["train"]} & {*fold.splits["val"]}
+    with pytest.raises(FileError, match="a fold 5, found 5 folds"):
+        open_dataset(root, 5)
+    with pytest.raises(FileError, match="at least 5 cases for 5 folds, found 3"):
+        open_dataset(folder(tmp_path / "few", "images/*.png", "masks/*.png"), 0)
+
+
+def test_folds_of_volumes_leave_test_cases_alone(nnunet_folder: Path) -> None:
+    (nnunet_folder / "splits_final.json").unlink()
+    names = [f"case_{index}" for index in range(5)]
+    for fold, expected in enumerate(nnunets_folds(names)):
+        assert open_dataset(nnunet_folder, fold).splits == {**expected, "test": ("case_5",)}
+    assert set(open_dataset(nnunet_folder).splits) == {"test"}
+
+
+def test_a_split_file_is_read_in_every_layout(image_folder: Path, tmp_path: Path) -> None:
+    fold = [{"train": ["tile_0"], "val": ["tile_1"]}, {"train": ["tile_2"], "val": ["tile_3"]}]
+    generate.write_json(image_folder / "splits_final.json", fold)
+    assert open_dataset(image_folder, 1).splits == {"train": ("tile_2",), "val": ("tile_3",)}
+    assert open_dataset(image_folder).splits == {}  # as ever, with a dataset.json
+    root = shutil.copytree(image_folder, tmp_path / "inferred")
+    (root / "dataset.json").unlink()
+    assert open_dataset(root).splits == {"train": ("tile_0",), "val": ("tile_1",)}
+    with pytest.raises(FileError, match=r"splits_final\.json: expected a fold 2, found 2 folds"):
+        open_dataset(root, 2)
+
+
+def test_folds_are_written_with_the_dataset_json(tmp_path: Path) -> None:
+    root = many(tmp_path)
+    before = [open_dataset(root, fold).splits for fold in range(5)]
+    default = open_dataset(root).with_default_split().splits
+    check(root, write=True)
+    content = json.loads((root / "splits_final.json").read_text())
+    assert [{split: tuple(names) for split, names in fold.items()} for fold in content] == before
+    assert [open_dataset(root, fold).splits for fold in range(5)] == before
+    assert open_dataset(root).with_default_split().splits == default
+
+
+def test_a_split_file_is_never_replaced(tmp_path: Path) -> None:
+    root = many(tmp_path)
+    generate.write_json(root / "splits_final.json", [{"train": ["p000", "p039"], "val": ["p001"]}])
+    check(root, write=True)
+    assert len(json.loads((root / "splits_final.json").read_text())) == 1
+    assert open_dataset(root).splits == {"train": ("p000", "p039"), "val": ("p001",)}
