@@ -92,6 +92,8 @@ def test_neighbouring_numbers_are_blocks_where_they_count() -> None:
         "in blocks of 5 neighbours by the numbers in their names",
     )
     assert by_names(*(f"a{i}" for i in range(20)), *(f"b{i}" for i in range(20)))[0] == [2] * 20
+    sizes, told = by_names(*(f"many{i}" for i in range(180)), *(f"few{i}" for i in range(20)))
+    assert (sizes, told.split(" neighbours")[0]) == ([10] * 18 + [2] * 10, "in blocks of up to 10")
     ids = np.random.default_rng(0).choice(600000, 100, replace=False)
     assert by_names(*(f"{i:012d}" for i in ids)) == ([1] * 100, "")
     assert by_names(*(f"a{i}" for i in range(39))) == ([1] * 39, "")  # too few to be kept apart

@@ -20,7 +20,7 @@ from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.layout import Layout, LayoutName
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, published
 from samtailor.data.neighbours import Blocks, blocks_of
-from samtailor.data.shown import classes_shown
+from samtailor.data.shown import traits_of
 from samtailor.data.splits import FOLDS, folds_of, nnunets_folds, stratified
 from samtailor.errors import FileError
 from samtailor.metrics.protocols import ProtocolName
@@ -182,7 +182,7 @@ class Dataset(Contents):
         blocks = blocks_of(cases)
         if len(set(blocks.keys)) < len(sizes):
             blocks = Blocks(tuple(range(len(cases))))
-        parts = stratified(classes_shown(cases, self.labels), blocks.keys, sizes)
+        parts = stratified(traits_of(cases, self.labels), blocks.keys, sizes)
         return parts, ", ".join(filter(None, ["drawn, each class in its share", blocks.told]))
 
     def fingerprint(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +11,6 @@ from math import gcd, isqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from samtailor.data.case import CaseFiles
@@ -20,6 +19,7 @@ from samtailor.data.formats.geotiff import GeoGeometry
 from samtailor.errors import FileError
 
 _BLOCKS = 20  # at least: a split of a tenth then has two
+_BLOCKS_OF_SERIES = 10
 _SERIES = 10  # so many series are blocks themselves, if none of them is more than a fifth of all
 _LARGEST_SERIES = 0.2
 _DENSEST = 0.3  # of the numbers between the first and the last that are there; else they count nothing
@@ -111,23 +111,34 @@ def _of_series(names: Sequence[str], places: Sequence[_Place]) -> Blocks | None:
 
 def _of_numbers(places: Sequence[_Place]) -> Blocks | None:
     """Neighbouring numbers of a series, or squares of rows and columns, whatever the step from one to the next."""
+    members = defaultdict(list)
+    for index, place in enumerate(places):
+        members[place.series].append(index)
     dimensions = len(places[0].numbers)
-    count = len(places) // _BLOCKS
-    side = count if dimensions == 1 else isqrt(count)
-    if side < 2:
-        return None
-    ranks: NDArray[np.int64] = np.zeros((len(places), dimensions), np.int64)
-    series = [place.series for place in places]
-    for name in dict.fromkeys(series):
-        members = [index for index, other in enumerate(series) if other == name]
-        for axis in range(dimensions):
-            numbers = [places[member].numbers[axis] for member in members]
-            values = sorted(set(numbers))
-            rank = {value: index for index, value in enumerate(values)}
-            step = gcd(*(second - first for first, second in pairwise(values))) or 1
-            if len(values) < _DENSEST * ((values[-1] - values[0]) // step + 1):
+    keys: list[tuple[str | int, ...]] = [()] * len(places)
+    largest = 1
+    for name, indices in members.items():
+        ranks = [_ranks([places[index].numbers[axis] for index in indices]) for axis in range(dimensions)]
+        count = min(len(places) // _BLOCKS, len(indices) // _BLOCKS_OF_SERIES)  # a series may be all that shows a class
+        side = max(1, isqrt(count) if dimensions > 1 else count)
+        largest = max(largest, side)
+        for axis, of_axis in enumerate(ranks):
+            if of_axis is None:
                 return None
-            ranks[members, axis] = [rank[number] for number in numbers]
-    keys = [(name, *rank) for name, rank in zip(series, (ranks // side).tolist(), strict=True)]
-    what = f"{side} x {side}" if dimensions == 2 else str(side)
-    return Blocks(tuple(keys), f"in blocks of {what} neighbours by the numbers in their names")
+            for index, rank in zip(indices, of_axis, strict=True):
+                keys[index] = (*keys[index], rank // side) if axis else (name, rank // side)
+    if largest == 1:
+        return None
+    what = f"{largest} x {largest}" if dimensions > 1 else str(largest)
+    up_to = "up to " * (len(members) > 1)
+    return Blocks(tuple(keys), f"in blocks of {up_to}{what} neighbours by the numbers in their names")
+
+
+def _ranks(numbers: Sequence[int]) -> list[int] | None:
+    """Place of each number in their order; None if they are too far apart to count anything."""
+    values = sorted(set(numbers))
+    step = gcd(*(second - first for first, second in pairwise(values))) or 1
+    if len(values) < _DENSEST * ((values[-1] - values[0]) // step + 1):
+        return None
+    rank = {value: index for index, value in enumerate(values)}
+    return [rank[number] for number in numbers]

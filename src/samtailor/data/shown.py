@@ -1,4 +1,4 @@
-"""Which classes a case shows: what its label holds, read once as long as the file does not change."""
+"""What a case shows: its label is read once as long as the file does not change."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ from samtailor.progress import report
 _THREADS = 4
 
 
-def classes_shown(cases: Sequence[CaseFiles], labels: LabelSpace) -> dict[str, frozenset[int]]:
-    """Ids of the classes, but the background, that occur in the label of each case; none if it cannot be read."""
+Trait = tuple[str, int]
+"""A class, by its id, that a case 'shows', or that it shows 'most' of."""
+
+
+def traits_of(cases: Sequence[CaseFiles], labels: LabelSpace) -> dict[str, frozenset[Trait]]:
+    """What classes, but the background, occur in the label of each case; none if it cannot be read."""
     shown = {}
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda case: _shown(case, labels, _state(case.label)), cases)
@@ -39,11 +43,13 @@ def _state(path: Path | None) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=1 << 16)
-def _shown(case: CaseFiles, labels: LabelSpace, state: tuple[int, int] | None) -> frozenset[int]:
+def _shown(case: CaseFiles, labels: LabelSpace, state: tuple[int, int] | None) -> frozenset[Trait]:
     if case.label is None:
         return frozenset()
     try:
         ids, _ = label_format_of(case.label).read_ids(case.label, labels, read_geometry(case.images[0]))
     except DataError:  # the check of the case says so
         return frozenset()
-    return frozenset(count_ids(ids)) & frozenset(labels.ids[1:])
+    counts = {identifier: count for identifier, count in count_ids(ids).items() if identifier in labels.ids[1:]}
+    most = [("most", max(counts, key=lambda identifier: counts[identifier]))] if counts else []
+    return frozenset([*(("shows", identifier) for identifier in counts), *most])

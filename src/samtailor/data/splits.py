@@ -30,15 +30,15 @@ def folds_of(parts: Sequence[Sequence[str]]) -> list[dict[str, tuple[str, ...]]]
 
 
 def stratified(
-    classes: Mapping[str, frozenset[int]], blocks: Sequence[Hashable], sizes: Mapping[str, int]
+    traits: Mapping[str, frozenset[Hashable]], blocks: Sequence[Hashable], sizes: Mapping[str, int]
 ) -> dict[str, tuple[str, ...]]:
-    """Parts of cases in which each class occurs in about the same share of the cases; blocks stay whole.
+    """Parts of cases in which each trait, such as a class, has about its share of the cases; blocks stay whole.
 
-    The cases of the rarest class are dealt out first, each block to the part that lacks most of it (Sechidis et al.
+    The cases with the rarest trait are dealt out first, each block to the part that lacks most of it (Sechidis et al.
     2011, https://doi.org/10.1007/978-3-642-23808-6_10).
 
     Args:
-        classes: Classes that each case shows, by its name.
+        traits: Traits of each case, by its name.
         blocks: Block of each case, in the same order.
         sizes: How many cases each part should have, all cases together.
 
@@ -46,24 +46,24 @@ def stratified(
         Names of the cases of each part, sorted; no part is empty if there are as many blocks as parts.
     """
     members: dict[Hashable, list[str]] = defaultdict(list)
-    for name, block in zip(classes, blocks, strict=True):
+    for name, block in zip(traits, blocks, strict=True):
         members[block].append(name)
     groups = [members[list(members)[index]] for index in np.random.default_rng(_SEED).permutation(len(members))]
-    counts = [Counter(one for name in group for one in classes[name]) for group in groups]
-    total = sum(counts, Counter[int]())
-    lacking = {part: {one: n * size / len(classes) for one, n in total.items()} for part, size in sizes.items()}
+    counts = [Counter(one for name in group for one in traits[name]) for group in groups]
+    total = sum(counts, Counter[Hashable]())
+    lacking = {part: {one: n * size / len(traits) for one, n in total.items()} for part, size in sizes.items()}
     room = {part: float(size) for part, size in sizes.items()}
     parts: dict[str, list[int]] = {part: [] for part in sizes}
     left = list(range(len(groups)))
     while left:
-        present = sum((counts[index] for index in left), Counter[int]())
-        rarest = min(present, key=lambda one: (present[one], one), default=None)
+        present = sum((counts[index] for index in left), Counter[Hashable]())
+        rarest = min(present, key=lambda one: (present[one], str(one)), default=None)
         dealt = [index for index in left if rarest is None or counts[index][rarest]]
         for number, index in enumerate(sorted(dealt, key=lambda index: -len(groups[index]))):
             open_parts = [part for part in sizes if room[part] > 0] or list(sizes)
             if rarest is not None:
                 without = [part for part in open_parts if not any(counts[other][rarest] for other in parts[part])]
-                if len(dealt) - number <= len(without):  # a class is in as many parts as it can be
+                if len(dealt) - number <= len(without):  # a trait is in as many parts as it can be
                     open_parts = without
             part = max(open_parts, key=lambda part: (lacking[part][rarest] if rarest is not None else 0, room[part]))
             parts[part].append(index)

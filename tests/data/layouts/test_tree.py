@@ -102,6 +102,12 @@ def test_training_cases_without_others_give_some_for_validation(tmp_path: Path) 
     assert "7 train, 1 val, 1 test: test as the folder shows; drawn" in check(tmp_path).facts["splits"]
 
 
+def test_a_folder_of_training_cases_alone_shows_no_split(tmp_path: Path) -> None:
+    folder(tmp_path, "train/images/*.png", "train/masks/*.png", tuple("abcdefgh"))
+    assert not open_dataset(tmp_path).splits
+    assert set(open_dataset(tmp_path).with_default_split().splits) == {"train", "val", "test"}
+
+
 def test_drawings_and_numbers_of_objects_are_no_labels(tmp_path: Path) -> None:
     root = folder(tmp_path, "images/*.png", "gtFine/*_gtFine_labelIds.png")
     for kind in ("gtFine_color", "gtFine_instanceIds", "gtFine_labelTrainIds"):

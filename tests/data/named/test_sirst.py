@@ -89,3 +89,11 @@ def test_missing_lists_images_and_masks_are_explained(tmp_path: Path) -> None:
     shutil.rmtree(root / "masks")
     with pytest.raises(FileError, match=r"SIRST as its publisher ships it.* with files in masks, found images; unpack"):
         open_dataset(root)
+
+
+def test_masks_that_are_called_as_the_images_are_somebody_elses(tmp_path: Path) -> None:
+    root = sirst_folder(tmp_path / "data")
+    shutil.rmtree(root / "idx_427")
+    for mask in (root / "masks").glob("*.png"):
+        mask.rename(mask.with_name(mask.name.replace("_pixels0", "")))
+    assert (open_dataset(root).layout, open_dataset(root).name) == ("inferred", None)

@@ -56,8 +56,12 @@ def read_contents(root: Path) -> Contents:
         labels, why = _classes(found)
         told["classes"] = f"{_told(labels)}: {why}"
     contents = _contents(found, labels, given)
-    contents = images.with_bands(path, given, contents) if contents.bits else contents
-    splits = images.splits_of(root) if "splits" in given else found.splits
+    if contents.bits:
+        contents = images.with_bands(path, given, contents)
+    elif not given:
+        told["channels"] = f"{', '.join(contents.channels)}, by percentiles; of CT take --intensity.kind window"
+    shown = {} if found.splits.keys() == {"train"} else found.splits  # all there is
+    splits = images.splits_of(root) if "splits" in given else shown
     return replace(contents, told=told, splits=splits)
 
 

@@ -29,7 +29,11 @@ def looks_like(root: Path) -> bool:
     """Whether the folder has masks or lists of names as SIRST has them."""
     if any((root / index).is_dir() for index in _INDICES) or by_stem(root / "masks", _ENDING):
         return True
-    names = [] if (root / "dataset.json").exists() else by_stem(root / "images")
+    if (root / "dataset.json").exists():
+        return False
+    names = by_stem(root / "images").keys()
+    if names & by_stem(root / "masks").keys():  # somebody else has made masks of these names
+        return False
     return bool(names) and all(re.fullmatch(_NAME, name) for name in names)
 
 
