@@ -15,8 +15,9 @@ from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError, DataError
 from samtailor.models.zoo import Base
 from samtailor.recipes import RecipeName, recipe_from_json
+from samtailor.reporting.amounts import in_bytes, in_time
 from samtailor.training import measure as measuring
-from samtailor.training.estimate_report import Estimate, in_bytes, in_time
+from samtailor.training.estimate_report import Estimate
 from samtailor.training.estimation import estimate_training, flags_of
 from samtailor.training.fit import Cases, load_cases, new_segmenter, prepare
 from samtailor.training.measure import Measurement, Probe, measure

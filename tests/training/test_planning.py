@@ -223,6 +223,30 @@ def test_what_was_chosen_repeats_without_measuring(
     assert rows_of(again) == rows_of(run)
 
 
+def test_a_training_without_a_schedule_is_laid_out_where_there_is_no_gpu(
+    tiny_base: Base,
+    nnunet_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked: list[str | None] = []
+
+    def choose(config: TrainConfig, folder: Any, began: float) -> Timetable:
+        asked.append(config.time)
+        return planned(replace(config, time="25s"), folder, began, by_area(20.0))
+
+    monkeypatch.setattr(planning, "planned", choose)
+    with caplog.at_level("INFO", "samtailor"):
+        run = train(**vars(replace(config_of(nnunet_folder, tmp_path / "run"), epochs=None)))
+    assert asked == ["30m"]
+    assert "No schedule is given, and there is no GPU: as with --time 30m" in caplog.text
+    assert "Expected to end" not in caplog.text  # the plan has said so
+    written = TrainConfig.from_plain(run.read_config(), "config.yaml")
+    assert written.time is None
+    assert written.epochs == len(rows_of(run))
+
+
 def test_estimate_has_no_time_of_its_own(tiny_base: Base, nnunet_folder: Path) -> None:
     with pytest.raises(ConfigError, match="time: expected with train"):
         estimate_training(replace(config_of(nnunet_folder, Path("run")), time="10m"))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+import samtailor.training.resolve as resolving
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError
 from samtailor.recipes import RecipeName
 from samtailor.settings import IntensityConfig
-from samtailor.training.resolve import preprocessing_of, resolve
+from samtailor.training.resolve import preprocessing_of, resolve, scheduled
 from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from tests.training.configs import changed
 
@@ -129,3 +132,29 @@ def test_an_unknown_step_is_refused_at_once(setting: str) -> None:
 def test_a_setting_that_does_not_fit_is_refused(config: TrainConfig, message: str, volumes: Dataset) -> None:
     with pytest.raises(ConfigError, match=message):
         resolve(config, volumes)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epochs": 20},
+        {"time": "5m"},
+        {"head_epochs": 2},
+        {"validate_every": 2},
+        {"sampling": SamplingConfig(per_epoch=100)},
+    ],
+    ids=str,
+)
+def test_a_schedule_of_one_s_own_is_left_alone(settings: dict[str, Any]) -> None:
+    config = changed(CONFIG, device="cpu", **settings)
+    assert scheduled(config) == config
+
+
+def test_without_a_schedule_a_cpu_trains_for_half_an_hour_and_a_gpu_for_twenty_epochs(
+    volumes: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = changed(CONFIG, device="cpu", patience=3, batch_size=2)
+    assert scheduled(config) == replace(config, time="30m")
+    monkeypatch.setattr(resolving, "choose_device", lambda _: torch.device("cuda"))
+    assert scheduled(config) == config
+    assert resolve(config, volumes).epochs == 20

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.models.counts import count_parameters
 from samtailor.models.zoo import find_base
+from samtailor.reporting.amounts import in_time
 from samtailor.reporting.figures import png
 from samtailor.reporting.overlay import Panel, overlay_row
 from samtailor.reporting.page import Page, Picture, Section, machine_table, settings_table
@@ -24,7 +25,6 @@ from samtailor.reproduction.plan import Plan
 from samtailor.reproduction.results import ColumnResult, dice
 from samtailor.reproduction.scoring import read_saved, saved_file
 from samtailor.reproduction.tables import PublishedVsOurs, field_table, protocol_table
-from samtailor.training.estimate_report import in_time
 
 RULE = (
     "Cases are chosen by a rule, not by hand: of the scored cases that every column has, the median and the best by "

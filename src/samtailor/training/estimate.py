@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from samtailor.settings import takes
@@ -9,6 +10,8 @@ from samtailor.training.settings import EstimateConfig
 
 if TYPE_CHECKING:
     from samtailor.training.estimate_report import Estimate
+
+LOG = logging.getLogger("samtailor")
 
 
 @takes(EstimateConfig)
@@ -24,5 +27,8 @@ def estimate(config: EstimateConfig) -> Estimate:
         SamTailorError: If the data, the base or a setting is not as expected.
     """
     from samtailor.training.estimation import estimate_training
+    from samtailor.training.resolve import scheduled
 
+    if (timed := scheduled(config)) != config:
+        LOG.info("Of 20 epochs; without a GPU, and without --epochs, train takes --time %s", timed.time)
     return estimate_training(config)

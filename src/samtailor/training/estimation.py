@@ -152,8 +152,8 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
             options.append(option(changed))
             if options[-1].fits:
                 break
-    validations = config.epochs // config.validate_every
-    given = (str(config.data), config.base, config.recipe.name, config.epochs, validations, config.workers)
+    validations = config.epoch_count // config.validate_every
+    given = (str(config.data), config.base, config.recipe.name, config.epoch_count, validations, config.workers)
     return Estimate(*given, len(folder.channels), free, disk, workload, tuple(options))
 
 

@@ -17,7 +17,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
@@ -40,8 +40,10 @@ from samtailor.refinement import REFINE, STEPS
 from samtailor.runs import Run, RunWarning
 from samtailor.training.augment import Augmentation
 from samtailor.training.averaging import WeightAverage
+from samtailor.training.clock import Pace
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
 from samtailor.training.judgement import Judged
+from samtailor.training.progress_line import ProgressLine
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import copies_of, preprocessing_of
 from samtailor.training.samples import (
@@ -240,8 +242,15 @@ class _Begun(lightning.Callback):
         self.has = True
 
 
-def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases, checkpoint: Path | None = None) -> None:
-    """Fit from scratch or from a checkpoint.
+def fit(
+    run: Run,
+    config: TrainConfig,
+    model: SegmenterModel,
+    cases: Cases,
+    checkpoint: Path | None = None,
+    paces: Sequence[Pace] = (),
+) -> None:
+    """Fit from scratch or from a checkpoint; what was measured of its phases need not be measured again.
 
     Raises:
         FileError: If the checkpoint is damaged, or not of this training; nothing has been changed then.
@@ -251,6 +260,7 @@ def fit(run: Run, config: TrainConfig, model: SegmenterModel, cases: Cases, chec
         VanishingClassWarning(model.labels.names, fitting.shares),
         _ResumedEpoch(fitting.samples),
         begun := _Begun(),
+        ProgressLine(run, fitting.samples, paces),
     ]
     trainer = _trainer(run, config, callbacks)
     device = choose_device(config.device)
@@ -336,6 +346,7 @@ def new_trainer(config: TrainConfig, **arguments: Any) -> lightning.Trainer:
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,
+        enable_progress_bar=False,
         **arguments,
     )
 
@@ -364,7 +375,6 @@ def _trainer(run: Run, config: TrainConfig, callbacks: Sequence[lightning.Callba
         *callbacks,
         *((average,) if average else ()),
         Recorder(run, config.patience, average),
-        RichProgressBar(),
         ModelCheckpoint(last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False),
     ]
     return new_trainer(

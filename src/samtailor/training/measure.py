@@ -121,7 +121,7 @@ def measure(job: Probe, scratch: Path) -> Measurement:
         shapes = model.network.frozen_shapes(model.preprocessing.image_size)
         embedding_bytes = 2 * sum(prod(shape) for shape in shapes)
     clock = _Clock(device, job)
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "logger": False}
+    quiet = {"enable_checkpointing": False, "logger": False}
     trainer = new_trainer(config, devices=1, max_epochs=1, callbacks=[clock], **quiet)
     trainer.fit(fitting.task, fitting.samples, fitting.cases)
     threads = torch.get_num_threads()

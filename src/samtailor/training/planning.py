@@ -16,8 +16,9 @@ from samtailor.inference.predictor import choose_device
 from samtailor.memory import available_memory
 from samtailor.models.zoo import Base, find_base
 from samtailor.refinement import chosen_refinement
+from samtailor.reporting.amounts import in_time
 from samtailor.settings import Flip
-from samtailor.training.estimate_report import HEADROOM, in_time
+from samtailor.training.estimate_report import HEADROOM
 from samtailor.training.estimation import Measure, Phase, look, phases_of, sampled
 from samtailor.training.fingerprint import object_side
 from samtailor.training.measure import Measurement, Probe, measure_apart

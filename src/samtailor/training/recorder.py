@@ -85,7 +85,7 @@ class Recorder(lightning.Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row = {
             "epoch": trainer.current_epoch + 1,
-            "loss": metrics["loss_epoch"],
+            "loss": float(task.mean_loss),
             "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "seconds": time.monotonic() - self._start,
             "waited": self._waited / max(self._waited + self._computed, 1e-9),

@@ -14,12 +14,22 @@ from samtailor.data.intensity import intensity_of, resolve_intensity
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps import DENOISE
 from samtailor.errors import ConfigError
+from samtailor.inference.predictor import choose_device
 from samtailor.models.zoo import Base, find_base
 from samtailor.refinement import chosen_refinement, require_no_label_steps
 from samtailor.training.settings import SamplingConfig, TrainConfig
 
 _FAR_LARGER = 4  # shown whole, such pictures lose everything smaller than four pixels
+_EPOCHS = 20
+_TIME = "30m"  # for a training without a schedule, where there is no GPU
 _MOST_PER_EPOCH = 2000  # a validation after each 500 steps of 4, even if there are 100 scenes of 1000 tiles
+
+
+def scheduled(config: TrainConfig) -> TrainConfig:
+    """The config with a time to end in, if nobody set a schedule and there is no GPU: 20 epochs would take a day."""
+    given = (config.time, config.epochs, config.sampling.per_epoch)
+    is_by_hand = any(value is not None for value in given) or config.head_epochs or config.validate_every > 1
+    return config if is_by_hand or choose_device(config.device).type != "cpu" else replace(config, time=_TIME)
 
 
 def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
@@ -64,13 +74,15 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         _check_coarse(config, fraction)
     if config.cache_frozen:
         _check_cached(config, flip, dataset.channels)
+    epochs = _EPOCHS if config.epochs is None else config.epochs
+    config = replace(config, epochs=epochs)
     if config.head_epochs:
         _check_head_first(config, dataset.channels)
     return replace(
         config,
         data=str(Path(config.data).resolve()),
         prompt_fraction=fraction,
-        validate_every=min(config.validate_every, config.epochs),
+        validate_every=min(config.validate_every, epochs),
         sampling=_resolve_sampling(replace(config.sampling, image_size=image_size), dataset),
         intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),
         augment=replace(config.augment, flip=flip, corrupt=corrupt or "none"),
@@ -119,7 +131,7 @@ def _check_head_first(config: TrainConfig, channels: Sequence[str]) -> None:
     """Refuse to begin with the head where no encoder follows, or where its embeddings cannot be kept."""
     if config.recipe.freezes_encoder:
         raise ConfigError(f"head_epochs: expected a recipe that adapts the encoder, found {config.recipe.name}")
-    if config.head_epochs >= config.epochs:
+    if config.head_epochs >= config.epoch_count:
         raise ConfigError(
             f"head_epochs: expected fewer than the {config.epochs} epochs, found {config.head_epochs}; to train the "
             "head alone take --recipe head-only"

@@ -103,8 +103,12 @@ class EpochSampler(Sampler[Drawn]):
         return self.per_epoch if self.here.size == 1 else steps * self.batch_size // self.here.size
 
     def __iter__(self) -> Iterator[Drawn]:
-        random = np.random.default_rng((self.seed, self.epoch))
-        start, samples = (self.samples, self.first_samples) if self.epoch < self.first_epochs else (0, self.samples)
+        return iter(self.drawn(self.epoch))
+
+    def drawn(self, epoch: int) -> list[Drawn]:
+        """What is drawn in an epoch, counted from 0, by this process."""
+        random = np.random.default_rng((self.seed, epoch))
+        start, samples = (self.samples, self.first_samples) if epoch < self.first_epochs else (0, self.samples)
         rounds = -(-self.per_epoch // samples)
         order = start + np.concatenate([random.permutation(samples) for _ in range(rounds)])[: self.per_epoch]
         seeds = random.integers(2**31, size=self.per_epoch)
@@ -114,7 +118,7 @@ class EpochSampler(Sampler[Drawn]):
             seeds = np.pad(seeds, (0, missing), constant_values=-1)
             parts = (-1, self.here.size, self.batch_size // self.here.size)  # of every batch
             order, seeds = (drawn.reshape(parts)[:, self.here.rank].reshape(-1) for drawn in (order, seeds))
-        return iter(zip(order.tolist(), seeds.tolist(), strict=True))
+        return list(zip(order.tolist(), seeds.tolist(), strict=True))
 
 
 def case_positions(cases: int, here: World) -> list[int]:

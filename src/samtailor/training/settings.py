@@ -176,7 +176,8 @@ class TrainConfig(Checked):
         time: When the training is to end: '45m', '2h', '90s'. Some steps are measured on this machine, and the size of
             the network's input, the epochs, how many of them train the head alone, their length and the validations
             are chosen so that it ends then; what was chosen stands in config.yaml, and repeats without measuring.
-        epochs: Passes over the training samples.
+        epochs: Passes over the training samples; 20 by default. Where there is no GPU, and neither this nor `time`,
+            `head_epochs`, `validate_every` or `sampling.per_epoch` is set, the training is laid out as with `time` 30m.
         head_epochs: The first of the epochs, in which the image encoder rests and only the head is trained, on
             embeddings that are computed once (windows of slices without augmentation): such an epoch takes seconds.
         batch_size: Images per step.
@@ -224,7 +225,7 @@ class TrainConfig(Checked):
     recipe: Recipe = USUAL
     fine_features: bool = False
     time: str | None = None
-    epochs: Count = 20
+    epochs: Count | None = None
     head_epochs: Rare[Index] = 0
     batch_size: Count = 4
     seed: Seed = 0
@@ -270,9 +271,15 @@ class TrainConfig(Checked):
         """
         return (self.cache_frozen or self.recipe.freezes_encoder) and not needs_projection(channels)
 
+    @property
+    def epoch_count(self) -> int:
+        """Passes over the training samples, of a config that is resolved."""
+        assert self.epochs is not None, "the epochs must be resolved before training"
+        return self.epochs
+
     def phases(self) -> list[tuple[TrainConfig, range]]:
         """A training of each kind of its epochs alone, and which these are, counted from 1: the head, then all."""
-        rest = (replace(self, head_epochs=0), range(self.head_epochs + 1, self.epochs + 1))
+        rest = (replace(self, head_epochs=0), range(self.head_epochs + 1, self.epoch_count + 1))
         return [(replace(self, head_epochs=1), range(1, self.head_epochs + 1)), rest] if self.head_epochs else [rest]
 
     def to_plain(self) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class SegmentationTask(lightning.LightningModule):
 
     Attributes:
         model: What is fitted.
+        validation: Cases to validate on.
         truth_voxels: Voxels of each class in the validation cases, (K,); known after a validation.
         predicted_voxels: Voxels predicted as each class in the last validation, (K,).
     """
@@ -75,14 +76,22 @@ class SegmentationTask(lightning.LightningModule):
         self.config = config
         self.truth_voxels = np.zeros(len(model.labels), np.int64)
         self.predicted_voxels = np.zeros(len(model.labels), np.int64)
-        self._validation = validation
+        self.validation = validation
         self._embeddings = embeddings
         self._batch_size = batch_size
         self._counts: dict[int, Overlap] = {}
         self._gradient_norm: Tensor | None = None
+        self._loss_sum = torch.zeros(())
+        self._images = 0
+
+    @property
+    def mean_loss(self) -> Tensor:
+        """Mean loss of the images of the epoch so far."""
+        return self._loss_sum / self._images
 
     def on_train_epoch_start(self) -> None:
-        """Let the encoder rest in the first epochs, if the config says so."""
+        """Let the encoder rest in the first epochs, if the config says so; forget the losses of the last."""
+        self._loss_sum, self._images = torch.zeros((), device=self.device), 0
         self.model.network.encoder_rests = self.current_epoch < self.config.head_epochs
 
     def on_train_end(self) -> None:
@@ -90,7 +99,27 @@ class SegmentationTask(lightning.LightningModule):
         self.model.network.encoder_rests = False
 
     def training_step(self, batch: tuple[Tensor | Features, Tensor], index: int) -> Tensor:
-        """Loss of one batch of groups of images (B, G, C, N, N), or of frozen maps, and targets (B, G, N, N)."""
+        """Loss of one batch, which is logged."""
+        loss, images = self.loss_of(batch, index)
+        self._require_finite(loss.detach())
+        self._loss_sum, self._images = self._loss_sum + loss.detach().float() * images, self._images + images
+        self.log("loss_step", loss, on_step=True, on_epoch=False, batch_size=images)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's loss."""
+        self.log("loss_epoch", self.mean_loss)
+
+    def loss_of(self, batch: tuple[Tensor | Features, Tensor], index: int) -> tuple[Tensor, int]:
+        """Loss of one batch of groups of images (B, G, C, N, N), or of frozen maps, and targets (B, G, N, N).
+
+        Args:
+            batch: Inputs and targets.
+            index: The batch's place in the epoch.
+
+        Returns:
+            The loss, and how many images of all processes it is the mean of.
+        """
         inputs, target = batch
         if isinstance(inputs, Tensor):
             features = self.model.encode(inputs.flatten(0, 1))
@@ -108,9 +137,7 @@ class SegmentationTask(lightning.LightningModule):
             loss = self.loss(logits, target) + weight * self.loss(coarse, target)
         else:
             loss = self.loss(self.model.decode(features), target)
-        self._require_finite(loss.detach())
-        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=images)
-        return loss
+        return loss, images
 
     def _outlined_loss(self, features: Features, target: Tensor, counts: Tensor, index: int) -> Tensor:
         """Loss of all images without a prompt, and of some after a second pass, weighted by their numbers."""
@@ -192,11 +219,19 @@ class SegmentationTask(lightning.LightningModule):
         """Predict one whole case on its own grid and score it; nothing if the index is `PADDING_CASE`."""
         if index == PADDING_CASE:
             return
-        case = self._validation[index]
-        known = self._embeddings.at_rest if self.model.network.encoder_rests else self._embeddings.always
-        predictor = Predictor(self.model, self._batch_size, str(self.device), self.config.precision, tta="none")
-        label = predictor.label(case.image, case.spacing, None if known is None else known[index])
+        case = self.validation[index]
+        label = self.predict(case, self.embeddings_of(index))
         self._counts[index] = Overlap.from_confusion(confusion(label_of(case), label, len(self.model.labels)))
+
+    def embeddings_of(self, index: int) -> NDArray[np.float16] | None:
+        """What is known of a validation case as the network is now: whether its encoder rests, or not."""
+        known = self._embeddings.at_rest if self.model.network.encoder_rests else self._embeddings.always
+        return None if known is None else known[index]
+
+    def predict(self, case: CachedCase, embeddings: NDArray[np.float16] | None) -> NDArray[np.int16]:
+        """Class indices of a case, (S, H, W), as validations predict it."""
+        predictor = Predictor(self.model, self._batch_size, str(self.device), self.config.precision, tta="none")
+        return predictor.label(case.image, case.spacing, embeddings)
 
     def on_validation_epoch_end(self) -> None:
         """Log the DSC of each class, mean over the cases of all processes, and the mean of the foreground classes."""
@@ -211,7 +246,7 @@ class SegmentationTask(lightning.LightningModule):
             self.log(f"dsc/{name}", float(value))
         foreground = per_class[1:][~np.isnan(per_class[1:])]
         if self.truth_voxels[1:].any():  # else it would say how little is found where nothing is
-            self.log("dsc", float(foreground.mean()), prog_bar=True)
+            self.log("dsc", float(foreground.mean()))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; weight decay on weights of layers only; linear warm-up, polynomial decay to zero.
@@ -224,7 +259,7 @@ class SegmentationTask(lightning.LightningModule):
         groups = [{"params": decayed, "weight_decay": optim.weight_decay}, {"params": others, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=optim.lr)
         total = max(1, int(self.trainer.estimated_stepping_batches))
-        resting = total * self.config.head_epochs // self.config.epochs
+        resting = total * self.config.head_epochs // self.config.epoch_count
 
         def factor(step: int) -> float:
             if step < resting:

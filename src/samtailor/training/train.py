@@ -35,9 +35,10 @@ def train(config: TrainConfig) -> Run:
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
     from samtailor.models.zoo import weights_files
+    from samtailor.training.clock import Pace
     from samtailor.training.fit import check_batch, check_device, fingerprint_of, fit, load_cases, new_segmenter
     from samtailor.training.planning import planned
-    from samtailor.training.resolve import resolve
+    from samtailor.training.resolve import resolve, scheduled
 
     run, began = Run(Path(config.out)), time.monotonic()
     here = connect(config.device)
@@ -49,11 +50,17 @@ def train(config: TrainConfig) -> Run:
             require_place(config.out, data=config.data, is_run=True)
             _require_new(run)
         weights_files(config.base, config.weights)
+    if here.size == 1 and (timed := scheduled(config)) != config:
+        config = timed
+        LOG.info(
+            "No schedule is given, and there is no GPU: as with --time %s (--time or --epochs choose another)",
+            config.time,
+        )
     with raise_on_all_ranks():
         if here.is_first:
             _require_sound(config)
         folder = open_dataset(Path(config.data), *config.selection).with_default_split()
-        plan = None
+        plan, paces = None, []
         if config.time is None:
             config = resolve(config, folder)
         else:
@@ -66,6 +73,7 @@ def train(config: TrainConfig) -> Run:
         if plan is not None:
             config = plan.laid_out()
             LOG.info("%s", plan.told(config))
+            paces = [Pace(phase.measured.step_seconds, phase.validating) for phase in plan.phases]
         with raise_on_all_ranks():
             if here.is_first:
                 held.enter_context(run.alone())
@@ -75,7 +83,7 @@ def train(config: TrainConfig) -> Run:
                 about |= {"fingerprint": fingerprint_of(folder, cases)}
                 run.write_dataset(about)
                 run.write_config(config.to_plain())
-        fit(run, config, model, cases)
+        fit(run, config, model, cases, paces=paces)
     _tune(run, config)
     _warn(run)
     return run

@@ -1,0 +1,22 @@
+"""Bytes and seconds in words."""
+
+from __future__ import annotations
+
+
+def in_bytes(size: float) -> str:
+    """Bytes in words: 830 MiB, 2.5 GiB."""
+    if size < 2**30:
+        return f"{size / 2**20:.0f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"
+    return f"{size / 2**30:.1f} GiB"
+
+
+def in_time(seconds: float) -> str:
+    """Seconds in words: 45 ms, 2.1 s, 14 min, 3 h 05 min."""
+    minutes = round(seconds / 60)
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02} min"

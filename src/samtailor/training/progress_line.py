@@ -1,0 +1,186 @@
+"""Where a training is, and how long the rest takes: one line, live on a terminal, once a minute in a file."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from shlex import quote
+from typing import Any
+
+import lightning
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+from torch.utils.data import DataLoader
+
+from samtailor.distributed.world import world
+from samtailor.progress import Unit, shown_by
+from samtailor.reporting.amounts import in_time
+from samtailor.runs import Run
+from samtailor.training.clock import Clock, Pace
+from samtailor.training.rehearsal import rehearse
+from samtailor.training.task import SegmentationTask
+
+LOG = logging.getLogger("samtailor")
+
+_OFTEN = 0.5  # seconds between two changes of the line on a terminal
+EVERY = 60.0
+"""Seconds between two lines where there is no terminal."""
+LONG = 3600.0
+"""Seconds of a training from which on is told what would make it shorter."""
+
+
+class ProgressLine(lightning.Callback):
+    """Tells when a training is expected to end, before its first step, and then how far it is.
+
+    Not Lightning's bars: they count epochs from zero, know an epoch's end and not the training's, take four lines at 80
+    columns, and leave nothing in a file until an epoch has ended.
+    """
+
+    def __init__(self, run: Run, samples: DataLoader[Any], paces: Sequence[Pace] = ()) -> None:
+        """Tell of a run and its training samples; what was measured is told already, else some steps are now."""
+        self.run = run
+        self.samples = samples
+        self.paces = paces
+        self._console = Console(stderr=True)
+        self._is_live = (self._console.is_terminal and not self._console.is_dumb_terminal) or self._console.is_jupyter
+        self._open = ExitStack()
+        self._line: Progress | None = None
+        self._clock: Clock | None = None
+        self._begin = self._mark = self._told = 0.0
+        self._trainer: lightning.Trainer | None = None
+        self._cases = 0
+        self._validated: float | None = None  # fraction of the cases, while they are validated
+
+    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        """Measure, and say when the end is expected."""
+        assert isinstance(task, SegmentationTask)
+        paces = self.paces
+        if not paces and world().size == 1:
+            paces = rehearse(trainer, task, self.samples)
+        self._trainer = trainer
+        steps = int(trainer.num_training_batches)
+        self._clock = Clock(task.config, steps, paces)
+        if world().is_first:
+            if paces and not self.paces and not trainer.should_stop:
+                self._tell_end(trainer, paces, steps)
+            if self._is_live:
+                columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[rest]}"))
+                for column in columns[::2]:
+                    column._table_column = Column(no_wrap=True)
+                self._line = self._open.enter_context(Progress(*columns, console=self._console, expand=True))
+                self._line.add_task("", total=1.0, rest="")
+            self._open.enter_context(shown_by(self._in_case))
+        self._begin = self._mark = self._told = time.monotonic()
+
+    def _tell_end(self, trainer: lightning.Trainer, paces: Sequence[Pace], steps: int) -> None:
+        """Say when the training is expected to end, and what to do if that is late."""
+        assert self._clock is not None
+        if (left := self._clock.left(trainer.current_epoch + 1)) is None:
+            return
+        config, last = self._clock.config, paces[-1]
+        end = datetime.now() + timedelta(seconds=left)
+        day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
+        validations = f"every {config.validate_every} of them" if config.validate_every > 1 else "each"
+        taken = f"{config.epoch_count} epochs of {steps} steps ({in_time(last.step)} each)"
+        lines = [
+            f"Expected to end at {day}{end:%H:%M}, in {in_time(left)}",
+            f"  {taken}, a validation ({in_time(last.validation)}) after {validations}",
+        ]
+        if left > LONG:
+            lines += [
+                "  Too long? Ctrl-C, and train again with --time 30m",
+                f"  What other settings take: samtailor estimate --config {quote(str(self.run.config_file))}",
+            ]
+        LOG.info("%s", "\n".join(lines))
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Time the first step from here."""
+        self._mark = time.monotonic()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Time a step."""
+        assert self._clock is not None
+        self._clock.add_step(trainer.current_epoch + 1, self._lap())
+        self._tell()
+
+    def on_validation_start(self, *_: Any) -> None:
+        """Time a validation."""
+        self._lap()
+        self._cases, self._validated = 0, 0.0
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        """A case is done."""
+        self._cases += 1
+        self._in_case("", 0, 1, "items")
+
+    def _in_case(self, what: str, done: float, total: int, unit: Unit) -> None:
+        """Some slices of a case are done (see `samtailor.progress.Display`)."""
+        assert self._trainer is not None
+        if self._validated is not None:
+            self._validated = (self._cases + done / max(total, 1)) / sum(map(int, self._trainer.num_val_batches))
+            self._tell()
+
+    def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Time a validation."""
+        assert self._clock is not None
+        self._clock.add_validation(trainer.current_epoch + 1, self._lap())
+        self._validated = None
+
+    def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Leave the screen to others."""
+        self._open.close()
+        if world().is_first:
+            LOG.info(
+                "Trained to the end of epoch %d in %s", trainer.current_epoch, in_time(time.monotonic() - self._begin)
+            )
+
+    def on_exception(self, *_: Any) -> None:
+        """Leave the screen to others."""
+        self._open.close()
+
+    def _tell(self) -> None:
+        """Show where the training is, unless that has just been done: looking at the loss waits for a GPU."""
+        now = time.monotonic()
+        if not world().is_first or now - self._told < (_OFTEN if self._line else EVERY):
+            return
+        self._told = now
+        where, rest, fraction = self._state()
+        if self._line:
+            self._line.update(
+                self._line.task_ids[0], description=" ".join(where), completed=fraction, rest=" ".join(rest)
+            )
+        else:
+            LOG.info("%s", ", ".join([*where, *rest]))
+
+    def _state(self) -> tuple[list[str], list[str], float]:
+        """Where the training is, how well it does and how long the rest takes, in words; what fraction is done."""
+        assert self._trainer is not None
+        assert self._clock is not None
+        trainer, task = self._trainer, self._trainer.lightning_module
+        assert isinstance(task, SegmentationTask)
+        (epoch, steps), left = self._place(trainer), None
+        step = f"step {steps}/{self._clock.steps}"
+        where = [f"epoch {epoch}/{trainer.max_epochs}", step if self._validated is None else "validating"]
+        rest = [f"loss {float(task.mean_loss):.3f}"]
+        if (dsc := trainer.callback_metrics.get("dsc")) is not None:
+            rest.append(f"DSC {float(dsc):.3f}")
+        left, whole = self._clock.left(epoch, steps, self._validated or 0.0), self._clock.left(1)
+        if left is None or not whole:
+            return where, rest, 0.0
+        fraction = max(0.0, 1 - left / whole)
+        time_left = f"{left:.0f} s" if left < 60 else in_time(left)
+        return where, [f"{fraction:.0%}", *rest, f"{time_left} left"], fraction
+
+    def _lap(self) -> float:
+        """Seconds since the last call."""
+        now = time.monotonic()
+        lap, self._mark = now - self._mark, now
+        return lap
+
+    def _place(self, trainer: lightning.Trainer) -> tuple[int, int]:
+        """The epoch, counted from 1, and how many of its steps are done."""
+        return trainer.current_epoch + 1, trainer.fit_loop.epoch_loop.batch_progress.current.ready
