@@ -77,6 +77,18 @@ def test_the_driver_and_the_segmenter_agree(tmp_path: Path, tiny_base: Base) -> 
     )
 
 
+def test_heat_maps_are_drawn_and_probabilities_are_not_kept_for_them(tmp_path: Path, tiny_base: Base) -> None:
+    segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
+    file = write_inputs(tmp_path / "in") / "case_0_0000.nii.gz"
+    predict(segmenter, [file], tmp_path / "out", heat_maps=True)
+    found = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert found == ["case_0.nii.gz", "heat-maps/case_0.png"]
+    assert Image.open(tmp_path / "out" / "heat-maps" / "case_0.png").size[0] > 500
+    (tmp_path / "out" / "case_0.nii.gz").unlink()
+    with pytest.raises(ConfigError, match=r"found .*case_0\.png"):
+        predict(segmenter, [file], tmp_path / "out", heat_maps=True)
+
+
 def test_colours_for_viewers_are_written_beside_and_never_over_others(tmp_path: Path, tiny_base: Base) -> None:
     segmenter = make_segmenter(tmp_path / "segmenter", tiny_base, 1)
     file = write_inputs(tmp_path / "in") / "case_0_0000.nii.gz"

@@ -116,6 +116,16 @@ def test_a_scene_is_never_read_as_a_whole(tiny_base: Base, tmp_path: Path, monke
     assert (tmp_path / "out" / "overlays" / "scene.png").stat().st_size > 1000
 
 
+def test_heat_maps_of_a_scene_are_those_of_the_whole_image(tiny_base: Base, tmp_path: Path) -> None:
+    run, scene = made(tmp_path, tiny_base)
+    steps = {"streamed": None, "held": "largest-component"}  # which holds the scene, and leaves probabilities alone
+    for name, refine in steps.items():
+        assert predict(run, [scene], tmp_path / name, heat_maps=True, refine=refine).failures == ()
+    streamed, held = (np.asarray(Image.open(tmp_path / name / "heat-maps" / "scene.png")) for name in steps)
+    np.testing.assert_array_equal(streamed, held)
+    assert not (tmp_path / "streamed" / "probabilities").exists()
+
+
 @pytest.mark.parametrize("how", ["refine", "denoise"])
 def test_what_looks_at_all_of_a_scene_gets_all_of_it(how: str, tiny_base: Base, tmp_path: Path) -> None:
     settings = {"steps": (MedianDenoising(),)} if how == "denoise" else {}

@@ -62,6 +62,18 @@ def test_a_table_fits_the_terminal_and_breaks_no_number(width: int, parts: int) 
     assert text.count("┏") == text.count("大動脈") == parts  # each part says what its rows are
 
 
+def test_an_interval_stays_with_what_it_is_of() -> None:
+    header = ("class", *(title for metric in ("DSC", "NSD", "HD95") for title in (metric, "95 % interval")), "cases")
+    table = Table(header, (("right kidney", *("0.9123", "0.912 to 0.934") * 3, "12"),))
+    titles = [line for line in to_text([table], 60).splitlines() if line.startswith("┃ class")]
+    assert [line.count("interval") for line in titles] == [1, 1, 1]
+    assert [[name for name in ("DSC", "NSD", "HD95", "cases") if name in line] for line in titles] == [
+        ["DSC"],
+        ["NSD"],
+        ["HD95", "cases"],
+    ]
+
+
 def test_a_name_longer_than_the_terminal_is_broken_rather_than_cut() -> None:
     text = to_text([Table(("case", "DSC"), (("x" * 100, "0.5"),))], 40)
     assert text.count("x") == 100

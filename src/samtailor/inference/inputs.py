@@ -29,6 +29,7 @@ class Wanted:
         cog: Whether files are cloud-optimised, so that programs can read parts of them over a network.
         polygons: How the polygons of the label are drawn, if they are.
         volumes: Whether it is counted what each class takes.
+        heat_map: Whether the probability of each class is drawn over the image.
     """
 
     probabilities: bool = False
@@ -37,6 +38,17 @@ class Wanted:
     cog: bool = False
     polygons: Drawing | None = None
     volumes: bool = False
+    heat_map: bool = False
+
+    @property
+    def pictures(self) -> bool:
+        """Whether something is drawn."""
+        return self.overlay or self.heat_map
+
+    @property
+    def softmax(self) -> bool:
+        """Whether the probabilities of all classes are looked at."""
+        return self.probabilities or self.heat_map
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,11 @@ class Job:
         """Where its overlay is drawn if it is wanted."""
         return self.target.parent / "overlays" / f"{self.files.name}.png"
 
+    @property
+    def heat_map_file(self) -> Path:
+        """Where its heat maps are drawn if they are wanted."""
+        return self.target.parent / "heat-maps" / f"{self.files.name}.png"
+
     def polygons_file(self, drawing: Drawing) -> Path:
         """Where its polygons are written if they are wanted."""
         return self.target.parent / "polygons" / f"{self.files.name}.{drawing.kind}"
@@ -82,6 +99,7 @@ class Job:
     def results(self, wanted: Wanted) -> list[Path]:
         """Every file that is written for it."""
         more = [(self.probabilities_file, wanted.probabilities), (self.overlay_file, wanted.overlay)]
+        more.append((self.heat_map_file, wanted.heat_map))
         if wanted.polygons:
             more.append((self.polygons_file(wanted.polygons), True))
         format = find_format(self.file)

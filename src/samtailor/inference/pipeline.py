@@ -134,13 +134,15 @@ def _compute(
     """What writes what is wanted of an image, and last its label, without holding the image; and its volumes."""
     geometry, drawing = case.geometry, wanted.polygons
     scratch = job.probabilities_file.parent if wanted.probabilities else job.target.parent
-    result = segment(predictor, case, wanted.probabilities or drawing is not None, scratch)
+    result = segment(predictor, case, wanted.softmax or drawing is not None, scratch)
     volumes = result.volumes() if wanted.volumes else None
     steps: list[Callable[[], None]] = []
     if drawing:
         steps.append(result.polygons(job.polygons_file(drawing), drawing))
     if wanted.overlay:
         steps.append(_overlay(result, job.overlay_file))
+    if wanted.heat_map:
+        steps.append(_heat_map(result, job.heat_map_file))
     if isinstance(geometry, SceneGeometry):
         probabilities, labels = result.probabilities, result.labels
         return [*steps, partial(write_whole, geometry, result.label, probabilities, labels, job, wanted)], volumes
@@ -165,3 +167,15 @@ def _overlay(result: Result, path: Path) -> Callable[[], None]:
     labels, name = result.labels, result.case.name
     view = View.from_case(result.slices, result.label, spacing=result.case.geometry.spacing)
     return lambda: save_figure(overlay_figure(view, labels, name), path)
+
+
+def _heat_map(result: Result, path: Path) -> Callable[[], None]:
+    """What draws the probabilities of a result; it holds one slice of each class only."""
+    from samtailor.reporting.figures import save_figure
+    from samtailor.reporting.heat_map import heat_map_figure, heat_maps
+
+    assert result.probabilities is not None
+    spacing, name = result.case.geometry.spacing, result.case.name
+    maps = list(heat_maps(result.slices, result.probabilities, result.labels.names, spacing))
+    aspect = 1.0 if spacing is None else spacing[1] / spacing[2]
+    return lambda: save_figure(heat_map_figure(maps, name, aspect), path)

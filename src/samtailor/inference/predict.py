@@ -53,6 +53,7 @@ def predict(
     volumes: AnyPath | None = None,
     threshold: Thresholds | None = None,
     colours: bool = False,
+    heat_maps: bool = False,
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -93,6 +94,8 @@ def predict(
             where all are. Before the refinement.
         colours: Also write names and colours of the classes for ITK-SNAP (itk-snap.txt) and 3D Slicer (slicer.ctbl),
             into the folder 'colours'; QGIS finds them beside every GeoTIFF.
+        heat_maps: Also draw how probable each class is over the image, into the folder 'heat-maps'; of a volume the
+            slice where it is most so.
         bias: 'none' leaves out the offsets of the class logits that `samtailor.tune_bias` has stored in the segmenter.
 
     Returns:
@@ -117,7 +120,8 @@ def predict(
         raise ConfigError("polygons: expected gpkg or geojson with simplify and min_area, found none; name one of them")
     drawing = Drawing(polygons, simplify, min_area) if polygons else None
     table = None if volumes is None else require_table(Path(volumes), skip_existing)
-    here, wanted = connect(device), Wanted(probabilities, overlays, probability_type, cog, drawing, table is not None)
+    here = connect(device)
+    wanted = Wanted(probabilities, overlays, probability_type, cog, drawing, table is not None, heat_maps)
     with raise_on_all_ranks():
         choose_device(device, precision)
         planned, refinement = plan(inputs, Path(out), format), chosen_refinement(refine)

@@ -108,10 +108,11 @@ def segment_scene(predictor: Predictor, job: Job, wanted: Wanted) -> dict[str, V
     with open_scene(job.files, preprocessing.channel_choice) as scene:
         slices = preprocessing.prepare_scene(scene)
         certainty = wanted.polygons is not None
-        found = predictor.bands(slices, probabilities=wanted.probabilities, rows=job.rows, certainty=certainty)
+        found = predictor.bands(slices, probabilities=wanted.softmax, rows=job.rows, certainty=certainty)
         bands = _without_void(scene, found)
         if job.rows is None:
-            return _write_scene(scene, bands, predictor.model.labels, slices if wanted.overlay else None, job, wanted)
+            drawn_on = slices if wanted.pictures else None
+            return _write_scene(scene, bands, predictor.model.labels, drawn_on, job, wanted)
         _leave(bands, _part_file(job))
         return None
 
@@ -120,7 +121,7 @@ def join_scene(predictor: Predictor, parts: Sequence[Job], wanted: Wanted) -> di
     """Write what is wanted of a scene whose parts, from top to bottom, have been segmented; its volumes, if wanted."""
     preprocessing, job = predictor.model.preprocessing, parts[0]
     with open_scene(job.files, preprocessing.channel_choice) as scene:
-        slices = preprocessing.prepare_scene(scene) if wanted.overlay else None
+        slices = preprocessing.prepare_scene(scene) if wanted.pictures else None
         bands = (band for part in parts for band in _left(_part_file(part), wanted))
         return _write_scene(scene, bands, predictor.model.labels, slices, job, wanted)
 
@@ -186,9 +187,10 @@ def _write(
     job: Job,
     wanted: Wanted,
 ) -> None:
-    """Write all bands of a scene, which come from top to bottom, and the overlay if slices are given to draw it on."""
+    """Write all bands of a scene, which come from top to bottom, and pictures if slices are given to draw them on."""
     step, known = step_of(geometry.shape[1:]), 0
     shown: list[NDArray[np.int16]] = []
+    likely: list[NDArray[np.float16]] = []
     with ExitStack() as files:  # those opened last appear first
         label = files.enter_context(geometry.label_writer(job.target, labels, wanted.cog))
         probabilities = None
@@ -208,22 +210,37 @@ def _write(
                 polygons.write(band.label, band.certainty)
             if slices is not None:
                 shown.append(band.label[-first % step :: step, ::step].copy())
+                if wanted.heat_map and band.probabilities is not None:
+                    likely.append(band.probabilities[:, -first % step :: step, ::step].copy())
             known += int(np.count_nonzero(band.label != IGNORE))
         require_pixels(job.file, known)
         if slices is not None:
-            _draw(slices, np.concatenate(shown), step, labels, job)
+            softmax = np.concatenate(likely, axis=1) if likely else None
+            _draw(slices, np.concatenate(shown) if wanted.overlay else None, softmax, step, labels, job)
 
 
-def _draw(slices: Scaled, label: NDArray[np.int16], step: int, labels: LabelSpace, job: Job) -> None:
-    """Draw every n-th row and column of a label over those of its scene."""
+def _draw(
+    slices: Scaled,
+    label: NDArray[np.int16] | None,
+    probabilities: NDArray[np.float16] | None,
+    step: int,
+    labels: LabelSpace,
+    job: Job,
+) -> None:
+    """Draw every n-th row and column of a label, and of probabilities, over those of the scene."""
     # Only who asks for a figure pays for matplotlib.
     from samtailor.reporting.figures import save_figure
+    from samtailor.reporting.heat_map import heat_map_figure, heat_maps
     from samtailor.reporting.overlay import overlay_figure
     from samtailor.reporting.view import View, drawn_channels
 
     drawn = slices[0][drawn_channels(slices.shape[1], is_picture=True)]
-    view = View(np.asarray(drawn[..., ::step, ::step]), label)
-    save_figure(overlay_figure(view, labels, job.files.name), job.overlay_file)
+    image = np.asarray(drawn[..., ::step, ::step])
+    if label is not None:
+        save_figure(overlay_figure(View(image, label), labels, job.files.name), job.overlay_file)
+    if probabilities is not None:
+        maps = list(heat_maps(image[None], probabilities[:, None], labels.names, None))
+        save_figure(heat_map_figure(maps, job.files.name), job.heat_map_file)
 
 
 def _part_file(part: Job) -> Path:
@@ -247,6 +264,6 @@ def _left(path: Path, wanted: Wanted) -> Iterator[Band]:
     with path.open("rb") as file:
         while file.tell() < end:
             first, label = int(np.load(file)), np.load(file)
-            probabilities = np.load(file) if wanted.probabilities else None
+            probabilities = np.load(file) if wanted.softmax else None
             certainty = np.load(file) if wanted.polygons else None
             yield Band(0, slice(first, first + len(label)), label, probabilities, certainty)

@@ -98,7 +98,7 @@ def _table_parts(table: Table, width: int) -> Iterator[RenderableType]:
 
     columns = list(zip(table.header, *table.rows, strict=True))
     title = Text(table.title, "table.title") if table.title else None
-    for places in _fitting([_least(column, width) for column in columns], width):
+    for places in _fitting(table.header, [_least(column, width) for column in columns], width):
         widths = _widths([columns[place] for place in places], width)
         part = RichTable(title=title, title_justify="left")
         for place, wide in zip(places, widths, strict=True):
@@ -111,14 +111,27 @@ def _table_parts(table: Table, width: int) -> Iterator[RenderableType]:
         title = None
 
 
-def _fitting(least: Sequence[int], width: int) -> Iterator[list[int]]:
-    """The columns of each part of a table, by their least widths: as many as fit, and the first in each."""
+def _fitting(titles: Sequence[str], least: Sequence[int], width: int) -> Iterator[list[int]]:
+    """The columns of each part of a table, by their least widths: as many as fit, and the first in each.
+
+    A column whose title others have too, such as an interval, tells something of the one before, and stays with it.
+    """
+
+    def fits(places: Sequence[int]) -> bool:
+        return _whole([least[place] for place in places]) <= width
+
+    together: list[list[int]] = []
+    for place in range(1, len(titles)):
+        if together and titles.count(titles[place]) > 1 and fits([0, *together[-1], place]):
+            together[-1].append(place)
+        else:
+            together.append([place])
     part = [0]
-    for place in range(1, len(least)):
-        if len(part) > 1 and _whole([least[i] for i in (*part, place)]) > width:
+    for places in together:
+        if len(part) > 1 and not fits([*part, *places]):
             yield part
             part = [0]
-        part.append(place)
+        part += places
     yield part
 
 
