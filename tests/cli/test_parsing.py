@@ -163,6 +163,7 @@ def test_a_value_of_another_type_is_told_in_one_line(flags: str, message: str) -
         ("--batchsize", "--batch_size"),
         ("--sampling.image-siz", "--sampling.image_size"),
         ("--image-size", "--sampling.image_size"),  # by its own name
+        ("--lr", "--optim.lr"),
         ("--xyz", None),
     ],
 )
@@ -207,6 +208,7 @@ def test_words_and_flags_come_in_any_order(line: str) -> None:
 def test_a_flag_with_several_words_takes_those_behind_it_and_numbers_may_be_negative() -> None:
     found = parsed("compare", "a", "--names", "x", "y", "--metric", "iou", "b").settings
     assert (found["results"], found["names"]) == (["a", "b"], ["x", "y"])
+    assert parsed("compare", "a", "b", "--names", "x", "y").settings["results"] == ["a", "b"]
     assert parsed("train", "d", "-o", "o", "--intensity.values", "[-160, 240]").settings["intensity"].values[0] == -160
     with pytest.raises(ConfigError, match=r"optim.lr: .* found -1"):
         parsed("train", "--optim.lr", "-1", "d", "-o", "o")

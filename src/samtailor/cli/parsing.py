@@ -358,7 +358,7 @@ def _joined(arguments: Sequence[str], settings: Iterable[Setting]) -> list[str]:
 
 def _is_flag(argument: str) -> bool:
     """Whether argparse takes an argument for a flag."""
-    return argument[:1] == "-" and argument != "-" and " " not in argument and not re.match(r"-\.?\d", argument)
+    return argument[:1] == "-" and argument != "-" and " " not in argument
 
 
 def _plain_flag(flag: str) -> str:
