@@ -43,10 +43,16 @@ def test_the_package_is_a_command() -> None:
     assert result.stdout == f"samtailor {samtailor.__version__}\n"
 
 
-def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("columns", [60, 80, 300])
+def test_help_names_every_verb_and_fits_the_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     assert main([]) == 0
     text = capsys.readouterr().out
-    assert all(f"  {name} " in text and parser_of(name).summary in text for name in samtailor.VERBS)
+    assert all(len(line) <= columns for line in text.splitlines())
+    words = " ".join(text.split())
+    assert all(f"\n  {name} " in text and f"{name} {parser_of(name).summary}" in words for name in samtailor.VERBS)
 
 
 def test_an_unknown_verb_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,9 @@ Nothing heavy is imported before a verb runs, so that help and mistakes are answ
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from inspect import getdoc
@@ -144,11 +146,14 @@ def _as_resume(arguments: list[str]) -> list[str]:
 
 
 def _overview() -> str:
-    """Help of the command line as a whole."""
-    width = max(map(len, COMMANDS)) + 2
-    verbs = "\n".join(f"  {name:<{width}}{_summary_of(name)}" for name in COMMANDS)
-    return (
-        "usage: samtailor VERB [options]\n\n"
-        "Fit Segment Anything models to your own classes: a labelled folder in, a segmenter and masks out.\n\n"
-        f"{verbs}\n\nsamtailor help VERB tells more; samtailor --version tells the version."
+    """Help of the command line as a whole, as wide as the terminal."""
+    width, column = shutil.get_terminal_size().columns, max(map(len, COMMANDS)) + 4
+    told = "Fit Segment Anything models to your own classes: a labelled folder in, a segmenter and masks out."
+    end = "samtailor help VERB tells more; samtailor --version tells the version."
+    verbs = "\n".join(
+        textwrap.fill(f"{f'  {name}':<{column}}{_summary_of(name)}", width, subsequent_indent=" " * column)
+        for name in COMMANDS
+    )
+    return "\n\n".join(
+        ["usage: samtailor VERB [options]", textwrap.fill(told, width), verbs, textwrap.fill(end, width)]
     )
