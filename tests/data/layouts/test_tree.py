@@ -155,6 +155,19 @@ def test_volumes_have_channels_by_what_their_names_end_with(tmp_path: Path) -> N
     assert pairs(dataset)["p1"] == (["p1/p1_flair.nii.gz", "p1/p1_t1.nii.gz"], "p1/p1_seg.nii.gz")
 
 
+def test_a_missing_channel_is_named(tmp_path: Path) -> None:
+    volumes(tmp_path, *(f"{case}_{kind}" for case in ("p1", "p2", "p3") for kind in ("t1", "t2", "seg")))
+    (tmp_path / "p2_t2.nii.gz").unlink()
+    with pytest.raises(FileError, match=r"p2_seg.*images of 'p2' that end with _t1, _t2 as others do, found _t1"):
+        open_dataset(tmp_path)
+
+
+def test_pictures_of_several_endings_are_not_taken_for_channels(tmp_path: Path) -> None:
+    root = folder(folder(tmp_path, "images/*_left.png", "labels/*.png"), "images/*_right.png", "labels/*.png")
+    with pytest.raises(FileError, match="6 images and 3 labels"):
+        open_dataset(root)
+
+
 def test_volumes_side_by_side_and_in_folders(tmp_path: Path) -> None:
     volumes(tmp_path / "a", "x", "x_seg", "y", "y_seg")
     assert [case.name for case in open_dataset(tmp_path / "a").cases] == ["x", "y"]

@@ -230,14 +230,19 @@ def _with_endings(images: Sequence[_File], labels: Sequence[_File]) -> list[_Pai
             if image.stem[at] in "_-. ":
                 candidates[*image.group, image.stem[:at]].append(image)
     pairs: list[_Pair] = []
-    endings: set[tuple[str, ...]] = set()
+    endings: list[tuple[str, ...]] = []
     for label in labels:
         for base in filter(None, (label.stem, without_label_affix(label.stem))):
             if some := sorted(candidates.get((*label.group, base), ()), key=lambda image: image.stem):
                 pairs.append(_Pair(tuple(some), label, base))
-                endings.add(tuple(image.stem[len(base) :] for image in some))
+                endings.append(tuple(image.stem[len(base) :] for image in some))
                 break
-    if len(endings) > 1 or (len(next(iter(endings), ())) > 1 and not pairs[0].label.volume):
+    if len(set(endings)) > 1 and all(pair.label.volume for pair in pairs):
+        usual, other = max(endings, key=endings.count), min(endings, key=endings.count)
+        expected = f"images of '{pairs[endings.index(other)].name}' that end with {', '.join(usual)} as others do"
+        fix = "add the channels that are missing, or take away those that others lack"
+        raise FileError(pairs[endings.index(other)].label.path, expected, ", ".join(other), fix)
+    if len(set(endings)) > 1 or (pairs and len(endings[0]) > 1 and not pairs[0].label.volume):
         return []
     return pairs
 
