@@ -86,6 +86,12 @@ def test_series_stay_together() -> None:
     assert sizes == [6] * 10
 
 
+def test_a_series_that_is_most_of_all_is_no_block() -> None:
+    sizes, told = by_names(*(f"s{s}_{i}" for s in range(10) for i in range(2)), *(f"film_{i}" for i in range(80)))
+    assert max(sizes) == 5
+    assert told.startswith("in blocks of up to 5")
+
+
 def test_neighbouring_numbers_are_blocks_where_they_count() -> None:
     assert by_names(*(f"frame_{10 * i:05d}" for i in range(100))) == (
         [5] * 20,

@@ -212,7 +212,8 @@ def open_cases(root: Path, dataset: Recognition = "auto", bands: str | None = No
     """The data set without its splits."""
     if not os.path.isdir(root):
         found = "a file" if os.path.isfile(root) else "no such folder"
-        raise FileError(root, "a folder with a data set", found, "give the path of the data set")
+        fix = "give the folder that it lies in" if os.path.isfile(root) else "give the path of the data set"
+        raise FileError(root, "a folder with a data set", found, fix)
     layout = next(layout for layout in LAYOUTS if layout.recognises(root))
     named = looking_like(root) if layout is inferred.LAYOUT and dataset == "auto" else None
     if named:

@@ -165,7 +165,7 @@ class TrainConfig(Checked):
     """Everything that determines a training run.
 
     Attributes:
-        data: Labelled folder (nnU-Net layout, image folder, or a data set known by name as its publisher ships it).
+        data: Labelled folder, with a dataset.json or without (docs/user-guide.md lists what is recognised).
         out: Directory of the run; must not hold another run.
         base: Base model, a name of the zoo.
         weights: The base's weights: a file, a folder in transformers' format, or a hub name; by default the published

@@ -212,6 +212,14 @@ def test_damaged_masks_are_left_to_the_check(tmp_path: Path) -> None:
     assert Path(finding.file).name == "a.png"
 
 
+def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
+    root = folder(tmp_path / "data", "images/*.png", "masks/*.png")
+    (root / "images").rename(tmp_path / "elsewhere")
+    (root / "images").symlink_to(tmp_path / "elsewhere")
+    (root / "up").symlink_to(root)
+    assert len(open_dataset(root).cases) == 3
+
+
 def test_masks_of_nothing_are_refused(tmp_path: Path) -> None:
     root = folder(tmp_path, "imgs/*.png", "gt/*.png")
     for mask in (root / "gt").iterdir():

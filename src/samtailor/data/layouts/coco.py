@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -10,14 +9,14 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.formats import find_format
 from samtailor.data.formats.coco import CocoFile, coco_file, is_coco
 from samtailor.data.layouts.classes import BACKGROUND
-from samtailor.data.layouts.contents import visible_entries, visible_files
+from samtailor.data.layouts.contents import folders_below
 from samtailor.data.layouts.found import Found, named_cases, told_files
 from samtailor.data.layouts.names import split_of
 from samtailor.errors import FileError, Finding, listed
 from samtailor.labels import LabelSpace, default_palette
 
 _MOST = 20  # JSON files of a folder that are looked into; more are of single images
-_DEEPEST = 4
+_DEEPEST = 2
 _OURS = ("dataset.json", "splits_final.json")
 
 
@@ -65,13 +64,10 @@ def find(root: Path) -> Found | None:
 
 def _candidates(root: Path) -> list[Path]:
     """JSON files in a folder, its folders and theirs."""
-    folders = [root]
-    for _ in range(2):
-        folders += [path for folder in folders for path in visible_entries(folder) if path.is_dir()]
     found = []
-    for folder in dict.fromkeys(folders):
-        files = [path for path in visible_files(folder) if path.suffix.lower() == ".json" and path.name not in _OURS]
-        found += files if len(files) <= _MOST else []
+    for _, inside in folders_below(root, _DEEPEST):
+        files = [path for path in inside if path.suffix.lower() == ".json" and path.name not in _OURS]
+        found += [path for path in files if path.is_file()] if len(files) <= _MOST else []
     return found
 
 
@@ -83,12 +79,11 @@ def _split(root: Path, path: Path) -> str:
 def _pictures(root: Path) -> dict[str, list[Path]]:
     """Pictures below a folder by the names of their files."""
     pictures = defaultdict(list)
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            format = find_format(Path(folder, name))
-            if format and not format.volumes and not name.startswith("."):
-                pictures[name].append(Path(folder, name))
+    for _, inside in folders_below(root):
+        for path in inside:
+            format = find_format(path)
+            if format and not format.volumes:
+                pictures[path.name].append(path)
     return pictures
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -148,6 +148,19 @@ def visible_entries(folder: Path) -> list[Path]:
 def visible_files(folder: Path) -> list[Path]:
     """Files of a folder, sorted, without hidden ones; with links to nothing, which are missed when they are read."""
     return [path for path in visible_entries(folder) if not os.path.isdir(path)]
+
+
+def folders_below(root: Path, depth: int = 5, above: frozenset[str] = frozenset()) -> Iterator[tuple[Path, list[Path]]]:
+    """A folder and those in it, down to a depth, each with what it holds; links that lead up again are not followed.
+
+    Folders that are images themselves are not looked into.
+    """
+    inside = visible_entries(root)
+    yield root, inside
+    above |= {os.path.realpath(root)}
+    for path in inside if depth else ():
+        if os.path.isdir(path) and find_format(path) is None and os.path.realpath(path) not in above:
+            yield from folders_below(path, depth - 1, above)
 
 
 def by_name(folder: Path, name_of: Callable[[Path], str | None], folders: bool = False) -> dict[str, Path]:

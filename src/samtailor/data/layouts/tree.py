@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import accompanies, find_format, find_label_format
-from samtailor.data.layouts.contents import composed, entries, visible_entries
+from samtailor.data.layouts.contents import composed, entries, folders_below
 from samtailor.data.layouts.found import Found, told_files
 from samtailor.data.layouts.names import (
     Role,
@@ -122,25 +121,13 @@ def find(root: Path) -> Found | None:
 
 def _files(root: Path) -> Iterator[_File]:
     """Images and labels below a folder."""
-    for folder, paths in _folders(root):
+    for folder, inside in folders_below(root):
+        paths = [path for path in inside if find_label_format(path) and not accompanies(path)]
         parts = folder.relative_to(root).parts
         role = next((role for part in reversed(parts) if (role := role_of_folder(part))), None)
         split = next((split for part in reversed(parts) if (split := split_of(part))), None)
         group = (split or "", *filter(None, map(rest_of_folder, parts)))
         yield from _in_folder(paths, group, role)
-
-
-def _folders(root: Path, depth: int = 0) -> Iterator[tuple[Path, list[Path]]]:
-    """Every folder with the images and labels that lie in it."""
-    inside, files = [], []
-    for path in visible_entries(root):
-        if find_label_format(path) and not accompanies(path):
-            files.append(path)
-        elif os.path.isdir(path):
-            inside.append(path)
-    yield root, files
-    for folder in inside if depth < _DEEPEST else ():
-        yield from _folders(folder, depth + 1)
 
 
 def _in_folder(paths: Sequence[Path], group: tuple[str, ...], role: Role | None) -> Iterator[_File]:
