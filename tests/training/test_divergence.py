@@ -101,7 +101,7 @@ def test_infinite_gradients_of_half_precision_are_left_to_its_scaler(
     task._trainer = cast(Any, SimpleNamespace(precision=precision, global_step=4, current_epoch=1))
     task._gradient_norm = torch.tensor(torch.inf)
     if not ends:
-        task._require_finite(torch.tensor(1.0))
+        task.require_finite(torch.tensor(1.0))
         return
     with pytest.raises(NotFiniteError, match=r"expected a finite gradient, found inf in step 4 .epoch 2"):
-        task._require_finite(torch.tensor(1.0))
+        task.require_finite(torch.tensor(1.0))

@@ -77,6 +77,15 @@ def gather(value: T) -> list[T]:
     return cast(list[T], values)
 
 
+def most_of_processes(value: int) -> int:
+    """The largest of the whole numbers of all processes, for each of them. All must call it."""
+    if not is_distributed():
+        return value
+    largest = torch.tensor(value)
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
+
+
 def broadcast_from_first(value: T) -> T:
     """The value of the first process, for all of them. All must call it."""
     return gather(value)[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import signal
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -56,6 +55,7 @@ from samtailor.training.samples import (
     class_shares,
 )
 from samtailor.training.settings import TrainConfig
+from samtailor.training.stopping import Stopper
 from samtailor.training.task import SegmentationTask, ValidationEmbeddings
 
 LOG = logging.getLogger("samtailor")
@@ -256,16 +256,20 @@ def fit(
         FileError: If the checkpoint is damaged, or not of this training; nothing has been changed then.
     """
     fitting = prepare(config, model, cases, cache_home() / "embeddings")
-    callbacks = [
+    callbacks: list[lightning.Callback] = [
         VanishingClassWarning(model.labels.names, fitting.shares),
         _ResumedEpoch(fitting.samples),
         begun := _Begun(),
         ProgressLine(run, fitting.samples, paces),
     ]
+    average = WeightAverage(config.optim.ema) if config.optim.ema else None
+    stopper = Stopper(run.last_checkpoint, average)
+    callbacks += [*([average] if average else []), Recorder(run, config.patience, average), stopper]
     trainer = _trainer(run, config, callbacks)
     device = choose_device(config.device)
     try:
-        trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)
+        with stopper:
+            trainer.fit(fitting.task, fitting.samples, fitting.cases, ckpt_path=checkpoint, weights_only=True)
     except NotFiniteError as error:
         advice = _ADVICE[chosen_precision(config.precision, device)]
         if world().is_first:
@@ -277,8 +281,6 @@ def fit(
     except SystemExit as stop:
         if not trainer.interrupted:
             raise
-        # Lightning answers Ctrl-C by ignoring further ones and ending the process; that is for the caller to decide.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from stop
     except ConfigError:
         raise
@@ -352,7 +354,7 @@ def new_trainer(config: TrainConfig, **arguments: Any) -> lightning.Trainer:
 
 
 class _ResumedEpoch(lightning.Callback):
-    """Tells the sampler which epoch a resumed training begins with.
+    """Tells the sampler where a resumed training begins.
 
     Lightning does so too, but after workers have begun to prepare the first batches.
     """
@@ -361,22 +363,19 @@ class _ResumedEpoch(lightning.Callback):
         self._samples = samples
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Checkpoints are written at the end of an epoch."""
+        """Where it goes on is what Lightning's loops go by."""
         assert isinstance(self._samples.sampler, EpochSampler)
-        self._samples.sampler.set_epoch(checkpoint["epoch"] + 1)
+        loops = checkpoint["loops"]["fit_loop"]
+        epochs, batches = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]["current"]
+        is_within = epochs["started"] > epochs["processed"]
+        self._samples.sampler.go_on(epochs["processed"], batches["processed"] if is_within else 0)
 
 
 def _trainer(run: Run, config: TrainConfig, callbacks: Sequence[lightning.Callback]) -> lightning.Trainer:
     """Lightning trainer that writes into the run."""
     here = world()
     last = run.last_checkpoint
-    average = WeightAverage(config.optim.ema) if config.optim.ema else None
-    callbacks = [
-        *callbacks,
-        *((average,) if average else ()),
-        Recorder(run, config.patience, average),
-        ModelCheckpoint(last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False),
-    ]
+    keeper = ModelCheckpoint(last.parent, last.stem, save_on_train_epoch_end=True, enable_version_counter=False)
     return new_trainer(
         config,
         devices=here.local_size,
@@ -387,7 +386,7 @@ def _trainer(run: Run, config: TrainConfig, callbacks: Sequence[lightning.Callba
         check_val_every_n_epoch=config.validate_every,
         logger=TensorBoardLogger(run.directory, name="tensorboard", version=""),
         log_every_n_steps=10,
-        callbacks=callbacks,
+        callbacks=[*callbacks, keeper],
         plugins=[AtomicCheckpointIO(), environment_of(here)],
         default_root_dir=run.directory,
     )

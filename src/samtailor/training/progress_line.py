@@ -22,6 +22,7 @@ from samtailor.reporting.amounts import in_time
 from samtailor.runs import Run
 from samtailor.training.clock import Clock, Pace
 from samtailor.training.rehearsal import rehearse
+from samtailor.training.samples import EpochSampler
 from samtailor.training.task import SegmentationTask
 
 LOG = logging.getLogger("samtailor")
@@ -79,8 +80,13 @@ class ProgressLine(lightning.Callback):
     def _tell_end(self, trainer: lightning.Trainer, paces: Sequence[Pace], steps: int) -> None:
         """Say when the training is expected to end, and what to do if that is late."""
         assert self._clock is not None
-        if (left := self._clock.left(trainer.current_epoch + 1)) is None:
+        sampler = self.samples.sampler
+        assert isinstance(sampler, EpochSampler)
+        epoch, done = sampler.done if sampler.done[0] == trainer.current_epoch else (trainer.current_epoch, 0)
+        if (left := self._clock.left(epoch + 1, done)) is None:
             return
+        if epoch or done:
+            LOG.info("Going on in epoch %d, behind step %d", epoch + 1, done)
         config, last = self._clock.config, paces[-1]
         end = datetime.now() + timedelta(seconds=left)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "

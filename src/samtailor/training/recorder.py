@@ -40,15 +40,16 @@ class Recorder(lightning.Callback):
         self.patience = patience
         self.average = average
         self.rows: list[dict[str, float]] = []
-        self._start = self._mark = self._waited = self._computed = 0.0
+        self._start = self._mark = self._elapsed = self._waited = self._computed = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Rows, for the checkpoint."""
-        return {"rows": self.rows}
+        """Rows, and the clocks of an epoch that has not ended, for the checkpoint."""
+        return {"rows": self.rows, "clocks": (time.monotonic() - self._start, self._waited, self._computed)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Rows of the checkpoint."""
+        """Rows and clocks of the checkpoint; older versions wrote no clocks."""
         self.rows = state_dict["rows"]
+        self._elapsed, self._waited, self._computed = state_dict.get("clocks", (0.0, 0.0, 0.0))
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the table as far as it is; there is nothing to do where the rows of the checkpoint are all."""
@@ -59,6 +60,11 @@ class Recorder(lightning.Callback):
     def _is_over(self, trainer: lightning.Trainer) -> bool:
         assert trainer.max_epochs is not None
         return is_over(self.rows, trainer.max_epochs, self.patience)
+
+    def on_train_start(self, *_: Any) -> None:
+        """Let the clocks of an epoch go on that has begun."""
+        self._mark = time.monotonic()
+        self._start = self._mark - self._elapsed
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """Start the clocks."""

@@ -63,8 +63,9 @@ def choose_slices(cases: Sequence[CachedCase], empty: float, seed: int) -> list[
 class EpochSampler(Sampler[Drawn]):
     """Draws samples in an order, and with seeds, that depend on nothing but the run's seed and the epoch.
 
-    So an epoch is the same whether the run was resumed before it or not, whatever the number of workers, and whatever
-    the number of processes: each takes its part of every batch. The last batch is filled up if it has to be shared.
+    So an epoch is the same whether the run was resumed before it or within it or not, whatever the number of workers,
+    and whatever the number of processes: each takes its part of every batch. The last batch is filled up if it has to
+    be shared.
     """
 
     def __init__(
@@ -93,6 +94,11 @@ class EpochSampler(Sampler[Drawn]):
         self.batch_size = batch_size
         self.here = here or World()
         self.epoch = 0
+        self.done = (0, 0)
+
+    def go_on(self, epoch: int, batches: int) -> None:
+        """Begin with an epoch, counted from 0, of which some batches are done."""
+        self.epoch, self.done = epoch, (epoch, batches)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; the trainer calls this."""
@@ -103,7 +109,9 @@ class EpochSampler(Sampler[Drawn]):
         return self.per_epoch if self.here.size == 1 else steps * self.batch_size // self.here.size
 
     def __iter__(self) -> Iterator[Drawn]:
-        return iter(self.drawn(self.epoch))
+        epoch, batches = self.done
+        is_begun = self.epoch == epoch
+        return iter(self.drawn(self.epoch)[batches * (self.batch_size // self.here.size) if is_begun else 0 :])
 
     def drawn(self, epoch: int) -> list[Drawn]:
         """What is drawn in an epoch, counted from 0, by this process."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ class SegmentationTask(lightning.LightningModule):
         validation: Cases to validate on.
         truth_voxels: Voxels of each class in the validation cases, (K,); known after a validation.
         predicted_voxels: Voxels predicted as each class in the last validation, (K,).
+        before_case: Called before each case of a validation.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class SegmentationTask(lightning.LightningModule):
         self.model = model
         self.loss = loss
         self.config = config
+        self.before_case: Callable[[], None] = lambda: None
         self.truth_voxels = np.zeros(len(model.labels), np.int64)
         self.predicted_voxels = np.zeros(len(model.labels), np.int64)
         self.validation = validation
@@ -89,6 +91,16 @@ class SegmentationTask(lightning.LightningModule):
         """Mean loss of the images of the epoch so far."""
         return self._loss_sum / self._images
 
+    def on_train_start(self) -> None:
+        """Go on within an epoch, or with more of them: rest the encoder, take the rate of the schedule as it is now."""
+        self.model.network.encoder_rests = self.current_epoch < self.config.head_epochs
+        self._loss_sum = self._loss_sum.to(self.device)
+        (schedule,) = (config.scheduler for config in self.trainer.lr_scheduler_configs)
+        assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
+        (factor,) = {*schedule.lr_lambdas}
+        for group, rate in zip(schedule.optimizer.param_groups, schedule.base_lrs, strict=True):
+            group["lr"] = rate * factor(schedule.last_epoch)
+
     def on_train_epoch_start(self) -> None:
         """Let the encoder rest in the first epochs, if the config says so; forget the losses of the last."""
         self._loss_sum, self._images = torch.zeros((), device=self.device), 0
@@ -101,7 +113,7 @@ class SegmentationTask(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor | Features, Tensor], index: int) -> Tensor:
         """Loss of one batch, which is logged."""
         loss, images = self.loss_of(batch, index)
-        self._require_finite(loss.detach())
+        self.require_finite(loss.detach())
         self._loss_sum, self._images = self._loss_sum + loss.detach().float() * images, self._images + images
         self.log("loss_step", loss, on_step=True, on_epoch=False, batch_size=images)
         return loss
@@ -192,9 +204,9 @@ class SegmentationTask(lightning.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Look at the gradient of an epoch's last step before anything is validated or saved."""
         if self.trainer.is_last_batch:
-            self._require_finite()
+            self.require_finite()
 
-    def _require_finite(self, loss: Tensor | None = None) -> None:
+    def require_finite(self, loss: Tensor | None = None) -> None:
         """Refuse to go on after a step whose gradient was no number, or from a loss that is none.
 
         The loss waits for nothing on a GPU, for the target has been looked at after the network was applied. Under
@@ -217,6 +229,7 @@ class SegmentationTask(lightning.LightningModule):
 
     def validation_step(self, index: int) -> None:
         """Predict one whole case on its own grid and score it; nothing if the index is `PADDING_CASE`."""
+        self.before_case()
         if index == PADDING_CASE:
             return
         case = self.validation[index]
@@ -285,8 +298,14 @@ class SegmentationTask(lightning.LightningModule):
         """Inverse of `state_dict`, always strict."""
         self.model.load_trained_state(dict(state_dict), "checkpoint")
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the losses of an epoch that has not ended."""
+        checkpoint["epoch_loss"] = {"sum": self._loss_sum, "images": self._images}
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse an optimiser's state that belongs to other parameters than it would be given to."""
+        if losses := checkpoint.get("epoch_loss"):  # older versions wrote no checkpoints within an epoch
+            self._loss_sum, self._images = losses["sum"], losses["images"]
         (state,) = checkpoint["optimizer_states"]
         found = [len(group["params"]) for group in state["param_groups"]]
         if found != (expected := [len(group) for group in self._by_decay()]):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shlex import quote
-from typing import Any, Literal
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal
 
 from samtailor.errors import ConfigError, DataError, FileError, listed
 from samtailor.outputs import require_new, require_place
 from samtailor.runs import Run
-from samtailor.settings import AnyPath, checked, takes
-from samtailor.training.settings import TrainConfig
+from samtailor.settings import AnyPath, Count, checked, takes
+from samtailor.training.settings import TrainConfig, seconds_in
+
+if TYPE_CHECKING:
+    from samtailor.data.dataset import Dataset
 
 LOG = logging.getLogger("samtailor")
 
@@ -40,7 +43,7 @@ def train(config: TrainConfig) -> Run:
     from samtailor.training.planning import planned
     from samtailor.training.resolve import resolve, scheduled
 
-    run, began = Run(Path(config.out)), time.monotonic()
+    run, began = Run(Path(config.out)), monotonic()
     here = connect(config.device)
     with raise_on_all_ranks():  # what needs no look at the data is refused, and fetched, before the data is read
         check_device(config)
@@ -90,19 +93,31 @@ def train(config: TrainConfig) -> Run:
 
 
 @checked
-def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
-    """Continue an interrupted training after its last finished epoch; a finished one is left as it is.
+def resume(
+    run: AnyPath,
+    from_: Literal["last", "best"] = "last",
+    epochs: Count | None = None,
+    time: str | None = None,
+) -> Run:
+    """Continue an interrupted training where it stopped, or make a run longer; a finished one is left as it is.
+
+    A run of another length has the learning rates of that length from there on: the decay begins anew at the rate that
+    a training of as many epochs has at that step. What was chosen is written into the run's config.yaml.
 
     Args:
         run: Directory of the run.
-        from_: Where it goes on: after the 'last' finished epoch; or after the 'best', whose checkpoint is a second
-            one, should the last be damaged. The epochs behind the best are then trained again.
+        from_: Where it goes on: where it was 'last'; or after the 'best' epoch, whose checkpoint is a second one,
+            should the last be damaged. The epochs behind the best are then trained again.
+        epochs: Passes over the training samples that the run is to have in all, where it was begun with another number.
+        time: When the training is to end, from now ('45m', '2h', '90s'): some steps are measured, and the run has as
+            many epochs as end in time.
 
     Returns:
-        The finished run, with the numbers it would have had without the interruption.
+        The finished run, of the length it was begun with with the numbers it would have had without the interruption.
 
     Raises:
-        ConfigError: If the directory is not a run, or another process trains in it.
+        ConfigError: If the directory is not a run, another process trains in it, or there is no further epoch in that
+            number or time.
         FileError: If a file of the run is damaged.
         DataError: If data, splits or classes are others than when the run began.
     """
@@ -119,7 +134,11 @@ def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
     )
     from samtailor.training.resolve import resolve
 
-    begun = Run(Path(run))
+    begun, began = Run(Path(run)), monotonic()
+    if epochs is not None and time is not None:
+        raise ConfigError("epochs: expected either --epochs or --time, found both; leave one of them out")
+    if time is not None:
+        seconds_in(time)
     config = TrainConfig.from_plain(begun.read_config(), str(begun.config_file))
     here = connect(config.device)
     with _telling_how_to_go_on(begun), ExitStack() as held:
@@ -129,6 +148,8 @@ def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
                 held.enter_context(begun.alone())
             check_device(config)
             check_batch(config, here)
+            if time is not None and here.size > 1:
+                raise ConfigError(f"time: expected one process, found {here.size}; take --epochs")
             folder = open_dataset(Path(config.data), *config.selection).with_default_split()
             _require_decided(begun, config, resolve(config, folder))
             cases = load_cases(config, folder)
@@ -137,9 +158,20 @@ def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
                     f"{config.data}: expected the data the run {run} began with, found other images, labels, splits "
                     "or classes; restore them, or start a new run"
                 )
+            if epochs is not None or time is not None:
+                checkpoint_of(begun, from_)
+                config = _lengthen(begun, config, folder, from_, epochs, time, began)
+        with raise_on_all_ranks():
+            if here.is_first and (epochs is not None or time is not None):
+                begun.write_config(config.to_plain())
+                begun.bias_file.unlink(missing_ok=True)  # what is tuned then is another segmenter
+        with raise_on_all_ranks():
             if begun.is_finished() and (begun.bias_file.is_file() or not config.tune_bias):
-                epochs = len(begun.history())
-                LOG.info("%s is finished after %d of at most %d epochs; nothing is done", run, epochs, config.epochs)
+                done = len(begun.history())
+                LOG.info(
+                    "%s is finished after %d of at most %d epochs; nothing is done (--epochs or --time make it longer)",
+                    *(run, done, config.epochs),
+                )
                 return begun
             if is_to_be_trained := not begun.is_finished():
                 checkpoint = checkpoint_of(begun, from_)
@@ -149,6 +181,30 @@ def resume(run: AnyPath, from_: Literal["last", "best"] = "last") -> Run:
     _tune(begun, config)
     _warn(begun)
     return begun
+
+
+def _lengthen(
+    run: Run,
+    config: TrainConfig,
+    folder: Dataset,
+    from_: Literal["last", "best"],
+    epochs: int | None,
+    time: str | None,
+    began: float,
+) -> TrainConfig:
+    """The config of a run that is to have so many epochs, or as many as end in time."""
+    from samtailor.training.extension import done_of, epochs_until, extended
+
+    rows = run.history()
+    if from_ == "best" and (best := run.best_epoch()):
+        rows = [row for row in rows if row["epoch"] <= best["epoch"]]
+    if time is not None:
+        epochs = epochs_until(config, done_of(rows), time, began, folder)
+    assert epochs is not None
+    changed = extended(config, rows, epochs, folder)
+    without = " Patience has run out, and no longer ends it." if changed.patience != config.patience else ""
+    LOG.info("%d epochs in all, of which %d are done.%s", epochs, done_of(rows), without)
+    return changed
 
 
 def _tune(run: Run, config: TrainConfig) -> None:

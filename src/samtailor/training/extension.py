@@ -1,0 +1,100 @@
+"""A run that is to be longer, or shorter, than it was begun: so many epochs, or as many as end in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from samtailor.data.dataset import Dataset
+from samtailor.errors import ConfigError
+from samtailor.inference.flips import FLIPS
+from samtailor.memory import available_memory
+from samtailor.reporting.amounts import in_time
+from samtailor.runs import is_over
+from samtailor.training.estimate_report import HEADROOM
+from samtailor.training.estimation import Measure, Phase, look, phases_of, sampled
+from samtailor.training.measure import Measurement, measure_apart
+from samtailor.training.planning import USED
+from samtailor.training.resolve import resolve
+from samtailor.training.settings import TrainConfig, seconds_in
+
+
+def extended(config: TrainConfig, rows: Sequence[Mapping[str, float]], epochs: int, folder: Dataset) -> TrainConfig:
+    """The config of a run that is to have another number of epochs.
+
+    Patience that has run out is given up: whoever asks for more epochs wants them trained.
+
+    Args:
+        config: Resolved config of the run.
+        rows: Its history, as far as it goes on from there.
+        epochs: Passes over the training samples, those that are done included.
+        folder: The labelled folder.
+
+    Raises:
+        ConfigError: If so many epochs, or more, are done, or belong to the head.
+    """
+    if epochs <= (done := done_of(rows)):
+        raise ConfigError(f"epochs: expected more than the {done} that are done, found {epochs}")
+    patience = None if is_over(rows, epochs, config.patience) else config.patience
+    return resolve(replace(config, epochs=epochs, patience=patience), folder)
+
+
+def done_of(rows: Sequence[Mapping[str, float]]) -> int:
+    """Epochs that have ended."""
+    return int(rows[-1]["epoch"]) if rows else 0
+
+
+def epochs_until(
+    config: TrainConfig, done: int, duration: str, began: float, folder: Dataset, measure: Measure = measure_apart
+) -> int:
+    """The most epochs of a run that end in time, of which the last is validated; steps are measured first.
+
+    Args:
+        config: Resolved config of the run.
+        done: Epochs that have ended.
+        duration: When the training is to end, from when it began to go on (see `TrainConfig.time`).
+        began: When that was, by `time.monotonic`.
+        folder: The labelled folder.
+        measure: Measures a job within a limit of memory, in bytes; in a process of its own by default.
+
+    Raises:
+        ConfigError: If there is no time for an epoch, or memory does not suffice for a step.
+    """
+    workload, job_of = look(config, folder, sampled(config, folder))
+    limit = int(HEADROOM * available_memory())
+
+    def measured(changed: TrainConfig) -> Measurement | None:
+        return measure(job_of(changed), limit)
+
+    left = config if done < config.head_epochs else replace(config, head_epochs=0)
+    if (phases := phases_of(left, workload, measured)) is None:
+        raise ConfigError("time: expected memory for a step of the run, found too little; other programs take it")
+    taken = partial(_taken, config, phases, workload.samples, done)
+    available = USED * (began + seconds_in(duration) - time.monotonic())
+    epochs = first = _validated(config, max(done, config.head_epochs) + 1)
+    while taken(epochs) <= available:
+        epochs += config.validate_every
+    if epochs == first:
+        raise ConfigError(
+            f"time: expected {in_time((taken(first) - available) / USED)} more at least, to the validation after epoch "
+            f"{first}; found {in_time(max(0.0, available))} left for epochs; give more time"
+        )
+    return epochs - config.validate_every
+
+
+def _validated(config: TrainConfig, epoch: int) -> int:
+    """The epoch, or the next one that is validated."""
+    return -(-epoch // config.validate_every) * config.validate_every
+
+
+def _taken(config: TrainConfig, phases: Sequence[Phase], samples: int, done: int, epochs: int) -> float:
+    """Seconds from the end of an epoch to that of another, and of the tuning behind it."""
+    *head, last = phases
+    rest = [phase.of(range(done + 1, config.head_epochs + 1)) for phase in head]
+    rest.append(last.of(range(max(done, config.head_epochs) + 1, epochs + 1)))
+    assert config.tta != "auto", "the flips must be resolved before training"
+    tuning = last.validating * len(FLIPS[config.tta or "none"]) if config.tune_bias else 0.0
+    every = config.validate_every
+    return tuning + sum(phase.training_all(samples) + phase.validating_all(every) for phase in rest)
