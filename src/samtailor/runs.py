@@ -95,9 +95,10 @@ class RunWarning:
     fixes: tuple[str, ...]
 
     def __str__(self) -> str:
-        reasons = [f"  perhaps {cause}: {fix}" for cause, fix in zip(self.causes, self.fixes, strict=True)]
+        reasons = [f"  {cause}\n    {fix}" for cause, fix in zip(self.causes, self.fixes, strict=True)]
         found = [f"  {text}" for text in self.found]
-        return "\n".join(["Warning: this training did not learn what it was to learn.", *found, *reasons])
+        title = "Warning: this training did not learn what it was to learn."
+        return "\n".join([title, *found, "Likely causes, each with what may help:", *reasons])
 
     def to_json(self) -> dict[str, list[str]]:
         """Plain values by name."""
@@ -148,7 +149,8 @@ class Run:
             f"curves            {self.curves_file}",
         ]
         if warning := self.warning:
-            lines += [f"warning           {'; '.join(warning.found)}", f"                  (see {self.warning_file})"]
+            lines += [f"warning           {text}" for text in warning.found]
+            lines.append(f"                  likely causes: {self.warning_file}")
         else:
             lines += [
                 f"next              samtailor evaluate {run} {data} --split {split}",

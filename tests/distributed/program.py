@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -38,6 +39,7 @@ class Plan:
         losses: Where the first process writes the gradients of `losses_and_gradients`; nowhere if empty.
         dies: Process that is killed when it is about to compute its second image, or has computed the first band of
             its part of a scene; -1 for none.
+        stopped: Training step, counted from 1 over all commands, in which the last process gets a Ctrl-C; 0 for none.
     """
 
     weights: str
@@ -46,6 +48,7 @@ class Plan:
     gradients: str = ""
     losses: str = ""
     dies: int = -1
+    stopped: int = 0
 
     def write(self, path: Path) -> Path:
         """Where `run` finds it."""
@@ -61,6 +64,8 @@ def run(plan: Plan) -> int:
     if here.rank == plan.dies:
         die_at_the_second_image()
         die_within_a_scene()
+    if plan.stopped and here.rank == here.size - 1:
+        stop_in_step(plan.stopped)
     if plan.losses:
         connect("cpu")
         half = slice(here.rank, None, here.size)
@@ -122,6 +127,19 @@ def note_built_slices(path: Path) -> None:
         build(self, files, entry)
 
     SliceCache._build = noted  # type: ignore[method-assign]
+
+
+def stop_in_step(number: int) -> None:
+    """Have this process get a Ctrl-C in the midst of a training step."""
+    step, steps = SegmentationTask.training_step, itertools.count(1)
+
+    def stopped(task: SegmentationTask, batch: Any, index: int) -> Tensor:
+        loss = step(task, batch, index)
+        if next(steps) == number:
+            signal.raise_signal(signal.SIGINT)
+        return loss
+
+    SegmentationTask.training_step = stopped  # type: ignore[method-assign]
 
 
 def die_at_the_second_image() -> None:

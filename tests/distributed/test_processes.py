@@ -145,6 +145,22 @@ def test_two_processes_train_as_one(tiny_base: Base, tmp_path: Path, monkeypatch
     assert result.stdout.count("best validation") == 2, "more than one process has spoken"
 
 
+def test_all_processes_stop_within_an_epoch_and_go_on_there(tiny_base: Base, tmp_path: Path) -> None:
+    data = uneven_folder(tmp_path / "data")
+    flags = ["train", str(data), *TRAIN, "--epochs", "2", "--sampling.per_epoch", "7", "--optim.ema", "0.5"]
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    commands = [[*flags, "--out", str(whole)], [*flags, "--out", str(part)], ["train", "--resume", str(part)]]
+    # The first step of the second training: only one process is told.
+    plan = Plan(str(fetch(tiny_base.weights)), str(tmp_path), commands, stopped=5).write(tmp_path / "plan.json")
+    (tmp_path / "home").mkdir()
+    result = torchrun(plan, tmp_path / "home")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count(f"interrupted: continue with samtailor train --resume {part}") == 2  # both have stopped
+    assert rows_of(part) == rows_of(whole)
+    states = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for run in (part, whole)]
+    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
+
+
 def test_every_case_is_predicted_once_though_a_process_dies(
     tiny_base: Base, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,10 +52,16 @@ def test_a_training_that_learned_is_not_warned_of() -> None:
 def test_one_that_finds_nothing_is_with_the_flags_that_may_help() -> None:
     found = judged(rows_of(FALLING, (0.0, 0.0), (0.002, 0.0), None), steps=30)
     assert found is not None
-    assert found.found == ("no validation case has more than a chance pixel right: the best mean DSC is 0.0010",)
+    assert found.found == ("nothing is found in the validation cases: best mean DSC 0.0010",)
     assert len(found.causes) == len(found.fixes)
     text = str(found)
-    for flag in ("--epochs 12", "--time 1h", "--optim.lr 0.00025", "--sampling.image_size", "samtailor check data"):
+    for flag in (
+        "resume run --epochs 100",
+        "--time 1h",
+        "--optim.lr 0.00025",
+        "--sampling.image_size",
+        "samtailor check data",
+    ):
         assert flag in text
     assert "--epochs" not in str(judged(rows_of(FALLING, (0.0, 0.0)), steps=5000))
 
@@ -63,8 +69,8 @@ def test_one_that_finds_nothing_is_with_the_flags_that_may_help() -> None:
 def test_a_class_that_the_kept_epoch_does_not_find_is_named() -> None:
     found = judged(rows_of(FALLING, (0.2, 0.0), (0.8, 0.0), (0.4, 0.1)))
     assert found is not None
-    assert found.found == ("class 'target' of the validation cases: nowhere found (DSC 0)",)
-    assert "0.050% of its pixels): --loss.class_weights auto" in str(found)
+    assert found.found == ("nowhere found in the validation cases (DSC 0): 'target'",)
+    assert "0.050% of the pixels)\n    --loss.class_weights auto" in str(found)
     weighted = changed(CONFIG, loss=LossConfig(class_weights="auto"))
     assert "class_weights" not in str(judged(rows_of(FALLING, (0.8, 0.0)), config=weighted))
     assert judged(rows_of(FALLING, (0.2, 0.0), (0.8, 0.1), (0.4, 0.0))) is None  # the kept one finds it
@@ -75,7 +81,7 @@ def test_a_class_that_the_validation_cases_do_not_have_cannot_be_found() -> None
     assert judged(rows, truth=np.array([900, 90, 0])) is None
     found = judged(rows, shares=np.array([0.9, 0.1, 0.0]))
     assert found is not None
-    assert "no training slice has a pixel of target: put cases that have some into the split train" in str(found)
+    assert "no training slice has a pixel of target\n    put cases that have some into the split train" in str(found)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ class Clock:
         self._of(epoch).validation.add(seconds)
 
     def left(self, epoch: int, steps: int = 0, validated: float = 0.0) -> float | None:
-        """Seconds to the end of the training, the tuning behind it included; None while a part is not known.
+        """Seconds to the end of the training, the tuning after it included; None while a part is not known.
 
         Args:
             epoch: The current one, counted from 1.

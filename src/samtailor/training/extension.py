@@ -90,7 +90,7 @@ def _validated(config: TrainConfig, epoch: int) -> int:
 
 
 def _taken(config: TrainConfig, phases: Sequence[Phase], samples: int, done: int, epochs: int) -> float:
-    """Seconds from the end of an epoch to that of another, and of the tuning behind it."""
+    """Seconds from the end of an epoch to that of another, and of the tuning after it."""
     *head, last = phases
     rest = [phase.of(range(done + 1, config.head_epochs + 1)) for phase in head]
     rest.append(last.of(range(max(done, config.head_epochs) + 1, epochs + 1)))

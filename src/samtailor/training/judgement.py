@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
@@ -52,12 +53,10 @@ class Judged:
         is_empty = self._has_found_nothing()
         if is_empty:
             best = max(row["dsc"] for row in self.rows if "dsc" in row)
-            found.append(f"no validation case has more than a chance pixel right: the best mean DSC is {best:.4f}")
+            found.append(f"nothing is found in the validation cases: best mean DSC {best:.4f}")
         elif missed:
             names = listed([f"'{self.names[k]}'" for k in missed])
-            found.append(
-                f"class{'es' if len(missed) > 1 else ''} {names} of the validation cases: nowhere found (DSC 0)"
-            )
+            found.append(f"nowhere found in the validation cases (DSC 0): {names}")
         stays = stays_up(self.config, self.rows)
         if stays is not None:
             found.append(f"the loss did not fall: {stays[0]:.4f} in the first epochs, {stays[1]:.4f} in the last")
@@ -88,11 +87,13 @@ class Judged:
                 "put cases that have some into the split train",
             )
         if self.steps < SHORT:
-            yield f"a short training, of {self.steps} steps", f"--epochs {4 * len(self.rows)}, or --time 1h"
+            enough = math.ceil(2 * SHORT / self.steps * len(self.rows))
+            run = quote(str(config.out))
+            yield f"a short training: {self.steps} steps", f"samtailor resume {run} --epochs {enough}, or --time 1h"
         drowned = [k for k in missed if 0 < self.shares[k] < RARE_SHARE]
         if drowned and config.loss.class_weights is None:
             least = min(self.shares[k] for k in drowned)
-            yield f"classes that drown in the background (of {least:.3%} of its pixels)", "--loss.class_weights auto"
+            yield f"classes that drown in the background ({least:.3%} of the pixels)", "--loss.class_weights auto"
         if stays or is_empty:
             assert config.optim.lr is not None
             usual = config.recipe.learning_rate
@@ -101,7 +102,7 @@ class Judged:
         if missed or is_empty:
             size = config.sampling.image_size
             yield (
-                f"objects of few pixels in what the network sees ({size} x {size})",
+                f"objects of few pixels in what the network sees, {size} x {size} pixels",
                 "a larger --sampling.image_size, or crops with --sampling.field",
             )
             yield (

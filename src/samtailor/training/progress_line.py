@@ -86,7 +86,7 @@ class ProgressLine(lightning.Callback):
         if (left := self._clock.left(epoch + 1, done)) is None:
             return
         if epoch or done:
-            LOG.info("Going on in epoch %d, behind step %d", epoch + 1, done)
+            LOG.info("Going on in epoch %d%s", epoch + 1, f", after step {done}" if done else "")
         config, last = self._clock.config, paces[-1]
         end = datetime.now() + timedelta(seconds=left)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader
 
 from samtailor.data.cache import CachedCase
+from samtailor.progress import shown_by
 from samtailor.training.clock import Pace
 from samtailor.training.samples import EpochSampler
 from samtailor.training.task import SegmentationTask
@@ -42,7 +43,7 @@ def rehearse(trainer: lightning.Trainer, task: SegmentationTask, samples: DataLo
     config, network = task.config, task.model.network
     rests, modes = network.encoder_rests, {module: module.training for module in task.modules()}
     paces = []
-    with isolate_rng(include_cuda=task.device.type == "cuda"):
+    with isolate_rng(include_cuda=task.device.type == "cuda"), shown_by(lambda *_: None):
         for _, epochs in config.phases():
             network.encoder_rests = epochs[0] <= config.head_epochs
             validation = _validation(task)

@@ -23,22 +23,20 @@ EVERY = 600.0
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAVE, _STOP = 1, 2  # what the processes agree on: the most that any of them wants
-_WAIT = (
-    b"\nStopping behind the next step, with a checkpoint; once more stops at once, and loses what is behind the last\n"
-)
+_WAIT = b"\nStopping after this step, with a checkpoint. Ctrl-C again stops at once, without one.\n"
 
 
 class Stopper(lightning.Callback):
     """Writes checkpoints within an epoch: every ten minutes, and where a signal ends the training.
 
     A signal in the midst of a step would find half of the weights changed. So it waits for the step's end, or in a
-    validation for the end of a case; behind a checkpoint it then does what it would have done at once. All processes
-    of a job stop behind the same step, whichever got the signal.
+    validation for the end of a case; once a checkpoint is written it does what it would have done at once. All
+    processes of a job stop after the same step, whichever got the signal.
 
-    A checkpoint lies behind a step of the optimiser: gradients that are still accumulated are not kept. Behind an
-    epoch's last step it is left to the epoch's end, or to its validation, which begins anew when the training goes on.
+    Checkpoints are written after steps of the optimiser: gradients that are still accumulated are not kept. After an
+    epoch's last step that is left to the epoch's end, or to its validation, which begins anew with the training.
 
-    It stands behind all callbacks whose state a step changes.
+    It comes after all callbacks whose state a step changes.
     """
 
     def __init__(self, checkpoint: Path, average: WeightAverage | None = None) -> None:
@@ -77,7 +75,7 @@ class Stopper(lightning.Callback):
             self._stop()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Write a checkpoint behind a step of the optimiser, if it is time, or stop."""
+        """Write a checkpoint after a step of the optimiser, if it is time, or stop."""
         if trainer.global_step == self._steps or trainer.is_last_batch:
             return
         self._steps = trainer.global_step

@@ -107,7 +107,7 @@ def resume(
     Args:
         run: Directory of the run.
         from_: Where it goes on: where it was 'last'; or after the 'best' epoch, whose checkpoint is a second one,
-            should the last be damaged. The epochs behind the best are then trained again.
+            should the last be damaged. The epochs after the best are then trained again.
         epochs: Passes over the training samples that the run is to have in all, where it was begun with another number.
         time: When the training is to end, from now ('45m', '2h', '90s'): some steps are measured, and the run has as
             many epochs as end in time.
