@@ -17,6 +17,7 @@ import samtailor
 from samtailor.cli import main
 from samtailor.data.phantom import make_phantom
 from samtailor.models.zoo import Base
+from samtailor.runs import Run
 from samtailor.training.recorder import Recorder
 from tests.generate import image_folder as make_image_folder
 
@@ -63,7 +64,10 @@ def test_training_leaves_a_run_and_says_how_to_go_on(
     assert main(["train", str(phantom), "--out", str(tmp_path / "run"), *TINY]) == 0
     text = capsys.readouterr().out
     assert "4 cases, 0 errors" in text
-    assert f"samtailor evaluate {tmp_path / 'run'} {phantom} --split test" in text
+    assert "Warning: this training did not learn" in text  # of one epoch from random weights
+    assert "samtailor evaluate" not in text
+    Run(tmp_path / "run").write_warning(None)
+    assert f"samtailor evaluate {tmp_path / 'run'} {phantom} --split test" in str(Run(tmp_path / "run"))
     for name in ("config.yaml", "dataset.json", "checkpoints/last.ckpt", "curves.png", "segmenter/segmenter.json"):
         assert (tmp_path / "run" / name).is_file()
 

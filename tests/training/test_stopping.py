@@ -92,11 +92,12 @@ def test_a_run_goes_on_within_the_epoch(
     whole = train(**vars(config))
     in_an_epoch, signals.steps = signals.steps // 3, 0
     assert in_an_epoch >= 3
-    signals.at_step = {2: signal.SIGINT}  # in the first epoch, then in the second
+    place = 2 // config.optim.accumulate  # where gradients are accumulated, the next batch ends the step
+    signals.at_step = {place: signal.SIGINT}  # in the first epoch, then in the second
     run = interrupted(changed(config, out=str(tmp_path / "part")))
     assert signals.steps == 2
     assert run.history() == []
-    signals.at_step = {in_an_epoch + 2: signal.SIGINT}
+    signals.at_step = {in_an_epoch + place: signal.SIGINT}
     with pytest.raises(KeyboardInterrupt):
         resume(run.directory)
     assert [row["epoch"] for row in run.history()] == [1]
