@@ -76,10 +76,11 @@ class Stopper(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Write a checkpoint after a step of the optimiser, if it is time, or stop."""
-        if trainer.global_step == self._steps or trainer.is_last_batch:
+        if trainer.global_step == self._steps:
             return
         self._steps = trainer.global_step
-        self._act(trainer)
+        if not trainer.is_last_batch:
+            self._act(trainer)
 
     def on_train_epoch_end(self, *_: Any) -> None:
         """The epoch's own checkpoint is written now."""
