@@ -102,6 +102,16 @@ def test_a_run_says_where_everything_is_and_what_comes_next(tmp_path: Path) -> N
     assert content == {"directory": str(tmp_path), "best_epoch": ROWS[2], "history": ROWS, "warning": None}
 
 
+def test_a_run_shows_itself_in_a_line_and_by_its_curves(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert repr(run) == f"<Run in {tmp_path}: 0 epochs>"
+    assert run._repr_png_() is None
+    run.write_history([{"epoch": 1, "loss": 1, "dsc": 0.25}])
+    run.curves_file.write_bytes(b"a picture")
+    assert repr(run) == f"<Run in {tmp_path}: 1 epochs, best validation DSC 0.2500>"
+    assert run._repr_png_() == b"a picture"
+
+
 def test_a_folder_without_config_is_no_run(tmp_path: Path) -> None:
     assert not Run(tmp_path).is_there
     with pytest.raises(ConfigError, match=r"expected a run with config\.yaml, found none"):

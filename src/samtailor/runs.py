@@ -132,6 +132,15 @@ class Run:
         self.bias_file = self.tuning_directory / "bias.json"
         """What `samtailor tune-bias` found; written last, when the segmenter has it."""
 
+    def __repr__(self) -> str:
+        best = self.best_epoch()
+        score = f", best validation DSC {best['dsc']:.4f}" if best and "dsc" in best else ""
+        return f"<Run in {self.directory}: {len(self.history())} epochs{score}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: the curves, once there are some."""
+        return self.curves_file.read_bytes() if self.curves_file.is_file() else None
+
     def __str__(self) -> str:
         best = self.best_epoch()
         run, data = quote(str(self.directory)), quote(str(self.read_config().get("data"))) if self.is_there else "DATA"

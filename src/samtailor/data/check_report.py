@@ -10,8 +10,9 @@ from typing import Any
 
 from samtailor.data.named import DatasetName
 from samtailor.errors import Finding, listed
+from samtailor.reporting.shown import Shown
 from samtailor.reporting.table import UNDEFINED, Table
-from samtailor.reporting.terminal import Block, Message, to_text
+from samtailor.reporting.terminal import Block, Message
 
 _FILES_SHOWN = 3
 _NUMBERS = re.compile(r"\d[\d.e+-]*(, \d[\d.e+-]*)*")
@@ -39,8 +40,8 @@ class CaseRow:
     ignored: int = 0
 
 
-@dataclass(frozen=True)
-class CheckReport:
+@dataclass(frozen=True, repr=False)
+class CheckReport(Shown):
     """What is in a data set and what is wrong with it.
 
     Attributes:
@@ -73,6 +74,11 @@ class CheckReport:
         return tuple(finding for finding in self.findings if finding.severity == "warning")
 
     @property
+    def summary(self) -> str:
+        """How many cases, errors and warnings there are."""
+        return f"{len(self.cases)} cases, {len(self.errors)} errors, {len(self.warnings)} warnings"
+
+    @property
     def exit_code(self) -> int:
         """2 if something forbids training."""
         return 2 if self.errors else 0
@@ -82,8 +88,8 @@ class CheckReport:
         rows = [row for row in self.cases if row.split == split]
         return {name: sum(row.voxels[name] for row in rows) for name in self.classes}
 
-    def __str__(self) -> str:
-        return to_text(self.blocks())
+    def __repr__(self) -> str:
+        return f"<CheckReport of {self.root}: {self.summary}>"
 
     def blocks(self) -> list[Block]:
         """What is known by name, tables of splits, classes and (if they are few) cases, every finding, a summary."""
@@ -96,9 +102,7 @@ class CheckReport:
         for finding in self.findings:
             causes.setdefault(_cause(finding), []).append(finding)
         blocks += [self._message(findings) for findings in causes.values()]
-        errors, warnings = len(self.errors), len(self.warnings)
-        summary = f"{len(self.cases)} cases, {errors} errors, {warnings} warnings"
-        return [*blocks, Message("error" if errors else "warning" if warnings else "good", summary)]
+        return [*blocks, Message("error" if self.errors else "warning" if self.warnings else "good", self.summary)]
 
     def _message(self, findings: Sequence[Finding]) -> Message:
         """All findings of one cause: what was found in the first files, and how many more there are."""

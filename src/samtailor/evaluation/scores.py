@@ -16,12 +16,13 @@ from samtailor.evaluation.bootstrap import Interval, Statistic
 from samtailor.evaluation.case_scores import AVERAGINGS, IGNORED_BACKGROUND, OVERALL_MEANS, CaseScores, Summary
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES
+from samtailor.reporting.shown import Shown
 from samtailor.reporting.table import UNDEFINED, Table, decimal
-from samtailor.reporting.terminal import Block, to_text
+from samtailor.reporting.terminal import Block
 
 
 @dataclass(frozen=True, repr=False)
-class Scores(CaseScores):
+class Scores(CaseScores, Shown):
     """Everything that is known about the quality of a set of predictions; printed, it is the tables of all cases.
 
     Statistics and the other attributes are those of `CaseScores`.
@@ -31,9 +32,6 @@ class Scores(CaseScores):
     """
 
     folder: Path | None = field(default=None, compare=False)
-
-    def __str__(self) -> str:
-        return to_text(self.blocks())
 
     def blocks(self) -> list[Block]:
         """What the command line shows: all tables, and where they are."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samtailor.reporting.shown import Shown
 from samtailor.reporting.table import Table
 from samtailor.reporting.terminal import Block, to_text
 from samtailor.reproduction.settings import ReproduceConfig
@@ -19,7 +20,7 @@ LOG = logging.getLogger("samtailor")
 
 
 @dataclass(frozen=True)
-class Reproduction:
+class Reproduction(Shown):
     """What came of measuring a table or figure again.
 
     Attributes:
@@ -29,9 +30,6 @@ class Reproduction:
 
     text: str | Table
     page: Path | None = None
-
-    def __str__(self) -> str:
-        return to_text(self.blocks())
 
     def blocks(self) -> list[Block]:
         """What the command line shows."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from samtailor.data.channels import needs_projection
 from samtailor.reporting.amounts import in_bytes, in_time
+from samtailor.reporting.shown import Shown
 from samtailor.reporting.table import UNDEFINED, Table
-from samtailor.reporting.terminal import Block, Level, Message, to_text
+from samtailor.reporting.terminal import Block, Level, Message
 from samtailor.training.measure import WARM_UP, Measurement
 
 HEADROOM = 0.9
@@ -63,8 +64,8 @@ class Option:
     fits: bool
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Shown):
     """What a training takes on this machine.
 
     Attributes:
@@ -109,8 +110,8 @@ class Estimate:
             case option:
                 return f"It does not fit as it is; it fits with: {option.flags}"
 
-    def __str__(self) -> str:
-        return to_text(self.blocks())
+    def __repr__(self) -> str:
+        return f"<Estimate for {self.base}, {self.recipe}, {self.epochs} epochs: {self.advice()}>"
 
     def blocks(self) -> list[Block]:
         """Table of the settings, what was measured, and the advice."""

@@ -33,14 +33,15 @@ from samtailor.metrics.protocols import LOWER_IS_BETTER, METRIC_NAMES
 from samtailor.reporting.figures import png
 from samtailor.reporting.page import Page, Picture, Section
 from samtailor.reporting.plots import case_figure, class_figure
+from samtailor.reporting.shown import Shown
 from samtailor.reporting.table import UNDEFINED, Table, decimal
-from samtailor.reporting.terminal import Block, to_text
+from samtailor.reporting.terminal import Block
 
 _SIGNIFICANT = " *"
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Shown):
     """Results on the same cases, and how they differ; printed, it is the tables of all pairs and the verdict.
 
     Attributes:
@@ -60,9 +61,6 @@ class Comparison:
     resamples: int
     seed: int
     folder: Path | None = field(default=None, compare=False)
-
-    def __str__(self) -> str:
-        return to_text(self.blocks())
 
     def blocks(self) -> list[Block]:
         """What the command line shows: a table of each pair, the verdict, and where the page is."""

@@ -20,15 +20,16 @@ from samtailor.files import write_json, write_text
 from samtailor.reporting.figures import png
 from samtailor.reporting.page import Page, Picture, Section
 from samtailor.reporting.plots import severity_figure
+from samtailor.reporting.shown import Shown
 from samtailor.reporting.table import UNDEFINED, Table, decimal
-from samtailor.reporting.terminal import Block, to_text
+from samtailor.reporting.terminal import Block
 
 RESULTS = ("robustness.json", "robustness.csv", "robustness.md", "robustness.html", "robustness.png")
 """Files that `write_results` writes."""
 
 
 @dataclass(frozen=True, repr=False)
-class Robustness:
+class Robustness(Shown):
     """DSC of runs under corruption; printed, it is the tables of all runs.
 
     Attributes:
@@ -56,9 +57,6 @@ class Robustness:
     protocol: str
     seed: int
     folder: Path | None = field(default=None, compare=False)
-
-    def __str__(self) -> str:
-        return to_text(self.blocks())
 
     def blocks(self) -> list[Block]:
         """What the command line shows: all tables, and where they are."""

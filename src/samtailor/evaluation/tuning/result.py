@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
 
+from samtailor.reporting.shown import Shown
 from samtailor.reporting.table import Table
-from samtailor.reporting.terminal import Block, Message, to_text
+from samtailor.reporting.terminal import Block, Message
 
 
-class TuningResult(ABC):
+class TuningResult(Shown):
     """What a search found; printed, it is its table and its verdict.
 
     Attributes:
@@ -33,6 +34,3 @@ class TuningResult(ABC):
     def to_markdown(self) -> str:
         """The table, and what came of it."""
         return f"{self.table().to_markdown()}\n{self.verdict().text}\n"
-
-    def __str__(self) -> str:
-        return to_text(self.blocks())
