@@ -43,7 +43,8 @@ def test_json_holds_protocol_cases_means_and_intervals() -> None:
 
 def test_they_are_printed_as_tables_and_shown_in_a_line() -> None:
     found = scores("remote-sensing", upper_bound="a bound", resamples=10)
-    assert "| spleen" in str(found)
+    assert "┃ class" in str(found)
+    assert "spleen" in str(found)
     assert "A bound." in str(found)
     assert repr(found) == "<Scores of 2 cases and 3 classes by protocol 'remote-sensing'>"
 
