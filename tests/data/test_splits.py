@@ -184,6 +184,13 @@ def test_folds_are_made_where_there_is_no_split_file(tmp_path: Path) -> None:
         open_dataset(folder(tmp_path / "few", "images/*.png", "masks/*.png"), 0)
 
 
+def test_a_fold_is_told_apart_from_what_the_folder_shows(tmp_path: Path) -> None:
+    root = many(tmp_path)
+    assert check(root, fold=1).facts["splits"].startswith("32 train, 8 val: fold 1 of 5, drawn, each class")
+    generate.write_json(root / "splits_final.json", [{"train": ["p000", "p039"], "val": ["p001"]}])
+    assert check(root, fold=0).facts["splits"].endswith("fold 0 of splits_final.json")
+
+
 def test_folds_of_volumes_leave_test_cases_alone(nnunet_folder: Path) -> None:
     (nnunet_folder / "splits_final.json").unlink()
     names = [f"case_{index}" for index in range(5)]

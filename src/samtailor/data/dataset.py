@@ -44,7 +44,7 @@ class Dataset(Contents):
         splits: Case names of each split; empty if the folder names none.
         name: Data set that it is, if it is one of those known by name: as its publisher ships it, or with its classes
             and names.
-        drawn: How its splits were drawn, in words; '' if the folder names them.
+        drawn: How its splits were drawn, or which fold they are, in words; '' if they are all that the folder names.
     """
 
     root: Path
@@ -143,7 +143,7 @@ class Dataset(Contents):
         """
         path = self.root / split_file.NAME
         if path.exists():
-            splits, drawn = split_file.read_fold(path, fold), ""
+            splits, drawn = split_file.read_fold(path, fold), f"fold {fold} of {split_file.NAME}"
         else:
             if not fold < FOLDS:
                 fix = f"choose another one (they count from 0), or write {split_file.NAME}"

@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
+from samtailor.errors import FileError
 from samtailor.evaluation.comparison.results import ScoredResult
 from samtailor.reporting.page import Picture, flat_settings
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.runs import Run
 
+_RESTORE = "restore the file, or compare the metrics.json files outside of their runs"
 _OWN = ("data", "out")
 """Settings that say where, not how."""
 _SHOWN = {"best": "best case", "median": "median case", "worst": "worst case"}
@@ -79,5 +81,9 @@ def _parameters(run: Run | None) -> str:
     file = Path() if run is None else run.segmenter_directory / "weights.safetensors"
     if not file.is_file():
         return UNDEFINED
-    with safe_open(file, "numpy") as weights:
-        return f"{sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys()) / 1e6:.2f} million"  # noqa: SIM118
+    try:
+        with safe_open(file, "numpy") as weights:
+            count = sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise FileError(file, "the trained parameters of a segmenter (safetensors)", str(error), _RESTORE) from error
+    return f"{count / 1e6:.2f} million"
