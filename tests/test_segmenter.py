@@ -183,9 +183,16 @@ class TestResult:
         np.testing.assert_array_equal(picture[0, 0], [128, 128, 128])
         np.testing.assert_allclose(picture[0, 9], (128 + np.array(LABELS.palette[2])) / 2, atol=1)
 
-    def test_in_a_notebook(self) -> None:
+    def test_as_a_figure(self) -> None:
         with Image.open(io.BytesIO(self.result()._repr_png_())) as figure:
             assert figure.format == "PNG"
+
+    def test_in_a_notebook_with_what_each_class_takes(self) -> None:
+        html = self.result()._repr_html_()
+        assert 'src="data:image/png;base64,' in html
+        assert '<th scope="row">spleen</th><td>20 pixels</td><td>20</td>' in html
+        case = replace(self.result().case, name='"><script>')
+        assert "<script" not in replace(self.result(), case=case)._repr_html_()
 
     def test_in_a_window(self, monkeypatch: pytest.MonkeyPatch) -> None:
         shown: list[str] = []

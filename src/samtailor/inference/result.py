@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import io
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import get_args
 
@@ -25,6 +27,8 @@ from samtailor.inference.volumes import Volume, volumes_of
 from samtailor.labels import LabelSpace
 from samtailor.reporting.figures import png
 from samtailor.reporting.overlay import gray_or_rgb, overlay_figure, paint
+from samtailor.reporting.shown import as_html
+from samtailor.reporting.table import Table
 from samtailor.reporting.view import View, drawn_channels, representative_slice
 from samtailor.settings import PolygonKind
 
@@ -77,8 +81,17 @@ class Result:
         else:
             Image.open(io.BytesIO(self._repr_png_())).show(self.case.name)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture, and what each class takes."""
+        content = base64.b64encode(self._repr_png_()).decode("ascii")
+        rows = tuple((name, str(volume), str(volume.count)) for name, volume in self.volumes().items())
+        cells = "pixels" if self.case.geometry.spacing is None else "voxels"
+        return f'<img src="data:image/png;base64,{content}" alt="{escape(self.case.name)}">\n' + as_html(
+            [Table(("class", "size", cells), rows)]
+        )
+
     def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
+        """The picture alone."""
         view = View.from_case(self.slices, self.label, spacing=self.case.geometry.spacing)
         return png(overlay_figure(view, self.labels, self.case.name))
 
