@@ -41,7 +41,7 @@ UNDECAYED = "|".join(
 
 def task_of(base: Base, recipe: Recipe, optim: OptimConfig) -> SegmentationTask:
     model = SegmenterModel.create(base.name, recipe, LABELS, Preprocessing(Range(), 64, None, 1))
-    config = TrainConfig(data="", out="", recipe=recipe, optim=optim, device="cpu")
+    config = TrainConfig(data="", out="", recipe=recipe, optim=optim, device="cpu", epochs=1)
     return SegmentationTask(model, ClassAwareLoss(batch_dice=False), config, [], ValidationEmbeddings(), 4)
 
 
@@ -116,7 +116,7 @@ def samples(count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
 def watch(base: Base, batch_size: int, **optim: Any) -> Watcher:
     torch.manual_seed(0)
     task = task_of(base, LoRA(), OptimConfig(lr=1e-9, **optim))
-    quiet: dict[str, Any] = {"enable_checkpointing": False, "enable_progress_bar": False, "logger": False}
+    quiet: dict[str, Any] = {"enable_checkpointing": False, "logger": False}
     watcher = Watcher()
     accumulate = task.config.optim.accumulate
     trainer = new_trainer(
