@@ -25,9 +25,7 @@ from samtailor.inference.predictor import Predictor
 from samtailor.inference.room import room_for
 from samtailor.inference.volumes import Volume, volumes_of
 from samtailor.labels import LabelSpace
-from samtailor.reporting.figures import png
-from samtailor.reporting.overlay import gray_or_rgb, overlay_figure, paint
-from samtailor.reporting.shown import as_html
+from samtailor.reporting.html import filled
 from samtailor.reporting.table import Table
 from samtailor.reporting.view import View, drawn_channels, representative_slice
 from samtailor.settings import PolygonKind
@@ -67,6 +65,8 @@ class Result:
         Raises:
             IndexError: If there is no such slice.
         """
+        from samtailor.reporting.overlay import gray_or_rgb, paint
+
         index = representative_slice(self.label) if index is None else index
         channels = self.slices[index]
         drawn = channels[drawn_channels(len(channels), is_picture=self.case.geometry.spacing is None)]
@@ -86,12 +86,15 @@ class Result:
         content = base64.b64encode(self._repr_png_()).decode("ascii")
         rows = tuple((name, str(volume), str(volume.count)) for name, volume in self.volumes().items())
         cells = "pixels" if self.case.geometry.spacing is None else "voxels"
-        return f'<img src="data:image/png;base64,{content}" alt="{escape(self.case.name)}">\n' + as_html(
-            [Table(("class", "size", cells), rows)]
-        )
+        table = filled("blocks.html", blocks=[Table(("class", "size", cells), rows)])
+        return f'<img src="data:image/png;base64,{content}" alt="{escape(self.case.name)}">\n{table}'
 
     def _repr_png_(self) -> bytes:
         """The picture alone."""
+        # Only who looks pays for matplotlib.
+        from samtailor.reporting.figures import png
+        from samtailor.reporting.overlay import overlay_figure
+
         view = View.from_case(self.slices, self.label, spacing=self.case.geometry.spacing)
         return png(overlay_figure(view, self.labels, self.case.name))
 

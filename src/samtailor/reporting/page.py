@@ -11,9 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from samtailor.files import atomic, write_text
+from samtailor.reporting.html import filled
 from samtailor.reporting.table import Table
 from samtailor.version import VERSION
 
@@ -58,10 +57,7 @@ class Page:
 
     def write_html(self, path: Path) -> None:
         """Write one file that holds the pictures, runs nothing and fetches nothing."""
-        templates = PackageLoader("samtailor.reporting")
-        # Whatever stands in the data, it is text here; a misspelt name in the template must not pass as empty.
-        html = Environment(loader=templates, autoescape=True, trim_blocks=True, undefined=StrictUndefined)
-        write_text(path, html.get_template("page.html").render(page=self) + "\n")
+        write_text(path, filled("page.html", page=self) + "\n")
 
     def write_markdown(self, path: Path) -> None:
         """Write the page, and each picture to its name beside it."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from samtailor.reporting.html import filled
 from samtailor.reporting.terminal import Block, to_text
 
 
@@ -22,11 +20,4 @@ class Shown(ABC):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return as_html(self.blocks())
-
-
-def as_html(blocks: Sequence[Block]) -> str:
-    """Blocks one below the other, as a part of a page; whatever stands in the data is text there."""
-    templates = PackageLoader("samtailor.reporting")
-    html = Environment(loader=templates, autoescape=True, trim_blocks=True, undefined=StrictUndefined)
-    return html.get_template("blocks.html").render(blocks=blocks)
+        return filled("blocks.html", blocks=self.blocks())

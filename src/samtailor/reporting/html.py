@@ -1,0 +1,17 @@
+"""Templates of pages and of parts of pages, filled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def filled(template: str, **values: Any) -> str:
+    """A template of this package with values in it.
+
+    Whatever stands in the data, it is text there; a misspelt name in a template must not pass as empty.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # only who shows something pays for it
+
+    templates = PackageLoader("samtailor.reporting")
+    html = Environment(loader=templates, autoescape=True, trim_blocks=True, undefined=StrictUndefined)
+    return html.get_template(template).render(values)
