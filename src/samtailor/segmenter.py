@@ -15,7 +15,7 @@ from samtailor.data.case import Case
 from samtailor.data.formats import match_channels, read_image
 from samtailor.data.in_memory import InMemory, case_of
 from samtailor.data.preprocessing import Window
-from samtailor.inference.predictor import Predictor, choose_device
+from samtailor.inference.predictor import Piece, Predictor, choose_device
 from samtailor.inference.prompt import Prompt
 from samtailor.inference.refine import redraw, refine
 from samtailor.inference.result import Result, segment
@@ -157,15 +157,10 @@ class Segmenter:
             Image embeddings, (S, C, h, w), of the slice in a square: rows or columns beyond it are of zeros.
         """
         case = self._case_of(image, spacing)
-        model = self._for_inference(device)
-        slices = model.preprocessing.prepare(case)
+        predictor = Predictor(self._for_inference(device), device=device)
+        slices = predictor.model.preprocessing.prepare(case)
         whole = Window(0, 0, max(case.geometry.shape[1:]))
-        found = []
-        with torch.inference_mode():
-            for index in range(len(slices)):
-                seen = model.preprocessing.input_of(model.preprocessing.slice_of(slices, index), whole)
-                found.append(model.encode(seen[None].to(model.device))[0].cpu())
-        return torch.cat(found)
+        return torch.cat([predictor.features(slices, Piece(index, whole))[0].cpu() for index in range(len(slices))])
 
     def _case_of(self, image: str | Path | InMemory | Case, spacing: tuple[float, float, float] | None) -> Case:
         """The image as a case with the segmenter's channels."""
