@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from samtailor.inference.flips import FLIPS
 from samtailor.training.settings import TrainConfig
 
 _MEASURED = 3  # steps that what was measured before counts for
@@ -102,9 +101,8 @@ class Clock:
             to_validate = float(sum(number % self.config.validate_every == 0 for number in epochs))
             if epoch in epochs and epoch % self.config.validate_every == 0:
                 to_validate -= validated
-            if phase is self._phases[-1] and self.config.tune_bias:
-                assert self.config.tta != "auto", "the flips must be resolved before training"
-                to_validate += len(FLIPS[self.config.tta or "none"])
+            if phase is self._phases[-1]:
+                to_validate += self.config.tuning_predictions
             for count, mean in ((to_train, phase.step), (to_validate, phase.validation)):
                 if count and mean.value is None:
                     return None

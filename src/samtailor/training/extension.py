@@ -9,7 +9,6 @@ from functools import partial
 
 from samtailor.data.dataset import Dataset
 from samtailor.errors import ConfigError
-from samtailor.inference.flips import FLIPS
 from samtailor.memory import available_memory
 from samtailor.reporting.amounts import in_time
 from samtailor.runs import is_over
@@ -94,7 +93,6 @@ def _taken(config: TrainConfig, phases: Sequence[Phase], samples: int, done: int
     *head, last = phases
     rest = [phase.of(range(done + 1, config.head_epochs + 1)) for phase in head]
     rest.append(last.of(range(max(done, config.head_epochs) + 1, epochs + 1)))
-    assert config.tta != "auto", "the flips must be resolved before training"
-    tuning = last.validating * len(FLIPS[config.tta or "none"]) if config.tune_bias else 0.0
+    tuning = last.validating * config.tuning_predictions
     every = config.validate_every
     return tuning + sum(phase.training_all(samples) + phase.validating_all(every) for phase in rest)

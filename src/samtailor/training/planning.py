@@ -11,13 +11,11 @@ from samtailor.data.cache import CachedCase
 from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset
 from samtailor.errors import ConfigError
-from samtailor.inference.flips import FLIPS
 from samtailor.inference.predictor import choose_device
 from samtailor.memory import available_memory
 from samtailor.models.zoo import Base, find_base
 from samtailor.refinement import chosen_refinement
 from samtailor.reporting.amounts import in_time
-from samtailor.settings import Flip
 from samtailor.training.estimate_report import HEADROOM
 from samtailor.training.estimation import Measure, Phase, look, phases_of, sampled
 from samtailor.training.fingerprint import object_side
@@ -65,14 +63,8 @@ class Timetable:
     @property
     def left(self) -> float:
         """Seconds for epochs and validations, if the rest begins now."""
-        tuning = self.phases[-1].validating * len(FLIPS[self._flips]) if self.config.tune_bias else 0.0
+        tuning = self.phases[-1].validating * self.config.tuning_predictions
         return USED * (self.until - time.monotonic()) - sum(phase.preparing for phase in self.phases) - tuning
-
-    @property
-    def _flips(self) -> Flip:
-        """What the predictions for which offsets are tuned are averaged over."""
-        assert self.config.tta != "auto", "the flips must be resolved before they are counted"
-        return self.config.tta or "none"
 
     def laid_out(self) -> TrainConfig:
         """The config of a training that begins now and ends in time.

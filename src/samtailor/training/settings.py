@@ -277,6 +277,14 @@ class TrainConfig(Checked):
         assert self.epochs is not None, "the epochs must be resolved before training"
         return self.epochs
 
+    @property
+    def tuning_predictions(self) -> int:
+        """How often the validation cases are predicted after the training, for `tune_bias`, of a resolved config."""
+        from samtailor.inference.flips import FLIPS  # with torch, which reading settings does without
+
+        assert self.tta != "auto", "the flips must be resolved before they are counted"
+        return len(FLIPS[self.tta or "none"]) if self.tune_bias else 0
+
     def phases(self) -> list[tuple[TrainConfig, range]]:
         """A training of each kind of its epochs alone, and which these are, counted from 1: the head, then all."""
         rest = (replace(self, head_epochs=0), range(self.head_epochs + 1, self.epoch_count + 1))
