@@ -21,7 +21,7 @@ MARGIN = 0.1
 """How far a box's object may reach over it, as a fraction of its longer side."""
 
 
-class Drawing:
+class PromptedMasks:
     """Draws the objects of a result that are prompted for."""
 
     def __init__(self, predictor: Predictor, result: Result) -> None:

@@ -14,7 +14,7 @@ from samtailor.errors import DataWarning
 from samtailor.inference.predictor import Predictor, group_of
 from samtailor.inference.probable import around, object_of, touching
 from samtailor.inference.prompt import Prompt, pixels_at
-from samtailor.inference.prompted import Drawing
+from samtailor.inference.prompted import PromptedMasks
 from samtailor.inference.result import Result
 
 
@@ -40,8 +40,8 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
     """
     for prompt in prompts:
         prompt.require_fit(result.labels, result.label.shape)
-    drawing = None if predictor.model.practice.prompts == "none" else Drawing(predictor, result)
-    if drawing is None:
+    masks = None if predictor.model.practice.prompts == "none" else PromptedMasks(predictor, result)
+    if masks is None:
         warnings.warn(
             "prompts: expected a segmenter that was trained with some, found one that was trained without: it goes by "
             "its class probabilities; to have objects drawn from prompts train with --prompt_fraction 0.25",
@@ -61,8 +61,8 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
         plane = label[prompt.slice]
         on, beside = (pixels_at(points, plane.shape) for points in (prompt.points, prompt.not_points))
         shown = prompt.shown(plane.shape)
-        if drawing is not None:
-            inside, there = drawing.of(prompt, plane.shape)
+        if masks is not None:
+            inside, there = masks.of(prompt, plane.shape)
         else:
             inside, there = object_of(prompt, probabilities_of(prompt.slice)[class_id])
         given = touching(there, shown | on)

@@ -31,10 +31,11 @@ def fits_table(results: Sequence[ScoredResult]) -> Table | None:
     runs = {result.name: run_of(result) for result in results}
     if not any(runs.values()):
         return None
+    histories = [None if run is None else run.history() for run in runs.values()]
     settings = {name: dict(flat_settings(run.read_config())) if run else {} for name, run in runs.items()}
     rows = [
-        ("epochs", *(_epochs(run) for run in runs.values())),
-        ("time in epochs", *(_time(run) for run in runs.values())),
+        ("epochs", *(UNDEFINED if rows is None else str(len(rows)) for rows in histories)),
+        ("time in epochs", *map(_time, histories)),
         ("trained parameters", *(_parameters(run) for run in runs.values())),
         *_differing(settings),
     ]
@@ -65,15 +66,11 @@ def _differing(settings: Mapping[str, Mapping[str, str]]) -> list[tuple[str, ...
     return [row for row in rows if len({row[place] for place in known}) > 1]
 
 
-def _epochs(run: Run | None) -> str:
-    return UNDEFINED if run is None else str(len(run.history()))
-
-
-def _time(run: Run | None) -> str:
-    """Hours and minutes of all epochs; validations and the preparation of data come to it."""
-    if run is None:
+def _time(history: Sequence[Mapping[str, float]] | None) -> str:
+    """Hours or minutes of all epochs; validations and the preparation of data come to it."""
+    if history is None:
         return UNDEFINED
-    minutes = sum(row.get("seconds", 0.0) for row in run.history()) / 60
+    minutes = sum(row.get("seconds", 0.0) for row in history) / 60
     return f"{minutes:.1f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
