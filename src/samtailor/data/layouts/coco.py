@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from samtailor.data.case import CaseFiles
 from samtailor.data.formats import find_format
 from samtailor.data.formats.coco import CocoFile, coco_file, is_coco
 from samtailor.data.layouts.classes import BACKGROUND
 from samtailor.data.layouts.contents import folders_below
-from samtailor.data.layouts.found import Found, named_cases, told_files
+from samtailor.data.layouts.found import Found, cases_of, told_files
 from samtailor.data.layouts.names import split_of
 from samtailor.errors import FileError, Finding, listed
 from samtailor.labels import LabelSpace, default_palette
@@ -41,13 +40,7 @@ def find(root: Path) -> Found | None:
     if not entries:
         fix = f"put the images into {root}, in any folder"
         raise FileError(files[0].path, f"the images that it names, {listed(missing, 3)}", "none of them", fix)
-    names = named_cases(root, [(split, path) for split, path, _ in entries])
-    splits = defaultdict(list)
-    cases = []
-    for name, (split, path, label) in zip(names, entries, strict=True):
-        cases.append(CaseFiles(name, (path,), label))
-        if split:
-            splits[split].append(name)
+    cases, splits = cases_of(root, entries)
     remarks: tuple[Finding, ...] = ()
     if missing:
         found = f"{len(missing)} missing: {listed(missing, 3)}"
@@ -58,8 +51,7 @@ def find(root: Path) -> Found | None:
         "labels": f"COCO annotations in {', '.join(file.path.relative_to(root).as_posix() for file in files)}",
         "classes": ", ".join(f"{name} ({number})" for name, number in zip(labels.names, labels.ids, strict=True)),
     }
-    shown = {split: tuple(sorted(part)) for split, part in splits.items()}
-    return Found(tuple(sorted(cases, key=lambda case: case.name)), told, shown, remarks, labels)
+    return Found(cases, told, splits, remarks, labels)
 
 
 def _candidates(root: Path) -> list[Path]:

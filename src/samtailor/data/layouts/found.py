@@ -43,6 +43,28 @@ def told_files(root: Path, files: list[Path], ending: str = "") -> str:
     return f"{listed(shown, _FOLDERS_TOLD)}{ending} ({len(files)} files)"
 
 
+def cases_of(
+    root: Path, entries: Sequence[tuple[str, Path, Path]]
+) -> tuple[tuple[CaseFiles, ...], dict[str, tuple[str, ...]]]:
+    """Cases, sorted by name, and the names of each split.
+
+    Args:
+        root: The data set.
+        entries: Split, or '', image and label of each case.
+
+    Raises:
+        FileError: If an image is there twice.
+    """
+    names = named_cases(root, [(split, image) for split, image, _ in entries])
+    named = sorted(zip(names, entries, strict=True), key=lambda pair: pair[0])
+    parts: dict[str, list[str]] = {split: [] for split, _, _ in entries if split}
+    for name, (split, _, _) in named:
+        if split:
+            parts[split].append(name)
+    cases = tuple(CaseFiles(name, (image,), label) for name, (_, image, label) in named)
+    return cases, {split: tuple(part) for split, part in parts.items()}
+
+
 def named_cases(root: Path, images: Sequence[tuple[str, Path]]) -> list[str]:
     """A name of its own for each image: that of its file, with its folders before it where that is not enough.
 

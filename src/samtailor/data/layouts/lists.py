@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from samtailor.data.case import CaseFiles
 from samtailor.data.formats import find_format, find_label_format
 from samtailor.data.layouts.contents import visible_files
-from samtailor.data.layouts.found import Found, named_cases, told_files
+from samtailor.data.layouts.found import Found, cases_of, told_files
 from samtailor.data.layouts.names import role_of_folder, split_of
 from samtailor.errors import FileError
 from samtailor.files import read_text
@@ -49,19 +47,13 @@ def find(root: Path) -> Found | None:
     every = [pair for found in pairs.values() for pair in found]
     if not every:
         return None
-    names = named_cases(root, [(split, image) for split, image, _ in every])
-    cases = [CaseFiles(name, (image,), label) for name, (_, image, label) in zip(names, every, strict=True)]
-    splits = defaultdict(list)
-    for name, (split, _, _) in zip(names, every, strict=True):
-        if split:
-            splits[split].append(name)
+    cases, splits = cases_of(root, every)
     told = {
         "lists": ", ".join(path.name for path in pairs),
         "images": told_files(root, [image for _, image, _ in every]),
         "labels": told_files(root, [label for _, _, label in every]),
     }
-    shown = {split: tuple(sorted(part)) for split, part in splits.items()}
-    return Found(tuple(sorted(cases, key=lambda case: case.name)), told, shown)
+    return Found(cases, told, splits)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
