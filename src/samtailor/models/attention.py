@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samtailor.attend import attend
 from samtailor.models.linear import Linear
 from samtailor.models.relative_attention import Attended, relative_attention
 from samtailor.models.windows import WindowOrder, filled
@@ -88,7 +89,7 @@ class PoolingAttention(HeadedAttention):
         if self.pool:
             query = max_pool(query, self.pool)
         q, k, v = (self.split(x) for x in (query, self.k_proj(tokens), self.v_proj(tokens)))
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        attended = attend(q, k, v).transpose(1, 2)
         return cast(Tensor, self.out_proj(attended.reshape(*query.shape[:3], -1)))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers.models.sam.modeling_sam import SamFeedForward, SamMaskDecoder
 from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MaskDecoder
 
+from samtailor.attend import NAME
 from samtailor.data.channels import COLOURS
 from samtailor.models.blocks import frozen_blocks
 from samtailor.models.channel_projection import ChannelProjection, projection_of
@@ -94,6 +95,7 @@ class ClassAwareMaskDecoder(nn.Module):
         self.iou_token = decoder.iou_token
         self.mask_tokens = nn.Embedding(tokens, decoder.hidden_size)
         self.transformer = decoder.transformer
+        self.transformer.config._attn_implementation = NAME
         self.upscale_conv1 = decoder.upscale_conv1
         self.upscale_layer_norm = decoder.upscale_layer_norm
         self.upscale_conv2 = decoder.upscale_conv2

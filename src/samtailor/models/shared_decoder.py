@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers.models.sam.modeling_sam import SamMaskDecoder
 from transformers.models.sam2.modeling_sam2 import Sam2MaskDecoder
 
+from samtailor.attend import attend
 from samtailor.models.low_rank_tokens import ImageTokens, LowRankTokens, output_projection, split_heads
 from samtailor.models.operators import gelu_
 
@@ -124,7 +125,7 @@ class SharedDecoder:
         asked = split_heads(attention.q_proj(queries), attention.num_attention_heads)
         batch, heads, count, width = asked.shape
         rows = asked.transpose(0, 1).reshape(1, heads, batch * count, width)
-        found = F.scaled_dot_product_attention(rows, self.first_keys, self.first_values, scale=attention.scaling)
+        found = attend(rows, self.first_keys, self.first_values, scale=attention.scaling)
         joined = found.view(heads, batch, count, width).permute(1, 2, 0, 3).flatten(2)
         return cast(Tensor, output_projection(attention)(joined))
 

@@ -10,9 +10,9 @@ whose weight is the sum of theirs:
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samtailor.attend import attend
 from samtailor.models.attention import HeadedAttention
 from samtailor.models.windows import WindowOrder
 
@@ -37,7 +37,7 @@ class WindowAttention(HeadedAttention):
         order = WindowOrder(tokens.shape, self.window, tokens.device)
         ordered = order.apply(tokens)
         projected = (order.split(proj(ordered)) for proj in (self.q_proj, self.k_proj, self.v_proj))
-        bias = self.attention_biases[:, self.bias_index].to(tokens.dtype)
+        bias = self.attention_biases[:, self.bias_index]
         attended = [
             self._inside(query, key, value, _bias_inside(bias, self.window, *query.shape[1:3]), padding)
             for query, key, value in zip(*projected, strict=True)
@@ -52,8 +52,7 @@ class WindowAttention(HeadedAttention):
             outside = (proj(padding[None]).expand(len(key), 1, -1) for proj in (self.k_proj, self.v_proj))
             key, value = (torch.cat(pair, dim=1) for pair in zip((key, value), outside, strict=True))
         query, key, value = self.split(query), self.split(key), self.split(value)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None].to(query.dtype))
-        return attended.transpose(1, 2).flatten(2)
+        return attend(query, key, value, bias[None]).transpose(1, 2).flatten(2)
 
 
 def window_distances(window: int) -> tuple[int, Tensor]:

@@ -7,6 +7,8 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from samtailor.attend import attend
+
 
 class Bottleneck(nn.Module):
     """ReLU(x W_down) W_up, without the skip connection; zero at the start."""
@@ -89,7 +91,7 @@ class DepthAdapter(_Adapted):
         width = tokens.shape[-1]
         slices = tokens.reshape(self.images // self.slices, self.slices, -1, width).transpose(1, 2)
         heads = slices.reshape(*slices.shape[:3], self.heads, -1).transpose(2, 3)
-        attended = F.scaled_dot_product_attention(heads, heads, heads).transpose(2, 3).flatten(3)
+        attended = attend(heads, heads, heads).transpose(2, 3).flatten(3)
         return attended.transpose(1, 2).reshape(tokens.shape)
 
 
