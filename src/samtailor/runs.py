@@ -131,6 +131,8 @@ class Run:
         """What `samtailor tune-bias` and `tune-refinement` tried, as tables and as plain values."""
         self.bias_file = self.tuning_directory / "bias.json"
         """What `samtailor tune-bias` found; written last, when the segmenter has it."""
+        self.refinement_file = self.tuning_directory / "refinement.json"
+        """What `samtailor tune-refinement` found; written last, when the segmenter has it."""
 
     def __repr__(self) -> str:
         best = self.best_epoch()

@@ -39,6 +39,7 @@ def test_each_phase_has_a_pace_of_its_own() -> None:
 def test_the_tuning_behind_it_is_part_of_it() -> None:
     assert clock(tune_bias=True, tta="both").left(4, steps=5, validated=1.0) == 4 * 10
     assert clock(tune_bias=True).left(4, steps=5, validated=1.0) == 10
+    assert clock(tune_bias=True, tune_refinement=True).left(4, steps=5, validated=1.0) == 2 * 10
 
 
 def test_the_training_itself_replaces_what_was_measured() -> None:

@@ -14,6 +14,8 @@ import samtailor.training.extension as extension
 from samtailor.cli import main
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError
+from samtailor.files import read_json
+from samtailor.models.segmenter_model import load_model, save_practice
 from samtailor.models.zoo import Base
 from samtailor.runs import Run
 from samtailor.training.extension import epochs_until, extended
@@ -104,6 +106,19 @@ def test_what_is_tuned_is_tuned_again(
     assert not run.bias_file.exists()  # else a kill before the tuning would leave the segmenter without
     resume(run.directory)
     assert run.bias_file.is_file()
+
+
+def test_a_longer_run_is_tuned_from_the_steps_that_its_config_chooses(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    run = train(**vars(short(nnunet_folder, tmp_path / "run", tune_bias=True, tune_refinement=True)))
+    assert run.refinement_file.is_file()
+    save_practice(run.segmenter_directory, refinement=({"kind": "largest-component"},))  # whether it gained or not
+    written = run.refinement_file.stat().st_mtime_ns
+    resume(run.directory, epochs=3)  # else the bias would refuse steps that change the label
+    assert run.refinement_file.stat().st_mtime_ns > written
+    kept = load_model(run.directory).practice.refinement
+    assert list(kept) == read_json(run.refinement_file, dict, "")["best" if kept else "before"]["steps"]
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,20 @@ def test_a_single_class_gets_a_threshold(tiny_base: Base, tmp_path: Path) -> Non
     assert not is_tuned(refine="largest-component")
 
 
+def test_only_of_volumes_is_it_asked_whether_largest_components_gain(
+    tiny_base: Base, image_folder: Path, nnunet_folder: Path
+) -> None:
+    def is_tuned(root: Path, **settings: Any) -> bool:
+        config = replace(config_of(root, Path("run")), time="10m", **settings)
+        folder = open_dataset(root).with_default_split()
+        return planned(config, folder, time.monotonic(), by_area(0.01)).config.tune_refinement
+
+    assert is_tuned(nnunet_folder)
+    assert not is_tuned(nnunet_folder, refine="fill-holes")
+    assert not is_tuned(image_folder)
+    assert is_tuned(image_folder, tune_refinement=True)
+
+
 @pytest.mark.parametrize(("tta", "looks"), [("none", 1), ("columns", 2), ("both", 4)])
 def test_time_is_kept_for_tuning_the_threshold(tta: TestTimeFlip, looks: int) -> None:
     work = Workload((1, 1), (1, 1), 1, training_windows=200, validation_windows=100, largest=(1, 1, 1))

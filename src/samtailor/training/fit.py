@@ -131,6 +131,11 @@ def fingerprint_of(folder: LabelledFolder, cases: Cases) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+def refinement_of(config: TrainConfig) -> tuple[dict[str, Any], ...]:
+    """The steps after the network that a config chooses, as a segmenter's practice holds them."""
+    return tuple(kinds.to_json(step, STEPS) for step in REFINE.chosen(config.refine))
+
+
 def new_segmenter(
     config: TrainConfig, labels: LabelSpace, channels: ChannelChoice, largest: tuple[int, int] | None = None
 ) -> SegmenterModel:
@@ -143,7 +148,7 @@ def new_segmenter(
     assert flip != "auto", "the flips must be resolved before training"
     assert tta != "auto", "the flips must be resolved before training"
     practice = Practice(
-        refinement=tuple(kinds.to_json(step, STEPS) for step in REFINE.chosen(config.refine)),
+        refinement=refinement_of(config),
         prompts=config.prompts if config.prompt_fraction else "none",
         flip=flip,
         tta=tta,

@@ -136,8 +136,10 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     begins_with_head = not (folder.pictures or config.recipe.freezes_encoder or needs_projection(len(folder.channels)))
     config = replace(config, time=None, epochs=2, head_epochs=int(begins_with_head), validate_every=1)
     # With one class to find, the offset is a threshold; with several it takes from some what it gives to others.
-    is_tuned = config.tune_bias or (len(folder.labels) == 2 and not chosen_refinement(config.refine))
-    config = replace(config, tta=config.tta or "auto", tune_bias=is_tuned)
+    is_free = not chosen_refinement(config.refine)
+    is_tuned = config.tune_bias or (len(folder.labels) == 2 and is_free)
+    is_refined = config.tune_refinement or (not folder.pictures and is_free)  # an organ is one piece
+    config = replace(config, tta=config.tta or "auto", tune_bias=is_tuned, tune_refinement=is_refined)
     base = find_base(config.base)
     whole = resolve(with_side(config, config.sampling.image_size or base.image_size), folder)
     cases = sampled(whole, folder)

@@ -211,6 +211,9 @@ class TrainConfig(Checked):
         tune_bias: Search offsets of the class logits that gain on the validation split when the training has ended, as
             `samtailor tune-bias` does; that takes one more validation for each flip of `tta`, which `time` allows for,
             and the search itself. With `time` a single class always has it.
+        tune_refinement: Search in the end whether each class gains on the validation split by its largest component
+            alone, as `samtailor tune-refinement --candidates largest-component` does, after `tune_bias`, and for as
+            many validations. With `time` volumes always have it, unless `refine` is set.
         sampling: Which slices and crops are trained on.
         intensity: How file intensities become [0, 1].
         augment: Random changes of training images.
@@ -245,6 +248,7 @@ class TrainConfig(Checked):
     refine: Rare[Refine] = "none"
     tta: Rare[TestTimeFlip | None] = None
     tune_bias: Rare[bool] = False
+    tune_refinement: Rare[bool] = False
     sampling: SamplingConfig = SamplingConfig()
     intensity: IntensityConfig = IntensityConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -279,11 +283,11 @@ class TrainConfig(Checked):
 
     @property
     def tuning_predictions(self) -> int:
-        """How often the validation cases are predicted after the training, for `tune_bias`, of a resolved config."""
+        """How often the validation cases are predicted after the training, to tune, of a resolved config."""
         from samtailor.inference.flips import FLIPS  # with torch, which reading settings does without
 
         assert self.tta != "auto", "the flips must be resolved before they are counted"
-        return len(FLIPS[self.tta or "none"]) if self.tune_bias else 0
+        return len(FLIPS[self.tta or "none"]) * (self.tune_bias + self.tune_refinement)
 
     def phases(self) -> list[tuple[TrainConfig, range]]:
         """A training of each kind of its epochs alone, and which these are, counted from 1: the head, then all."""

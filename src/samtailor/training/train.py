@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from time import monotonic
@@ -18,6 +19,7 @@ from samtailor.training.settings import TrainConfig, seconds_in
 
 if TYPE_CHECKING:
     from samtailor.data.dataset import Dataset
+    from samtailor.evaluation.tuning.result import TuningResult
 
 LOG = logging.getLogger("samtailor")
 
@@ -123,6 +125,7 @@ def resume(
     """
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
+    from samtailor.models.segmenter_model import save_practice
     from samtailor.training.fit import (
         check_batch,
         check_device,
@@ -131,6 +134,7 @@ def resume(
         fit,
         load_cases,
         new_segmenter,
+        refinement_of,
     )
     from samtailor.training.resolve import resolve
 
@@ -164,9 +168,12 @@ def resume(
         with raise_on_all_ranks():
             if here.is_first and (epochs is not None or time is not None):
                 begun.write_config(config.to_plain())
-                begun.bias_file.unlink(missing_ok=True)  # what is tuned then is another segmenter
+                for file in (begun.bias_file, begun.refinement_file):
+                    file.unlink(missing_ok=True)  # what is tuned then is another segmenter
+                if config.tune_refinement and begun.segmenter_directory.is_dir():
+                    save_practice(begun.segmenter_directory, refinement=refinement_of(config))
         with raise_on_all_ranks():
-            if begun.is_finished() and (begun.bias_file.is_file() or not config.tune_bias):
+            if begun.is_finished() and not _left_to_tune(begun, config):
                 done = len(begun.history())
                 LOG.info(
                     "%s is finished after %d of at most %d epochs; nothing is done (--epochs or --time make it longer)",
@@ -207,15 +214,34 @@ def _lengthen(
     return changed
 
 
+def _left_to_tune(run: Run, config: TrainConfig) -> list[str]:
+    """What is to be tuned of a segmenter whose training has ended, and is not yet, in order."""
+    wanted = {"bias": (config.tune_bias, run.bias_file), "refinement": (config.tune_refinement, run.refinement_file)}
+    return [name for name, (is_wanted, file) in wanted.items() if is_wanted and not file.is_file()]
+
+
 def _tune(run: Run, config: TrainConfig) -> None:
-    """Tune the bias of a segmenter whose training has ended, if that is wanted."""
+    """Tune what is left to tune of a segmenter whose training has ended."""
     from samtailor.distributed.world import world
     from samtailor.evaluation.tuning.tune_bias import tune_bias
+    from samtailor.evaluation.tuning.tune_refinement import tune_refinement
 
-    if config.tune_bias and world().is_first:
-        with _telling_how_to_go_on(run):
-            tuning = tune_bias(run.directory, config.data, config.batch_size, config.device, config.precision)
-        LOG.info("%s", tuning.verdict().text)
+    if not world().is_first:
+        return
+    tunings: dict[str, Callable[..., TuningResult]] = {
+        "bias": tune_bias,
+        "refinement": partial(tune_refinement, candidates=("largest-component",)),
+    }
+    with _telling_how_to_go_on(run):
+        for name in _left_to_tune(run, config):
+            tuned = tunings[name](
+                run.directory,
+                config.data,
+                batch_size=config.batch_size,
+                device=config.device,
+                precision=config.precision,
+            )
+            LOG.info("%s", tuned.verdict().text)
 
 
 def _warn(run: Run) -> None:

@@ -81,8 +81,8 @@ def tune_refinement(
         tried, best = Search(cases_after, MeanScore(metric, dataset.labels)).tried(settings, saved or ())
         is_stored = best.score > tried[1].score
         tuning = Tuning(metric, tuple(tried), best, opened.names, seed, is_stored, directory.tuning_directory)
-        write_json(tuning.folder / "refinement.json", tuning.to_json())
-        write_text(tuning.folder / "refinement.md", tuning.to_markdown())
         if is_stored:
             save_practice(directory.segmenter_directory, refinement=tuple(to_plain(best.steps)))
+        write_text(tuning.folder / "refinement.md", tuning.to_markdown())
+        write_json(directory.refinement_file, tuning.to_json())
     return tuning
