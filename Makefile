@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # The environment is made once, and again when what it is made of has changed.
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test bench mutants lint
+.PHONY: install demo test bench docs mutants lint
 
 install: $(INSTALLED)
 
@@ -30,6 +30,11 @@ test: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m benchmarks $(if $(LINES),--lines $(LINES)) $(OPTIONS)
+
+# Into site/; a link or an anchor that leads nowhere is an error.
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 # PARTS names packages or modules below src/samtailor (the core if empty), OPTIONS what else `--help` tells of.
 mutants: $(INSTALLED)

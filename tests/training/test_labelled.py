@@ -17,7 +17,7 @@ from samtailor.recipes import HeadOnly, LoRA
 from samtailor.training.settings import AugmentConfig, SamplingConfig
 from tests.tiny_base import Base
 
-GUIDE = Path(__file__).parents[2] / "docs" / "user-guide.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "python.md"
 
 
 def test_samples_are_what_the_network_is_shown(nnunet_folder: Path, tiny_base: Base) -> None:

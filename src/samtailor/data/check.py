@@ -22,7 +22,7 @@ def check(
     """Validate a dataset before training: everything that is wrong with it, at once.
 
     Args:
-        data: Labelled folder, with a dataset.json or without (docs/user-guide.md lists what is recognised).
+        data: Labelled folder, with a dataset.json or without (docs/guide/data.md lists what is recognised).
         fold: Entry of splits_final.json, or one of five folds where the folder has no such file; by default its own
             splits.
         dataset: 'none' takes the folder for no data set that is known by name, whatever its files are called.

@@ -67,8 +67,8 @@ def evaluate(
         precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
         refine: What is done to labels at the end (see `samtailor.predict`); by default what the segmenter was fitted
             with.
-        corrupt: Score the run on images with one kind of damage, by its name (docs/user-guide.md lists them), in the
-            place of the images as they are.
+        corrupt: Score the run on images with one kind of damage, by its name (docs/guide/robustness.md lists them), in
+            the place of the images as they are.
         severity: How severe the damage is, from 1 to 5.
         corrupt_seed: Seed of the damage.
         overwrite: Replace earlier results in `out`. Those in the run itself are replaced anyhow.

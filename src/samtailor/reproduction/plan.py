@@ -143,8 +143,8 @@ def lay_out(config: ReproduceConfig) -> Plan:
     experiment = load_experiment(config.what)
     if config.data is None:
         raise ConfigError(
-            f"data: expected --data with a folder of {experiment.own_data.title}, found none; docs/user-guide.md tells "
-            "how it is laid out"
+            f"data: expected --data with a folder of {experiment.own_data.title}, found none; "
+            "docs/guide/published-data.md tells how it is laid out"
         )
     if not config.seeds or len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
         raise ConfigError(f"seeds: expected different numbers from 0, found {config.seeds}")

@@ -55,8 +55,8 @@ class AugmentConfig(Checked, group="augment"):
         shift: Largest shift as a fraction of the image side.
         intensity: Probability of each of: change of contrast, of brightness, Gaussian noise, Gaussian blur.
         corrupt: Train also on copies of the training images that are damaged before everything else, denoising
-            included: kinds of damage joined by commas (docs/user-guide.md lists them), 'auto' for those of the data's
-            modality, or 'none'.
+            included: kinds of damage joined by commas (docs/guide/robustness.md lists them), 'auto' for those of the
+            data's modality, or 'none'.
         copies: Damaged copies of each training image; every slice of a copy draws its own damage and severity. They
             lengthen an epoch, unless `sampling.per_epoch` says how long it is.
     """
@@ -165,7 +165,7 @@ class TrainConfig(Checked):
     """Everything that determines a training run.
 
     Attributes:
-        data: Labelled folder, with a dataset.json or without (docs/user-guide.md lists what is recognised).
+        data: Labelled folder, with a dataset.json or without (docs/guide/data.md lists what is recognised).
         out: Directory of the run; must not hold another run.
         base: Base model, a name of the zoo.
         weights: The base's weights: a file, a folder in transformers' format, or a hub name; by default the published

@@ -48,8 +48,8 @@ def robustness(
         split: Cases to score. A folder that names no such split, but is the run's data, is split as in the run.
         others: Further runs, for the same tables and figure.
         baseline: Run whose corruption error is 1, and the others' are fractions of (mCE); without one they have none.
-        corruptions: Kinds of damage joined by commas (docs/user-guide.md lists them); 'auto' are those of the data's
-            modality.
+        corruptions: Kinds of damage joined by commas (docs/guide/robustness.md lists them); 'auto' are those of the
+            data's modality.
         cases: So many cases of the split, drawn by the seed; by default all.
         slices: So many slices of each volume, evenly spread over those with labels; by default all.
         out: Where tables and the figure are written; evaluation/SPLIT-robustness in the run by default.
