@@ -7,11 +7,13 @@ import pytest
 
 from samtailor.evaluation.predictions import PredictedCase
 from samtailor.evaluation.tuning import bias as search
-from samtailor.evaluation.tuning.bias import OFFSETS, best_bias, choose, dsc_of, mean_of
+from samtailor.evaluation.tuning.bias import OFFSETS, MeanDsc, best_bias, choose, counts_of
 from samtailor.evaluation.tuning.cases import MeanScore, TunedCase
 from samtailor.labels import IGNORE, LabelSpace
+from samtailor.metrics.overlap import Overlap, score
 
 CLASSES = 4
+MEAN = MeanDsc()
 LABELS = LabelSpace.from_names(("background", "a", "b", "c"))
 
 
@@ -43,64 +45,91 @@ def labelled(one: TunedCase, bias: np.ndarray) -> TunedCase:
 def test_scores_along_an_offset_are_those_of_the_labels(index: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "_AT_ONCE", rows)
     cases, bias = [case(seed) for seed in range(3)], np.array([0, 0.5, -0.3, 1.2])
-    along = np.stack([search._dsc_along(one, bias, index) for one in cases], axis=1)
+    along = [search._counts_along(one, bias, index) for one in cases]
     for place in (0, 30, 60, 67, 120):
         offsets = bias.copy()
         offsets[index] = OFFSETS[place]
         expected = MeanScore("dsc", LABELS)([labelled(one, offsets) for one in cases])
-        assert mean_of(along[place]) == pytest.approx(expected, abs=1e-9)
-        assert mean_of(dsc_of(cases, tuple(offsets))) == pytest.approx(expected, abs=1e-9)
+        at = Overlap(*(np.stack([part[place] for part in some]) for some in zip(*along, strict=True)))
+        assert MEAN(at) == pytest.approx(expected, abs=1e-9)
+        assert MEAN(counts_of(cases, tuple(offsets))) == pytest.approx(expected, abs=1e-9)
 
 
 def test_equal_probabilities_go_to_the_first_class() -> None:
     one = case(0)
     one.probabilities[:] = 0.25
-    found = search._dsc_along(one, np.zeros(CLASSES), 2)
-    np.testing.assert_array_equal(found[60], dsc_of([one], (0.0,) * CLASSES)[0])
-    expected = dsc_of([labelled(one, np.array([0, 0, 0.1, 0]))], (0, 0, 0.1, 0))[0]
-    np.testing.assert_array_equal(found[61], expected)
+    found = np.stack(search._counts_along(one, np.zeros(CLASSES), 2))
+    np.testing.assert_array_equal(found[:, 60], np.stack(counts_of([one], (0.0,) * CLASSES))[:, 0])
+    expected = np.stack(counts_of([labelled(one, np.array([0, 0, 0.1, 0]))], (0, 0, 0.1, 0)))[:, 0]
+    np.testing.assert_array_equal(found[:, 61], expected)
 
 
-def test_two_classes_have_the_best_of_all_offsets() -> None:
+@pytest.mark.parametrize("is_pooled", [False, True])
+def test_two_classes_have_the_best_of_all_offsets(is_pooled: bool) -> None:
+    mean = MeanDsc(is_pooled)
     cases = [case(seed, (0, -1.5), classes=2) for seed in range(3)]
-    (_, offset) = best_bias(cases, 2)
-    scores = [mean_of(dsc_of(cases, (0.0, float(value)))) for value in OFFSETS]
-    assert mean_of(dsc_of(cases, (0.0, offset))) == max(scores)
+    (_, offset) = best_bias(cases, 2, mean)
+    scores = [mean(counts_of(cases, (0.0, float(value)))) for value in OFFSETS]
+    assert mean(counts_of(cases, (0.0, offset))) == max(scores)
     assert offset > 0.5
+
+
+def test_pooled_pixels_of_all_cases_count_together() -> None:
+    tp, fp, fn = np.array([[[9, 1, 0], [9, 8, 0]], [[0, 0, 2], [0, 4, 0]], [[0, 1, 0], [0, 0, 0]]])
+    counts = Overlap(tp, fp, fn)
+    alone = [[1, 2 / 3, 0], [1, 16 / 20, np.nan]]  # of a class that is in neither, nothing counts
+    np.testing.assert_allclose(score(counts, "dsc", "nnunet"), alone)
+    assert MEAN(counts) == pytest.approx(((2 / 3 + 16 / 20) / 2 + 0) / 2)
+    np.testing.assert_allclose(MeanDsc(is_pooled=True).by_class(counts), [1, 18 / 23, 0])
+    assert MeanDsc(is_pooled=True)(counts) == pytest.approx(18 / 23 / 2)
+
+
+def test_pooled_a_case_of_many_pixels_outweighs_others() -> None:
+    """Two small targets want the offset down, a large one, of which much is missed, up."""
+    small, large = case(0, (0, 2), classes=2), case(1, (0, -2), classes=2)
+    for array in (small.case.truth, small.probabilities):
+        assert array.shape[-1] == 20
+    small = TunedCase(
+        PredictedCase("small", small.case.image, small.case.truth[:1, :6], small.case.prediction[:1, :6]),
+        small.probabilities[:, :1, :6],
+    )
+    cases = [small, small, large]
+    assert best_bias(cases, 2, MeanDsc(is_pooled=True))[1] > best_bias(cases, 2, MeanDsc())[1]
 
 
 def test_shifts_are_taken_back_and_hold_on_other_cases() -> None:
     shift = (0, 2, -2, 1)
-    choice = choose([case(seed, shift) for seed in range(4)], CLASSES)
-    straight = mean_of(dsc_of([case(seed) for seed in range(4)], (0.0,) * CLASSES))
+    choice = choose([case(seed, shift) for seed in range(4)], CLASSES, MEAN)
+    straight = MEAN(counts_of([case(seed) for seed in range(4)], (0.0,) * CLASSES))
     assert choice.holds
     assert choice.held_out is not None
-    assert mean_of(choice.without) < straight <= mean_of(choice.dsc) + 0.01
-    assert mean_of(choice.held_out) > straight - 0.03
+    assert MEAN(choice.without) < straight <= MEAN(choice.chosen) + 0.01
+    assert MEAN(choice.held_out) > straight - 0.03
     assert choice.bias[0] == 0
 
 
 def test_each_half_is_scored_by_what_the_other_chose(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [case(seed) for seed in range(5)]
     chosen = {("case 0", "case 2", "case 4"): (0.0, 1, 0, 0), ("case 1", "case 3"): (0.0, 0, -1, 0)}
-    monkeypatch.setattr(search, "best_bias", lambda some, _: chosen.get(tuple(c.case.name for c in some), (0.0,) * 4))
-    found = choose(cases, CLASSES).held_out
-    assert found is not None
-    np.testing.assert_array_equal(found[1::2], dsc_of(cases[1::2], (0.0, 1, 0, 0)))
-    np.testing.assert_array_equal(found[::2], dsc_of(cases[::2], (0.0, 0, -1, 0)))
+    monkeypatch.setattr(search, "best_bias", lambda some, *_: chosen.get(tuple(c.case.name for c in some), (0.0,) * 4))
+    held_out = choose(cases, CLASSES, MEAN).held_out
+    assert held_out is not None
+    found = np.stack(held_out)
+    np.testing.assert_array_equal(found[:, 1::2], np.stack(counts_of(cases[1::2], (0.0, 1, 0, 0))))
+    np.testing.assert_array_equal(found[:, ::2], np.stack(counts_of(cases[::2], (0.0, 0, -1, 0))))
 
 
 def test_a_gain_that_only_its_own_cases_have_does_not_hold() -> None:
     # Each half wants the opposite of the other; one of them weighs a little more.
     halves = [case(seed, (0, 2.5 if seed % 2 else -2.5, 0, 0)) for seed in range(4)]
-    choice = choose(halves, CLASSES)
+    choice = choose(halves, CLASSES, MEAN)
     assert choice.held_out is not None
-    assert mean_of(choice.held_out) < mean_of(choice.without)
+    assert MEAN(choice.held_out) < MEAN(choice.without)
     assert not choice.holds
 
 
 def test_of_few_cases_the_check_is_left_out() -> None:
-    choice = choose([case(seed, (0, 2, 0, 0)) for seed in range(3)], CLASSES)
+    choice = choose([case(seed, (0, 2, 0, 0)) for seed in range(3)], CLASSES, MEAN)
     assert choice.held_out is None
     assert choice.holds
 
@@ -109,4 +138,4 @@ def test_a_class_that_is_nowhere_keeps_its_offset() -> None:
     one = case(0)
     one.case.truth[one.case.truth == 3] = 0
     one.probabilities[3] = 0
-    assert best_bias([one], CLASSES)[3] == 0
+    assert best_bias([one], CLASSES, MEAN)[3] == 0

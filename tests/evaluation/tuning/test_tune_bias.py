@@ -13,6 +13,7 @@ import torch
 
 import samtailor
 from samtailor.cli import main
+from samtailor.data.dataset import Dataset
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, FileError
@@ -79,7 +80,7 @@ def test_what_gains_is_stored_and_nothing_else_changes(
     before, weights = content(run), (run / "segmenter" / "weights.safetensors").read_bytes()
     found = tune_bias(run, image_folder, device="cpu")
     assert found.is_stored  # an untrained network is easy to better
-    assert search.mean_of(found.choice.dsc) > search.mean_of(found.choice.without)
+    assert found.choice.mean(found.choice.chosen) > found.choice.mean(found.choice.without)
     assert content(run) == before | {"format": 5, "bias": list(found.choice.bias)}
     assert (run / "segmenter" / "weights.safetensors").read_bytes() == weights
     plain = json.loads((run / "tuning" / "bias.json").read_text())
@@ -89,16 +90,27 @@ def test_what_gains_is_stored_and_nothing_else_changes(
     assert "that check is left out" in str(found).replace("\n", " ")
     scores = evaluate(run, image_folder, split="val", device="cpu", bootstrap=5, protocol="nnunet")
     with_bias = scores.summary("dsc").without_background.value
-    assert with_bias == pytest.approx(search.mean_of(found.choice.dsc), abs=0.01)
+    assert with_bias == pytest.approx(found.choice.mean(found.choice.chosen), abs=0.01)
     without = evaluate(run, image_folder, split="val", device="cpu", bootstrap=5, protocol="nnunet", bias="none")
     assert without.summary("dsc").without_background.value == pytest.approx(
-        search.mean_of(found.choice.without), abs=0.01
+        found.choice.mean(found.choice.without), abs=0.01
     )
     assert without.source["bias"] == "none"
     again = tune_bias(run, image_folder, device="cpu")
     assert not again.is_stored
     assert again.saved == found.choice.bias
     assert content(run)["bias"] == list(found.choice.bias)
+
+
+@pytest.mark.parametrize(("protocol", "is_pooled"), [("nnunet", False), ("samtailor", False), ("remote-sensing", True)])
+def test_what_is_to_gain_is_what_the_data_sets_protocol_counts(
+    protocol: str, is_pooled: bool, run: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dataset, "protocol", protocol)
+    found = tune_bias(run, image_folder, device="cpu")
+    assert found.choice.mean == search.MeanDsc(is_pooled)
+    assert found.to_json()["pooled"] is is_pooled
+    assert ("pixels of all cases together" in found.to_markdown()) is is_pooled
 
 
 @pytest.mark.parametrize("reason", ["nothing gains", "does not hold"])

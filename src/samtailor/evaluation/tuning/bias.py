@@ -1,4 +1,4 @@
-"""Logit offsets of the classes with which validation cases have the greatest mean DSC."""
+"""Logit offsets of the classes with which validation cases have the greatest DSC."""
 
 from __future__ import annotations
 
@@ -29,54 +29,78 @@ _FEWEST = 4  # cases of which each half says something of the other
 
 
 @dataclass(frozen=True)
+class MeanDsc:
+    """What is to be raised: the mean DSC of the classes but the background, by nnU-Net's rule for absent ones.
+
+    Attributes:
+        is_pooled: The DSC of a class is that of the pixels of all cases together, rather than the mean over the cases
+            in which it counts.
+    """
+
+    is_pooled: bool = False
+
+    def by_class(self, counts: Overlap) -> NDArray[np.float64]:
+        """DSC of each class, (..., K), of counts (..., cases, K); NaN of a class that counts nowhere."""
+        if self.is_pooled:
+            return score(Overlap(*(one.sum(axis=-2) for one in counts)), "dsc", "nnunet")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a class that counts in no case
+            means: NDArray[np.float64] = np.nanmean(score(counts, "dsc", "nnunet"), axis=-2)
+        return means
+
+    def along(self, counts: Overlap) -> NDArray[np.float64]:
+        """Mean of each of some counts (..., cases, K), (...)."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            means: NDArray[np.float64] = np.nanmean(self.by_class(counts)[..., 1:], axis=-1)
+        return means
+
+    def __call__(self, counts: Overlap) -> float:
+        """Mean of counts (cases, K); NaN where no class counts."""
+        return float(self.along(counts))
+
+
+@dataclass(frozen=True)
 class BiasChoice:
     """Offsets that were chosen, and how well they do.
 
     Attributes:
         bias: Offset of each class's logit.
-        dsc: DSC of each case and class with them, (cases, K); NaN where a class does not count.
+        mean: What they were to raise.
+        chosen: Counts of each case and class with them, (cases, K).
         without: The same without offsets.
         held_out: Of each case with the offsets that the other half of the cases chose; None of too few cases.
     """
 
     bias: Bias
-    dsc: NDArray[np.float64]
-    without: NDArray[np.float64]
-    held_out: NDArray[np.float64] | None
+    mean: MeanDsc
+    chosen: Overlap
+    without: Overlap
+    held_out: Overlap | None
 
     @property
     def holds(self) -> bool:
         """Whether the mean gains, and still does where each half of the cases is scored by the other's choice."""
-        least = mean_of(self.without)
-        return mean_of(self.dsc) > least and (self.held_out is None or mean_of(self.held_out) > least)
+        least = self.mean(self.without)
+        return self.mean(self.chosen) > least and (self.held_out is None or self.mean(self.held_out) > least)
 
 
-def choose(cases: Sequence[TunedCase], classes: int) -> BiasChoice:
+def choose(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> BiasChoice:
     """Offsets that raise the mean DSC of cases, and what they are worth on cases that did not choose them."""
     none = (0.0,) * classes
-    bias = best_bias(cases, classes)
+    bias = best_bias(cases, classes, mean)
     held_out = None
     if len(cases) >= _FEWEST:
-        held_out = np.empty((len(cases), classes))
+        held_out = Overlap(*np.empty((3, len(cases), classes), np.int64))
         for part in (0, 1):
-            held_out[part::2] = dsc_of(cases[part::2], best_bias(cases[1 - part :: 2], classes))
-    return BiasChoice(bias, dsc_of(cases, bias), dsc_of(cases, none), held_out)
+            other = best_bias(cases[1 - part :: 2], classes, mean)
+            for place, counts in zip(held_out, counts_of(cases[part::2], other), strict=True):
+                place[part::2] = counts
+    return BiasChoice(bias, mean, counts_of(cases, bias), counts_of(cases, none), held_out)
 
 
-def mean_of(dsc: NDArray[np.float64]) -> float:
-    """Mean of each class but the background over the cases (..., cases, K), then over the classes; nnU-Net's rule."""
-    return float(_means_of(dsc))
-
-
-def _means_of(dsc: NDArray[np.float64]) -> NDArray[np.float64]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of a class that counts in no case
-        means: NDArray[np.float64] = np.nanmean(np.nanmean(dsc[..., 1:], axis=-2), axis=-1)
-    return means
-
-
-def dsc_of(cases: Sequence[TunedCase], bias: Bias) -> NDArray[np.float64]:
-    """DSC of each case and class, (cases, K), of the most probable classes with some offsets."""
+def counts_of(cases: Sequence[TunedCase], bias: Bias) -> Overlap:
+    """Counts of each case and class, (cases, K), of the most probable classes with some offsets."""
     offsets = torch.tensor(bias)[:, None, None]
     found = []
     for one in cases:
@@ -84,17 +108,17 @@ def dsc_of(cases: Sequence[TunedCase], bias: Bias) -> NDArray[np.float64]:
         for softmax, truth in _blocks(one):
             scores = _logarithm(softmax) + offsets if any(bias) else softmax
             joint += confusion(truth, winner(scores).numpy(), len(bias))
-        found.append(score(Overlap.from_confusion(joint), "dsc", "nnunet"))
-    return np.stack(found)
+        found.append(Overlap.from_confusion(joint))
+    return _stacked(found, axis=0)
 
 
-def best_bias(cases: Sequence[TunedCase], classes: int) -> Bias:
-    """Offsets of greatest mean DSC by coordinate ascent; exact for two classes, up to the spacing of `OFFSETS`."""
+def best_bias(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> Bias:
+    """Offsets of greatest mean by coordinate ascent; exact for two classes, up to the spacing of `OFFSETS`."""
     bias = np.zeros(classes)
     for _ in range(1 if classes == 2 else _SWEEPS):
         before = bias.copy()
         for index in tracked("classes", range(1, classes)):
-            means = _means_of(np.stack([_dsc_along(one, bias, index) for one in cases], axis=1))
+            means = mean.along(_stacked([_counts_along(one, bias, index) for one in cases], axis=1))
             if np.isnan(means).all():
                 continue
             here = int(np.argmin(abs(OFFSETS - bias[index])))
@@ -105,8 +129,13 @@ def best_bias(cases: Sequence[TunedCase], classes: int) -> Bias:
     return tuple(bias.tolist())
 
 
-def _dsc_along(case: TunedCase, bias: NDArray[np.float64], index: int) -> NDArray[np.float64]:
-    """DSC of all classes for each of `OFFSETS` of one class, (offsets, K), in one look at the case.
+def _stacked(counts: Sequence[Overlap], axis: int) -> Overlap:
+    """Counts of several cases, which get an axis of their own."""
+    return Overlap(*(np.stack(some, axis) for some in zip(*counts, strict=True)))
+
+
+def _counts_along(case: TunedCase, bias: NDArray[np.float64], index: int) -> Overlap:
+    """Counts of all classes for each of `OFFSETS` of one class, (offsets, K), in one look at the case.
 
     A pixel belongs to the class from some offset on, to its strongest rival below: pixels are counted by that limit,
     their rival, and which of the two is true.
@@ -134,7 +163,7 @@ def _dsc_along(case: TunedCase, bias: NDArray[np.float64], index: int) -> NDArra
     left = counts.sum(axis=1, keepdims=True) - taken
     predicted, right = left.sum(axis=0), left[1]
     predicted[:, index], right[:, index] = taken.sum(axis=(0, 2)), taken[2].sum(axis=1)
-    return score(Overlap(right, predicted - right, truths - right), "dsc", "nnunet")
+    return Overlap(right, predicted - right, truths - right)
 
 
 def _blocks(case: TunedCase) -> Iterator[tuple[Tensor, NDArray[np.int16]]]:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from samtailor.evaluation.tuning.bias import Bias, BiasChoice, mean_of
+from samtailor.evaluation.tuning.bias import Bias, BiasChoice
 from samtailor.evaluation.tuning.result import TuningResult
 from samtailor.labels import LabelSpace
+from samtailor.metrics.overlap import Overlap
 from samtailor.reporting.table import Table, decimal
 from samtailor.reporting.terminal import Message
 
@@ -25,7 +23,7 @@ class BiasTuning(TuningResult):
         labels: The classes.
         choice: What was found.
         saved: The offsets that the segmenter had before; None if none.
-        before: DSC of each case and class with these, (cases, K).
+        before: Counts of each case and class with these, (cases, K).
         cases: Names of the validation cases.
         is_stored: Whether the segmenter has the offsets now.
         folder: Where the tables are written.
@@ -34,7 +32,7 @@ class BiasTuning(TuningResult):
     labels: LabelSpace
     choice: BiasChoice
     saved: Bias | None
-    before: NDArray[np.float64]
+    before: Overlap
     cases: tuple[str, ...]
     is_stored: bool
     folder: Path
@@ -42,20 +40,29 @@ class BiasTuning(TuningResult):
     @property
     def held_out(self) -> float | None:
         """Mean DSC where each half of the cases is scored with the other half's choice; None of too few cases."""
-        return None if self.choice.held_out is None else mean_of(self.choice.held_out)
+        return None if self.choice.held_out is None else self.choice.mean(self.choice.held_out)
 
     def table(self) -> Table:
         """One row per class, and the mean."""
         choice = self.choice
         rows = [
-            (name, f"{offset:+.1f}", _mean(choice.without[:, index]), _mean(choice.dsc[:, index]))
-            for index, (name, offset) in enumerate(zip(self.labels.names, choice.bias, strict=True))
+            (name, f"{offset:+.1f}", decimal(before), decimal(after))
+            for name, offset, before, after in zip(
+                self.labels.names,
+                choice.bias,
+                choice.mean.by_class(choice.without).tolist(),
+                choice.mean.by_class(choice.chosen).tolist(),
+                strict=True,
+            )
         ]
-        rows.append(("mean without background", "", decimal(mean_of(choice.without)), decimal(mean_of(choice.dsc))))
-        notes = [
-            f"DSC of {len(self.cases)} validation cases, by nnU-Net's rule: each class averaged over the cases in "
-            "which it counts. The offset is added to the class's logit."
-        ]
+        without, chosen = (decimal(choice.mean(counts)) for counts in (choice.without, choice.chosen))
+        rows.append(("mean without background", "", without, chosen))
+        rule = (
+            "of the pixels of all cases together, as the data set's protocol counts them"
+            if choice.mean.is_pooled
+            else "by nnU-Net's rule: each class averaged over the cases in which it counts"
+        )
+        notes = [f"DSC of {len(self.cases)} validation cases, {rule}. The offset is added to the class's logit."]
         if self.held_out is None:
             notes.append("Too few cases to choose on one half and score the other: that check is left out.")
         else:
@@ -66,10 +73,11 @@ class BiasTuning(TuningResult):
 
     def verdict(self) -> Message:
         """What came of it, in a sentence."""
+        mean = self.choice.mean
         if self.is_stored:
-            gain = f"mean DSC {decimal(mean_of(self.before))} -> {decimal(mean_of(self.choice.dsc))}"
+            gain = f"mean DSC {decimal(mean(self.before))} -> {decimal(mean(self.choice.chosen))}"
             return Message("good", f"stored in the segmenter ({gain}); --bias none turns it off")
-        if mean_of(self.choice.dsc) > mean_of(self.before):
+        if mean(self.choice.chosen) > mean(self.before):
             return Message("warning", "the gain does not hold on cases that did not choose it: nothing is stored")
         return Message("warning", "nothing gains: the segmenter stays as it was")
 
@@ -78,20 +86,17 @@ class BiasTuning(TuningResult):
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; None where a score is not defined."""
-        means = {"without": self.choice.without, "before": self.before, "with": self.choice.dsc}
+        counts = {"without": self.choice.without, "before": self.before, "with": self.choice.chosen}
+        dsc = {name: _plain(self.choice.mean(one)) for name, one in counts.items()}
         return {
             "classes": list(self.labels.names),
             "bias": list(self.choice.bias),
             "saved": None if self.saved is None else list(self.saved),
-            "dsc": {name: _plain(mean_of(dsc)) for name, dsc in means.items()} | {"held_out": self.held_out},
+            "pooled": self.choice.mean.is_pooled,
+            "dsc": dsc | {"held_out": self.held_out},
             "cases": list(self.cases),
             "stored": self.is_stored,
         }
-
-
-def _mean(column: NDArray[np.float64]) -> str:
-    known = column[~np.isnan(column)]
-    return decimal(float(known.mean())) if len(known) else decimal(math.nan)
 
 
 def _plain(value: float) -> float | None:

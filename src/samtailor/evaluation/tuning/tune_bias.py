@@ -22,9 +22,10 @@ def tune_bias(
     """Search offsets of the class logits that gain on the validation split, and store them in the segmenter.
 
     The network predicts each validation case once; then the offset of one class after the other is moved to where the
-    mean DSC is greatest. Only if the mean is higher than before, and offsets that one half of the cases chooses gain on
-    the other half as well, the segmenter has them from then on: predict and evaluate add them unless --bias none says
-    otherwise. Its weights are not touched. The refinement is to be tuned after the bias.
+    mean DSC is greatest: of each class over the cases or, where the data set's protocol counts the pixels of all cases
+    together (irstd, remote-sensing), over these. Only if the mean is higher than before, and offsets that one half of
+    the cases chooses gain on the other half as well, the segmenter has them from then on: predict and evaluate add them
+    unless --bias none says otherwise. Its weights are not touched. The refinement is to be tuned after the bias.
 
     Args:
         run: Directory of the run.
@@ -41,12 +42,13 @@ def tune_bias(
     """
     import tempfile
 
-    from samtailor.evaluation.tuning.bias import choose, dsc_of, mean_of
+    from samtailor.evaluation.tuning.bias import MeanDsc, choose, counts_of
     from samtailor.evaluation.tuning.bias_report import BiasTuning
     from samtailor.evaluation.tuning.cases import predicted
     from samtailor.evaluation.tuning.setup import TuningData
     from samtailor.files import write_json, write_text
     from samtailor.inference.predictor import Predictor, choose_device
+    from samtailor.metrics.protocols import PROTOCOLS
     from samtailor.models.segmenter_model import save_practice
     from samtailor.refinement import chosen_refinement, require_no_label_steps
 
@@ -58,9 +60,10 @@ def tune_bias(
         require_no_label_steps(chosen_refinement(model.practice.refinement) or ())
         predictor = Predictor(model.for_inference(), batch_size, device, precision, bias="none")
         cases = predicted(predictor, opened.files, opened.dataset.labels, scratch)
-        choice = choose(cases, len(model.labels))
-        before = choice.without if model.practice.bias is None else dsc_of(cases, model.practice.bias)
-        is_stored = choice.holds and mean_of(choice.dsc) > mean_of(before)
+        mean = MeanDsc(is_pooled=bool(PROTOCOLS[opened.dataset.protocol].overall))
+        choice = choose(cases, len(model.labels), mean)
+        before = choice.without if model.practice.bias is None else counts_of(cases, model.practice.bias)
+        is_stored = choice.holds and mean(choice.chosen) > mean(before)
         tuning = BiasTuning(model.labels, choice, model.practice.bias, before, opened.names, is_stored, folder)
         if is_stored:
             save_practice(opened.run.segmenter_directory, bias=choice.bias)
