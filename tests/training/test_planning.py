@@ -33,16 +33,16 @@ def measurement(step: float, window: float = 0.0, embedding: float = 0.0) -> Mea
     return Measurement("a rule", 1, 1, 1, None, None, 3, step, window, embedding)
 
 
-def by_area(step: float, seen: list[int] | None = None) -> Callable[[Probe, int], Measurement]:
-    """Steps that take so many seconds at 64 pixels, those of the head a tenth."""
+def by_area(step: float, seen: list[int] | None = None, window: float = 0.0) -> Callable[[Probe, int], Measurement]:
+    """Steps, and windows of a validation, that take so many seconds at 64 pixels; steps of the head a tenth."""
 
     def measure(job: Probe, limit: int) -> Measurement:
         side = job.config.sampling.image_size
         assert side is not None
         if seen is not None:
             seen.append(side)
-        share = 0.1 if job.config.head_epochs else 1.0
-        return measurement(step * share * (side / 64) ** 2, window=0.001)
+        share, area = 0.1 if job.config.head_epochs else 1.0, (side / 64) ** 2
+        return measurement(step * share * area, window=window * area or 0.001)
 
     return measure
 
@@ -109,6 +109,21 @@ def test_images_are_as_large_as_there_is_time_for(
         assert len(set(tried)) <= 3  # measuring takes time as well
     assert sizes == {1e-3: 128, 0.3: 48, 10.0: 32}
     assert planned(config, large, time.monotonic(), by_area(10.0)).config.sampling.image_size == 32  # as the user says
+
+
+def test_images_are_smaller_where_validations_would_take_the_time(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "find_base", lambda _: replace(tiny_base, image_size=128))
+    folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
+    config = replace(config_of(folder.root, Path("run")), time="10m")
+    config = replace(config, sampling=replace(config.sampling, image_size=None))
+    plan = planned(config, folder, time.monotonic(), by_area(1e-3, window=0.35 * 600 * VALIDATED))
+    assert plan.config.sampling.image_size == 64
+    plan.laid_out()
+    hopeless = planned(config, folder, time.monotonic(), by_area(1e-3, window=1000.0))
+    with pytest.raises(ConfigError, match="give more time"):
+        hopeless.laid_out()
 
 
 @pytest.mark.parametrize(("side", "scale"), [(None, 1.0), (5.0, 1.0), (24.0, 1.5), (100.0, 2.0)])

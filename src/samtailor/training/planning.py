@@ -32,6 +32,8 @@ VALIDATED = 0.15
 """Share of the time in which is validated, at most."""
 SEEN = 6000
 """Samples that the encoder should be trained on: where there is time for fewer, the network's input is made smaller."""
+SPARED = 0.8
+"""Share of what is left that a training may need at least: where it needs more, its input is made smaller."""
 EPOCHS = 10
 """Epochs of the encoder that are aimed at: between two validations, and two checkpoints, lies a tenth of the time."""
 
@@ -66,6 +68,12 @@ class Timetable:
         tuning = self.phases[-1].validating * self.config.tuning_predictions
         return USED * (self.until - time.monotonic()) - sum(phase.preparing for phase in self.phases) - tuning
 
+    @property
+    def needed(self) -> float:
+        """Seconds for epochs and validations that a training needs at least."""
+        *_, last = self.phases
+        return (EPOCHS + len(self.phases) - 1) * last.training(self.config.batch_size) + last.validating / VALIDATED
+
     def laid_out(self) -> TrainConfig:
         """The config of a training that begins now and ends in time.
 
@@ -86,9 +94,8 @@ class Timetable:
                 return replace(
                     self.config, sampling=sampling, epochs=epochs, head_epochs=head_epochs, validate_every=every
                 )
-        needed = (EPOCHS + head_epochs) * last.training(batch) + last.validating / VALIDATED
         raise ConfigError(
-            f"time: expected {in_time((needed - left) / USED)} more at least, for these data on this machine; "
+            f"time: expected {in_time((self.needed - left) / USED)} more at least, for these data on this machine; "
             f"found {in_time(max(0.0, left))} left for epochs; give more time, or a smaller --sampling.image_size"
         )
 
@@ -169,6 +176,9 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
                 continue
             resolved = replace(resolved, precision="32")
         found = Timetable(resolved, phases, until)
+        if found.needed > SPARED * found.left and tried < len(sizes) - 1:
+            tried += 1
+            continue
         seen = found.phases[-1].samples_in((1 - VALIDATED) * (1 - HEAD) * found.left)
         # The time of a step goes with the area: the size that is taken is measured itself.
         enough = [place for place, size in enumerate(sizes) if seen * (sizes[tried] / size) ** 2 >= SEEN]
