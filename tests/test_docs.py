@@ -14,7 +14,7 @@ from samtailor.cli import COMMANDS, main, parser_of
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-PAGES = sorted(path for pattern in ("*.md", "docs/**/*.md", "benchmarks/results/*.md") for path in ROOT.glob(pattern))
+PAGES = sorted(path for pattern in ("*.md", "docs/**/*.md") for path in ROOT.glob(pattern))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 IS_ELSEWHERE = re.compile(r"[a-z]+:")
