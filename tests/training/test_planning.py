@@ -147,6 +147,19 @@ def test_pictures_are_shrunk_as_far_as_their_objects_allow(
     assert field(32, asked=None) is None
 
 
+@pytest.mark.parametrize(("seconds", "begins"), [(0.6, 0), (1.2, 1)])  # time for about 2,900 and 1,450 samples
+def test_the_head_comes_first_where_the_encoder_sees_little(
+    seconds: float, begins: int, tiny_base: Base, nnunet_folder: Path, image_folder: Path
+) -> None:
+    def head_epochs(root: Path) -> int:
+        config = changed(config_of(root, Path("run")), time="10m", batch_size=4)
+        folder = open_dataset(root).with_default_split()
+        return planned(config, folder, time.monotonic(), by_area(4 * seconds)).config.head_epochs  # at 32 pixels
+
+    assert head_epochs(nnunet_folder) == begins
+    assert head_epochs(image_folder) == 0
+
+
 def test_slices_of_volumes_are_seen_whole(
     tiny_base: Base, nnunet_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,8 @@ HEAD = 0.1
 """Share of the time in which the head is trained alone."""
 VALIDATED = 0.15
 """Share of the time in which is validated, at most."""
+FEW = 1500
+"""Samples of the encoder, with no time for more of which the head, whose steps are cheaper, is trained first."""
 SEEN = 6000
 """Samples that the encoder should be trained on: where there is time for fewer, the network's input is made smaller."""
 SPARED = 0.8
@@ -140,8 +142,8 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     assert config.time is not None
     until = began + seconds_in(config.time)
     # What was pretrained knows organs better than pictures, of which no head alone makes much.
-    begins_with_head = not (folder.pictures or config.recipe.freezes_encoder or needs_projection(len(folder.channels)))
-    config = replace(config, time=None, epochs=2, head_epochs=int(begins_with_head), validate_every=1)
+    may_rest = not (folder.pictures or config.recipe.freezes_encoder or needs_projection(len(folder.channels)))
+    config = replace(config, time=None, epochs=2, head_epochs=0, validate_every=1)
     # With one class to find, the offset is a threshold; with several it takes from some what it gives to others.
     is_free = not chosen_refinement(config.refine)
     is_tuned = config.tune_bias or (len(folder.labels) == 2 and is_free)
@@ -183,9 +185,12 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
         # The time of a step goes with the area: the size that is taken is measured itself.
         enough = [place for place, size in enumerate(sizes) if seen * (sizes[tried] / size) ** 2 >= SEEN]
         wanted = min(enough, default=len(sizes) - 1)
-        if wanted <= tried:
+        if wanted > tried:
+            tried = wanted
+        elif may_rest and seen < FEW and not config.head_epochs:
+            config = replace(config, head_epochs=1)
+        else:
             return found
-        tried = wanted
     raise ConfigError(
         f"time: expected memory for a step at {sizes[-1]} pixels, found {limit / 1e9:.1f} GB free; take "
         "--batch_size 1, a smaller base (samtailor models), or --recipe head-only"
