@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from samtailor.errors import ConfigError, listed
-from samtailor.runs import Run
+from samtailor.runs import CrossValidation, Run
 
 _DATA = frozenset({"imagesTr", "labelsTr", "imagesTs", "labelsTs", "images", "masks"})
 """Folders that data sets are read from."""
@@ -103,4 +103,6 @@ def _mixed_with(out: Path, inputs: Collection[str | Path], data: str | Path | No
             return "a data set"
         if Run(folder).holds(out) and not (is_run and out == folder):
             return "a run"
+    if CrossValidation(out).is_there and not is_run:
+        return "a cross-validation"
     return None

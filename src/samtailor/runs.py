@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 import yaml
 
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, listed
 from samtailor.files import atomic, made_of, read_csv, read_json, read_yaml, write_json, write_text
-from samtailor.settings import Count, Index, Recognition, Selection, require
+from samtailor.settings import Count, Folds, Index, Recognition, Selection, require
 
 _held: set[int] = set()  # descriptors of directories that this process keeps for itself
 
@@ -262,6 +262,7 @@ class Run:
     def read_config(self) -> dict[str, Any]:
         """The resolved config, plain values by name; refuses a directory that is no run."""
         if not self.is_there:
+            CrossValidation(self.directory).require_none()
             raise ConfigError(
                 f"{self.directory}: expected a run with {self.config_file.name}, found none; check the path"
             )
@@ -278,10 +279,11 @@ class Run:
     @property
     def selection(self) -> Selection:
         """What of the labelled folder it was trained on."""
-        fold, dataset, bands = self._settings(fold=Index | None, dataset=Recognition | None, bands=str | None)
+        kinds = {"fold": Index | None, "dataset": Recognition | None, "bands": str | None, "folds": Folds | None}
+        fold, dataset, bands, folds = self._settings(**kinds)
         if dataset is None:  # written by a version that took fold 0 where nobody had chosen one
             return Selection(fold or None)
-        return Selection(fold, dataset, bands)
+        return Selection(fold, dataset, bands, folds)
 
     def write_dataset(self, content: Mapping[str, Any]) -> None:
         """Save what the run was trained on."""
@@ -296,3 +298,97 @@ class Run:
             require({name: content[name] for name in kinds}, kinds)
             require(content["splits"], dict.fromkeys(content["splits"], list[str]))
         return content
+
+
+class CrossValidation:
+    """A cross-validation on disk: a folder of runs, each of which has left out another fold of the same cases."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        """Holds the runs `fold-0`, `fold-1`, ..."""
+        self.settings_file = directory / "cross-validation.yaml"
+        """What the user set, as `config.yaml` would hold it; not there where each fold was trained by itself."""
+
+    def __repr__(self) -> str:
+        return f"<CrossValidation in {self.directory}: {len(self.trained)} of {self.count} folds>"
+
+    def __str__(self) -> str:
+        folder = quote(str(self.directory))
+        lines: list[str] = []
+        for run in self.trained:
+            best, name = run.best_epoch(), run.directory.name
+            if best and "dsc" in best:
+                lines.append(f"{name:<18}best validation: mean DSC {best['dsc']:.4f} in epoch {best['epoch']:.0f}")
+            if warning := run.warning:
+                lines += [f"{name:<18}warning: {text}" for text in warning.found]
+        data = quote(str(self.run(0).read_config().get("data")))
+        lines += [
+            f"next              samtailor evaluate {folder} {data}",
+            f"                  samtailor predict {folder} INPUT --out OUT",
+        ]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: where everything is, and the numbers of each fold."""
+        return {"directory": str(self.directory), "folds": [run.to_json() for run in self.trained]}
+
+    def run(self, fold: int) -> Run:
+        """The run that has left out a fold."""
+        return Run(self.directory / f"fold-{fold}")
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the directory holds the first of such runs."""
+        return self.run(0).is_there
+
+    @property
+    def count(self) -> int:
+        """How many folds there are to be; where the first run does not tell, as many as there are."""
+        folds = self.run(0).selection.folds
+        return folds or sum(Run(folder).is_there for folder in self.directory.glob("fold-*"))
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All of them, begun or not, in order."""
+        return tuple(self.run(fold) for fold in range(self.count))
+
+    @property
+    def trained(self) -> tuple[Run, ...]:
+        """Those whose training has ended."""
+        return tuple(run for run in self.runs if run.is_there and run.is_finished())
+
+    def require_trained(self) -> tuple[Run, ...]:
+        """All runs.
+
+        Raises:
+            ConfigError: If the training of one has not ended.
+        """
+        runs = self.runs
+        trained = {run.directory for run in self.trained}
+        if names := [run.directory.name for run in runs if run.directory not in trained]:
+            expected = f"the {len(runs)} runs of a cross-validation, all trained"
+            fix = f"go on with samtailor resume {quote(str(self.directory))}"
+            raise ConfigError(f"{self.directory}: expected {expected}; found {listed(names)} unfinished; {fix}")
+        return runs
+
+    def require_none(self) -> None:
+        """Refuse a cross-validation where one run is wanted.
+
+        Raises:
+            ConfigError: Naming a run.
+        """
+        if self.is_there:
+            found = f"the {self.count} of a cross-validation"
+            raise ConfigError(f"{self.directory}: expected one run, found {found}; name one: {self.run(0).directory}")
+
+    def write_settings(self, settings: Mapping[str, Any]) -> None:
+        """Save what the user set, plain values by name."""
+        write_text(self.settings_file, yaml.safe_dump(dict(settings), sort_keys=False))
+
+    def read_settings(self) -> dict[str, Any] | None:
+        """What the user set, plain values by name; None where each fold was trained by itself."""
+        return read_yaml(self.settings_file, _RESTORE) if self.settings_file.is_file() else None
+
+    def evaluation(self, split: str) -> Path:
+        """Folder with the scores, tables and figures of a split."""
+        return self.directory / "evaluation" / split

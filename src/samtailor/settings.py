@@ -94,6 +94,8 @@ class Within:
 # The upper ends are far beyond what anybody wants, and below what overflows, or takes the machine down.
 Count = Annotated[int, Within(1, 1_000_000)]
 Index = Annotated[int, Within(0, 1_000_000)]
+Folds = Annotated[int, Within(2, 1000)]
+"""Folds of a cross-validation."""
 Seed = Annotated[int, Within(0, 2**32 - 1)]
 """What NumPy, torch and Lightning all take."""
 Side = Annotated[int, Within(8, 8192)]
@@ -263,11 +265,13 @@ class Selection(NamedTuple):
         dataset: Whether it may be taken for a data set that is known by name.
         bands: Bands of pictures that are used, by number or name and joined by commas, or 'all'; None takes what
             dataset.json says.
+        folds: How many folds there are to be, where a fold is taken; None takes as many as there are.
     """
 
     fold: int | None = None
     dataset: Recognition = "auto"
     bands: str | None = None
+    folds: int | None = None
 
 
 WHOLE = Selection()

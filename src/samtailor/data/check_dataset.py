@@ -58,7 +58,7 @@ def check_dataset(root: Path, selection: Selection = WHOLE, write: bool = False)
         dataset = with_splits(dataset)
         shown = dataset.splits
         if selection.fold is not None:
-            dataset = dataset.with_fold(selection.fold)
+            dataset = dataset.with_fold(selection.fold, selection.folds)
         dataset = dataset.with_default_split()
     cases = _check_cases(dataset, findings)
     for condition in (_orphans, _unknown_cases, _cases_named_twice, _names_alike, _cases_in_no_split, _missing_splits):

@@ -133,31 +133,39 @@ class Dataset(Contents):
             kept["train"] = tuple(sorted(order))
         return replace(self, splits={split: kept[split] for split in _SHARES if split in kept}, drawn=drawn)
 
-    def with_fold(self, fold: int) -> Dataset:
+    def with_fold(self, fold: int, count: int | None = None) -> Dataset:
         """The data set with the training and validation cases of a fold: of its split file, or else of `folds`.
 
         Test cases that its own splits name stay what they are, unless the fold names them.
 
+        Args:
+            fold: Which one, from 0.
+            count: How many folds there are to be, each case in the validation of one at most; None takes those of the
+                split file, or the usual five.
+
         Raises:
-            DataError: If there is no such fold.
+            DataError: If there is no such fold, or the split file has not so many.
         """
         path = self.root / split_file.NAME
         if path.exists():
+            if count is not None:
+                split_file.require_folds(path, count)
             splits, drawn = split_file.read_fold(path, fold), f"fold {fold} of {split_file.NAME}"
         else:
-            if not fold < FOLDS:
+            count = FOLDS if count is None else count
+            if not fold < count:
                 fix = f"choose another one (they count from 0), or write {split_file.NAME}"
-                raise FileError(self.root, f"a fold {fold}", f"{FOLDS} folds, as the folder has no split file", fix)
-            folds, drawn = self.folds()
+                raise FileError(self.root, f"a fold {fold}", f"{count} folds, as the folder has no split file", fix)
+            folds, drawn = self.folds(count)
             splits = dict(folds[fold])
-            drawn = f"fold {fold} of {FOLDS}, {drawn}"
+            drawn = f"fold {fold} of {count}, {drawn}"
         named = {name for names in splits.values() for name in names}
         if test := tuple(name for name in self.splits.get("test", ()) if name not in named):
             splits["test"] = test
         return replace(self, splits=splits, drawn=drawn)
 
-    def folds(self) -> tuple[list[dict[str, tuple[str, ...]]], str]:
-        """The usual five folds of all cases that are not for testing, and how they are made, in words.
+    def folds(self, count: int = FOLDS) -> tuple[list[dict[str, tuple[str, ...]]], str]:
+        """So many folds of all cases that are not for testing, and how they are made, in words.
 
         Volumes have those that nnU-Net makes of the same names. Pictures are dealt out by their classes, with
         neighbours in one fold.
@@ -167,11 +175,11 @@ class Dataset(Contents):
         """
         test = set(self.splits.get("test", ()))
         names = [case.name for case in self.cases if case.name not in test]
-        if len(names) < FOLDS:
-            raise FileError(self.root, f"at least {FOLDS} cases for {FOLDS} folds", str(len(names)), "add cases")
+        if len(names) < count:
+            raise FileError(self.root, f"at least {count} cases for {count} folds", str(len(names)), "add cases")
         if not self.pictures:
-            return nnunets_folds(names), "those of nnU-Net"
-        sizes = {str(part): (len(names) + FOLDS - 1 - part) // FOLDS for part in range(FOLDS)}
+            return nnunets_folds(names, count), "those of nnU-Net"
+        sizes = {str(part): (len(names) + count - 1 - part) // count for part in range(count)}
         parts, drawn = self._stratified(names, sizes)
         return folds_of(list(parts.values())), drawn
 
@@ -192,7 +200,11 @@ class Dataset(Contents):
 
 
 def open_dataset(
-    root: Path, fold: int | None = None, dataset: Recognition = "auto", bands: str | None = None
+    root: Path,
+    fold: int | None = None,
+    dataset: Recognition = "auto",
+    bands: str | None = None,
+    folds: int | None = None,
 ) -> Dataset:
     """Look at a labelled folder and recognise its layout.
 
@@ -201,11 +213,13 @@ def open_dataset(
         fold: Entry of its split file, or of the usual five folds where it has none; None takes its own splits.
         dataset: Whether it may be taken for a data set known by name.
         bands: Bands of pictures that are used (see `samtailor.check`).
+        folds: How many folds there are to be (see `Dataset.with_fold`).
 
     Raises:
         DataError: If the folder is neither, or its dataset.json or splits are not as expected.
     """
-    return with_splits(open_cases(root, dataset, bands), fold)
+    opened = with_splits(open_cases(root, dataset, bands))
+    return opened if fold is None else opened.with_fold(fold, folds)
 
 
 def open_cases(root: Path, dataset: Recognition = "auto", bands: str | None = None) -> Dataset:
@@ -225,12 +239,11 @@ def open_cases(root: Path, dataset: Recognition = "auto", bands: str | None = No
     return Dataset(root=root, layout=layout.name, name=named.name if named else None, **vars(contents))
 
 
-def with_splits(dataset: Dataset, fold: int | None = None) -> Dataset:
-    """The data set with the splits that the folder names, or with a fold; none if it names none."""
+def with_splits(dataset: Dataset) -> Dataset:
+    """The data set with the splits that the folder names; none if it names none."""
     if dataset.layout == "publisher" and dataset.named:
         splits = dataset.named.read_splits(dataset.root, dataset.cases)
     else:
         layout = next(layout for layout in LAYOUTS if layout.name == dataset.layout)
         splits = layout.read_splits(dataset.root, dataset)
-    opened = replace(dataset, splits=splits)
-    return opened if fold is None else opened.with_fold(fold)
+    return replace(dataset, splits=splits)

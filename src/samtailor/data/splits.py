@@ -12,12 +12,12 @@ FOLDS = 5
 _NNUNET_SEED = 12345  # of nnU-Net's `generate_crossval_split`
 
 
-def nnunets_folds(names: Sequence[str]) -> list[dict[str, tuple[str, ...]]]:
-    """The five folds that nnU-Net makes of these cases: scikit-learn's `KFold(5, shuffle=True, random_state=12345)`."""
+def nnunets_folds(names: Sequence[str], count: int = FOLDS) -> list[dict[str, tuple[str, ...]]]:
+    """The folds that nnU-Net makes of these cases: scikit-learn's `KFold(5, shuffle=True, random_state=12345)`."""
     order = np.arange(len(names))
     np.random.RandomState(_NNUNET_SEED).shuffle(order)
     ordered = sorted(names)
-    parts = [tuple(ordered[index] for index in sorted(part)) for part in np.array_split(order, FOLDS)]
+    parts = [tuple(ordered[index] for index in sorted(part)) for part in np.array_split(order, count)]
     return folds_of(parts)
 
 

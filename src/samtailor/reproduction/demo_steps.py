@@ -21,7 +21,7 @@ from samtailor.reporting.page import Page, Picture, Section, machine_table, sett
 from samtailor.reporting.table import Table
 from samtailor.runs import Run
 from samtailor.training.settings import AugmentConfig, SamplingConfig, TrainConfig
-from samtailor.training.train import train
+from samtailor.training.train import train_run
 
 _RANK = 4
 
@@ -92,7 +92,7 @@ def run_demo(out: Path, miniature: bool) -> DemoResult:
 
     data = make_phantom(out / "data", settings.patients, settings.shape)
     ended(f"making {settings.patients} patients")
-    run = train(**vars(settings.training))
+    run = train_run(settings.training)
     ended("training")
     scores = evaluate(run.directory, data, "test")
     ended(f"evaluating {len(scores.cases)} unseen patients, with figures")

@@ -19,6 +19,7 @@ from samtailor.settings import (
     Checked,
     Count,
     Device,
+    Folds,
     Fraction,
     Index,
     IntensityConfig,
@@ -188,6 +189,9 @@ class TrainConfig(Checked):
         validate_every: Epochs between two validations on whole cases.
         fold: Entry of splits_final.json, or one of five folds where the folder has no such file; by default its own
             splits.
+        folds: Cross-validation: train so many folds one after the other, each into a run of its own (OUT/fold-0, ...);
+            `time` is that of all of them together. The same command again, or --resume OUT, goes on where it stopped.
+            With `fold`, that one of so many is trained alone.
         dataset: 'none' takes the folder for no data set that is known by name, whatever its files are called.
         bands: Which bands are used of pictures with more than three, by number from 1 such as 4,3,2 (or by the names
             that dataset.json gives them); or 'all', which a learned projection brings to three.
@@ -236,6 +240,7 @@ class TrainConfig(Checked):
     patience: Count | None = None
     validate_every: Count = 1
     fold: Rare[Index | None] = None
+    folds: Folds | None = None
     dataset: Rare[Recognition] = "auto"
     bands: str | None = None
     cache_frozen: Rare[bool] = False
@@ -265,8 +270,13 @@ class TrainConfig(Checked):
 
     @property
     def selection(self) -> Selection:
-        """What is taken of the labelled folder."""
-        return Selection(self.fold, self.dataset, self.bands)
+        """What is taken of the labelled folder; of a cross-validation its first fold."""
+        return Selection(0 if self.crosses else self.fold, self.dataset, self.bands, self.folds)
+
+    @property
+    def crosses(self) -> bool:
+        """Whether all folds are trained rather than one."""
+        return self.folds is not None and self.fold is None
 
     def is_cached(self, channels: int) -> bool:
         """Whether what the frozen part of the image encoder gives is computed once, and trained on.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from samtailor.errors import ConfigError, DataError, FileError, listed
 from samtailor.outputs import require_new, require_place
-from samtailor.runs import Run
+from samtailor.runs import CrossValidation, Run
 from samtailor.settings import AnyPath, Count, checked, takes
 from samtailor.training.settings import TrainConfig, seconds_in
 
@@ -25,17 +25,60 @@ LOG = logging.getLogger("samtailor")
 
 
 @takes(TrainConfig)
-def train(config: TrainConfig) -> Run:
+def train(config: TrainConfig) -> Run | CrossValidation:
     """Fit a segmenter to a labelled folder.
 
     The data is checked first (see `samtailor.check`). An interrupted training is continued by `samtailor.resume`, on
     the command line also with: samtailor train --resume RUN
 
     Returns:
-        The run, whose segmenter is that of the best validation; `samtailor.load` takes its directory.
+        The run, whose segmenter is that of the best validation; `samtailor.load` takes its directory. With `folds` the
+        folder of all runs, which it takes as well.
 
     Raises:
         SamTailorError: If the data, the base or a setting is not as expected; nothing is written then.
+    """
+    if not config.crosses:
+        return train_run(config)
+    from samtailor.training.folds import require_begun_alike
+
+    folds = CrossValidation(Path(config.out))
+    require_place(folds.directory, data=config.data, is_run=True)
+    if folds.is_there:
+        require_begun_alike(folds, config)
+    else:
+        require_new(folds.directory)
+    return _train_folds(folds, config)
+
+
+def _train_folds(folds: CrossValidation, config: TrainConfig) -> CrossValidation:
+    """Train what is not trained yet of a cross-validation, one fold after the other."""
+    from samtailor.distributed.collectives import connect
+    from samtailor.training.folds import settings_of, write_settings
+
+    if (processes := connect(config.device).size) > 1:
+        raise ConfigError(f"folds: expected one process, found {processes}; train each fold by itself, with --fold")
+    count = config.folds or folds.count
+    with _telling_how_to_go_on(folds):
+        for fold in range(count):
+            run = folds.run(fold)
+            LOG.info("%s, %d of %d", run.directory, fold + 1, count)
+            if run.is_there:
+                resume_run(run)
+            elif folds.is_there:  # the first has checked the data
+                train_run(settings_of(folds, config, fold), is_checked=True)
+            else:
+                train_run(settings_of(folds, config, fold), begin=partial(write_settings, folds, config))
+    return folds
+
+
+def train_run(config: TrainConfig, is_checked: bool = False, begin: Callable[[], None] | None = None) -> Run:
+    """Train a new run.
+
+    Args:
+        config: Its settings.
+        is_checked: Whether the data need not be checked.
+        begin: What is written as soon as the run is begun.
     """
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
@@ -62,7 +105,7 @@ def train(config: TrainConfig) -> Run:
             config.time,
         )
     with raise_on_all_ranks():
-        if here.is_first:
+        if here.is_first and not is_checked:
             _require_sound(config)
         folder = open_dataset(Path(config.data), *config.selection).with_default_split()
         plan, paces = None, []
@@ -88,6 +131,8 @@ def train(config: TrainConfig) -> Run:
                 about |= {"fingerprint": fingerprint_of(folder, cases)}
                 run.write_dataset(about)
                 run.write_config(config.to_plain())
+                if begin is not None:
+                    begin()
         fit(run, config, model, cases, paces=paces)
     _tune(run, config)
     _warn(run)
@@ -100,14 +145,14 @@ def resume(
     from_: Literal["last", "best"] = "last",
     epochs: Count | None = None,
     time: str | None = None,
-) -> Run:
+) -> Run | CrossValidation:
     """Continue an interrupted training where it stopped, or make a run longer; a finished one is left as it is.
 
     A run of another length has the learning rates of that length from there on: the decay begins anew at the rate that
     a training of as many epochs has at that step. What was chosen is written into the run's config.yaml.
 
     Args:
-        run: Directory of the run.
+        run: Directory of the run, or of a cross-validation: its folds are then trained that are not.
         from_: Where it goes on: where it was 'last'; or after the 'best' epoch, whose checkpoint is a second one,
             should the last be damaged. The epochs after the best are then trained again.
         epochs: Passes over the training samples that the run is to have in all, where it was begun with another number.
@@ -119,10 +164,28 @@ def resume(
 
     Raises:
         ConfigError: If the directory is not a run, another process trains in it, or there is no further epoch in that
-            number or time.
+            number or time; or if folds are to be of other lengths.
         FileError: If a file of the run is damaged.
         DataError: If data, splits or classes are others than when the run began.
     """
+    folds = CrossValidation(Path(run))
+    if not folds.is_there:
+        return resume_run(Run(Path(run)), from_, epochs, time)
+    from samtailor.training.folds import going_on
+
+    if from_ != "last" or epochs is not None or time is not None:
+        one = quote(str(folds.run(0).directory))
+        raise ConfigError(
+            f"{run}: expected a run with --from, --epochs or --time, found a cross-validation; name one of its runs: "
+            f"samtailor resume {one}"
+        )
+    return _train_folds(folds, going_on(folds))
+
+
+def resume_run(
+    begun: Run, from_: Literal["last", "best"] = "last", epochs: int | None = None, time: str | None = None
+) -> Run:
+    """Continue a run, or make it longer (see `resume`)."""
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
     from samtailor.models.segmenter_model import save_practice
@@ -138,7 +201,7 @@ def resume(
     )
     from samtailor.training.resolve import resolve
 
-    begun, began = Run(Path(run)), monotonic()
+    began = monotonic()
     if epochs is not None and time is not None:
         raise ConfigError("epochs: expected either --epochs or --time, found both; leave one of them out")
     if time is not None:
@@ -159,8 +222,8 @@ def resume(
             cases = load_cases(config, folder)
             if fingerprint_of(folder, cases) != begun.read_dataset()["fingerprint"]:
                 raise DataError(
-                    f"{config.data}: expected the data the run {run} began with, found other images, labels, splits "
-                    "or classes; restore them, or start a new run"
+                    f"{config.data}: expected the data the run {begun.directory} began with, found other images, "
+                    "labels, splits or classes; restore them, or start a new run"
                 )
             if epochs is not None or time is not None:
                 checkpoint_of(begun, from_)
@@ -177,7 +240,7 @@ def resume(
                 done = len(begun.history())
                 LOG.info(
                     "%s is finished after %d of at most %d epochs; nothing is done (--epochs or --time make it longer)",
-                    *(run, done, config.epochs),
+                    *(begun.directory, done, config.epochs),
                 )
                 return begun
             if is_to_be_trained := not begun.is_finished():
@@ -289,7 +352,7 @@ def _require_sound(config: TrainConfig) -> None:
 
 
 @contextmanager
-def _telling_how_to_go_on(run: Run) -> Iterator[None]:
+def _telling_how_to_go_on(run: Run | CrossValidation) -> Iterator[None]:
     """An interruption of the block says what to do after it."""
     try:
         yield

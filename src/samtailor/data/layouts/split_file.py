@@ -27,6 +27,25 @@ def read_fold(path: Path, fold: int) -> dict[str, tuple[str, ...]]:
     return {name: read_split(path, folds[fold][name], name) for name in ("train", "val")}
 
 
+def require_folds(path: Path, count: int) -> None:
+    """Refuse a file of another number of folds, or that has a case in the validation of several.
+
+    Raises:
+        FileError: Naming what was found.
+    """
+    folds = read_json(path, list, 'write a list with one {"train": [...], "val": [...]} per fold')
+    if len(folds) != count:
+        fix = f"take --folds {len(folds)}, or write the file anew" if len(folds) > 1 else "add folds, or take it away"
+        raise FileError(path, f"{count} folds", str(len(folds)), fix)
+    seen: dict[str, int] = {}
+    for fold in range(count):
+        for case in read_fold(path, fold)["val"]:
+            if case in seen:
+                found = f"'{case}' in that of {seen[case]} and {fold}"
+                raise FileError(path, "each case in the validation of one fold", found, "leave it in one of them")
+            seen[case] = fold
+
+
 def write_folds(path: Path, folds: Sequence[Splits]) -> None:
     """Write folds as nnU-Net does."""
     write_json(path, [{split: list(names) for split, names in fold.items()} for fold in folds])

@@ -1,0 +1,70 @@
+"""What each fold of a cross-validation is trained with: the same, decided once, by the first."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from shlex import quote
+
+from samtailor.errors import ConfigError, listed
+from samtailor.reporting.page import flat_settings
+from samtailor.runs import CrossValidation
+from samtailor.training.resolve import scheduled
+from samtailor.training.settings import TrainConfig, seconds_in
+
+LOG = logging.getLogger("samtailor")
+
+
+def going_on(folds: CrossValidation) -> TrainConfig:
+    """The settings that a cross-validation goes on with: those of its first fold."""
+    first = folds.run(0)
+    return TrainConfig.from_plain(first.read_config(), str(first.config_file))
+
+
+def settings_of(folds: CrossValidation, config: TrainConfig, fold: int) -> TrainConfig:
+    """The settings that a fold is trained with.
+
+    Args:
+        folds: The folder of all of them.
+        config: What the user has set; the first fold has its share of the time, and what is laid out for it is what the
+            others are trained with.
+        fold: Which one.
+    """
+    if folds.is_there:
+        config = going_on(folds)
+    elif config.time is not None:
+        assert config.folds is not None
+        config = replace(config, time=f"{seconds_in(config.time) / config.folds:.3f}s")
+    elif scheduled(config) != config:
+        LOG.info("Each fold is given the time of a training by itself (--time is that of all of them together)")
+    return replace(config, fold=fold, out=str(folds.run(fold).directory))
+
+
+def require_begun_alike(folds: CrossValidation, config: TrainConfig) -> None:
+    """Refuse to go on with other settings than a cross-validation was begun with.
+
+    Raises:
+        ConfigError: Naming them.
+    """
+    if (given := folds.read_settings()) is None:  # each fold was begun by itself
+        return
+    before = dict(flat_settings(TrainConfig.from_plain(given, str(folds.settings_file)).to_plain()))
+    now = dict(flat_settings(config.to_plain() | _own(config)))
+    if changed := [
+        f"{name} {now.get(name)} (it was {value})" for name, value in before.items() if now.get(name) != value
+    ]:
+        fix = f"name another one, or go on as it was begun with samtailor resume {quote(str(folds.directory))}"
+        raise ConfigError(
+            f"out: expected the settings that {folds.directory} was begun with, found {listed(changed)}; {fix}"
+        )
+
+
+def write_settings(folds: CrossValidation, config: TrainConfig) -> None:
+    """Keep what the user has set, for who gives the same command again."""
+    folds.write_settings(config.to_plain() | _own(config))
+
+
+def _own(config: TrainConfig) -> dict[str, str]:
+    """The paths of a config, whatever folder they are given from."""
+    return {"data": str(Path(config.data).resolve()), "out": str(Path(config.out).resolve())}
