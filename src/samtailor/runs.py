@@ -16,7 +16,7 @@ import yaml
 
 from samtailor.errors import ConfigError, listed
 from samtailor.files import atomic, made_of, read_csv, read_json, read_yaml, write_json, write_text
-from samtailor.settings import Count, Folds, Index, Recognition, Selection, require
+from samtailor.settings import Count, Folds, Index, Recognition, Selection, Split, require
 
 _held: set[int] = set()  # descriptors of directories that this process keeps for itself
 
@@ -277,6 +277,11 @@ class Run:
             return list(found.values())
 
     @property
+    def default_split(self) -> Split:
+        """What is evaluated by default."""
+        return "test"
+
+    @property
     def selection(self) -> Selection:
         """What of the labelled folder it was trained on."""
         kinds = {"fold": Index | None, "dataset": Recognition | None, "bands": str | None, "folds": Folds | None}
@@ -344,7 +349,7 @@ class CrossValidation:
     @property
     def count(self) -> int:
         """How many folds there are to be; where the first run does not tell, as many as there are."""
-        folds = self.run(0).selection.folds
+        folds = self.selection.folds
         return folds or sum(Run(folder).is_there for folder in self.directory.glob("fold-*"))
 
     @property
@@ -356,6 +361,16 @@ class CrossValidation:
     def trained(self) -> tuple[Run, ...]:
         """Those whose training has ended."""
         return tuple(run for run in self.runs if run.is_there and run.is_finished())
+
+    @property
+    def default_split(self) -> Split:
+        """What is evaluated by default: the cases that the folds have left out."""
+        return "val"
+
+    @property
+    def selection(self) -> Selection:
+        """What of the labelled folder its first fold was trained on."""
+        return self.run(0).selection
 
     def require_trained(self) -> tuple[Run, ...]:
         """All runs.
@@ -392,3 +407,9 @@ class CrossValidation:
     def evaluation(self, split: str) -> Path:
         """Folder with the scores, tables and figures of a split."""
         return self.directory / "evaluation" / split
+
+
+def found_at(directory: Path) -> Run | CrossValidation:
+    """What lies in a directory: a cross-validation, or else a run."""
+    folds = CrossValidation(directory)
+    return folds if folds.is_there else Run(directory)

@@ -15,12 +15,14 @@ from samtailor.data.case import Case
 from samtailor.data.formats import match_channels, read_image
 from samtailor.data.in_memory import InMemory, case_of
 from samtailor.data.preprocessing import Window
+from samtailor.errors import ConfigError
+from samtailor.inference.ensemble import mean_of
 from samtailor.inference.predictor import Piece, Predictor, choose_device
 from samtailor.inference.prompt import Prompt
 from samtailor.inference.refine import redraw, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
-from samtailor.models.segmenter_model import SegmenterModel, load_model
+from samtailor.models.segmenter_model import SegmenterModel, load_models
 from samtailor.recipes import USUAL, Recipe
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.refinement.outline import Outline
@@ -38,26 +40,28 @@ def load(source: str | Path, weights: str | Path | None = None) -> Segmenter:
     """Load a fitted segmenter.
 
     Args:
-        source: A run, the directory of a segmenter, or a name on the model hub ('owner/name').
+        source: A run, the directory of a segmenter, or a name on the model hub ('owner/name'). A cross-validation gives
+            a segmenter that averages the class probabilities of its folds.
         weights: Weights of the base, if they are not where they were when the segmenter was fitted.
 
     Raises:
         SamTailorError: If something is missing, damaged, or does not fit.
     """
-    return Segmenter(load_model(source, weights))
+    return Segmenter(*load_models(source, weights))
 
 
 class Segmenter:
     """Base model, recipe, class-aware head and the preprocessing it was trained with.
 
     Attributes:
-        model: The network and what belongs to it.
+        models: The network and what belongs to it; of a cross-validation those of all folds, whose class probabilities
+            are averaged.
     """
 
-    def __init__(self, model: SegmenterModel) -> None:
-        """Hold a model; `load` reads one."""
-        self.model = model
-        self._ready: tuple[object, SegmenterModel] | None = None
+    def __init__(self, model: SegmenterModel, *others: SegmenterModel) -> None:
+        """Hold a model, or those of all folds of a cross-validation; `load` reads them."""
+        self.models = (model, *others)
+        self._ready: dict[int, tuple[object, SegmenterModel]] = {}
 
     @classmethod
     def new(cls, samples: LabelledSamples, recipe: Recipe = USUAL, weights: str | Path | None = None) -> Self:
@@ -77,7 +81,13 @@ class Segmenter:
 
     def __repr__(self) -> str:
         size = self.model.preprocessing.image_size
-        return f"Segmenter({self.model.base.base}, {self.recipe}, {size} pixels: {', '.join(self.classes)})"
+        mean = f"mean of {len(self.models)} folds, " if len(self.models) > 1 else ""
+        return f"Segmenter({mean}{self.model.base.base}, {self.recipe}, {size} pixels: {', '.join(self.classes)})"
+
+    @property
+    def model(self) -> SegmenterModel:
+        """The network and what belongs to it; of a cross-validation that of the first fold."""
+        return self.models[0]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -135,8 +145,12 @@ class Segmenter:
         """
         refinement = chosen_refinement(refine)
         case = self._case_of(image, spacing)
-        model = self._for_inference(device)
-        predictor = Predictor(model, batch_size, device, precision, refinement, tta, bias, threshold)
+        predictor = mean_of(
+            [
+                Predictor(model, batch_size, device, precision, refinement, tta, bias, threshold)
+                for model in self._for_inference(device)
+            ]
+        )
         return segment(predictor, case, probabilities)
 
     @checked
@@ -155,9 +169,13 @@ class Segmenter:
 
         Returns:
             Image embeddings, (S, C, h, w), of the slice in a square: rows or columns beyond it are of zeros.
+
+        Raises:
+            ConfigError: If it is that of a cross-validation, each fold of which has features of its own.
         """
+        self._require_one("encode")
         case = self._case_of(image, spacing)
-        predictor = Predictor(self._for_inference(device), device=device)
+        predictor = Predictor(self._for_inference(device)[0], device=device)
         slices = predictor.model.preprocessing.prepare(case)
         whole = Window(0, 0, max(case.geometry.shape[1:]))
         return torch.cat([predictor.features(slices, Piece(index, whole))[0].cpu() for index in range(len(slices))])
@@ -173,14 +191,27 @@ class Segmenter:
         fix = "give a picture as (H, W, C), or a volume as (S, H, W) or (C, S, H, W) with its spacing in mm"
         return replace(case, image=match_channels(case.image, channels, Path(case.name), fix))
 
-    def _for_inference(self, device: str) -> SegmenterModel:
-        """The model's copy for prediction, kept until the model changes."""
-        # Moved first: the copy shares most weights with the model, which must not be torn apart.
-        model = self.model.to(choose_device(device))
-        state = (model.preprocessing, model.practice, _weights_version(model))
-        if self._ready is None or self._ready[0] != state:
-            self._ready = state, model.for_inference()
-        return self._ready[1]
+    def _require_one(self, what: str) -> None:
+        """Refuse what is done with one network.
+
+        Raises:
+            ConfigError: If there are several.
+        """
+        if len(self.models) > 1:
+            raise ConfigError(
+                f"{what}: expected one segmenter, found the mean of {len(self.models)} folds; load one of them, "
+                "which lie in the folders fold-0, fold-1, ... of the cross-validation"
+            )
+
+    def _for_inference(self, device: str) -> list[SegmenterModel]:
+        """The models' copies for prediction, each kept until its model changes."""
+        for place, one in enumerate(self.models):
+            # Moved first: the copy shares most weights with the model, which must not be torn apart.
+            model = one.to(choose_device(device))
+            state = (model.preprocessing, model.practice, _weights_version(model))
+            if place not in self._ready or self._ready[place][0] != state:
+                self._ready[place] = state, model.for_inference()
+        return [ready for _, ready in self._ready.values()]
 
     @checked
     def refine(self, case: str | Path | Result, prompts: Sequence[Prompt] | Outline, device: Device = "auto") -> Result:
@@ -200,8 +231,10 @@ class Segmenter:
         """
         result = case if isinstance(case, Result) else self.predict(case, device=device)
         if isinstance(prompts, Outline):
-            return redraw(Predictor(self._for_inference(device), device=device, refinement=(prompts,)), result)
-        return refine(Predictor(self.model, device=device), result, prompts)
+            copies = self._for_inference(device)
+            again = mean_of([Predictor(model, device=device, refinement=(prompts,)) for model in copies])
+            return redraw(again, result)
+        return refine(mean_of([Predictor(model, device=device) for model in self.models]), result, prompts)
 
     def save_pretrained(self, directory: str | Path, run: str | Path | None = None, picture: bool = False) -> None:
         """Write the segmenter for others: its files, a model card and, for LoRA, peft's `adapter_config.json`.
@@ -211,6 +244,7 @@ class Segmenter:
             run: The run that fitted it, for the card's data and scores.
             picture: Whether the card shows one case of the run's evaluation, to everyone who opens it.
         """
+        self._require_one("share")
         save_pretrained(self.model, Path(directory), Path(run) if run else None, picture)
 
     def push_to_hub(
@@ -227,6 +261,7 @@ class Segmenter:
         Returns:
             Address of the repository.
         """
+        self._require_one("share")
         return push_to_hub(self.model, repo, Path(run) if run else None, private, picture)
 
     def merge_and_export(self, directory: str | Path, run: str | Path | None = None, picture: bool = False) -> None:
@@ -240,6 +275,7 @@ class Segmenter:
         Raises:
             ConfigError: If the recipe is the adapter, which cannot be merged.
         """
+        self._require_one("share")
         merge_and_export(self.model, Path(directory), Path(run) if run else None, picture)
 
 

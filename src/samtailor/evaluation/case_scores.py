@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ class CaseScore:
         confusion: Pixels of true (row) and predicted class, (K, K), where the protocol asks for them.
         targets: Small targets, where the protocol asks for them.
         unit: What is counted: 'pixels' of pictures.
+        fold: Which fold of a cross-validation has left it out, and predicted it; None elsewhere.
     """
 
     name: str
@@ -60,6 +61,7 @@ class CaseScore:
     confusion: NDArray[np.int64] | None = None
     targets: TargetCounts | None = None
     unit: Literal["voxels", "pixels"] = "voxels"
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,13 @@ class CaseScores:
     def unit(self) -> Literal["voxels", "pixels"]:
         """What is counted: pixels where all cases are pictures."""
         return "pixels" if all(case.unit == "pixels" for case in self.cases) else "voxels"
+
+    @cached_property
+    def folds(self) -> dict[int, Self]:
+        """The scores of the cases of each fold alone; none where they are not those of a cross-validation."""
+        numbers = sorted({case.fold for case in self.cases if case.fold is not None})
+        parts = {n: [replace(case, fold=None) for case in self.cases if case.fold == n] for n in numbers}
+        return {n: replace(self, cases=tuple(cases)) for n, cases in parts.items()}
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:

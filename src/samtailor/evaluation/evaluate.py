@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from samtailor.metrics.protocols import ProtocolName, require_protocol
 from samtailor.outputs import require_free, require_place
 from samtailor.refinement import Refine, chosen_refinement
-from samtailor.runs import Run
+from samtailor.runs import found_at
 from samtailor.settings import (
     AnyPath,
     ClassBias,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def evaluate(
     run: AnyPath,
     data: AnyPath,
-    split: Split = "test",
+    split: Split | None = None,
     out: AnyPath | None = None,
     protocol: ProtocolName | None = None,
     batch_size: Count = 8,
@@ -52,9 +52,11 @@ def evaluate(
     """Score a run on a split of a labelled folder, and write tables and figures.
 
     Args:
-        run: Directory of the run.
+        run: Directory of the run, or of a cross-validation.
         data: Labelled folder with the run's classes.
-        split: Cases to score. A folder that names no such split, but is the run's data, is split as in the run.
+        split: Cases to score, by default 'test'. A folder that names no such split, but is the run's data, is split as
+            in the run. Of a cross-validation 'val', its default, scores each case by the fold that has not seen it,
+            'test' the mean of all folds.
         out: Where tables and figures are written; evaluation/SPLIT in the run by default, or
             evaluation/SPLIT-NAME-SEVERITY where images are corrupted.
         protocol: Which scores are computed, and by which rules; by default the data set's own, or else 'samtailor'.
@@ -86,31 +88,38 @@ def evaluate(
     """
     from samtailor.data.corruptions import corruption_of
     from samtailor.data.dataset import open_dataset
-    from samtailor.evaluation.cases import cases_of_split, check_classes, predict_cases
+    from samtailor.evaluation.cases import check_classes, parts_of_split, predict_parts
     from samtailor.evaluation.predictions import RESULTS, score_and_write
+    from samtailor.inference.ensemble import mean_of
     from samtailor.inference.predictor import Predictor, choose_device
-    from samtailor.models.segmenter_model import load_model
+    from samtailor.models.segmenter_model import load_models
 
     choose_device(device, precision)  # refused, if at all, before anything is read
     refinement, degradation = chosen_refinement(refine), corruption_of(corrupt, severity, corrupt_seed)
-    directory = Run(Path(run))
-    selection = directory.selection
-    target = Path(out) if out else directory.evaluation(f"{split}-{corrupt}-{severity}" if degradation else split)
+    place = found_at(Path(run))
+    selection = place.selection
+    split = split or place.default_split
+    target = Path(out) if out else place.evaluation(f"{split}-{corrupt}-{severity}" if degradation else split)
     require_place(target, [run], data)
     if out:
         require_free([target / name for name in RESULTS], overwrite)
     dataset = open_dataset(Path(data), *selection)
     rules = protocol or dataset.protocol
     require_protocol(rules, ignore_background)
-    files = cases_of_split(dataset, split, directory.read_dataset()["splits"])
-    model = load_model(run)
-    check_classes(dataset, model.labels)
-    predictor = Predictor(model.for_inference(), batch_size, device, precision, refinement, tta, bias)
-    cases = predict_cases(predictor, files, dataset.labels, degradation)
+    parts = parts_of_split(dataset, split, place)
+    models = load_models(run)
+    for model in models:
+        check_classes(dataset, model.labels)
+    predictors = [
+        Predictor(model.for_inference(), batch_size, device, precision, refinement, tta, bias) for model in models
+    ]
+    by_part = predictors if len(parts) > 1 else [mean_of(predictors)]
+    cases = predict_parts(by_part, parts, dataset.labels, degradation)
     source: dict[str, Any] = {"data": dataset.root.resolve().name, "split": split}
-    source |= {"run": directory.directory.resolve().name}
+    source |= {"run": place.directory.resolve().name}
+    source |= {"folds": len(models)} if len(models) > 1 else {}
     source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
-    flips = tta or model.practice.tta
+    flips = tta or models[0].practice.tta
     source |= {"tta": flips} if flips != "none" else {}
-    source |= {"bias": bias} if model.practice.bias is not None else {}
+    source |= {"bias": bias} if any(model.practice.bias is not None for model in models) else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

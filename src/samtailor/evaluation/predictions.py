@@ -37,6 +37,7 @@ class PredictedCase:
         prediction: Class indices, (S, H, W).
         spacing: Distance in mm of slices, rows, columns; None for pictures.
         grid: Axes and spacing that distances are measured on; that of the spacing, without file, if None.
+        fold: Which fold of a cross-validation has left it out, and predicted it; None elsewhere.
     """
 
     name: str
@@ -45,6 +46,7 @@ class PredictedCase:
     prediction: NDArray[np.int16]
     spacing: tuple[float, float, float] | None = None
     grid: Grid | None = None
+    fold: int | None = None
 
 
 def score_and_write(
@@ -92,7 +94,7 @@ def _score_one(case: PredictedCase, labels: LabelSpace, protocol: ProtocolName, 
     """Scores of a case; its representative slice goes into a file."""
     View.from_case(case.image, case.prediction, case.truth, case.spacing).save(view)
     grid = case.grid or Grid.from_spacing(case.spacing, len(case.truth))
-    return measure(case.name, case.truth, case.prediction, labels, protocol, grid)
+    return replace(measure(case.name, case.truth, case.prediction, labels, protocol, grid), fold=case.fold)
 
 
 RESULTS = (

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from samtailor.evaluation.bootstrap import Interval, Statistic
 from samtailor.evaluation.case_scores import AVERAGINGS, IGNORED_BACKGROUND, OVERALL_MEANS, CaseScores, Summary
+from samtailor.evaluation.fold_scores import SD, fold_table, over_folds
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.protocols import METRIC_NAMES, OVERALL_NAMES
 from samtailor.reporting.shown import Shown
@@ -76,7 +77,21 @@ class Scores(CaseScores, Shown):
         content["overall"], content["interval"]["overall"] = _split(overall)
         if self.confusion is not None:
             content["confusion"] = self.confusion.tolist()
+        if self.folds:
+            content["folds"] = self._by_fold()
         return content
+
+    def _by_fold(self) -> dict[str, Any]:
+        """Means over the cases of each fold, and what they are over the folds."""
+        kinds = ("mean", "mean_with_background", "mean_without_background", "overall")
+        contents = [one.to_json() for one in self.folds.values()]
+        means = [{kind: content[kind] for kind in kinds} for content in contents]
+        mean, sd = over_folds(means)
+        each = {
+            f"fold-{fold}": {"cases": list(content["cases"]), **of_fold}
+            for fold, content, of_fold in zip(self.folds, contents, means, strict=True)
+        }
+        return {"of each": each, "mean": mean, "sd": sd, "sd is": SD}
 
     def _cases(self) -> dict[str, Any]:
         """Scores and voxels of each case and class."""
@@ -97,9 +112,10 @@ class Scores(CaseScores, Shown):
 
     def to_csv(self) -> str:
         """Content of metrics.csv: one line per case and class; an empty field where a score is not defined."""
+        fold_of = {case.name: {"fold": case.fold} for case in self.cases if case.fold is not None}
         last = {"protocol": self.protocol} | ({} if self.upper_bound is None else {"upper_bound": self.upper_bound})
         rows = [
-            {"case": case, "class": name, **numbers, **last}
+            {"case": case, "class": name, **numbers, **last, **fold_of.get(case, {})}
             for case, classes in self._cases().items()
             for name, numbers in classes.items()
         ]
@@ -166,7 +182,7 @@ def to_markdown(scores: CaseScores) -> str:
 
 def tables(scores: CaseScores) -> list[Table]:
     """All tables of all cases: what is on the screen and in `metrics.md`."""
-    found = (overall_table(scores), class_table(scores), confusion_table(scores))
+    found = (overall_table(scores), class_table(scores), fold_table(scores), confusion_table(scores))
     return [table for table in found if table is not None]
 
 

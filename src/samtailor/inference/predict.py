@@ -62,7 +62,8 @@ def predict(
     by rows.
 
     Args:
-        run: A run, the directory of a segmenter, or a name on the model hub.
+        run: A run, the directory of a segmenter, or a name on the model hub; of a cross-validation the probabilities
+            of all folds are averaged.
         inputs: Volumes and pictures: files, folders, or glob patterns.
         out: Folder of the results.
         probabilities: Also write the probability of every class, into the folder 'probabilities'.
@@ -109,12 +110,13 @@ def predict(
     from samtailor.data.colour_tables import TABLES, write_colours
     from samtailor.data.polygons import Drawing
     from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
+    from samtailor.inference.ensemble import mean_of
     from samtailor.inference.inputs import Wanted, plan, require_ground, require_scenes
     from samtailor.inference.pipeline import join_jobs, joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.inference.scenes import divided, require_room
     from samtailor.inference.volumes import require_table, write_volumes
-    from samtailor.models.segmenter_model import load_model
+    from samtailor.models.segmenter_model import load_models
 
     if not polygons and (simplify or min_area):
         raise ConfigError("polygons: expected gpkg or geojson with simplify and min_area, found none; name one of them")
@@ -137,8 +139,12 @@ def predict(
                 require_free(files, overwrite, "leave out what is there with --skip_existing")
             if drawing:
                 require_ground(planned)
-        model = load_model(run).for_inference()
-        predictor = Predictor(model, batch_size, device, precision, refinement, tta, bias, threshold)
+        predictor = mean_of(
+            [
+                Predictor(model.for_inference(), batch_size, device, precision, refinement, tta, bias, threshold)
+                for model in load_models(run)
+            ]
+        )
         if here.is_first:
             require_room(predictor, planned)
     before = {job.target: written_at(job.target) for job in planned}
@@ -160,7 +166,7 @@ def predict(
     left_out = {job.target for job in planned} - {job.target for job in jobs}
     skipped = tuple(job.target for job in planned if job.target in left_out)
     if here.is_first and colours:
-        write_colours(Path(out) / "colours", model.labels)
+        write_colours(Path(out) / "colours", predictor.model.labels)
     joint = replace(joint_report(jobs, reports), skipped=skipped, out=Path(out))
     if here.is_first and table is not None:
         write_volumes(table, joint.volumes)

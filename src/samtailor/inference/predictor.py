@@ -160,6 +160,13 @@ class Predictor:
         """Class indices, (S, H, W), that second passes go by instead of the first pass's."""
         self.inputs_ahead = self.model.device.type != "cpu"
         """Whether a thread prepares the next batch meanwhile; on the CPU it would only take cores from the network."""
+        self.tells_progress = True
+        """Whether it reports how far it is."""
+
+    @property
+    def members(self) -> tuple[Predictor, ...]:
+        """What applies one network each: itself, and in an ensemble the others."""
+        return (self,)
 
     @torch.inference_mode()
     def label(
@@ -281,7 +288,8 @@ class Predictor:
             yield from ((piece.slice, part) for part in parts if part.band.start >= rows.start)
             if piece.window == touching[-1]:
                 del stitchers[piece.slice]
-            report("slices", done / len(touching), len(image))
+            if self.tells_progress:
+                report("slices", done / len(touching), len(image))
 
     def _window_logits(
         self, image: Slices, windows: list[Window], embeddings: NDArray[np.float16] | None

@@ -29,7 +29,7 @@ class PromptedMasks:
         self._predictor = predictor
         # Prompts for several classes mostly speak of the same slice: it is encoded once.
         self._features_of = lru_cache(maxsize=4)(
-            lambda index, window: predictor.features(result.slices, Piece(index, window))
+            lambda index, window: [one.features(result.slices, Piece(index, window)) for one in predictor.members]
         )
 
     def of(self, prompt: Prompt, size: tuple[int, ...]) -> tuple[Mask, Mask]:
@@ -60,12 +60,16 @@ class PromptedMasks:
         return Window.around(y, x, side, size)
 
     @torch.inference_mode()
-    def _mask(self, features: Features, window: Window, prompt: Prompt) -> Mask:
-        """SAM's mask for the prompt, (side, side) of the window."""
+    def _mask(self, features: Sequence[Features], window: Window, prompt: Prompt) -> Mask:
+        """SAM's mask for the prompt, (side, side) of the window, by the mean of what each network draws."""
         scale = self._predictor.model.preprocessing.image_size / window.side
-        moved = _in_network_pixels(prompt, window, scale, features)
+        moved = _in_network_pixels(prompt, window, scale, features[0])
         with self._predictor.in_precision():
-            logits = self._predictor.model.network.decode_prompted(features, moved)
+            drawn = [
+                one.model.network.decode_prompted(seen, moved)
+                for one, seen in zip(self._predictor.members, features, strict=True)
+            ]
+        logits = torch.stack(drawn).mean(dim=0)
         resized = F.interpolate(logits[None].float(), (window.side, window.side), mode="bilinear")
         return (resized[0, 0] > 0).cpu().numpy()
 

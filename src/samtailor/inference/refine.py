@@ -95,6 +95,7 @@ def redraw(predictor: Predictor, result: Result) -> Result:
     Returns:
         A new result, without probabilities: they no longer belong to the label.
     """
-    predictor.rough = result.label
+    for member in predictor.members:
+        member.rough = result.label
     label = predictor.label(result.slices, result.case.geometry.spacing)
     return replace(result, label=label, probabilities=None)

@@ -26,7 +26,7 @@ from samtailor.models.hub import fetch_segmenter
 from samtailor.models.practice import Practice
 from samtailor.models.zoo import find_base, load_base, weights_files
 from samtailor.recipes import NEWER, Recipe, recipe_for_segmenter, recipe_of_segmenter
-from samtailor.runs import Run
+from samtailor.runs import CrossValidation, Run
 from samtailor.settings import Checked, require
 from samtailor.version import VERSION
 
@@ -281,8 +281,20 @@ def load_model(source: str | Path, weights: str | Path | None = None) -> Segment
             )
         folder = fetch_segmenter(str(source), (CONFIG_NAME, WEIGHTS_NAME))
     elif not (folder / CONFIG_NAME).is_file():
+        CrossValidation(folder).require_none()
         folder = Run(folder).segmenter_directory
     return SegmenterModel.load(folder, weights)
+
+
+def load_models(source: str | Path, weights: str | Path | None = None) -> list[SegmenterModel]:
+    """Load the networks of a segmenter: those of all folds of a cross-validation, else one, as `load_model` does.
+
+    Raises:
+        ConfigError: If the training of a fold has not ended.
+    """
+    folds = CrossValidation(Path(source))
+    sources = [run.directory for run in folds.require_trained()] if folds.is_there else [source]
+    return [load_model(one, weights) for one in sources]
 
 
 def _read_config(path: Path) -> dict[str, Any]:

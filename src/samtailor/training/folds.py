@@ -49,8 +49,8 @@ def require_begun_alike(folds: CrossValidation, config: TrainConfig) -> None:
     """
     if (given := folds.read_settings()) is None:  # each fold was begun by itself
         return
-    before = dict(flat_settings(TrainConfig.from_plain(given, str(folds.settings_file)).to_plain()))
-    now = dict(flat_settings(config.to_plain() | _own(config)))
+    before = _comparable(TrainConfig.from_plain(given, str(folds.settings_file)))
+    now = _comparable(config)
     if changed := [
         f"{name} {now.get(name)} (it was {value})" for name, value in before.items() if now.get(name) != value
     ]:
@@ -62,9 +62,14 @@ def require_begun_alike(folds: CrossValidation, config: TrainConfig) -> None:
 
 def write_settings(folds: CrossValidation, config: TrainConfig) -> None:
     """Keep what the user has set, for who gives the same command again."""
-    folds.write_settings(config.to_plain() | _own(config))
+    folds.write_settings(replace(config, data=_absolute(config.data)).to_plain())
 
 
-def _own(config: TrainConfig) -> dict[str, str]:
-    """The paths of a config, whatever folder they are given from."""
-    return {"data": str(Path(config.data).resolve()), "out": str(Path(config.out).resolve())}
+def _comparable(config: TrainConfig) -> dict[str, str]:
+    """All that makes two trainings the same, wherever they are written."""
+    plain = replace(config, data=_absolute(config.data), out="").to_plain()
+    return dict(flat_settings(plain))
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).resolve())
