@@ -26,7 +26,17 @@ from samtailor.models.segmenter_model import SegmenterModel, load_models
 from samtailor.recipes import USUAL, Recipe
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.refinement.outline import Outline
-from samtailor.settings import ClassBias, Count, Device, Precision, TestTimeFlip, Thresholds, Within, checked
+from samtailor.settings import (
+    ClassBias,
+    Count,
+    Device,
+    Precision,
+    TestTimeFlip,
+    Thresholds,
+    WindowChoice,
+    Within,
+    checked,
+)
 from samtailor.sharing.export import merge_and_export
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 
@@ -117,6 +127,7 @@ class Segmenter:
         tta: TestTimeFlip | None = None,
         bias: ClassBias = "saved",
         threshold: Thresholds | None = None,
+        windows: WindowChoice = "auto",
     ) -> Result:
         """Segment one image.
 
@@ -135,6 +146,7 @@ class Segmenter:
                 training; by default what the segmenter was fitted with.
             bias: 'none' leaves out the offsets of the class logits that the segmenter has saved.
             threshold: Least probability of classes, by name (see `samtailor.predict`).
+            windows: What the network sees at once of a picture (see `samtailor.predict`).
 
         Returns:
             The label in canonical axes; `save` writes it in the geometry of the input.
@@ -147,7 +159,7 @@ class Segmenter:
         case = self._case_of(image, spacing)
         predictor = mean_of(
             [
-                Predictor(model, batch_size, device, precision, refinement, tta, bias, threshold)
+                Predictor(model, batch_size, device, precision, refinement, tta, bias, threshold, windows)
                 for model in self._for_inference(device)
             ]
         )
@@ -214,7 +226,13 @@ class Segmenter:
         return [ready for _, ready in self._ready.values()]
 
     @checked
-    def refine(self, case: str | Path | Result, prompts: Sequence[Prompt] | Outline, device: Device = "auto") -> Result:
+    def refine(
+        self,
+        case: str | Path | Result,
+        prompts: Sequence[Prompt] | Outline,
+        device: Device = "auto",
+        windows: WindowChoice = "auto",
+    ) -> Result:
         """Segment a file and correct single classes by what prompted masks say, or draw all objects again.
 
         Args:
@@ -222,6 +240,7 @@ class Segmenter:
             prompts: Points, boxes and masks, each for one class in one slice; or an `Outline`, by which every object of
                 the label, which you may have corrected, is prompted for.
             device: 'auto', 'cpu' or 'cuda'.
+            windows: As for `predict`.
 
         Returns:
             The corrected result (see `samtailor.inference.refine`).
@@ -229,12 +248,15 @@ class Segmenter:
         Raises:
             DataError: If the file cannot be read or does not fit the segmenter, or a prompt does not fit the case.
         """
-        result = case if isinstance(case, Result) else self.predict(case, device=device)
+        result = case if isinstance(case, Result) else self.predict(case, device=device, windows=windows)
         if isinstance(prompts, Outline):
             copies = self._for_inference(device)
-            again = mean_of([Predictor(model, device=device, refinement=(prompts,)) for model in copies])
-            return redraw(again, result)
-        return refine(mean_of([Predictor(model, device=device) for model in self.models]), result, prompts)
+            steps = (prompts,)
+            again = [Predictor(model, device=device, refinement=steps, windows=windows) for model in copies]
+            return redraw(mean_of(again), result)
+        return refine(
+            mean_of([Predictor(model, device=device, windows=windows) for model in self.models]), result, prompts
+        )
 
     def save_pretrained(self, directory: str | Path, run: str | Path | None = None, picture: bool = False) -> None:
         """Write the segmenter for others: its files, a model card and, for LoRA, peft's `adapter_config.json`.

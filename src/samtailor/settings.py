@@ -44,6 +44,9 @@ Flip = Literal["none", "columns", "both"]
 TestTimeFlip = Literal["none", "auto", "columns", "both"]
 """Flips that are averaged over in prediction; 'auto' is those of the training."""
 
+WindowChoice = Literal["auto", "whole", "training"]
+"""What the network sees at once of a picture: by its size, all of it, or squares as large as in training."""
+
 ClassBias = Literal["saved", "none"]
 """Whether the offsets of the class logits are added that a segmenter has saved."""
 

@@ -20,6 +20,7 @@ from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.data.steps.step import PreprocessingStep
 from samtailor.errors import ConfigError
+from samtailor.settings import WindowChoice
 
 CASE = case_of_array(np.random.default_rng(0).normal(50, 100, (3, 40, 31)).astype(np.int16), (5.0, 1.0, 2.0))
 
@@ -156,3 +157,29 @@ def test_neighbouring_slices_are_the_three_colours(index: int, around: list[int]
 def test_colours_have_no_neighbours() -> None:
     with pytest.raises(ConfigError, match=r"neighbours: expected images of one channel, found 3"):
         Preprocessing(Range(), 32, None, 3, neighbours=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "seen", "choice", "sides"),
+    [
+        (None, 40, "auto", [40, 60, 40]),  # of pictures of 40, 60 and 61 pixels
+        (None, 40, "whole", [40, 60, 61]),
+        (None, 40, "training", [40, 40, 40]),
+        (16, 40, "auto", [16, 16, 16]),
+        (16, 40, "whole", [40, 60, 61]),
+        (16, 40, "training", [16, 16, 16]),
+        (None, None, "auto", [40, 60, 61]),
+    ],
+)
+def test_windows_are_as_large_as_chosen(
+    field: int | None, seen: int | None, choice: WindowChoice, sides: list[int]
+) -> None:
+    preprocessing = Preprocessing(Range(), 32, field, 3, seen=seen)
+    assert [preprocessing.side(30, width, choice) for width in (40, 60, 61)] == sides
+    windows = preprocessing.windows(30, 61, choice=choice)
+    assert {window.side for window in windows} == {sides[2]}
+
+
+def test_the_size_of_the_training_is_wanted_where_it_is_known() -> None:
+    with pytest.raises(ConfigError, match=r"windows: expected a segmenter that was fitted to pictures"):
+        Preprocessing(CTWindow(), 32, None, 1).windows(40, 40, choice="training")

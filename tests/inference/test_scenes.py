@@ -12,11 +12,12 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
-from samtailor.data.formats import read_image
+import samtailor
+from samtailor.data.formats import image_files, open_scene, read_image
 from samtailor.data.formats.gdal_raster import GdalRaster
 from samtailor.data.formats.geotiff_writer import LabelWriter
-from samtailor.data.intensity import ByChannel, Intensity, Percentile, Range
-from samtailor.data.preprocessing import Preprocessing
+from samtailor.data.intensity import ByChannel, Intensity, Percentile, Range, scale
+from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.data.scene import Scene
 from samtailor.data.steps.median import MedianDenoising
 from samtailor.errors import ConfigError
@@ -28,6 +29,7 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import HeadOnly
 from samtailor.refinement import chosen_refinement
+from samtailor.settings import WindowChoice
 from tests.data.formats.test_geotiff import TRANSFORM, write
 
 LABELS = LabelSpace.from_names(("background", "field", "water"))
@@ -101,6 +103,35 @@ def test_a_scene_gives_what_the_whole_image_gives(name: str, tiny_base: Base, tm
         require_same(tmp_path / "out" / "scene.tif", tmp_path / "whole.tif")
     whole.save_probabilities(tmp_path / "probabilities.tif")
     require_same(tmp_path / "out" / "probabilities" / "scene.tif", tmp_path / "probabilities.tif")
+
+
+def test_a_scene_is_scaled_by_what_the_segmenter_has_stored(tmp_path: Path) -> None:
+    stored, own = (Preprocessing(intensity, 32, 32, 4) for intensity in (Range(0, 3000), Percentile()))
+    for factor in (1, 3):  # whatever else lies in the scene
+        image = noise("uint16")
+        image[:, 40:] *= factor
+        with open_scene(image_files(write(tmp_path / f"{factor}.tif", image)), 4) as scene:
+            of_data_set, of_scene = (np.asarray(one.prepare_scene(scene))[0] for one in (stored, own))
+        np.testing.assert_array_equal(of_data_set, scale(image, Range(0, 3000)))
+        np.testing.assert_array_equal(of_scene, scale(image, Percentile()))
+
+
+@pytest.mark.parametrize(("choice", "windows"), [("auto", 4), ("whole", 1), ("training", 4)])
+def test_a_scene_is_seen_whole_or_in_windows_as_is_wanted(
+    choice: WindowChoice, windows: int, tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preprocessing = Preprocessing(Range(), 32, None, 4, seen=55)
+    SegmenterModel.create(tiny_base.name, HeadOnly(), LABELS, preprocessing).save(tmp_path / "segmenter")
+    seen: list[Window] = []
+    cut_of = Preprocessing.input_of
+    monkeypatch.setattr(
+        Preprocessing, "input_of", lambda self, image, window: seen.append(window) or cut_of(self, image, window)
+    )
+    scene = write(tmp_path / "scene.tif", noise("uint8"))
+    assert predict(tmp_path / "segmenter", [scene], tmp_path / "out", windows=choice).failures == ()
+    assert len(seen) == windows
+    label = samtailor.load(tmp_path / "segmenter").predict(scene, windows=choice).label[0]
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "scene.tif")), label)
 
 
 def made(tmp_path: Path, base: Base, **settings: Any) -> tuple[Path, Path]:

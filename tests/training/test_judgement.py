@@ -81,7 +81,7 @@ def test_a_class_that_the_validation_cases_do_not_have_cannot_be_found() -> None
     assert judged(rows, truth=np.array([900, 90, 0])) is None
     found = judged(rows, shares=np.array([0.9, 0.1, 0.0]))
     assert found is not None
-    assert "no training slice has a pixel of target\n    put cases that have some into the split train" in str(found)
+    assert "no training sample has a pixel of target\n    put cases that have some into the split train" in str(found)
 
 
 @pytest.mark.parametrize(

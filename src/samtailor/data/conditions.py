@@ -70,12 +70,14 @@ def require_intensities(case: Case) -> None:
         raise error
 
 
-def unknown_ids(path: Path, voxels: dict[int, int], labels: LabelSpace, fix: str) -> Iterator[FileError]:
+def unknown_ids(
+    path: Path, voxels: dict[int, int], labels: LabelSpace, fix: str, unit: str = "voxels"
+) -> Iterator[FileError]:
     """Label ids of a file, counted by `count_ids`, that are in no class."""
     known = {*labels.ids, *([] if labels.ignore_id is None else [labels.ignore_id])}
     unknown = {identifier: count for identifier, count in voxels.items() if identifier not in known}
     if unknown:
-        found = ", ".join(f"{identifier} ({count} voxels)" for identifier, count in list(unknown.items())[:_SHOWN])
+        found = ", ".join(f"{identifier} ({count} {unit})" for identifier, count in list(unknown.items())[:_SHOWN])
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         expected = f"label ids [{listed(list(map(str, sorted(known))), _LISTED)}]"
         yield FileError(path, expected, found + more, fix)
@@ -96,4 +98,5 @@ def class_indices(path: Path, ids: NDArray[Any], labels: LabelSpace, fix: str) -
     try:
         return labels.to_indices(ids)
     except DataError as error:
-        raise next(unknown_ids(path, count_ids(ids), labels, fix)) from error
+        unit = "pixels" if len(ids) == 1 else "voxels"
+        raise next(unknown_ids(path, count_ids(ids), labels, fix, unit)) from error

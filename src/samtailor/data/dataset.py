@@ -68,6 +68,11 @@ class Dataset(Contents):
         return self.bits is not None
 
     @property
+    def seen_as(self) -> str:
+        """What the network sees its cases as, one by one."""
+        return "images" if self.pictures else "slices"
+
+    @property
     def seen_from_above(self) -> bool:
         """Whether its pictures have no up and down: georeferenced ones, and known remote sensing."""
         return self.protocol == "remote-sensing" or (self.pictures and is_scene(self.cases[0].images[0]))

@@ -30,7 +30,7 @@ from samtailor.data.steps import STEPS
 from samtailor.data.steps.step import PreprocessingStep
 from samtailor.errors import ConfigError, DataError
 from samtailor.labels import IGNORE
-from samtailor.settings import Checked, Within
+from samtailor.settings import Checked, WindowChoice, Within
 
 _MUCH_LARGER = 1.5
 """From here on a picture is of another size than those of the training; augmentation zooms by less."""
@@ -138,23 +138,46 @@ class Preprocessing(Checked, group="preprocessing"):
             raise DataError(f"{scene.files.name}: {error}") from error
         return Scaled(scene.slices, limits_of(self.intensity, values))
 
-    def side(self, height: int, width: int) -> int:
-        """Side of the windows of a slice: where none is set, that of the whole slice.
+    def side(self, height: int, width: int, choice: WindowChoice = "auto") -> int:
+        """Side of the windows of a slice.
 
-        A picture that is much larger than all of the training would be shrunk to a scale that was never seen: its
-        windows are as large as those were.
+        Args:
+            height: Rows of the slice.
+            width: Its columns.
+            choice: 'auto' is the field, or without one the whole slice; but a picture that is much larger than all of
+                the training would be shrunk to a scale that was never seen: its windows are as large as those were.
+                'whole' is the whole slice; 'training' is the field, or without one the size of those pictures.
+
+        Raises:
+            ConfigError: If that size is wanted, and not known.
         """
-        longest = max(height, width)
+        longest, trained = max(height, width), self.field or self.seen
+        if choice == "training":
+            if trained is None:
+                raise ConfigError(
+                    "windows: expected a segmenter that was fitted to pictures, and says how large they were, for "
+                    "'training'; found one that sees slices of any size as a whole; leave it out"
+                )
+            return trained
+        if choice == "whole":
+            return longest
         if self.field is None and self.seen is not None and longest > _MUCH_LARGER * self.seen:
             return self.seen
         return self.field or longest
 
-    def windows(self, height: int, width: int, overlap: float = 0.25, mirrored: bool = False) -> list[Window]:
+    def windows(
+        self,
+        height: int,
+        width: int,
+        overlap: float = 0.25,
+        mirrored: bool = False,
+        choice: WindowChoice = "auto",
+    ) -> list[Window]:
         """Windows that cover a slice, neighbours sharing at least the given fraction of their side.
 
         Mirrored: those of the flipped slice are where these come to lie when they are flipped with it.
         """
-        side = self.side(height, width)
+        side = self.side(height, width, choice)
         rows, columns = (_starts(length, side, overlap, mirrored) for length in (height, width))
         return [Window(y, x, side) for y in rows for x in columns]
 

@@ -21,6 +21,7 @@ from samtailor.settings import (
     Severity,
     Split,
     TestTimeFlip,
+    WindowChoice,
     checked,
 )
 
@@ -48,6 +49,7 @@ def evaluate(
     overwrite: bool = False,
     tta: TestTimeFlip | None = None,
     bias: ClassBias = "saved",
+    windows: WindowChoice = "auto",
 ) -> Scores:
     """Score a run on a split of a labelled folder, and write tables and figures.
 
@@ -77,6 +79,10 @@ def evaluate(
         tta: Flips at test time: what the network says of an image and of its mirror images is averaged, which takes so
             many times as long. 'columns' (2) where left and right look alike, 'both' (4) for views from above, 'auto'
             the flips of the training; by default what the segmenter was fitted with.
+        windows: What the network sees at once of a picture: 'whole' all of it, shrunk to the network's input;
+            'training' squares as large as the pictures, or crops, of the training, which overlap; 'auto' is the
+            training's crops if there were any, else the whole of it unless it is more than 1.5 times as large as all
+            pictures of the training.
         bias: 'none' leaves out the offsets of the class logits that `samtailor.tune_bias` has stored in the segmenter.
 
     Returns:
@@ -111,7 +117,8 @@ def evaluate(
     for model in models:
         check_classes(dataset, model.labels)
     predictors = [
-        Predictor(model.for_inference(), batch_size, device, precision, refinement, tta, bias) for model in models
+        Predictor(model.for_inference(), batch_size, device, precision, refinement, tta, bias, windows=windows)
+        for model in models
     ]
     by_part = predictors if len(parts) > 1 else [mean_of(predictors)]
     cases = predict_parts(by_part, parts, dataset.labels, degradation)
@@ -121,5 +128,6 @@ def evaluate(
     source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
     flips = tta or models[0].practice.tta
     source |= {"tta": flips} if flips != "none" else {}
+    source |= {"windows": windows} if windows != "auto" else {}
     source |= {"bias": bias} if any(model.practice.bias is not None for model in models) else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

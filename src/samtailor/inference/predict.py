@@ -25,6 +25,7 @@ from samtailor.settings import (
     TestTimeFlip,
     Thresholds,
     Weight,
+    WindowChoice,
     checked,
 )
 
@@ -54,6 +55,7 @@ def predict(
     threshold: Thresholds | None = None,
     colours: bool = False,
     heat_maps: bool = False,
+    windows: WindowChoice = "auto",
 ) -> PredictReport:
     """Segment volumes and pictures; every result is named after its input and lies on its grid.
 
@@ -97,6 +99,10 @@ def predict(
             into the folder 'colours'; QGIS finds them beside every GeoTIFF.
         heat_maps: Also draw how probable each class is over the image, into the folder 'heat-maps'; of a volume the
             slice where it is most so.
+        windows: What the network sees at once of a picture: 'whole' all of it, shrunk to the network's input;
+            'training' squares as large as the pictures, or crops, of the training, which overlap; 'auto' is the
+            training's crops if there were any, else the whole of it unless it is more than 1.5 times as large as all
+            pictures of the training.
         bias: 'none' leaves out the offsets of the class logits that `samtailor.tune_bias` has stored in the segmenter.
 
     Returns:
@@ -141,7 +147,9 @@ def predict(
                 require_ground(planned)
         predictor = mean_of(
             [
-                Predictor(model.for_inference(), batch_size, device, precision, refinement, tta, bias, threshold)
+                Predictor(
+                    model.for_inference(), batch_size, device, precision, refinement, tta, bias, threshold, windows
+                )
                 for model in load_models(run)
             ]
         )

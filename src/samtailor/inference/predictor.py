@@ -30,7 +30,7 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
 from samtailor.refinement import STEPS
 from samtailor.refinement.step import RefinementStep, SecondPass, Step
-from samtailor.settings import ClassBias, Precision, TestTimeFlip, Thresholds
+from samtailor.settings import ClassBias, Precision, TestTimeFlip, Thresholds, WindowChoice
 
 _HALVES = {"bf16": torch.bfloat16, "16": torch.float16}
 
@@ -116,6 +116,7 @@ class Predictor:
         tta: TestTimeFlip | None = None,
         bias: ClassBias = "saved",
         threshold: Thresholds | None = None,
+        windows: WindowChoice = "auto",
     ) -> None:
         """Move the segmenter to the device and into evaluation mode.
 
@@ -129,10 +130,12 @@ class Predictor:
             bias: Whether the offsets of the class logits are added that the segmenter has saved, if any.
             threshold: Least probability of classes, by name: where a class is below its own, the label is the most
                 probable one that is not; where all are, the first class.
+            windows: How large the windows of a slice are (see `Preprocessing.side`).
 
         Raises:
-            ConfigError: If there is no class of a threshold; or the segmenter was saved with a refinement that is not
-                known, or cannot work, here, or does not say by which flips it was trained.
+            ConfigError: If there is no class of a threshold, or no such size of windows is known; or the segmenter was
+                saved with a refinement that is not known, or cannot work, here, or does not say by which flips it was
+                trained.
         """
         self.flips = chosen_flips(model.practice.tta if tta is None else tta, model.practice.flip)
         saved = (kinds.from_json(step, STEPS, "refinement") for step in model.practice.refinement)
@@ -148,6 +151,8 @@ class Predictor:
                 DataWarning,
                 stacklevel=2,
             )
+        model.preprocessing.side(1, 1, windows)  # refused before any image is read
+        self.window_choice = windows
         self.model = model.to(choose_device(device)).eval()
         self.bias: Tensor | None = None
         """Offsets of the class logits, (K, 1, 1)."""
@@ -204,7 +209,12 @@ class Predictor:
 
     def windows(self, height: int, width: int) -> list[Window]:
         """Windows that cover a slice, row by row."""
-        return self.model.preprocessing.windows(height, width, mirrored=len(self.flips) > 1)
+        mirrored = len(self.flips) > 1
+        return self.model.preprocessing.windows(height, width, mirrored=mirrored, choice=self.window_choice)
+
+    def side(self, height: int, width: int) -> int:
+        """Side of the windows of a slice."""
+        return self.model.preprocessing.side(height, width, self.window_choice)
 
     def probabilities_shape(self, image: Slices) -> tuple[int, ...]:
         """Shape (K, S, H, W) of the probabilities of slices (S, C, H, W)."""
@@ -288,8 +298,10 @@ class Predictor:
             yield from ((piece.slice, part) for part in parts if part.band.start >= rows.start)
             if piece.window == touching[-1]:
                 del stitchers[piece.slice]
-            if self.tells_progress:
+            if self.tells_progress and len(image) > 1:
                 report("slices", done / len(touching), len(image))
+            elif self.tells_progress:
+                report("windows", done, len(touching))
 
     def _window_logits(
         self, image: Slices, windows: list[Window], embeddings: NDArray[np.float16] | None
@@ -304,7 +316,7 @@ class Predictor:
         for in_turn in zip(*[computed] * len(self.flips), strict=True):
             batch = in_turn[0][0]
             for _, logits in in_turn:
-                _require_finite(batch, logits)
+                _require_finite(batch, logits, len(image))
             by_flip = (logits if self.bias is None else logits + self.bias for _, logits in in_turn)
             by_window = zip(*by_flip, strict=True)
             yield from ((piece, x) for piece, x in zip(batch, by_window, strict=True) if not piece.repeated)
@@ -387,13 +399,14 @@ def _batches(slices: int, windows: list[Window], group: int, size: int) -> Itera
         yield batch
 
 
-def _require_finite(batch: list[Piece], logits: Tensor) -> None:
+def _require_finite(batch: list[Piece], logits: Tensor, slices: int) -> None:
     """Refuse scores that are no numbers: they would become background."""
     if not torch.isfinite(logits).all():
         index = next(piece.slice for piece, x in zip(batch, logits, strict=True) if not torch.isfinite(x).all())
+        where = f" in slice {index}" if slices > 1 else ""
         raise NotFiniteError(
-            f"network: expected finite scores, found NaN or infinity in slice {index}; check the image with samtailor "
-            "check, and take --precision 32"
+            f"network: expected finite scores, found NaN or infinity{where}; check the image with samtailor check, and "
+            "take --precision 32"
         )
 
 

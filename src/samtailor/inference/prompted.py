@@ -48,7 +48,7 @@ class PromptedMasks:
 
     def _window(self, prompt: Prompt, size: tuple[int, ...]) -> Window:
         """What the network sees: the whole slice, or a window as prediction has them around the prompt."""
-        field = self._predictor.model.preprocessing.side(*size)
+        field = self._predictor.side(*size)
         if field == max(size):
             return Window(0, 0, field)
         shown = np.array(prompt.places, float).reshape(-1, 2)

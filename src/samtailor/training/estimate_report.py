@@ -162,8 +162,8 @@ class Estimate(Shown):
             steps = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
             yield (
                 f"An estimate from {steps} measured steps after {WARM_UP} to warm up, each row in a process of its "
-                f"own, on {measured[0].device}. Other programs make it slower; the seed makes no difference. Cutting "
-                "the cases into slices, once, comes on top."
+                f"own, on {measured[0].device}. Other programs make it slower; the seed makes no difference. Reading "
+                "the cases into the cache, once, comes on top."
             )
         if any("--optim.accumulate" in option.flags for option in self.options):
             yield (

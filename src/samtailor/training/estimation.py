@@ -251,12 +251,12 @@ def sampled(config: TrainConfig, folder: Dataset) -> Sampled:
     train_files, validation_files = folder.split("train"), folder.split("val")
     train: list[CachedCase] = []
     for file in _spread(train_files):
-        report("slices (train)", len(train), max(len(train) + 1, min(_CASES, len(train_files))))
+        report(f"{folder.seen_as} (train)", len(train), max(len(train) + 1, min(_CASES, len(train_files))))
         train.append(cache.load(file))
         if len(train) >= _CASES and any(case.counts[:, 1:].any() for case in train):
             break
-    report("slices (train)", len(train), len(train))
-    validation = [cache.load(file) for file in tracked("slices (val)", _spread(validation_files)[:_CASES])]
+    report(f"{folder.seen_as} (train)", len(train), len(train))
+    validation = [cache.load(file) for file in tracked(f"{folder.seen_as} (val)", _spread(validation_files)[:_CASES])]
     return Sampled(train, validation, (len(train_files), len(validation_files)))
 
 

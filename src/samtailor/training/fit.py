@@ -37,6 +37,7 @@ from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.refinement import REFINE, STEPS
 from samtailor.runs import Run, RunWarning
+from samtailor.settings import Split
 from samtailor.training.augment import Augmentation
 from samtailor.training.averaging import WeightAverage
 from samtailor.training.clock import Pace
@@ -109,10 +110,11 @@ def load_cases(config: TrainConfig, folder: LabelledFolder) -> Cases:
     """
     preprocessing = preprocessing_of(config, folder.channel_choice)
     cache = SliceCache(folder.labels, preprocessing)
-    train, validation = (make_once(cache.load, folder.split(split), f"slices ({split})") for split in ("train", "val"))
+    splits: tuple[Split, ...] = ("train", "val")
+    train, validation = (make_once(cache.load, folder.split(one), f"{folder.seen_as} ({one})") for one in splits)
     for copy, degradation in enumerate(copies_of(config), start=1):
         load = SliceCache(folder.labels, preprocessing, degradation=degradation).load
-        copies = make_once(load, folder.split("train"), f"slices (train, corrupted copy {copy})")
+        copies = make_once(load, folder.split("train"), f"{folder.seen_as} (train, corrupted copy {copy})")
         train += [replace(case, name=f"{case.name}, corrupted copy {copy}") for case in copies]
     choose_slices(train, config.sampling.empty, config.seed)
     if not any(case.counts[:, 1:].any() for case in validation):

@@ -83,7 +83,7 @@ class Judged:
         absent = [self.names[k] for k in missed if not self.shares[k]]
         if absent:
             yield (
-                f"no training slice has a pixel of {listed(absent)}",
+                f"no training sample has a pixel of {listed(absent)}",
                 "put cases that have some into the split train",
             )
         if self.steps < SHORT:
