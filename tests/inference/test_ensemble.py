@@ -15,13 +15,14 @@ from PIL import Image
 import samtailor
 from samtailor.cli import main
 from samtailor.data.intensity import Range
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, DataWarning
 from samtailor.inference.ensemble import Ensemble, mean_of
 from samtailor.inference.predict import predict
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.refine import redraw
 from samtailor.models.practice import Practice
 from samtailor.models.zoo import Base
+from samtailor.refinement.fill_holes import FillHoles
 from samtailor.runs import CrossValidation
 from samtailor.segmenter import Segmenter
 from tests import generate
@@ -124,14 +125,20 @@ def test_only_what_is_alike_is_averaged(segmenter: Segmenter) -> None:
     ):
         mean_of([Predictor(model, device="cpu") for model in (first, second)])
     second.preprocessing = first.preprocessing
-    second.practice = Practice(refinement=({"kind": "fill-holes"},), tta="columns")
+    second.practice = Practice(tta="columns")
     with pytest.raises(ConfigError, match="another flip at test time"):
         mean_of([Predictor(model, device="cpu") for model in (first, second)])
-    with pytest.raises(ConfigError, match="another refinement"):
-        mean_of([Predictor(model, device="cpu", tta="none") for model in (first, second)])
-    assert isinstance(
-        mean_of([Predictor(model, device="cpu", tta="none", refinement=()) for model in (first, second)]), Ensemble
-    )
+    assert isinstance(mean_of([Predictor(model, device="cpu", tta="none") for model in (first, second)]), Ensemble)
+
+
+def test_the_label_is_refined_as_by_most(segmenter: Segmenter) -> None:
+    first, second = segmenter.models
+    second.practice = Practice(refinement=({"kind": "fill-holes"},))
+    with pytest.warns(DataWarning, match=r"some have other steps saved than \(FillHoles\(\),\), which most have"):
+        most = mean_of([Predictor(model, device="cpu") for model in (first, second, second)])
+    assert most.refinement == (FillHoles(),)
+    told = mean_of([Predictor(model, device="cpu", refinement=()) for model in (first, second, second)])
+    assert told.refinement == ()
 
 
 def test_outlines_are_drawn_by_each(segmenter: Segmenter, file: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from statistics import mode
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from samtailor.data.intensity import Slices
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, DataWarning
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.stitch import Settled
 
@@ -21,7 +23,7 @@ class Ensemble(Predictor):
     """Applies several segmenters to the same windows, part by part, and averages their class probabilities.
 
     Class biases and second passes come before the mean: each segmenter has its own. Thresholds and refinement come
-    after it. All else is as in the first.
+    after it: that of most segmenters. All else is as in the first.
     """
 
     def __init__(self, members: Sequence[Predictor]) -> None:
@@ -35,6 +37,14 @@ class Ensemble(Predictor):
         for place, other in enumerate(members[1:], start=1):
             self._require_like(other, place)
             other.tells_progress = False
+        self.refinement = mode(member.refinement for member in members)
+        if any(member.refinement != self.refinement for member in members):
+            warnings.warn(
+                f"refine: expected folds whose labels are refined alike, found that some have other steps saved than "
+                f"{self.refinement or 'none'}, which most have: these are taken; --refine chooses others",
+                DataWarning,
+                stacklevel=3,
+            )
 
     @property
     def members(self) -> tuple[Predictor, ...]:
@@ -78,5 +88,4 @@ def _traits(predictor: Predictor) -> dict[str, Any]:
         **{f"preprocessing ({name})": value for name, value in vars(model.preprocessing).items()},
         "number of slices seen together": model.group,
         "flip at test time (--tta)": predictor.flips,
-        "refinement (--refine)": predictor.refinement,
     }
