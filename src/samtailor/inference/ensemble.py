@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -54,14 +53,14 @@ class Ensemble(Predictor):
     def _stitched(
         self, image: Slices, embeddings: NDArray[np.float16] | None, rows: slice
     ) -> Iterator[tuple[int, Settled]]:
-        """Slice and logarithms of the mean probabilities, which stand for logits: their softmax is that mean."""
+        """Slice and logarithms of sums of probabilities, which stand for logits: their softmax is the mean."""
         if embeddings is not None:
             raise ValueError("embeddings are those of one segmenter")
         for in_turn in zip(*(member._stitched(image, None, rows) for member in self._members), strict=True):
             index, part = in_turn[0]
             assert all((found.rows, found.columns) == (part.rows, part.columns) for _, found in in_turn)
             logarithms = torch.stack([found.logits.float().log_softmax(dim=0) for _, found in in_turn])
-            yield index, replace(part, logits=logarithms.logsumexp(dim=0) - math.log(len(in_turn)))
+            yield index, replace(part, logits=logarithms.logsumexp(dim=0))
 
     def _require_like(self, other: Predictor, place: int) -> None:
         """Refuse a segmenter that cannot be averaged with the first."""
