@@ -79,7 +79,8 @@ def predict(
             'crf' and 'level-set' move boundaries to where the image has them; 'fill-holes', 'smallest' and
             'largest-component' drop what is too small to be there. By default what the segmenter has saved.
         overwrite: Replace results that are in `out` already.
-        format: Kind of the label files, one that the inputs' formats write; 'auto' is the input's own.
+        format: Kind of the label files, one that the inputs' formats write; 'auto' is the input's own, 'seg.nrrd'
+            of volumes a segmentation of 3D Slicer.
         polygons: Also write the polygons of GeoTIFFs, each with its class, area and mean probability, into the folder
             'polygons'. 'gpkg' is in the CRS of the input, 'geojson' in WGS 84 longitudes and latitudes.
         simplify: Leave out vertices of polygons that are no farther than that from the new outline, in units of the

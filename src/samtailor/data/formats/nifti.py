@@ -35,6 +35,8 @@ from samtailor.data.formats.format import (
     with_channels,
 )
 from samtailor.data.formats.label_content import LabelContent
+from samtailor.data.formats.slicer_segmentation import SUFFIX as SLICER_SUFFIX
+from samtailor.data.formats.slicer_segmentation import write_slicer_segmentation
 from samtailor.data.formats.whole_numbers import whole_numbers
 from samtailor.errors import FileError
 from samtailor.files import atomic
@@ -92,8 +94,12 @@ class VolumeGeometry(VolumeAxes):
         return in_header if agree else from_affine, self.from_canonical
 
     def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
-        """Write label ids; class names go into a header extension (JSON)."""
-        require_suffix(path, NiftiFormat.suffixes)
+        """Write label ids, class names in a header extension (JSON); or a segmentation of 3D Slicer."""
+        require_suffix(path, (*NiftiFormat.suffixes, SLICER_SUFFIX))
+        if path.name.lower().endswith(SLICER_SUFFIX):
+            stored = apply_orientation(label, self.from_canonical).reshape(self.file_shape)
+            affine = self.file_affine * np.array([self.unit] * 3 + [1.0])[:, None]
+            return write_slicer_segmentation(path, stored, affine, labels)
         array = apply_orientation(labels.to_ids(label), self.from_canonical)
         names = {str(i): name for i, name in zip(labels.ids, labels.names, strict=True)}
         extension = nib.nifti1.Nifti1Extension(_COMMENT, json.dumps({"labels": names}).encode())
@@ -120,7 +126,7 @@ class NiftiFormat(Format):
     """NIfTI-1 and NIfTI-2; one file per channel (`x_0000.nii.gz`, `x_0001.nii.gz`), or channels on the fourth axis."""
 
     suffixes = (".nii.gz", ".nii")
-    label_suffixes: ClassVar = {"nifti": ".nii.gz"}
+    label_suffixes: ClassVar = {"nifti": ".nii.gz", "seg.nrrd": SLICER_SUFFIX}
     probabilities_suffix = ".nii.gz"
     volumes = True
 

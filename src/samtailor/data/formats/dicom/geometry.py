@@ -16,7 +16,7 @@ from samtailor.data.formats.nifti import VolumeGeometry
 from samtailor.extras import require_extra
 from samtailor.labels import LabelSpace
 
-LABEL_SUFFIXES = {"seg": ".seg.dcm", "rtstruct": ".rtstruct.dcm", "nifti": ".nii.gz"}
+LABEL_SUFFIXES = {"seg": ".seg.dcm", "rtstruct": ".rtstruct.dcm", "nifti": ".nii.gz", "seg.nrrd": ".seg.nrrd"}
 """Suffixes of the kinds of labels that are written for a series; the first one is its own."""
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class SeriesGeometry(VolumeAxes):
         return stored
 
     def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None:
-        """Write a segmentation object or a structure set that refers to the series, or NIfTI on its grid."""
+        """Write a segmentation object or a structure set that refers to the series, or NIfTI or NRRD on its grid."""
         require_suffix(path, LABEL_SUFFIXES.values())
-        if path.name.lower().endswith(LABEL_SUFFIXES["nifti"]):
+        if path.name.lower().endswith((LABEL_SUFFIXES["nifti"], LABEL_SUFFIXES["seg.nrrd"])):
             return self._nifti().write_label(path, label, labels)
         require_extra("highdicom", "dicom", "writing DICOM", path)
         if path.name.lower().endswith(LABEL_SUFFIXES["seg"]):
