@@ -69,10 +69,14 @@ def test_the_time_is_used_and_not_exceeded(seconds: float, validation: float, wi
     phases = (Phase(range(1), measurement(0.5, validation / 100), 4, work),)
     if with_head:
         phases = (Phase(range(1), measurement(0.05, validation / 200, 0.01), 4, work), *phases)
-    plan = Timetable(config, phases, time.monotonic() + seconds)
+    plan = Timetable(config, phases, time.monotonic() + seconds, seconds)
     if validation > VALIDATED * USED * seconds:
-        with pytest.raises(ConfigError, match=r"time: expected .* more at least, .* found .* left for epochs"):
+        with pytest.raises(ConfigError, match=r"time: expected at least \d+ min, .*; found 1 min; give more") as told:
             plan.laid_out()
+        least = 60 * int(str(told.value).split()[4])
+        Timetable(config, phases, time.monotonic() + 1.1 * least, least).laid_out()
+        with pytest.raises(ConfigError):
+            Timetable(config, phases, time.monotonic() + 0.9 * least, least).laid_out()
         return
     found = plan.laid_out()
     per_epoch = found.sampling.per_epoch
@@ -208,7 +212,7 @@ def test_time_is_kept_for_tuning_the_threshold(tta: TestTimeFlip, looks: int) ->
     phases = (Phase(range(1), measurement(0.5, 0.1), 4, work),)
     config = TrainConfig(data="", out="", tta=tta)
     until = time.monotonic() + 600
-    without, tuned = (Timetable(replace(config, tune_bias=on), phases, until).left for on in (False, True))
+    without, tuned = (Timetable(replace(config, tune_bias=on), phases, until, 600).left for on in (False, True))
     assert without - tuned == pytest.approx(looks * 10, abs=1)
 
 

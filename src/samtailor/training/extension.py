@@ -76,9 +76,10 @@ def epochs_until(
     while taken(epochs) <= available:
         epochs += config.validate_every
     if epochs == first:
+        least = seconds_in(duration) + (taken(first) - available) / USED
         raise ConfigError(
-            f"time: expected {in_time((taken(first) - available) / USED)} more at least, to the validation after epoch "
-            f"{first}; found {in_time(max(0.0, available))} left for epochs; give more time"
+            f"time: expected at least {in_time(least)}, to the validation after epoch {first} on this machine as it is "
+            f"now; found {in_time(seconds_in(duration))}; give more time"
         )
     return epochs - config.validate_every
 

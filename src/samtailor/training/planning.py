@@ -58,11 +58,13 @@ class Timetable:
         config: Resolved config, but for the number of epochs.
         phases: Its phases: the head's, if there is one, and the one that goes to the end.
         until: When it is to end, by `time.monotonic`.
+        seconds: The time that it was given, of which some has passed.
     """
 
     config: TrainConfig
     phases: tuple[Phase, ...]
     until: float
+    seconds: float
 
     @property
     def left(self) -> float:
@@ -96,9 +98,10 @@ class Timetable:
                 return replace(
                     self.config, sampling=sampling, epochs=epochs, head_epochs=head_epochs, validate_every=every
                 )
+        least = self.seconds + (self.needed - left) / USED
         raise ConfigError(
-            f"time: expected {in_time((self.needed - left) / USED)} more at least, for these data on this machine; "
-            f"found {in_time(max(0.0, left))} left for epochs; give more time, or a smaller --sampling.image_size"
+            f"time: expected at least {in_time(least)}, for these data on this machine as it is now; found "
+            f"{in_time(self.seconds)}; give more time, or a smaller --sampling.image_size"
         )
 
     def told(self, config: TrainConfig) -> str:
@@ -140,7 +143,8 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
         ConfigError: If no size fits into memory.
     """
     assert config.time is not None
-    until = began + seconds_in(config.time)
+    seconds = seconds_in(config.time)
+    until = began + seconds
     # What was pretrained knows organs better than pictures, of which no head alone makes much.
     may_rest = not (folder.pictures or config.recipe.freezes_encoder or needs_projection(len(folder.channels)))
     config = replace(config, time=None, epochs=2, head_epochs=0, validate_every=1)
@@ -177,7 +181,7 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
             if gains:
                 continue
             resolved = replace(resolved, precision="32")
-        found = Timetable(resolved, phases, until)
+        found = Timetable(resolved, phases, until, seconds)
         if found.needed > SPARED * found.left and tried < len(sizes) - 1:
             tried += 1
             continue
