@@ -225,12 +225,12 @@ def test_truncated_file_is_refused(tmp_path: Path, suffix: str, kept: int) -> No
 def test_integers_of_every_type_are_images_and_labels(tmp_path: Path, dtype: type[np.integer]) -> None:
     path = tmp_path / "x.nii.gz"
     limits = np.iinfo(dtype)
-    array = np.array([limits.min, 0, 1, 2, limits.max], dtype).reshape(5, 1, 1)
+    array = np.array([limits.min, 0, 1, 2, limits.max], dtype).reshape(1, 1, 5)
     nib.save(nib.Nifti1Image(array, generate.affine(), dtype=dtype), path)
     assert sorted(read_image(path).image.ravel().tolist()) == sorted(array.ravel().tolist())
-    nib.save(nib.Nifti1Image(array[1:4], generate.affine(), dtype=dtype), path)
+    nib.save(nib.Nifti1Image(array[..., 1:4], generate.affine(), dtype=dtype), path)
     assert sorted(read_label(path).ravel().tolist()) == [0, 1, 2]
-    nib.save(nib.Nifti1Image(array[1:], generate.affine(), dtype=dtype), path)
+    nib.save(nib.Nifti1Image(array[..., 1:], generate.affine(), dtype=dtype), path)
     with pytest.raises(FileError, match=rf"found {limits.max} \(1 voxels\)"):
         read_label(path)
 
