@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import samtailor
+from samtailor.__main__ import SPINS
 
 # A call into samtailor stands where the import of something heavy would: a signal comes while it runs.
 SLOW = """
@@ -126,3 +127,15 @@ def test_a_working_directory_that_is_gone_is_named(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "expected a working directory" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libgomp is what torch computes with on Linux")
+@pytest.mark.parametrize(("set_by_user", "expected"), [(None, SPINS), ("7", "7")])
+def test_threads_leave_the_cores_to_others_unless_the_user_says_otherwise(
+    set_by_user: str | None, expected: str
+) -> None:
+    others = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    env = others | {"OMP_DISPLAY_ENV": "verbose"} | ({"GOMP_SPINCOUNT": set_by_user} if set_by_user else {})
+    command = [sys.executable, "-c", SLOW.format(work="import torch")]
+    result = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert f"GOMP_SPINCOUNT = '{expected}'" in result.stderr

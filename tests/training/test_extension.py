@@ -164,9 +164,7 @@ def test_as_many_epochs_are_laid_out_as_end_in_time(
 def test_too_short_a_time_is_refused(tiny_base: Base, nnunet_folder: Path) -> None:
     folder = open_dataset(nnunet_folder)
     config = resolve(changed(short(nnunet_folder, Path("run")), validate_every=2), folder)
-    with pytest.raises(
-        ConfigError, match=r"expected at least 5\d\.\d s, to the validation after epoch 2 .* 5\.0 s;"
-    ):
+    with pytest.raises(ConfigError, match=r"expected at least 5\d\.\d s, to the validation after epoch 2 .* 5\.0 s;"):
         epochs_until(config, 0, "5s", time.monotonic(), folder, by_area(50.0))
     with pytest.raises(ConfigError, match="time: expected memory"):
         epochs_until(config, 0, "5s", time.monotonic(), folder, lambda *_: None)
