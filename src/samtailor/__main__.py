@@ -16,8 +16,8 @@ SPINS = "1000"
 
 libgomp's own 300,000 burn a core that another program needs, also for the thread that is waited for. A training step of
 `lite-medsam` (96 pixels, batches of 4, two threads, two cores of an AMD EPYC) took 0.48 s rather than 0.46 on an idle
-machine, but 2.1 s rather than 26 beside another program on one of the cores. 1,000 is libgomp's own
-choice where it knows of more threads than cores.
+machine, but 2.1 s rather than 26 beside another program on one of the cores. 1,000 is libgomp's own choice where it
+knows of more threads than cores.
 """
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

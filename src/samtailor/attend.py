@@ -36,9 +36,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
         mask = None if bias is None else bias.to(query.dtype)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
     if min(query.shape[-2], key.shape[-2]) > FEW:
-        mask = None if bias is None else bias.float()
         with torch.autocast("cpu", enabled=False):
-            single = attend(query.float(), key.float(), value.float(), mask, scale)
+            single = attend(query.float(), key.float(), value.float(), bias, scale)
         return single.to(query.dtype)
     scores = ((query * (scale or query.shape[-1] ** -0.5)) @ key.mT).float()
     return torch.softmax(scores if bias is None else scores + bias, dim=-1).to(value.dtype) @ value

@@ -43,21 +43,23 @@ class MeanDsc:
         """DSC of each class, (..., K), of counts (..., cases, K); NaN of a class that counts nowhere."""
         if self.is_pooled:
             return score(Overlap(*(one.sum(axis=-2) for one in counts)), "dsc", "nnunet")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a class that counts in no case
-            means: NDArray[np.float64] = np.nanmean(score(counts, "dsc", "nnunet"), axis=-2)
-        return means
+        return _mean_of_known(score(counts, "dsc", "nnunet"), axis=-2)
 
     def along(self, counts: Overlap) -> NDArray[np.float64]:
         """Mean of each of some counts (..., cases, K), (...)."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            means: NDArray[np.float64] = np.nanmean(self.by_class(counts)[..., 1:], axis=-1)
-        return means
+        return _mean_of_known(self.by_class(counts)[..., 1:], axis=-1)
 
     def __call__(self, counts: Overlap) -> float:
         """Mean of counts (cases, K); NaN where no class counts."""
         return float(self.along(counts))
+
+
+def _mean_of_known(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Mean along an axis of what is no NaN; NaN where nothing is, of which NumPy would warn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        means: NDArray[np.float64] = np.nanmean(values, axis=axis)
+    return means
 
 
 @dataclass(frozen=True)
