@@ -15,6 +15,7 @@ from PIL import Image
 from samtailor.data.check_dataset import check_dataset
 from samtailor.data.check_report import CheckReport
 from samtailor.reporting.terminal import to_text
+from samtailor.settings import Selection
 from tests import generate
 from tests.conftest import Report
 
@@ -336,3 +337,19 @@ def test_report_can_be_written_as_json_and_shown(nnunet_folder: Path) -> None:
 def test_progress_counts_the_cases(image_folder: Path, reports: list[Report]) -> None:
     check_dataset(image_folder)
     assert reports == [("checking cases", done, 10) for done in range(1, 11)]
+
+
+def test_the_training_that_comes_next_takes_what_was_checked(image_folder: Path) -> None:
+    whole = check_dataset(image_folder)
+    assert whole.next_step == f"samtailor train {image_folder} --out RUN --time 30m"
+    assert whole.next_step in to_text(whole.blocks(), width=200).splitlines()[-1]
+
+    part = check_dataset(image_folder, Selection(fold=1, dataset="none", folds=3))
+    assert part.next_step == f"{whole.next_step} --fold 1 --dataset none --folds 3"
+
+
+def test_nothing_comes_next_where_something_forbids_training(image_folder: Path) -> None:
+    next((image_folder / "masks").iterdir()).write_bytes(b"no picture")
+    broken = check_dataset(image_folder)
+    assert not broken.next_step
+    assert "samtailor train" not in to_text(broken.blocks(), width=200)

@@ -69,7 +69,16 @@ def check_dataset(root: Path, selection: Selection = WHOLE, write: bool = False)
     facts = _facts(dataset) | _channels(dataset) | _told(dataset, shown)
     if write:
         facts |= {"written": ", ".join(map(str, _write(path, dataset, shown)))}
-    return CheckReport(str(root), dataset.layout, names, tuple(findings), cases, dataset.name, facts)
+    following = "" if any(finding.severity == "error" for finding in findings) else _next_step(root, selection)
+    return CheckReport(str(root), dataset.layout, names, tuple(findings), cases, dataset.name, facts, following)
+
+
+def _next_step(root: Path, selection: Selection) -> str:
+    """The command that trains on what was selected of a folder."""
+    usual = WHOLE._asdict()
+    chosen = {name: value for name, value in selection._asdict().items() if value != usual[name]}
+    flags = "".join(f" --{name} {quote(str(value))}" for name, value in chosen.items())
+    return f"samtailor train {quote(str(root))} --out RUN --time 30m{flags}"
 
 
 def _facts(dataset: Dataset) -> dict[str, str]:

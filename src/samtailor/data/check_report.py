@@ -53,6 +53,7 @@ class CheckReport(Shown):
         name: Data set that it is, if it is known by name.
         facts: What is known of that data set: title, publisher's page, terms, split, protocol, advice; by what it is.
             And what becomes of its channels, if that is not plain.
+        next_step: Command that trains on it as it was checked; '' where something forbids training.
     """
 
     root: str
@@ -62,6 +63,7 @@ class CheckReport(Shown):
     cases: tuple[CaseRow, ...]
     name: DatasetName | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    next_step: str = ""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -92,7 +94,7 @@ class CheckReport(Shown):
         return f"<CheckReport of {self.root}: {self.summary}>"
 
     def blocks(self) -> list[Block]:
-        """What is known by name, tables of splits, classes and (if they are few) cases, every finding, a summary."""
+        """What is known by name, tables of splits, classes and (if they are few) cases, findings, a summary, what next."""
         blocks: list[Block] = [self.facts] if self.facts else []
         if self.cases:
             blocks += [self._split_table(), self._class_table()]
@@ -102,7 +104,8 @@ class CheckReport(Shown):
         for finding in self.findings:
             causes.setdefault(_cause(finding), []).append(finding)
         blocks += [self._message(findings) for findings in causes.values()]
-        return [*blocks, Message("error" if self.errors else "warning" if self.warnings else "good", self.summary)]
+        blocks.append(Message("error" if self.errors else "warning" if self.warnings else "good", self.summary))
+        return [*blocks, {"next": self.next_step}] if self.next_step else blocks
 
     def _message(self, findings: Sequence[Finding]) -> Message:
         """All findings of one cause: what was found in the first files, and how many more there are."""
