@@ -17,7 +17,7 @@ from samtailor.data.formats import read_image
 from samtailor.data.in_memory import case_of_array
 from samtailor.data.intensity import Range, Scaled, scale
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import ConfigError, DataError, FileError
 from samtailor.inference.result import Result
 from samtailor.labels import LabelSpace
 from samtailor.models.practice import Practice
@@ -55,6 +55,20 @@ def test_a_file_an_array_and_a_case_give_the_same_label(segmenter: Segmenter, fi
         assert result.case.geometry.spacing == pytest.approx((5.0, 2.0, 2.0))
     results[-1].save(tmp_path / "label.nii.gz")
     np.testing.assert_array_equal(read_image(tmp_path / "label.nii.gz").image[0], results[0].label)
+
+
+def test_a_result_never_replaces_what_it_was_made_from(segmenter: Segmenter, file: Path, tmp_path: Path) -> None:
+    before = file.read_bytes()
+    result = segmenter.predict(file, device="cpu", probabilities=True)
+    (tmp_path / "link.nii.gz").symlink_to(file)
+    for path in (file, tmp_path / "link.nii.gz"):
+        with pytest.raises(FileError, match="expected a file of its own for the result, found what it was made from"):
+            result.save(path)
+        with pytest.raises(FileError, match="expected a file of its own"):
+            result.save_probabilities(path)
+    assert file.read_bytes() == before
+    for _ in range(2):  # an earlier result is replaced
+        result.save(tmp_path / "label.nii.gz")
 
 
 def test_an_array_without_spacing_is_a_picture(segmenter: Segmenter) -> None:

@@ -198,12 +198,14 @@ class Case:
         image: Intensities as in the file, shape (C, S, H, W).
         geometry: How the canonical array lies in the file.
         label: Class indices (not file ids), `IGNORE` where nothing counts, shape (S, H, W).
+        files: What it was read from; none of an image in memory.
     """
 
     name: str
     image: NDArray[Any]
     geometry: Geometry
     label: NDArray[np.int16] | None = None
+    files: tuple[Path, ...] = ()
 
 
 def _mm(values: NDArray[np.float64]) -> str:

@@ -118,19 +118,27 @@ class Result:
                 and `.nii.gz`.
 
         Raises:
-            FileError: If the suffix is of none of them.
+            FileError: If the suffix is of none of them, or the file is one that the input was read from.
         """
-        self.case.geometry.write_label(Path(path), self.label, self.labels)
+        self.case.geometry.write_label(self._apart(path), self.label, self.labels)
 
     def save_probabilities(self, path: str | Path) -> None:
         """Write the probabilities in the input's geometry.
 
         Raises:
             ValueError: If they were not asked for.
+            FileError: As for `save`.
         """
         if self.probabilities is None:
             raise ValueError("predict with probabilities=True first")
-        self.case.geometry.write_probabilities(Path(path), self.probabilities)
+        self.case.geometry.write_probabilities(self._apart(path), self.probabilities)
+
+    def _apart(self, path: str | Path) -> Path:
+        """The path, unless a result would replace what it was made from."""
+        path = Path(path)
+        if path.exists() and any(path.samefile(file) for file in self.case.files if file.exists()):
+            raise FileError(path, "a file of its own for the result", "what it was made from", "name another file")
+        return path
 
     def save_polygons(self, path: str | Path, simplify: float = 0, min_area: float = 0) -> None:
         """Write the polygons of a result that lies on the Earth.

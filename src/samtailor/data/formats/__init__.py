@@ -108,7 +108,7 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: ChannelChoi
             raise error
     image = match_channels(pixels, channels, files.images[0])
     if labels is None or files.label is None:
-        return Case(files.name, image, geometry)
+        return Case(files.name, image, geometry, files=files.images)
     ids, label_geometry = label_format_of(files.label).read_ids(files.label, labels, geometry)
     if difference := geometry.difference(label_geometry):
         raise FileError(files.label, *difference)
@@ -116,7 +116,7 @@ def read_case(files: CaseFiles, labels: LabelSpace | None, channels: ChannelChoi
     for void in (geometry.void, label_geometry.void):
         if void:
             label[void.where] = IGNORE
-    return Case(files.name, image, geometry, label)
+    return Case(files.name, image, geometry, label, (*files.images, files.label))
 
 
 def is_scene(path: Path) -> bool:
