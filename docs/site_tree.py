@@ -10,7 +10,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-PAGES = ("*.md", "LICENSE", "docs/**/*.md", "docs/assets/*", "docs/images/*", "benchmarks/results/*.md")
+PAGES = ("*.md", "LICENSE", "docs/**/*.md", "docs/assets/*", "docs/images/*", "examples/*", "benchmarks/results/*.md")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

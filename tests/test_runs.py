@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from samtailor.errors import ConfigError
-from samtailor.runs import Run, best_of, is_over
+from samtailor.runs import CrossValidation, Run, best_of, is_over
 
 ROWS = [
     {"epoch": 1, "loss": 1.5},
@@ -105,11 +106,23 @@ def test_a_run_says_where_everything_is_and_what_comes_next(tmp_path: Path) -> N
 def test_a_run_shows_itself_in_a_line_and_by_its_curves(tmp_path: Path) -> None:
     run = Run(tmp_path)
     assert repr(run) == f"<Run in {tmp_path}: 0 epochs>"
-    assert run._repr_png_() is None
+    assert "<img" not in run._repr_html_()
     run.write_history([{"epoch": 1, "loss": 1, "dsc": 0.25}])
     run.curves_file.write_bytes(b"a picture")
     assert repr(run) == f"<Run in {tmp_path}: 1 epochs, best validation DSC 0.2500>"
-    assert run._repr_png_() == b"a picture"
+    html = run._repr_html_()
+    assert f'src="data:image/png;base64,{base64.b64encode(b"a picture").decode()}"' in html
+    assert "mean DSC 0.2500 in epoch 1" in html
+
+
+def test_names_are_text_where_a_notebook_shows_a_run(tmp_path: Path) -> None:
+    folds = CrossValidation(tmp_path / "<script>")
+    for fold in range(2):
+        folds.run(fold).directory.mkdir(parents=True)
+        folds.run(fold).write_config({"data": "scans", "fold": fold, "epochs": 1, "patience": None})
+    for shown in (folds, folds.run(0)):
+        assert "<script" not in shown._repr_html_()
+        assert "&lt;script&gt;" in shown._repr_html_()
 
 
 def test_a_folder_without_config_is_no_run(tmp_path: Path) -> None:

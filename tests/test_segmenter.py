@@ -71,6 +71,16 @@ def test_a_result_never_replaces_what_it_was_made_from(segmenter: Segmenter, fil
         result.save(tmp_path / "label.nii.gz")
 
 
+def test_a_notebook_shows_what_a_segmenter_is_made_of(tiny_base: Base) -> None:
+    labels = LabelSpace(("background", "<b>cell</b>"), (0, 1), ((0, 0, 0), (1, 2, 3)))
+    model = SegmenterModel.create(tiny_base.name, LoRA(rank=2), labels, Preprocessing(Range(-200, 300), 32, None, 1))
+    html = Segmenter(model)._repr_html_()
+    for shown in (tiny_base.name, "LoRA(rank=2", "32 x 32 pixels at once", "1 channel<", "rgb(1, 2, 3)"):
+        assert shown in html
+    assert "&lt;b&gt;cell&lt;/b&gt;" in html
+    assert "2, whose class probabilities are averaged" in Segmenter(model, model)._repr_html_()
+
+
 def test_an_array_without_spacing_is_a_picture(segmenter: Segmenter) -> None:
     gray = np.random.default_rng(0).integers(0, 255, (20, 30), np.int16)
     coloured = np.repeat(gray[..., None], 3, axis=2)
@@ -204,7 +214,7 @@ class TestResult:
     def test_in_a_notebook_with_what_each_class_takes(self) -> None:
         html = self.result()._repr_html_()
         assert 'src="data:image/png;base64,' in html
-        assert '<th scope="row">spleen</th><td>20 pixels</td><td>20</td>' in html
+        assert '<th scope="row">spleen</th><td>20 pixels</td></tr>' in html
         case = replace(self.result().case, name='"><script>')
         assert "<script" not in replace(self.result(), case=case)._repr_html_()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from shlex import quote
 from typing import Any, TypeVar
@@ -139,9 +141,13 @@ class Run:
         score = f", best validation DSC {best['dsc']:.4f}" if best and "dsc" in best else ""
         return f"<Run in {self.directory}: {len(self.history())} epochs{score}>"
 
-    def _repr_png_(self) -> bytes | None:
-        """What a notebook shows: the curves, once there are some."""
-        return self.curves_file.read_bytes() if self.curves_file.is_file() else None
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the curves, once there are some, and what the command line says."""
+        curves = ""
+        if self.curves_file.is_file():
+            content = base64.b64encode(self.curves_file.read_bytes()).decode("ascii")
+            curves = f'<img src="data:image/png;base64,{content}" alt="curves of loss and validation scores">\n'
+        return f"{curves}<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         best = self.best_epoch()
@@ -332,6 +338,10 @@ class CrossValidation:
             f"                  samtailor predict {folder} INPUT --out OUT",
         ]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what the command line says."""
+        return f"<pre>{escape(str(self))}</pre>"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: where everything is, and the numbers of each fold."""

@@ -26,6 +26,7 @@ from samtailor.models.segmenter_model import SegmenterModel, load_models
 from samtailor.recipes import USUAL, Recipe
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.refinement.outline import Outline
+from samtailor.reporting.html import filled
 from samtailor.settings import (
     ClassBias,
     Count,
@@ -93,6 +94,20 @@ class Segmenter:
         size = self.model.preprocessing.image_size
         mean = f"mean of {len(self.models)} folds, " if len(self.models) > 1 else ""
         return f"Segmenter({mean}{self.model.base.base}, {self.recipe}, {size} pixels: {', '.join(self.classes)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what it is made of, and its classes in their colours."""
+        size, channels = self.model.preprocessing.image_size, self.model.preprocessing.channels
+        facts = {
+            "base": self.model.base.base,
+            "recipe": str(self.recipe),
+            "sees": f"{size} x {size} pixels at once",
+            "images have": f"{channels} channel{'s' if channels > 1 else ''}",
+        }
+        if len(self.models) > 1:
+            facts["folds"] = f"{len(self.models)}, whose class probabilities are averaged"
+        classes = list(zip(self.classes, self.labels.palette, strict=True))
+        return filled("segmenter.html", blocks=[facts], classes=classes)
 
     @property
     def model(self) -> SegmenterModel:

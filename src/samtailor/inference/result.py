@@ -84,9 +84,11 @@ class Result:
     def _repr_html_(self) -> str:
         """What a notebook shows: the picture, and what each class takes."""
         content = base64.b64encode(self._repr_png_()).decode("ascii")
-        rows = tuple((name, str(volume), str(volume.count)) for name, volume in self.volumes().items())
-        cells = "pixels" if self.case.geometry.spacing is None else "voxels"
-        table = filled("blocks.html", blocks=[Table(("class", "size", cells), rows)])
+        volumes = self.volumes()
+        rows = [(name, str(volume), str(volume.count)) for name, volume in volumes.items()]
+        header = ["class", "size", "pixels" if self.case.geometry.spacing is None else "voxels"]
+        shown = 2 if all(volume.unit == "pixels" for volume in volumes.values()) else 3  # the size may say it already
+        table = filled("blocks.html", blocks=[Table(tuple(header[:shown]), tuple(row[:shown] for row in rows))])
         return f'<img src="data:image/png;base64,{content}" alt="{escape(self.case.name)}">\n{table}'
 
     def _repr_png_(self) -> bytes:

@@ -1,4 +1,4 @@
-"""Where a training is, and how long the rest takes: one line, live on a terminal, once a minute in a file."""
+"""Where a training is, and how long the rest takes: live on a terminal or in a notebook, a line a minute in files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from html import escape
+from importlib import import_module
 from shlex import quote
-from typing import Any
+from typing import Any, Protocol
 
 import lightning
 from rich.console import Console
@@ -34,6 +36,39 @@ LONG = 3600.0
 """Seconds of a training from which on is told what would make it shorter."""
 
 
+class _Line(Protocol):
+    """A line that changes."""
+
+    def show(self, where: str, rest: str, fraction: float) -> None:
+        """Say where the training is, how the rest stands, and draw what fraction is done."""
+
+
+class _OnTerminal:
+    """A line of rich, until `stack` is left."""
+
+    def __init__(self, stack: ExitStack, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[rest]}"))
+        for column in columns[::2]:
+            column._table_column = Column(no_wrap=True)
+        self._progress = stack.enter_context(Progress(*columns, console=console, expand=True))
+        self._task = self._progress.add_task("", total=1.0, rest="")
+
+    def show(self, where: str, rest: str, fraction: float) -> None:
+        self._progress.update(self._task, description=where, completed=fraction, rest=rest)
+
+
+class _InNotebook:
+    """A line below the cell. Not rich's: where ipywidgets are missing, it asks for them once more at every change."""
+
+    def __init__(self) -> None:
+        self._display = import_module("IPython.display")  # there, as this is a notebook
+        self._line = self._display.display(self._display.HTML(""), display_id=True)
+
+    def show(self, where: str, rest: str, fraction: float) -> None:
+        bar = f'<progress value="{fraction:.3f}"></progress>'
+        self._line.update(self._display.HTML(f"<pre>{escape(where)} {bar} {escape(rest)}</pre>"))
+
+
 class ProgressLine(lightning.Callback):
     """Tells when a training is expected to end, before its first step, and then how far it is.
 
@@ -47,9 +82,8 @@ class ProgressLine(lightning.Callback):
         self.samples = samples
         self.paces = paces
         self._console = Console(stderr=True)
-        self._is_live = (self._console.is_terminal and not self._console.is_dumb_terminal) or self._console.is_jupyter
         self._open = ExitStack()
-        self._line: Progress | None = None
+        self._line: _Line | None = None
         self._clock: Clock | None = None
         self._begin = self._mark = self._told = 0.0
         self._trainer: lightning.Trainer | None = None
@@ -68,12 +102,10 @@ class ProgressLine(lightning.Callback):
         if world().is_first:
             if paces and not self.paces and not trainer.should_stop:
                 self._tell_end(trainer, paces, steps)
-            if self._is_live:
-                columns = (TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.fields[rest]}"))
-                for column in columns[::2]:
-                    column._table_column = Column(no_wrap=True)
-                self._line = self._open.enter_context(Progress(*columns, console=self._console, expand=True))
-                self._line.add_task("", total=1.0, rest="")
+            if self._console.is_jupyter:
+                self._line = _InNotebook()
+            elif self._console.is_terminal and not self._console.is_dumb_terminal:
+                self._line = _OnTerminal(self._open, self._console)
             self._open.enter_context(shown_by(self._in_case))
         self._begin = self._mark = self._told = time.monotonic()
 
@@ -156,9 +188,7 @@ class ProgressLine(lightning.Callback):
         self._told = now
         where, rest, fraction = self._state()
         if self._line:
-            self._line.update(
-                self._line.task_ids[0], description=" ".join(where), completed=fraction, rest=" ".join(rest)
-            )
+            self._line.show(" ".join(where), " ".join(rest), fraction)
         else:
             LOG.info("%s", ", ".join([*where, *rest]))
 
