@@ -94,7 +94,7 @@ class CheckReport(Shown):
         return f"<CheckReport of {self.root}: {self.summary}>"
 
     def blocks(self) -> list[Block]:
-        """What is known by name, tables of splits, classes and (if few) cases, findings, a summary, and what comes next."""
+        """What is known by name, tables of splits, classes and (if few) cases, findings, a summary, what comes next."""
         blocks: list[Block] = [self.facts] if self.facts else []
         if self.cases:
             blocks += [self._split_table(), self._class_table()]
