@@ -19,7 +19,7 @@ from samtailor.errors import ConfigError
 from samtailor.inference.ensemble import mean_of
 from samtailor.inference.predictor import Piece, Predictor, choose_device
 from samtailor.inference.prompt import Prompt
-from samtailor.inference.refine import redraw, refine
+from samtailor.inference.refine import Corrections, redraw, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel, load_models
@@ -272,6 +272,24 @@ class Segmenter:
         return refine(
             mean_of([Predictor(model, device=device, windows=windows) for model in self.models]), result, prompts
         )
+
+    @checked
+    def corrections(self, case: Case, device: Device = "auto", windows: WindowChoice = "auto") -> Corrections:
+        """What corrects labels of a case by prompts, for programs that ask again and again.
+
+        `refine` makes it anew each time; this keeps what the networks have made of the last slices, so that only the
+        first prompt on a slice waits for the image encoder.
+
+        Args:
+            case: The case.
+            device: 'auto', 'cpu' or 'cuda'.
+            windows: As for `predict`.
+
+        Raises:
+            DataError: If the case does not fit the segmenter.
+        """
+        predictor = mean_of([Predictor(model, device=device, windows=windows) for model in self.models])
+        return Corrections(predictor, self.model.preprocessing.prepare(self._case_of(case, None)), self.labels)
 
     def save_pretrained(self, directory: str | Path, run: str | Path | None = None, picture: bool = False) -> None:
         """Write the segmenter for others: its files, a model card and, for LoRA, peft's `adapter_config.json`.

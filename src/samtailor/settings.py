@@ -61,6 +61,10 @@ RARE = "rarely used"
 Rare = Annotated[T, RARE]
 """A setting that the help of the command line lists behind the usual ones."""
 
+WORD = "by position"
+Word = Annotated[T, WORD]
+"""A setting that comes by position on the command line although it has a default."""
+
 
 @dataclass(frozen=True)
 class Within:

@@ -24,7 +24,7 @@ from samtailor.files import read_yaml
 from samtailor.kinds import Steps, StepSetting
 from samtailor.recipes import Recipe, RecipeName
 from samtailor.recipes.flat import flat_fields, flatten, take_recipe
-from samtailor.settings import RARE, hints_of, is_by_name, refusal
+from samtailor.settings import RARE, WORD, hints_of, is_by_name, refusal
 
 _MUST = object()  # a setting without default
 
@@ -40,6 +40,7 @@ class Setting:
         help: What it is, in a sentence.
         rare: Whether the help lists it behind the usual ones.
         steps: The steps it chooses from, if it is such a setting.
+        word: Whether it comes by position although it has a default.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Setting:
     help: str
     rare: bool = False
     steps: Steps[Any] | None = None
+    word: bool = False
 
     @property
     def flag(self) -> str:
@@ -62,11 +64,13 @@ class Setting:
     @property
     def is_word(self) -> bool:
         """Whether it comes by position."""
-        return self.is_required and self.name != "out"
+        return self.word or (self.is_required and self.name != "out")
 
     @property
     def usage(self) -> str:
-        """How a command line that must have it says it."""
+        """How a command line says it."""
+        if not self.is_required:
+            return f"[{self.name.upper()}]"
         return self.name.upper() if self.is_word else f"--{self.flag} {self.name.upper()}"
 
 
@@ -94,7 +98,7 @@ class Call:
 class VerbParser:
     """The command line of one verb.
 
-    Parameters without default come by position, but for `out`; the others are flags. A recipe's own settings are flags
+    Parameters without default come by position, but for `out`, and those that are marked so; the others are flags. A recipe's own settings are flags
     beside `--recipe`. Settings dataclasses are dotted flags.
 
     Attributes:
@@ -151,9 +155,10 @@ class VerbParser:
 
     def parser(self) -> ArgumentParser:
         """The parser that reads the command line and writes the help."""
+        optional = [s for s in self.settings if s.is_word and not s.is_required]
         parser = ArgumentParser(
             prog=f"samtailor {self.name}",
-            usage=" ".join([f"samtailor {self.name}", *(s.usage for s in self.required), "[options]"]),
+            usage=" ".join([f"samtailor {self.name}", *(s.usage for s in (*self.required, *optional)), "[options]"]),
             description=self.summary,
             epilog=self._documentation.long_description,
             exit_on_error=False,
@@ -194,7 +199,8 @@ def _settings_of(verb: Callable[..., Any], documentation: docstring_parser.Docst
         kind, rare = _plain(kinds[parameter.name])
         steps = next((mark for mark in _marks(kinds[parameter.name]) if isinstance(mark, Steps)), None)
         default = _MUST if parameter.default is parameter.empty else parameter.default
-        yield Setting(parameter.name, kind, default, helps.get(parameter.name, ""), rare, steps)
+        word = WORD in _marks(kinds[parameter.name])
+        yield Setting(parameter.name, kind, default, helps.get(parameter.name, ""), rare, steps, word)
 
 
 def _plain(kind: Any) -> tuple[Any, bool]:

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samtailor.data.intensity import Slices
 from samtailor.data.preprocessing import Window, cut
 from samtailor.inference.predictor import Piece, Predictor
 from samtailor.inference.prompt import Mask, Prompt
-from samtailor.inference.result import Result
 from samtailor.models.class_aware import Features, Prompts
 from samtailor.refinement.outline_prompts import MASK_LOGIT
 
@@ -22,14 +22,14 @@ MARGIN = 0.1
 
 
 class PromptedMasks:
-    """Draws the objects of a result that are prompted for."""
+    """Draws the objects of a case that are prompted for."""
 
-    def __init__(self, predictor: Predictor, result: Result) -> None:
-        """Draw with a predictor on what the network saw for a result."""
+    def __init__(self, predictor: Predictor, slices: Slices) -> None:
+        """Draw with a predictor on what the network sees of a case, (S, C, H, W)."""
         self._predictor = predictor
         # Prompts for several classes mostly speak of the same slice: it is encoded once.
         self._features_of = lru_cache(maxsize=4)(
-            lambda index, window: [one.features(result.slices, Piece(index, window)) for one in predictor.members]
+            lambda index, window: [one.features(slices, Piece(index, window)) for one in predictor.members]
         )
 
     def of(self, prompt: Prompt, size: tuple[int, ...]) -> tuple[Mask, Mask]:

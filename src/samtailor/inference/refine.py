@@ -10,12 +10,87 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.data.intensity import Slices
 from samtailor.errors import DataWarning
 from samtailor.inference.predictor import Predictor, group_of
 from samtailor.inference.probable import around, object_of, touching
-from samtailor.inference.prompt import Prompt, pixels_at
+from samtailor.inference.prompt import Mask, Prompt, pixels_at
 from samtailor.inference.prompted import PromptedMasks
 from samtailor.inference.result import Result
+from samtailor.labels import LabelSpace
+
+
+class Corrections:
+    """Corrects labels of one case by prompts; what the segmenter makes of a slice is computed once, and kept.
+
+    For programs that ask again and again; `refine` is one go of it.
+
+    Attributes:
+        draws: Whether the segmenter draws objects that are prompted for. One that was trained without prompts has
+            forgotten them, and goes by its class probabilities.
+    """
+
+    def __init__(self, predictor: Predictor, slices: Slices, labels: LabelSpace) -> None:
+        """Correct labels of a case by a segmenter.
+
+        Args:
+            predictor: Applies the segmenter.
+            slices: What the network sees of the case, (S, C, H, W).
+            labels: The classes.
+        """
+        self._predictor, self._slices, self._labels = predictor, slices, labels
+        self.draws = predictor.model.practice.prompts != "none"
+        self._masks = PromptedMasks(predictor, slices) if self.draws else None
+        # Prompts for several classes mostly speak of the same slice: it is segmented once.
+        self._probabilities_of = lru_cache(maxsize=4)(self._segmented)
+
+    def _segmented(self, index: int) -> NDArray[np.float16]:
+        """Class probabilities of a slice, (K, H, W)."""
+        # The segmenter looks at these slices together.
+        group = group_of(index, len(self._slices), self._predictor.model.group)
+        return self._predictor.probabilities(self._slices[group[0] : group[-1] + 1])[:, index - group[0]]
+
+    def correct(self, plane: NDArray[np.int16], prompt: Prompt) -> None:
+        """Correct a slice of a label in place, as `refine` says.
+
+        Args:
+            plane: Class indices of the prompt's slice, (H, W).
+            prompt: The correction.
+
+        Raises:
+            DataError: If the prompt's class, slice or coordinates do not fit the case.
+        """
+        prompt.require_fit(self._labels, (len(self._slices), *plane.shape))
+        class_id = self._labels.names.index(prompt.name)
+        if self._masks is not None:
+            inside, there = self._masks.of(prompt, plane.shape)
+        else:
+            inside, there = object_of(prompt, self._probabilities_of(prompt.slice)[class_id])
+        given, taken = claimed(prompt, class_id, plane, inside, there)
+        on, beside = (pixels_at(points, plane.shape) for points in (prompt.points, prompt.not_points))
+        for row, column in np.argwhere(on & (plane != class_id) & ~given):
+            given |= around(row, column, plane, self._probabilities_of(prompt.slice)[class_id])
+        for row, column in np.argwhere(beside & (plane == class_id) & ~taken):
+            others = _without(class_id, self._probabilities_of(prompt.slice))
+            taken |= around(row, column, plane, others[others[:, row, column].argmax()])
+        if taken.any():
+            plane[taken] = _without(class_id, self._probabilities_of(prompt.slice)[:, taken]).argmax(axis=0)
+        plane[given & ~taken] = class_id
+
+
+def claimed(prompt: Prompt, class_id: int, plane: NDArray[np.int16], inside: Mask, there: Mask) -> tuple[Mask, Mask]:
+    """What a prompt's object gives to its class in a slice, and what it takes from it, (H, W) each.
+
+    Args:
+        prompt: The prompt.
+        class_id: Index of its class.
+        plane: Class indices of the slice, (H, W).
+        inside: Where the prompt speaks.
+        there: Where it says that the object is.
+    """
+    on, beside = (pixels_at(points, plane.shape) for points in (prompt.points, prompt.not_points))
+    shown = prompt.shown(plane.shape)
+    return touching(there, shown | on), touching(inside & (plane == class_id) & ~there, shown | beside)
 
 
 def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> Result:
@@ -40,41 +115,17 @@ def refine(predictor: Predictor, result: Result, prompts: Sequence[Prompt]) -> R
     """
     for prompt in prompts:
         prompt.require_fit(result.labels, result.label.shape)
-    masks = None if predictor.model.practice.prompts == "none" else PromptedMasks(predictor, result)
-    if masks is None:
+    corrections = Corrections(predictor, result.slices, result.labels)
+    if not corrections.draws:
         warnings.warn(
             "prompts: expected a segmenter that was trained with some, found one that was trained without: it goes by "
             "its class probabilities; to have objects drawn from prompts train with --prompt_fraction 0.25",
             DataWarning,
             stacklevel=2,
         )
-
-    # Prompts for several classes mostly speak of the same slice: it is segmented once.
-    @lru_cache(maxsize=4)
-    def probabilities_of(index: int) -> NDArray[np.float16]:
-        group = group_of(index, len(result.label), predictor.model.group)  # the segmenter looks at them together
-        return predictor.probabilities(result.slices[group[0] : group[-1] + 1])[:, index - group[0]]
-
     label = result.label.copy()
     for prompt in prompts:
-        class_id = result.labels.names.index(prompt.name)
-        plane = label[prompt.slice]
-        on, beside = (pixels_at(points, plane.shape) for points in (prompt.points, prompt.not_points))
-        shown = prompt.shown(plane.shape)
-        if masks is not None:
-            inside, there = masks.of(prompt, plane.shape)
-        else:
-            inside, there = object_of(prompt, probabilities_of(prompt.slice)[class_id])
-        given = touching(there, shown | on)
-        taken = touching(inside & (plane == class_id) & ~there, shown | beside)
-        for row, column in np.argwhere(on & (plane != class_id) & ~given):
-            given |= around(row, column, plane, probabilities_of(prompt.slice)[class_id])
-        for row, column in np.argwhere(beside & (plane == class_id) & ~taken):
-            others = _without(class_id, probabilities_of(prompt.slice))
-            taken |= around(row, column, plane, others[others[:, row, column].argmax()])
-        if taken.any():
-            plane[taken] = _without(class_id, probabilities_of(prompt.slice)[:, taken]).argmax(axis=0)
-        plane[given & ~taken] = class_id
+        corrections.correct(label[prompt.slice], prompt)
     return replace(result, label=label, probabilities=None)
 
 
