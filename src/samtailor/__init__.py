@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from samtailor.version import VERSION
 
 if TYPE_CHECKING:
+    from samtailor.app.app import app as app
     from samtailor.data.check import check as check
     from samtailor.errors import SamTailorError as SamTailorError
     from samtailor.evaluation.comparison.compare import compare as compare
@@ -70,6 +71,7 @@ VERBS = {
     "tune-bias": "evaluation.tuning.tune_bias.tune_bias",
     "tune-refinement": "evaluation.tuning.tune_refinement.tune_refinement",
     "predict": "inference.predict.predict",
+    "app": "app.app.app",
     "models": "models.listing.list_models",
     "share": "sharing.share.share",
     "reproduce": "reproduction.reproduce.reproduce",

@@ -98,8 +98,8 @@ class Call:
 class VerbParser:
     """The command line of one verb.
 
-    Parameters without default come by position, but for `out`, and those that are marked so; the others are flags. A recipe's own settings are flags
-    beside `--recipe`. Settings dataclasses are dotted flags.
+    Parameters without default come by position, but for `out`, and those that are marked so; the others are flags. A
+    recipe's own settings are flags beside `--recipe`. Settings dataclasses are dotted flags.
 
     Attributes:
         summary: What the verb does, in a sentence.

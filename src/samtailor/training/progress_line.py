@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -31,7 +32,7 @@ LOG = logging.getLogger("samtailor")
 
 _OFTEN = 0.5  # seconds between two changes of the line on a terminal
 EVERY = 60.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines where there is no terminal, unless the variable SAMTAILOR_TELL_EVERY says another number."""
 LONG = 3600.0
 """Seconds of a training from which on is told what would make it shorter."""
 
@@ -183,7 +184,7 @@ class ProgressLine(lightning.Callback):
     def _tell(self) -> None:
         """Show where the training is, unless that has just been done: looking at the loss waits for a GPU."""
         now = time.monotonic()
-        if not world().is_first or now - self._told < (_OFTEN if self._line else EVERY):
+        if not world().is_first or now - self._told < (_OFTEN if self._line else _every()):
             return
         self._told = now
         where, rest, fraction = self._state()
@@ -220,3 +221,11 @@ class ProgressLine(lightning.Callback):
     def _place(self, trainer: lightning.Trainer) -> tuple[int, int]:
         """The epoch, counted from 1, and how many of its steps are done."""
         return trainer.current_epoch + 1, trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+
+def _every() -> float:
+    """Seconds between two lines where there is no terminal: a program that shows them to somebody wants more."""
+    try:
+        return float(os.environ["SAMTAILOR_TELL_EVERY"])
+    except (KeyError, ValueError):
+        return EVERY

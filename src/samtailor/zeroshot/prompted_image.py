@@ -59,12 +59,21 @@ class PromptedImage:
         """How low-resolution masks become masks of the image."""
         return self.rule.upsampling(self.crop, self.size, 4 * self.features[0].shape[2])
 
-    def embed(self, points: NDArray[np.float64] | None = None, boxes: NDArray[np.float64] | None = None) -> Tensor:
-        """Points on B objects, x and y in pixels of the crop (B, P, 2), or boxes (B, 4), as tokens (B, tokens, C)."""
+    def embed(
+        self,
+        points: NDArray[np.float64] | None = None,
+        boxes: NDArray[np.float64] | None = None,
+        on: NDArray[np.int_] | None = None,
+    ) -> Tensor:
+        """Points, x and y in pixels of the crop (B, P, 2), and boxes (B, 4) of B objects as tokens (B, tokens, C).
+
+        Points lie on their objects, or where `on` (B, P) is 0 beside them.
+        """
         kinds = places = corners = None
         if points is not None:
             places = self.rule.places(points, self.crop)[None].to(self.device)
-            kinds = torch.ones((1, *points.shape[:2]), dtype=torch.int32, device=self.device)
+            is_on = np.ones(points.shape[:2]) if on is None else on
+            kinds = torch.from_numpy(is_on)[None].to(self.device, torch.int32)
         if boxes is not None:
             corners = self.rule.places(boxes.reshape(-1, 2, 2), self.crop).reshape(1, -1, 4).to(self.device)
         self.network.set_image_size(self.rule.side)

@@ -93,10 +93,7 @@ def find(root: Path) -> Found | None:
         FileError: If what belongs together cannot be told.
     """
     files = [file for file in _files(root) if file.role != "other"]
-    pairs = _paired(files)
-    if not pairs:  # folders may be called anything as long as the files in them are called alike
-        files = [replace(file, group=file.group[:1]) for file in files]
-        pairs = _paired(files)
+    pairs = _paired_anyhow(files)
     if not pairs:
         return None
     images = [image for pair in pairs for image in pair.images]
@@ -117,6 +114,17 @@ def find(root: Path) -> Found | None:
         "labels": f"{told_files(root, [pair.label.path for pair in pairs])}: {_told_pair(pairs[0])}",
     }
     return Found(cases, told, splits, _alone(root, files, pairs), channels=_channels(pairs[0]))
+
+
+def unlabelled(root: Path) -> list[Path]:
+    """Images of a folder that no label belongs to, sorted; all of them where there are no labels.
+
+    Raises:
+        FileError: If what belongs together cannot be told.
+    """
+    files = [file for file in _files(root) if file.role != "other"]
+    taken = {file.path for pair in _paired_anyhow(files) for file in pair.files}
+    return sorted(file.path for file in files if file.role == "image" and file.path not in taken)
 
 
 def _files(root: Path) -> Iterator[_File]:
@@ -152,6 +160,11 @@ def _in_folder(paths: Sequence[Path], group: tuple[str, ...], role: Role | None)
 def _stem(path: Path) -> str:
     format = find_label_format(path)
     return format.stem_of(path) if format else path.name
+
+
+def _paired_anyhow(files: Sequence[_File]) -> list[_Pair]:
+    """Labels with their images; folders may be called anything as long as the files in them are called alike."""
+    return _paired(files) or _paired([replace(file, group=file.group[:1]) for file in files])
 
 
 def _paired(files: Sequence[_File]) -> list[_Pair]:
