@@ -44,8 +44,8 @@ def begun(
     segmenter = load(run, weights)
     place = Path(run)
     root = Path(data) if data is not None else _data_of(place)
-    found = None if root is None else open_folder(root, classes, segmenter.labels)
-    project = Project(found, segmenter, run, device=device)
+    images = None if root is None else open_folder(root, classes, segmenter.labels)
+    project = Project(images, segmenter, run, device=device)
     runs = Path(out) if out is not None else place.resolve().parent if place.exists() else Path("runs")
     return project, Fitting(project, runs, segmenter.model.base.base, weights or segmenter.model.base.file)
 

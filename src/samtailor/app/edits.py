@@ -85,8 +85,8 @@ class Edits:
         classes, start = self._head(content)
         label = np.empty(self._shape, np.uint8)
         end, is_whole = start, False
-        for box, values, end in _records(content, start, self._shape):
-            label[box] = values
+        for box, values, reached in _records(content, start, self._shape):
+            label[box], end = values, reached
             is_whole = is_whole or shape_of(box) == self._shape
         if not is_whole:
             raise FileError(self.file, "unsaved edits", "a damaged file", "delete it; the edits in it are lost")

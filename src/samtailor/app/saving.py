@@ -152,7 +152,7 @@ def _like(sibling: CaseFiles, image: Path, files: CaseFiles, format: Format) -> 
 
 
 def _labels_folder(images: Path) -> Path:
-    """The folder of labels that belongs to a folder of images: `imagesTr` and `labelsTr`, `train` and `labels/train`."""
+    """The folder of labels that belongs to one of images: `imagesTr` and `labelsTr`, `train` and `labels/train`."""
     parts = list(images.parts)
     for place in reversed(range(len(parts))):
         if role_of_folder(parts[place]) == "image":

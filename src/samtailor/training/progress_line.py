@@ -32,7 +32,7 @@ LOG = logging.getLogger("samtailor")
 
 _OFTEN = 0.5  # seconds between two changes of the line on a terminal
 EVERY = 60.0
-"""Seconds between two lines where there is no terminal, unless the variable SAMTAILOR_TELL_EVERY says another number."""
+"""Seconds between two lines where there is no terminal and the variable SAMTAILOR_TELL_EVERY says no other number."""
 LONG = 3600.0
 """Seconds of a training from which on is told what would make it shorter."""
 
