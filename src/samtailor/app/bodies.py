@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from samtailor.app.request_error import RequestError
 
 _LARGEST_JSON = 1 << 20
 _PIECE = 1 << 20
-Box = tuple[slice, slice, slice]
-"""Slices, rows and columns of a label."""
 
 
 async def exact_body(request: Request, size: int) -> bytes:
@@ -92,48 +89,3 @@ async def _body(request: Request, most: int, status: int) -> bytes:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
-
-
-def whole_number(text: Any, name: str) -> int:
-    """A whole number of an address or a JSON object.
-
-    Raises:
-        RequestError: If it is none.
-    """
-    if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 10:
-        return int(text)
-    if type(text) is int:
-        return text
-    raise RequestError(400, f"{name}: expected a whole number, found {text!r:.40}")
-
-
-def box_of(text: str | None, shape: tuple[int, ...]) -> Box:
-    """The box 'z0,y0,x0,z1,y1,x1', half open, within a label of a shape (S, H, W).
-
-    Raises:
-        RequestError: If it is none, is empty, or reaches out of the label.
-    """
-    edges = [whole_number(part.strip(), "box") for part in (text or "").split(",")]
-    if len(edges) != 6:
-        raise RequestError(400, f"box: expected z0,y0,x0,z1,y1,x1, found '{text or '':.60}'")
-    low, high = edges[:3], edges[3:]
-    if not all(0 <= first < last <= most for first, last, most in zip(low, high, shape, strict=True)):
-        raise RequestError(400, f"box: expected one within {' x '.join(map(str, shape))}, found '{text or '':.60}'")
-    z, y, x = map(slice, low, high)
-    return z, y, x
-
-
-def shape_of(box: Box) -> tuple[int, int, int]:
-    """Slices, rows and columns that a box has."""
-    z, y, x = (side.stop - side.start for side in box)
-    return z, y, x
-
-
-def size_of(box: Box) -> int:
-    """Voxels of a box."""
-    return math.prod(shape_of(box))
-
-
-def told_box(box: Box) -> str:
-    """A box as 'z0,y0,x0,z1,y1,x1'."""
-    return ",".join(str(edge) for edge in (*(side.start for side in box), *(side.stop for side in box)))

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.app.bodies import Box, shape_of
+from samtailor.app.box import Box, shape_of
 from samtailor.app.edits import Edits
 from samtailor.app.interpolation import between
 from samtailor.app.predictions import NOT_COUNTED

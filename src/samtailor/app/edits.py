@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.app.bodies import Box, shape_of, size_of
+from samtailor.app.box import Box, shape_of, size_of
 from samtailor.errors import FileError
 from samtailor.files import atomic, regular
 

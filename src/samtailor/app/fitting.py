@@ -90,7 +90,7 @@ class Fitting:
             if self._state == "running":
                 raise RequestError(409, "fit: expected no fit that runs, found one; wait for its end, or stop it")
             run = self._new_run(folder.root.resolve().name)
-            data = fit_data(folder, run.name, self._project.is_ct)
+            data = fit_data(folder, run.name, self._project.shows_ct())
             require_place(run, data=data, is_run=True)
             self._process = self._begun(data, run, time)
             self._state, self._line, self._fraction, self._error = "running", "starting", 0.0, None

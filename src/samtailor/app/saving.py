@@ -36,10 +36,12 @@ class Saved:
 
     Attributes:
         files: The case with it.
+        target: Its file.
         backup: Copy of what it has replaced; None if there was nothing.
     """
 
     files: CaseFiles
+    target: Path
     backup: Path | None
 
 
@@ -87,7 +89,7 @@ def save(folder: Folder, case: Case, files: CaseFiles, label: NDArray[np.uint8])
         _describe(folder, files)
     elif folder.dataset.layout == "listed":
         _list_label(folder.root, saved)
-    return Saved(saved, backup)
+    return Saved(saved, target, backup)
 
 
 def target_of(folder: Folder, files: CaseFiles) -> Path:

@@ -66,7 +66,7 @@ def title_of(name: str) -> str:
     return shown[-_LONGEST:] or "image"
 
 
-def require_written(files: CaseFiles, kind: str) -> str:
+def written_suffix(files: CaseFiles, kind: str) -> str:
     """Suffix of the label file of an image, of a kind as `samtailor predict --format` has it.
 
     Raises:
