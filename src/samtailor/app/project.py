@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from samtailor.app.uploads import Uploads
 from samtailor.data.case import Case, CaseFiles
 from samtailor.data.formats import read_case, read_geometry
 from samtailor.errors import ConfigError, DataError, SamTailorError
+from samtailor.files import cache_home
 from samtailor.inference.prompt import Prompt
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.segmenter import Segmenter
@@ -206,6 +208,7 @@ class Project:
             if one.corrector is None:
                 one.corrector = self._corrector(one.editor)
             try:
+                prompt.require_fit(self.labels, one.editor.shape)
                 return one.editor.prompt(one.corrector, prompt), one.corrector
             except DataError as error:
                 raise RequestError(400, str(error)) from error
@@ -277,15 +280,19 @@ class Project:
             return editor.shown.is_ct
 
     def edits_folder(self, listed: ListedCase) -> Path:
-        """Where unsaved edits of a case lie: in the data set; those of a dropped image go with it."""
-        if listed.uploaded or self.folder is None:
-            return self.uploads.folder / _EDITS
-        return self.folder.root / FOLDER / _EDITS
+        """Where unsaved edits of a case lie; those of an image that was dropped here go with it."""
+        return self.edits_folders[0 if listed.uploaded else -1]
 
     @property
     def edits_folders(self) -> list[Path]:
-        """Where unsaved edits lie."""
-        return [self.uploads.folder / _EDITS, *([self.folder.root / FOLDER / _EDITS] if self.folder else [])]
+        """Where unsaved edits lie: of dropped images, then of the data set's; in the cache if that takes none."""
+        folders = [self.uploads.folder / _EDITS]
+        if self.folder is not None and self.editable:
+            folders.append(self.folder.root / FOLDER / _EDITS)
+        elif self.folder is not None:
+            place = str(self.folder.root.resolve()).encode("utf-8", "surrogateescape")
+            folders.append(cache_home() / _EDITS / hashlib.sha256(place).hexdigest()[:24])
+        return folders
 
     def _corrector(self, editor: CaseEditor) -> Corrector:
         """What answers prompts on a case."""
