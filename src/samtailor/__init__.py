@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from samtailor.version import VERSION
 
 if TYPE_CHECKING:
-    from samtailor.app.app import app as app
     from samtailor.data.check import check as check
     from samtailor.errors import SamTailorError as SamTailorError
     from samtailor.evaluation.comparison.compare import compare as compare
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from samtailor.losses import ClassAwareLoss as ClassAwareLoss
     from samtailor.models.listing import list_models as list_models
     from samtailor.models.zoo import load_base as load_base
+    from samtailor.page.app import app as app
     from samtailor.recipes import Adapter as Adapter
     from samtailor.recipes import Full as Full
     from samtailor.recipes import HeadOnly as HeadOnly
@@ -71,7 +71,7 @@ VERBS = {
     "tune-bias": "evaluation.tuning.tune_bias.tune_bias",
     "tune-refinement": "evaluation.tuning.tune_refinement.tune_refinement",
     "predict": "inference.predict.predict",
-    "app": "app.app.app",
+    "app": "page.app.app",
     "models": "models.listing.list_models",
     "share": "sharing.share.share",
     "reproduce": "reproduction.reproduce.reproduce",

@@ -1,0 +1,193 @@
+"""One case that is open on the page: its image, its working label, and how that is changed."""
+
+from __future__ import annotations
+
+from threading import RLock
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.data.case import Case
+from samtailor.inference.prompt import Prompt
+from samtailor.labels import IGNORE
+from samtailor.page.box import Box, shape_of
+from samtailor.page.edits import Edits
+from samtailor.page.interpolation import between
+from samtailor.page.predictions import NOT_COUNTED
+from samtailor.page.prompting import Corrector
+from samtailor.page.request_error import RequestError
+from samtailor.page.shown_image import ShownImage
+
+Source = Literal["truth", "prediction", "empty"]
+Change = tuple[Box, NDArray[np.uint8]]
+"""A box of the label and what stands there now."""
+
+
+class CaseEditor:
+    """The working label of a case. It starts as what was not saved, else as the truth, the prediction, or empty.
+
+    Every change is on disk before the call that makes it returns.
+
+    Attributes:
+        case: The case, without label.
+        shown: What browsers are given of it.
+        truth: The label of the data set, (S, H, W), 255 where nothing counts; None if there is none.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        shown: ShownImage,
+        edits: Edits,
+        truth: NDArray[np.uint8] | None = None,
+        prediction: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """Open a case.
+
+        Raises:
+            FileError: If there are unsaved edits that do not fit it.
+        """
+        self.case, self.shown, self.truth = case, shown, truth
+        self._edits = edits
+        self._lock = RLock()
+        self.prediction = prediction
+        kept = edits.read()
+        self._label = self._first() if kept is None else kept
+        self._is_edited = kept is not None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Slices, rows, columns."""
+        return self.case.geometry.shape
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether there are changes that are not saved."""
+        return self._is_edited
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return self.case.image.nbytes + self.shown.pixels.nbytes + 2 * self._label.nbytes
+
+    @property
+    def source(self) -> Literal["edit", "truth", "prediction", "empty"]:
+        """What the working label is."""
+        if self._is_edited:
+            return "edit"
+        return "truth" if self.truth is not None else "prediction" if self.prediction is not None else "empty"
+
+    def label(self) -> NDArray[np.uint8]:
+        """A copy of the working label, (S, H, W)."""
+        with self._lock:
+            return self._label.copy()
+
+    def predicted(self, prediction: NDArray[np.uint8] | None) -> None:
+        """Take a prediction, or none; it becomes the working label unless there is a truth or an edit."""
+        with self._lock:
+            self.prediction = prediction
+            if not self._is_edited:
+                self._label = self._first()
+
+    def paint(self, box: Box, values: NDArray[np.uint8]) -> None:
+        """Set a box of the working label to given values."""
+        with self._lock:
+            if not self._is_edited:
+                self._edits.begin(self._label)
+                self._is_edited = True
+            self._edits.add(box, values)
+            self._label[box] = values
+            if self._edits.are_long:
+                self._edits.begin(self._label)
+
+    def revert(self, to: Source) -> None:
+        """Replace the whole working label.
+
+        Raises:
+            RequestError: If there is no such label.
+        """
+        with self._lock:
+            first = "truth" if self.truth is not None else "prediction" if self.prediction is not None else "empty"
+            label = {"truth": self.truth, "prediction": self.prediction, "empty": self._empty()}[to]
+            if label is None:
+                raise RequestError(409, f"expected a {to} of '{self.case.name}', found none")
+            if to == first:
+                self._edits.remove()
+            else:
+                self._edits.begin(label)
+            self._label, self._is_edited = label.copy(), to != first
+
+    def prompt(self, corrector: Corrector, prompt: Prompt) -> Change | None:
+        """Correct the working label by a prompt; None if nothing changes."""
+        with self._lock:
+            before = self._indices(prompt.slice)
+        after = before.copy()
+        corrector.correct(after, prompt)
+        void = self.case.geometry.void
+        changed = (after != before) if void is None else (after != before) & ~void.where[prompt.slice]
+        return self._change(slice(prompt.slice, prompt.slice + 1), changed[None], after[None])
+
+    def interpolate(self, class_id: int, first: int, last: int) -> Change | None:
+        """Draw a class in the slices between two that show it; None if nothing changes.
+
+        Raises:
+            RequestError: If there is no slice between them, or one of them does not show the class.
+        """
+        if not 0 <= first < last - 1 < len(self._label) - 1:
+            raise RequestError(
+                400, f"interpolate: expected two slices with others between them, found {first} and {last}"
+            )
+        with self._lock:
+            ends = [self._label[index] == class_id for index in (first, last)]
+            before = np.stack([self._indices(index) for index in range(first + 1, last)])
+        for index, end in zip((first, last), ends, strict=True):
+            if not end.any():
+                raise RequestError(
+                    409, f"interpolate: expected the class in slices {first} and {last}, found none in {index}"
+                )
+        _, *spacing = self.case.geometry.spacing or (1.0, 1.0, 1.0)
+        drawn = np.stack(between(ends[0], ends[1], last - first - 1, (spacing[0], spacing[1])))
+        # What the class has there and the shape has not is taken from it: the shape is what the object is there.
+        after = np.where(drawn, np.int16(class_id), np.where(before == class_id, np.int16(0), before))
+        changed = (after != before) & (before != IGNORE)
+        return self._change(slice(first + 1, last), changed, after)
+
+    def saved(self, label: NDArray[np.uint8]) -> None:
+        """A label was written: it is the truth now, and nothing is unsaved unless it has changed meanwhile."""
+        with self._lock:
+            self.truth = label
+            if np.array_equal(self._label, label):
+                self._edits.remove()
+                self._is_edited = False
+
+    def _change(self, slices: slice, changed: NDArray[np.bool_], after: NDArray[np.int16]) -> Change | None:
+        """Change some pixels of slices, and keep what has changed elsewhere since they were looked at."""
+        if not changed.any():
+            return None
+        sides = [np.flatnonzero(changed.any(axis=tuple(others))) for others in ((1, 2), (0, 2), (0, 1))]
+        z, y, x = (slice(int(places[0]), int(places[-1]) + 1) for places in sides)
+        part = z, y, x
+        box = slice(slices.start + z.start, slices.start + z.stop), y, x
+        with self._lock:
+            values = np.where(changed[part], after[part], self._label[box]).astype(np.uint8)
+            self.paint(box, values)
+        assert values.shape == shape_of(box)
+        return box, values
+
+    def _indices(self, index: int) -> NDArray[np.int16]:
+        """Class indices of a slice, `IGNORE` where nothing counts."""
+        plane = self._label[index]
+        return np.where(plane == NOT_COUNTED, np.int16(IGNORE), plane.astype(np.int16))
+
+    def _first(self) -> NDArray[np.uint8]:
+        """What the working label is before any change."""
+        label = self.truth if self.truth is not None else self.prediction
+        return self._empty() if label is None else label.copy()
+
+    def _empty(self) -> NDArray[np.uint8]:
+        """A label of nothing but background."""
+        label = np.zeros(self.shape, np.uint8)
+        if (void := self.case.geometry.void) is not None:
+            label[void.where] = NOT_COUNTED
+        return label

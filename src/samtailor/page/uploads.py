@@ -1,0 +1,83 @@
+"""Images that are dropped on the page, or sent by other programs: kept in a temporary folder, under names of ours."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from samtailor.data.case import CaseFiles
+from samtailor.data.formats import FORMATS, find_format
+from samtailor.page.request_error import RequestError
+
+_LONGEST = 120
+
+
+class Uploads:
+    """A temporary folder, a folder in it for every image; of a name that somebody sends only the suffix is used."""
+
+    def __init__(self) -> None:
+        """Make the folder."""
+        self.folder = Path(tempfile.mkdtemp(prefix="samtailor-app-"))
+        self._number = itertools.count()
+
+    def place(self, name: str) -> CaseFiles:
+        """Where an image of some name goes; the name is its title.
+
+        Raises:
+            RequestError: If no image has such a suffix.
+        """
+        title = title_of(name)
+        suffixes = sorted({suffix for format in FORMATS for suffix in format.suffixes}, key=len, reverse=True)
+        suffix = next((suffix for suffix in suffixes if title.lower().endswith(suffix)), None)
+        if suffix is None or suffix == ".vrt":  # it names other files
+            known = ", ".join(sorted(set(suffixes) - {".vrt"}))
+            raise RequestError(422, f"name: expected an image with one of {known}; found '{title}'")
+        folder = self.folder / str(next(self._number))
+        folder.mkdir(parents=True)
+        return CaseFiles(title[: -len(suffix)] or title, (folder / f"image{suffix}",))
+
+    @contextmanager
+    def passing(self, name: str) -> Iterator[CaseFiles]:
+        """Where an image goes that is not kept beyond the block."""
+        files = self.place(name)
+        try:
+            yield files
+        finally:
+            self.drop(files)
+
+    def drop(self, files: CaseFiles) -> None:
+        """Delete an image, and what was written beside it."""
+        shutil.rmtree(files.images[0].parent, ignore_errors=True)
+
+    def close(self) -> None:
+        """Delete all of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def title_of(name: str) -> str:
+    """The last part of a name that somebody sends, of letters that can be shown."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    shown = "".join(letter for letter in last if unicodedata.category(letter)[0] != "C").strip()
+    return shown[-_LONGEST:] or "image"
+
+
+def written_suffix(files: CaseFiles, kind: str) -> str:
+    """Suffix of the label file of an image, of a kind as `samtailor predict --format` has it.
+
+    Raises:
+        RequestError: If labels of such images are not written in it.
+    """
+    format = find_format(files.images[0])
+    assert format is not None
+    if kind == "auto":
+        return format.label_suffix
+    if kind not in format.label_suffixes:
+        raise RequestError(
+            400, f"format: expected auto, or one of {', '.join(format.label_suffixes)}; found '{kind:.40}'"
+        )
+    return format.label_suffixes[kind]

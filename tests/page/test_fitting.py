@@ -1,0 +1,145 @@
+"""Fitting again: a training of what is labelled in a process of its own, whose segmenter the page then takes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from samtailor.page.fitting import Fitting
+from samtailor.runs import Run
+from tests.page.conftest import Opening
+from tests.page.pages import Page
+
+_LONG = 300
+
+
+def wait(page: Page, *states: str) -> dict[str, Any]:
+    """The fit when it has one of some states."""
+    end = time.monotonic() + _LONG
+    while (fit := page.json("GET", "/api/fit"))["state"] not in states:
+        assert time.monotonic() < end, fit
+        time.sleep(0.1)
+    return fit
+
+
+def test_a_fit_trains_and_its_segmenter_is_taken(open_page: Opening, pictures: Path) -> None:
+    page = open_page(pictures / "run", pictures / "data")
+    page.json("POST", "/api/cases/0/predict")
+    before = page.label(0, "prediction")
+    begun = page.json("POST", "/api/fit", json={"time": "8s"})
+    assert begun["state"] == "running"
+    assert begun["run"] == str(pictures / "data-fit-1")
+    assert "one; wait for its end" in page.refused("POST", "/api/fit", 409, json={"time": "8s"})
+    assert page.open(0)["shown"] == "truth"  # the page goes on
+    fit = wait(page, "done", "failed")
+    assert fit["state"] == "done", fit
+    assert Run(pictures / "data-fit-1").is_finished()
+    found = page.project()
+    assert found["fit"] == fit
+    assert found["segmenter"]["text"] == str(pictures / "data-fit-1")
+    assert found["segmenter"]["prompted"]
+    assert not any(row["predicted"] for row in found["cases"])
+    assert np.array_equal(page.label(0, "before"), before)
+    assert page.open(0)["sources"] == ["truth", "before"]
+    row = page.json("POST", "/api/cases/0/predict")["row"]
+    assert row["predicted"]
+    expected = page.server.project.require_segmenter().predict(page.server.project.case(0).files.images[0])
+    assert np.array_equal(page.label(0, "prediction"), expected.label)
+    assert page.open(0)["sources"] == ["truth", "prediction", "before"]
+    page.prompt(0, **{"class": 1, "box": [4, 4, 30, 30]})  # by the new one
+
+
+def test_from_a_base_to_a_segmenter(open_page: Opening, pictures: Path, tmp_path: Path) -> None:
+    for number in range(2, 6):
+        (pictures / "data" / "masks" / f"tile_{number}.png").unlink()
+    page = open_page(base="tiny-sam", data=pictures / "data", out=tmp_path / "runs")
+    page.prompt(0, **{"class": 1, "box": [4, 4, 30, 30]})
+    page.json("POST", "/api/fit", json={"time": "6s"})
+    fit = wait(page, "done", "failed")
+    assert fit["state"] == "done", fit
+    run = Run(tmp_path / "runs" / "data-fit-1")
+    splits = run.read_dataset()["splits"]
+    assert sorted(name for names in splits.values() for name in names) == ["tile_0", "tile_1"]
+    found = page.project()
+    assert (found["base"], found["segmenter"]["base"]) == (None, "tiny-sam")
+    assert page.json("POST", "/api/cases/4/predict")["row"]["predicted"]
+    page.prompt(4, **{"class": 1, "box": [4, 4, 30, 30]})
+
+
+def test_it_can_be_stopped_and_begun_again(open_page: Opening, pictures: Path) -> None:
+    page = open_page(pictures / "run", pictures / "data")
+    assert "found none" in page.refused("DELETE", "/api/fit", 409)
+    page.json("POST", "/api/fit", json={"time": "1h"})
+    page.json("DELETE", "/api/fit")
+    fit = wait(page, "idle", "done", "failed")
+    assert (fit["state"], fit["line"], fit["error"]) == ("idle", "stopped", None)
+    assert page.project()["segmenter"]["text"] == str(pictures / "run")
+    assert page.json("POST", "/api/fit", json={"time": "1h"})["state"] == "running"
+    process = page.server.fitting._process
+    assert process is not None
+    page.server.close()  # as with the server
+    assert process.poll() is not None
+
+
+def test_what_is_wrong_is_told_as_on_the_command_line(open_page: Opening, pictures: Path) -> None:
+    page = open_page(pictures / "run", pictures / "data")
+    for number in range(6):
+        page.json("POST", f"/api/cases/{number}/revert", params={"to": "empty"})
+        page.json("POST", f"/api/cases/{number}/save")
+    page.json("POST", "/api/fit", json={"time": "5s"})
+    fit = wait(page, "idle", "done", "failed")
+    assert fit["state"] == "failed"
+    assert "forbid training" in fit["error"]
+    assert not fit["error"].startswith("samtailor")
+    assert page.project()["segmenter"]["text"] == str(pictures / "run")
+
+
+@pytest.mark.parametrize("content", [{}, {"time": 5}, {"time": "soon"}, {"time": "0s"}])
+def test_a_time_is_asked_for(content: dict[str, Any], open_page: Opening, pictures: Path) -> None:
+    page = open_page(pictures / "run", pictures / "data")
+    assert "time: expected" in page.refused("POST", "/api/fit", 400, json=content)
+    assert not (pictures / "data-fit-1").exists()
+
+
+def test_too_little_is_labelled(open_page: Opening, pictures: Path) -> None:
+    for number in range(1, 6):
+        (pictures / "data" / "masks" / f"tile_{number}.png").unlink()
+    page = open_page(pictures / "run", pictures / "data")
+    assert "at least 2 labelled cases" in page.refused("POST", "/api/fit", 409, json={"time": "5s"})
+    assert page.json("GET", "/api/fit")["state"] == "idle"
+
+
+TELLS = """
+import sys, time
+print("checking")
+print("epoch 1/3, step 4/10, 35%, loss 0.6, 20 s left", flush=True)
+while not __import__("pathlib").Path(sys.argv[1]).exists():
+    time.sleep(0.02)
+print("samtailor train: error: out: expected a folder", file=sys.stderr)
+sys.exit(2)
+"""
+
+
+def test_the_line_tells_how_far_it_is(open_page: Opening, pictures: Path, tmp_path: Path) -> None:
+    page = open_page(pictures / "run", pictures / "data")
+    fitting = Fitting(
+        page.server.project, tmp_path, "tiny-sam", None, [sys.executable, "-c", TELLS, str(tmp_path / "go")]
+    )
+    (tmp_path / "data-fit-1").mkdir()
+    fitting.start("5s")
+    while "epoch" not in fitting.describe()["line"]:
+        time.sleep(0.02)
+    found = fitting.describe()
+    assert found["line"] == "epoch 1/3, step 4/10, 35%, loss 0.6, 20 s left"
+    assert found["fraction"] == 0.35
+    assert found["run"] == str(tmp_path / "data-fit-2")  # the first one is somebody's
+    (tmp_path / "go").touch()
+    while fitting.describe()["state"] == "running":
+        time.sleep(0.02)
+    assert fitting.describe()["error"] == "out: expected a folder"
+    assert fitting.describe()["fraction"] is None
