@@ -115,11 +115,13 @@ def test_too_little_is_labelled(open_page: Opening, pictures: Path) -> None:
 
 
 TELLS = """
-import sys, time
-print("checking")
+import os, sys, time
+print("checking", sys.argv[2:])
 print("epoch 1/3, step 4/10, 35%, loss 0.6, 20 s left", flush=True)
-while not __import__("pathlib").Path(sys.argv[1]).exists():
+while not os.path.exists(sys.argv[1]):
     time.sleep(0.02)
+with open(sys.argv[1], "w") as file:
+    print(*sys.argv[2:], os.environ["SAMTAILOR_TELL_EVERY"], file=file)
 print("samtailor train: error: out: expected a folder", file=sys.stderr)
 sys.exit(2)
 """
@@ -142,4 +144,6 @@ def test_the_line_tells_how_far_it_is(open_page: Opening, pictures: Path, tmp_pa
     while fitting.describe()["state"] == "running":
         time.sleep(0.02)
     assert fitting.describe()["error"] == "out: expected a folder"
+    words = f"train {pictures / 'data'} --out {tmp_path / 'data-fit-2'} --time 5s --base tiny-sam --device cpu"
+    assert (tmp_path / "go").read_text().split() == [*words.split(), "--prompt_fraction", "0.25", "2"]
     assert fitting.describe()["fraction"] is None
