@@ -234,3 +234,53 @@ def box_of(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
 def mean_dsc(label: NDArray[np.int16], truth: NDArray[np.int16], classes: int) -> float:
     pairs = [(label == i, truth == i) for i in range(1, classes)]
     return float(np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs]))
+
+
+class Encodings:
+    """Counts what predictors encode."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        features = Predictor.features
+
+        def counted(predictor: Predictor, slices: Slices, piece: Piece) -> object:
+            self.count += 1
+            return features(predictor, slices, piece)
+
+        monkeypatch.setattr(Predictor, "features", counted)
+
+
+@pytest.mark.parametrize("field", [None, 16])
+def test_prompts_one_after_the_other_encode_a_place_once(
+    field: int | None, tiny_base: Base, case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = segmenter_of(tiny_base, field)
+    encodings = Encodings(monkeypatch)
+    corrections = segmenter.corrections(read_image(case))
+    assert corrections.draws
+    plane = np.ones((24, 32), np.int16)
+    for x in (11.0, 12.0, 13.0):
+        corrections.correct(plane, Prompt("liver", 2, points=((x, 12.0),), not_points=((x + 1, 12.0),)))
+        corrections.correct(plane, Prompt("liver", 2, box=(x - 4, 8, x + 4, 16)))
+    assert encodings.count == 1
+    corrections.correct(plane, Prompt("liver", 3, box=(8, 8, 16, 16)))
+    assert encodings.count == 2
+    corrections.correct(plane, Prompt("liver", 2, box=(8, 8, 16, 16)))
+    assert encodings.count == 2  # the slice before is known still
+
+
+def test_corrections_one_after_the_other_are_those_of_refine(tiny_base: Base, case: Path) -> None:
+    segmenter = segmenter_of(tiny_base)
+    before = result_of(segmenter, case)
+    prompts = [
+        Prompt("spleen", 2, points=((5.0, 6.0),)),
+        Prompt("liver", 2, box=(4, 5, 20, 21)),
+        Prompt("liver", 2, not_points=((12.0, 12.0),)),
+    ]
+    label = before.label.copy()
+    corrections = segmenter.corrections(read_image(case))
+    for prompt in prompts:
+        corrections.correct(label[2], prompt)
+    assert np.array_equal(label, segmenter.refine(before, prompts).label)
+    with pytest.raises(DataError, match="a slice from 0 to 5"):
+        corrections.correct(label[2], Prompt("liver", 6, points=((1.0, 1.0),)))

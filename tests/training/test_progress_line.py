@@ -98,3 +98,11 @@ def test_a_terminal_has_one_line(
     assert shown
     assert all(len(line) <= width for line in shown)
     assert re.match(r"epoch 2/2 validating ━+ 100% loss \d\.\d{3} DSC \d\.\d{3} 0 s left", shown[-1].strip())
+
+
+@pytest.mark.parametrize(("told", "seconds"), [("2.5", 2.5), ("often", 60.0), (None, 60.0)])
+def test_a_program_may_want_more_lines(told: str | None, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAMTAILOR_TELL_EVERY", raising=False)
+    if told is not None:
+        monkeypatch.setenv("SAMTAILOR_TELL_EVERY", told)
+    assert progress_line._every() == seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -19,6 +20,8 @@ from samtailor.refinement.outline_prompts import MASK_LOGIT
 
 MARGIN = 0.1
 """How far a box's object may reach over it, as a fraction of its longer side."""
+_KEPT = 4
+"""Windows whose embeddings are kept."""
 
 
 class PromptedMasks:
@@ -27,8 +30,9 @@ class PromptedMasks:
     def __init__(self, predictor: Predictor, slices: Slices) -> None:
         """Draw with a predictor on what the network sees of a case, (S, C, H, W)."""
         self._predictor = predictor
+        self._seen: dict[tuple[int, int], deque[Window]] = {}
         # Prompts for several classes mostly speak of the same slice: it is encoded once.
-        self._features_of = lru_cache(maxsize=4)(
+        self._features_of = lru_cache(maxsize=_KEPT)(
             lambda index, window: [one.features(slices, Piece(index, window)) for one in predictor.members]
         )
 
@@ -47,7 +51,11 @@ class PromptedMasks:
         return inside, there & inside
 
     def _window(self, prompt: Prompt, size: tuple[int, ...]) -> Window:
-        """What the network sees: the whole slice, or a window as prediction has them around the prompt."""
+        """What the network sees: the whole slice, or a window as prediction has them around the prompt.
+
+        A window that was seen before is taken again if the prompt lies in the middle half of it: clicks on one object
+        then see the same, which is encoded once.
+        """
         field = self._predictor.side(*size)
         if field == max(size):
             return Window(0, 0, field)
@@ -56,8 +64,14 @@ class PromptedMasks:
             shown = np.concatenate([shown, np.argwhere(prompt.mask)[:, ::-1].reshape(-1, 2)])
         low, high = shown.min(axis=0), shown.max(axis=0)
         side = max(field, int(np.ceil(1.25 * (high - low).max())))
+        seen = self._seen.setdefault((prompt.slice, side), deque(maxlen=_KEPT))
+        for window in seen:
+            middle = np.array([window.x, window.y]) + side / 4
+            if (low >= middle).all() and (high <= middle + side / 2).all():
+                return window
         x, y = (round(centre) for centre in (low + high) / 2)
-        return Window.around(y, x, side, size)
+        seen.append(Window.around(y, x, side, size))
+        return seen[-1]
 
     @torch.inference_mode()
     def _mask(self, features: Sequence[Features], window: Window, prompt: Prompt) -> Mask:
