@@ -261,7 +261,7 @@ def test_prompts_one_after_the_other_encode_a_place_once(
     plane = np.ones((24, 32), np.int16)
     for x in (11.0, 12.0, 13.0):
         corrections.correct(plane, Prompt("liver", 2, points=((x, 12.0),), not_points=((x + 1, 12.0),)))
-        corrections.correct(plane, Prompt("liver", 2, box=(x - 4, 8, x + 4, 16)))
+        corrections.correct(plane, Prompt("liver", 2, box=(x - 1, 10, x + 2, 14)))
     assert encodings.count == 1
     corrections.correct(plane, Prompt("liver", 3, box=(8, 8, 16, 16)))
     assert encodings.count == 2
