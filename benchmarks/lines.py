@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from benchmarks import attention, dicom, encoder, everything, tiny_vit
+from benchmarks import attention, dicom, encoder, everything, page, tiny_vit
 from benchmarks.folders import SCORE_PEER, check, score
 from benchmarks.line import Line, Target
 from benchmarks.measure import Device
@@ -126,6 +126,14 @@ LINES: tuple[Line, ...] = (
     ),
     Line("start-help", "samtailor --help", start_up("--help"), "python -c 'import torch'"),
     Line("start-version", "samtailor --version", start_up("--version"), "python -c 'import torch'"),
+    Line("start-app", "samtailor app, lite-medsam, to the first page", page.start, "python -c 'import torch'"),
+    Line(
+        "click",
+        "click on the page, lite-medsam, 256 px, 14 classes, slice of 512 x 512",
+        page.click("lite-medsam", 256, 512),
+        "Segmenter.refine for each click",
+        (Target("times", 2.0),),
+    ),
     *(
         Line(
             f"side-{side}",

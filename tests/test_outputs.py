@@ -108,6 +108,7 @@ CALLS = {
     "score": ["score", "MASKS", "DATA/labelsTr"],
     "predict": ["predict", "RUN", "DATA/imagesTr"],
     "share": ["share", "RUN"],
+    "app": ["app", "RUN", "DATA"],
     "reproduce": ["reproduce", "table1", "--data", "DATA", "--base", "tiny-sam"],
     "demo": ["demo"],
 }

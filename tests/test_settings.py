@@ -209,6 +209,7 @@ NO_GPU = {
     "tune-refinement": ["nowhere", "nowhere"],
     "robustness": ["nowhere", "nowhere"],
     "predict": ["nowhere", "nowhere.png", "--out", "OUT"],
+    "app": ["nowhere"],
     "reproduce": ["table1", "--data", "nowhere", "--out", "OUT"],
 }
 

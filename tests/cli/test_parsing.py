@@ -56,7 +56,12 @@ class TestEveryVerb:
     def test_a_command_line_without_flags_is_a_call_without_settings(self, name: str) -> None:
         call = parsed(name, *required(name))
         signature = inspect.signature(function_of(name))
-        given = {n: v for n, v in call.settings.items() if signature.parameters[n].default is inspect.Parameter.empty}
+        words = parser_of(name).words
+        given = {
+            n: v
+            for n, v in call.settings.items()
+            if n in words or signature.parameters[n].default is inspect.Parameter.empty
+        }
         left = {n: v for n, v in call.settings.items() if n not in given}
         assert signature.bind(**call.settings)
         for setting, value in left.items():

@@ -56,9 +56,7 @@ def test_a_folder_without_labels_needs_classes(tmp_path: Path) -> None:
         open_folder(tmp_path, ["y"], own)
     (tmp_path / "dataset.json").write_text(json.dumps({"classes": ["background", "z"]}))
     assert open_folder(tmp_path).labels.names == ("background", "z")
-    with pytest.raises(
-        ConfigError, match=r"background, x of --classes, found background, z of .*dataset.json"
-    ):
+    with pytest.raises(ConfigError, match=r"background, x of --classes, found background, z of .*dataset.json"):
         open_folder(tmp_path, ["x"])
 
 
