@@ -1,0 +1,78 @@
+/** Every change of the label passes here: it is counted, drawn, remembered for undo, and sent to the server. */
+
+import { cut, difference, put } from "./planes.js";
+import { Stroke } from "./stroke.js";
+
+export class Edits {
+  /** @param {import("./state.js").Store} store @param {import("./history.js").History} history
+   *  @param {import("./sync.js").Sync} sync */
+  constructor(store, history, sync) {
+    this.store = store;
+    this.history = history;
+    this.sync = sync;
+  }
+
+  /** A stroke in a slice of a plane that gives a class; `finish` it. @returns {Stroke} */
+  stroke(plane, slice, value) {
+    const { opened } = this.store.state;
+    return new Stroke(opened, plane, slice, value, (box) => this.store.emit("label", box));
+  }
+
+  /** A stroke is done: it becomes one step. @param {Stroke} stroke */
+  finish(stroke) {
+    const change = stroke.change();
+    if (!change) return;
+    const { opened } = stroke;
+    this.history.push(opened.id, change.box, change.before, change.after);
+    this.sync.send(opened.id, change.box, change.after);
+    this.#edited(opened.id);
+  }
+
+  /** The server changed a box of the label: the same here, as a step that can be undone. */
+  applied(opened, box, content) {
+    const before = cut(opened.label, opened.shape, box);
+    this.history.push(opened.id, box, before, content);
+    this.#write(opened, box, content);
+    this.#edited(opened.id);
+  }
+
+  /** The server has another label: the same here, as a step. @param {Uint8Array} label */
+  replaced(opened, label) {
+    const box = difference(opened.label, label, opened.shape);
+    if (box) this.applied(opened, box, cut(label, opened.shape, box));
+  }
+
+  /** @returns {boolean} Whether there was something to undo. */
+  undo() {
+    return this.#step((id) => this.history.undo(id));
+  }
+
+  /** @returns {boolean} Whether there was something to redo. */
+  redo() {
+    return this.#step((id) => this.history.redo(id));
+  }
+
+  #step(take) {
+    const { opened, busy } = this.store.state;
+    const step = opened && !busy ? take(opened.id) : null;
+    if (!step) return false;
+    this.#write(opened, step.box, step.content);
+    this.sync.send(opened.id, step.box, step.content);
+    this.store.emit("stepped", step.box);
+    this.#edited(opened.id);
+    return true;
+  }
+
+  #write(opened, box, content) {
+    opened.counts.add(opened.label, box, -1);
+    put(opened.label, opened.shape, box, content);
+    opened.counts.add(opened.label, box, 1);
+    if (opened === this.store.state.opened) this.store.emit("label", box);
+  }
+
+  #edited(id) {
+    const row = this.store.row(id);
+    if (row && !row.edited) this.store.updateRow({ ...row, edited: true });
+    this.store.emit("history");
+  }
+}
