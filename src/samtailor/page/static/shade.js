@@ -60,21 +60,23 @@ export function shadeImage({ image: voxels, meta }, plane, slice, window) {
   const grey = greys(meta.dtype, window);
   const shift = meta.dtype === "int16" ? 32768 : 0;
   const start = plane.origin + slice * plane.ss;
-  for (let v = 0, at = 0; v < height; v++)
-    for (let u = 0, i = start + v * sv; u < width; u++, i += su, at++)
-      out[at] = meta.channels === 1 ? grey[voxels[i] + shift] * 0x10101 + 0xff000000
-        : grey[voxels[3 * i]] + grey[voxels[3 * i + 1]] * 0x100 + grey[voxels[3 * i + 2]] * 0x10000 + 0xff000000;
+  for (let v = 0, at = 0; v < height; v++) {
+    let i = start + v * sv;
+    if (meta.channels === 1) for (const end = at + width; at < end; at++, i += su) out[at] = grey[voxels[i] + shift];
+    else for (const end = at + width; at < end; at++, i += su)
+      out[at] = (grey[voxels[3 * i]] & 0xff) | (grey[voxels[3 * i + 1]] & 0xff00) | (grey[voxels[3 * i + 2]] & 0xffff0000);
+  }
   return image;
 }
 
-let latest = { key: "", table: new Uint8Array() };
+let latest = { key: "", table: new Uint32Array() };
 
-/** The grey of each intensity; that of the last window is kept. */
+/** The opaque grey of each intensity; those of the last window are kept. */
 function greys(dtype, { low, high }) {
   const key = `${dtype} ${low} ${high}`;
   if (latest.key === key) return latest.table;
   const [size, least] = dtype === "int16" ? [65536, -32768] : [256, 0];
-  const table = new Uint8Array(size);
+  const table = new Uint32Array(size);
   const scale = 255 / Math.max(high - low, 1e-6);
   for (let i = 0; i < size; i++) table[i] = Math.max(0, Math.min(255, Math.round((i + least - low) * scale)));
   latest = { key, table };
