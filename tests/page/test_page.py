@@ -31,7 +31,7 @@ CLASSES = ["background", f"green {EVIL}", "blue"]
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 400, "height": 850}
 PATIENCE = 15_000  # ms: the machine may be busy
 Page = Any
-OpenPage = Callable[..., Page]
+Browse = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +79,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def open_page(browser: Any) -> Iterator[OpenPage]:
+def browse(browser: Any) -> Iterator[Browse]:
     """Opens the page of a server; in the end it has asked no other host, and neither failed nor complained."""
     complaints: list[str] = []
     contexts: list[Any] = []
@@ -170,8 +170,8 @@ def choose(page: Page, name: str) -> None:
     opened(page, name)
 
 
-def test_the_first_case_is_open_with_its_truth_as_label(server: PageServer, open_page: OpenPage, data: Path) -> None:
-    page = open_page(server)
+def test_the_first_case_is_open_with_its_truth_as_label(server: PageServer, browse: Browse, data: Path) -> None:
+    page = browse(server)
     assert page.locator("#cases li").count() == 6
     assert page.locator("#facts").inner_text().startswith("tile_0")
     truth = np.asarray(Image.open(data / "masks" / "tile_0.png"))
@@ -180,16 +180,16 @@ def test_the_first_case_is_open_with_its_truth_as_label(server: PageServer, open
     assert counts[1:] == [f"{(truth == k).sum():,} px" for k in (1, 2)]
 
 
-def test_names_are_text_whatever_they_hold(server: PageServer, open_page: OpenPage) -> None:
-    page = open_page(server)
+def test_names_are_text_whatever_they_hold(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
     choose(page, "tile_5")
     assert page.locator("#facts").inner_text().startswith(f"tile_5 {EVIL}")
     assert page.locator("#classes .class-name").all_inner_texts() == CLASSES
     assert page.locator("img[src=x]").count() == 0
 
 
-def test_a_prediction_is_shown_and_can_become_the_label(server: PageServer, open_page: OpenPage) -> None:
-    page = open_page(server)
+def test_a_prediction_is_shown_and_can_become_the_label(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
     truth = label(page)
     page.locator("#predict").click()
     page.wait_for_selector("#notes :text('Predicted in')")
@@ -203,8 +203,8 @@ def test_a_prediction_is_shown_and_can_become_the_label(server: PageServer, open
     np.testing.assert_array_equal(label(page), truth)
 
 
-def test_a_brush_stroke_is_on_the_server_and_can_be_undone_and_redone(server: PageServer, open_page: OpenPage) -> None:
-    page = open_page(server)
+def test_a_brush_stroke_is_on_the_server_and_can_be_undone_and_redone(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
     before = label(page)
     page.keyboard.press("d")
     page.keyboard.press("2")
@@ -222,8 +222,8 @@ def test_a_brush_stroke_is_on_the_server_and_can_be_undone_and_redone(server: Pa
     assert not label(page)[changed].any()
 
 
-def test_a_lasso_is_filled_and_fill_replaces_what_is_connected(server: PageServer, open_page: OpenPage) -> None:
-    page = open_page(server)
+def test_a_lasso_is_filled_and_fill_replaces_what_is_connected(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
     clear(page)
     page.keyboard.press("l")
     page.keyboard.press("1")
@@ -237,8 +237,8 @@ def test_a_lasso_is_filled_and_fill_replaces_what_is_connected(server: PageServe
     np.testing.assert_array_equal(label(page)[0], 2 * drawn)
 
 
-def test_a_click_gives_the_class_and_takes_it(server: PageServer, open_page: OpenPage) -> None:
-    page = open_page(server)
+def test_a_click_gives_the_class_and_takes_it(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
     clear(page)
     page.keyboard.press("p")
     page.keyboard.press("1")
@@ -254,9 +254,9 @@ def test_a_click_gives_the_class_and_takes_it(server: PageServer, open_page: Ope
 
 
 def test_what_is_saved_is_in_the_data_set_and_drafts_outlive_the_page(
-    server: PageServer, open_page: OpenPage, data: Path
+    server: PageServer, browse: Browse, data: Path
 ) -> None:
-    page = open_page(server)
+    page = browse(server)
     truth = label(page)[0]
     page.keyboard.press("d")
     page.keyboard.press("1")
@@ -277,8 +277,8 @@ def test_what_is_saved_is_in_the_data_set_and_drafts_outlive_the_page(
     np.testing.assert_array_equal(np.asarray(Image.open(data / "masks" / "tile_0.png")), saved)
 
 
-def test_all_of_it_works_with_the_keyboard_alone(server: PageServer, open_page: OpenPage, data: Path) -> None:
-    page = open_page(server)
+def test_all_of_it_works_with_the_keyboard_alone(server: PageServer, browse: Browse, data: Path) -> None:
+    page = browse(server)
 
     def tab_to(selector: str) -> None:
         for _ in range(60):
@@ -314,8 +314,8 @@ def test_all_of_it_works_with_the_keyboard_alone(server: PageServer, open_page: 
     opened(page, "tile_2")
 
 
-def test_every_control_has_a_name(server: PageServer, open_page: OpenPage) -> None:
-    page = open_page(server)
+def test_every_control_has_a_name(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
     nameless = page.evaluate("""() => [...document.querySelectorAll("button, input, select, canvas[tabindex], [role=listbox], [role=radiogroup], dialog")]
       .filter((node) => !(node.getAttribute("aria-label") || node.getAttribute("aria-labelledby") || node.labels?.length || node.textContent.trim() || node.type === "file"))
       .map((node) => node.outerHTML.slice(0, 100))""")
@@ -323,8 +323,8 @@ def test_every_control_has_a_name(server: PageServer, open_page: OpenPage) -> No
 
 
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
-def test_nothing_is_cut_at_the_side(server: PageServer, open_page: OpenPage, viewport: dict[str, int]) -> None:
-    page = open_page(server, viewport)
+def test_nothing_is_cut_at_the_side(server: PageServer, browse: Browse, viewport: dict[str, int]) -> None:
+    page = browse(server, viewport)
     page.keyboard.press("d")
     for tab in page.locator("#tabs button").all():
         if tab.is_visible():
@@ -337,8 +337,8 @@ def test_nothing_is_cut_at_the_side(server: PageServer, open_page: OpenPage, vie
         assert outside == []
 
 
-def test_fingers_paint_and_two_of_them_zoom(server: PageServer, open_page: OpenPage) -> None:
-    page = open_page(server, PHONE, has_touch=True, is_mobile=True)
+def test_fingers_paint_and_two_of_them_zoom(server: PageServer, browse: Browse) -> None:
+    page = browse(server, PHONE, has_touch=True, is_mobile=True)
     before = label(page)
     page.locator("[data-tool=brush]").tap()
     page.locator("[data-tab=classes]").tap()
@@ -367,8 +367,90 @@ def test_fingers_paint_and_two_of_them_zoom(server: PageServer, open_page: OpenP
     assert place()
 
 
-def test_edits_wait_while_the_server_cannot_be_reached(server: PageServer, open_page: OpenPage) -> None:
-    page = open_page(server)
+def test_a_file_from_elsewhere_is_opened_predicted_and_downloaded(
+    server: PageServer, browse: Browse, tmp_path: Path
+) -> None:
+    page = browse(server)
+    file = tmp_path / "elsewhere.png"
+    Image.fromarray(generate.picture((40, 72), 99)[0]).save(file)
+    page.locator("#file").set_input_files(file)
+    page.wait_for_selector("#notes :text('Predicted in')")
+    assert page.locator("#cases li").count() == 7
+    assert page.locator("#facts").inner_text().startswith("elsewhere · 72 × 40")
+    assert page.locator("#save").is_disabled()
+    shown = label(page)
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    assert download.value.suggested_filename == "elsewhere.png"
+    download.value.save_as(tmp_path / "label.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "label.png")), shown[0])
+
+
+def test_a_file_can_be_dropped_on_the_page(server: PageServer, browse: Browse, tmp_path: Path) -> None:
+    page = browse(server)
+    Image.fromarray(generate.picture((40, 72), 99)[0]).save(tmp_path / "dropped.png")
+    content = list((tmp_path / "dropped.png").read_bytes())
+    transfer = page.evaluate_handle(
+        """content => { const data = new DataTransfer(); data.items.add(new File([new Uint8Array(content)], "dropped.png")); return data; }""",
+        content,
+    )
+    page.dispatch_event("#stage", "dragenter", {"dataTransfer": transfer})
+    assert page.locator("#drop").is_visible()
+    page.dispatch_event("#stage", "drop", {"dataTransfer": transfer})
+    opened(page, "dropped")
+    assert not page.locator("#drop").is_visible()
+
+
+def test_a_file_that_is_no_image_is_refused_in_words(server: PageServer, browse: Browse, tmp_path: Path) -> None:
+    page = browse(server)
+    (tmp_path / "notes.png").write_text("no picture")
+    page.locator("#file").set_input_files(tmp_path / "notes.png")
+    page.wait_for_selector("#errors .message")
+    assert "notes.png" in page.locator("#errors").inner_text()
+    assert page.locator("#cases li").count() == 6
+    browse.complaints[:] = [text for text in browse.complaints if "422" not in text]  # type: ignore[attr-defined]
+
+
+def test_the_most_uncertain_case_comes_first(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    page.locator("#predict-all").click()
+    page.wait_for_selector("#notes :text('Predictions are done')", timeout=60_000)
+    page.locator("#order").select_option("uncertain")
+    origin = page.url.partition("#")[0]
+    rows = page.request.get(f"{origin}api/project").json()["cases"]
+    expected = [row["name"] for row in sorted(rows, key=lambda row: -row["uncertainty"])]
+    assert page.locator(".case-name").all_inner_texts() == expected
+    page.locator("#search").fill("tile_3")
+    assert page.locator(".case-name").all_inner_texts() == ["tile_3"]
+
+
+def test_what_undo_keeps_is_unpacked_as_it_was(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    differences = page.evaluate("""async () => {
+      const { pack, unpack } = await import("/packed.js");
+      const runs = Uint8Array.from({ length: 4000 }, (_, i) => (i < 7 ? 3 : Math.floor(i / 900)));
+      const noise = Uint8Array.from({ length: 4000 }, (_, i) => (i * 7919) % 251);
+      const differ = (content) => { const back = unpack(pack(content)); return back.length - content.length || back.findIndex((value, i) => value !== content[i]) + 1; };
+      return [runs, noise, new Uint8Array(1)].map(differ).concat(pack(runs).values.length);
+    }""")
+    assert differences == [0, 0, 0, 6]
+
+
+def test_the_brush_is_round_in_the_world_and_covers_what_it_passes(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    pixels = page.evaluate("""async () => {
+      const { line } = await import("/shapes.js");
+      const drawn = (a, b, size) => { const found = new Set(); line(a, b, 5, size, (u, v) => found.add(`${u},${v}`)); return [...found].map((key) => key.split(",").map(Number)); };
+      return [drawn([20.5, 20.5], [20.5, 20.5], [1, 2.5]), drawn([10.5, 10.5], [40.5, 10.5], [1, 1])];
+    }""")
+    disc, stroke = (np.array(found) for found in pixels)
+    assert (np.ptp(disc, axis=0) + 1).tolist() == [11, 5]
+    assert {(u, 10) for u in range(6, 46)} <= set(map(tuple, stroke.tolist()))
+    assert len(stroke) == pytest.approx(30 * 11 + np.pi * 25, abs=12)
+
+
+def test_edits_wait_while_the_server_cannot_be_reached(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
     before = label(page)
     page.keyboard.press("d")
     page.route("**/api/cases/*/label?box=*", lambda route: route.abort())
@@ -379,15 +461,15 @@ def test_edits_wait_while_the_server_cannot_be_reached(server: PageServer, open_
     page.locator("#retry").click()
     synced(page)
     assert (label(page) != before).any()
-    open_page.complaints[:] = [text for text in open_page.complaints if "ERR_FAILED" not in text]  # type: ignore[attr-defined]
+    browse.complaints[:] = [text for text in browse.complaints if "ERR_FAILED" not in text]  # type: ignore[attr-defined]
 
 
-def test_a_fit_shows_old_and_new_side_by_side(server: PageServer, open_page: OpenPage) -> None:
-    page = open_page(server)
+def test_a_fit_shows_old_and_new_side_by_side(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
     page.locator("#predict").click()
     page.wait_for_selector("#notes :text('Predicted in')")
     page.locator("#fit").click()
-    page.locator("#fit-time").fill("30s")
+    page.locator("#fit-time").fill("10m")
     page.locator("#fit-start").click()
     page.wait_for_selector("#fit-progress:not([hidden])")
     page.locator("#fit-close").click()
@@ -399,15 +481,15 @@ def test_a_fit_shows_old_and_new_side_by_side(server: PageServer, open_page: Ope
 
 
 @pytest.fixture
-def volumes(tmp_path: Path, tiny_base: Base) -> Iterator[PageServer]:
+def volume_server(tmp_path: Path, tiny_base: Base) -> Iterator[PageServer]:
     """The page of volumes that nobody has fitted anything to."""
     folder = generate.nnunet_folder(tmp_path / "volumes")
     with PageServer(None, folder, Path(str(tiny_base.weights))) as server:
         yield server
 
 
-def test_a_volume_has_three_planes_that_share_label_and_crosshair(volumes: PageServer, open_page: OpenPage) -> None:
-    page = open_page(volumes)
+def test_a_volume_has_three_planes_that_share_label_and_crosshair(volume_server: PageServer, browse: Browse) -> None:
+    page = browse(volume_server)
     assert [pane.get_attribute("data-plane") for pane in page.locator(".pane").all()] == ["axial", "coronal", "sagittal"]
     clear(page)
     page.keyboard.press("v")
@@ -426,8 +508,8 @@ def test_a_volume_has_three_planes_that_share_label_and_crosshair(volumes: PageS
     assert f"x {column}  y {row}  slice {z + 1}" in place
 
 
-def test_slices_between_two_are_interpolated(volumes: PageServer, open_page: OpenPage) -> None:
-    page = open_page(volumes)
+def test_slices_between_two_are_interpolated(volume_server: PageServer, browse: Browse) -> None:
+    page = browse(volume_server)
     clear(page)
     page.keyboard.press("d")
     page.keyboard.press("1")
@@ -450,8 +532,8 @@ def test_slices_between_two_are_interpolated(volumes: PageServer, open_page: Ope
     assert ((label(page) == 1).sum(axis=(1, 2)) > 0).all()
 
 
-def test_the_window_is_set_by_numbers_and_by_a_right_drag(volumes: PageServer, open_page: OpenPage) -> None:
-    page = open_page(volumes)
+def test_the_window_is_set_by_numbers_and_by_a_right_drag(volume_server: PageServer, browse: Browse) -> None:
+    page = browse(volume_server)
     page.locator("#level").fill("40")
     page.locator("#width").fill("400")
     page.keyboard.press("Tab")

@@ -1,6 +1,6 @@
 /** What the buttons of the page do with cases: open, predict, show, save, bring back, upload. */
 
-import { api } from "./api.js";
+import { api, ApiError } from "./api.js";
 import { fail, say } from "./messages.js";
 import { fetchCase } from "./opened.js";
 
@@ -128,7 +128,9 @@ export class Actions {
     if (file.size > most) return fail(`${file.name}: ${file.size.toLocaleString("en")} bytes, but at most ${most.toLocaleString("en")} are taken.`);
     await this.#work(async () => {
       say(`Uploading ${file.name} …`);
-      const { row } = await api.upload(file);
+      const { row } = await api.upload(file).catch((error) => {
+        throw new ApiError(error.status, `${file.name}: ${error.message}`);
+      });
       this.store.updateRow(row);
       if ((await this.open(row.id)) && segmenter) await this.predict();
     });

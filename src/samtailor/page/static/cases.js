@@ -104,23 +104,29 @@ export class Cases {
 
   /** Predict all cases that have no prediction, or stop doing so. */
   async predictAll() {
+    try {
+      if ($("predict-all").dataset.running) await api.stopPredicting();
+      else {
+        await api.predictAll();
+        await this.watch();
+        say("Predictions are done. Order by “most uncertain” to see what to label next.");
+      }
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  /** Show how far the predictions in the background are, if there are some, until their end. */
+  async watch() {
     const button = $("predict-all");
     try {
-      if (button.dataset.running) {
-        await api.stopPredicting();
-        return;
-      }
-      await api.predictAll();
-      button.dataset.running = "yes";
       for (let state = await api.predictingAll(); state.running; state = await api.predictingAll()) {
+        button.dataset.running = "yes";
         button.textContent = `Stop (${state.done} of ${state.of})`;
         await new Promise((resolve) => setTimeout(resolve, CHECK));
         await this.actions.refresh();
       }
       await this.actions.refresh();
-      say("Predictions are done. Order by “most uncertain” to see what to label next.");
-    } catch (error) {
-      fail(error);
     } finally {
       delete button.dataset.running;
       button.textContent = "Predict all";

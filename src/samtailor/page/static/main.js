@@ -50,6 +50,7 @@ for (const tab of document.querySelectorAll("#tabs button"))
 await kit.actions.refresh();
 if (store.state.project) {
   buildFit(store, kit.actions);
+  kit.cases.watch().catch(fail);
   const named = Number(location.hash.match(/^#case-(\d+)$/)?.[1] ?? NaN);
   const first = store.row(named)?.id ?? kit.cases.ids[0];
   $("stage").dataset.state = "empty";

@@ -9,6 +9,7 @@ export class Prompts {
   /** Case, class and slice of these points. */
   #object = null;
   #last = Promise.resolve();
+  #told = new Set(); // remarks, each of which is made once
 
   /** @param {import("./state.js").Store} store @param {import("./edits.js").Edits} edits @param {import("./sync.js").Sync} sync */
   constructor(store, edits, sync) {
@@ -81,8 +82,9 @@ export class Prompts {
         await this.sync.settled();
         const { box, content, note } = await question();
         if (box) this.edits.applied(opened, box, content);
-        if (note) say(note);
+        if (note && !this.#told.has(note)) say(note);
         else if (!box) say(nothing);
+        this.#told.add(note);
       } catch (error) {
         fail(error);
       } finally {
