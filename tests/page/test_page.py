@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -178,6 +179,31 @@ def test_the_first_case_is_open_with_its_truth_as_label(server: PageServer, brow
     np.testing.assert_array_equal(label(page)[0], truth)
     counts = page.locator("#classes .class-count").all_inner_texts()
     assert counts[1:] == [f"{(truth == k).sum():,} px" for k in (1, 2)]
+
+
+def colour(page: Page) -> list[int]:
+    """Red, green and blue in the middle of the large canvas, a little beside the border of pixels."""
+    page.wait_for_timeout(200)  # drawn with the next frame
+    x, y = canvas(page)
+    shot = page.screenshot(clip={"x": round(x) + 3, "y": round(y) + 3, "width": 1, "height": 1})
+    return list(Image.open(io.BytesIO(shot)).convert("RGB").getpixel((0, 0)))
+
+
+def test_image_and_classes_are_drawn_in_their_colours(server: PageServer, browse: Browse, data: Path) -> None:
+    page = browse(server)
+    page.keyboard.press("f")
+    page.keyboard.press("2")
+    drag(page, (0, 0), (0, 0))
+    pixel = np.asarray(Image.open(data / "images" / "tile_0.png"))[24, 32]
+    blue = np.array(generate.PICTURE_PALETTE[2])
+    np.testing.assert_allclose(colour(page), 0.6 * pixel + 0.4 * blue, atol=4)
+    page.locator("#opacity").fill("100")
+    np.testing.assert_allclose(colour(page), blue, atol=2)
+    page.locator("#concealed").check()
+    np.testing.assert_allclose(colour(page), pixel, atol=2)
+    page.locator("#concealed").uncheck()
+    page.locator(".class-eye").nth(1).click()
+    np.testing.assert_allclose(colour(page), pixel, atol=2)
 
 
 def test_names_are_text_whatever_they_hold(server: PageServer, browse: Browse) -> None:
@@ -537,6 +563,10 @@ def test_the_window_is_set_by_numbers_and_by_a_right_drag(volume_server: PageSer
     page.locator("#level").fill("40")
     page.locator("#width").fill("400")
     page.keyboard.press("Tab")
+    page.locator("#concealed").check()
+    value = float(page.locator("#place").inner_text().split()[6])
+    grey = round(np.clip((value + 160) / 400, 0, 1) * 255)
+    assert colour(page) == [grey] * 3
     x, y = canvas(page)
     page.mouse.move(x, y)
     page.mouse.down(button="right")

@@ -105,6 +105,7 @@ function nextPlane(store) {
 
 function openHelp() {
   $("help-dialog").showModal();
+  $("help-dialog").scrollTop = 0; // the button that gets the focus is at its end
 }
 
 function drawHelp(tools, bindings) {

@@ -78,7 +78,9 @@ function greys(dtype, { low, high }) {
   const [size, least] = dtype === "int16" ? [65536, -32768] : [256, 0];
   const table = new Uint32Array(size);
   const scale = 255 / Math.max(high - low, 1e-6);
-  for (let i = 0; i < size; i++) table[i] = Math.max(0, Math.min(255, Math.round((i + least - low) * scale)));
+  for (let i = 0; i < size; i++) table[i] = greyAt((i + least - low) * scale);
   latest = { key, table };
   return table;
 }
+
+const greyAt = (level) => Math.max(0, Math.min(255, Math.round(level))) * 0x10101 + 0xff000000;
