@@ -42,7 +42,7 @@ export class Prompts {
     this.store.emit("mark");
     const places = (taking) => this.#points.filter((point) => point.negative === taking).map((point) => [point.u, point.v]);
     const prompt = { class: this.#object.active, slice, points: places(false), not_points: places(true), box: null };
-    return this.#ask(opened, () => api.prompt(opened.id, prompt), "The segmenter finds nothing to change here.");
+    return this.#ask(opened, () => api.prompt(opened.id, prompt), "The segmenter finds nothing to change here. A box may show it better.");
   }
 
   /** @param {import("./pointer.js").Spot} spot @param {number[]} box Left, top, right, bottom. */
