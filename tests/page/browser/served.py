@@ -13,10 +13,10 @@ from typing import Self
 
 import uvicorn
 
-from samtailor.app.beginning import begun
-from samtailor.app.fitting import Fitting
-from samtailor.app.guard import Guard
-from samtailor.app.server import Server
+from samtailor.page.beginning import begun
+from samtailor.page.fitting import Fitting
+from samtailor.page.guard import Guard
+from samtailor.page.server import Server
 
 TOKEN = "a token of tests"
 MOST = 1 << 20
@@ -28,7 +28,7 @@ class PageServer:
     def __init__(self, run: Path | None, data: Path, weights: Path, base: str = "tiny-sam") -> None:
         """Serve a run and its data; the network is that of the tests, with its weights."""
         project, _ = begun(run, data, None if run else base, None, data.parent / "runs", "cpu", weights)
-        train = [sys.executable, str(Path(__file__).with_name("train_tiny.py")), str(weights)]
+        train = [sys.executable, "-m", "tests.page.program", str(weights)]
         self.fitting = Fitting(project, data.parent / "runs", base, weights, train)
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.socket.getsockname()[1]

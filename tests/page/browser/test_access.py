@@ -1,0 +1,120 @@
+"""Names that hold markup, the keyboard alone, screen readers, phones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.page.browser.screen import CLASSES, EVIL, PHONE, WIDE, canvas, choose, label, opened
+from tests.page.browser.served import PageServer
+from tests.page.browser.visit import Browse
+
+pytestmark = pytest.mark.browser
+
+
+def test_names_are_text_whatever_they_hold(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    choose(page, "tile_5")
+    assert page.locator("#facts").inner_text().startswith(f"tile_5 {EVIL}")
+    assert page.locator("#classes .class-name").all_inner_texts() == CLASSES
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_all_of_it_works_with_the_keyboard_alone(server: PageServer, browse: Browse, data: Path) -> None:
+    page = browse(server)
+
+    def tab_to(selector: str) -> None:
+        for _ in range(60):
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"{selector} is not reached")
+
+    tab_to("#cases li")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    opened(page, "tile_1")
+    before = label(page)[0]
+    tab_to(".pane canvas")
+    page.keyboard.press("d")
+    page.keyboard.press("2")
+    for _ in range(15):
+        page.keyboard.press("[")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    painted = label(page)[0]
+    expected = before.copy()
+    expected[23, 22] = 2
+    np.testing.assert_array_equal(painted, expected)
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("#notes :text('Saved as')")
+    np.testing.assert_array_equal(np.asarray(Image.open(data / "masks" / "tile_1.png")), expected)
+    page.keyboard.press("?")
+    assert page.locator("#help-dialog").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    opened(page, "tile_2")
+
+
+def test_every_control_has_a_name(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    nameless = page.evaluate("""() => {
+      const controls = "button, input:not([type=file]), select, canvas, [role=listbox], [role=radiogroup], dialog";
+      const isNamed = (node) => node.getAttribute("aria-label") || node.getAttribute("aria-labelledby")
+        || node.labels?.length || node.textContent.trim();
+      return [...document.querySelectorAll(controls)].filter((node) => !isNamed(node)).map((node) => node.outerHTML);
+    }""")
+    assert nameless == []
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+def test_nothing_is_cut_at_the_side(server: PageServer, browse: Browse, viewport: dict[str, int]) -> None:
+    page = browse(server, viewport)
+    page.keyboard.press("d")
+    for tab in page.locator("#tabs button").all():
+        if tab.is_visible():
+            tab.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        outside = page.evaluate("""() => {
+          const isCut = (node) => {
+            const box = node.getBoundingClientRect();
+            return node.checkVisibility() && (box.left < -1 || box.right > innerWidth + 1);
+          };
+          const shown = document.querySelectorAll("button, input, select, .chip, h2");
+          return [...shown].filter(isCut).map((node) => node.outerHTML);
+        }""")
+        assert outside == []
+
+
+def test_fingers_paint_and_two_of_them_zoom(server: PageServer, browse: Browse) -> None:
+    page = browse(server, PHONE, has_touch=True, is_mobile=True)
+    before = label(page)
+    page.locator("[data-tool=brush]").tap()
+    page.locator("[data-tab=classes]").tap()
+    page.locator(".class-choose").nth(2).tap()
+    x, y = canvas(page)
+    page.touchscreen.tap(x, y)
+    painted = label(page)
+    assert (painted != before).any()
+    touch = page.context.new_cdp_session(page)
+
+    def touched(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x + dx, "y": y + dy, "id": i} for i, (dx, dy) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touched("touchStart", (-20, 0), (20, 0))
+    for wide in (30, 50, 80):
+        touched("touchMove", (-wide, 0), (wide, 0))
+    touched("touchEnd")
+    np.testing.assert_array_equal(label(page), painted)
+    page.touchscreen.tap(x + 40, y)
+    after = label(page) != painted
+    columns = np.nonzero(after)[2]
+    assert columns.size
+    assert (
+        columns.max() - 32 < 40 / 5
+    )  # four times as large as before: forty pixels of the screen are fewer of the image

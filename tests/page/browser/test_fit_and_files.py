@@ -1,0 +1,80 @@
+"""Fitting again, and files from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import generate
+from tests.page.browser.screen import label, opened
+from tests.page.browser.served import PageServer
+from tests.page.browser.visit import Browse
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_fit_shows_old_and_new_side_by_side(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    page.locator("#predict").click()
+    page.wait_for_selector("#notes :text('Predicted in')")
+    page.locator("#fit").click()
+    page.locator("#fit-time").fill("10m")
+    page.locator("#fit-start").click()
+    page.wait_for_selector("#fit-progress:not([hidden])")
+    page.locator("#fit-close").click()
+    page.locator("text=Compare old and new").click(timeout=180_000)
+    page.wait_for_selector("#panes[data-layout=pair]")
+    titles = page.locator(".pane-title").all_inner_texts()
+    assert titles == ["prediction", "before"]
+    assert label(page, "before").shape == label(page, "prediction").shape
+
+
+def test_a_file_from_elsewhere_is_opened_predicted_and_downloaded(
+    server: PageServer, browse: Browse, tmp_path: Path
+) -> None:
+    page = browse(server)
+    file = tmp_path / "elsewhere.png"
+    Image.fromarray(generate.picture((40, 72), 99)[0]).save(file)
+    page.locator("#file").set_input_files(file)
+    page.wait_for_selector("#notes :text('Predicted in')")
+    assert page.locator("#cases li").count() == 7
+    assert page.locator("#facts").inner_text().startswith("elsewhere · 72 \N{MULTIPLICATION SIGN} 40")
+    assert page.locator("#save").is_disabled()
+    shown = label(page)
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    assert download.value.suggested_filename == "elsewhere.png"
+    download.value.save_as(tmp_path / "label.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "label.png")), shown[0])
+
+
+def test_a_file_can_be_dropped_on_the_page(server: PageServer, browse: Browse, tmp_path: Path) -> None:
+    page = browse(server)
+    Image.fromarray(generate.picture((40, 72), 99)[0]).save(tmp_path / "dropped.png")
+    content = list((tmp_path / "dropped.png").read_bytes())
+    transfer = page.evaluate_handle(
+        """content => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(content)], "dropped.png"));
+          return data;
+        }""",
+        content,
+    )
+    page.dispatch_event("#stage", "dragenter", {"dataTransfer": transfer})
+    assert page.locator("#drop").is_visible()
+    page.dispatch_event("#stage", "drop", {"dataTransfer": transfer})
+    opened(page, "dropped")
+    assert not page.locator("#drop").is_visible()
+
+
+def test_a_file_that_is_no_image_is_refused_in_words(server: PageServer, browse: Browse, tmp_path: Path) -> None:
+    page = browse(server)
+    (tmp_path / "notes.png").write_text("no picture")
+    page.locator("#file").set_input_files(tmp_path / "notes.png")
+    page.wait_for_selector("#errors .message")
+    assert "notes.png" in page.locator("#errors").inner_text()
+    assert page.locator("#cases li").count() == 6
+    browse.forgive("422")

@@ -1,0 +1,110 @@
+"""Looking at cases, predicting, saving: what is on the page is on the server, and on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import generate
+from tests.page.browser.screen import colour, drag, label, ready, synced
+from tests.page.browser.served import PageServer
+from tests.page.browser.visit import Browse
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_first_case_is_open_with_its_truth_as_label(server: PageServer, browse: Browse, data: Path) -> None:
+    page = browse(server)
+    assert page.locator("#cases li").count() == 6
+    assert page.locator("#facts").inner_text().startswith("tile_0")
+    truth = np.asarray(Image.open(data / "masks" / "tile_0.png"))
+    np.testing.assert_array_equal(label(page)[0], truth)
+    counts = page.locator("#classes .class-count").all_inner_texts()
+    assert counts[1:] == [f"{(truth == k).sum():,} px" for k in (1, 2)]
+
+
+def test_image_and_classes_are_drawn_in_their_colours(server: PageServer, browse: Browse, data: Path) -> None:
+    page = browse(server)
+    page.keyboard.press("f")
+    page.keyboard.press("2")
+    drag(page, (0, 0), (0, 0))
+    pixel = np.asarray(Image.open(data / "images" / "tile_0.png"))[24, 32]
+    blue = np.array(generate.PICTURE_PALETTE[2])
+    np.testing.assert_allclose(colour(page), 0.6 * pixel + 0.4 * blue, atol=4)
+    page.locator("#opacity").fill("100")
+    np.testing.assert_allclose(colour(page), blue, atol=2)
+    page.locator("#concealed").check()
+    np.testing.assert_allclose(colour(page), pixel, atol=2)
+    page.locator("#concealed").uncheck()
+    page.locator(".class-eye").nth(1).click()
+    np.testing.assert_allclose(colour(page), pixel, atol=2)
+
+
+def test_a_prediction_is_shown_and_can_become_the_label(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    truth = label(page)
+    page.locator("#predict").click()
+    page.wait_for_selector("#notes :text('Predicted in')")
+    assert page.locator("#sources [aria-pressed=true]").inner_text() == "Prediction"
+    np.testing.assert_array_equal(label(page), truth)
+    assert "DSC" in page.locator("#cases li").first.inner_text()
+    page.locator("#use-as-label").click()
+    page.wait_for_selector("#sources [aria-pressed=true]:text('Label')")
+    np.testing.assert_array_equal(label(page), label(page, "prediction"))
+    page.keyboard.press("Control+z")
+    np.testing.assert_array_equal(label(page), truth)
+
+
+def test_the_most_uncertain_case_comes_first(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    page.locator("#predict-all").click()
+    page.wait_for_selector("#notes :text('Predictions are done')", timeout=60_000)
+    page.locator("#order").select_option("uncertain")
+    origin = page.url.partition("#")[0]
+    rows = page.request.get(f"{origin}api/project").json()["cases"]
+    expected = [row["name"] for row in sorted(rows, key=lambda row: -row["uncertainty"])]
+    assert page.locator(".case-name").all_inner_texts() == expected
+    page.locator("#search").fill("tile_3")
+    assert page.locator(".case-name").all_inner_texts() == ["tile_3"]
+
+
+def test_what_is_saved_is_in_the_data_set_and_drafts_outlive_the_page(
+    server: PageServer, browse: Browse, data: Path
+) -> None:
+    page = browse(server)
+    truth = label(page)[0]
+    page.keyboard.press("d")
+    page.keyboard.press("1")
+    drag(page, (0, 0), (30, 0))
+    saved = label(page)[0]
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("#notes :text('Saved as')")
+    np.testing.assert_array_equal(np.asarray(Image.open(data / "masks" / "tile_0.png")), saved)
+    copies = [np.asarray(Image.open(path)) for path in (data / ".samtailor").rglob("*.png")]
+    assert any(np.array_equal(copy, truth) for copy in copies)
+    drag(page, (0, 40), (30, 40))
+    draft = label(page)[0]
+    assert not np.array_equal(draft, saved)
+    page.reload()
+    ready(page)
+    np.testing.assert_array_equal(label(page)[0], draft)
+    assert "edited" in page.locator("#cases li").first.inner_text()
+    np.testing.assert_array_equal(np.asarray(Image.open(data / "masks" / "tile_0.png")), saved)
+
+
+def test_edits_wait_while_the_server_cannot_be_reached(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    before = label(page)
+    page.keyboard.press("d")
+    page.route("**/api/cases/*/label?box=*", lambda route: route.abort())
+    drag(page, (0, 0), (30, 0))
+    drag(page, (0, 40), (30, 40))
+    page.wait_for_selector("#sync:text('Offline: 2 edits wait')")
+    page.unroute("**/api/cases/*/label?box=*")
+    page.locator("#retry").click()
+    synced(page)
+    assert (label(page) != before).any()
+    browse.forgive("ERR_FAILED")

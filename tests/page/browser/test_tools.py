@@ -1,0 +1,94 @@
+"""Tools: what they paint, and what undo brings back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.page.browser.screen import canvas, clear, drag, expect, label
+from tests.page.browser.served import PageServer
+from tests.page.browser.visit import Browse
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_brush_stroke_is_on_the_server_and_can_be_undone_and_redone(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    before = label(page)
+    page.keyboard.press("d")
+    page.keyboard.press("2")
+    drag(page, (-60, 0), (60, 10))
+    painted = label(page)
+    changed = painted != before
+    assert changed.any()
+    assert set(np.unique(painted[changed])) == {2}
+    page.keyboard.press("Control+z")
+    np.testing.assert_array_equal(label(page), before)
+    page.keyboard.press("Control+Shift+z")
+    np.testing.assert_array_equal(label(page), painted)
+    page.keyboard.press("e")
+    drag(page, (-60, 0), (60, 10))
+    assert not label(page)[changed].any()
+
+
+def test_a_lasso_is_filled_and_fill_replaces_what_is_connected(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    clear(page)
+    page.keyboard.press("l")
+    page.keyboard.press("1")
+    drag(page, (-80, -80), (80, -80), (80, 80), (-80, 80), (-80, -70))
+    drawn = label(page)[0]
+    rows, columns = np.nonzero(drawn == 1)
+    assert (drawn[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] == 1).mean() > 0.9
+    page.keyboard.press("f")
+    page.keyboard.press("2")
+    drag(page, (0, 0), (0, 0))
+    np.testing.assert_array_equal(label(page)[0], 2 * drawn)
+
+
+def test_a_click_gives_the_class_and_takes_it(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    clear(page)
+    page.keyboard.press("p")
+    page.keyboard.press("1")
+    x, y = canvas(page)
+    page.mouse.click(x, y)
+    page.wait_for_selector("#undo:not([disabled])")
+    given = label(page)
+    assert given[0, 24, 32] == 1
+    page.mouse.click(x, y, button="right")
+    page.wait_for_selector("#undo:not([disabled])")
+    expect(page.locator("#place")).not_to_contain_text("green")
+    assert label(page)[0, 24, 32] != 1
+
+
+def test_what_undo_keeps_is_unpacked_as_it_was(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    differences = page.evaluate("""async () => {
+      const { pack, unpack } = await import("/packed.js");
+      const runs = Uint8Array.from({ length: 4000 }, (_, i) => (i < 7 ? 3 : Math.floor(i / 900)));
+      const noise = Uint8Array.from({ length: 4000 }, (_, i) => (i * 7919) % 251);
+      const differ = (content) => {
+        const back = unpack(pack(content));
+        return back.length - content.length || back.findIndex((value, i) => value !== content[i]) + 1;
+      };
+      return [runs, noise, new Uint8Array(1)].map(differ).concat(pack(runs).values.length);
+    }""")
+    assert differences == [0, 0, 0, 6]
+
+
+def test_the_brush_is_round_in_the_world_and_covers_what_it_passes(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    pixels = page.evaluate("""async () => {
+      const { line } = await import("/shapes.js");
+      const drawn = (a, b, size) => {
+        const found = new Map();
+        line(a, b, 5, size, (u, v) => found.set(`${u},${v}`, [u, v]));
+        return [...found.values()];
+      };
+      return [drawn([20.5, 20.5], [20.5, 20.5], [1, 2.5]), drawn([10.5, 10.5], [40.5, 10.5], [1, 1])];
+    }""")
+    disc, stroke = (np.array(found) for found in pixels)
+    assert (np.ptp(disc, axis=0) + 1).tolist() == [11, 5]
+    assert {(u, 10) for u in range(6, 46)} <= set(map(tuple, stroke.tolist()))
+    assert len(stroke) == pytest.approx(30 * 11 + np.pi * 25, abs=12)

@@ -1,0 +1,78 @@
+"""Volumes: three planes, interpolation, window and level."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.page.browser.screen import canvas, clear, colour, expect, label
+from tests.page.browser.served import PageServer
+from tests.page.browser.visit import Browse
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_volume_has_three_planes_that_share_label_and_crosshair(volume_server: PageServer, browse: Browse) -> None:
+    page = browse(volume_server)
+    assert [pane.get_attribute("data-plane") for pane in page.locator(".pane").all()] == [
+        "axial",
+        "coronal",
+        "sagittal",
+    ]
+    clear(page)
+    page.keyboard.press("v")
+    assert page.locator(".pane").first.get_attribute("data-plane") == "coronal"
+    page.keyboard.press("d")
+    for _ in range(15):
+        page.keyboard.press("[")
+    x, y = canvas(page)
+    page.mouse.click(x, y)
+    painted = label(page)
+    _, height, width = painted.shape
+    z, row, column = np.argwhere(painted)[0]
+    assert (painted != 0).sum() == 1
+    assert (row, column) == (height // 2, width // 2)
+    place = page.locator("#place").inner_text()
+    assert f"x {column}  y {row}  slice {z + 1}" in place
+
+
+def test_slices_between_two_are_interpolated(volume_server: PageServer, browse: Browse) -> None:
+    page = browse(volume_server)
+    clear(page)
+    page.keyboard.press("d")
+    page.keyboard.press("1")
+    page.locator(".pane canvas").first.focus()
+    depth = label(page).shape[0]
+    for _ in range(depth):
+        page.keyboard.press("PageDown")
+    page.keyboard.press("Enter")
+    for _ in range(depth):
+        page.keyboard.press("PageUp")
+    page.keyboard.press("Enter")
+    drawn = (label(page) == 1).sum(axis=(1, 2))
+    assert drawn[0] == drawn[-1] > 0
+    assert not drawn[1:-1].any()
+    page.keyboard.press("PageDown")
+    expect(page.locator("#from-slice")).to_have_value("1")
+    expect(page.locator("#to-slice")).to_have_value(str(depth))
+    page.locator("#interpolate").click()
+    expect(page.locator("#place")).to_contain_text("liver")
+    assert ((label(page) == 1).sum(axis=(1, 2)) > 0).all()
+
+
+def test_the_window_is_set_by_numbers_and_by_a_right_drag(volume_server: PageServer, browse: Browse) -> None:
+    page = browse(volume_server)
+    page.locator("#level").fill("40")
+    page.locator("#width").fill("400")
+    page.keyboard.press("Tab")
+    page.locator("#concealed").check()
+    value = float(page.locator("#place").inner_text().split()[6])
+    grey = round(np.clip((value + 160) / 400, 0, 1) * 255)
+    assert colour(page) == [grey] * 3
+    x, y = canvas(page)
+    page.mouse.move(x, y)
+    page.mouse.down(button="right")
+    page.mouse.move(x + 50, y + 30, steps=4)
+    page.mouse.up(button="right")
+    assert float(page.locator("#width").input_value()) > 400
+    assert float(page.locator("#level").input_value()) == pytest.approx(80, abs=1)
