@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.page.browser.screen import canvas, clear, colour, expect, label
+from tests.page.browser.screen import canvas, clear, colour, drag, expect, label
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
 
@@ -34,6 +34,30 @@ def test_a_volume_has_three_planes_that_share_label_and_crosshair(volume_server:
     assert (row, column) == (height // 2, width // 2)
     place = page.locator("#place").inner_text()
     assert f"x {column}  y {row}  slice {z + 1}" in place
+
+
+def test_the_wheel_turns_slices_and_a_click_links_the_planes(volume_server: PageServer, browse: Browse) -> None:
+    page = browse(volume_server)
+    slices = page.locator("#slice-number")
+    first = int(slices.inner_text().split()[0])
+    x, y = canvas(page)
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, 100)
+    expect(slices).to_contain_text(f"{first + 1} /")
+    page.mouse.click(x - 100, y + 100)
+    place = [int(word) for word in page.locator("#place").inner_text().split() if word.isdigit()]
+    titles = page.locator(".pane-title").all_inner_texts()
+    assert titles[1:] == [f"coronal {place[1] + 1}", f"sagittal {place[0] + 1}"]
+
+
+def test_prompts_are_for_the_axial_plane_and_the_page_says_so(volume_server: PageServer, browse: Browse) -> None:
+    page = browse(volume_server)
+    before = label(page)
+    page.keyboard.press("v")
+    page.keyboard.press("p")
+    drag(page, (0, 0), (0, 0))
+    expect(page.locator("#notes")).to_contain_text("axial")
+    np.testing.assert_array_equal(label(page), before)
 
 
 def test_slices_between_two_are_interpolated(volume_server: PageServer, browse: Browse) -> None:

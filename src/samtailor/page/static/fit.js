@@ -59,7 +59,12 @@ export function buildFit(store, actions) {
     say("The new segmenter is in use.", opened ? { label: "Compare old and new", run: compare } : undefined);
   };
 
-  $("fit").addEventListener("click", () => dialog.showModal());
+  $("fit").addEventListener("click", () => {
+    const drafts = store.state.project.cases.filter((row) => row.edited && !row.uploaded).length;
+    $("fit-drafts").textContent = drafts === 0 ? ""
+      : `${drafts === 1 ? "One case has a draft" : `${drafts} cases have drafts`}: save what shall count.`;
+    dialog.showModal();
+  });
   $("fit-close").addEventListener("click", () => dialog.close());
   $("fit-start").addEventListener("click", async () => {
     try {

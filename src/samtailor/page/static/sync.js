@@ -1,14 +1,15 @@
 /** Edits on their way to the server, one after the other and in order; where it cannot be reached they wait. */
 
 import { api, ApiError } from "./api.js";
+import { say } from "./messages.js";
 
-const LONGEST_WAIT = 15000; // ms between two tries
+const [FIRST_WAIT, LONGEST_WAIT] = [1000, 15000]; // ms between two tries
 const REFUSALS = [400, 404, 413, 422]; // which no second try will change; all else may pass
 
 export class Sync {
   /** @type {{id: number, box: number[], content: Uint8Array}[]} */ #queue = [];
   #sending = false;
-  #wait = 1000;
+  #wait = FIRST_WAIT;
   #timer = 0;
   #settled = [];
 
@@ -60,7 +61,7 @@ export class Sync {
       try {
         await api.patch(id, box, content);
         this.#queue.shift();
-        this.#wait = 1000;
+        this.#wait = FIRST_WAIT;
       } catch (error) {
         if (error instanceof ApiError && REFUSALS.includes(error.status)) {
           this.#queue.shift();
@@ -78,6 +79,7 @@ export class Sync {
 
   #later(error) {
     this.#sending = false;
+    if (this.#wait === FIRST_WAIT) say("Edits cannot be sent just now. They wait on this page, which should stay open.");
     this.offline = true;
     this.store.emit("sync");
     for (const { reject } of this.#settled.splice(0)) reject(error);

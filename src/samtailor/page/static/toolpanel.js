@@ -54,9 +54,9 @@ function buildInterpolation(store, prompts) {
   const propose = () => {
     const { opened, active, point } = store.state;
     if (!opened?.isVolume) return;
-    const found = opened.counts.around(active, point[0]);
     if (document.activeElement === from || document.activeElement === to) return;
-    [from.value, to.value] = found ? [found[0] + 1, found[1] + 1] : ["", ""];
+    const found = active > 0 ? opened.counts.around(active, point[0]) : null;
+    [from.value, to.value] = found && found[1] > found[0] + 1 ? [found[0] + 1, found[1] + 1] : ["", ""];
     from.max = to.max = opened.shape[0];
   };
   let waiting = 0;
@@ -65,7 +65,8 @@ function buildInterpolation(store, prompts) {
   $("interpolate").addEventListener("click", () => {
     const [first, last] = [Number(from.value) - 1, Number(to.value) - 1];
     const { opened } = store.state;
-    if (!(first >= 0 && last > first + 1 && last < opened.shape[0])) say("Give two axial slices that hold the class, with others between them.");
+    if (store.state.active === 0) say("Choose a class first.");
+    else if (!(first >= 0 && last > first + 1 && last < opened.shape[0])) say("Give two axial slices that hold the class, with others between them.");
     else if (store.state.shown !== "edit") say("Choose “Label” under Show first.");
     else prompts.interpolate(first, last);
   });
