@@ -28,7 +28,14 @@ export class Actions {
       const [low, high] = next.meta.window;
       const point = next.shape.map((size) => Math.floor(size / 2));
       if (next.isVolume) point[0] = fullest(next) ?? point[0];
-      this.store.set({ opened: next, loading: null, shown: "edit", compare: "", point: /** @type {any} */ (point), window: { low, high } });
+      this.store.set({
+        opened: next,
+        loading: null,
+        shown: "edit",
+        compare: "",
+        point: /** @type {any} */ (point),
+        window: { low, high },
+      });
       this.store.emit("history");
       window.history.replaceState(null, "", `#case-${id}`);
       return true;
@@ -50,8 +57,10 @@ export class Actions {
       this.store.updateRow(row);
       const isOwn = opened.meta.shown !== "prediction"; // edits and truth stay what is edited
       if (isOwn) await this.show("prediction");
-      say(`Predicted in ${seconds.toFixed(1)} s.${isOwn ? " Your label is unchanged." : ""}`,
-        isOwn ? { label: "Use as label", run: () => this.useAsLabel("prediction") } : undefined);
+      say(
+        `Predicted in ${seconds.toFixed(1)} s.${isOwn ? " Your label is unchanged." : ""}`,
+        isOwn ? { label: "Use as label", run: () => this.useAsLabel("prediction") } : undefined,
+      );
     });
   }
 
@@ -125,7 +134,10 @@ export class Actions {
   /** Open, and predict, a file from elsewhere. @param {File} file */
   async upload(file) {
     const { max_upload: most, segmenter } = this.store.state.project;
-    if (file.size > most) return fail(`${file.name}: ${file.size.toLocaleString("en")} bytes, but at most ${most.toLocaleString("en")} are taken.`);
+    if (file.size > most)
+      return fail(
+        `${file.name}: ${file.size.toLocaleString("en")} bytes, but at most ${most.toLocaleString("en")} are taken.`,
+      );
     await this.#work(async () => {
       say(`Uploading ${file.name} …`);
       const { row } = await api.upload(file).catch((error) => {

@@ -26,7 +26,10 @@ async function ask(method, path, { json, body, signal } = {}) {
   }
   if (response.ok) return response;
   const answer = await response.json().catch(() => null);
-  throw new ApiError(response.status, answer?.error ?? `The server answered ${response.status} ${response.statusText}.`);
+  throw new ApiError(
+    response.status,
+    answer?.error ?? `The server answered ${response.status} ${response.statusText}.`,
+  );
 }
 
 const json = async (...request) => (await ask(...request)).json();

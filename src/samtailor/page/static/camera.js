@@ -46,10 +46,16 @@ export class Camera {
   }
 
   toScreen(u, v, plane, width, height) {
-    return [(u * plane.size[0] - this.x) * this.zoom + width / 2, (v * plane.size[1] - this.y) * this.zoom + height / 2];
+    return [
+      (u * plane.size[0] - this.x) * this.zoom + width / 2,
+      (v * plane.size[1] - this.y) * this.zoom + height / 2,
+    ];
   }
 
   toPlane(sx, sy, plane, width, height) {
-    return [((sx - width / 2) / this.zoom + this.x) / plane.size[0], ((sy - height / 2) / this.zoom + this.y) / plane.size[1]];
+    return [
+      ((sx - width / 2) / this.zoom + this.x) / plane.size[0],
+      ((sy - height / 2) / this.zoom + this.y) / plane.size[1],
+    ];
   }
 }

@@ -56,22 +56,49 @@ export class Cases {
     const key = JSON.stringify(row);
     const old = this.#nodes.get(row.id);
     if (old?.key === key) return old.node;
-    const chips = Object.keys(STATUS).filter((status) => row[status])
+    const chips = Object.keys(STATUS)
+      .filter((status) => row[status])
       .map((status) => el("span", { class: `chip ${status}`, text: STATUS[status] }));
     const percent = (value) => `${Math.round(100 * value)} %`;
     const numbers = [
-      row.score === null ? null : el("span", { title: "Mean Dice of the prediction", text: `DSC ${row.score.toFixed(2)}` }),
-      row.uncertainty === null ? null : el("span", { title: "Mean entropy of the prediction", text: `± ${percent(row.uncertainty)}` }),
+      row.score === null
+        ? null
+        : el("span", { title: "Mean Dice of the prediction", text: `DSC ${row.score.toFixed(2)}` }),
+      row.uncertainty === null
+        ? null
+        : el("span", { title: "Mean entropy of the prediction", text: `± ${percent(row.uncertainty)}` }),
     ];
-    const node = el("li", {
-      class: "case", role: "option", tabIndex: -1, data: { id: row.id }, title: row.error ?? row.name,
-      on: { click: () => this.actions.open(row.id) },
-    },
-    el("img", { src: api.thumbnail(row.id), alt: "", loading: "lazy", width: 48, height: 48, on: { error: (event) => (event.target.hidden = true) } }),
-    el("span", { class: "case-text" },
-      el("span", { class: "case-name", text: row.name }),
-      el("span", { class: "case-facts" }, row.split ? el("span", { text: row.split }) : null, ...numbers),
-      el("span", { class: "chips" }, ...chips, row.error ? el("span", { class: "chip error", text: "cannot be read" }) : null)));
+    const node = el(
+      "li",
+      {
+        class: "case",
+        role: "option",
+        tabIndex: -1,
+        data: { id: row.id },
+        title: row.error ?? row.name,
+        on: { click: () => this.actions.open(row.id) },
+      },
+      el("img", {
+        src: api.thumbnail(row.id),
+        alt: "",
+        loading: "lazy",
+        width: 48,
+        height: 48,
+        on: { error: (event) => (event.target.hidden = true) },
+      }),
+      el(
+        "span",
+        { class: "case-text" },
+        el("span", { class: "case-name", text: row.name }),
+        el("span", { class: "case-facts" }, row.split ? el("span", { text: row.split }) : null, ...numbers),
+        el(
+          "span",
+          { class: "chips" },
+          ...chips,
+          row.error ? el("span", { class: "chip error", text: "cannot be read" }) : null,
+        ),
+      ),
+    );
     this.#nodes.set(row.id, { key, node });
     return node;
   }
@@ -96,7 +123,8 @@ export class Cases {
       const node = this.list.children[Math.max(0, Math.min(this.list.children.length - 1, places[event.key]))];
       for (const other of this.list.children) other.tabIndex = other === node ? 0 : -1;
       node?.focus();
-    } else if ((event.key === "Enter" || event.key === " ") && at >= 0) this.actions.open(Number(document.activeElement.dataset.id));
+    } else if ((event.key === "Enter" || event.key === " ") && at >= 0)
+      this.actions.open(Number(document.activeElement.dataset.id));
     else return;
     event.preventDefault();
     event.stopPropagation();

@@ -29,18 +29,33 @@ export class Classes {
     if (this.list.dataset.key === key) return;
     this.list.dataset.key = key;
     this.#rows.clear();
-    this.list.replaceChildren(...this.#all.map(({ index, name, color }) => {
-      const swatch = el("span", { class: "swatch" });
-      swatch.style.backgroundColor = color;
-      const count = el("span", { class: "class-count" });
-      const choose = el("button", { type: "button", class: "class-choose", role: "radio", title: name, on: { click: () => this.store.set({ active: index }) } },
-        swatch, el("span", { class: "class-name", text: name }), count,
-        index < 10 ? el("kbd", { text: String(index), "aria-hidden": "true" }) : null);
-      const eye = index === 0 ? el("span", { class: "no-eye" })
-        : el("button", { type: "button", class: "quiet class-eye", on: { click: () => this.toggle(index) } });
-      this.#rows.set(index, { choose, eye, count, name });
-      return el("li", { role: "presentation" }, choose, eye);
-    }));
+    this.list.replaceChildren(
+      ...this.#all.map(({ index, name, color }) => {
+        const swatch = el("span", { class: "swatch" });
+        swatch.style.backgroundColor = color;
+        const count = el("span", { class: "class-count" });
+        const choose = el(
+          "button",
+          {
+            type: "button",
+            class: "class-choose",
+            role: "radio",
+            title: name,
+            on: { click: () => this.store.set({ active: index }) },
+          },
+          swatch,
+          el("span", { class: "class-name", text: name }),
+          count,
+          index < 10 ? el("kbd", { text: String(index), "aria-hidden": "true" }) : null,
+        );
+        const eye =
+          index === 0
+            ? el("span", { class: "no-eye" })
+            : el("button", { type: "button", class: "quiet class-eye", on: { click: () => this.toggle(index) } });
+        this.#rows.set(index, { choose, eye, count, name });
+        return el("li", { role: "presentation" }, choose, eye);
+      }),
+    );
     if (!this.#rows.has(this.store.state.active)) this.store.set({ active: 0 });
     this.#mark();
     this.#count();

@@ -15,7 +15,8 @@ export class Counts {
   /** Count what is in a box; with sign -1, before it is replaced, take it away. */
   add(label, box, sign) {
     for (let z = box[0]; z < box[3]; z++) {
-      const content = this.#whole(box) ? label.subarray(z * this.#area, (z + 1) * this.#area)
+      const content = this.#whole(box)
+        ? label.subarray(z * this.#area, (z + 1) * this.#area)
         : cut(label, this.shape, [z, box[1], box[2], z + 1, box[4], box[5]]);
       const found = new Uint32Array(256);
       for (let i = 0; i < content.length; i++) found[content[i]]++;

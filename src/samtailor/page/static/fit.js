@@ -16,7 +16,11 @@ export function buildFit(store, actions) {
     const running = fit.state === "running";
     dialog.dataset.state = fit.state;
     $("fit").dataset.state = fit.state;
-    $("fit").textContent = running ? (fit.fraction === null ? "Fitting …" : `Fitting ${Math.floor(100 * fit.fraction)} %`) : "Fit again";
+    $("fit").textContent = running
+      ? fit.fraction === null
+        ? "Fitting …"
+        : `Fitting ${Math.floor(100 * fit.fraction)} %`
+      : "Fit again";
     $("fit-setup").hidden = running;
     $("fit-progress").hidden = !running;
     if (fit.fraction === null) $("fit-bar").removeAttribute("value");
@@ -61,8 +65,10 @@ export function buildFit(store, actions) {
 
   $("fit").addEventListener("click", () => {
     const drafts = store.state.project.cases.filter((row) => row.edited && !row.uploaded).length;
-    $("fit-drafts").textContent = drafts === 0 ? ""
-      : `${drafts === 1 ? "One case has a draft" : `${drafts} cases have drafts`}: save what shall count.`;
+    $("fit-drafts").textContent =
+      drafts === 0
+        ? ""
+        : `${drafts === 1 ? "One case has a draft" : `${drafts} cases have drafts`}: save what shall count.`;
     dialog.showModal();
   });
   $("fit-close").addEventListener("click", () => dialog.close());

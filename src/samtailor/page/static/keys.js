@@ -11,7 +11,8 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
   const set = (patch) => store.set(patch);
   const resize = (factor) => {
     const { brush } = store.state;
-    const next = factor > 1 ? Math.max(brush + 1, Math.round(brush * factor)) : Math.min(brush - 1, Math.round(brush * factor));
+    const next =
+      factor > 1 ? Math.max(brush + 1, Math.round(brush * factor)) : Math.min(brush - 1, Math.round(brush * factor));
     set({ brush: Math.max(BRUSH[0], Math.min(BRUSH[1], next)) });
   };
   const cycle = () => {
@@ -49,7 +50,11 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
   const simple = new Map(bindings.filter(([, , run]) => run).map(([key, , run]) => [key.toLowerCase(), run]));
   for (const tool of toolbox.tools) simple.set(tool.key, () => set({ tool: tool.name }));
   simple.set("[", () => resize(1 / 1.25)).set("]", () => resize(1.25));
-  simple.set("+", () => stage.zoom(1.25)).set("=", () => stage.zoom(1.25)).set("-", () => stage.zoom(0.8)).set("−", () => stage.zoom(0.8));
+  simple
+    .set("+", () => stage.zoom(1.25))
+    .set("=", () => stage.zoom(1.25))
+    .set("-", () => stage.zoom(0.8))
+    .set("−", () => stage.zoom(0.8));
   simple.set("x", () => set({ concealed: true })).set("n", (event) => actions.next(cases.ids, event.shiftKey ? -1 : 1));
   simple.set("pageup", () => step(1)).set("pagedown", () => step(-1));
   const step = (slices) => store.state.opened?.isVolume && stage.step(stage.focused ?? stage.main, slices);
@@ -60,10 +65,11 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
     const command = event.ctrlKey || event.metaKey;
     if (document.querySelector("dialog[open]")) return;
     const key = event.key.toLowerCase();
-    if (command && !onField && (key === "z" || key === "y")) key === "y" || event.shiftKey ? edits.redo() : edits.undo();
+    if (command && !onField && (key === "z" || key === "y"))
+      key === "y" || event.shiftKey ? edits.redo() : edits.undo();
     else if (command && key === "s") $("save").disabled || actions.save();
-    else if (command || event.altKey && key !== "enter" || onField) return;
-    else if (event.target.matches(".pane canvas") && onCanvas(event)) ;
+    else if (command || (event.altKey && key !== "enter") || onField) return;
+    else if (event.target.matches(".pane canvas") && onCanvas(event));
     else if (key === " " && !event.target.matches("button, input, li, summary")) set({ panning: true });
     else if (/^[0-9]$/.test(key)) classes.choose(Number(key));
     else if (simple.has(key) && !(event.target.matches("input") && key.startsWith("page"))) simple.get(key)(event);
@@ -82,7 +88,8 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
     const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (event.key === "Enter") {
       if (toolbox.ready(pane)) toolbox.current.tap(spotOfCursor(pane, event));
-    } else if (arrow && store.state.tool === "pan" && store.state.opened.isVolume) stage.step(pane, arrow[0] - arrow[1]);
+    } else if (arrow && store.state.tool === "pan" && store.state.opened.isVolume)
+      stage.step(pane, arrow[0] - arrow[1]);
     else if (arrow) moveCursor(pane, arrow, event.shiftKey ? 10 : 1);
     else return false;
     return true;
@@ -110,7 +117,9 @@ function openHelp() {
 
 function drawHelp(tools, bindings) {
   const entry = (key, text) => [el("dt", {}, el("kbd", { text: key })), el("dd", { text })];
-  $("help-tools").replaceChildren(...tools.flatMap((tool) => entry(tool.key.toUpperCase(), `${tool.label}. ${tool.hint}`)));
+  $("help-tools").replaceChildren(
+    ...tools.flatMap((tool) => entry(tool.key.toUpperCase(), `${tool.label}. ${tool.hint}`)),
+  );
   $("help-keys").replaceChildren(...bindings.flatMap(([key, text]) => entry(key, text)));
   $("help").addEventListener("click", openHelp);
   $("help-close").addEventListener("click", () => $("help-dialog").close());

@@ -44,7 +44,8 @@ listenToKeys(kit);
 for (const tab of document.querySelectorAll("#tabs button"))
   tab.addEventListener("click", () => {
     document.body.dataset.tab = tab.dataset.tab;
-    for (const other of document.querySelectorAll("#tabs button")) other.setAttribute("aria-selected", String(other === tab));
+    for (const other of document.querySelectorAll("#tabs button"))
+      other.setAttribute("aria-selected", String(other === tab));
   });
 
 await kit.actions.refresh();

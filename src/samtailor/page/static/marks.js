@@ -30,8 +30,16 @@ function drawCrosshair(context, pane) {
   const [x, y] = pane.placeOf(u + 0.5, v + 0.5).map((at) => Math.round(at) + 0.5);
   const gap = 10; // what is under the cross stays visible
   context.beginPath();
-  for (const [a, b] of [[0, x - gap], [x + gap, pane.width]]) if (b > a) context.moveTo(a, y), context.lineTo(b, y);
-  for (const [a, b] of [[0, y - gap], [y + gap, pane.height]]) if (b > a) context.moveTo(x, a), context.lineTo(x, b);
+  for (const [a, b] of [
+    [0, x - gap],
+    [x + gap, pane.width],
+  ])
+    if (b > a) (context.moveTo(a, y), context.lineTo(b, y));
+  for (const [a, b] of [
+    [0, y - gap],
+    [y + gap, pane.height],
+  ])
+    if (b > a) (context.moveTo(x, a), context.lineTo(x, b));
   context.strokeStyle = "rgba(120, 190, 255, 0.55)";
   context.lineWidth = 1;
   context.stroke();
@@ -45,7 +53,12 @@ function drawCursor(context, pane) {
   const [x, y] = [(left + right) / 2, (top + bottom) / 2];
   const half = Math.max(4, (right - left) / 2);
   context.beginPath();
-  for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+  for (const [dx, dy] of [
+    [1, 0],
+    [-1, 0],
+    [0, 1],
+    [0, -1],
+  ]) {
     context.moveTo(x + dx * half, y + dy * half);
     context.lineTo(x + dx * (half + 8), y + dy * (half + 8));
   }
@@ -59,7 +72,12 @@ function drawSides(context, pane) {
   context.font = "600 11px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
-  for (const [letter, x, y] of [[left, 10, height / 2], [right, width - 10, height / 2], [top, width / 2, 12], [bottom, width / 2, height - 11]]) {
+  for (const [letter, x, y] of [
+    [left, 10, height / 2],
+    [right, width - 10, height / 2],
+    [top, width / 2, 12],
+    [bottom, width / 2, height - 11],
+  ]) {
     context.strokeStyle = SHADE;
     context.lineWidth = 3;
     context.strokeText(letter, x, y);
@@ -83,7 +101,12 @@ function drawScale(context, pane) {
   context.lineTo(x + long, y);
   context.lineTo(x + long, y - 4);
   stroke(context, "#dbe4ec", 1.5);
-  const [value, name] = unit === "m" && length >= 1000 ? [length / 1000, "km"] : unit === "mm" && length >= 10 ? [length / 10, "cm"] : [length, unit];
+  const [value, name] =
+    unit === "m" && length >= 1000
+      ? [length / 1000, "km"]
+      : unit === "mm" && length >= 10
+        ? [length / 10, "cm"]
+        : [length, unit];
   context.font = "11px system-ui, sans-serif";
   context.textAlign = "left";
   context.textBaseline = "alphabetic";

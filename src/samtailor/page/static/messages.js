@@ -21,8 +21,15 @@ export function fail(error) {
 function show(text, kind, action) {
   const list = $(kind === "error" ? "errors" : "notes");
   for (const old of [...list.children]) if (kind === "note" || old.dataset.text === text) old.remove();
-  const close = el("button", { type: "button", class: "quiet", text: "×", "aria-label": "Close message", on: { click: () => node.remove() } });
-  const run = action && el("button", { type: "button", text: action.label, on: { click: () => (node.remove(), action.run()) } });
+  const close = el("button", {
+    type: "button",
+    class: "quiet",
+    text: "×",
+    "aria-label": "Close message",
+    on: { click: () => node.remove() },
+  });
+  const run =
+    action && el("button", { type: "button", text: action.label, on: { click: () => (node.remove(), action.run()) } });
   const node = el("div", { class: `message ${kind}`, data: { text } }, el("span", { text }), run ?? null, close);
   list.append(node);
   if (kind === "note") setTimeout(() => node.remove(), action ? 3 * STAY : STAY);

@@ -11,7 +11,7 @@ export function pack(content) {
   const limit = length >> 3; // each run takes five bytes; beyond that it is not worth it
   const values = [];
   const ends = [];
-  for (let i = 0; i < length; ) {
+  for (let i = 0; i < length;) {
     const value = content[i];
     while (i < length && content[i] === value) i++;
     values.push(value);

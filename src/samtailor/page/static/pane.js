@@ -23,10 +23,19 @@ export class Pane {
     Object.assign(this, { store, plane, camera, which, context });
     this.title = el("span", { class: "pane-title" });
     this.canvas = el("canvas", { tabIndex: 0, role: "application" });
-    const enlarge = context.onEnlarge && el("button", {
-      class: "quiet pane-enlarge", type: "button", title: `Enlarge ${plane.name}`,
-      "aria-label": `Enlarge the ${plane.name} plane`, on: { click: context.onEnlarge },
-    }, icon("enlarge"));
+    const enlarge =
+      context.onEnlarge &&
+      el(
+        "button",
+        {
+          class: "quiet pane-enlarge",
+          type: "button",
+          title: `Enlarge ${plane.name}`,
+          "aria-label": `Enlarge the ${plane.name} plane`,
+          on: { click: context.onEnlarge },
+        },
+        icon("enlarge"),
+      );
     this.node = el("section", { class: "pane", data: { plane: plane.name, which } }, this.canvas, this.title, enlarge);
     for (const layer of [this.#image, this.#label]) [layer.width, layer.height] = [plane.width, plane.height];
     this.#sizes = new ResizeObserver(() => this.#resize());
@@ -58,8 +67,12 @@ export class Pane {
     const grow = this.#thickness;
     const { width, height } = this.plane;
     if (!this.#stale.has("label"))
-      this.#paintLabel([Math.max(0, rect[0] - grow), Math.max(0, rect[1] - grow),
-        Math.min(width, rect[2] + grow), Math.min(height, rect[3] + grow)]);
+      this.#paintLabel([
+        Math.max(0, rect[0] - grow),
+        Math.max(0, rect[1] - grow),
+        Math.min(width, rect[2] + grow),
+        Math.min(height, rect[3] + grow),
+      ]);
     this.draw("view");
   }
 
@@ -87,7 +100,10 @@ export class Pane {
 
   /** Outlines stay visible where several pixels share one of the screen. */
   get #thickness() {
-    const zoom = Math.min(this.width / (this.plane.width * this.plane.size[0]), this.height / (this.plane.height * this.plane.size[1]));
+    const zoom = Math.min(
+      this.width / (this.plane.width * this.plane.size[0]),
+      this.height / (this.plane.height * this.plane.size[1]),
+    );
     return Math.max(1, Math.min(8, Math.round(1 / (zoom * Math.min(...this.plane.size)))));
   }
 
@@ -104,8 +120,12 @@ export class Pane {
     const label = this.store.state.opened.source(this.source);
     const context = this.#label.getContext("2d");
     if (!label) context.clearRect(0, 0, this.#label.width, this.#label.height);
-    else context.putImageData(
-      shadeLabel(label, this.plane, this.slice, rect, this.#thickness, this.context.colours()), rect[0], rect[1]);
+    else
+      context.putImageData(
+        shadeLabel(label, this.plane, this.slice, rect, this.#thickness, this.context.colours()),
+        rect[0],
+        rect[1],
+      );
   }
 
   #render() {
@@ -127,7 +147,9 @@ export class Pane {
     context.clearRect(0, 0, this.width, this.height);
     const { width, height } = this.plane;
     // Only what is seen is drawn: pictures may be far larger than the canvas.
-    const [u0, v0] = this.pixelAt(0, 0).map((at) => Math.floor(at)).map((at) => Math.max(0, at));
+    const [u0, v0] = this.pixelAt(0, 0)
+      .map((at) => Math.floor(at))
+      .map((at) => Math.max(0, at));
     const [right, bottom] = this.pixelAt(this.width, this.height);
     const [u1, v1] = [Math.min(width, Math.ceil(right)), Math.min(height, Math.ceil(bottom))];
     if (u1 > u0 && v1 > v0) {
@@ -146,7 +168,10 @@ export class Pane {
     const where = opened.isVolume ? `${this.plane.name} ${this.slice + 1}` : "";
     const full = [where, names[this.source]].filter(Boolean).join(" · ");
     this.title.textContent = this.context.isSmall ? where : full;
-    this.canvas.setAttribute("aria-label", `${opened.meta.name}, ${full}. ` +
-      "Arrow keys move the cursor, Enter applies the tool, Page Up and Page Down change the slice.");
+    this.canvas.setAttribute(
+      "aria-label",
+      `${opened.meta.name}, ${full}. ` +
+        "Arrow keys move the cursor, Enter applies the tool, Page Up and Page Down change the slice.",
+    );
   }
 }

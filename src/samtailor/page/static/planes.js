@@ -1,7 +1,7 @@
 /**
  * Planes through a volume (slices, rows, columns), and boxes in it. In canonical axes slices go from inferior to
- * superior, rows from anterior to posterior, columns from the patient's right to left; so axial slices are shown as they
- * lie, and the other planes upside down, with the head on top.
+ * superior, rows from anterior to posterior, columns from the patient's right to left; so axial slices are shown as
+ * they lie, and the other planes upside down, with the head on top.
  */
 
 /**
@@ -29,11 +29,17 @@ const SIDES = { axial: ["R", "L", "A", "P"], coronal: ["R", "L", "S", "I"], sagi
 export function planesOf(shape, spacing, patient) {
   const strides = [shape[1] * shape[2], shape[2], 1];
   const plane = (name, axes, upward) => ({
-    name, axes, upward,
-    width: shape[axes[0]], height: shape[axes[1]], depth: shape[axes[2]],
+    name,
+    axes,
+    upward,
+    width: shape[axes[0]],
+    height: shape[axes[1]],
+    depth: shape[axes[2]],
     size: [spacing[axes[0]], spacing[axes[1]]],
     origin: upward ? (shape[axes[1]] - 1) * strides[axes[1]] : 0,
-    su: strides[axes[0]], sv: upward ? -strides[axes[1]] : strides[axes[1]], ss: strides[axes[2]],
+    su: strides[axes[0]],
+    sv: upward ? -strides[axes[1]] : strides[axes[1]],
+    ss: strides[axes[2]],
     sides: patient ? SIDES[name] : [],
   });
   return {
@@ -104,9 +110,12 @@ export function difference(a, b, shape) {
     for (let y = 0; y < height; y++, start += width)
       for (let x = 0; x < width; x++)
         if (a[start + x] !== b[start + x]) {
-          box[0] = Math.min(box[0], z); box[3] = Math.max(box[3], z + 1);
-          box[1] = Math.min(box[1], y); box[4] = Math.max(box[4], y + 1);
-          box[2] = Math.min(box[2], x); box[5] = Math.max(box[5], x + 1);
+          box[0] = Math.min(box[0], z);
+          box[3] = Math.max(box[3], z + 1);
+          box[1] = Math.min(box[1], y);
+          box[4] = Math.max(box[4], y + 1);
+          box[2] = Math.min(box[2], x);
+          box[5] = Math.max(box[5], x + 1);
         }
   return box[3] < 0 ? null : box;
 }

@@ -19,8 +19,14 @@ function spotOf(pane, event) {
   const { plane, slice, store } = pane;
   const { negative, adding } = store.state;
   return {
-    pane, plane, slice, u, v, inside: u >= 0 && v >= 0 && u < plane.width && v < plane.height,
-    negative: negative !== (event.altKey || event.button === 2), adding: adding || event.shiftKey,
+    pane,
+    plane,
+    slice,
+    u,
+    v,
+    inside: u >= 0 && v >= 0 && u < plane.width && v < plane.height,
+    negative: negative !== (event.altKey || event.button === 2),
+    adding: adding || event.shiftKey,
   };
 }
 
@@ -28,7 +34,16 @@ function spotOf(pane, event) {
 export function spotOfCursor(pane, event) {
   const [u, v] = pixelOf(pane.plane, pane.store.state.point);
   const { negative, adding } = pane.store.state;
-  return { pane, plane: pane.plane, slice: pane.slice, u: u + 0.5, v: v + 0.5, inside: true, negative: negative !== event.altKey, adding: adding || event.shiftKey };
+  return {
+    pane,
+    plane: pane.plane,
+    slice: pane.slice,
+    u: u + 0.5,
+    v: v + 0.5,
+    inside: true,
+    negative: negative !== event.altKey,
+    adding: adding || event.shiftKey,
+  };
 }
 
 /** Put the crosshair where something was done. */
@@ -37,7 +52,11 @@ function look(spot) {
   spot.pane.store.set({ point: voxelAt(spot.plane, Math.floor(spot.u), Math.floor(spot.v), spot.slice) });
 }
 
-/** @param {import("./pane.js").Pane} pane @param {import("./stage.js").Stage} stage @param {import("./toolbox.js").Toolbox} toolbox */
+/**
+ * @param {import("./pane.js").Pane} pane
+ * @param {import("./stage.js").Stage} stage
+ * @param {import("./toolbox.js").Toolbox} toolbox
+ */
 export function listen(pane, stage, toolbox) {
   const { canvas, store } = pane;
   const down = new Map();
@@ -65,7 +84,11 @@ export function listen(pane, stage, toolbox) {
     const place = () => {
       const [a, b] = [...down.values()];
       const box = canvas.getBoundingClientRect();
-      return { x: (a.clientX + b.clientX) / 2 - box.left, y: (a.clientY + b.clientY) / 2 - box.top, wide: Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY) };
+      return {
+        x: (a.clientX + b.clientX) / 2 - box.left,
+        y: (a.clientY + b.clientY) / 2 - box.top,
+        wide: Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY),
+      };
     };
     let last = place();
     return {
@@ -126,7 +149,8 @@ export function listen(pane, stage, toolbox) {
       gesture?.cancel();
       gesture = pinching();
     } else if (down.size > 2 || gesture) return;
-    else if (event.button === 1 || store.state.panning || (event.button === 0 && !toolbox.current.down)) gesture = panning(event, event.button === 0);
+    else if (event.button === 1 || store.state.panning || (event.button === 0 && !toolbox.current.down))
+      gesture = panning(event, event.button === 0);
     else gesture = event.button === 2 ? windowing(event) : using(event);
   });
 
@@ -162,20 +186,30 @@ export function listen(pane, stage, toolbox) {
   canvas.addEventListener("blur", () => pane.draw("view"));
 
   let turned = 0;
-  canvas.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const amount = event.deltaY * (event.deltaMode === 1 ? 33 : 1);
-    if (event.ctrlKey || event.metaKey || !store.state.opened.isVolume) {
-      const box = canvas.getBoundingClientRect();
-      const factor = Math.exp(-amount * (event.ctrlKey && Math.abs(amount) < 40 ? 0.01 : 0.0015));
-      pane.camera.zoomAt(factor, [event.clientX - box.left, event.clientY - box.top], pane.plane, pane.width, pane.height);
-      stage.draw("view");
-      return;
-    }
-    turned += amount;
-    const slices = Math.trunc(turned / 50);
-    if (slices === 0) return;
-    turned -= 50 * slices;
-    stage.step(pane, Math.abs(amount) >= 50 ? Math.sign(slices) : slices); // a notch of a wheel is one slice
-  }, { passive: false });
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      const amount = event.deltaY * (event.deltaMode === 1 ? 33 : 1);
+      if (event.ctrlKey || event.metaKey || !store.state.opened.isVolume) {
+        const box = canvas.getBoundingClientRect();
+        const factor = Math.exp(-amount * (event.ctrlKey && Math.abs(amount) < 40 ? 0.01 : 0.0015));
+        pane.camera.zoomAt(
+          factor,
+          [event.clientX - box.left, event.clientY - box.top],
+          pane.plane,
+          pane.width,
+          pane.height,
+        );
+        stage.draw("view");
+        return;
+      }
+      turned += amount;
+      const slices = Math.trunc(turned / 50);
+      if (slices === 0) return;
+      turned -= 50 * slices;
+      stage.step(pane, Math.abs(amount) >= 50 ? Math.sign(slices) : slices); // a notch of a wheel is one slice
+    },
+    { passive: false },
+  );
 }

@@ -11,7 +11,11 @@ export class Prompts {
   #last = Promise.resolve();
   #told = new Set(); // remarks, each of which is made once
 
-  /** @param {import("./state.js").Store} store @param {import("./edits.js").Edits} edits @param {import("./sync.js").Sync} sync */
+  /**
+   * @param {import("./state.js").Store} store
+   * @param {import("./edits.js").Edits} edits
+   * @param {import("./sync.js").Sync} sync
+   */
   constructor(store, edits, sync) {
     Object.assign(this, { store, edits, sync });
   }
@@ -31,7 +35,8 @@ export class Prompts {
     const { opened, active } = this.store.state;
     if (!this.possible(spot)) return Promise.resolve();
     const { u, v, slice, negative, adding, plane } = spot;
-    const goesOn = this.#object && this.#object.opened === opened && this.#object.slice === slice && (negative || adding);
+    const goesOn =
+      this.#object && this.#object.opened === opened && this.#object.slice === slice && (negative || adding);
     if (!goesOn) {
       const there = opened.label[plane.origin + Math.floor(u) * plane.su + Math.floor(v) * plane.sv + slice * plane.ss];
       const isClass = this.store.state.project.classes.some(({ index }) => index === there && index > 0);
@@ -40,9 +45,14 @@ export class Prompts {
     }
     this.#points.push({ u, v, negative });
     this.store.emit("mark");
-    const places = (taking) => this.#points.filter((point) => point.negative === taking).map((point) => [point.u, point.v]);
+    const places = (taking) =>
+      this.#points.filter((point) => point.negative === taking).map((point) => [point.u, point.v]);
     const prompt = { class: this.#object.active, slice, points: places(false), not_points: places(true), box: null };
-    return this.#ask(opened, () => api.prompt(opened.id, prompt), "The segmenter finds nothing to change here. A box may show it better.");
+    return this.#ask(
+      opened,
+      () => api.prompt(opened.id, prompt),
+      "The segmenter finds nothing to change here. A box may show it better.",
+    );
   }
 
   /** @param {import("./pointer.js").Spot} spot @param {number[]} box Left, top, right, bottom. */

@@ -39,8 +39,11 @@ export function shadeLabel(label, plane, slice, [u0, v0, u1, v1], thickness, { f
     for (let u = u0, i = start + v * sv + u0 * su; u < u1; u++, i += su, at++) {
       const k = label[i];
       if (k === 0) continue;
-      const isEdge = (u >= thickness && label[i - du] !== k) || (u + thickness < width && label[i + du] !== k)
-        || (up && label[i - dv] !== k) || (down && label[i + dv] !== k);
+      const isEdge =
+        (u >= thickness && label[i - du] !== k) ||
+        (u + thickness < width && label[i + du] !== k) ||
+        (up && label[i - dv] !== k) ||
+        (down && label[i + dv] !== k);
       out[at] = isEdge ? edge[k] : fill[k];
     }
   }
@@ -63,8 +66,10 @@ export function shadeImage({ image: voxels, meta }, plane, slice, window) {
   for (let v = 0, at = 0; v < height; v++) {
     let i = start + v * sv;
     if (meta.channels === 1) for (const end = at + width; at < end; at++, i += su) out[at] = grey[voxels[i] + shift];
-    else for (const end = at + width; at < end; at++, i += su)
-      out[at] = (grey[voxels[3 * i]] & 0xff) | (grey[voxels[3 * i + 1]] & 0xff00) | (grey[voxels[3 * i + 2]] & 0xffff0000);
+    else
+      for (const end = at + width; at < end; at++, i += su)
+        out[at] =
+          (grey[voxels[3 * i]] & 0xff) | (grey[voxels[3 * i + 1]] & 0xff00) | (grey[voxels[3 * i + 2]] & 0xffff0000);
   }
   return image;
 }

@@ -35,9 +35,27 @@
 
 /** @returns {State} */
 const initial = () => ({
-  project: null, opened: null, loading: null, order: "name", query: "", tool: "pan", brush: 12, negative: false,
-  adding: false, active: 1, hidden: new Set(), opacity: 0.4, outlines: false, concealed: false, shown: "edit",
-  compare: "", point: [0, 0, 0], window: { low: 0, high: 255 }, big: "axial", panning: false, busy: false,
+  project: null,
+  opened: null,
+  loading: null,
+  order: "name",
+  query: "",
+  tool: "pan",
+  brush: 12,
+  negative: false,
+  adding: false,
+  active: 1,
+  hidden: new Set(),
+  opacity: 0.4,
+  outlines: false,
+  concealed: false,
+  shown: "edit",
+  compare: "",
+  point: [0, 0, 0],
+  window: { low: 0, high: 255 },
+  big: "axial",
+  panning: false,
+  busy: false,
 });
 
 /** Values by key, and who listens to them. */
@@ -58,8 +76,7 @@ export class Store {
     const changed = Object.keys(patch).filter((key) => this.#state[key] !== patch[key]);
     Object.assign(this.#state, patch);
     const called = new Set();
-    for (const key of changed)
-      for (const listener of this.#listeners.get(key) ?? []) called.add(listener);
+    for (const key of changed) for (const listener of this.#listeners.get(key) ?? []) called.add(listener);
     for (const listener of called) listener(this.#state);
   }
 

@@ -18,7 +18,9 @@ export function brushTool(kit, erases) {
     name: erases ? "eraser" : "brush",
     label: erases ? "Eraser" : "Brush",
     key: erases ? "e" : "d",
-    hint: erases ? "Drag to remove every class. [ and ] change the size." : "Drag to paint the class. [ and ] change the size.",
+    hint: erases
+      ? "Drag to remove every class. [ and ] change the size."
+      : "Drag to paint the class. [ and ] change the size.",
     down(spot) {
       stroke = edits.stroke(spot.plane, spot.slice, erases ? 0 : store.state.active);
       last = null;
@@ -39,7 +41,8 @@ export function brushTool(kit, erases) {
     },
     draw(context, pane) {
       const { hover } = kit.toolbox;
-      const at = hover?.pane === pane ? hover.spot : pane.canvas.matches(":focus-visible") ? kit.toolbox.cursor(pane) : null;
+      const at =
+        hover?.pane === pane ? hover.spot : pane.canvas.matches(":focus-visible") ? kit.toolbox.cursor(pane) : null;
       if (!at) return;
       const [x, y] = pane.placeOf(at.u, at.v);
       context.beginPath();

@@ -9,7 +9,7 @@ export function clickTool(kit) {
     label: "Click",
     key: "p",
     clicks: true,
-    hint: "Click on an object: it becomes the class. Right button or Alt takes away; Shift goes on with the same object.",
+    hint: "Click on an object: it becomes the class. Right button or Alt takes away; Shift goes on with one object.",
     down(spot) {
       pressed = spot;
     },

@@ -44,10 +44,12 @@ export function lassoTool(kit) {
     },
     move(spot) {
       if (points.length === 0) return;
-      if (!isNear(spot.pane, points.at(-1), [spot.u, spot.v]) || points.length > pressed + 1) points.push([spot.u, spot.v]);
+      if (!isNear(spot.pane, points.at(-1), [spot.u, spot.v]) || points.length > pressed + 1)
+        points.push([spot.u, spot.v]);
     },
     up(spot) {
-      if (points.length > pressed + 3) close(); // drawn by hand
+      if (points.length > pressed + 3)
+        close(); // drawn by hand
       else if (pressed > 2 && isNear(spot.pane, points[0], [spot.u, spot.v])) close();
       else points.length = Math.min(points.length, pressed + 1);
     },

@@ -19,18 +19,31 @@ import { lassoTool } from "./tool-lasso.js";
  */
 
 /** @type {Tool} */
-const pan = { name: "pan", label: "Pan", key: "h", hint: "Drag to move, wheel or pinch to zoom. A click puts the crosshair." };
+const pan = {
+  name: "pan",
+  label: "Pan",
+  key: "h",
+  hint: "Drag to move, wheel or pinch to zoom. A click puts the crosshair.",
+};
 
 export class Toolbox {
   /** Where the pointer is: {pane, spot}, or null. */
   hover = null;
 
-  /** @param {{store: import("./state.js").Store, edits: import("./edits.js").Edits, prompts: import("./prompts.js").Prompts}} kit */
+  /** @param {{store: import("./state.js").Store, edits: any, prompts: any}} kit */
   constructor(kit) {
     this.store = kit.store;
     kit.toolbox = this;
     /** @type {Tool[]} */
-    this.tools = [pan, clickTool(kit), boxTool(kit), lassoTool(kit), brushTool(kit, false), brushTool(kit, true), fillTool(kit)];
+    this.tools = [
+      pan,
+      clickTool(kit),
+      boxTool(kit),
+      lassoTool(kit),
+      brushTool(kit, false),
+      brushTool(kit, true),
+      fillTool(kit),
+    ];
     this.store.on(["tool", "opened", "active"], () => this.cancel());
     this.store.on(["stepped"], () => kit.prompts.forget());
   }

@@ -5,10 +5,22 @@ import { say } from "./messages.js";
 
 /** @param {any} kit */
 export function buildToolPanel({ store, toolbox, edits, history, prompts }) {
-  const buttons = toolbox.tools.map((tool) => el("button", {
-    type: "button", class: "tool", data: { tool: tool.name }, title: `${tool.hint} (${tool.key.toUpperCase()})`,
-    "aria-label": tool.label, on: { click: () => store.set({ tool: tool.name }) },
-  }, icon(tool.name), el("span", { text: tool.label }), el("kbd", { text: tool.key.toUpperCase() })));
+  const buttons = toolbox.tools.map((tool) =>
+    el(
+      "button",
+      {
+        type: "button",
+        class: "tool",
+        data: { tool: tool.name },
+        title: `${tool.hint} (${tool.key.toUpperCase()})`,
+        "aria-label": tool.label,
+        on: { click: () => store.set({ tool: tool.name }) },
+      },
+      icon(tool.name),
+      el("span", { text: tool.label }),
+      el("kbd", { text: tool.key.toUpperCase() }),
+    ),
+  );
   $("tools").prepend(...buttons);
   const undo = $("undo");
   const redo = $("redo");
@@ -66,7 +78,8 @@ function buildInterpolation(store, prompts) {
     const [first, last] = [Number(from.value) - 1, Number(to.value) - 1];
     const { opened } = store.state;
     if (store.state.active === 0) say("Choose a class first.");
-    else if (!(first >= 0 && last > first + 1 && last < opened.shape[0])) say("Give two axial slices that hold the class, with others between them.");
+    else if (!(first >= 0 && last > first + 1 && last < opened.shape[0]))
+      say("Give two axial slices that hold the class, with others between them.");
     else if (store.state.shown !== "edit") say("Choose “Label” under Show first.");
     else prompts.interpolate(first, last);
   });

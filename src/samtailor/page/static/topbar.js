@@ -19,7 +19,9 @@ export function buildTopBar({ store, actions, sync }) {
     const { opened, busy, loading, project } = store.state;
     const idle = opened !== null && !busy && loading === null;
     $("predict").disabled = !idle || !project.segmenter;
-    $("predict").title = project?.segmenter ? "Predict this case (R)" : "There is no segmenter yet: label two cases, then fit.";
+    $("predict").title = project?.segmenter
+      ? "Predict this case (R)"
+      : "There is no segmenter yet: label two cases, then fit.";
     $("save").disabled = !idle || !project.editable || store.row(opened.id)?.uploaded === true;
     $("download").disabled = !idle;
     document.body.classList.toggle("busy", busy || loading !== null);
@@ -33,8 +35,15 @@ export function buildTopBar({ store, actions, sync }) {
     const edits = `${sync.waiting} ${sync.waiting === 1 ? "edit waits" : "edits wait"}`;
     $("retry").hidden = !sync.offline;
     $("sync").dataset.state = sync.offline ? "offline" : sync.waiting ? "sending" : "safe";
-    $("sync").textContent = sync.offline ? `Offline: ${edits}` : sync.waiting ? "Saving draft …"
-      : saved && saved.id === opened?.id ? `Saved in ${saved.path}` : row?.edited ? "Saved as draft" : "";
+    $("sync").textContent = sync.offline
+      ? `Offline: ${edits}`
+      : sync.waiting
+        ? "Saving draft …"
+        : saved && saved.id === opened?.id
+          ? `Saved in ${saved.path}`
+          : row?.edited
+            ? "Saved as draft"
+            : "";
     $("sync").title = $("sync").textContent;
   };
   store.on(["sync", "cases", "opened"], state);
@@ -57,7 +66,9 @@ export function buildStatus(store) {
     const label = opened.source(shown);
     const k = label ? label[(z * opened.shape[1] + y) * opened.shape[2] + x] : 0;
     const name = k === project.ignore ? "ignored" : (project.classes.find(({ index }) => index === k)?.name ?? "");
-    return [`x ${x}  y ${y}${opened.isVolume ? `  slice ${z + 1}` : ""}`, opened.valueAt(voxel), name].filter(Boolean).join("   ");
+    return [`x ${x}  y ${y}${opened.isVolume ? `  slice ${z + 1}` : ""}`, opened.valueAt(voxel), name]
+      .filter(Boolean)
+      .join("   ");
   };
   let hovered = null;
   const draw = () => ($("place").textContent = place(hovered ?? store.state.point));
@@ -70,7 +81,8 @@ export function buildStatus(store) {
     if (!opened) return;
     const { shape, spacing, unit, name } = opened.meta;
     const size = opened.isVolume ? `${shape[2]} × ${shape[1]} × ${shape[0]}` : `${shape[2]} × ${shape[1]}`;
-    const pixel = unit === "px" ? "" : ` · ${(opened.isVolume ? [2, 1, 0] : [2, 1]).map((i) => Number(spacing[i].toPrecision(3))).join(" × ")} ${unit}`;
+    const sides = (opened.isVolume ? [2, 1, 0] : [2, 1]).map((i) => Number(spacing[i].toPrecision(3)));
+    const pixel = unit === "px" ? "" : ` · ${sides.join(" × ")} ${unit}`;
     $("facts").textContent = `${name} · ${size}${pixel}`;
     $("facts").title = $("facts").textContent;
   });

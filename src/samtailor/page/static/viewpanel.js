@@ -4,19 +4,36 @@ import { $, el } from "./dom.js";
 
 export const NAMES = { edit: "Label", truth: "Truth", prediction: "Prediction", before: "Before" };
 const TITLES = {
-  edit: "The label that you correct", truth: "The label of the data set", prediction: "What the segmenter finds",
+  edit: "The label that you correct",
+  truth: "The label of the data set",
+  prediction: "What the segmenter finds",
   before: "What the segmenter found before it was fitted again",
 };
 
-/** @param {import("./state.js").Store} store @param {import("./actions.js").Actions} actions @param {import("./stage.js").Stage} stage */
+/**
+ * @param {import("./state.js").Store} store
+ * @param {import("./actions.js").Actions} actions
+ * @param {import("./stage.js").Stage} stage
+ */
 export function buildViewPanel(store, actions, stage) {
   const drawSources = () => {
     const { opened, shown, compare } = store.state;
     const sources = opened?.sources ?? ["edit"];
-    $("sources").replaceChildren(...sources.map((of) => el("button", {
-      type: "button", text: NAMES[of], title: TITLES[of], "aria-pressed": String(of === shown), on: { click: () => actions.show(of) },
-    })));
-    $("compare").replaceChildren(el("option", { value: "", text: "nothing" }), ...sources.map((of) => el("option", { value: of, text: NAMES[of].toLowerCase() })));
+    $("sources").replaceChildren(
+      ...sources.map((of) =>
+        el("button", {
+          type: "button",
+          text: NAMES[of],
+          title: TITLES[of],
+          "aria-pressed": String(of === shown),
+          on: { click: () => actions.show(of) },
+        }),
+      ),
+    );
+    $("compare").replaceChildren(
+      el("option", { value: "", text: "nothing" }),
+      ...sources.map((of) => el("option", { value: of, text: NAMES[of].toLowerCase() })),
+    );
     $("compare").value = compare;
     $("use-as-label").hidden = shown === "edit" || shown === "before";
   };
@@ -45,7 +62,10 @@ function buildWindow(store) {
   store.on(["opened"], ({ opened }) => {
     const { windows, window: own } = opened?.meta ?? { windows: [], window: [0, 255] };
     const all = [{ name: "as opened", low: own[0], high: own[1] }, ...windows];
-    presets.replaceChildren(el("option", { value: "", text: "own" }), ...all.map(({ name, low, high }) => el("option", { value: `${low},${high}`, text: name })));
+    presets.replaceChildren(
+      el("option", { value: "", text: "own" }),
+      ...all.map(({ name, low, high }) => el("option", { value: `${low},${high}`, text: name })),
+    );
   });
   store.on(["window", "opened"], ({ window: { low, high } }) => {
     const round = (value) => Math.round(10 * value) / 10;
