@@ -9,7 +9,10 @@ export class Actions {
 
   /** @param {{store: import("./state.js").Store, edits: any, history: any, sync: any, prompts: any}} kit */
   constructor(kit) {
-    Object.assign(this, kit);
+    this.store = kit.store;
+    this.edits = kit.edits;
+    this.history = kit.history;
+    this.sync = kit.sync;
   }
 
   /** Put a case on the canvas. @param {number} id @returns {Promise<boolean>} Whether it is there. */

@@ -19,7 +19,9 @@ export class Cases {
 
   /** @param {import("./state.js").Store} store @param {import("./actions.js").Actions} actions */
   constructor(store, actions) {
-    Object.assign(this, { store, actions, list: $("cases") });
+    this.store = store;
+    this.actions = actions;
+    this.list = $("cases");
     store.on(["cases", "project", "query", "order"], () => this.#draw());
     store.on(["opened", "loading"], () => this.#mark());
     $("search").addEventListener("input", (event) => store.set({ query: event.target.value }));

@@ -69,7 +69,7 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
       key === "y" || event.shiftKey ? edits.redo() : edits.undo();
     else if (command && key === "s") $("save").disabled || actions.save();
     else if (command || (event.altKey && key !== "enter") || onField) return;
-    else if (event.target.matches(".pane canvas") && onCanvas(event));
+    else if (onCanvas(event)) event.stopPropagation();
     else if (key === " " && !event.target.matches("button, input, li, summary")) set({ panning: true });
     else if (/^[0-9]$/.test(key)) classes.choose(Number(key));
     else if (simple.has(key) && !(event.target.matches("input") && key.startsWith("page"))) simple.get(key)(event);
@@ -84,6 +84,7 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
 
   /** Keys of a canvas that has the focus. @returns {boolean} Whether it was one. */
   function onCanvas(event) {
+    if (!event.target.matches(".pane canvas")) return false;
     const pane = stage.focused;
     const arrow = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (event.key === "Enter") {

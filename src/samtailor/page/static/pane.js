@@ -11,6 +11,10 @@ export class Pane {
   #stale = new Set(["image", "label", "view"]);
   #frame = 0;
 
+  /** Of the canvas, in pixels of the screen; 0 until it is laid out. */
+  width = 0;
+  height = 0;
+
   /**
    * @param {import("./state.js").Store} store
    * @param {import("./planes.js").Plane} plane
@@ -20,7 +24,11 @@ export class Pane {
    *   onEnlarge: (() => void)|null}} context
    */
   constructor(store, plane, camera, which, context) {
-    Object.assign(this, { store, plane, camera, which, context });
+    this.store = store;
+    this.plane = plane;
+    this.camera = camera;
+    this.which = which;
+    this.context = context;
     this.title = el("span", { class: "pane-title" });
     this.canvas = el("canvas", { tabIndex: 0, role: "application" });
     const enlarge =

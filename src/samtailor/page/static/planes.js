@@ -35,7 +35,7 @@ export function planesOf(shape, spacing, patient) {
     width: shape[axes[0]],
     height: shape[axes[1]],
     depth: shape[axes[2]],
-    size: [spacing[axes[0]], spacing[axes[1]]],
+    size: /** @type {[number, number]} */ ([spacing[axes[0]], spacing[axes[1]]]),
     origin: upward ? (shape[axes[1]] - 1) * strides[axes[1]] : 0,
     su: strides[axes[0]],
     sv: upward ? -strides[axes[1]] : strides[axes[1]],

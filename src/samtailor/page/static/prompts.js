@@ -17,7 +17,9 @@ export class Prompts {
    * @param {import("./sync.js").Sync} sync
    */
   constructor(store, edits, sync) {
-    Object.assign(this, { store, edits, sync });
+    this.store = store;
+    this.edits = edits;
+    this.sync = sync;
   }
 
   /** Whether a prompt can be given here; if not, it is said why. @param {import("./pointer.js").Spot} spot */

@@ -15,7 +15,11 @@ export class Stroke {
    * @param {(box: number[]) => void} painted Called by `show` with the box that changed since.
    */
   constructor(opened, plane, slice, value, painted) {
-    Object.assign(this, { opened, plane, slice, value, painted });
+    this.opened = opened;
+    this.plane = plane;
+    this.slice = slice;
+    this.value = value;
+    this.painted = painted;
     this.#before = this.#slice();
   }
 
