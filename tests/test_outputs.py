@@ -109,6 +109,7 @@ CALLS = {
     "predict": ["predict", "RUN", "DATA/imagesTr"],
     "share": ["share", "RUN"],
     "app": ["app", "RUN", "DATA"],
+    "export": ["export", "RUN"],
     "reproduce": ["reproduce", "table1", "--data", "DATA", "--base", "tiny-sam"],
     "demo": ["demo"],
 }

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from samtailor.segmenter import Segmenter as Segmenter
     from samtailor.segmenter import load as load
     from samtailor.settings import IntensityConfig as IntensityConfig
+    from samtailor.sharing.onnx.export import export as export
     from samtailor.sharing.share import share as share
     from samtailor.training.estimate import estimate as estimate
     from samtailor.training.labelled import dataset as dataset
@@ -74,6 +75,7 @@ VERBS = {
     "app": "page.app.app",
     "models": "models.listing.list_models",
     "share": "sharing.share.share",
+    "export": "sharing.onnx.export.export",
     "reproduce": "reproduction.reproduce.reproduce",
     "demo": "reproduction.demo.demo",
 }

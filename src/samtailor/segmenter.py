@@ -39,6 +39,7 @@ from samtailor.settings import (
     checked,
 )
 from samtailor.sharing.export import merge_and_export
+from samtailor.sharing.onnx.folder import export_onnx
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 
 if TYPE_CHECKING:
@@ -332,6 +333,23 @@ class Segmenter:
         """
         self._require_one("share")
         merge_and_export(self.model, Path(directory), Path(run) if run else None, picture)
+
+    def export(
+        self, directory: str | Path, split: bool = False, run: str | Path | None = None, picture: bool = False
+    ) -> None:
+        """Write it as ONNX, for programs without torch and samtailor, LoRA merged; the segmenter is not changed.
+
+        Args:
+            directory: New, empty, or an earlier export, which is replaced as a whole.
+            split: Whether image encoder and prompted mask decoder are written as well, as two networks.
+            run: The run that fitted it, for the card's data and scores.
+            picture: Whether the card shows one case of the run's evaluation, to everyone who opens it.
+
+        Raises:
+            ConfigError: If the extra `onnx` is missing.
+        """
+        self._require_one("export")
+        export_onnx(self.model, Path(directory), split, Path(run) if run else None, picture)
 
 
 def _weights_version(network: nn.Module) -> object:

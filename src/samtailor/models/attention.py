@@ -27,7 +27,7 @@ class HeadedAttention(nn.Module):
 
     def split(self, tokens: Tensor) -> Tensor:
         """Projected tokens (B, ..., C) by heads, (B, heads, N, C / heads)."""
-        return tokens.reshape(len(tokens), -1, self.heads, tokens.shape[-1] // self.heads).transpose(1, 2)
+        return tokens.reshape(tokens.shape[0], -1, self.heads, tokens.shape[-1] // self.heads).transpose(1, 2)
 
 
 class RelativeAttention(HeadedAttention):

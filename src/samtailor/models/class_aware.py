@@ -158,7 +158,7 @@ class ClassAwareMaskDecoder(nn.Module):
         for finer in maps[::2]:
             upscaled = upscaled + finer
         upscaled = F.gelu(upscaled)
-        return (hyper @ upscaled.flatten(2)).view(len(image), -1, *upscaled.shape[2:])
+        return (hyper @ upscaled.flatten(2)).view(image.shape[0], -1, *upscaled.shape[2:])
 
 
 class ClassAwareSam(nn.Module):
@@ -265,12 +265,12 @@ class ClassAwareSam(nn.Module):
 
     def decode(self, features: Features) -> Tensor:
         """Feature maps to class logits under the default prompt, (B, K, 4h, 4w)."""
-        return self._masks(features, self._default_sparse(len(features[0])), self._no_mask())[:, 1:]
+        return self._masks(features, self._default_sparse(features[0].shape[0]), self._no_mask())[:, 1:]
 
     def decode_with_coarse(self, features: Features) -> tuple[Tensor, Tensor]:
         """What `decode` gives, and the same without the fine features."""
         attended = self.mask_decoder.attend(
-            features[0], self._positions(features), self._default_sparse(len(features[0])), self._no_mask()
+            features[0], self.positions(features), self._default_sparse(features[0].shape[0]), self._no_mask()
         )
         masks, coarse = (self.mask_decoder.draw(*attended, maps)[:, 1:] for maps in (features[1:], features[1:-2]))
         return masks, coarse
@@ -280,7 +280,7 @@ class ClassAwareSam(nn.Module):
         self.prompt_encoder.input_image_size = features[0].shape[2] * self.stride
         self.prompt_encoder.image_embedding_size = tuple(features[0].shape[2:])
         if prompts.points is None and prompts.boxes is None:
-            sparse = self._default_sparse(len(features[0]))
+            sparse = self._default_sparse(features[0].shape[0])
         else:
             given = (prompts.points, prompts.labels, prompts.boxes)
             sparse, _ = self.prompt_encoder(*(None if prompt is None else prompt[:, None] for prompt in given), None)
@@ -298,10 +298,10 @@ class ClassAwareSam(nn.Module):
                 module.gradient_checkpointing = on
 
     def _masks(self, features: Features, sparse: Tensor | None, dense: Tensor, prompted: bool = False) -> Tensor:
-        masks: Tensor = self.mask_decoder(features, self._positions(features), sparse, dense, prompted)
+        masks: Tensor = self.mask_decoder(features, self.positions(features), sparse, dense, prompted)
         return masks
 
-    def _positions(self, features: Features) -> Tensor:
+    def positions(self, features: Features) -> Tensor:
         """Positional encoding of the image embedding's cells, (1, C, h, w)."""
         return grid_positions(self.prompt_encoder.shared_embedding, *features[0].shape[2:])
 

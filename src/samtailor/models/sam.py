@@ -152,7 +152,7 @@ class VitEncoder(nn.Module):
     def prefix(self, images: Tensor, count: int) -> tuple[Tensor, ...]:
         """Tokens after the first blocks, (B, h, w, C), behind those of the patches if these are kept."""
         tokens = self.patch_embed.projection(images).permute(0, 2, 3, 1)
-        tokens = positioned(tokens, resize_positions(self.pos_embed, tokens.shape[1], tokens.shape[2]))
+        tokens = positioned(tokens, self._positions(tokens.shape[1], tokens.shape[2]))
         return self._run((tokens,), 0, count)
 
     def suffix(self, state: tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
@@ -170,6 +170,10 @@ class VitEncoder(nn.Module):
         cells, _, width = self.prefix_shapes(side, 0)[0]
         return width, cells, cells
 
+    def _positions(self, height: int, width: int) -> Tensor:
+        """Position embeddings of a grid, (1, h, w, C)."""
+        return resize_positions(self.pos_embed, height, width)
+
     def _run(self, state: tuple[Tensor, ...], first: int, last: int) -> tuple[Tensor, ...]:
         """Go on from the state before a block to that before a later one."""
         kept = 0 if self.keeps_early else None
@@ -180,6 +184,11 @@ def resize_positions(positions: Tensor, height: int, width: int) -> Tensor:
     """Position embeddings (1, h0, w0, C) for another grid, (1, h, w, C), bilinear as in SAMed (arXiv 2304.13785)."""
     if positions.shape[1:3] == (height, width):
         return positions
+    return interpolate_positions(positions, height, width)
+
+
+def interpolate_positions(positions: Tensor, height: int, width: int) -> Tensor:
+    """What `resize_positions` gives, computed for every grid, also for the embeddings' own."""
     resized = F.interpolate(positions.permute(0, 3, 1, 2), (height, width), mode="bilinear", align_corners=False)
     return resized.permute(0, 2, 3, 1)
 

@@ -23,7 +23,7 @@ def split_windows(tokens: Tensor, side: int) -> Tensor:
 def join_windows(windows: Tensor, height: int, width: int) -> Tensor:
     """Inverse of `split_windows` for a grid of that height h and width w, (B, h, w, C)."""
     side, channels = windows.shape[1], windows.shape[3]
-    rows, columns = -(-height // side), -(-width // side)
+    rows, columns = ((length + side - 1) // side for length in (height, width))  # an exporter's `//` goes towards zero
     grid = windows.view(-1, rows, columns, side, side, channels).transpose(2, 3)
     return grid.reshape(-1, rows * side, columns * side, channels)[:, :height, :width]
 

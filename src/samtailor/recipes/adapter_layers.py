@@ -97,7 +97,7 @@ class DepthAdapter(_Adapted):
 
 def tell_images(adapter: DepthAdapter, block: nn.Module, arguments: tuple[Tensor, ...]) -> None:
     """Tell a depth adapter how many images are in the batch that its block is about to take."""
-    adapter.images = len(arguments[0])
+    adapter.images = arguments[0].shape[0]
 
 
 def width_of(norm: nn.Module) -> int:

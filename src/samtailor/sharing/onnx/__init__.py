@@ -1,0 +1,1 @@
+"""A fitted segmenter as ONNX, which runs without torch and without samtailor."""

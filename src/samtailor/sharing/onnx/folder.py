@@ -1,0 +1,145 @@
+"""A folder with a segmenter as ONNX, and a card that says how it is run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.zoo import find_base
+from samtailor.sharing.card import PICTURE_NAME, write_card
+from samtailor.sharing.folder import CARD_NAME, whole_folder
+from samtailor.sharing.onnx.networks import Encoder, PromptDecoder, plain_copy
+from samtailor.sharing.onnx.tracing import Part, require_onnx, write_onnx
+from samtailor.sharing.record import read_record
+from samtailor.version import VERSION
+
+SEGMENTER, ENCODER, DECODER = "segmenter", "encoder", "decoder"
+"""Names of the networks and, with `.onnx`, of their files."""
+
+NAMES = frozenset(
+    {CARD_NAME, PICTURE_NAME, *(f"{name}.onnx{end}" for name in (SEGMENTER, ENCODER, DECODER) for end in ("", ".data"))}
+)
+"""Files of an exported segmenter."""
+
+_EXAMPLE, _OTHER = 5, 17
+"""Cells of the embedding along a side of what is traced, and of what it is compared on: more than any window has."""
+
+_SQUARE = {0: "batch", 2: "side", 3: "side"}
+
+
+def export_onnx(
+    model: SegmenterModel,
+    folder: Path,
+    split: bool = False,
+    run: Path | None = None,
+    picture: bool = False,
+    name: str | None = None,
+) -> None:
+    """Write a segmenter as ONNX (see `Segmenter.export`), under the folder's name if it has none.
+
+    Raises:
+        ConfigError: If the extra is missing, or the folder holds something else; then nothing is written.
+    """
+    require_onnx("export")
+    record = read_record(run, model, picture) if run else None
+    name = name or folder.resolve().name
+    copied = plain_copy(model)
+    with whole_folder(folder, NAMES) as scratch:
+        for part in [_whole(copied), *(_pair(copied) if split else [])]:
+            write_onnx(part, scratch, {**_described(model), "part": part.name})
+        write_card(scratch, model, name, record, "onnx", _how_to_run(model, split))
+
+
+def _images(model: SegmenterModel, cells: int, groups: int) -> Tensor:
+    """Network inputs of random patches, which networks tell apart better than noise, (B, C, N, N); always the same."""
+    channels = model.preprocessing.channels if model.network.is_projected else 3
+    side, generator = cells * find_base(model.base.base).stride, torch.Generator().manual_seed(0)
+    patches = torch.rand(groups * model.group, channels, 4, 4, generator=generator)
+    return F.interpolate(patches, (side, side))
+
+
+def _whole(model: SegmenterModel) -> Part:
+    """Images to class logits."""
+    example, other = _images(model, _EXAMPLE, 1), _images(model, _OTHER, 2)
+    outputs = {"logits": {0: "batch", 2: "rows", 3: "columns"}}
+    return Part(SEGMENTER, model, (example,), (other,), {"images": _SQUARE}, outputs)
+
+
+def _pair(model: SegmenterModel) -> list[Part]:
+    """Images to feature maps, and these with prompts to the mask of an object."""
+    encoder, decoder = Encoder(model), PromptDecoder(model.network)
+    seen = [_images(model, _EXAMPLE, 1), _images(model, _OTHER, 2)]
+    with torch.no_grad():
+        known = [encoder(images) for images in seen]
+    maps = {f"features_{i}": {0: "batch", 2: f"rows_{i}", 3: f"columns_{i}"} for i in range(len(known[0]))}
+    prompts = {
+        "points": {0: "batch", 1: "count"},
+        "labels": {0: "batch", 1: "count"},
+        "mask": {0: "batch", 1: "rows", 2: "columns"},
+        "has_mask": {0: "batch"},
+    }
+    examples = [(*features, *_prompts(features[0], count)) for features, count in zip(known, (2, 5), strict=True)]
+    mask = {"mask_logits": {0: "batch", 1: "rows", 2: "columns"}}
+    return [
+        Part(ENCODER, encoder, (seen[0],), (seen[1],), {"images": _SQUARE}, maps),
+        Part(DECODER, decoder, examples[0], examples[1], maps | prompts, mask),
+    ]
+
+
+def _prompts(embedding: Tensor, count: int) -> tuple[Tensor, ...]:
+    """Points of all kinds and a mask for every second image."""
+    batch, cells = embedding.shape[0], embedding.shape[2]
+    points = torch.arange(batch * count * 2).view(batch, count, 2) % (4 * cells)
+    labels = (torch.arange(count) % 5 - 1).expand(batch, -1).contiguous()
+    mask = torch.linspace(-4, 4, (4 * cells) ** 2).view(1, 4 * cells, 4 * cells).expand(batch, -1, -1).contiguous()
+    return points.float(), labels, mask, (torch.arange(batch) % 2).float()
+
+
+def _described(model: SegmenterModel) -> dict[str, str]:
+    """What who has nothing but the file must know to run it as samtailor would, as JSON by name."""
+    labels, practice, base = model.labels, model.practice, find_base(model.base.base)
+    content = {
+        "classes": labels.names,
+        "ids": labels.ids,
+        "colours": labels.palette,
+        "preprocessing": model.preprocessing.to_json(),
+        "bias": practice.bias or [0.0] * len(labels),
+        "tta": practice.tta,
+        "refinement": [dict(step) for step in practice.refinement],
+        "slices": model.group,
+        "stride": base.stride,
+        "base": base.name,
+        "empty_point": "always" if base.family == "sam2" else "without a box",
+        "samtailor": VERSION,
+    }
+    return {key: json.dumps(value) for key, value in content.items()}
+
+
+def _how_to_run(model: SegmenterModel, split: bool) -> str:
+    """How the network is run, Markdown."""
+    size, stride = model.preprocessing.image_size, find_base(model.base.base).stride
+    shape = f"(B, {model.preprocessing.channels if model.network.is_projected else 3}, {size}, {size})"
+    together = f" B is a multiple of {model.group}: neighbouring slices." if model.group > 1 else ""
+    prompts = (
+        "\n\n`encoder.onnx` and `decoder.onnx` draw the mask of one object from points and boxes (samtailor's "
+        "documentation, docs/guide/onnx.md, says how they are called)."
+    )
+    return f"""\
+```python
+import json
+import onnxruntime
+
+session = onnxruntime.InferenceSession("segmenter.onnx")
+known = {{key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}}
+(logits,) = session.run(None, {{"images": images}})  # float32 {shape} in [0, 1]
+classes = (logits + np.array(known["bias"], np.float32)[:, None, None]).argmax(axis=1)  # of known["classes"]
+```
+
+Images are made as described under Preprocessing, which `known["preprocessing"]` holds too; normalisation is part of the
+network. Sides may be any multiple of {stride}; it was fitted at {size}.{together} The logits have a quarter of the
+embedding's cells' side: enlarge them bilinearly before the argmax.{prompts if split else ""}"""

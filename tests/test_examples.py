@@ -1,0 +1,108 @@
+"""The examples do what they say, without what they say they do without."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import samtailor
+from samtailor.data.intensity import ByChannel, CTWindow, Percentile, Range
+from samtailor.data.preprocessing import Preprocessing
+from samtailor.models.practice import Practice
+from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.zoo import Base
+from samtailor.recipes import Adapter, HeadOnly
+from tests import generate
+from tests.generate import LABELS
+
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+EXAMPLE = Path(__file__).parents[1] / "examples" / "onnx_predict.py"
+
+ALONE = """
+import runpy, sys
+for name in ("torch", "samtailor", "scipy", "transformers"):
+    sys.modules[name] = None  # importing it is an error
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def new_run(base: Base, preprocessing: Preprocessing, practice: Practice, folder: Path) -> Path:
+    model = SegmenterModel.create(base.name, HeadOnly(), LABELS, preprocessing, practice=practice).eval()
+    with torch.no_grad():
+        for value in model.trained_state().values():
+            value += 0.1 * torch.randn(value.shape)
+        channels = preprocessing.channels if model.network.is_projected else 3
+        logits = model(torch.rand(1, channels, 32, 32))
+    # A network with random weights says one class everywhere: the offsets make all of them as likely.
+    model.practice = replace(practice, bias=tuple((-logits.mean(dim=(0, 2, 3))).tolist()))
+    model.save(folder)
+    return folder
+
+
+def run_example(*words: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-c", ALONE, EXAMPLE, *words], check=True, timeout=300, capture_output=True, text=True
+    )
+
+
+BY_CHANNEL = ByChannel((Range(0, 200), Percentile(1, 99), Range(20, 255)))
+PICTURES = {
+    "whole": (Preprocessing(Range(), 32, None, 3), Practice()),
+    "windows and flips": (Preprocessing(BY_CHANNEL, 32, 24, 3), Practice(tta="both")),
+    "larger than seen": (Preprocessing(Percentile(), 48, None, 3, seen=20), Practice(tta="columns")),
+    "two bands of three": (Preprocessing(Range(), 32, 64, 2, bands=(3, 1)), Practice()),
+}
+
+
+@pytest.mark.parametrize(("preprocessing", "practice"), PICTURES.values(), ids=PICTURES)
+def test_exported_networks_need_neither_torch_nor_samtailor_for_a_picture(
+    preprocessing: Preprocessing, practice: Practice, tiny_base: Base, tmp_path: Path
+) -> None:
+    run = new_run(tiny_base, preprocessing, practice, tmp_path / "run")
+    pixels, _ = generate.picture((40, 53), seed=1)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    samtailor.export(run, tmp_path / "export")
+    run_example(tmp_path / "export" / "segmenter.onnx", tmp_path / "picture.png", tmp_path / "found.png")
+    samtailor.predict(run, [tmp_path / "picture.png"], tmp_path / "ours", device="cpu", precision="32")
+    found = np.asarray(Image.open(tmp_path / "found.png"))
+    ours = np.asarray(Image.open(tmp_path / "ours" / "picture.png"))
+    assert len(np.unique(ours)) > 1
+    assert found.shape == ours.shape
+    assert (found != ours).mean() < 2e-3  # where two classes are equally likely
+
+
+@pytest.mark.parametrize("neighbours", [False, True])
+def test_exported_networks_need_neither_torch_nor_samtailor_for_a_volume(
+    neighbours: bool, tiny_base: Base, tmp_path: Path
+) -> None:
+    preprocessing = Preprocessing(CTWindow(), 32, None, 1, neighbours=neighbours)
+    run = new_run(tiny_base, preprocessing, Practice(), tmp_path / "run")
+    hu, _ = generate.volume((32, 24, 6), seed=1)
+    generate.write_volume(tmp_path / "ct.nii.gz", hu, generate.affine(codes="SRA"))
+    samtailor.export(run, tmp_path / "export")
+    run_example(tmp_path / "export" / "segmenter.onnx", tmp_path / "ct.nii.gz", tmp_path / "found.nii.gz")
+    samtailor.predict(run, [tmp_path / "ct.nii.gz"], tmp_path / "ours", device="cpu", precision="32")
+    found, ours = (nib.load(tmp_path / name) for name in ("found.nii.gz", "ours/ct.nii.gz"))
+    assert np.allclose(found.affine, ours.affine)
+    label = np.asarray(ours.dataobj)
+    assert len(np.unique(label)) > 1
+    assert (np.asarray(found.dataobj) != label).mean() < 2e-3
+
+
+def test_what_the_example_does_not_know_it_refuses(tiny_base: Base, tmp_path: Path) -> None:
+    model = SegmenterModel.create(tiny_base.name, Adapter(depth=True), LABELS, Preprocessing(Range(), 32, None, 1))
+    model.save(tmp_path / "run")
+    samtailor.export(tmp_path / "run", tmp_path / "export")
+    network = tmp_path / "export" / "segmenter.onnx"
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        run_example(network, tmp_path / "x.png", tmp_path / "y.png")
+    assert "neither denoising nor groups of slices: use samtailor predict" in error.value.stderr
