@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 
-from benchmarks import attention, dicom, encoder, everything, page, tiny_vit
+from benchmarks import attention, dicom, encoder, everything, exported, page, tiny_vit
 from benchmarks.folders import SCORE_PEER, check, score
 from benchmarks.line import Line, Target
 from benchmarks.measure import Device
@@ -89,6 +90,20 @@ LINES: tuple[Line, ...] = (
         "picture of 4096 x 4096 end to end, lite-medsam, 256 px, 14 classes",
         picture("lite-medsam", 256, 4096),
         usual=False,
+    ),
+    *(
+        Line(
+            f"image-{name}",
+            "segmenter, images to class logits, lite-medsam, 256 px, batch 1, 14 classes",
+            exported.image("lite-medsam", 256, name),
+            f"{title} with the exported network",
+            needs=needs,
+            agreement=partial(exported.agreement, name),
+        )
+        for name, title, needs in (
+            ("onnxruntime", "ONNX Runtime", ("onnx", "onnxruntime")),
+            ("openvino", "OpenVINO", ("onnx", "onnxruntime", "openvino")),
+        )
     ),
     Line(
         "scene",
