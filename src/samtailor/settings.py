@@ -37,10 +37,7 @@ AnyPath = str | Path
 Split = Literal["train", "val", "test"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "32", "bf16", "16"]
-"""In which a network computes; 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
-
-Verbs that predict much also try on CPUs whether bfloat16 is faster (`samtailor.inference.quickest`).
-"""
+"""In which a network computes; 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere."""
 
 Flip = Literal["none", "columns", "both"]
 """Axes of a slice that are flipped."""

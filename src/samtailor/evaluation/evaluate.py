@@ -68,8 +68,7 @@ def evaluate(
         seed: Seed of the resamples.
         ignore_background: Pixels of the first class count nowhere (remote-sensing only), for data whose background
             means 'not labelled'.
-        precision: 'auto' is bfloat16 where a GPU computes in it, and on CPUs that do where it is tried out and found
-            faster (not for few pictures); single precision elsewhere.
+        precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
         refine: What is done to labels at the end (see `samtailor.predict`); by default what the segmenter was fitted
             with.
         corrupt: Score the run on images with one kind of damage, by its name (docs/guide/robustness.md lists them), in
@@ -98,8 +97,7 @@ def evaluate(
     from samtailor.evaluation.cases import check_classes, parts_of_split, predict_parts
     from samtailor.evaluation.predictions import RESULTS, score_and_write
     from samtailor.inference.ensemble import mean_of
-    from samtailor.inference.predictor import Predictor, choose_device, chosen_precision
-    from samtailor.inference.quickest import quickest
+    from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import load_models
 
     choose_device(device, precision)  # refused, if at all, before anything is read
@@ -118,12 +116,9 @@ def evaluate(
     models = load_models(run)
     for model in models:
         check_classes(dataset, model.labels)
-    networks = [model.for_inference() for model in models]
-    count = sum(map(len, parts)) if dataset.pictures else None  # volumes have many slices
-    precision = quickest(networks[0], batch_size, device, precision, count)
     predictors = [
-        Predictor(network, batch_size, device, precision, refinement, tta, bias, windows=windows)
-        for network in networks
+        Predictor(model.for_inference(), batch_size, device, precision, refinement, tta, bias, windows=windows)
+        for model in models
     ]
     by_part = predictors if len(parts) > 1 else [mean_of(predictors)]
     cases = predict_parts(by_part, parts, dataset.labels, degradation)
@@ -134,7 +129,5 @@ def evaluate(
     flips = tta or models[0].practice.tta
     source |= {"tta": flips} if flips != "none" else {}
     source |= {"windows": windows} if windows != "auto" else {}
-    computed = chosen_precision(precision, predictors[0].model.device)
-    source |= {"precision": computed} if computed != "32" else {}
     source |= {"bias": bias} if any(model.practice.bias is not None for model in models) else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

@@ -211,7 +211,6 @@ def notes(scores: CaseScores) -> tuple[str, ...]:
         f"Cases, {scores.unit}: those that have the class in the truth.",
         _protocol(scores),
         *_corruption(scores),
-        *_precision(scores),
         *_background(scores),
         *(
             f"{metric.title}: {metric.sentence(names)}."
@@ -237,14 +236,6 @@ def _corruption(scores: CaseScores) -> tuple[str, ...]:
         return ()
     name, severity, seed = (scores.source[key] for key in ("corruption", "severity", "corrupt_seed"))
     return (f"Images corrupted before everything else: {name}, severity {severity} of 5, seed {seed}.",)
-
-
-def _precision(scores: CaseScores) -> tuple[str, ...]:
-    """In what the network was computed, if that was not single precision."""
-    if "precision" not in scores.source:
-        return ()
-    name = {"bf16": "bfloat16", "16": "half precision"}[scores.source["precision"]]
-    return (f"Network computed in {name}; --precision 32 computes it in single precision.",)
 
 
 def _background(scores: CaseScores) -> tuple[str, ...]:

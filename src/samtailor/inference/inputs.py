@@ -141,14 +141,6 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto") -> l
     return jobs
 
 
-def images_of(jobs: Sequence[Job]) -> int | None:
-    """How many images the jobs are; None if it is many, as where volumes or scenes are among them."""
-    kinds = [find_format(job.file) for job in jobs]
-    if any(kind is not None and kind.volumes for kind in kinds):
-        return None
-    return None if any(os.path.lexists(job.file) and is_scene(job.file) for job in jobs) else len(jobs)
-
-
 def require_ground(jobs: Iterable[Job]) -> None:
     """Refuse images that do not say where on Earth they lie; what cannot be read fails when it is."""
     for job in jobs:

@@ -72,8 +72,7 @@ def predict(
         overlays: Also draw the result over its image, into the folder 'overlays'.
         batch_size: Images computed at once.
         device: 'auto' takes a GPU if there is one.
-        precision: 'auto' is bfloat16 where a GPU computes in it, and on CPUs that do where it is tried out and found
-            faster (not for few pictures); single precision elsewhere.
+        precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.
         skip_existing: Leave out inputs whose result is there already, of an interrupted prediction with the same run.
         refine: What is done after the network's first pass: 'none', or some of the following, joined by commas in the
             order in which they are to be done. 'outline' draws every object again from prompts along its outline;
@@ -119,10 +118,9 @@ def predict(
     from samtailor.data.polygons import Drawing
     from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
     from samtailor.inference.ensemble import mean_of
-    from samtailor.inference.inputs import Wanted, images_of, plan, require_ground, require_scenes
+    from samtailor.inference.inputs import Wanted, plan, require_ground, require_scenes
     from samtailor.inference.pipeline import join_jobs, joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor, choose_device
-    from samtailor.inference.quickest import quickest
     from samtailor.inference.scenes import divided, require_room
     from samtailor.inference.volumes import require_table, write_volumes
     from samtailor.models.segmenter_model import load_models
@@ -148,16 +146,12 @@ def predict(
                 require_free(files, overwrite, "leave out what is there with --skip_existing")
             if drawing:
                 require_ground(planned)
-        networks = [model.for_inference() for model in load_models(run)]
-        # One process decides for all: results must not depend on which of them has made them.
-        count = images_of(planned)
-        precision = broadcast_from_first(
-            quickest(networks[0], batch_size, device, precision, count) if here.is_first else precision
-        )
         predictor = mean_of(
             [
-                Predictor(network, batch_size, device, precision, refinement, tta, bias, threshold, windows)
-                for network in networks
+                Predictor(
+                    model.for_inference(), batch_size, device, precision, refinement, tta, bias, threshold, windows
+                )
+                for model in load_models(run)
             ]
         )
         if here.is_first:
