@@ -284,3 +284,14 @@ def test_corrections_one_after_the_other_are_those_of_refine(tiny_base: Base, ca
     assert np.array_equal(label, segmenter.refine(before, prompts).label)
     with pytest.raises(DataError, match="a slice from 0 to 5"):
         corrections.correct(label[2], Prompt("liver", 6, points=((1.0, 1.0),)))
+
+
+def test_a_slice_that_is_prepared_is_not_segmented_again(
+    tiny_base: Base, case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corrections = segmenter_of(tiny_base).corrections(read_image(case))
+    corrections.prepare(2)
+    monkeypatch.setattr(Predictor, "probabilities", None)
+    plane = np.ones((24, 32), np.int16)
+    corrections.correct(plane, Prompt("liver", 2, not_points=((12.0, 12.0),)))
+    assert (plane != 1).any()

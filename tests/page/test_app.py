@@ -12,6 +12,8 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -93,18 +95,32 @@ def test_without_the_packages_the_extra_is_named(
     assert "pip install 'samtailor[app]'" in capsys.readouterr().err
 
 
-def test_it_serves_until_ctrl_c(tiny_base: Base, pictures: Path, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "tests.page.program", str(tiny_base.weights)]
-    words += ["app", str(pictures / "run"), "--port", "0", "--device", "cpu"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+@contextmanager
+def served(program: str, *words: object, tmp: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process that serves a page, and what it prints until it has."""
+    environment = {**os.environ, "TMPDIR": str(tmp), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", program, *map(str, words)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
-    guard = threading.Timer(120, process.kill)
+    guard = threading.Timer(150, process.kill)
     guard.start()
     try:
         assert process.stdout is not None
-        address = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S{30,}", process.stdout.readline())
+        yield process, process.stdout.readline()
+    finally:
+        guard.cancel()
+        process.kill()
+
+
+def test_it_serves_until_ctrl_c(tiny_base: Base, pictures: Path, tmp_path: Path) -> None:
+    words = [tiny_base.weights, "app", pictures / "run", "--port", "0", "--device", "cpu"]
+    with served("tests.page.program", *words, tmp=tmp_path) as (process, line):
+        address = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S{30,}", line)
         assert address is not None
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         assert b"<html" in opener.open(address[0]).read()
@@ -117,11 +133,35 @@ def test_it_serves_until_ctrl_c(tiny_base: Base, pictures: Path, tmp_path: Path)
         fit = urllib.request.Request(f"{place}api/fit", data=b'{"time": "1h"}', method="POST")
         assert json.load(opener.open(fit))["state"] == "running"
         process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
         rest = process.stdout.read()
         assert process.wait() == 0, rest
-    finally:
-        guard.cancel()
-        process.kill()
     assert rest.strip().endswith("stopped")
     assert "Traceback" not in rest
     assert not list(tmp_path.glob("samtailor-app-*"))
+
+
+def test_ctrl_c_ends_predictions_where_they_report(tiny_base: Base, volumes: Path, tmp_path: Path) -> None:
+    """They would go on for ten minutes."""
+    words = [tiny_base.weights, "app", volumes / "run", "--port", "0", "--device", "cpu"]
+    with served("tests.page.slow", *words, tmp=tmp_path) as (process, line):
+        assert process.stdout is not None
+        address = re.search(r"http://\S+/", line)
+        assert address is not None
+        headers = {"Authorization": f"Bearer {line.strip().partition('token=')[2]}"}
+        ask = urllib.request.Request(f"{address[0]}api/cases/0/predict", method="POST", headers=headers)
+
+        def given_up() -> None:
+            with suppress(OSError):
+                urllib.request.urlopen(ask)
+
+        asking = threading.Thread(target=given_up)
+        asking.start()
+        while process.stdout.readline() != "computing\n":
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        asking.join(10)
+        rest = process.stdout.read()
+    assert rest.strip().endswith("stopped")
+    assert "Traceback" not in rest

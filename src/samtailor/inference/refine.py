@@ -44,6 +44,10 @@ class Corrections:
         # Prompts for several classes mostly speak of the same slice: it is segmented once.
         self._probabilities_of = lru_cache(maxsize=4)(self._segmented)
 
+    def prepare(self, index: int) -> None:
+        """Segment a slice, for clicks that nothing drawn answers: they need not wait for it then."""
+        self._probabilities_of(index)
+
     def _segmented(self, index: int) -> NDArray[np.float16]:
         """Class probabilities of a slice, (K, H, W)."""
         # The segmenter looks at these slices together.

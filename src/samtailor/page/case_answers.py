@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -100,7 +101,10 @@ class CaseAnswers:
         self._project.case(number)
         prompt = prompt_of(content, self._project.labels)
         change, corrector = await self._threads.with_networks(self._project.prompt, number, prompt)
-        return changed(change, note_of(corrector))
+        answer = changed(change, note_of(corrector))
+        # While the user looks at it; a click that nothing drawn answers would wait for that.
+        answer.background = BackgroundTask(self._threads.with_networks, self._project.prepare, number, prompt.slice)
+        return answer
 
     async def interpolate(self, request: Request) -> Response:
         """Draw a class between two slices."""

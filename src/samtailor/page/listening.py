@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from samtailor.errors import ConfigError, DataWarning
 from samtailor.page.guard import Guard
+from samtailor.page.request_error import RequestError
 from samtailor.progress import Unit, shown_by
 
 LOG = logging.getLogger("samtailor")
@@ -72,7 +73,7 @@ class Listener:
         guarded = Guard(app, self._token, self._port, self._host, max_upload + _OVERHEAD)
         config = uvicorn.Config(
             guarded,
-            log_level="warning",
+            log_level="critical",
             access_log=False,
             server_header=False,
             lifespan="on",
@@ -81,11 +82,14 @@ class Listener:
         LOG.info("The page is at %s\nCtrl-C ends it.", self.address)
         if open_page:
             Timer(0.5, webbrowser.open, [self.address]).start()
+        server = uvicorn.Server(config)
+
+        def end_work(what: str, done: float, total: int, unit: Unit) -> None:
+            """End what still computes after Ctrl-C, where it reports: the volume may be a large one."""
+            if server.should_exit:
+                raise RequestError(503, "the page has ended")
+
         # Bars and warnings about data would stand on a terminal that nobody looks at.
-        with warnings.catch_warnings(), shown_by(_show_nothing), suppress(KeyboardInterrupt):
+        with warnings.catch_warnings(), shown_by(end_work), suppress(KeyboardInterrupt):
             warnings.simplefilter("ignore", DataWarning)
-            uvicorn.Server(config).run(sockets=[self._socket])
-
-
-def _show_nothing(what: str, done: float, total: int, unit: Unit) -> None:
-    """Take what is reported."""
+            server.run(sockets=[self._socket])

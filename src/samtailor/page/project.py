@@ -87,8 +87,9 @@ class Project:
         self._thumbnails: dict[int, bytes] = {}
 
     def close(self) -> None:
-        """Delete what was kept only for the time being."""
-        self.uploads.close()
+        """Wait for who computes, and delete what was kept only for the time being."""
+        with self.network:
+            self.uploads.close()
 
     def case(self, number: int) -> ListedCase:
         """A case by its number.
@@ -212,6 +213,13 @@ class Project:
                 return one.editor.prompt(one.corrector, prompt), one.corrector
             except DataError as error:
                 raise RequestError(400, str(error)) from error
+
+    def prepare(self, number: int, index: int) -> None:
+        """Have at hand what further prompts on a slice may ask for."""
+        one = self._open.found(number)
+        if one is not None and one.corrector is not None:
+            with self.network:
+                one.corrector.prepare(index)
 
     def save(self, number: int) -> tuple[str, str | None]:
         """Write the working label into the data set.

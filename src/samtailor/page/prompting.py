@@ -39,6 +39,10 @@ class Corrector(Protocol):
         """Correct a slice of a label in place, (H, W)."""
         ...
 
+    def prepare(self, index: int) -> None:
+        """Compute what further prompts on a slice may ask for."""
+        ...
+
 
 def note_of(corrector: Corrector) -> str:
     """What a user should know of how prompts are answered; '' if nothing."""
@@ -105,6 +109,10 @@ class BaseCorrections:
         given, taken = claimed(prompt, class_id, plane, inside, self._drawn(image, prompt) & inside)
         plane[taken] = 0
         plane[given & ~taken] = class_id
+
+    def prepare(self, index: int) -> None:
+        """Encode a slice."""
+        self._seen(index)
 
     @staticmethod
     @torch.inference_mode()
