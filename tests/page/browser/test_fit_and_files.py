@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests import generate
-from tests.page.browser.screen import label, opened
+from tests.page.browser.screen import expect, label, opened
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
 
@@ -40,9 +40,9 @@ def test_a_file_from_elsewhere_is_opened_predicted_and_downloaded(
     Image.fromarray(generate.picture((40, 72), 99)[0]).save(file)
     page.locator("#file").set_input_files(file)
     page.wait_for_selector("#notes :text('Predicted in')")
-    assert page.locator("#cases li").count() == 7
+    expect(page.locator("#cases li")).to_have_count(7)
     assert page.locator("#facts").inner_text().startswith("elsewhere · 72 \N{MULTIPLICATION SIGN} 40")
-    assert page.locator("#save").is_disabled()
+    expect(page.locator("#save")).to_be_disabled()
     shown = label(page)
     with page.expect_download() as download:
         page.locator("#download").click()
@@ -64,10 +64,10 @@ def test_a_file_can_be_dropped_on_the_page(server: PageServer, browse: Browse, t
         content,
     )
     page.dispatch_event("#stage", "dragenter", {"dataTransfer": transfer})
-    assert page.locator("#drop").is_visible()
+    expect(page.locator("#drop")).to_be_visible()
     page.dispatch_event("#stage", "drop", {"dataTransfer": transfer})
     opened(page, "dropped")
-    assert not page.locator("#drop").is_visible()
+    expect(page.locator("#drop")).not_to_be_visible()
 
 
 def test_a_file_that_is_no_image_is_refused_in_words(server: PageServer, browse: Browse, tmp_path: Path) -> None:
@@ -75,6 +75,6 @@ def test_a_file_that_is_no_image_is_refused_in_words(server: PageServer, browse:
     (tmp_path / "notes.png").write_text("no picture")
     page.locator("#file").set_input_files(tmp_path / "notes.png")
     page.wait_for_selector("#errors .message")
-    assert "notes.png" in page.locator("#errors").inner_text()
+    expect(page.locator("#errors")).to_contain_text("notes.png")
     assert page.locator("#cases li").count() == 6
     browse.forgive("422")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests import generate
-from tests.page.browser.screen import colour, drag, label, ready, synced
+from tests.page.browser.screen import colour, drag, expect, label, ready, synced
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
 
@@ -48,9 +48,9 @@ def test_a_prediction_is_shown_and_can_become_the_label(server: PageServer, brow
     truth = label(page)
     page.locator("#predict").click()
     page.wait_for_selector("#notes :text('Predicted in')")
-    assert page.locator("#sources [aria-pressed=true]").inner_text() == "Prediction"
+    expect(page.locator("#sources [aria-pressed=true]")).to_have_text("Prediction")
     np.testing.assert_array_equal(label(page), truth)
-    assert "DSC" in page.locator("#cases li").first.inner_text()
+    expect(page.locator("#cases li").first).to_contain_text("DSC")
     page.locator("#use-as-label").click()
     page.wait_for_selector("#sources [aria-pressed=true]:text('Label')")
     np.testing.assert_array_equal(label(page), label(page, "prediction"))
@@ -66,9 +66,9 @@ def test_the_most_uncertain_case_comes_first(server: PageServer, browse: Browse)
     origin = page.url.partition("#")[0]
     rows = page.request.get(f"{origin}api/project").json()["cases"]
     expected = [row["name"] for row in sorted(rows, key=lambda row: -row["uncertainty"])]
-    assert page.locator(".case-name").all_inner_texts() == expected
+    expect(page.locator(".case-name")).to_have_text(expected)
     page.locator("#search").fill("tile_3")
-    assert page.locator(".case-name").all_inner_texts() == ["tile_3"]
+    expect(page.locator(".case-name")).to_have_text(["tile_3"])
 
 
 def test_what_is_saved_is_in_the_data_set_and_drafts_outlive_the_page(
@@ -91,7 +91,7 @@ def test_what_is_saved_is_in_the_data_set_and_drafts_outlive_the_page(
     page.reload()
     ready(page)
     np.testing.assert_array_equal(label(page)[0], draft)
-    assert "edited" in page.locator("#cases li").first.inner_text()
+    expect(page.locator("#cases li").first).to_contain_text("edited")
     np.testing.assert_array_equal(np.asarray(Image.open(data / "masks" / "tile_0.png")), saved)
 
 

@@ -21,7 +21,7 @@ def test_a_volume_has_three_planes_that_share_label_and_crosshair(volume_server:
     ]
     clear(page)
     page.keyboard.press("v")
-    assert page.locator(".pane").first.get_attribute("data-plane") == "coronal"
+    expect(page.locator(".pane").first).to_have_attribute("data-plane", "coronal")
     page.keyboard.press("d")
     for _ in range(15):
         page.keyboard.press("[")
