@@ -189,7 +189,8 @@ def test_bands_of_some_rows_are_those_of_all(height: int, tiny_base: Base) -> No
         for band in found:
             expected = every[band.index, band.rows.start]
             np.testing.assert_array_equal(band.label, expected.label)
-            np.testing.assert_array_equal(band.probabilities, expected.probabilities)
+            # Some CPUs sum in another order where a batch has other windows beside it: a step of float16 at most.
+            np.testing.assert_allclose(band.probabilities, expected.probabilities, rtol=0, atol=2**-11)
 
 
 def test_across_a_wide_picture_only_overlaps_of_windows_are_held(tiny_base: Base) -> None:
