@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from samtailor.models.zoo import BASES
 from samtailor.page.beginning import begun
 from samtailor.page.guard import Guard
 from samtailor.page.server import Server
+from tests.page.program import program
 
 TOKEN = "a-token-that-nobody-guesses"
 PORT = 8765
@@ -104,8 +104,7 @@ def opened(
 ) -> Iterator[Page]:
     """A page of a project, whose fits know the base of the tests."""
     project, fitting = begun(run, data, base, classes, out, "cpu", None)
-    weights = BASES["tiny-sam"].weights
-    fitting._program = [sys.executable, "-m", "tests.page.program", str(weights)]
+    fitting._program = program(str(BASES["tiny-sam"].weights))
     server = Server(project, fitting, max_upload)
     guarded = Guard(server.application(), TOKEN, PORT)
     headers = {"Authorization": f"Bearer {TOKEN}"}
