@@ -270,9 +270,7 @@ class Segmenter:
             steps = (prompts,)
             again = [Predictor(model, device=device, refinement=steps, windows=windows) for model in copies]
             return redraw(mean_of(again), result)
-        return refine(
-            mean_of([Predictor(model, device=device, windows=windows) for model in self.models]), result, prompts
-        )
+        return refine(self._prompted(device, windows), result, prompts)
 
     @checked
     def corrections(self, case: Case, device: Device = "auto", windows: WindowChoice = "auto") -> Corrections:
@@ -289,8 +287,12 @@ class Segmenter:
         Raises:
             DataError: If the case does not fit the segmenter.
         """
-        predictor = mean_of([Predictor(model, device=device, windows=windows) for model in self.models])
-        return Corrections(predictor, self.model.preprocessing.prepare(self._case_of(case, None)), self.labels)
+        slices = self.model.preprocessing.prepare(self._case_of(case, None))
+        return Corrections(self._prompted(device, windows), slices, self.labels)
+
+    def _prompted(self, device: Device, windows: WindowChoice) -> Predictor:
+        """What answers prompts."""
+        return mean_of([Predictor(model, device=device, windows=windows) for model in self.models])
 
     def save_pretrained(self, directory: str | Path, run: str | Path | None = None, picture: bool = False) -> None:
         """Write the segmenter for others: its files, a model card and, for LoRA, peft's `adapter_config.json`.

@@ -10,34 +10,16 @@ from pathlib import Path
 import pytest
 
 from samtailor.models.zoo import Base
-from samtailor.recipes import LoRA
-from samtailor.training.settings import SamplingConfig, TrainConfig
-from samtailor.training.train import train
 from tests import generate
 from tests.page.pages import Page, opened
-
-
-def fitted(data: Path, out: Path, base: Base) -> Path:
-    """A run of one epoch, trained with prompts."""
-    config = TrainConfig(
-        data=str(data),
-        out=str(out),
-        base=base.name,
-        recipe=LoRA(rank=2),
-        epochs=1,
-        batch_size=4,
-        prompt_fraction=0.5,
-        sampling=SamplingConfig(image_size=32),
-        device="cpu",
-    )
-    return train(**vars(config)).directory
+from tests.small_run import small_run
 
 
 @pytest.fixture(scope="session")
 def made_pictures(tiny_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds `data`, pictures with labels, and `run`, fitted to them; not to be changed."""
     root = tmp_path_factory.mktemp("pictures")
-    fitted(generate.image_folder(root / "data", cases=6), root / "run", tiny_base)
+    small_run(generate.image_folder(root / "data", cases=6), root / "run", tiny_base, prompt_fraction=0.5)
     return root
 
 
@@ -45,7 +27,7 @@ def made_pictures(tiny_base: Base, tmp_path_factory: pytest.TempPathFactory) -> 
 def made_volumes(tiny_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds `data`, CT with labels, and `run`, fitted to them; not to be changed."""
     root = tmp_path_factory.mktemp("volumes")
-    fitted(generate.nnunet_folder(root / "data"), root / "run", tiny_base)
+    small_run(generate.nnunet_folder(root / "data"), root / "run", tiny_base, prompt_fraction=0.5)
     return root
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from samtailor.cli import main
 from samtailor.inference.predictor import Predictor
-from samtailor.models.zoo import BASES
 from samtailor.progress import report
-from tests.tiny_base import tiny_base
+from tests.page.program import run
 
 
 def slow(*_: Any, **__: Any) -> None:
@@ -22,6 +19,5 @@ def slow(*_: Any, **__: Any) -> None:
 
 
 if __name__ == "__main__":
-    BASES["tiny-sam"] = tiny_base(Path(sys.argv[1]))
     Predictor.label = slow  # type: ignore[method-assign, assignment]
-    sys.exit(main(sys.argv[2:]))
+    sys.exit(run(sys.argv[1:]))

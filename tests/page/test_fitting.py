@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from samtailor.page.fitting import Fitting
+from samtailor.page.fitting import FitAgain
 from samtailor.runs import Run
 from tests.page.conftest import Opening
 from tests.page.pages import Page
@@ -129,7 +129,7 @@ sys.exit(2)
 
 def test_the_line_tells_how_far_it_is(open_page: Opening, pictures: Path, tmp_path: Path) -> None:
     page = open_page(pictures / "run", pictures / "data")
-    fitting = Fitting(
+    fitting = FitAgain(
         page.server.project, tmp_path, "tiny-sam", None, [sys.executable, "-c", TELLS, str(tmp_path / "go")]
     )
     (tmp_path / "data-fit-1").mkdir()

@@ -9,11 +9,10 @@ import pytest
 
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.models.zoo import Base
-from samtailor.recipes import LoRA
-from samtailor.training.settings import OptimConfig, SamplingConfig, TrainConfig
-from samtailor.training.train import train
+from samtailor.training.settings import OptimConfig
 from tests import generate
 from tests.hub_server import HubServer
+from tests.small_run import small_run
 
 
 @pytest.fixture(scope="session")
@@ -21,18 +20,7 @@ def evaluated_run(tiny_base: Base, tmp_path_factory: pytest.TempPathFactory) -> 
     """A LoRA run on pictures, evaluated on its test split; not to be changed."""
     root = tmp_path_factory.mktemp("private_home_of_the_user")
     data = generate.image_folder(root / "fields")
-    config = TrainConfig(
-        data=str(data),
-        out=str(root / "run"),
-        base=tiny_base.name,
-        recipe=LoRA(rank=2),
-        epochs=1,
-        batch_size=4,
-        sampling=SamplingConfig(image_size=32),
-        optim=OptimConfig(lr=1e-3),
-        device="cpu",
-    )
-    run = train(**vars(config)).directory
+    run = small_run(data, root / "run", tiny_base, optim=OptimConfig(lr=1e-3)).directory
     evaluate(run, data, "test", device="cpu")
     return run
 

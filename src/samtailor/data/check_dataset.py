@@ -69,8 +69,8 @@ def check_dataset(root: Path, selection: Selection = WHOLE, write: bool = False)
     facts = _facts(dataset) | _channels(dataset) | _told(dataset, shown)
     if write:
         facts |= {"written": ", ".join(map(str, _write(path, dataset, shown)))}
-    following = "" if any(finding.severity == "error" for finding in findings) else _next_step(root, selection)
-    return CheckReport(str(root), dataset.layout, names, tuple(findings), cases, dataset.name, facts, following)
+    report = CheckReport(str(root), dataset.layout, names, tuple(findings), cases, dataset.name, facts)
+    return report if report.errors else replace(report, next_step=_next_step(root, selection))
 
 
 def _next_step(root: Path, selection: Selection) -> str:

@@ -185,14 +185,13 @@ def _label_suffix(image: Path, kind: LabelKind) -> str:
     format = find_format(image)
     if format is None:
         return ".unknown"
-    if kind == "auto":
-        return format.label_suffix
-    if kind not in format.label_suffixes:
+    suffix = format.suffix_of(kind)
+    if suffix is None:
         expected = f"'auto', or one of {', '.join(format.label_suffixes)}, for {image}"
         raise ConfigError(
             f"format: expected {expected}; found '{kind}', which labels of such images are not written in"
         )
-    return format.label_suffixes[kind]
+    return suffix
 
 
 def _find_images(inputs: Iterable[str | Path]) -> list[CaseFiles]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import find_base
 from samtailor.page.cases import open_folder
-from samtailor.page.fitting import Fitting
+from samtailor.page.fitting import FitAgain
 from samtailor.page.project import Project
 from samtailor.page.prompting import PromptedBase
 from samtailor.runs import CrossValidation, Run
@@ -24,7 +24,7 @@ def begun(
     out: AnyPath | None,
     device: Device,
     weights: AnyPath | None,
-) -> tuple[Project, Fitting]:
+) -> tuple[Project, FitAgain]:
     """The project of a call of `samtailor app`, and what fits it again.
 
     Raises:
@@ -39,7 +39,7 @@ def begun(
             raise ConfigError("data: expected a folder of images with --base, found none; name it")
         folder = open_folder(Path(data), classes)
         project = Project(folder, base=PromptedBase(base, weights, device), device=device)
-        return project, Fitting(project, Path(out or "runs"), base, weights)
+        return project, FitAgain(project, Path(out or "runs"), base, weights)
     assert run is not None
     segmenter = load(run, weights)
     place = Path(run)
@@ -47,7 +47,7 @@ def begun(
     images = None if root is None else open_folder(root, classes, segmenter.labels)
     project = Project(images, segmenter, run, device=device)
     runs = Path(out) if out is not None else place.resolve().parent if place.exists() else Path("runs")
-    return project, Fitting(project, runs, segmenter.model.base.base, weights or segmenter.model.base.file)
+    return project, FitAgain(project, runs, segmenter.model.base.base, weights or segmenter.model.base.file)
 
 
 def _data_of(place: Path) -> Path | None:

@@ -74,9 +74,7 @@ class CaseEditor:
     @property
     def source(self) -> Literal["edit", "truth", "prediction", "empty"]:
         """What the working label is."""
-        if self._is_edited:
-            return "edit"
-        return "truth" if self.truth is not None else "prediction" if self.prediction is not None else "empty"
+        return "edit" if self._is_edited else self._unedited
 
     def label(self) -> NDArray[np.uint8]:
         """A copy of the working label, (S, H, W)."""
@@ -108,15 +106,14 @@ class CaseEditor:
             RequestError: If there is no such label.
         """
         with self._lock:
-            first = "truth" if self.truth is not None else "prediction" if self.prediction is not None else "empty"
-            label = {"truth": self.truth, "prediction": self.prediction, "empty": self._empty()}[to]
+            label = self._of(to)
             if label is None:
                 raise RequestError(409, f"expected a {to} of '{self.case.name}', found none")
-            if to == first:
+            if to == self._unedited:
                 self._edits.remove()
             else:
                 self._edits.begin(label)
-            self._label, self._is_edited = label.copy(), to != first
+            self._label, self._is_edited = label.copy(), to != self._unedited
 
     def prompt(self, corrector: Corrector, prompt: Prompt) -> Change | None:
         """Correct the working label by a prompt; None if nothing changes."""
@@ -180,10 +177,20 @@ class CaseEditor:
         plane = self._label[index]
         return np.where(plane == NOT_COUNTED, np.int16(IGNORE), plane.astype(np.int16))
 
-    def _first(self) -> NDArray[np.uint8]:
+    @property
+    def _unedited(self) -> Source:
         """What the working label is before any change."""
-        label = self.truth if self.truth is not None else self.prediction
-        return self._empty() if label is None else label.copy()
+        return "truth" if self.truth is not None else "prediction" if self.prediction is not None else "empty"
+
+    def _of(self, source: Source) -> NDArray[np.uint8] | None:
+        """A label by its source; None if there is none such."""
+        return {"truth": self.truth, "prediction": self.prediction}[source] if source != "empty" else self._empty()
+
+    def _first(self) -> NDArray[np.uint8]:
+        """The working label before any change."""
+        label = self._of(self._unedited)
+        assert label is not None
+        return label.copy()
 
     def _empty(self) -> NDArray[np.uint8]:
         """A label of nothing but background."""

@@ -32,7 +32,7 @@ _PATIENCE = 20
 """Seconds that a fit may take to end."""
 
 
-class Fitting:
+class FitAgain:
     """Trains on what is labelled; the project then takes the new segmenter."""
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -12,12 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from samtailor.data.case import CaseFiles
 from samtailor.page.answers import attached, no_such_address, route, static_file, written_by
 from samtailor.page.bodies import json_body, save_body
 from samtailor.page.case_answers import CaseAnswers
 from samtailor.page.described import described_project, described_row
-from samtailor.page.fitting import Fitting
+from samtailor.page.fitting import FitAgain
 from samtailor.page.predicting import Predicting
 from samtailor.page.project import Project
 from samtailor.page.request_error import RequestError
@@ -28,7 +27,7 @@ from samtailor.page.uploads import written_suffix
 class Server:
     """Answers the page, and other programs, for a project."""
 
-    def __init__(self, project: Project, fitting: Fitting, max_upload: int) -> None:
+    def __init__(self, project: Project, fitting: FitAgain, max_upload: int) -> None:
         """Answer for a project and what fits it; images that are sent have at most so many bytes."""
         self.project, self.fitting, self.predicting = project, fitting, Predicting(project)
         self.max_upload = max_upload
@@ -97,36 +96,24 @@ class Server:
 
     async def upload(self, request: Request) -> Response:
         """List an image that was dropped on the page."""
-        files = await self._received(request)
-        try:
+        uploads = self.project.uploads
+        files = uploads.place(_name(request))
+        with ExitStack() as unless_listed:
+            unless_listed.callback(uploads.drop, files)
+            await save_body(request, files.images[0], self.max_upload)
             case = await self.threads.with_files(self.project.add_upload, files)
-        except Exception:
-            self.project.uploads.drop(files)
-            raise
+            unless_listed.pop_all()
         return JSONResponse({"row": described_row(self.project, case.id)})
 
     async def predict_file(self, request: Request) -> Response:
         """The label of an image that is sent, for other programs."""
         self.project.require_segmenter()
         kind = request.query_params.get("format", "auto")
-        files = await self._received(request, kind)
-        try:
-            suffix = written_suffix(files, kind)
-            content = await self.threads.with_networks(written_by, partial(self.project.predict_file, files), suffix)
-        finally:
-            self.project.uploads.drop(files)
-        return attached(content, f"{files.name}{suffix}")
-
-    async def _received(self, request: Request, kind: str = "auto") -> CaseFiles:
-        """An image that is sent."""
-        files = self.project.uploads.place(request.query_params.get("name", ""))
-        try:
-            written_suffix(files, kind)  # refused before it is sent
+        with self.project.uploads.passing(_name(request)) as files:
+            suffix = written_suffix(files, kind)  # refused before it is sent
             await save_body(request, files.images[0], self.max_upload)
-        except BaseException:
-            self.project.uploads.drop(files)
-            raise
-        return files
+            content = await self.threads.with_networks(written_by, partial(self.project.predict_file, files), suffix)
+        return attached(content, f"{files.name}{suffix}")
 
     async def fit(self, _: Request) -> Response:
         """Where the fit is."""
@@ -144,3 +131,8 @@ class Server:
         """Stop the fit."""
         await self.threads.with_files(self.fitting.stop)
         return JSONResponse(self.fitting.describe())
+
+
+def _name(request: Request) -> str:
+    """What an image is called that is sent."""
+    return request.query_params.get("name", "")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.formats import FORMATS, find_format
+from samtailor.data.formats import find_format, image_suffixes
 from samtailor.page.request_error import RequestError
 
 _LONGEST = 120
@@ -32,7 +32,7 @@ class Uploads:
             RequestError: If no image has such a suffix.
         """
         title = title_of(name)
-        suffixes = sorted({suffix for format in FORMATS for suffix in format.suffixes}, key=len, reverse=True)
+        suffixes = sorted(image_suffixes(), key=len, reverse=True)
         suffix = next((suffix for suffix in suffixes if title.lower().endswith(suffix)), None)
         if suffix is None or suffix == ".vrt":  # it names other files
             known = ", ".join(sorted(set(suffixes) - {".vrt"}))
@@ -74,10 +74,9 @@ def written_suffix(files: CaseFiles, kind: str) -> str:
     """
     format = find_format(files.images[0])
     assert format is not None
-    if kind == "auto":
-        return format.label_suffix
-    if kind not in format.label_suffixes:
+    suffix = format.suffix_of(kind)
+    if suffix is None:
         raise RequestError(
             400, f"format: expected auto, or one of {', '.join(format.label_suffixes)}; found '{kind:.40}'"
         )
-    return format.label_suffixes[kind]
+    return suffix

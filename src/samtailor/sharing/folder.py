@@ -10,12 +10,24 @@ from pathlib import Path
 
 from samtailor.errors import ConfigError, listed
 from samtailor.files import read_text
+from samtailor.outputs import require_new, require_place
 
 CARD_NAME = "README.md"
 """The model card; a folder that holds one of ours was written by us."""
 
 CARD_MARK = "\n- samtailor\n"
 """The tag of every card of ours."""
+
+
+def require_folder(folder: Path, run: str | Path, overwrite: bool, what: str) -> None:
+    """Refuse a folder that a run cannot be shared in, before any work; with `overwrite` an earlier `what` may be there.
+
+    Raises:
+        ConfigError: Naming what is there.
+    """
+    require_place(folder, [run])
+    if not overwrite:
+        require_new(folder, f"name another one, or replace an earlier {what} with --overwrite")
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samtailor.errors import ConfigError
-from samtailor.outputs import require_new, require_place
 from samtailor.runs import Run
 from samtailor.settings import AnyPath, checked
+from samtailor.sharing.folder import require_folder
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,7 @@ def share(
     if merged and push is not None:
         raise ConfigError("share: expected --merged with --out FOLDER, found --push; push what was trained alone")
     if out is not None:
-        require_place(out, [run])
-        if not overwrite:
-            require_new(Path(out), "name another one, or replace an earlier share with --overwrite")
+        require_folder(Path(out), run, overwrite, "share")
     record = Path(run) if Run(Path(run)).is_there else None
     model = load_model(run)
     if push is not None:

@@ -11,13 +11,12 @@ import pytest
 
 from samtailor.files import write_json
 from samtailor.models.zoo import Base
-from samtailor.recipes import LoRA
-from samtailor.training.settings import OptimConfig, SamplingConfig, TrainConfig
-from samtailor.training.train import train
+from samtailor.training.settings import OptimConfig
 from tests import generate
 from tests.page.browser.screen import CLASSES, EVIL
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
+from tests.small_run import small_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -30,18 +29,7 @@ def fitted(tiny_base: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_json(data / "dataset.json", {"classes": CLASSES, "palette": generate.PICTURE_PALETTE})
     for folder in ("images", "masks"):
         (data / folder / "tile_5.png").rename(data / folder / f"tile_5 {EVIL}.png")
-    config = TrainConfig(
-        data=str(data),
-        out=str(root / "run"),
-        base=tiny_base.name,
-        recipe=LoRA(rank=2),
-        epochs=1,
-        batch_size=4,
-        sampling=SamplingConfig(image_size=32),
-        optim=OptimConfig(lr=1e-3),
-        device="cpu",
-    )
-    train(**vars(config))
+    small_run(data, root / "run", tiny_base, optim=OptimConfig(lr=1e-3))
     return root
 
 

@@ -13,7 +13,7 @@ from typing import Self
 import uvicorn
 
 from samtailor.page.beginning import begun
-from samtailor.page.fitting import Fitting
+from samtailor.page.fitting import FitAgain
 from samtailor.page.guard import Guard
 from samtailor.page.server import Server
 from tests.page.program import program
@@ -28,7 +28,7 @@ class PageServer:
     def __init__(self, run: Path | None, data: Path, weights: Path, base: str = "tiny-sam") -> None:
         """Serve a run and its data; the network is that of the tests, with its weights."""
         project, _ = begun(run, data, None if run else base, None, data.parent / "runs", "cpu", weights)
-        self.fitting = Fitting(project, data.parent / "runs", base, weights, program(weights))
+        self.fitting = FitAgain(project, data.parent / "runs", base, weights, program(weights))
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.socket.getsockname()[1]
         app = Server(project, self.fitting, MOST).application()

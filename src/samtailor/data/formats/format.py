@@ -128,6 +128,10 @@ class Format(LabelFormat):
         """Suffix of the label files that are written where nobody asks for another kind."""
         return next(iter(self.label_suffixes.values()))
 
+    def suffix_of(self, kind: str) -> str | None:
+        """Suffix of the label files of a kind, 'auto' being the usual one; None if labels are not written in it."""
+        return self.label_suffix if kind == "auto" else self.label_suffixes.get(kind)
+
     def case_files(self, path: Path) -> CaseFiles:
         """The case that a user means by one path: what else belongs to it, and its name."""
         return CaseFiles(self.stem_of(path), (path,))

@@ -4,7 +4,7 @@ import { api } from "./api.js";
 import { $, el } from "./dom.js";
 import { fail, say } from "./messages.js";
 
-const STATUS = { labelled: "labelled", edited: "edited", predicted: "predicted", uploaded: "uploaded" };
+const STATUS = ["labelled", "edited", "predicted", "uploaded"];
 const CHECK = 1000; // ms between two looks at predictions in the background
 
 const last = (value, missing) => (value === null || value === undefined ? missing : value);
@@ -58,9 +58,9 @@ export class Cases {
     const key = JSON.stringify(row);
     const old = this.#nodes.get(row.id);
     if (old?.key === key) return old.node;
-    const chips = Object.keys(STATUS)
-      .filter((status) => row[status])
-      .map((status) => el("span", { class: `chip ${status}`, text: STATUS[status] }));
+    const chips = STATUS.filter((status) => row[status]).map((status) =>
+      el("span", { class: `chip ${status}`, text: status }),
+    );
     const percent = (value) => `${Math.round(100 * value)} %`;
     const numbers = [
       row.score === null

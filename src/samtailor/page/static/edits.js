@@ -1,6 +1,6 @@
 /** Every change of the label passes here: it is counted, drawn, remembered for undo, and sent to the server. */
 
-import { cut, difference, put } from "./planes.js";
+import { cut, difference } from "./planes.js";
 import { Stroke } from "./stroke.js";
 
 export class Edits {
@@ -64,9 +64,7 @@ export class Edits {
   }
 
   #write(opened, box, content) {
-    opened.counts.add(opened.label, box, -1);
-    put(opened.label, opened.shape, box, content);
-    opened.counts.add(opened.label, box, 1);
+    opened.write(box, content);
     if (opened === this.store.state.opened) this.store.emit("label", box);
   }
 

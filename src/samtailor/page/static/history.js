@@ -26,19 +26,21 @@ export class History {
   /** @returns {{box: number[], content: Uint8Array}|null} What brings back the state before the last change. */
   undo(id) {
     const { done, undone } = this.#of(id);
-    const step = done.pop();
-    if (!step) return null;
-    undone.push(step);
-    return { box: step.box, content: unpack(step.before) };
+    return this.#moved(done, undone, "before");
   }
 
   /** @returns {{box: number[], content: Uint8Array}|null} What brings back the change undone last. */
   redo(id) {
     const { done, undone } = this.#of(id);
-    const step = undone.pop();
+    return this.#moved(undone, done, "after");
+  }
+
+  /** The last step goes from one list to another. @param {"before"|"after"} side What of it is wanted. */
+  #moved(from, to, side) {
+    const step = from.pop();
     if (!step) return null;
-    done.push(step);
-    return { box: step.box, content: unpack(step.after) };
+    to.push(step);
+    return { box: step.box, content: unpack(step[side]) };
   }
 
   /** @returns {[number, number]} How many steps can be undone and redone. */

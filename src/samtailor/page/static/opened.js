@@ -2,7 +2,10 @@
 
 import { api } from "./api.js";
 import { Counts } from "./counts.js";
-import { planesOf } from "./planes.js";
+import { planesOf, put } from "./planes.js";
+
+/** Labels by their sources. */
+export const NAMES = { edit: "Label", truth: "Truth", prediction: "Prediction", before: "Before" };
 
 /**
  * @typedef {Object} Meta
@@ -31,6 +34,13 @@ export class Opened {
   setLabel(label) {
     this.label = label;
     this.counts = new Counts(label, this.shape);
+  }
+
+  /** Put content into a box of the label that is edited. @param {import("./planes.js").Box} box */
+  write(box, content) {
+    this.counts.add(this.label, box, -1);
+    put(this.label, this.shape, box, content);
+    this.counts.add(this.label, box, 1);
   }
 
   /** @returns {Uint8Array|null} A label by its source; null until `fetchSource` has it. */

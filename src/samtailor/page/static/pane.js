@@ -2,6 +2,7 @@
 
 import { el, icon } from "./dom.js";
 import { drawMarks } from "./marks.js";
+import { NAMES } from "./opened.js";
 import { pixelOf, rectOf } from "./planes.js";
 import { shadeImage, shadeLabel } from "./shade.js";
 
@@ -172,9 +173,8 @@ export class Pane {
 
   #name() {
     const { opened } = this.store.state;
-    const names = { edit: "label", truth: "truth", prediction: "prediction", before: "before" };
     const where = opened.isVolume ? `${this.plane.name} ${this.slice + 1}` : "";
-    const full = [where, names[this.source]].filter(Boolean).join(" · ");
+    const full = [where, NAMES[this.source].toLowerCase()].filter(Boolean).join(" · ");
     this.title.textContent = this.context.isSmall ? where : full;
     this.canvas.setAttribute(
       "aria-label",

@@ -49,6 +49,9 @@ export function planesOf(shape, spacing, patient) {
   };
 }
 
+/** @param {Plane} plane @returns {number} Where the voxel of a pixel of a slice lies in a volume. */
+export const indexOf = (plane, u, v, s) => plane.origin + u * plane.su + v * plane.sv + s * plane.ss;
+
 /** @param {Plane} plane @returns {[number, number, number]} The voxel of a pixel of a slice of the plane. */
 export function voxelAt(plane, u, v, s) {
   const voxel = [0, 0, 0];

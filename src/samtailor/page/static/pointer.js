@@ -15,7 +15,17 @@ const STILL = 4; // screen pixels that a click may move
 /** @returns {Spot} */
 function spotOf(pane, event) {
   const box = pane.canvas.getBoundingClientRect();
-  const [u, v] = pane.pixelAt(event.clientX - box.left, event.clientY - box.top);
+  return spotAt(pane, pane.pixelAt(event.clientX - box.left, event.clientY - box.top), event);
+}
+
+/** @returns {Spot} The place of the keyboard's cursor. */
+export function spotOfCursor(pane, event) {
+  const [u, v] = pixelOf(pane.plane, pane.store.state.point);
+  return spotAt(pane, [u + 0.5, v + 0.5], event);
+}
+
+/** @returns {Spot} A column and row of a pane, with the keys and the button that are held. */
+function spotAt(pane, [u, v], { altKey, shiftKey, button }) {
   const { plane, slice, store } = pane;
   const { negative, adding } = store.state;
   return {
@@ -25,24 +35,8 @@ function spotOf(pane, event) {
     u,
     v,
     inside: u >= 0 && v >= 0 && u < plane.width && v < plane.height,
-    negative: negative !== (event.altKey || event.button === 2),
-    adding: adding || event.shiftKey,
-  };
-}
-
-/** @returns {Spot} The place of the keyboard's cursor. */
-export function spotOfCursor(pane, event) {
-  const [u, v] = pixelOf(pane.plane, pane.store.state.point);
-  const { negative, adding } = pane.store.state;
-  return {
-    pane,
-    plane: pane.plane,
-    slice: pane.slice,
-    u: u + 0.5,
-    v: v + 0.5,
-    inside: true,
-    negative: negative !== event.altKey,
-    adding: adding || event.shiftKey,
+    negative: negative !== (altKey || button === 2),
+    adding: adding || shiftKey,
   };
 }
 

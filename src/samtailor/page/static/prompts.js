@@ -2,6 +2,7 @@
 
 import { api } from "./api.js";
 import { fail, say } from "./messages.js";
+import { indexOf } from "./planes.js";
 
 export class Prompts {
   /** Points of the object that is being clicked: {u, v, negative}. */
@@ -40,7 +41,7 @@ export class Prompts {
     const goesOn =
       this.#object && this.#object.opened === opened && this.#object.slice === slice && (negative || adding);
     if (!goesOn) {
-      const there = opened.label[plane.origin + Math.floor(u) * plane.su + Math.floor(v) * plane.sv + slice * plane.ss];
+      const there = opened.label[indexOf(plane, Math.floor(u), Math.floor(v), slice)];
       const isClass = this.store.state.project.classes.some(({ index }) => index === there && index > 0);
       this.#object = { opened, slice, active: negative && isClass ? there : active };
       this.#points = [];

@@ -1,6 +1,6 @@
 /** What a tool paints between press and release, in one slice of a plane. */
 
-import { boxOf, cut, put } from "./planes.js";
+import { boxOf, cut, indexOf, put } from "./planes.js";
 
 export class Stroke {
   #bounds = null;
@@ -39,7 +39,7 @@ export class Stroke {
   put = (u, v) => {
     const { plane, opened, value } = this;
     if (u < 0 || v < 0 || u >= plane.width || v >= plane.height) return;
-    const at = plane.origin + u * plane.su + v * plane.sv + this.slice * plane.ss;
+    const at = indexOf(plane, u, v, this.slice);
     const old = opened.label[at];
     if (old === value) return;
     opened.label[at] = value;
@@ -76,10 +76,7 @@ export class Stroke {
   cancel() {
     const change = this.change();
     if (!change) return;
-    const { label, shape, counts } = this.opened;
-    counts.add(label, change.box, -1);
-    put(label, shape, change.box, change.before);
-    counts.add(label, change.box, 1);
+    this.opened.write(change.box, change.before);
     this.painted(change.box);
   }
 

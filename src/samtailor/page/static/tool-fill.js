@@ -1,6 +1,7 @@
 /** Fill: the connected region of one class, or of background, becomes the chosen class. */
 
 import { say } from "./messages.js";
+import { indexOf } from "./planes.js";
 import { region } from "./shapes.js";
 
 /** @returns {import("./toolbox.js").Tool} */
@@ -19,7 +20,7 @@ export function fillTool({ store, edits }) {
     tap({ plane, slice, u, v }) {
       const { opened, active } = store.state;
       const [column, row] = [Math.floor(u), Math.floor(v)];
-      if (opened.label[plane.origin + column * plane.su + row * plane.sv + slice * plane.ss] === active) {
+      if (opened.label[indexOf(plane, column, row, slice)] === active) {
         say("This region has the class already.");
         return;
       }

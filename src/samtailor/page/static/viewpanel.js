@@ -1,8 +1,8 @@
 /** What is shown: which label, beside which other, how strong; and the window of intensities. */
 
 import { $, el } from "./dom.js";
+import { NAMES } from "./opened.js";
 
-export const NAMES = { edit: "Label", truth: "Truth", prediction: "Prediction", before: "Before" };
 const TITLES = {
   edit: "The label that you correct",
   truth: "The label of the data set",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from samtailor.outputs import require_new, require_place
 from samtailor.runs import Run
 from samtailor.settings import AnyPath, checked
+from samtailor.sharing.folder import require_folder
 
 ExportFormat = Literal["onnx"]
 """What other programs run."""
@@ -67,9 +67,7 @@ def export(
 
     require_onnx("export")
     folder = Path(out)
-    require_place(folder, [run])
-    if not overwrite:
-        require_new(folder, "name another one, or replace an earlier export with --overwrite")
+    require_folder(folder, run, overwrite, "export")
     record = Path(run) if Run(Path(run)).is_there else None
     export_onnx(load_model(run), folder, split, record, picture)
     return Exported(folder, tuple(sorted(folder.glob("*.onnx"))))

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from samtailor.data.channels import COLOURS
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import find_base
 from samtailor.sharing.card import PICTURE_NAME, write_card
 from samtailor.sharing.folder import CARD_NAME, whole_folder
 from samtailor.sharing.onnx.networks import Encoder, PromptDecoder, plain_copy
-from samtailor.sharing.onnx.tracing import Part, require_onnx, write_onnx
+from samtailor.sharing.onnx.tracing import NetworkPart, require_onnx, write_onnx
 from samtailor.sharing.record import read_record
 from samtailor.version import VERSION
 
@@ -57,20 +58,24 @@ def export_onnx(
 
 def _images(model: SegmenterModel, cells: int, groups: int) -> Tensor:
     """Network inputs of random patches, which networks tell apart better than noise, (B, C, N, N); always the same."""
-    channels = model.preprocessing.channels if model.network.is_projected else 3
     side, generator = cells * find_base(model.base.base).stride, torch.Generator().manual_seed(0)
-    patches = torch.rand(groups * model.group, channels, 4, 4, generator=generator)
+    patches = torch.rand(groups * model.group, _channels(model), 4, 4, generator=generator)
     return F.interpolate(patches, (side, side))
 
 
-def _whole(model: SegmenterModel) -> Part:
+def _channels(model: SegmenterModel) -> int:
+    """Channels of the network's input."""
+    return model.preprocessing.channels if model.network.is_projected else COLOURS
+
+
+def _whole(model: SegmenterModel) -> NetworkPart:
     """Images to class logits."""
     example, other = _images(model, _EXAMPLE, 1), _images(model, _OTHER, 2)
     outputs = {"logits": {0: "batch", 2: "rows", 3: "columns"}}
-    return Part(SEGMENTER, model, (example,), (other,), {"images": _SQUARE}, outputs)
+    return NetworkPart(SEGMENTER, model, (example,), (other,), {"images": _SQUARE}, outputs)
 
 
-def _pair(model: SegmenterModel) -> list[Part]:
+def _pair(model: SegmenterModel) -> list[NetworkPart]:
     """Images to feature maps, and these with prompts to the mask of an object."""
     encoder, decoder = Encoder(model), PromptDecoder(model.network)
     seen = [_images(model, _EXAMPLE, 1), _images(model, _OTHER, 2)]
@@ -86,8 +91,8 @@ def _pair(model: SegmenterModel) -> list[Part]:
     examples = [(*features, *_prompts(features[0], count)) for features, count in zip(known, (2, 5), strict=True)]
     mask = {"mask_logits": {0: "batch", 1: "rows", 2: "columns"}}
     return [
-        Part(ENCODER, encoder, (seen[0],), (seen[1],), {"images": _SQUARE}, maps),
-        Part(DECODER, decoder, examples[0], examples[1], maps | prompts, mask),
+        NetworkPart(ENCODER, encoder, (seen[0],), (seen[1],), {"images": _SQUARE}, maps),
+        NetworkPart(DECODER, decoder, examples[0], examples[1], maps | prompts, mask),
     ]
 
 
@@ -123,7 +128,7 @@ def _described(model: SegmenterModel) -> dict[str, str]:
 def _how_to_run(model: SegmenterModel, split: bool) -> str:
     """How the network is run, Markdown."""
     size, stride = model.preprocessing.image_size, find_base(model.base.base).stride
-    shape = f"(B, {model.preprocessing.channels if model.network.is_projected else 3}, {size}, {size})"
+    shape = f"(B, {_channels(model)}, {size}, {size})"
     together = f" B is a multiple of {model.group}: neighbouring slices." if model.group > 1 else ""
     prompts = (
         "\n\n`encoder.onnx` and `decoder.onnx` draw the mask of one object from points and boxes (samtailor's "

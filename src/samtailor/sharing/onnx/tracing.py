@@ -32,7 +32,7 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkPart:
     """A network to export.
 
     Attributes:
@@ -58,7 +58,7 @@ def require_onnx(where: str) -> None:
         require_extra(module, "onnx", "exporting to ONNX", where)
 
 
-def write_onnx(part: Part, folder: Path, metadata: Mapping[str, str]) -> None:
+def write_onnx(part: NetworkPart, folder: Path, metadata: Mapping[str, str]) -> None:
     """Write a network as `NAME.onnx` into a folder, its weights inside, or beside it where they are too many.
 
     Raises:
@@ -77,7 +77,7 @@ def write_onnx(part: Part, folder: Path, metadata: Mapping[str, str]) -> None:
     _require_same(part, target)
 
 
-def _trace(part: Part, file: Path) -> None:
+def _trace(part: NetworkPart, file: Path) -> None:
     axes = {name: dict(lengths) for name, lengths in (*part.inputs.items(), *part.outputs.items())}
     with torch.no_grad(), warnings.catch_warnings():
         # Of the tracer, where it meets sizes that are the same for all images; and that it is the older of the two.
@@ -94,7 +94,7 @@ def _trace(part: Part, file: Path) -> None:
         )
 
 
-def _require_same(part: Part, file: Path) -> None:
+def _require_same(part: NetworkPart, file: Path) -> None:
     """Refuse a file that gives other numbers than the network."""
     import onnxruntime
 
