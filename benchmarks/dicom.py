@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from benchmarks.line import Place, Prepared, Side
 from samtailor.data.formats import read_image
@@ -53,6 +51,9 @@ def agreement() -> float:
 
 def write(folder: Path, slices: int, side: int) -> None:
     """Axial CT slices of noise in 12 bits, named in another order than they lie."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     series_uid, study_uid = generate_uid(), generate_uid()

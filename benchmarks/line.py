@@ -95,7 +95,7 @@ class Line:
         prepare: Makes one side ready.
         peer: What ours is compared with; None if there is nothing.
         targets: What is asked of it.
-        needs: Packages of the peer that this project does not need itself.
+        needs: Packages that a plain installation of this project does not bring.
         device: Where it is measured; lines of a GPU only with --gpu.
         usual: Whether it is measured when no lines are named.
         agreement: Largest difference of both sides' results, as a share of the largest number.
@@ -121,5 +121,5 @@ class Line:
         return ("ours", "peer") if self.peer else ("ours",)
 
     def missing(self) -> list[str]:
-        """Packages of the peer that are not installed."""
+        """Packages that are needed and not installed."""
         return [name for name in self.needs if find_spec(name) is None]

@@ -110,6 +110,7 @@ LINES: tuple[Line, ...] = (
         "GeoTIFF of 6000 x 6000 x 4 of 16 bits end to end, lite-medsam, 64 px, windows of 512, 6 classes",
         scene("lite-medsam", 64, 6000, 6000, 512),
         "loop with full-array stitching",
+        needs=("rasterio",),
     ),
     Line(
         "everything",
@@ -136,18 +137,25 @@ LINES: tuple[Line, ...] = (
         "DICOM series of 300 x 512 x 512 read in HU",
         dicom.series(300, 512),
         "SimpleITK",
-        needs=("SimpleITK",),
+        needs=("pydicom", "SimpleITK"),
         agreement=dicom.agreement,
     ),
     Line("start-help", "samtailor --help", start_up("--help"), "python -c 'import torch'"),
     Line("start-version", "samtailor --version", start_up("--version"), "python -c 'import torch'"),
-    Line("start-app", "samtailor app, lite-medsam, to the first page", page.start, "python -c 'import torch'"),
+    Line(
+        "start-app",
+        "samtailor app, lite-medsam, to the first page",
+        page.start,
+        "python -c 'import torch'",
+        needs=("starlette", "uvicorn"),
+    ),
     Line(
         "click",
         "click on the page, lite-medsam, 256 px, 14 classes, slice of 512 x 512",
         page.click("lite-medsam", 256, 512),
         "Segmenter.refine for each click",
         (Target("times", 2.0),),
+        needs=("starlette", "httpx2"),
     ),
     *(
         Line(
@@ -184,6 +192,7 @@ LINES: tuple[Line, ...] = (
             f"scene-{rows * columns // 1_000_000}",
             "sparse GeoTIFF, 4 bands of 16 bits, lite-medsam, 64 px, windows of 512, 6 classes, by millions of pixels",
             scene("lite-medsam", 64, rows, columns, 512),
+            needs=("rasterio",),
             usual=False,
             grows="million pixels",
             at=rows * columns // 1_000_000,

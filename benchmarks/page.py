@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from starlette.testclient import TestClient
 
 import samtailor
 from benchmarks.line import Place, Prepared, Side
@@ -23,8 +22,6 @@ from samtailor import Prompt
 from samtailor.data.intensity import CTWindow
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.inference.result import Result
-from samtailor.page.beginning import begun
-from samtailor.page.server import Server
 
 _PICTURES = 10
 
@@ -54,6 +51,11 @@ def click(base: str, size: int, side: int) -> Callable[[Side, Place], Prepared]:
 
 def asked(place: Place, images: Path, clicks: itertools.cycle[tuple[float, float]]) -> Prepared:
     """Clicks over the page's interface."""
+    from starlette.testclient import TestClient
+
+    from samtailor.page.beginning import begun
+    from samtailor.page.server import Server
+
     project, fitting = begun(place.folder / "segmenter", images, None, None, None, place.device, None)
     client = TestClient(Server(project, fitting, 1).application())
 

@@ -9,10 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import torch
 import torch.nn.functional as F
-from rasterio.windows import Window
 
 from benchmarks.line import Place, Prepared, Side
 from benchmarks.prediction import made_segmenter, ours
@@ -52,6 +50,9 @@ def scene(base: str, size: int, rows: int, columns: int, field: int) -> Callable
 
 def write_scene(path: Path, rows: int, columns: int) -> None:
     """Smooth noise of twelve bits in tiles; of a large scene only those on the diagonal are there."""
+    import rasterio
+    from rasterio.windows import Window
+
     rng = np.random.default_rng(0)
     settings = {"driver": "GTiff", "width": columns, "height": rows, "count": BANDS, "dtype": "uint16", "tiled": True}
     settings |= {"blockxsize": _TILE, "blockysize": _TILE, "compress": "deflate", "bigtiff": "if_safer"}
@@ -71,6 +72,8 @@ def whole_array_loop(source: Path, place: Place, field: int) -> None:
     The whole scene is read, normalised by its percentiles, and segmented window by window with an overlap of a quarter;
     the scores of all classes are summed in arrays of its size, and their argmax is written.
     """
+    import rasterio
+
     with torch.inference_mode(), rasterio.open(source) as file:
         model = load_model(place.folder / "segmenter").for_inference().to(place.device).eval()
         image = file.read().astype(np.float32)

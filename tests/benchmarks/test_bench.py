@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,3 +83,14 @@ def test_all_ways_of_attention_agree(way: str, tmp_path: Path) -> None:
     given = Attended(*(tensor.detach() for tensor in attention.attended(2, 3, Place(tmp_path))))
     found, expected = (chosen(given, attention.HEADS) for chosen in (attention.WAYS[way], attention.whole_bias))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_lines_are_known_where_only_the_core_is_installed() -> None:
+    extras = ["SimpleITK", "highdicom", "onnx", "onnxruntime", "openvino", "pydicom", "rasterio"]
+    extras += ["segment_anything", "starlette", "uvicorn"]
+    without = f"import sys; sys.modules.update(dict.fromkeys({extras}))"  # importing one of them is an error
+    code = f"{without}; from benchmarks.__main__ import main; main(['--list'])"
+    root = Path(__file__).resolve().parents[2]
+    listed = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert listed.returncode == 0, listed.stderr
+    assert "gpu-lora-1024" in listed.stdout
