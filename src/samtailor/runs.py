@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import fcntl
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,33 +14,10 @@ from typing import Any, TypeVar
 
 import yaml
 
+from samtailor.alone import alone
 from samtailor.errors import ConfigError, listed
 from samtailor.files import atomic, made_of, read_csv, read_json, read_yaml, write_json, write_text
 from samtailor.settings import Count, Folds, Index, Recognition, Selection, Split, require
-
-_held: set[int] = set()  # descriptors of directories that this process keeps for itself
-
-
-def _release() -> None:
-    """A process that prepares samples does not keep the directory when the training is killed."""
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_release)
-
-
-def _lock(descriptor: int, directory: Path) -> None:
-    """Keep a directory for this process until the descriptor is closed, at the latest when the process ends."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ConfigError(
-            f"{directory}: expected nobody at work there, found another training; wait until it has ended, or name "
-            "another directory"
-        ) from error
-
 
 COLUMNS = ("epoch", "loss", "lr", "seconds", "waited")
 """What the history has of every epoch, whether it was validated or not."""
@@ -195,14 +170,12 @@ class Run:
     def alone(self) -> Iterator[None]:
         """No other process trains into the directory, which is made if need be, while the block runs."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.directory, os.O_RDONLY)
-        _held.add(descriptor)
-        try:
-            _lock(descriptor, self.directory)
+        refusal = (
+            f"{self.directory}: expected nobody at work there, found another training; wait until it has ended, or "
+            "name another directory"
+        )
+        with alone(self.directory, refusal):
             yield
-        finally:
-            _held.discard(descriptor)
-            os.close(descriptor)
 
     def evaluation(self, split: str) -> Path:
         """Folder with the scores, tables and figures of a split."""

@@ -22,6 +22,7 @@ import samtailor
 from samtailor.cli import main, parser_of
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import Base
+from samtailor.page.beginning import begun
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,3 +166,15 @@ def test_ctrl_c_ends_predictions_where_they_report(tiny_base: Base, volumes: Pat
         rest = process.stdout.read()
     assert rest.strip().endswith("stopped")
     assert "Traceback" not in rest
+
+
+def test_a_folder_is_open_on_one_page_only(tiny_base: Base, pictures: Path, tmp_path: Path) -> None:
+    project, _ = begun(pictures / "run", pictures / "data", None, None, None, "cpu", None)
+    words = [tiny_base.weights, "app", pictures / "run", pictures / "data", "--port", "0", "--device", "cpu"]
+    with project.alone(), served("tests.page.program", *words, tmp=tmp_path) as (process, line):
+        assert process.stdout is not None
+        told = line + process.stdout.read()
+        assert process.wait() == 2
+    assert f"expected a folder that no other page has open, found {pictures / 'data'} open on one" in told
+    with project.alone(), pytest.raises(ConfigError, match="no other page"), project.alone():
+        pass

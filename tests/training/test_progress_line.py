@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 import samtailor.training.progress_line as progress_line
+from samtailor.errors import ConfigError
 from samtailor.models.zoo import Base
 from samtailor.training.clock import Pace
 from samtailor.training.settings import OptimConfig
@@ -100,9 +101,16 @@ def test_a_terminal_has_one_line(
     assert re.match(r"epoch 2/2 validating ━+ 100% loss \d\.\d{3} DSC \d\.\d{3} 0 s left", shown[-1].strip())
 
 
-@pytest.mark.parametrize(("told", "seconds"), [("2.5", 2.5), ("often", 60.0), (None, 60.0)])
+@pytest.mark.parametrize(("told", "seconds"), [("2.5", 2.5), ("0", 0.0), (None, 60.0)])
 def test_a_program_may_want_more_lines(told: str | None, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAMTAILOR_TELL_EVERY", raising=False)
     if told is not None:
         monkeypatch.setenv("SAMTAILOR_TELL_EVERY", told)
-    assert progress_line._every() == seconds
+    assert progress_line.told_every() == seconds
+
+
+@pytest.mark.parametrize("found", ["often", "-1", "inf", "nan", ""])
+def test_a_number_of_seconds_that_is_none_is_refused(found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMTAILOR_TELL_EVERY", found)
+    with pytest.raises(ConfigError, match=f"SAMTAILOR_TELL_EVERY: expected seconds .* found '{found}'"):
+        train(data="nowhere", out="nothing")

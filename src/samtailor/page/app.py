@@ -87,6 +87,6 @@ def app(
         require_place(out, [place for place in (run, data) if place is not None], data=data)
     with Listener(host, port) as listener:
         project, fitting = begun(run, data, base, classes, out, device, weights)
-        server = Server(project, fitting, max_upload)
-        listener.serve(server.application(), max_upload, open_)
+        with project.alone():
+            listener.serve(Server(project, fitting, max_upload).application(), max_upload, open_)
         return Served(listener.address)

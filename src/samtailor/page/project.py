@@ -14,6 +14,7 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.alone import alone
 from samtailor.data.case import Case, CaseFiles
 from samtailor.data.formats import read_case, read_geometry
 from samtailor.errors import ConfigError, DataError, SamTailorError
@@ -90,6 +91,23 @@ class Project:
         """Wait for who computes, and delete what was kept only for the time being."""
         with self.network:
             self.uploads.close()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep the folder for this page while the block runs: two would write over each other's edits.
+
+        Raises:
+            ConfigError: If another page has it open.
+        """
+        if self.folder is None:
+            yield
+            return
+        root = self.folder.root
+        refusal = (
+            f"data: expected a folder that no other page has open, found {root} open on one; go to that page, or end it"
+        )
+        with alone(root, refusal):
+            yield
 
     def case(self, number: int) -> ListedCase:
         """A case by its number.

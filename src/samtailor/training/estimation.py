@@ -25,7 +25,7 @@ from samtailor.progress import report, tracked
 from samtailor.recipes import recipe_from_json, recipe_to_json
 from samtailor.recipes.recipe import attention_blocks
 from samtailor.training.estimate_report import HEADROOM, Estimate, Option, Workload
-from samtailor.training.fit import check_device
+from samtailor.training.fit import check_surroundings
 from samtailor.training.measure import Measurement, Probe, measure_apart
 from samtailor.training.resolve import copies_of, preprocessing_of, resolve
 from samtailor.training.samples import choose_slices, label_of
@@ -120,7 +120,7 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
     Raises:
         SamTailorError: If the data, the base or a setting is not as expected, as in training.
     """
-    check_device(config)
+    check_surroundings(config)
     if config.time is not None:
         raise ConfigError("time: expected with train, which measures and lays itself out; found it with estimate")
     folder = open_dataset(Path(config.data), *config.selection).with_default_split()

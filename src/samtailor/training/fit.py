@@ -43,7 +43,7 @@ from samtailor.training.averaging import WeightAverage
 from samtailor.training.clock import Pace
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
 from samtailor.training.judgement import Judged
-from samtailor.training.progress_line import ProgressLine
+from samtailor.training.progress_line import ProgressLine, told_every
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import copies_of, preprocessing_of
 from samtailor.training.samples import (
@@ -62,8 +62,9 @@ from samtailor.training.task import SegmentationTask, ValidationEmbeddings
 LOG = logging.getLogger("samtailor")
 
 
-def check_device(config: TrainConfig) -> None:
-    """Refuse a device that is not there, or on which nothing is trained in the precision."""
+def check_surroundings(config: TrainConfig) -> None:
+    """Refuse a device that is not there, or does not train in the precision, and a variable that says nothing."""
+    told_every()
     if choose_device(config.device, config.precision).type == "cpu" and config.precision == "16":
         raise ConfigError("precision: expected bf16 or 32 on the CPU, which does not train in 16; found 16")
 

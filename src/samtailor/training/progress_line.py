@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from html import escape
 from importlib import import_module
@@ -20,6 +21,7 @@ from rich.table import Column
 from torch.utils.data import DataLoader
 
 from samtailor.distributed.world import world
+from samtailor.errors import ConfigError
 from samtailor.progress import Unit, shown_by
 from samtailor.reporting.amounts import in_time
 from samtailor.runs import Run
@@ -32,7 +34,8 @@ LOG = logging.getLogger("samtailor")
 
 _OFTEN = 0.5  # seconds between two changes of the line on a terminal
 EVERY = 60.0
-"""Seconds between two lines where there is no terminal and the variable SAMTAILOR_TELL_EVERY says no other number."""
+"""Seconds between two lines where there is no terminal, and SAMTAILOR_TELL_EVERY is not set."""
+_VARIABLE = "SAMTAILOR_TELL_EVERY"
 LONG = 3600.0
 """Seconds of a training from which on is told what would make it shorter."""
 
@@ -184,7 +187,7 @@ class ProgressLine(lightning.Callback):
     def _tell(self) -> None:
         """Show where the training is, unless that has just been done: looking at the loss waits for a GPU."""
         now = time.monotonic()
-        if not world().is_first or now - self._told < (_OFTEN if self._line else _every()):
+        if not world().is_first or now - self._told < (_OFTEN if self._line else told_every()):
             return
         self._told = now
         where, rest, fraction = self._state()
@@ -223,9 +226,15 @@ class ProgressLine(lightning.Callback):
         return trainer.current_epoch + 1, trainer.fit_loop.epoch_loop.batch_progress.current.ready
 
 
-def _every() -> float:
-    """Seconds between two lines where there is no terminal: a program that shows them to somebody wants more."""
-    try:
-        return float(os.environ["SAMTAILOR_TELL_EVERY"])
-    except (KeyError, ValueError):
+def told_every() -> float:
+    """Seconds between two lines where there is no terminal: a program that shows them to somebody wants more.
+
+    Raises:
+        ConfigError: If the variable SAMTAILOR_TELL_EVERY is set, and is no such number.
+    """
+    if (found := os.environ.get(_VARIABLE)) is None:
         return EVERY
+    with suppress(ValueError):
+        if 0 <= (seconds := float(found)) < math.inf:
+            return seconds
+    raise ConfigError(f"{_VARIABLE}: expected seconds between two lines of progress, such as 10; found '{found}'")

@@ -84,14 +84,14 @@ def train_run(config: TrainConfig, is_checked: bool = False, begin: Callable[[],
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
     from samtailor.models.zoo import weights_files
     from samtailor.training.clock import Pace
-    from samtailor.training.fit import check_batch, check_device, fingerprint_of, fit, load_cases, new_segmenter
+    from samtailor.training.fit import check_batch, check_surroundings, fingerprint_of, fit, load_cases, new_segmenter
     from samtailor.training.planning import planned
     from samtailor.training.resolve import resolve, scheduled
 
     run, began = Run(Path(config.out)), monotonic()
     here = connect(config.device)
     with raise_on_all_ranks():  # what needs no look at the data is refused, and fetched, before the data is read
-        check_device(config)
+        check_surroundings(config)
         if config.time is not None and here.size > 1:
             raise ConfigError(f"time: expected one process, found {here.size}; lay the training out with --epochs")
         if here.is_first:
@@ -191,7 +191,7 @@ def resume_run(
     from samtailor.models.segmenter_model import save_practice
     from samtailor.training.fit import (
         check_batch,
-        check_device,
+        check_surroundings,
         checkpoint_of,
         fingerprint_of,
         fit,
@@ -213,7 +213,7 @@ def resume_run(
             if here.is_first:
                 require_place(begun.directory, is_run=True)
                 held.enter_context(begun.alone())
-            check_device(config)
+            check_surroundings(config)
             check_batch(config, here)
             if time is not None and here.size > 1:
                 raise ConfigError(f"time: expected one process, found {here.size}; take --epochs")
