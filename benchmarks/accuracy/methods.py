@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.accuracy import peer_training
 from benchmarks.accuracy.job import Job
-from benchmarks.accuracy.peers import DYNUNET, DYNUNET_HALF, SEGFORMER, Peer
+from benchmarks.accuracy.peers import DYNUNET, DYNUNET_HALF, SEGFORMER, UNET, Peer
 from samtailor.data.cache import SliceCache
 from samtailor.errors import ConfigError
 from samtailor.evaluation.cases import cases_of_split, cases_with
@@ -141,6 +141,7 @@ METHODS: dict[str, Method] = {
     "report": Method("the report's recipe: LoRA r=4 on queries and values, the base's own size", fit_report, score_run),
     "dynunet": _peer(DYNUNET),
     "dynunet-half": _peer(DYNUNET_HALF),
+    "unet": _peer(UNET),
     "segformer": _peer(SEGFORMER),
 }
 """The methods by name."""

@@ -1,13 +1,14 @@
-"""The peers: a 2-D U-Net with nnU-Net's recipe, and SegFormer-B0, both from random weights."""
+"""The peers: 2-D U-Nets, with nnU-Net's recipe and with a plain one, and SegFormer-B0; all from random weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from monai.networks.nets import DynUNet
+from monai.networks.nets import BasicUNet, DynUNet
 from torch import Tensor, nn
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
@@ -81,6 +82,13 @@ def unet(width: int) -> Callable[[int, int, Patch], nn.Module]:
     return build
 
 
+def _plain_unet(channels: int, classes: int, patch: Patch) -> nn.Module:
+    """MONAI's BasicUNet, whose five stages halve any patch of `patch_of`."""
+    widths = (16, 32, 64, 128, 256, 16)
+    network: nn.Module = BasicUNet(spatial_dims=2, in_channels=channels, out_channels=classes, features=widths)
+    return network
+
+
 class _SegFormer(nn.Module):
     """transformers' SegFormer with the configuration B0 and random weights; logits as large as its input."""
 
@@ -108,8 +116,8 @@ def _sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr=0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)
 
 
-def _adamw(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, lr=5e-4, weight_decay=0.01)
+def _adamw(lr: float) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
+    return partial(torch.optim.AdamW, lr=lr, weight_decay=0.01)
 
 
 def _nnunet(width: int) -> Peer:
@@ -121,10 +129,19 @@ DYNUNET = _nnunet(32)
 """As wide as nnU-Net's."""
 DYNUNET_HALF = _nnunet(16)
 """Half as wide as nnU-Net's, which sees more patches in the same time."""
+UNET = Peer(
+    "2-D U-Net (MONAI BasicUNet, 16 to 256 channels), cross entropy + Dice, AdamW, from random weights",
+    _plain_unet,
+    _adamw(1e-3),
+    _warm_poly,
+    clip=1.0,
+    batch=8,
+)
+"""What one writes first, and what learns in few steps."""
 SEGFORMER = Peer(
     "SegFormer-B0 (transformers) from RANDOM weights: pretrained ones could not be had on this machine",
     _SegFormer,
-    _adamw,
+    _adamw(5e-4),
     _warm_poly,
     clip=1.0,
     batch=8,

@@ -164,7 +164,7 @@ def test_what_cannot_be_is_refused_before_any_work(
     assert program.main([*words(nnunet_folder, tmp_path / "out"), "--base", "none"]) == 2
     assert "base: expected one of" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    for wrong in (["--minutes", "0"], ["--methods", "unet"], ["--minutes", "nan"]):
+    for wrong in (["--minutes", "0"], ["--methods", "mask2former"], ["--minutes", "nan"]):
         with pytest.raises(SystemExit, match="2"):
             program.main([*words(nnunet_folder, tmp_path / "out"), *wrong])
 

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.accuracy import peer_training
 from benchmarks.accuracy.peer_training import Fitted, fit, supervised
-from benchmarks.accuracy.peers import DYNUNET_HALF, SEGFORMER, Peer
+from benchmarks.accuracy.peers import DYNUNET_HALF, SEGFORMER, UNET, Peer
 from samtailor.data.cache import CachedCase
 from samtailor.losses import ClassAwareLoss
 from tests import generate
@@ -39,7 +39,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("steps")
-@pytest.mark.parametrize(("peer", "seconds"), [(DYNUNET_HALF, 80), (SEGFORMER, 60)])
+@pytest.mark.parametrize(("peer", "seconds"), [(DYNUNET_HALF, 80), (UNET, 60), (SEGFORMER, 60)])
 def test_a_peer_learns_and_is_saved(peer: Peer, seconds: int, tmp_path: Path) -> None:
     *train, unseen = cases(9)
     fitted, facts = fit(peer, train, 3, "none", 0, 100 + seconds, "cpu")

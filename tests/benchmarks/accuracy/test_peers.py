@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.accuracy.peers import DYNUNET, DYNUNET_HALF, SEGFORMER, Patch, Peer, patch_of, strides_of
+from benchmarks.accuracy.peers import DYNUNET, DYNUNET_HALF, SEGFORMER, UNET, Patch, Peer, patch_of, strides_of
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,17 @@ def test_segformer_is_b0_with_random_weights() -> None:
     assert one(torch.rand(2, 3, 64, 48)).shape == (2, 4, 64, 48)
 
 
-@pytest.mark.parametrize("peer", [DYNUNET, SEGFORMER])
+def test_the_plain_unet_takes_every_patch() -> None:
+    network = UNET.build(3, 4, (32, 48))
+    convolutions = [weight for weight in network.parameters() if weight.ndim == 4]
+    assert len(convolutions[0]) == 16
+    assert max(len(weight) for weight in convolutions) == 256
+    for height, width in [(10, 20), (257, 257), (300, 130)]:
+        rows, columns = patch_of(height, width)
+        assert network(torch.rand(1, 3, rows, columns)).shape == (1, 4, rows, columns)
+
+
+@pytest.mark.parametrize("peer", [DYNUNET, UNET, SEGFORMER])
 def test_rates_end_at_zero(peer: Peer) -> None:
     assert peer.rate(1.0) == 0
     assert peer.rate(0.1) > peer.rate(0.5) > peer.rate(0.9) > 0
