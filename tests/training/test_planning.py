@@ -21,7 +21,7 @@ from samtailor.settings import TestTimeFlip
 from samtailor.training.estimate_report import Workload
 from samtailor.training.estimation import Phase, estimate_training
 from samtailor.training.measure import Measurement, Probe
-from samtailor.training.planning import USED, VALIDATED, Timetable, planned
+from samtailor.training.planning import EPOCHS, ONCE, TUNED, USED, VALIDATED, Timetable, planned
 from samtailor.training.settings import TrainConfig, seconds_in
 from samtailor.training.train import resume, train
 from tests import generate
@@ -61,7 +61,7 @@ def test_what_is_no_time_is_refused(text: str, nnunet_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("seconds", [60, 1800, 7200])
-@pytest.mark.parametrize("validation", [0.01, 5.0, 60.0])
+@pytest.mark.parametrize("validation", [0.01, 5.0, 20.0, 60.0])
 @pytest.mark.parametrize("with_head", [False, True])
 def test_the_time_is_used_and_not_exceeded(seconds: float, validation: float, with_head: bool) -> None:
     config = TrainConfig(data="", out="", batch_size=4, head_epochs=int(with_head))
@@ -70,7 +70,7 @@ def test_the_time_is_used_and_not_exceeded(seconds: float, validation: float, wi
     if with_head:
         phases = (Phase(range(1), measurement(0.05, validation / 200, 0.01), 4, work), *phases)
     plan = Timetable(config, phases, time.monotonic() + seconds, seconds)
-    if validation > VALIDATED * USED * seconds:
+    if validation > ONCE * USED * seconds:
         with pytest.raises(ConfigError, match=r"time: expected at least \d+ min, .*; found 1 min; give more") as told:
             plan.laid_out()
         least = 60 * int(str(told.value).split()[4])
@@ -89,8 +89,12 @@ def test_the_time_is_used_and_not_exceeded(seconds: float, validation: float, wi
         phases[0 if epoch <= found.head_epochs else -1].validating
         for epoch in range(found.validate_every, found.epochs + 1, found.validate_every)
     ]
-    assert sum(validated) <= VALIDATED * USED * seconds
     whole = sum(steps) + sum(validated) + phases[0].preparing
+    if validation > VALIDATED * USED * seconds:
+        assert len(validated) == 1
+        assert whole > USED * seconds - (EPOCHS + 1) * 0.5 - 1  # a step of every epoch may be left over
+    else:
+        assert sum(validated) <= VALIDATED * USED * seconds
     longest = max(steps) * found.validate_every + max(validated)  # as much may be left over
     assert USED * seconds - longest - 1 <= whole <= USED * seconds
 
@@ -214,6 +218,23 @@ def test_time_is_kept_for_tuning_the_threshold(tta: TestTimeFlip, looks: int) ->
     until = time.monotonic() + 600
     without, tuned = (Timetable(replace(config, tune_bias=on), phases, until, 600).left for on in (False, True))
     assert without - tuned == pytest.approx(looks * 10, abs=1)
+
+
+@pytest.mark.parametrize(("window", "is_tuned"), [(1.0, True), (60.0, False)])
+def test_nothing_is_tuned_where_that_would_take_the_training_its_time(
+    window: float, is_tuned: bool, tiny_base: Base, nnunet_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "samtailor")
+    folder = open_dataset(nnunet_folder).with_default_split()
+    config = replace(config_of(nnunet_folder, Path("run")), time="30m")
+    windows = planned(config, folder, time.monotonic(), by_area(1e-3)).phases[-1].workload.validation_windows
+    measure = by_area(1e-3, window=window / windows * 64**2 / 32**2 * 10)
+    found = planned(config, folder, time.monotonic(), measure)
+    assert found.tuning <= TUNED * USED * 1800
+    assert found.config.tune_refinement == is_tuned
+    assert ("samtailor tune-refinement run" in caplog.text) != is_tuned
+    asked = replace(config, tune_refinement=True)
+    assert planned(asked, folder, time.monotonic(), measure).config.tune_refinement
 
 
 def test_what_memory_does_not_hold_is_made_smaller_or_refused(tiny_base: Base, tmp_path: Path) -> None:

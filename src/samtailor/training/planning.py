@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,11 @@ USED = 0.95
 HEAD = 0.1
 """Share of the time in which the head is trained alone."""
 VALIDATED = 0.15
-"""Share of the time in which is validated, at most."""
+"""Share of the time in which is validated, at most, unless a single validation takes longer."""
+ONCE = 0.5
+"""Share of the time that a single validation, at the end, may take."""
+TUNED = 0.25
+"""Share of the time in which is tuned at the end, at most, unless the user wants it."""
 FEW = 1500
 """Samples of the encoder, with no time for more of which the head, whose steps are cheaper, is trained first."""
 SEEN = 6000
@@ -47,7 +52,10 @@ OBJECT = 16
 COARSEST = 2.0
 """Pixels of a picture for each pixel of the network's input, at most: in pictures texture tells as much as shape."""
 
+LOG = logging.getLogger("samtailor")
+
 _SIZES = (1.0, 0.75, 0.5, 0.375, 0.25)
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -69,14 +77,24 @@ class Timetable:
     @property
     def left(self) -> float:
         """Seconds for epochs and validations, if the rest begins now."""
-        tuning = self.phases[-1].validating * self.config.tuning_predictions
-        return USED * (self.until - time.monotonic()) - sum(phase.preparing for phase in self.phases) - tuning
+        return self._free - self.tuning
 
     @property
-    def needed(self) -> float:
-        """Seconds for epochs and validations that a training needs at least."""
+    def tuning(self) -> float:
+        """Seconds in which is tuned after the training."""
+        return self.phases[-1].validating * self.config.tuning_predictions
+
+    def needed(self, validated: float = VALIDATED) -> float:
+        """Seconds for epochs and validations, in that share of which there is time for a validation."""
         *_, last = self.phases
-        return (EPOCHS + len(self.phases) - 1) * last.training(self.config.batch_size) + last.validating / VALIDATED
+        return (EPOCHS + len(self.phases) - 1) * last.training(self.config.batch_size) + last.validating / validated
+
+    def with_tuning_of(self, asked: TrainConfig) -> Timetable:
+        """The same; only with the tuning that was asked for, if all of it would take too long."""
+        if self.tuning <= TUNED * self._free:
+            return self
+        config = replace(self.config, tune_bias=asked.tune_bias, tune_refinement=asked.tune_refinement)
+        return replace(self, config=config)
 
     def laid_out(self) -> TrainConfig:
         """The config of a training that begins now and ends in time.
@@ -85,20 +103,10 @@ class Timetable:
             ConfigError: If there is no time for an epoch.
         """
         left = self.left
-        *head, last = self.phases
-        on_head = HEAD * left if head else 0.0
-        batch = self.config.batch_size
-        per_epoch = max(batch, int(last.samples_in((1 - VALIDATED) * (left - on_head)) / EPOCHS) // batch * batch)
-        head_epochs = max(1, round(head[0].samples_in((1 - VALIDATED) * on_head) / per_epoch)) if head else 0
-        for every in range(1, head_epochs + EPOCHS + 1):
-            epochs = self._epochs(left, per_epoch, head_epochs, every)
-            validating = sum(phase.validating_all(every) for phase in self._phases(epochs, head_epochs))
-            if epochs > head_epochs and validating <= VALIDATED * left:
-                sampling = replace(self.config.sampling, per_epoch=per_epoch)
-                return replace(
-                    self.config, sampling=sampling, epochs=epochs, head_epochs=head_epochs, validate_every=every
-                )
-        least = self.seconds + (self.needed - left) / USED
+        once = (1 + _ROUNDING) * self.phases[-1].validating / left if left > 0 else 1.0
+        if (config := self._laid_out(left, VALIDATED)) or (once <= ONCE and (config := self._laid_out(left, once))):
+            return config
+        least = self.seconds + (self.needed(ONCE) - left) / USED
         raise ConfigError(
             f"time: expected at least {in_time(least)}, for these data on this machine as it is now; found "
             f"{in_time(self.seconds)}; give more time, or a smaller --sampling.image_size"
@@ -113,6 +121,30 @@ class Timetable:
             f"{config.validate_every}, precision {config.precision}. The same without measuring: "
             f"--config {config.out}/config.yaml"
         )
+
+    def _laid_out(self, left: float, validated: float) -> TrainConfig | None:
+        """The config of a training of so many seconds, in at most that share of which is validated; None if none is."""
+        *head, last = self.phases
+        on_head = HEAD * left if head else 0.0
+        batch = self.config.batch_size
+        per_epoch = max(batch, int(last.samples_in((1 - validated) * (left - on_head)) / EPOCHS) // batch * batch)
+        head_epochs = max(1, round(head[0].samples_in((1 - validated) * on_head) / per_epoch)) if head else 0
+        # As many validations as there may be; or the one, after as many epochs as there may be.
+        ways = range(1, head_epochs + EPOCHS + 1)
+        for every in ways if validated == VALIDATED else reversed(ways):
+            epochs = self._epochs(left, per_epoch, head_epochs, every)
+            validating = sum(phase.validating_all(every) for phase in self._phases(epochs, head_epochs))
+            if epochs > head_epochs and validating <= validated * left:
+                sampling = replace(self.config.sampling, per_epoch=per_epoch)
+                return replace(
+                    self.config, sampling=sampling, epochs=epochs, head_epochs=head_epochs, validate_every=every
+                )
+        return None
+
+    @property
+    def _free(self) -> float:
+        """Seconds for everything but what is prepared, if the rest begins now."""
+        return USED * (self.until - time.monotonic()) - sum(phase.preparing for phase in self.phases)
 
     def _epochs(self, left: float, per_epoch: int, head_epochs: int, every: int) -> int:
         """The most epochs, a multiple of those between two validations, that there is time for; 0 for none."""
@@ -152,7 +184,7 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     is_free = not chosen_refinement(config.refine)
     is_tuned = config.tune_bias or (len(folder.labels) == 2 and is_free)
     is_refined = config.tune_refinement or (not folder.pictures and is_free)  # an organ is one piece
-    config = replace(config, tta=config.tta or "auto", tune_bias=is_tuned, tune_refinement=is_refined)
+    asked, config = config, replace(config, tta=config.tta or "auto", tune_bias=is_tuned, tune_refinement=is_refined)
     base = find_base(config.base)
     whole = resolve(with_side(config, config.sampling.image_size or base.image_size), folder)
     cases = sampled(whole, folder)
@@ -181,8 +213,8 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
             if gains:
                 continue
             resolved = replace(resolved, precision="32")
-        found = Timetable(resolved, phases, until, seconds)
-        if found.needed > SPARED * found.left and tried < len(sizes) - 1:
+        found = Timetable(resolved, phases, until, seconds).with_tuning_of(asked)
+        if found.needed() > SPARED * found.left and tried < len(sizes) - 1:
             tried += 1
             continue
         seen = found.phases[-1].samples_in((1 - VALIDATED) * (1 - HEAD) * found.left)
@@ -194,11 +226,20 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
         elif may_rest and seen < FEW and not config.head_epochs:
             config = replace(config, head_epochs=1)
         else:
+            _tell_what_is_left_out(config, found.config)
             return found
     raise ConfigError(
         f"time: expected memory for a step at {sizes[-1]} pixels, found {limit / 1e9:.1f} GB free; take "
         "--batch_size 1, a smaller base (samtailor models), or --recipe head-only"
     )
+
+
+def _tell_what_is_left_out(config: TrainConfig, laid_out: TrainConfig) -> None:
+    """Name what would have been tuned if there were time."""
+    left_out = [flag for flag in ("tune_bias", "tune_refinement") if getattr(config, flag) > getattr(laid_out, flag)]
+    if left_out:
+        verbs = " and ".join(f"samtailor {flag.replace('_', '-')} {config.out} {config.data}" for flag in left_out)
+        LOG.info("Nothing is tuned in the end, for validating takes long here; if that is wanted: %s", verbs)
 
 
 def _measured(
