@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -104,7 +104,10 @@ class Timetable:
         """
         left = self.left
         once = (1 + _ROUNDING) * self.phases[-1].validating / left if left > 0 else 1.0
-        if (config := self._laid_out(left, VALIDATED)) or (once <= ONCE and (config := self._laid_out(left, once))):
+        config = self._laid_out(left, VALIDATED, iter)  # as many validations as there may be
+        if config is None and once <= ONCE:
+            config = self._laid_out(left, once, reversed)  # the one, after as many epochs as there may be
+        if config is not None:
             return config
         least = self.seconds + (self.needed(ONCE) - left) / USED
         raise ConfigError(
@@ -122,16 +125,22 @@ class Timetable:
             f"--config {config.out}/config.yaml"
         )
 
-    def _laid_out(self, left: float, validated: float) -> TrainConfig | None:
-        """The config of a training of so many seconds, in at most that share of which is validated; None if none is."""
+    def _laid_out(
+        self, left: float, validated: float, in_order: Callable[[range], Iterable[int]]
+    ) -> TrainConfig | None:
+        """The config of a training of so many seconds; None if there is no time for one.
+
+        Args:
+            left: The seconds.
+            validated: Share of them in which is validated, at most.
+            in_order: In which order numbers of epochs between two validations are tried.
+        """
         *head, last = self.phases
         on_head = HEAD * left if head else 0.0
         batch = self.config.batch_size
         per_epoch = max(batch, int(last.samples_in((1 - validated) * (left - on_head)) / EPOCHS) // batch * batch)
         head_epochs = max(1, round(head[0].samples_in((1 - validated) * on_head) / per_epoch)) if head else 0
-        # As many validations as there may be; or the one, after as many epochs as there may be.
-        ways = range(1, head_epochs + EPOCHS + 1)
-        for every in ways if validated == VALIDATED else reversed(ways):
+        for every in in_order(range(1, head_epochs + EPOCHS + 1)):
             epochs = self._epochs(left, per_epoch, head_epochs, every)
             validating = sum(phase.validating_all(every) for phase in self._phases(epochs, head_epochs))
             if epochs > head_epochs and validating <= validated * left:

@@ -86,6 +86,7 @@ class ProgressLine(lightning.Callback):
         self.samples = samples
         self.paces = paces
         self._console = Console(stderr=True)
+        self._every = told_every()
         self._open = ExitStack()
         self._line: _Line | None = None
         self._clock: Clock | None = None
@@ -187,7 +188,7 @@ class ProgressLine(lightning.Callback):
     def _tell(self) -> None:
         """Show where the training is, unless that has just been done: looking at the loss waits for a GPU."""
         now = time.monotonic()
-        if not world().is_first or now - self._told < (_OFTEN if self._line else told_every()):
+        if not world().is_first or now - self._told < (_OFTEN if self._line else self._every):
             return
         self._told = now
         where, rest, fraction = self._state()
