@@ -109,7 +109,7 @@ def test_a_run_shows_itself_in_a_line_and_by_its_curves(tmp_path: Path) -> None:
     assert "<img" not in run._repr_html_()
     run.write_history([{"epoch": 1, "loss": 1, "dsc": 0.25}])
     run.curves_file.write_bytes(b"a picture")
-    assert repr(run) == f"<Run in {tmp_path}: 1 epochs, best validation DSC 0.2500>"
+    assert repr(run) == f"<Run in {tmp_path}: 1 epoch, best validation DSC 0.2500>"
     html = run._repr_html_()
     assert f'src="data:image/png;base64,{base64.b64encode(b"a picture").decode()}"' in html
     assert "mean DSC 0.2500 in epoch 1" in html

@@ -72,6 +72,11 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: '1 case', '3 cases', '2 classes'."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
 def did_you_mean(word: str, known: Iterable[str], meaning: Mapping[str, str] | None = None) -> str:
     """A question in brackets for what was meant by a word that is not known; '' where nothing is like it.
 

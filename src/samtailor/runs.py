@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import yaml
 
 from samtailor.alone import alone
-from samtailor.errors import ConfigError, listed
+from samtailor.errors import ConfigError, counted, listed
 from samtailor.files import atomic, made_of, read_csv, read_json, read_yaml, write_json, write_text
 from samtailor.settings import Count, Folds, Index, Recognition, Selection, Split, require
 
@@ -114,7 +114,7 @@ class Run:
     def __repr__(self) -> str:
         best = self.best_epoch()
         score = f", best validation DSC {best['dsc']:.4f}" if best and "dsc" in best else ""
-        return f"<Run in {self.directory}: {len(self.history())} epochs{score}>"
+        return f"<Run in {self.directory}: {counted(len(self.history()), 'epoch')}{score}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the curves, once there are some, and what the command line says."""

@@ -15,7 +15,7 @@ from samtailor.data.case import Case
 from samtailor.data.formats import match_channels, read_image
 from samtailor.data.in_memory import InMemory, case_of
 from samtailor.data.preprocessing import Window
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, counted
 from samtailor.inference.ensemble import mean_of
 from samtailor.inference.predictor import Piece, Predictor, choose_device
 from samtailor.inference.prompt import Prompt
@@ -103,7 +103,7 @@ class Segmenter:
             "base": self.model.base.base,
             "recipe": str(self.recipe),
             "sees": f"{size} x {size} pixels at once",
-            "images have": f"{channels} channel{'s' if channels > 1 else ''}",
+            "images have": counted(channels, "channel"),
         }
         if len(self.models) > 1:
             facts["folds"] = f"{len(self.models)}, whose class probabilities are averaged"

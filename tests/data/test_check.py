@@ -330,7 +330,7 @@ def test_report_can_be_written_as_json_and_shown(nnunet_folder: Path) -> None:
     assert content["splits"]["val"]["liver"] > 0
     text = to_text(report.blocks(), width=200)
     assert "case_1_0000.nii.gz" in text
-    assert "6 cases, 1 errors, 0 warnings" in text
+    assert "6 cases, 1 error, 0 warnings" in text
     assert "unreadable" in text
 
 

@@ -300,7 +300,7 @@ def test_json_with_a_syntax_error_is_refused(image_folder: Path) -> None:
 
 
 def test_fold_that_does_not_exist_is_refused(nnunet_folder: Path) -> None:
-    with pytest.raises(DataError, match="found 1 folds"):
+    with pytest.raises(DataError, match="found 1 fold;"):
         open_dataset(nnunet_folder, fold=5)
 
 

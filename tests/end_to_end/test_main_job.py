@@ -64,6 +64,7 @@ def test_training_leaves_a_run_and_says_how_to_go_on(
     assert main(["train", str(phantom), "--out", str(tmp_path / "run"), *TINY]) == 0
     text = capsys.readouterr().out
     assert "4 cases, 0 errors" in text
+    assert f"samtailor train {phantom}" not in text  # that is what runs
     assert "Warning: this training did not learn" in text  # of one epoch from random weights
     assert "samtailor evaluate" not in text
     Run(tmp_path / "run").write_warning(None)

@@ -311,5 +311,5 @@ def test_mistakes_are_answered_before_anything_happens(
 def test_a_fit_knows_how_far_it_is(place: Path, tiny_base: Base) -> None:
     (cell,) = lay_out(config(place, tiny_base, ["adapter"])).fits
     assert isinstance(cell, Fit)
-    assert cell.detail() == "1 epochs to train"
+    assert cell.detail() == "1 epoch to train"
     assert cell.seconds == 0

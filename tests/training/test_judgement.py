@@ -13,14 +13,16 @@ from samtailor.errors import NotFiniteError
 from samtailor.models.zoo import Base
 from samtailor.runs import Run, RunWarning
 from samtailor.training.judgement import Judged, stays_up
-from samtailor.training.settings import LossConfig, OptimConfig, TrainConfig
+from samtailor.training.settings import LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import resume, train
 from tests.training.configs import changed
 from tests.training.test_resume import STILL
 from tests.training.test_train import config_of
 
 NAMES = ("background", "liver", "target")
-CONFIG = TrainConfig(data="data", out="run", epochs=9, optim=OptimConfig(lr=1e-3))
+CONFIG = TrainConfig(
+    data="data", out="run", epochs=9, optim=OptimConfig(lr=1e-3), sampling=SamplingConfig(image_size=64)
+)
 
 
 def rows_of(losses: list[float], *scores: tuple[float, float] | None) -> list[dict[str, float]]:
@@ -38,6 +40,10 @@ def judged(rows: list[dict[str, float]], **known: Any) -> RunWarning | None:
     shares, truth = np.array([0.9, 0.0995, 0.0005]), np.array([900, 90, 9])
     given = {"config": CONFIG, "names": NAMES, "shares": shares, "truth": truth, "steps": 900, **known}
     return Judged(rows=rows, **given).warning()
+
+
+def seen_at(image_size: int, field: int | None = None) -> TrainConfig:
+    return changed(CONFIG, sampling=SamplingConfig(image_size=image_size, field=field))
 
 
 FALLING = [0.9, 0.7, 0.5]
@@ -74,6 +80,16 @@ def test_a_class_that_the_kept_epoch_does_not_find_is_named() -> None:
     weighted = changed(CONFIG, loss=LossConfig(class_weights="auto"))
     assert "class_weights" not in str(judged(rows_of(FALLING, (0.8, 0.0)), config=weighted))
     assert judged(rows_of(FALLING, (0.2, 0.0), (0.8, 0.1), (0.4, 0.0))) is None  # the kept one finds it
+
+
+def test_a_class_of_few_pixels_may_need_larger_pictures_or_crops() -> None:
+    rows = rows_of(FALLING, (0.0, 0.0))
+    assert "few pixels in what the network sees, 64 x 64 pixels: target\n" in str(judged(rows, config=seen_at(64)))
+    assert "few pixels" not in str(judged(rows, config=seen_at(512)))
+    assert "few pixels" not in str(judged(rows, config=seen_at(64, field=64)))  # they are not shrunk
+    assert "few pixels" in str(judged(rows, config=seen_at(64, field=128)))
+    found = judged(rows_of(FALLING, (0.0, 0.3)), config=seen_at(64))
+    assert "few pixels" not in str(found)  # liver is not found, and is large
 
 
 def test_a_class_that_the_validation_cases_do_not_have_cannot_be_found() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from samtailor.data.named import DatasetName
-from samtailor.errors import Finding, listed
+from samtailor.errors import Finding, counted, listed
 from samtailor.reporting.shown import Shown
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.reporting.terminal import Block, Message
@@ -78,7 +78,8 @@ class CheckReport(Shown):
     @property
     def summary(self) -> str:
         """How many cases, errors and warnings there are."""
-        return f"{len(self.cases)} cases, {len(self.errors)} errors, {len(self.warnings)} warnings"
+        there = {"case": self.cases, "error": self.errors, "warning": self.warnings}
+        return ", ".join(counted(len(found), noun) for noun, found in there.items())
 
     @property
     def exit_code(self) -> int:

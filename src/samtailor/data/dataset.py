@@ -22,7 +22,7 @@ from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like,
 from samtailor.data.neighbours import Blocks, blocks_of
 from samtailor.data.shown import traits_of
 from samtailor.data.splits import FOLDS, folds_of, nnunets_folds, stratified
-from samtailor.errors import FileError
+from samtailor.errors import FileError, counted
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.settings import Recognition
 from samtailor.settings import Split as Split
@@ -121,7 +121,7 @@ class Dataset(Contents):
             taken = {case for names in kept.values() for case in names}
             names = [case.name for case in self.cases if case.name not in taken]
         if len(names) < len(missing):
-            expected = f"at least {len(missing)} cases to split into {', '.join(missing)}"
+            expected = f"at least {counted(len(missing), 'case')} to split into {', '.join(missing)}"
             raise FileError(self.root, expected, str(len(names)), "add cases")
         total = sum(_SHARES[split] for split in missing)
         sizes: dict[str, int] = {

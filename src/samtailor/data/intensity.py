@@ -17,7 +17,7 @@ from samtailor.chunks import blocks
 from samtailor.data.channels import COLOURS
 from samtailor.data.distribution import Distribution, percentiles
 from samtailor.data.scene import Pixels
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import ConfigError, DataError, counted
 from samtailor.settings import Checked, Finite, IntensityConfig, IntensityName, Within
 
 Percent = Annotated[float, Within(0, 100)]
@@ -146,7 +146,7 @@ def _each(given: Any, channels: Sequence[str], name: str) -> list[Any]:
     if not isinstance(given, list):
         return [given] * len(channels)
     if len(given) != len(channels):
-        found = f"{len(channels)} channels ({', '.join(channels)}), found {len(given)}"
+        found = f"{counted(len(channels), 'channel')} ({', '.join(channels)}), found {len(given)}"
         raise ConfigError(f"intensity.{name}: expected one for all or one for each of the {found}")
     return given
 

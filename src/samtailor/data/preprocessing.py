@@ -28,7 +28,7 @@ from samtailor.data.intensity import (
 from samtailor.data.scene import Scene
 from samtailor.data.steps import STEPS
 from samtailor.data.steps.step import PreprocessingStep
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import ConfigError, DataError, counted
 from samtailor.labels import IGNORE
 from samtailor.settings import Checked, WindowChoice, Within
 
@@ -89,7 +89,7 @@ class Preprocessing(Checked, group="preprocessing"):
         super().__post_init__()
         if isinstance(self.intensity, ByChannel) and len(self.intensity.channels) != self.channels:
             found = len(self.intensity.channels)
-            raise ConfigError(f"intensity: expected one for each of {self.channels} channels, found {found}")
+            raise ConfigError(f"intensity: expected one for each of {counted(self.channels, 'channel')}, found {found}")
         if self.bands is not None and len(self.bands) != self.channels:
             raise ConfigError(f"bands: expected {self.channels} numbers, one for each channel, found {self.bands}")
         if self.neighbours and self.channels != 1:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.errors import counted
 from samtailor.evaluation.bootstrap import Interval, Statistic
 from samtailor.evaluation.case_scores import AVERAGINGS, IGNORED_BACKGROUND, OVERALL_MEANS, CaseScores, Summary
 from samtailor.evaluation.fold_scores import SD, fold_table, over_folds
@@ -39,7 +40,8 @@ class Scores(CaseScores, Shown):
         return [*tables(self), *([{"tables and figures": str(self.folder)}] if self.folder else [])]
 
     def __repr__(self) -> str:
-        return f"<Scores of {len(self.cases)} cases and {len(self.labels)} classes by protocol '{self.protocol}'>"
+        cases = counted(len(self.cases), "case")
+        return f"<Scores of {cases} and {len(self.labels)} classes by protocol '{self.protocol}'>"
 
     def to_json(self) -> dict[str, Any]:
         """Content of metrics.json: all scores and the rules they were made by; None where a number is not defined."""

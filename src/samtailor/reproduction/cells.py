@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from samtailor.data.dataset import Split
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, counted
 from samtailor.files import read_csv
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import ProtocolName
@@ -113,7 +113,11 @@ class Fit(_Cell):
     def detail(self) -> str:
         """How far it is, in words."""
         rows = self.run.history()
-        return f"{len(rows)} of {self.config.epochs} epochs" if rows else f"{self.config.epochs} epochs to train"
+        return (
+            f"{len(rows)} of {counted(self.config.epochs, 'epoch')}"
+            if rows
+            else f"{counted(self.config.epochs, 'epoch')} to train"
+        )
 
     def make(self) -> None:
         """Train it, or finish its training; while another process is at it, that is refused."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from shlex import quote
 
 from samtailor.data.phantom import make_phantom
+from samtailor.errors import counted
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.scores import Scores, case_table, class_table
 from samtailor.inference.predict import predict
@@ -149,7 +150,7 @@ def _training(config: TrainConfig, run: Run, classes: int) -> Section:
     count = count_parameters(find_base(config.base), recipe, classes)
     size = sum(file.stat().st_size for file in run.segmenter_directory.iterdir())
     row = (
-        f"{config.base}, {recipe}, {classes} classes",
+        f"{config.base}, {recipe}, {counted(classes, 'class')}",
         f"{count.total:,}",
         f"{count.trainable:,}",
         f"{count.trainable / count.total:.1%}",

@@ -13,6 +13,7 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.dataset import Dataset
 from samtailor.data.formats import format_of, read_case
+from samtailor.errors import counted
 from samtailor.evaluation.cases import cases_of_split, cases_with, check_classes
 from samtailor.evaluation.measure import measure
 from samtailor.evaluation.predictions import score_and_write, write_tables
@@ -55,7 +56,9 @@ def _scored(cell: Cell, cases: int) -> str:
     if isinstance(cell, Fit):
         return f"{cases} whole cases"
     count = sum(len(indices) for indices in cell.slices().values())
-    return f"{count} pictures" if count == cases else f"{count} slices of {cases} cases, those of a case taken together"
+    if count == cases:
+        return counted(count, "picture")
+    return f"{counted(count, 'slice')} of {counted(cases, 'case')}, those of a case taken together"
 
 
 def _evaluate(plan: Plan, cell: Fit, protocols: Sequence[ProtocolName], device: Device) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, counted
 from samtailor.files import made_of, read_json, read_text
 from samtailor.labels import LabelSpace
 from samtailor.metrics.empty import EMPTY_RULES
@@ -69,9 +69,9 @@ def read_record(directory: Path, model: SegmenterModel, picture: bool) -> Record
     chosen = "" if best is None else f"of which epoch {best['epoch']:.0f} {how} this segmenter; "
     with made_of(run.config_file, "the settings of a training", "restore it, or share the segmenter without the run"):
         training = (
-            f"up to {config['epochs']} epochs, {chosen}batches of {config['batch_size']}, peak learning rate "
-            f"{config['optim']['lr']:g}, {config['loss']['ce']:g} cross entropy + {config['loss']['dice']:g} Dice, "
-            f"seed {config['seed']}"
+            f"up to {counted(config['epochs'], 'epoch')}, {chosen}batches of {config['batch_size']}, peak "
+            f"learning rate {config['optim']['lr']:g}, {config['loss']['ce']:g} cross entropy + "
+            f"{config['loss']['dice']:g} Dice, seed {config['seed']}"
         )
     return Record(
         data=Path(dataset["root"]).name,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from samtailor.data.channels import needs_projection
+from samtailor.errors import counted
 from samtailor.reporting.amounts import in_bytes, in_time
 from samtailor.reporting.shown import Shown
 from samtailor.reporting.table import UNDEFINED, Table
@@ -111,7 +112,7 @@ class Estimate(Shown):
                 return f"It does not fit as it is; it fits with: {option.flags}"
 
     def __repr__(self) -> str:
-        return f"<Estimate for {self.base}, {self.recipe}, {self.epochs} epochs: {self.advice()}>"
+        return f"<Estimate for {self.base}, {self.recipe}, {counted(self.epochs, 'epoch')}: {self.advice()}>"
 
     def blocks(self) -> list[Block]:
         """Table of the settings, what was measured, and the advice."""
@@ -131,7 +132,7 @@ class Estimate(Shown):
             flags = option.flags.replace(" --", "\n--") or "as given"
             rows.append((flags, memory, *([gpu] if on_gpu else []), step, whole, "yes" if option.fits else "no"))
         header = ("settings", "memory", *(["GPU memory"] if on_gpu else []), "per step", "whole training", "fits")
-        epochs = f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
+        epochs = counted(self.epochs, "epoch")
         title = f"{self.base}, {self.recipe}, {epochs} of {self.data}"
         return Table(header, tuple(rows), title=title)
 
@@ -146,7 +147,9 @@ class Estimate(Shown):
             weights, optimiser = in_bytes(given.measured.weights), in_bytes(given.measured.optimiser)
             facts["of the memory"] = f"{weights} are weights, {optimiser} gradients and the optimiser's state"
         training, validation = _counted(work.training_cases), _counted(work.validation_cases)
-        facts["each epoch"] = f"{given.steps_per_epoch} steps with {work.samples} samples of {training}"
+        facts["each epoch"] = (
+            f"{counted(given.steps_per_epoch, 'step')} with {counted(work.samples, 'sample')} of {training}"
+        )
         facts["validations"] = f"{self.validations} with {work.validation_windows} windows of {validation}"
         if given.measured is not None and given.disk:
             seconds = work.embedded * given.measured.embedding_seconds
@@ -193,5 +196,5 @@ class Estimate(Shown):
 def _counted(cases: tuple[int, int]) -> str:
     """Number of cases, and in how many of them was counted."""
     total, counted = cases
-    text = f"{total} case{'s' if total > 1 else ''}"
+    text = counted(total, "case")
     return text if counted == total else f"{text} ({counted} of them counted)"

@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.errors import listed
+from samtailor.errors import counted, listed
 from samtailor.runs import RunWarning, best_of
 from samtailor.training.settings import TrainConfig
 
@@ -25,6 +25,8 @@ SHORT = 500
 """Steps of the optimiser under which a training is called short."""
 RARE_SHARE = 0.001
 """Share of the pixels under which a class may drown in the background."""
+FEW = 100
+"""Pixels of a class in a picture as the network sees it, in the mean, under which its objects may be too small."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,10 @@ class Judged:
         if self.steps < SHORT:
             enough = math.ceil(2 * SHORT / self.steps * len(self.rows))
             run = quote(str(config.out))
-            yield f"a short training: {self.steps} steps", f"samtailor resume {run} --epochs {enough}, or --time 1h"
+            yield (
+                f"a short training: {counted(self.steps, 'step')}",
+                f"samtailor resume {run} --epochs {enough}, or --time 1h",
+            )
         drowned = [k for k in missed if 0 < self.shares[k] < RARE_SHARE]
         if drowned and config.loss.class_weights is None:
             least = min(self.shares[k] for k in drowned)
@@ -100,15 +105,25 @@ class Judged:
             other = usual / 4 if config.optim.lr == usual else usual
             yield f"a learning rate that does not suit ({config.optim.lr:g})", f"--optim.lr {other:g}"
         if missed or is_empty:
-            size = config.sampling.image_size
-            yield (
-                f"objects of few pixels in what the network sees, {size} x {size} pixels",
-                "a larger --sampling.image_size, or crops with --sampling.field",
-            )
+            if small := self._small(missed):
+                size = config.sampling.image_size
+                yield (
+                    f"objects of few pixels in what the network sees, {size} x {size} pixels: {listed(small)}",
+                    "a larger --sampling.image_size, or crops with --sampling.field",
+                )
             yield (
                 "labels that do not lie on their images",
                 f"samtailor check {quote(str(config.data))}, and look at some",
             )
+
+    def _small(self, missed: Sequence[int]) -> list[str]:
+        """Those of the classes that are not found (all, if none is) which have few pixels in a shrunk picture."""
+        sampling = self.config.sampling
+        assert sampling.image_size is not None
+        if isinstance(sampling.field, int) and sampling.field <= sampling.image_size:
+            return []
+        asked = missed or [k for k in range(1, len(self.names)) if self.truth[k]]
+        return [self.names[k] for k in asked if 0 < self.shares[k] * sampling.image_size**2 < FEW]
 
 
 def stays_up(config: TrainConfig, rows: Sequence[Mapping[str, float]]) -> tuple[float, float] | None:

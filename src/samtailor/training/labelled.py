@@ -12,7 +12,7 @@ from samtailor.data.cache import SliceCache
 from samtailor.data.dataset import Dataset as LabelledFolder
 from samtailor.data.dataset import open_dataset
 from samtailor.data.preprocessing import Preprocessing
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, counted
 from samtailor.labels import LabelSpace
 from samtailor.settings import AnyPath, Index, Seed, Split, checked
 from samtailor.training.augment import Augmentation
@@ -69,8 +69,8 @@ class LabelledSamples(Dataset[tuple[Tensor, Tensor]]):
         return images[0], targets[0]
 
     def __repr__(self) -> str:
-        size = self.config.sampling.image_size
-        return f"LabelledSamples({self.config.data}, {len(self)} samples of {size} pixels, {len(self.labels)} classes)"
+        samples, size = counted(len(self), "sample"), self.config.sampling.image_size
+        return f"LabelledSamples({self.config.data}, {samples} of {size} pixels, {len(self.labels)} classes)"
 
 
 @checked

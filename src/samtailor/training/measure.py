@@ -125,7 +125,7 @@ def measure(job: Probe, scratch: Path) -> Measurement:
     trainer = new_trainer(config, devices=1, max_epochs=1, callbacks=[clock], **quiet)
     trainer.fit(fitting.task, fitting.samples, fitting.cases)
     threads = torch.get_num_threads()
-    cpu = f"the CPU, {threads} thread{'s' if threads > 1 else ''}"
+    cpu = f"the CPU, {errors.counted(threads, 'thread')}"
     return Measurement(
         device=torch.cuda.get_device_name(device) if on_gpu else cpu,
         memory=peak_memory(),

@@ -11,7 +11,7 @@ from functools import partial
 from samtailor.data.cache import CachedCase
 from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, counted
 from samtailor.inference.predictor import choose_device
 from samtailor.memory import available_memory
 from samtailor.models.zoo import Base, find_base
@@ -120,7 +120,7 @@ class Timetable:
         head = f"{config.head_epochs} of the head alone, " if config.head_epochs else ""
         return (
             f"Laid out to end in {in_time(self.until - time.monotonic())}: {config.sampling.image_size} pixels, "
-            f"{config.epochs} epochs of {config.sampling.per_epoch} samples, {head}a validation every "
+            f"{counted(config.epochs, 'epoch')} of {config.sampling.per_epoch} samples, {head}a validation every "
             f"{config.validate_every}, precision {config.precision}. The same without measuring: "
             f"--config {config.out}/config.yaml"
         )

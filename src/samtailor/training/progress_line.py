@@ -21,7 +21,7 @@ from rich.table import Column
 from torch.utils.data import DataLoader
 
 from samtailor.distributed.world import world
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, counted
 from samtailor.progress import Unit, shown_by
 from samtailor.reporting.amounts import in_time
 from samtailor.runs import Run
@@ -128,7 +128,7 @@ class ProgressLine(lightning.Callback):
         end = datetime.now() + timedelta(seconds=left)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
         validations = f"every {config.validate_every} of them" if config.validate_every > 1 else "each"
-        taken = f"{config.epoch_count} epochs of {steps} steps ({in_time(last.step)} each)"
+        taken = f"{counted(config.epoch_count, 'epoch')} of {counted(steps, 'step')} ({in_time(last.step)} each)"
         lines = [
             f"Expected to end at {day}{end:%H:%M}, in {in_time(left)}",
             f"  {taken}, a validation ({in_time(last.validation)}) after {validations}",

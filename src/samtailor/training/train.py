@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -345,7 +346,7 @@ def _require_sound(config: TrainConfig) -> None:
     """Check the data and log what is there; what forbids training is an error."""
     from samtailor.data.check import check
 
-    report = check(config.data, *config.selection)
+    report = replace(check(config.data, *config.selection), next_step="")  # which is this training
     LOG.log(logging.WARNING if report.warnings or report.errors else logging.INFO, "%s", report)
     if report.errors:
         raise ConfigError(f"{config.data}: the errors above forbid training; fix them, then check with samtailor check")

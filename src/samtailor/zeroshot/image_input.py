@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from samtailor.errors import ConfigError, DataError
+from samtailor.errors import ConfigError, DataError, counted
 from samtailor.models.zoo import ZERO_ONE, Base
 from samtailor.zeroshot.masks import Runs, column_runs, joined
 
@@ -189,7 +189,7 @@ def _read(path: Path) -> NDArray[Any]:
 
     pixels = read_image(path, None).image  # (C, S, H, W)
     if pixels.shape[1] != 1 or pixels.shape[0] not in (1, 3):
-        found = f"{pixels.shape[0]} channels and {pixels.shape[1]} slices"
+        found = f"{counted(pixels.shape[0], 'channel')} and {counted(pixels.shape[1], 'slice')}"
         raise FileError(path, "a gray or RGB picture", found, "give one slice as an array")
     picture = np.moveaxis(pixels[:, 0], 0, -1)
     if picture.dtype != np.uint8:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, counted
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.settings import (
     AnyPath,
@@ -163,6 +163,6 @@ class BaselineConfig(GeneratorSettings):
             "taken for each class of a slice",
             "box": f"{self.base} is prompted with a tight box around each object of a class",
             "point": f"{self.base} is prompted with one point in the middle of a class's largest object",
-            "points": f"{self.base} is prompted with {self.points} points drawn from the class",
+            "points": f"{self.base} is prompted with {counted(self.points, 'point')} drawn from the class",
         }
         return f"upper bound, uses the ground truth: {how[self.kind]}"

@@ -25,7 +25,7 @@ from samtailor.data.formats.picture import PictureFormat
 from samtailor.data.formats.vector import VectorFormat
 from samtailor.data.scene import Scene
 from samtailor.errors import DataError as DataError
-from samtailor.errors import FileError, listed
+from samtailor.errors import FileError, counted, listed
 from samtailor.labels import IGNORE, LabelSpace
 
 FORMATS: list[Format] = [NiftiFormat(), GeoTiffFormat(), PictureFormat(), DicomFormat()]
@@ -154,7 +154,7 @@ def _require_channels(files: CaseFiles, channels: ChannelChoice | None) -> None:
             "four digits at the end of a name number its channels; if they number cases, rename the files to end with "
             "_0000 as well"
         )
-        raise FileError(files.images[0], f"{channels} channel{'s' if channels > 1 else ''}", found, fix)
+        raise FileError(files.images[0], counted(channels, "channel"), found, fix)
 
 
 def read_image(path: Path, channels: ChannelChoice | None = None) -> Case:
@@ -198,5 +198,5 @@ def _chosen_channels(
         return [0, 0, 0]
     if found == 3 and wanted == 1 and is_gray():
         return [0]
-    expected = f"{wanted} channel{'s' if wanted > 1 else ''}"
+    expected = counted(wanted, "channel")
     raise FileError(path, expected, f"{found}", fix)

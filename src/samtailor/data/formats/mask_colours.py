@@ -12,7 +12,7 @@ from PIL import Image
 from samtailor.chunks import blocks, counts_of
 from samtailor.data.formats.raster import Raster
 from samtailor.data.formats.whole_numbers import whole_numbers
-from samtailor.errors import FileError
+from samtailor.errors import FileError, counted
 from samtailor.labels import LabelSpace, default_palette
 
 Colour = tuple[int, int, int]
@@ -31,7 +31,7 @@ def ids_of(raster: Raster, samples: NDArray[Any], labels: LabelSpace, own: bool)
             return _of_gray(raster, samples[..., 0], labels)
         case 3:
             return _of_colours(raster.path, samples, labels)
-    found = f"{samples.shape[2]} channels"
+    found = counted(samples.shape[2], "channel")
     raise FileError(raster.path, "integer ids (one channel) or palette colours (three)", found, "store the mask as ids")
 
 

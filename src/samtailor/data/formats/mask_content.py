@@ -14,7 +14,7 @@ from samtailor.data.conditions import count_ids
 from samtailor.data.formats.label_content import Colour, LabelContent
 from samtailor.data.formats.raster import Raster
 from samtailor.data.formats.whole_numbers import whole_numbers
-from samtailor.errors import FileError
+from samtailor.errors import FileError, counted
 
 _DEEP = 257  # of which 16-bit numbers are multiples that were 8-bit ones
 
@@ -43,7 +43,7 @@ def content_of(raster: Raster, samples: NDArray[Any]) -> LabelContent:
             colours = _colours(raster.path, samples)
             is_gray = all(red == green == blue for red, green, blue in colours)
             return LabelContent("gray colours" if is_gray else "colours", colours=colours)
-    found = f"{samples.shape[2]} channels"
+    found = counted(samples.shape[2], "channel")
     fix = "store the mask as ids"
     raise FileError(raster.path, "integer ids (one channel) or colours (three) in a mask", found, fix)
 

@@ -29,7 +29,7 @@ from tifffile import PHOTOMETRIC
 from samtailor.data.formats.format import reading
 from samtailor.data.formats.libtiff import unpacked
 from samtailor.data.formats.raster import Raster, full_palette, require_content, require_pixels, upright_or
-from samtailor.errors import FileError
+from samtailor.errors import FileError, counted
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told in our errors
 
@@ -84,7 +84,7 @@ def open_tiff(path: Path) -> Tiff:
         require_pixels(path, (page.imagelength, page.imagewidth))
         count = len(pages) if len(pages) > 1 else max(1, file.series[0].size // max(1, math.prod(page.shaped)))
         if count > 1 or page.imagedepth > 1:
-            found = f"{count if count < _MOST else 'many'} pages of {page.samplesperpixel} channels"
+            found = f"{count if count < _MOST else 'many'} pages of {counted(page.samplesperpixel, 'channel')}"
             raise FileError(path, "one picture", found, "split the stack into one file for each picture")
         drawn = page.compression in _DRAWN or page.photometric in _COLOURED
         _require_kind(path, page, drawn)

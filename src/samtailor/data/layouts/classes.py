@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from samtailor.data.formats.label_content import Colour, LabelContent
-from samtailor.errors import FileError
+from samtailor.errors import FileError, counted
 from samtailor.labels import LabelSpace, default_palette
 
 BACKGROUND = "background"
@@ -56,7 +56,9 @@ def _of_ids(contents: Mapping[Path, LabelContent], palette: Mapping[int, Colour]
     ids = tuple(sorted({0, *counts} - {ignore}))
     if len(ids) < 2:
         expected = "pixels of a class in the labels, others than 0"
-        raise FileError(first.parent, expected, f"none in {len(contents)} labels", f"mark the objects, or {_WRITE}")
+        raise FileError(
+            first.parent, expected, f"none in {counted(len(contents), 'label')}", f"mark the objects, or {_WRITE}"
+        )
     if len(ids) > _MOST_IDS or (len(ids) > _MOST_IDS // 4 and len(ids) * _DENSE < ids[-1]):
         expected = "an id for each class in the labels"
         found = f"{len(ids)} different numbers, up to {ids[-1]}"

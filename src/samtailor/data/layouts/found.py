@@ -9,7 +9,7 @@ from pathlib import Path
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import find_label_format
 from samtailor.data.layouts.contents import composed
-from samtailor.errors import FileError, Finding, listed
+from samtailor.errors import FileError, Finding, counted, listed
 from samtailor.labels import LabelSpace
 
 _FOLDERS_TOLD = 3
@@ -40,7 +40,7 @@ def told_files(root: Path, files: list[Path], ending: str = "") -> str:
     """Where files lie, in a few words: 'images (12 files)'."""
     folders = sorted({file.parent.relative_to(root).as_posix() for file in files})
     shown = ["the folder itself" if folder == "." else folder for folder in folders]
-    return f"{listed(shown, _FOLDERS_TOLD)}{ending} ({len(files)} files)"
+    return f"{listed(shown, _FOLDERS_TOLD)}{ending} ({counted(len(files), 'file')})"
 
 
 def cases_of(

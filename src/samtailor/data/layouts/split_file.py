@@ -7,7 +7,7 @@ from pathlib import Path
 
 from samtailor.data.layouts.contents import read_split
 from samtailor.data.layouts.layout import Splits
-from samtailor.errors import FileError
+from samtailor.errors import FileError, counted
 from samtailor.files import read_json, write_json
 
 NAME = "splits_final.json"
@@ -21,7 +21,7 @@ def read_fold(path: Path, fold: int) -> dict[str, tuple[str, ...]]:
     """
     folds = read_json(path, list, 'write a list with one {"train": [...], "val": [...]} per fold')
     if not 0 <= fold < len(folds):
-        raise FileError(path, f"a fold {fold}", f"{len(folds)} folds", "choose another fold (they count from 0)")
+        raise FileError(path, f"a fold {fold}", counted(len(folds), "fold"), "choose another fold (they count from 0)")
     if not isinstance(folds[fold], dict) or not {"train", "val"} <= folds[fold].keys():
         raise FileError(path, "train and val in each fold", f"{folds[fold]!r:.80}", "name the cases of both")
     return {name: read_split(path, folds[fold][name], name) for name in ("train", "val")}

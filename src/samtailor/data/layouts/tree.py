@@ -23,7 +23,7 @@ from samtailor.data.layouts.names import (
     without_label_affix,
 )
 from samtailor.data.layouts.split_lists import read_lists
-from samtailor.errors import FileError, Finding, listed
+from samtailor.errors import FileError, Finding, counted, listed
 
 _DEEPEST = 5
 _NUMBERED = re.compile("_[0-9]{4}")
@@ -313,5 +313,9 @@ def refused(root: Path) -> FileError:
     """The error of a folder in which no images and labels are found that belong together."""
     files = list(_files(root))
     count = {role: sum(file.role == role for file in files) for role in ("image", "label")}
-    found = f"{count['image']} images and {count['label']} labels, none of the same name" if files else entries(root)
+    found = (
+        f"{counted(count['image'], 'image')} and {counted(count['label'], 'label')}, none of the same name"
+        if files
+        else entries(root)
+    )
     return FileError(root, EXPECTED, found, _FIX)

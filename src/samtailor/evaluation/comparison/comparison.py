@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from samtailor.errors import counted
 from samtailor.evaluation.bootstrap import Interval, Statistic
 from samtailor.evaluation.comparison.fits import fits_table, pictures_of
 from samtailor.evaluation.comparison.results import ScoredResult
@@ -69,7 +70,7 @@ class Comparison(Shown):
 
     def __repr__(self) -> str:
         names = ", ".join(result.name for result in self.results)
-        return f"<Comparison of {names} by {self.metric} on {len(self.results[0].cases)} cases>"
+        return f"<Comparison of {names} by {self.metric} on {counted(len(self.results[0].cases), 'case')}>"
 
     @property
     def tests(self) -> list[Difference]:
@@ -105,11 +106,11 @@ class Comparison(Shown):
             return "No test could be done: no class counts in both results of any case."
         most = max(test.pairs for test in tests)
         least = smallest_p(most)
-        limits = f"With {count(most, 'paired case')} no p value can be below {_p(least)}"
+        limits = f"With {counted(most, 'paired case')} no p value can be below {_p(least)}"
         if least >= ALPHA:
             return (
                 f"{limits}: nothing can be significant at {ALPHA:g}, however large the differences. "
-                f"One test needs at least {least_pairs(1)} cases, the {count(len(tests), 'test')} of this page "
+                f"One test needs at least {least_pairs(1)} cases, the {counted(len(tests), 'test')} of this page "
                 f"{least_pairs(len(tests))}."
             )
         if least * len(tests) >= ALPHA:
@@ -120,7 +121,7 @@ class Comparison(Shown):
         found = sum(test.corrected < ALPHA for test in tests)
         are = "is" if found == 1 else "are"
         return (
-            f"{found} of {count(len(tests), 'difference')} {are} significant at {ALPHA:g} after Holm's correction. "
+            f"{found} of {counted(len(tests), 'difference')} {are} significant at {ALPHA:g} after Holm's correction. "
             "A difference that is not significant is not shown to be absent."
         )
 
@@ -244,11 +245,6 @@ def _estimate(estimate: Statistic) -> dict[str, Any]:
     return {"value": number(estimate.value), "interval": estimate.interval}
 
 
-def count(number: int, noun: str) -> str:
-    """'1 case', '3 cases'."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _p(value: float) -> str:
     """A p value: four decimals, more for small ones."""
     if math.isnan(value):
@@ -278,7 +274,7 @@ def write_page(comparison: Comparison, out: Path) -> None:
     bars = Picture("classes.png", png(classes), "Bars of each class and result, with intervals")
     fits, shown = fits_table(comparison.results), pictures_of(comparison.results)
     page = Page(
-        f"Comparison of {comparison.metric_title} on {count(len(comparison.results[0].cases), 'case')}",
+        f"Comparison of {comparison.metric_title} on {counted(len(comparison.results[0].cases), 'case')}",
         "\n".join([comparison.verdict(), *comparison.upper_bound_notes()]),
         (
             Section("Results", (comparison.results_table(), boxes)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from samtailor.errors import counted
 from samtailor.evaluation.tuning.bias import Bias, BiasChoice
 from samtailor.evaluation.tuning.result import TuningResult
 from samtailor.labels import LabelSpace
@@ -82,7 +83,7 @@ class BiasTuning(TuningResult):
         return Message("warning", "nothing gains: the segmenter stays as it was")
 
     def __repr__(self) -> str:
-        return f"<BiasTuning of {len(self.labels)} classes on {len(self.cases)} cases>"
+        return f"<BiasTuning of {len(self.labels)} classes on {counted(len(self.cases), 'case')}>"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; None where a score is not defined."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import samtailor.kinds as kinds
+from samtailor.errors import counted
 from samtailor.evaluation.tuning.cases import TuningMetric
 from samtailor.evaluation.tuning.result import TuningResult
 from samtailor.evaluation.tuning.search import Trial
@@ -79,7 +80,7 @@ class Tuning(TuningResult):
         return Message("warning", f"nothing gains over {in_words(self.before.steps)}: the segmenter stays as it was")
 
     def __repr__(self) -> str:
-        return f"<Tuning of {len(self.trials)} trials on {len(self.cases)} cases>"
+        return f"<Tuning of {counted(len(self.trials), 'trial')} on {counted(len(self.cases), 'case')}>"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; None where a score is not defined."""

@@ -17,7 +17,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from samtailor.data.formats.dicom.dicom_file import DicomFile, Frame, open_dicom
 from samtailor.data.formats.dicom.geometry import SeriesGeometry
 from samtailor.data.formats.dicom.signature import image_files, is_image
-from samtailor.errors import FileError, listed
+from samtailor.errors import FileError, counted, listed
 
 _SAME_PLACE = 1e-3  # mm
 _OFF = 0.1
@@ -162,7 +162,7 @@ def _refuse_files(
         raise FileError(file, expected, said, fix)
     if found:
         said = " and ".join(dict.fromkeys(found.values()))
-        where = f" in {len(found)} of {len(files)} files ({listed([file.name for file in found], 3)})"
+        where = f" in {len(found)} of {counted(len(files), 'file')} ({listed([file.name for file in found], 3)})"
         raise FileError(path, expected, said + where, fix)
 
 
@@ -235,7 +235,7 @@ def _several_series(path: Path, files: Sequence[DicomFile]) -> None:
     if len(groups) > 1:
         names = [
             f"number {group[0].get('SeriesNumber', '?')} '{group[0].get('SeriesDescription', '')}' "
-            f"({len(group)} files, {group[0].path.name}{', ...' if len(group) > 1 else ''})"
+            f"({counted(len(group), 'file')}, {group[0].path.name}{', ...' if len(group) > 1 else ''})"
             for group in groups.values()
         ]
         fix = "put each series into a folder of its own, and name that"
@@ -311,7 +311,7 @@ def _no_duplicates(path: Path, planes: Sequence[Frame], heights: NDArray[np.floa
         return
     values = {keyword: len({str(plane.value(macro, keyword)) for plane in doubled}) for keyword, macro in _DIMENSIONS}
     differing = [f"{keyword} ({count} values)" for keyword, count in values.items() if count > 1]
-    found = f"{len(planes)} slices at {len(places)} places ({_names(doubled)} are at one)"
+    found = f"{len(planes)} slices at {counted(len(places), 'place')} ({_names(doubled)} are at one)"
     if differing:
         found += f", which differ in {listed(differing)}"
         fix = "put the slices of each volume (of one echo, time point or b-value) into a folder of its own"
