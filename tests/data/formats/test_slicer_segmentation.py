@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
+import slicerio
 
 from samtailor.data.formats import read_geometry, read_image
 from samtailor.data.formats.nifti import VolumeGeometry
@@ -19,7 +21,6 @@ from tests.folds import untrained_folds
 
 @pytest.mark.parametrize("codes", ["LAS", "RAS", "LPI", "PSR"])
 def test_it_lies_where_the_nifti_lies(codes: str, tmp_path: Path) -> None:
-    sitk = pytest.importorskip("SimpleITK")
     matrix = generate.affine((2.0, 3.0, 5.0), codes)
     generate.write_volume(tmp_path / "image.nii.gz", np.zeros((6, 5, 4), np.int16), matrix)
     geometry = read_geometry(tmp_path / "image.nii.gz")
@@ -27,28 +28,37 @@ def test_it_lies_where_the_nifti_lies(codes: str, tmp_path: Path) -> None:
     label = np.random.default_rng(0).integers(0, 3, geometry.shape).astype(np.int16)
     for name in ("label.nii.gz", "label.seg.nrrd"):
         geometry.write_label(tmp_path / name, label, generate.LABELS)
-    nifti, slicer = (sitk.ReadImage(str(tmp_path / name)) for name in ("label.nii.gz", "label.seg.nrrd"))
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(slicer), sitk.GetArrayFromImage(nifti))
+    nifti, slicer = (SimpleITK.ReadImage(str(tmp_path / name)) for name in ("label.nii.gz", "label.seg.nrrd"))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(slicer), SimpleITK.GetArrayFromImage(nifti))
     for found, expected in ((slicer.GetOrigin(), nifti.GetOrigin()), (slicer.GetSpacing(), nifti.GetSpacing())):
         np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_allclose(slicer.GetDirection(), nifti.GetDirection(), atol=1e-6)
-    keys = {key: slicer.GetMetaData(key) for key in slicer.GetMetaDataKeys()}
-    assert [keys[f"Segment{n}_Name"] for n in (0, 1)] == ["liver", "spleen"]
-    assert [keys[f"Segment{n}_LabelValue"] for n in (0, 1)] == ["1", "2"]
-    colours = [[float(part) for part in keys[f"Segment{n}_Color"].split()] for n in (0, 1)]
+
+
+def test_the_authors_of_slicer_read_its_segments(tmp_path: Path) -> None:
+    label = np.random.default_rng(0).integers(0, 3, (6, 5, 4)).astype(np.int16)
+    affine = generate.affine((2.0, 3.0, 5.0), "PSR")
+    write_slicer_segmentation(tmp_path / "x.seg.nrrd", label, affine, generate.LABELS)
+    read = slicerio.read_segmentation(str(tmp_path / "x.seg.nrrd"))
+    np.testing.assert_array_equal(read["voxels"], label)
+    np.testing.assert_allclose(read["ijkToLPS"], np.diag([-1, -1, 1, 1]) @ affine)
+    assert read["masterRepresentation"] == "Binary labelmap"
+    segments = read["segments"]
+    assert [(one["id"], one["name"]) for one in segments] == [("Segment_1", "liver"), ("Segment_2", "spleen")]
+    assert [one["extent"] for one in segments] == [[0, 5, 0, 4, 0, 3]] * 2
+    colours = np.array([one["color"] for one in segments])
     np.testing.assert_allclose(colours, np.array(generate.LABELS.palette[1:]) / 255, atol=1e-5)
-    assert keys["Segment1_Extent"] == "0 5 0 4 0 3"
-    assert "Segment2_Name" not in keys
+    spleen = slicerio.extract_segments(read, [("spleen", 7)])
+    np.testing.assert_array_equal(spleen["voxels"] == 7, label == 2)
 
 
 def test_label_values_are_those_of_the_segments_whatever_the_ids(tmp_path: Path) -> None:
-    sitk = pytest.importorskip("SimpleITK")
     names = tuple(f"class {k}" for k in range(300))
     labels = LabelSpace.from_names(names)
     label = np.array([[[-1, 0, 1, 299]]], np.int16)
     write_slicer_segmentation(tmp_path / "x.seg.nrrd", label, np.eye(4), labels)
-    image = sitk.ReadImage(str(tmp_path / "x.seg.nrrd"))
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(image).ravel(), [0, 0, 1, 299])
+    image = SimpleITK.ReadImage(str(tmp_path / "x.seg.nrrd"))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image).ravel(), [0, 0, 1, 299])
     assert image.GetMetaData("Segment298_LabelValue") == "299"
 
 
