@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import importlib
 import io
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import get_args
 
@@ -25,7 +23,7 @@ from samtailor.inference.predictor import Predictor
 from samtailor.inference.room import room_for
 from samtailor.inference.volumes import Volume, volumes_of
 from samtailor.labels import LabelSpace
-from samtailor.reporting.html import filled
+from samtailor.reporting.html import filled, image
 from samtailor.reporting.table import Table
 from samtailor.reporting.view import View, drawn_channels, representative_slice
 from samtailor.settings import PolygonKind
@@ -83,13 +81,12 @@ class Result:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the picture, and what each class takes."""
-        content = base64.b64encode(self._repr_png_()).decode("ascii")
         volumes = self.volumes()
         rows = [(name, str(volume), str(volume.count)) for name, volume in volumes.items()]
         header = ["class", "size", "pixels" if self.case.geometry.spacing is None else "voxels"]
         shown = 2 if all(volume.unit == "pixels" for volume in volumes.values()) else 3  # the size may say it already
         table = filled("blocks.html", blocks=[Table(tuple(header[:shown]), tuple(row[:shown] for row in rows))])
-        return f'<img src="data:image/png;base64,{content}" alt="{escape(self.case.name)}">\n{table}'
+        return f"{image(self._repr_png_(), self.case.name)}\n{table}"
 
     def _repr_png_(self) -> bytes:
         """The picture alone."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from samtailor.files import atomic, write_text
-from samtailor.reporting.html import filled
+from samtailor.reporting.html import filled, image
 from samtailor.reporting.table import Table
 from samtailor.version import VERSION
 
@@ -29,10 +28,9 @@ class Picture:
     alt: str
     caption: str = ""
 
-    @property
-    def base64(self) -> str:
-        """The content as text."""
-        return base64.b64encode(self.png).decode("ascii")
+    def to_html(self) -> str:
+        """An element that holds it."""
+        return image(self.png, self.alt)
 
     def to_markdown(self) -> str:
         """Markdown that shows the file of its name."""
