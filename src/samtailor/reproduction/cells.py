@@ -112,12 +112,8 @@ class Fit(_Cell):
 
     def detail(self) -> str:
         """How far it is, in words."""
-        rows = self.run.history()
-        return (
-            f"{len(rows)} of {counted(self.config.epochs, 'epoch')}"
-            if rows
-            else f"{counted(self.config.epochs, 'epoch')} to train"
-        )
+        rows, epochs = self.run.history(), counted(self.config.epoch_count, "epoch")
+        return f"{len(rows)} of {epochs}" if rows else f"{epochs} to train"
 
     def make(self) -> None:
         """Train it, or finish its training; while another process is at it, that is refused."""

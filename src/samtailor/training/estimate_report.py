@@ -146,7 +146,7 @@ class Estimate(Shown):
         if given.measured is not None:
             weights, optimiser = in_bytes(given.measured.weights), in_bytes(given.measured.optimiser)
             facts["of the memory"] = f"{weights} are weights, {optimiser} gradients and the optimiser's state"
-        training, validation = _counted(work.training_cases), _counted(work.validation_cases)
+        training, validation = _looked_at(work.training_cases), _looked_at(work.validation_cases)
         facts["each epoch"] = (
             f"{counted(given.steps_per_epoch, 'step')} with {counted(work.samples, 'sample')} of {training}"
         )
@@ -193,8 +193,8 @@ class Estimate(Shown):
         return {**asdict(self), "recommended": best.flags if best else None, "advice": self.advice()}
 
 
-def _counted(cases: tuple[int, int]) -> str:
-    """Number of cases, and in how many of them was counted."""
-    total, counted = cases
+def _looked_at(cases: tuple[int, int]) -> str:
+    """Number of cases, and how many of them were looked at."""
+    total, some = cases
     text = counted(total, "case")
-    return text if counted == total else f"{text} ({counted} of them counted)"
+    return text if some == total else f"{text} ({some} of them counted)"

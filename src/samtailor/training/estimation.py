@@ -127,12 +127,12 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
     config = resolve(config, folder)
     weights_files(config.base, config.weights)  # fetched once, not by every measurement
     free, disk = available_memory(), _disk_free()
-    workload, job_of = look(config, folder, sampled(config, folder))
+    limit = int(HEADROOM * free)
+    workload, measured = look(config, folder, sampled(config, folder), measure, limit)
 
     def option(changed: TrainConfig) -> Option:
-        limit = int(HEADROOM * free)
         flags, steps = flags_of(config, changed), math.ceil(workload.samples / changed.batch_size)
-        phases = phases_of(changed, workload, lambda phase: measure(job_of(phase), limit))
+        phases = phases_of(changed, workload, measured)
         if phases is None:
             return Option(flags, None, steps, None, None, fits=False)
         seconds = sum(
@@ -260,8 +260,21 @@ def sampled(config: TrainConfig, folder: Dataset) -> Sampled:
     return Sampled(train, validation, (len(train_files), len(validation_files)))
 
 
-def look(config: TrainConfig, folder: Dataset, cases: Sampled) -> tuple[Workload, Callable[[TrainConfig], Probe]]:
-    """Count what there is to compute, and take some slices of the largest cases to measure trainings with."""
+def look(
+    config: TrainConfig, folder: Dataset, cases: Sampled, measure: Measure, limit: int
+) -> tuple[Workload, Callable[[TrainConfig], Measurement | None]]:
+    """Count what there is to compute, and take some slices of the largest cases to measure trainings with.
+
+    Args:
+        config: Resolved config.
+        folder: The labelled folder.
+        cases: Some of its cases.
+        measure: Measures a job within a limit of memory, in bytes.
+        limit: That limit.
+
+    Returns:
+        What there is to compute, and what measures a training with another config; None if memory does not suffice.
+    """
     preprocessing = preprocessing_of(config, folder.channel_choice)
     train, validation = cases.train, cases.validation
     chosen = choose_slices(train, config.sampling.empty, config.seed)
@@ -288,11 +301,11 @@ def look(config: TrainConfig, folder: Dataset, cases: Sampled) -> tuple[Workload
     first = max(labelled, key=lambda reference: math.prod(reference.case.image.shape[2:]))
     validated = _excerpt(largest, len(largest.image) // 2, config, whole=False)
 
-    def job_of(changed: TrainConfig) -> Probe:
+    def measured(changed: TrainConfig) -> Measurement | None:
         seen = _excerpt(first.case, first.index, config, whole=not (is_cached or changed.head_epochs))
-        return Probe(changed, folder.labels, seen, validated, size)
+        return measure(Probe(changed, folder.labels, seen, validated, size), limit)
 
-    return workload, job_of
+    return workload, measured
 
 
 def _spread(files: Sequence[CaseFiles]) -> list[CaseFiles]:

@@ -14,7 +14,7 @@ from samtailor.reporting.amounts import in_time
 from samtailor.runs import is_over
 from samtailor.training.estimate_report import HEADROOM
 from samtailor.training.estimation import Measure, Phase, look, phases_of, sampled
-from samtailor.training.measure import Measurement, measure_apart
+from samtailor.training.measure import measure_apart
 from samtailor.training.planning import USED
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import TrainConfig, seconds_in
@@ -61,12 +61,8 @@ def epochs_until(
     Raises:
         ConfigError: If there is no time for an epoch, or memory does not suffice for a step.
     """
-    workload, job_of = look(config, folder, sampled(config, folder))
     limit = int(HEADROOM * available_memory())
-
-    def measured(changed: TrainConfig) -> Measurement | None:
-        return measure(job_of(changed), limit)
-
+    workload, measured = look(config, folder, sampled(config, folder), measure, limit)
     left = config if done < config.head_epochs else replace(config, head_epochs=0)
     if (phases := phases_of(left, workload, measured)) is None:
         raise ConfigError("time: expected memory for a step of the run, found too little; other programs take it")

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from samtailor.data.cache import CachedCase
 from samtailor.data.channels import needs_projection
@@ -20,7 +19,7 @@ from samtailor.reporting.amounts import in_time
 from samtailor.training.estimate_report import HEADROOM
 from samtailor.training.estimation import Measure, Phase, look, phases_of, sampled
 from samtailor.training.fingerprint import object_side
-from samtailor.training.measure import Measurement, Probe, measure_apart
+from samtailor.training.measure import measure_apart
 from samtailor.training.resolve import least_side, resolve
 from samtailor.training.samples import label_of
 from samtailor.training.settings import TrainConfig, seconds_in
@@ -120,7 +119,7 @@ class Timetable:
         head = f"{config.head_epochs} of the head alone, " if config.head_epochs else ""
         return (
             f"Laid out to end in {in_time(self.until - time.monotonic())}: {config.sampling.image_size} pixels, "
-            f"{counted(config.epochs, 'epoch')} of {config.sampling.per_epoch} samples, {head}a validation every "
+            f"{counted(config.epoch_count, 'epoch')} of {config.sampling.per_epoch} samples, {head}a validation every "
             f"{config.validate_every}, precision {config.precision}. The same without measuring: "
             f"--config {config.out}/config.yaml"
         )
@@ -209,8 +208,7 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
             side = round(scale * sizes[tried])
             field = side if side < longest else None
             resolved = replace(resolved, sampling=replace(resolved.sampling, field=field))
-        workload, job_of = look(resolved, folder, cases)
-        measured = partial(_measured, measure, job_of, limit)
+        workload, measured = look(resolved, folder, cases, measure, limit)
         phases = phases_of(resolved, workload, measured)
         if phases is None or not all(phase.measured.fits_gpu(HEADROOM) for phase in phases):
             tried += 1
@@ -249,13 +247,6 @@ def _tell_what_is_left_out(config: TrainConfig, laid_out: TrainConfig) -> None:
     if left_out:
         verbs = " and ".join(f"samtailor {flag.replace('_', '-')} {config.out} {config.data}" for flag in left_out)
         LOG.info("Nothing is tuned in the end, for validating takes long here; if that is wanted: %s", verbs)
-
-
-def _measured(
-    measure: Measure, job_of: Callable[[TrainConfig], Probe], limit: int, config: TrainConfig
-) -> Measurement | None:
-    """What a step of a config takes; None if memory does not suffice."""
-    return measure(job_of(config), limit)
 
 
 def scale_of(cases: Sequence[CachedCase]) -> float:
