@@ -3,6 +3,7 @@
 python -m benchmarks.accuracy DATA --out OUT                               # 15, 30, 60 and 120 minutes, seed 0
 python -m benchmarks.accuracy DATA --minutes 30 --seeds 0 1 2 --out OUT    # adds to what is in OUT
 python -m benchmarks.accuracy DATA --methods samtailor dynunet --minutes 15 --out OUT
+python -m benchmarks.accuracy DATA --methods samtailor full fine --minutes 20 --split val --out OUT   # variants of ours
 
 OUT gets results.json, results.md and curves.png after every fit. An interrupted comparison goes on with the same
 command: fits that are finished are not done again, one that was cut off begins anew, for its clock cannot be stopped.
@@ -23,7 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks.accuracy.job import Job, own_cache
-from benchmarks.accuracy.methods import METHODS
+from benchmarks.accuracy.methods import COMPARED, METHODS
 from benchmarks.accuracy.results import Fit, Results, numbers_of
 from benchmarks.machine import this_machine
 from samtailor.data.dataset import Dataset, open_dataset
@@ -49,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="labelled folder")
     parser.add_argument("--minutes", type=_minutes, nargs="+", default=[15.0, 30.0, 60.0, 120.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(COMPARED))
     parser.add_argument("--base", default=TrainConfig.base, help="base of SamTailor's own methods")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(

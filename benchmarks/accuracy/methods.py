@@ -19,13 +19,13 @@ from samtailor.evaluation.predictions import score_and_write
 from samtailor.evaluation.scores import Scores
 from samtailor.memory import available_memory
 from samtailor.models.zoo import find_base
-from samtailor.recipes import LoRA
+from samtailor.recipes import Full, LoRA
 from samtailor.training.estimate_report import HEADROOM
 from samtailor.training.estimation import look, phases_of, sampled
 from samtailor.training.measure import measure_apart
 from samtailor.training.planning import USED
 from samtailor.training.resolve import preprocessing_of, resolve
-from samtailor.training.settings import SamplingConfig, TrainConfig
+from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.train import train
 
 
@@ -44,9 +44,9 @@ class Method:
     score: Callable[[Job], Scores]
 
 
-def fit_ours(job: Job) -> dict[str, Any]:
-    """`samtailor train DATA --time`, nothing else set."""
-    return _trained(job, _config(job, time=f"{job.seconds:.3f}s"))
+def fit_ours(job: Job, **settings: Any) -> dict[str, Any]:
+    """`samtailor train DATA --time`, nothing else set but what is given."""
+    return _trained(job, _config(job, time=f"{job.seconds:.3f}s", **settings))
 
 
 def fit_report(job: Job) -> dict[str, Any]:
@@ -61,9 +61,9 @@ def fit_report(job: Job) -> dict[str, Any]:
     sampling = SamplingConfig(image_size=find_base(job.base).image_size, field=None)
     config = _config(job, recipe=LoRA(rank=4), sampling=sampling, epochs=1)
     resolved = resolve(config, job.folder)
-    workload, job_of = look(resolved, job.folder, sampled(resolved, job.folder))
     limit = int(HEADROOM * available_memory())
-    phases = phases_of(resolved, workload, lambda phase: measure_apart(job_of(phase), limit))
+    workload, measured = look(resolved, job.folder, sampled(resolved, job.folder), measure_apart, limit)
+    phases = phases_of(resolved, workload, measured)
     if phases is None:
         raise ConfigError(f"report: expected memory for a step, found {limit / 1e9:.1f} GB; leave the method out")
     (phase,) = phases
@@ -136,7 +136,11 @@ def _peer(peer: Peer) -> Method:
     return Method(peer.title, partial(fit_peer, peer), partial(score_peer, peer))
 
 
-METHODS: dict[str, Method] = {
+def _variant(flags: str, **settings: Any) -> Method:
+    return Method(f"samtailor train --time {flags}", partial(fit_ours, **settings), score_run)
+
+
+COMPARED: dict[str, Method] = {
     "samtailor": Method("samtailor train --time, its defaults", fit_ours, score_run),
     "report": Method("the report's recipe: LoRA r=4 on queries and values, the base's own size", fit_report, score_run),
     "dynunet": _peer(DYNUNET),
@@ -144,4 +148,20 @@ METHODS: dict[str, Method] = {
     "unet": _peer(UNET),
     "segformer": _peer(SEGFORMER),
 }
-"""The methods by name."""
+"""What a user could pick, by name."""
+
+VARIANTS: dict[str, Method] = {
+    "full": _variant("--recipe full", recipe=Full()),
+    "lora": _variant("--recipe lora", recipe=LoRA()),
+    "lora-all": _variant("--recipe lora --layers all --norms true", recipe=LoRA(layers="all", norms=True)),
+    "fine": _variant("--fine_features true", fine_features=True),
+    "whole": _variant("--sampling.field null", sampling=SamplingConfig(field=None)),
+    "neighbours": _variant("--sampling.neighbours true", sampling=SamplingConfig(neighbours=True)),
+    "weights": _variant("--loss.class_weights auto", loss=LossConfig(class_weights="auto")),
+    "ema": _variant("--optim.ema 0.99", optim=OptimConfig(ema=0.99)),
+    "augmented": _variant("--augment.intensity 0.5", augment=AugmentConfig(intensity=0.5)),
+}
+"""One setting away from the defaults each, to see what it gains in the same time."""
+
+METHODS = COMPARED | VARIANTS
+"""All of them by name."""

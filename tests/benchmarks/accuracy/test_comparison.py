@@ -80,6 +80,25 @@ def test_methods_are_fitted_in_time_and_scored_on_the_same_grids(
     assert (tmp_path / "out" / "curves.png").stat().st_size > 1000
 
 
+@pytest.mark.usefixtures("measured", "tiny_base")
+def test_a_variant_is_one_setting_away_from_what_train_chooses(image_folder: Path, tmp_path: Path) -> None:
+    assert program.main(words(image_folder, tmp_path / "out", "--methods", "samtailor", "lora-all", "ema")) == 0
+    places = [tmp_path / "out" / f"{name}-{SECONDS / 60:g}m-seed0" / "run" for name in ("samtailor", "lora-all", "ema")]
+    usual, lora, averaged = (Run(place).read_config() for place in places)
+    assert (lora["recipe"], lora["layers"], lora["norms"]) == ("lora", "all", True)
+    assert usual["recipe"] == averaged["recipe"] == "adapter"
+    assert (usual["optim"]["ema"], averaged["optim"]["ema"]) == (0.0, 0.99)
+    assert "samtailor train --time --optim.ema 0.99" in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_variants_are_fitted_only_where_they_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(program, "compare", lambda data, out, minutes, seeds, methods, *rest: asked.append(methods))
+    program.main(["data", "--out", str(tmp_path)])
+    program.main(["data", "--out", str(tmp_path), "--methods", "ema"])
+    assert asked == [["samtailor", "report", "dynunet", "dynunet-half", "unet", "segformer"], ["ema"]]
+
+
 @pytest.mark.usefixtures("measured")
 def test_the_reports_recipe_is_plain_and_validated_once(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     assert program.main(words(nnunet_folder, tmp_path / "out", "--methods", "report", "--seeds", "3")) == 0
