@@ -157,8 +157,9 @@ class ClassAwareMaskDecoder(nn.Module):
         upscaled = self.upscale_conv2(F.gelu(self.upscale_layer_norm(upscaled)))
         for finer in maps[::2]:
             upscaled = upscaled + finer
-        upscaled = F.gelu(upscaled)
-        return (hyper @ upscaled.flatten(2)).view(image.shape[0], -1, *upscaled.shape[2:])
+        # By pixels, as the convolutions lay them out: then gradients come back so, too, which GELU's is faster for.
+        masks = F.gelu(upscaled).flatten(2).transpose(1, 2) @ hyper.transpose(1, 2)
+        return masks.transpose(1, 2).contiguous().view(image.shape[0], -1, *upscaled.shape[2:])
 
 
 class ClassAwareSam(nn.Module):
