@@ -50,8 +50,7 @@ def _scores(query: Tensor, key: Tensor, bias: Tensor | None, scale: float) -> Te
     if bias is None:
         return query * scale @ key.mT
     summand = bias.to(query.dtype).expand(*query.shape[:-1], key.shape[-2])
-    products = torch.baddbmm(*(x.flatten(0, -3) for x in (summand, query, key.mT)), alpha=scale)
-    return products.unflatten(0, query.shape[:-2])
+    return torch.baddbmm(*(x.flatten(0, -3) for x in (summand, query, key.mT)), alpha=scale).view_as(summand)
 
 
 def _attend_in_transformers(
