@@ -202,13 +202,12 @@ def case_table(scores: CaseScores) -> Table:
 
 def notes(scores: CaseScores) -> tuple[str, ...]:
     """The protocol in sentences."""
-    count = len(scores.cases)
     averaged = ", ".join(METRIC_NAMES[metric] for metric in scores.metrics)
     names = scores.labels.names
     pooled = AVERAGINGS["pooled"].replace("voxels", scores.unit)
     return (
         *_bound(scores),
-        f"{count} {'case' if count == 1 else 'cases'}, whole cases on their native grid. "
+        f"{counted(len(scores.cases), 'case')}, whole cases on their native grid. "
         f"{averaged}: {OVERALL_MEANS[scores.rules.overall_mean]}. Pooled: {pooled}. "
         f"Cases, {scores.unit}: those that have the class in the truth.",
         _protocol(scores),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.corruptions import SEVERITIES
+from samtailor.errors import counted
 from samtailor.evaluation.robustness.study import Curves
 from samtailor.evaluation.scores import number
 from samtailor.files import write_json, write_text
@@ -121,7 +122,7 @@ class Robustness(Shown):
     def scope(self) -> str:
         """What was scored, in a sentence."""
         count = len(self.cases)
-        cases = f"{count} {'case' if count == 1 else 'cases'} of {self.data}, split {self.split}"
+        cases = f"{counted(count, 'case')} of {self.data}, split {self.split}"
         drawn = f", drawn of {self.out_of} by seed {self.seed}" if count < self.out_of else ""
         part = f"; of each volume {self.slices} slices, spread over those with labels" if self.slices else ""
         return f"{cases}{drawn}{part}. Mean DSC of the classes but the background, protocol '{self.protocol}'."
