@@ -98,7 +98,20 @@ def test_a_terminal_has_one_line(
     shown = [line for line in re.split(r"[\r\n]|\x1b\[[0-9;?]*[a-zA-Z]", screen.getvalue()) if "epoch" in line]
     assert shown
     assert all(len(line) <= width for line in shown)
-    assert re.match(r"epoch 2/2 validating ━+ 100% loss \d\.\d{3} DSC \d\.\d{3} 0 s left", shown[-1].strip())
+    assert [line for line in shown if re.match(r"epoch 2/2 validating ━+ .*\d+% loss .* s left", line.strip())]
+    assert re.fullmatch(r"epoch 2/2 ━+ 100% loss \d\.\d{3} DSC \d\.\d{3}", shown[-1].strip())
+
+
+def test_the_line_ends_at_the_end_however_seldom_it_changes(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(progress_line, "Console", lambda **_: console)
+    monkeypatch.setattr(progress_line, "_OFTEN", 1e9)
+    train(**vars(config_of(nnunet_folder, tmp_path / "run")))
+    assert "epoch 2/2" in screen.getvalue()
+    assert "100%" in screen.getvalue()
 
 
 @pytest.mark.parametrize(("told", "seconds"), [("2.5", 2.5), ("0", 0.0), (None, 60.0)])

@@ -136,14 +136,17 @@ class Timetable:
         """
         *head, last = self.phases
         on_head = HEAD * left if head else 0.0
-        batch = self.config.batch_size
-        per_epoch = max(batch, int(last.samples_in((1 - validated) * (left - on_head)) / EPOCHS) // batch * batch)
-        head_epochs = max(1, round(head[0].samples_in((1 - validated) * on_head) / per_epoch)) if head else 0
-        for every in in_order(range(1, head_epochs + EPOCHS + 1)):
-            epochs = self._epochs(left, per_epoch, head_epochs, every)
-            validating = sum(phase.validating_all(every) for phase in self._phases(epochs, head_epochs))
-            if epochs > head_epochs and validating <= validated * left:
-                sampling = replace(self.config.sampling, per_epoch=per_epoch)
+        steps = int((1 - validated) * (left - on_head) / last.measured.step_seconds)
+        in_epoch = max(1, steps // EPOCHS)
+        head_epochs = max(1, round((1 - validated) * on_head / head[0].measured.step_seconds / in_epoch)) if head else 0
+        most = head_epochs + min(EPOCHS, max(0, steps))
+        for every in in_order(range(1, most + 1)):
+            epochs = most // every * every
+            phases = self._phases(epochs, head_epochs)
+            validating = sum(phase.validating_all(every) for phase in phases)
+            in_epoch = int((left - validating) / sum(phase.training_all(self.config.batch_size) for phase in phases))
+            if epochs > head_epochs and in_epoch > 0 and validating <= validated * left:
+                sampling = replace(self.config.sampling, per_epoch=in_epoch * self.config.batch_size)
                 return replace(
                     self.config, sampling=sampling, epochs=epochs, head_epochs=head_epochs, validate_every=every
                 )
@@ -153,15 +156,6 @@ class Timetable:
     def _free(self) -> float:
         """Seconds for everything but what is prepared, if the rest begins now."""
         return USED * (self.until - time.monotonic()) - sum(phase.preparing for phase in self.phases)
-
-    def _epochs(self, left: float, per_epoch: int, head_epochs: int, every: int) -> int:
-        """The most epochs, a multiple of those between two validations, that there is time for; 0 for none."""
-        epochs = 0
-        while True:
-            phases = self._phases(epochs + every, head_epochs)
-            if sum(phase.training_all(per_epoch) + phase.validating_all(every) for phase in phases) > left:
-                return epochs
-            epochs += every
 
     def _phases(self, epochs: int, head_epochs: int) -> list[Phase]:
         """The phases if there are so many epochs in all, and at most so many of the head."""

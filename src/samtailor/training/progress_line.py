@@ -174,7 +174,9 @@ class ProgressLine(lightning.Callback):
         self._validated = None
 
     def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Leave the screen to others."""
+        """Show the end, unless stopped before it, and leave the screen to others."""
+        if self._line and trainer.current_epoch == trainer.max_epochs:
+            self._line.show(f"epoch {trainer.max_epochs}/{trainer.max_epochs}", " ".join(["100%", *self._scores()]), 1.0)
         self._open.close()
         if world().is_first:
             LOG.info(
@@ -201,20 +203,26 @@ class ProgressLine(lightning.Callback):
         """Where the training is, how well it does and how long the rest takes, in words; what fraction is done."""
         assert self._trainer is not None
         assert self._clock is not None
-        trainer, task = self._trainer, self._trainer.lightning_module
-        assert isinstance(task, SegmentationTask)
-        (epoch, steps), left = self._place(trainer), None
+        epoch, steps = self._place(self._trainer)
         step = f"step {steps}/{self._clock.steps}"
-        where = [f"epoch {epoch}/{trainer.max_epochs}", step if self._validated is None else "validating"]
-        rest = [f"loss {float(task.mean_loss):.3f}"]
-        if (dsc := trainer.callback_metrics.get("dsc")) is not None:
-            rest.append(f"DSC {float(dsc):.3f}")
+        where = [f"epoch {epoch}/{self._trainer.max_epochs}", step if self._validated is None else "validating"]
+        rest = self._scores()
         left, whole = self._clock.left(epoch, steps, self._validated or 0.0), self._clock.left(1)
         if left is None or not whole:
             return where, rest, 0.0
         fraction = max(0.0, 1 - left / whole)
         time_left = f"{left:.0f} s" if left < 60 else in_time(left)
         return where, [f"{fraction:.0%}", *rest, f"{time_left} left"], fraction
+
+    def _scores(self) -> list[str]:
+        """How well the training does, in words."""
+        assert self._trainer is not None
+        trainer, task = self._trainer, self._trainer.lightning_module
+        assert isinstance(task, SegmentationTask)
+        scores = [f"loss {float(task.mean_loss):.3f}"]
+        if (dsc := trainer.callback_metrics.get("dsc")) is not None:
+            scores.append(f"DSC {float(dsc):.3f}")
+        return scores
 
     def _lap(self) -> float:
         """Seconds since the last call."""
