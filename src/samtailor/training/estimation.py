@@ -78,6 +78,10 @@ class Phase:
         """Samples that are trained on in a time."""
         return max(0.0, seconds) / self.measured.step_seconds * self.batch
 
+    def tuning(self, config: TrainConfig) -> float:
+        """Seconds in which is tuned after the training, if this phase is its last."""
+        return self.validating * config.tuning_predictions
+
     def of(self, epochs: range) -> Phase:
         """The same with other epochs."""
         return replace(self, epochs=epochs)

@@ -90,6 +90,5 @@ def _taken(config: TrainConfig, phases: Sequence[Phase], samples: int, done: int
     *head, last = phases
     rest = [phase.of(range(done + 1, config.head_epochs + 1)) for phase in head]
     rest.append(last.of(range(max(done, config.head_epochs) + 1, epochs + 1)))
-    tuning = last.validating * config.tuning_predictions
     every = config.validate_every
-    return tuning + sum(phase.training_all(samples) + phase.validating_all(every) for phase in rest)
+    return last.tuning(config) + sum(phase.training_all(samples) + phase.validating_all(every) for phase in rest)

@@ -20,7 +20,7 @@ import lightning
 import numpy as np
 import torch
 
-import samtailor.errors as errors
+from samtailor import errors
 from samtailor.data.cache import CachedCase
 from samtailor.files import write_json
 from samtailor.inference.predictor import choose_device

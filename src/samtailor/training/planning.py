@@ -81,7 +81,7 @@ class Timetable:
     @property
     def tuning(self) -> float:
         """Seconds in which is tuned after the training."""
-        return self.phases[-1].validating * self.config.tuning_predictions
+        return self.phases[-1].tuning(self.config)
 
     def needed(self, validated: float = VALIDATED) -> float:
         """Seconds for epochs and validations, in that share of which there is time for a validation."""

@@ -175,8 +175,8 @@ class ProgressLine(lightning.Callback):
 
     def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Show the end, unless stopped before it, and leave the screen to others."""
-        if self._line and trainer.current_epoch == trainer.max_epochs:
-            self._line.show(f"epoch {trainer.max_epochs}/{trainer.max_epochs}", " ".join(["100%", *self._scores()]), 1.0)
+        if self._line and (last := trainer.max_epochs) == trainer.current_epoch:
+            self._line.show(f"epoch {last}/{last}", " ".join(["100%", *self._scores()]), 1.0)
         self._open.close()
         if world().is_first:
             LOG.info(

@@ -42,7 +42,7 @@ def test_settings_that_differ_time_and_parameters_are_told(results: list[ScoredR
     assert table is not None
     assert table.header == ("fit", "one", "other", "masks")
     assert table.rows == (
-        ("epochs", "2", "2", "-"),
+        ("epochs trained", "2", "2", "-"),
         ("time in epochs", "2.0 min", "2.0 h", "-"),
         ("trained parameters", "3.50 million", "3.50 million", "-"),
         ("optim.lr", "0.001", "0.0001", "-"),

@@ -34,7 +34,7 @@ def fits_table(results: Sequence[ScoredResult]) -> Table | None:
     histories = [None if run is None else run.history() for run in runs.values()]
     settings = {name: dict(flat_settings(run.read_config())) if run else {} for name, run in runs.items()}
     rows = [
-        ("epochs", *(UNDEFINED if rows is None else str(len(rows)) for rows in histories)),
+        ("epochs trained", *(UNDEFINED if rows is None else str(len(rows)) for rows in histories)),
         ("time in epochs", *map(_time, histories)),
         ("trained parameters", *(_parameters(run) for run in runs.values())),
         *_differing(settings),
