@@ -110,11 +110,14 @@ def test_images_are_as_large_as_there_is_time_for(
         generate.image_folder(nnunet_folder / "pictures", cases=6, size=(128, 96))
     ).with_default_split()
     sizes = {}
-    for step in (1e-3, 0.3, 10.0):
+    for step in (1e-3, 0.5, 10.0):
         tried: list[int] = []
         sizes[step] = planned(open_size, large, time.monotonic(), by_area(step, tried)).config.sampling.image_size
         assert len(set(tried)) <= 3  # measuring takes time as well
-    assert sizes == {1e-3: 128, 0.3: 48, 10.0: 32}
+    assert sizes == {1e-3: 128, 0.5: 64, 10.0: 32}
+    longer = (replace(open_size, time=given) for given in ("20m", "80m"))
+    plans = [planned(config, large, time.monotonic(), by_area(0.5)) for config in longer]
+    assert [plan.config.sampling.image_size for plan in plans] == [64, 128]  # eight times 10m: twice the side
     assert planned(config, large, time.monotonic(), by_area(10.0)).config.sampling.image_size == 32  # as the user says
 
 

@@ -36,8 +36,9 @@ TUNED = 0.25
 """Share of the time in which is tuned at the end, at most, unless the user wants it."""
 FEW = 1500
 """Samples of the encoder, with no time for more of which the head, whose steps are cheaper, is trained first."""
-SEEN = 6000
-"""Samples that the encoder should be trained on: where there is time for fewer, the network's input is made smaller."""
+SEEN = 45
+"""Samples that the encoder should be trained on, for each pixel of its input's side: in eight times as much time it
+sees twice as many, of twice the side. Where there is time for fewer, the input is made smaller."""
 SPARED = 0.8
 """Share of what is left that a training may need at least: where it needs more, its input is made smaller."""
 EPOCHS = 10
@@ -220,7 +221,7 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
             continue
         seen = found.phases[-1].samples_in((1 - VALIDATED) * (1 - HEAD) * found.left)
         # The time of a step goes with the area: the size that is taken is measured itself.
-        enough = [place for place, size in enumerate(sizes) if seen * (sizes[tried] / size) ** 2 >= SEEN]
+        enough = [place for place, size in enumerate(sizes) if seen * (sizes[tried] / size) ** 2 >= SEEN * size]
         wanted = min(enough, default=len(sizes) - 1)
         if wanted > tried:
             tried = wanted
