@@ -138,8 +138,8 @@ class Timetable:
         *head, last = self.phases
         on_head = HEAD * left if head else 0.0
         steps = int((1 - validated) * (left - on_head) / last.measured.step_seconds)
-        in_epoch = max(1, steps // EPOCHS)
-        head_epochs = max(1, round((1 - validated) * on_head / head[0].measured.step_seconds / in_epoch)) if head else 0
+        about = max(1, steps // EPOCHS)  # steps of an epoch, until it is known how many validations there are
+        head_epochs = max(1, round((1 - validated) * on_head / head[0].measured.step_seconds / about)) if head else 0
         most = head_epochs + min(EPOCHS, max(0, steps))
         for every in in_order(range(1, most + 1)):
             epochs = most // every * every
