@@ -14,9 +14,7 @@ import onnxruntime
 def main(network, image_file, out_file):
     """Segment one image."""
     session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
-    known = {
-        key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items() if key != "part"
-    }
+    known = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     if known["preprocessing"].get("steps") or known["slices"] > 1:
         sys.exit("this example knows neither denoising nor groups of slices: use samtailor predict")
     is_volume = image_file.endswith((".nii", ".nii.gz"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ LABELS = LabelSpace(("background", "field", "water"), (0, 7, 9), ((0, 0, 0), (0,
 
 Array = NDArray[Any]
 TOLERANCE = 1e-4
+BIAS = (0.5, -0.25, 0.0)
 
 
 def new_segmenter(base: Base, recipe: Recipe, channels: int = 3, **more: Any) -> SegmenterModel:
@@ -126,19 +128,18 @@ def test_the_pair_draws_what_is_prompted_for(fine: bool, any_base: Base, tmp_pat
 
 
 def test_the_file_says_all_that_prediction_needs(tiny_base: Base, tmp_path: Path) -> None:
-    practice = Practice(bias=(0.5, -0.25, 0.0), tta="both", refinement=({"kind": "crf"},))
+    practice = Practice(bias=BIAS, tta="both", refinement=({"kind": "crf"},))
     model = new_segmenter(tiny_base, HeadOnly(), practice=practice)
     model.preprocessing = Preprocessing(ByChannel((Range(), Percentile(1, 99), Range(0, 9))), 64, 32, 3, seen=500)
     export_onnx(model, tmp_path / "export")
     session = ort.InferenceSession(tmp_path / "export" / "segmenter.onnx")
     known = session.get_modelmeta().custom_metadata_map
-    assert known.pop("part") == "segmenter"
     assert {key: json.loads(value) for key, value in known.items()} == {
         "classes": ["background", "field", "water"],
         "ids": [0, 7, 9],
         "colours": [[0, 0, 0], [0, 255, 0], [0, 0, 255]],
         "preprocessing": model.preprocessing.to_json(),
-        "bias": [0.5, -0.25, 0.0],
+        "bias": list(BIAS),
         "tta": "both",
         "refinement": [{"kind": "crf"}],
         "slices": 1,
@@ -146,7 +147,24 @@ def test_the_file_says_all_that_prediction_needs(tiny_base: Base, tmp_path: Path
         "base": "tiny-sam",
         "empty_point": "without a box",
         "samtailor": samtailor.__version__,
+        "part": "segmenter",
     }
+
+
+def test_the_cards_code_runs_and_gives_the_segmenters_classes(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = new_segmenter(tiny_base, HeadOnly(), practice=Practice(bias=BIAS))
+    export_onnx(model, tmp_path / "export")
+    images = scenes(2, 3, 64)
+    with torch.no_grad():
+        expected = (model(images) + torch.tensor(BIAS)[:, None, None]).argmax(dim=1)
+    (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "export" / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path / "export")
+    names = {"images": images.numpy()}
+    exec(code, names)
+    assert len(np.unique(expected)) > 1
+    assert (names["classes"] != expected.numpy()).mean() < 1e-2  # where two classes are equally likely
 
 
 def test_the_segmenter_stays_as_it_is_and_an_earlier_export_is_replaced(tiny_base: Base, tmp_path: Path) -> None:

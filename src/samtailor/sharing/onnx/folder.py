@@ -52,7 +52,7 @@ def export_onnx(
     copied = plain_copy(model)
     with whole_folder(folder, NAMES) as scratch:
         for part in [_whole(copied), *(_pair(copied) if split else [])]:
-            write_onnx(part, scratch, {**_described(model), "part": part.name})
+            write_onnx(part, scratch, _described(model, part))
         write_card(scratch, model, name, record, "onnx", _how_to_run(model, split))
 
 
@@ -105,7 +105,7 @@ def _prompts(embedding: Tensor, count: int) -> tuple[Tensor, ...]:
     return points.float(), labels, mask, (torch.arange(batch) % 2).float()
 
 
-def _described(model: SegmenterModel) -> dict[str, str]:
+def _described(model: SegmenterModel, part: NetworkPart) -> dict[str, str]:
     """What who has nothing but the file must know to run it as samtailor would, as JSON by name."""
     labels, practice, base = model.labels, model.practice, find_base(model.base.base)
     content = {
@@ -121,6 +121,7 @@ def _described(model: SegmenterModel) -> dict[str, str]:
         "base": base.name,
         "empty_point": "always" if base.family == "sam2" else "without a box",
         "samtailor": VERSION,
+        "part": part.name,
     }
     return {key: json.dumps(value) for key, value in content.items()}
 
@@ -137,6 +138,7 @@ def _how_to_run(model: SegmenterModel, split: bool) -> str:
     return f"""\
 ```python
 import json
+import numpy as np
 import onnxruntime
 
 session = onnxruntime.InferenceSession("segmenter.onnx")
