@@ -127,6 +127,19 @@ sys.exit(2)
 """
 
 
+def test_nothing_is_known_of_how_far_it_is_before_the_first_step(
+    open_page: Opening, pictures: Path, tmp_path: Path
+) -> None:
+    page = open_page(pictures / "run", pictures / "data")
+    table = "import time; print('water 426872 (93%)', flush=True); time.sleep(60)"
+    fitting = FitAgain(page.server.project, tmp_path, "tiny-sam", None, [sys.executable, "-c", table])
+    fitting.start("5s")
+    while "water" not in fitting.describe()["line"]:
+        time.sleep(0.02)
+    assert fitting.describe()["fraction"] is None
+    fitting.close()
+
+
 def test_the_line_tells_how_far_it_is(open_page: Opening, pictures: Path, tmp_path: Path) -> None:
     page = open_page(pictures / "run", pictures / "data")
     fitting = FitAgain(

@@ -22,7 +22,8 @@ from samtailor.settings import AnyPath
 from samtailor.training.settings import seconds_in
 
 State = Literal["idle", "running", "done", "failed"]
-_FRACTION = re.compile(r"\b(\d{1,3})%")
+_FRACTION = re.compile(r"^epoch .*?\b(\d{1,3})%")
+"""How far a training is, in its own line; tables of the data have percentages too."""
 _ERROR = "samtailor train: error: "
 _PROMPTED = "0.25"
 """Fraction of the training images that are prompted, so that the new segmenter answers clicks."""
@@ -59,7 +60,8 @@ class FitAgain:
         self._thread: Thread | None = None
         self._is_stopped = False
         self._state: State = "idle"
-        self._line, self._fraction = "", 0.0
+        self._line = ""
+        self._fraction: float | None = None
         self._error: str | None = None
         self._run: Path | None = None
 
@@ -93,7 +95,7 @@ class FitAgain:
             data = fit_data(folder, run.name, self._project.shows_ct())
             require_place(run, data=data, is_run=True)
             self._process = self._begun(data, run, time)
-            self._state, self._line, self._fraction, self._error = "running", "starting", 0.0, None
+            self._state, self._line, self._fraction, self._error = "running", "starting", None, None
             self._run, self._is_stopped = run, False
             self._thread = Thread(target=self._follow, args=(self._process, run), daemon=True)
             self._thread.start()
@@ -167,7 +169,7 @@ class FitAgain:
         except SamTailorError as error:
             self._state, self._error = "failed", str(error)
         else:
-            self._state, self._fraction = "done", 1.0
+            self._state = "done"
 
     def _new_run(self, name: str) -> Path:
         """A directory for a run that is not there yet."""

@@ -18,8 +18,8 @@ export function buildFit(store, actions) {
     $("fit").dataset.state = fit.state;
     $("fit").textContent = running
       ? fit.fraction === null
-        ? "FitAgain …"
-        : `FitAgain ${Math.floor(100 * fit.fraction)} %`
+        ? "Fitting …"
+        : `Fitting ${Math.floor(100 * fit.fraction)} %`
       : "Fit again";
     $("fit-setup").hidden = running;
     $("fit-progress").hidden = !running;
