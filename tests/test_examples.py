@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import samtailor
@@ -19,9 +17,10 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes import Adapter, HeadOnly
+from samtailor.recipes import Adapter
 from tests import generate
 from tests.generate import LABELS
+from tests.unfitted import unfitted
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "onnx_predict.py"
@@ -33,19 +32,6 @@ for name in ("torch", "samtailor", "scipy", "transformers"):
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-
-
-def new_run(base: Base, preprocessing: Preprocessing, practice: Practice, folder: Path) -> Path:
-    model = SegmenterModel.create(base.name, HeadOnly(), LABELS, preprocessing, practice=practice).eval()
-    with torch.no_grad():
-        for value in model.trained_state().values():
-            value += 0.1 * torch.randn(value.shape)
-        channels = preprocessing.channels if model.network.is_projected else 3
-        logits = model(torch.rand(1, channels, 32, 32))
-    # A network with random weights says one class everywhere: the offsets make all of them as likely.
-    model.practice = replace(practice, bias=tuple((-logits.mean(dim=(0, 2, 3))).tolist()))
-    model.save(folder)
-    return folder
 
 
 def run_example(*words: Path) -> None:
@@ -67,7 +53,7 @@ PICTURES = {
 def test_exported_networks_need_neither_torch_nor_samtailor_for_a_picture(
     preprocessing: Preprocessing, practice: Practice, tiny_base: Base, tmp_path: Path
 ) -> None:
-    run = new_run(tiny_base, preprocessing, practice, tmp_path / "run")
+    run = unfitted(tiny_base, preprocessing, practice, tmp_path / "run")
     pixels, _ = generate.picture((40, 53), seed=1)
     Image.fromarray(pixels).save(tmp_path / "picture.png")
     samtailor.export(run, tmp_path / "export")
@@ -85,7 +71,7 @@ def test_exported_networks_need_neither_torch_nor_samtailor_for_a_volume(
     neighbours: bool, tiny_base: Base, tmp_path: Path
 ) -> None:
     preprocessing = Preprocessing(CTWindow(), 32, None, 1, neighbours=neighbours)
-    run = new_run(tiny_base, preprocessing, Practice(), tmp_path / "run")
+    run = unfitted(tiny_base, preprocessing, Practice(), tmp_path / "run")
     hu, _ = generate.volume((32, 24, 6), seed=1)
     generate.write_volume(tmp_path / "ct.nii.gz", hu, generate.affine(codes="SRA"))
     samtailor.export(run, tmp_path / "export")

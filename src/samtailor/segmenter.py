@@ -39,7 +39,8 @@ from samtailor.settings import (
     checked,
 )
 from samtailor.sharing.export import merge_and_export
-from samtailor.sharing.onnx.folder import export_onnx
+from samtailor.sharing.onnx.folder import export_network
+from samtailor.sharing.onnx.formats import ExportFormat
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 
 if TYPE_CHECKING:
@@ -337,21 +338,27 @@ class Segmenter:
         merge_and_export(self.model, Path(directory), Path(run) if run else None, picture)
 
     def export(
-        self, directory: str | Path, split: bool = False, run: str | Path | None = None, picture: bool = False
+        self,
+        directory: str | Path,
+        split: bool = False,
+        run: str | Path | None = None,
+        picture: bool = False,
+        format: ExportFormat = "onnx",
     ) -> None:
-        """Write it as ONNX, for programs without torch and samtailor, LoRA merged; the segmenter is not changed.
+        """Write it for programs without torch and samtailor, LoRA merged; the segmenter is not changed.
 
         Args:
             directory: New, empty, or an earlier export, which is replaced as a whole.
             split: Whether image encoder and prompted mask decoder are written as well, as two networks.
             run: The run that fitted it, for the card's data and scores.
             picture: Whether the card shows one case of the run's evaluation, to everyone who opens it.
+            format: 'onnx', or 'openvino'.
 
         Raises:
-            ConfigError: If the extra `onnx` is missing.
+            ConfigError: If the extra of the format is missing.
         """
         self._require_one("export")
-        export_onnx(self.model, Path(directory), split, Path(run) if run else None, picture)
+        export_network(self.model, Path(directory), split, Path(run) if run else None, picture, format=format)
 
 
 def _weights_version(network: nn.Module) -> object:

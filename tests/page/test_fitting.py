@@ -63,6 +63,7 @@ def test_from_a_base_to_a_segmenter(open_page: Opening, pictures: Path, tmp_path
     fit = wait(page, "done", "failed")
     assert fit["state"] == "done", fit
     run = Run(tmp_path / "runs" / "data-fit-1")
+    assert fit["warning"] == ("; ".join(run.warning.found) if run.warning else None)
     splits = run.read_dataset()["splits"]
     assert sorted(name for names in splits.values() for name in names) == ["tile_0", "tile_1"]
     found = page.project()

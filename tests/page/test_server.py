@@ -43,7 +43,14 @@ class TestProject:
         assert found["ignore"] is None
         assert found["editable"] is True
         assert found["max_upload"] == MOST
-        assert found["fit"] == {"state": "idle", "line": "", "fraction": None, "error": None, "run": None}
+        assert found["fit"] == {
+            "state": "idle",
+            "line": "",
+            "fraction": None,
+            "error": None,
+            "warning": None,
+            "run": None,
+        }
         assert [row["name"] for row in found["cases"]] == [f"tile_{number}" for number in range(6)]
         assert found["cases"][2] == {
             "id": 2,

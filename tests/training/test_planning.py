@@ -235,6 +235,7 @@ def test_nothing_is_tuned_where_that_would_take_the_training_its_time(
     assert found.tuning <= TUNED * USED * 1800
     assert found.config.tune_refinement == is_tuned
     assert ("samtailor tune-refinement run" in caplog.text) != is_tuned
+    assert "Measuring steps at 32 pixels" in caplog.text
     asked = replace(config, tune_refinement=True)
     assert planned(asked, folder, time.monotonic(), measure).config.tune_refinement
 

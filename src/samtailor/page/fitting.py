@@ -17,6 +17,7 @@ from samtailor.outputs import require_place
 from samtailor.page.fit_data import fit_data
 from samtailor.page.project import Project
 from samtailor.page.request_error import RequestError
+from samtailor.runs import Run
 from samtailor.segmenter import load
 from samtailor.settings import AnyPath
 from samtailor.training.settings import seconds_in
@@ -63,6 +64,7 @@ class FitAgain:
         self._line = ""
         self._fraction: float | None = None
         self._error: str | None = None
+        self._warning: str | None = None
         self._run: Path | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -72,6 +74,7 @@ class FitAgain:
             "line": self._line,
             "fraction": self._fraction if self._state == "running" else None,
             "error": self._error,
+            "warning": self._warning,
             "run": None if self._run is None else str(self._run),
         }
 
@@ -95,7 +98,8 @@ class FitAgain:
             data = fit_data(folder, run.name, self._project.shows_ct())
             require_place(run, data=data, is_run=True)
             self._process = self._begun(data, run, time)
-            self._state, self._line, self._fraction, self._error = "running", "starting", None, None
+            self._state, self._line = "running", "starting"
+            self._fraction = self._error = self._warning = None
             self._run, self._is_stopped = run, False
             self._thread = Thread(target=self._follow, args=(self._process, run), daemon=True)
             self._thread.start()
@@ -166,10 +170,11 @@ class FitAgain:
         """Let the project have the new segmenter."""
         try:
             self._project.take(load(run, self._weights), run)
+            warning = Run(run).warning
         except SamTailorError as error:
             self._state, self._error = "failed", str(error)
         else:
-            self._state = "done"
+            self._state, self._warning = "done", "; ".join(warning.found) if warning else None
 
     def _new_run(self, name: str) -> Path:
         """A directory for a run that is not there yet."""

@@ -203,6 +203,7 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
             side = round(scale * sizes[tried])
             field = side if side < longest else None
             resolved = replace(resolved, sampling=replace(resolved.sampling, field=field))
+        LOG.info("Measuring steps at %d pixels", sizes[tried])
         workload, measured = look(resolved, folder, cases, measure, limit)
         phases = phases_of(resolved, workload, measured)
         if phases is None or not all(phase.measured.fits_gpu(HEADROOM) for phase in phases):

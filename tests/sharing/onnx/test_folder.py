@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -27,7 +27,8 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe
 from samtailor.segmenter import Segmenter
-from samtailor.sharing.onnx.folder import export_onnx
+from samtailor.sharing.onnx.folder import export_network
+from samtailor.sharing.onnx.formats import ExportFormat
 
 ort = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 LABELS = LabelSpace(("background", "field", "water"), (0, 7, 9), ((0, 0, 0), (0, 255, 0), (0, 0, 255)))
@@ -79,7 +80,7 @@ def test_the_network_gives_the_class_logits_of_every_image_batch_and_size(
     recipe: Recipe, channels: int, fine: bool, any_base: Base, tmp_path: Path
 ) -> None:
     model = new_segmenter(any_base, recipe, channels, fine_features=fine)
-    export_onnx(model, tmp_path / "export")
+    export_network(model, tmp_path / "export")
     session = ort.InferenceSession(tmp_path / "export" / "segmenter.onnx")
     seen: list[Array] = []
     for batch, side in ((1, 64), (1, 64), (3, 160)):
@@ -91,10 +92,24 @@ def test_the_network_gives_the_class_logits_of_every_image_batch_and_size(
     assert np.abs(seen[0] - seen[1]).max() > 10 * TOLERANCE * np.abs(seen[0]).max()  # two images
 
 
+def test_openvino_gives_the_class_logits_in_single_precision(any_base: Base, tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino", reason="needs the extra openvino")
+    model = new_segmenter(any_base, Adapter(), fine_features=True)
+    export_network(model, tmp_path / "export", split=True, format="openvino")
+    names = {f"{part}.{end}" for part in ("segmenter", "encoder", "decoder") for end in ("xml", "bin")}
+    assert {path.name for path in (tmp_path / "export").iterdir()} == names | {"README.md"}
+    file = tmp_path / "export" / "segmenter.xml"
+    network = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for batch, side in ((1, 64), (3, 160)):
+        images = scenes(batch, 3, side)
+        with torch.no_grad():
+            assert_same(network(images.numpy())[0], model(images))
+
+
 @pytest.mark.parametrize("fine", [False, True])
 def test_the_pair_draws_what_is_prompted_for(fine: bool, any_base: Base, tmp_path: Path) -> None:
     model = new_segmenter(any_base, Adapter(), fine_features=fine)
-    export_onnx(model, tmp_path / "export", split=True)
+    export_network(model, tmp_path / "export", split=True)
     images = torch.rand(2, 3, 96, 96)
     always = any_base.family == "sam2"
     with torch.no_grad():
@@ -131,7 +146,7 @@ def test_the_file_says_all_that_prediction_needs(tiny_base: Base, tmp_path: Path
     practice = Practice(bias=BIAS, tta="both", refinement=({"kind": "crf"},))
     model = new_segmenter(tiny_base, HeadOnly(), practice=practice)
     model.preprocessing = Preprocessing(ByChannel((Range(), Percentile(1, 99), Range(0, 9))), 64, 32, 3, seen=500)
-    export_onnx(model, tmp_path / "export")
+    export_network(model, tmp_path / "export")
     session = ort.InferenceSession(tmp_path / "export" / "segmenter.onnx")
     known = session.get_modelmeta().custom_metadata_map
     assert {key: json.loads(value) for key, value in known.items()} == {
@@ -151,11 +166,13 @@ def test_the_file_says_all_that_prediction_needs(tiny_base: Base, tmp_path: Path
     }
 
 
+@pytest.mark.parametrize("format", get_args(ExportFormat))
 def test_the_cards_code_runs_and_gives_the_segmenters_classes(
-    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    format: ExportFormat, tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip(format, reason=f"needs the extra {format}")
     model = new_segmenter(tiny_base, HeadOnly(), practice=Practice(bias=BIAS))
-    export_onnx(model, tmp_path / "export")
+    export_network(model, tmp_path / "export", format=format)
     images = scenes(2, 3, 64)
     with torch.no_grad():
         expected = (model(images) + torch.tensor(BIAS)[:, None, None]).argmax(dim=1)
@@ -176,6 +193,8 @@ def test_the_segmenter_stays_as_it_is_and_an_earlier_export_is_replaced(tiny_bas
     assert {path.name for path in (tmp_path / "export").iterdir()} == names
     segmenter.export(tmp_path / "export")
     assert {path.name for path in (tmp_path / "export").iterdir()} == {"README.md", "segmenter.onnx"}
+    with pytest.raises(ConfigError, match=r"format: expected one of onnx, openvino; found 'tflite'"):
+        segmenter.export(tmp_path / "export", format="tflite")  # type: ignore[arg-type]
     assert model.state_dict().keys() == before.keys()
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     (tmp_path / "export" / "mine.txt").touch()
@@ -188,7 +207,7 @@ def test_weights_that_are_too_many_for_one_file_lie_beside_it(
 ) -> None:
     monkeypatch.setattr(tracing, "LARGEST", 1000)
     model = new_segmenter(tiny_base, HeadOnly())
-    export_onnx(model, tmp_path / "export")
+    export_network(model, tmp_path / "export")
     folder = (tmp_path / "export").rename(tmp_path / "elsewhere")
     assert (folder / "segmenter.onnx.data").stat().st_size > (folder / "segmenter.onnx").stat().st_size / 2
     assert len(onnx.load(folder / "segmenter.onnx").graph.initializer) > 10
@@ -201,5 +220,5 @@ def test_what_tracing_bakes_in_is_refused(tiny_base: Base, tmp_path: Path, monke
     monkeypatch.setattr(SegmenterModel, "forward", lambda _, images: images * float(images.mean()))
     model = new_segmenter(tiny_base, HeadOnly())
     with pytest.raises(ConfigError, match=r"found logits of segmenter off by"):
-        export_onnx(model, tmp_path / "export")
+        export_network(model, tmp_path / "export")
     assert not (tmp_path / "export").exists()

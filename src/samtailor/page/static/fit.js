@@ -60,7 +60,8 @@ export function buildFit(store, actions) {
     if (fit.state !== "done") return say("The fit was stopped.");
     const { opened } = store.state;
     if (dialog.open) dialog.close();
-    say("The new segmenter is in use.", opened ? { label: "Compare old and new", run: compare } : undefined);
+    const warning = fit.warning ? ` Do not trust it yet: ${fit.warning}.` : "";
+    say(`The new segmenter is in use.${warning}`, opened ? { label: "Compare old and new", run: compare } : undefined);
   };
 
   $("fit").addEventListener("click", () => {

@@ -1,4 +1,4 @@
-"""A folder with a segmenter as ONNX, and a card that says how it is run."""
+"""A folder with a segmenter as ONNX or for OpenVINO, and a card that says how it is run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from torch import Tensor
 from samtailor.data.channels import COLOURS
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import find_base
+from samtailor.settings import require
 from samtailor.sharing.card import PICTURE_NAME, write_card
 from samtailor.sharing.folder import CARD_NAME, whole_folder
+from samtailor.sharing.onnx.formats import NETWORK_ENDS, WEIGHTS_ENDS, ExportFormat
 from samtailor.sharing.onnx.networks import Encoder, PromptDecoder, plain_copy
+from samtailor.sharing.onnx.openvino_file import require_openvino, write_openvino
 from samtailor.sharing.onnx.tracing import NetworkPart, require_onnx, write_onnx
 from samtailor.sharing.record import read_record
 from samtailor.version import VERSION
 
 SEGMENTER, ENCODER, DECODER = "segmenter", "encoder", "decoder"
-"""Names of the networks and, with `.onnx`, of their files."""
+"""Names of the networks and, but for their ends, of their files."""
 
-NAMES = frozenset(
-    {CARD_NAME, PICTURE_NAME, *(f"{name}.onnx{end}" for name in (SEGMENTER, ENCODER, DECODER) for end in ("", ".data"))}
-)
-"""Files of an exported segmenter."""
+_ENDS = (*NETWORK_ENDS.values(), *WEIGHTS_ENDS.values())
+
+NAMES = frozenset({CARD_NAME, PICTURE_NAME, *(name + end for name in (SEGMENTER, ENCODER, DECODER) for end in _ENDS)})
+"""Files of an exported segmenter, in any format."""
 
 _EXAMPLE, _OTHER = 5, 17
 """Cells of the embedding along a side of what is traced, and of what it is compared on: more than any window has."""
@@ -33,27 +36,37 @@ _EXAMPLE, _OTHER = 5, 17
 _SQUARE = {0: "batch", 2: "side", 3: "side"}
 
 
-def export_onnx(
+def export_network(
     model: SegmenterModel,
     folder: Path,
     split: bool = False,
     run: Path | None = None,
     picture: bool = False,
     name: str | None = None,
+    format: ExportFormat = "onnx",
 ) -> None:
-    """Write a segmenter as ONNX (see `Segmenter.export`), under the folder's name if it has none.
+    """Write a segmenter for other programs (see `Segmenter.export`), under the folder's name if it has none.
 
     Raises:
         ConfigError: If the extra is missing, or the folder holds something else; then nothing is written.
     """
-    require_onnx("export")
+    require_format(format, "export")
     record = read_record(run, model, picture) if run else None
     name = name or folder.resolve().name
     copied = plain_copy(model)
     with whole_folder(folder, NAMES) as scratch:
         for part in [_whole(copied), *(_pair(copied) if split else [])]:
-            write_onnx(part, scratch, _described(model, part))
-        write_card(scratch, model, name, record, "onnx", _how_to_run(model, split))
+            _WRITERS[format](part, scratch, _described(model, part))
+        write_card(scratch, model, name, record, format, _how_to_run(model, split, format))
+
+
+def require_format(format: ExportFormat, where: str) -> None:
+    """Refuse to begin with a format that there is not, or without the packages that it needs."""
+    require({"format": format}, {"format": ExportFormat})
+    (require_onnx if format == "onnx" else require_openvino)(where)
+
+
+_WRITERS = {"onnx": write_onnx, "openvino": write_openvino}
 
 
 def _images(model: SegmenterModel, cells: int, groups: int) -> Tensor:
@@ -126,27 +139,41 @@ def _described(model: SegmenterModel, part: NetworkPart) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in content.items()}
 
 
-def _how_to_run(model: SegmenterModel, split: bool) -> str:
+_SESSIONS: dict[ExportFormat, str] = {
+    "onnx": """\
+import onnxruntime
+
+session = onnxruntime.InferenceSession("segmenter.onnx")
+known = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
+(logits,) = session.run(None, {"images": images})""",
+    "openvino": """\
+import openvino
+
+network = openvino.Core().read_model("segmenter.xml")
+known = {key: json.loads(value.value) for key, value in network.rt_info["framework"].items()}
+logits = openvino.compile_model(network, "CPU")(images)[0]""",
+}
+"""How class logits are made, by format: Python, of `images`, with what the file knows as `known`."""
+
+
+def _how_to_run(model: SegmenterModel, split: bool, format: ExportFormat) -> str:
     """How the network is run, Markdown."""
     size, stride = model.preprocessing.image_size, find_base(model.base.base).stride
-    shape = f"(B, {_channels(model)}, {size}, {size})"
+    shape, end = f"(B, {_channels(model)}, {size}, {size})", NETWORK_ENDS[format]
     together = f" B is a multiple of {model.group}: neighbouring slices." if model.group > 1 else ""
     prompts = (
-        "\n\n`encoder.onnx` and `decoder.onnx` draw the mask of one object from points and boxes (samtailor's "
+        f"\n`{ENCODER}{end}` and `{DECODER}{end}` draw the mask of one object from points and boxes (samtailor's "
         "documentation, docs/guide/onnx.md, says how they are called)."
     )
     return f"""\
 ```python
 import json
 import numpy as np
-import onnxruntime
-
-session = onnxruntime.InferenceSession("segmenter.onnx")
-known = {{key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}}
-(logits,) = session.run(None, {{"images": images}})  # float32 {shape} in [0, 1]
+{_SESSIONS[format]}
 classes = (logits + np.array(known["bias"], np.float32)[:, None, None]).argmax(axis=1)  # of known["classes"]
 ```
 
-Images are made as described under Preprocessing, which `known["preprocessing"]` holds too; normalisation is part of the
-network. Sides may be any multiple of {stride}; it was fitted at {size}.{together} The logits have a quarter of the
-embedding's cells' side: enlarge them bilinearly before the argmax.{prompts if split else ""}"""
+`images` are float32 {shape} in [0, 1], made as described under Preprocessing, which `known["preprocessing"]` holds
+too; normalisation is part of the network. Sides may be any multiple of {stride}; it was fitted at {size}.{together} The
+logits have a quarter of the embedding's cells' side: enlarge them bilinearly before the argmax.
+{prompts if split else ""}"""

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from samtailor.errors import ConfigError
@@ -27,8 +29,10 @@ OPSET = 18
 LARGEST = 1_900_000_000
 """Bytes of weights in one file; above it, as protobuf holds no more than 2 GiB, they lie beside it."""
 
+Array = NDArray[Any]
+
 TOLERANCE = 1e-4
-"""How far ONNX Runtime's numbers may be from the network's, in units of the largest one."""
+"""How far a runtime's numbers may be from the network's, in units of the largest one."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ def write_onnx(part: NetworkPart, folder: Path, metadata: Mapping[str, str]) -> 
         ConfigError: If ONNX Runtime computes something else from it than torch from the network.
     """
     import onnx
+    import onnxruntime
 
     target = folder / f"{part.name}.onnx"
     with tempfile.TemporaryDirectory(prefix="samtailor-") as scratch:
@@ -74,7 +79,8 @@ def write_onnx(part: NetworkPart, folder: Path, metadata: Mapping[str, str]) -> 
     onnx.helper.set_model_props(proto, dict(metadata))
     is_large = sum(parameter.nbytes for parameter in part.network.parameters()) > LARGEST
     onnx.save(proto, target, save_as_external_data=is_large, location=f"{target.name}.data")
-    _require_same(part, target)
+    session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
+    require_same(part, lambda feed: list(session.run(None, feed)), "ONNX Runtime")
 
 
 def _trace(part: NetworkPart, file: Path) -> None:
@@ -94,13 +100,18 @@ def _trace(part: NetworkPart, file: Path) -> None:
         )
 
 
-def _require_same(part: NetworkPart, file: Path) -> None:
-    """Refuse a file that gives other numbers than the network."""
-    import onnxruntime
+def require_same(part: NetworkPart, run: Callable[[dict[str, Array]], Sequence[Array]], runtime: str) -> None:
+    """Refuse a file that gives other numbers than the network.
 
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    feed = {name: value.numpy() for name, value in zip(part.inputs, part.other, strict=True)}
-    found: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = session.run(None, feed)
+    Args:
+        part: The network, with images that it was not traced with.
+        run: What a runtime computes from the file: inputs by name to outputs in order.
+        runtime: Its name.
+
+    Raises:
+        ConfigError: Naming the output that differs.
+    """
+    found = run({name: value.numpy() for name, value in zip(part.inputs, part.other, strict=True)})
     with torch.no_grad():
         expected = part.network(*part.other)
     wanted = [expected] if isinstance(expected, Tensor) else expected
@@ -108,6 +119,6 @@ def _require_same(part: NetworkPart, file: Path) -> None:
         difference, size = float(np.abs(one.numpy() - other).max()), float(one.abs().max())
         if not difference <= TOLERANCE * size:
             raise ConfigError(
-                f"export: expected ONNX Runtime to give the network's own numbers, found {name} of {part.name} off by "
-                f"{difference:.2g} of {size:.2g}; report it with the versions of torch, onnx and onnxruntime"
+                f"export: expected {runtime} to give the network's own numbers, found {name} of {part.name} off by "
+                f"{difference:.2g} of {size:.2g}; report it with the versions of torch, onnx and {runtime}"
             )
