@@ -8,7 +8,7 @@ from pathlib import Path
 from samtailor.runs import Run
 from samtailor.settings import AnyPath, checked
 from samtailor.sharing.folder import require_folder
-from samtailor.sharing.onnx.formats import NETWORK_ENDS, ExportFormat
+from samtailor.sharing.onnx.formats import NETWORK_ENDS, WEIGHTS_ENDS, ExportFormat
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Exported:
 
     Attributes:
         folder: The folder.
-        files: The networks in it.
+        files: The networks in it, with their weights.
     """
 
     folder: Path
@@ -67,4 +67,5 @@ def export(
     require_folder(folder, run, overwrite, "export")
     record = Path(run) if Run(Path(run)).is_there else None
     export_network(load_model(run), folder, split, record, picture, format=format)
-    return Exported(folder, tuple(sorted(folder.glob(f"*{NETWORK_ENDS[format]}"))))
+    ends = (NETWORK_ENDS[format], WEIGHTS_ENDS[format])
+    return Exported(folder, tuple(sorted(path for path in folder.iterdir() if path.name.endswith(ends))))

@@ -176,4 +176,4 @@ classes = (logits + np.array(known["bias"], np.float32)[:, None, None]).argmax(a
 `images` are float32 {shape} in [0, 1], made as described under Preprocessing, which `known["preprocessing"]` holds
 too; normalisation is part of the network. Sides may be any multiple of {stride}; it was fitted at {size}.{together} The
 logits have a quarter of the embedding's cells' side: enlarge them bilinearly before the argmax.
-{prompts if split else ""}"""
+{prompts if split else ""}""".rstrip()
