@@ -37,8 +37,9 @@ def rows_of(losses: list[float], *scores: tuple[float, float] | None) -> list[di
 
 
 def judged(rows: list[dict[str, float]], **known: Any) -> RunWarning | None:
-    shares, truth = np.array([0.9, 0.0995, 0.0005]), np.array([900, 90, 9])
-    given = {"config": CONFIG, "names": NAMES, "shares": shares, "truth": truth, "steps": 900, **known}
+    shares, cases, truth = np.array([0.9, 0.0995, 0.0005]), np.array([30, 30, 30]), np.array([900, 90, 9])
+    usual = {"config": CONFIG, "names": NAMES, "shares": shares, "cases": cases, "truth": truth, "steps": 900}
+    given = {**usual, **known}
     return Judged(rows=rows, **given).warning()
 
 
@@ -82,6 +83,13 @@ def test_a_class_that_the_kept_epoch_does_not_find_is_named() -> None:
     assert judged(rows_of(FALLING, (0.2, 0.0), (0.8, 0.1), (0.4, 0.0))) is None  # the kept one finds it
 
 
+def test_a_class_of_few_cases_may_need_more() -> None:
+    rows = rows_of(FALLING, (0.8, 0.0))
+    found = str(judged(rows, cases=np.array([30, 1, 4])))
+    assert "classes that few training cases have: target in 4\n    label more cases that have them" in found
+    assert "few training cases" not in str(judged(rows, cases=np.array([30, 1, 5])))  # liver is found
+
+
 def test_a_class_of_few_pixels_may_need_larger_pictures_or_crops() -> None:
     rows = rows_of(FALLING, (0.0, 0.0))
     assert "few pixels in what the network sees, 64 x 64 pixels: target\n" in str(judged(rows, config=seen_at(64)))
@@ -95,7 +103,7 @@ def test_a_class_of_few_pixels_may_need_larger_pictures_or_crops() -> None:
 def test_a_class_that_the_validation_cases_do_not_have_cannot_be_found() -> None:
     rows = rows_of(FALLING, (0.8, 0.0))
     assert judged(rows, truth=np.array([900, 90, 0])) is None
-    found = judged(rows, shares=np.array([0.9, 0.1, 0.0]))
+    found = judged(rows, shares=np.array([0.9, 0.1, 0.0]), cases=np.array([30, 30, 0]))
     assert found is not None
     assert "no training sample has a pixel of target\n    put cases that have some into the split train" in str(found)
 

@@ -298,9 +298,10 @@ def fit(
         with made_of(checkpoint, "a checkpoint of this run", _way_out(run, checkpoint)):
             raise
     if world().is_first:
+        having = np.sum([case.counts.any(axis=0) for case in cases.train], axis=0)
         truth = np.sum([case.counts.sum(axis=0) for case in cases.validation], axis=0)
-        judged = Judged(config, run.history(), model.labels.names, fitting.shares, truth, trainer.global_step)
-        run.write_warning(judged.warning())
+        names, steps = model.labels.names, trainer.global_step
+        run.write_warning(Judged(config, run.history(), names, fitting.shares, having, truth, steps).warning())
 
 
 def _what_is_left(run: Run) -> str:

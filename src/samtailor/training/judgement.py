@@ -25,6 +25,8 @@ SHORT = 500
 """Steps of the optimiser under which a training is called short."""
 RARE_SHARE = 0.001
 """Share of the pixels under which a class may drown in the background."""
+SCARCE = 5
+"""Training cases under which a class may be too scarce to be learned."""
 FEW = 100
 """Pixels of a class in a picture as the network sees it, in the mean, under which its objects may be too small."""
 
@@ -38,6 +40,7 @@ class Judged:
         rows: Numbers of its epochs, as in its history.
         names: Names of the classes.
         shares: Share of each class among the labelled pixels of the training slices, (K,).
+        cases: Training cases that have each class, (K,).
         truth: Labelled pixels of each class in the validation cases, (K,).
         steps: Steps of the optimiser.
     """
@@ -46,6 +49,7 @@ class Judged:
     rows: Sequence[Mapping[str, float]]
     names: Sequence[str]
     shares: NDArray[np.float64]
+    cases: NDArray[np.int64]
     truth: NDArray[np.int64]
     steps: int
 
@@ -88,6 +92,9 @@ class Judged:
                 f"no training sample has a pixel of {listed(absent)}",
                 "put cases that have some into the split train",
             )
+        if scarce := [k for k in missed if 0 < self.cases[k] < SCARCE]:
+            where = listed([f"{self.names[k]} in {self.cases[k]}" for k in scarce])
+            yield f"classes that few training cases have: {where}", "label more cases that have them"
         if self.steps < SHORT:
             enough = math.ceil(2 * SHORT / self.steps * len(self.rows))
             run = quote(str(config.out))
