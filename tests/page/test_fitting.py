@@ -63,7 +63,6 @@ def test_from_a_base_to_a_segmenter(open_page: Opening, pictures: Path, tmp_path
     fit = wait(page, "done", "failed")
     assert fit["state"] == "done", fit
     run = Run(tmp_path / "runs" / "data-fit-1")
-    assert fit["warning"] == ("; ".join(run.warning.found) if run.warning else None)
     splits = run.read_dataset()["splits"]
     assert sorted(name for names in splits.values() for name in names) == ["tile_0", "tile_1"]
     found = page.project()
@@ -113,6 +112,27 @@ def test_too_little_is_labelled(open_page: Opening, pictures: Path) -> None:
     page = open_page(pictures / "run", pictures / "data")
     assert "at least 2 labelled cases" in page.refused("POST", "/api/fit", 409, json={"time": "5s"})
     assert page.json("GET", "/api/fit")["state"] == "idle"
+
+
+WARNED = """
+import shutil, sys
+from pathlib import Path
+from samtailor.runs import Run, RunWarning
+run = Path(sys.argv[sys.argv.index("--out") + 1])
+shutil.copytree(sys.argv[1], run)
+Run(run).write_warning(RunWarning(("water is not found", "the loss did not fall"), ("few cases",), ("label more",)))
+"""
+
+
+def test_what_speaks_against_the_new_segmenter_is_told(open_page: Opening, pictures: Path, tmp_path: Path) -> None:
+    server = open_page(pictures / "run", pictures / "data").server
+    program = [sys.executable, "-c", WARNED, str(pictures / "run")]
+    fitting = FitAgain(server.project, tmp_path, "tiny-sam", server.fitting._weights, program)
+    fitting.start("5s")
+    while fitting.describe()["state"] == "running":
+        time.sleep(0.02)
+    assert fitting.describe()["state"] == "done", fitting.describe()
+    assert fitting.describe()["warning"] == "water is not found; the loss did not fall"
 
 
 TELLS = """

@@ -106,6 +106,17 @@ def test_openvino_gives_the_class_logits_in_single_precision(any_base: Base, tmp
             assert_same(network(images.numpy())[0], model(images))
 
 
+def test_it_is_told_what_was_written(tiny_base: Base, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+    model = new_segmenter(tiny_base, HeadOnly())
+    model.save(tmp_path / "run")
+    for format, names in {"onnx": ["segmenter.onnx"], "openvino": ["segmenter.bin", "segmenter.xml"]}.items():
+        found = samtailor.export(tmp_path / "run", tmp_path / "export", format=format, overwrite=True)
+        assert [file.name for file in found.files] == names
+        assert all(file.stat().st_size > 10_000 for file in found.files)
+        assert str(found).splitlines()[-1] == f"card     {tmp_path / 'export' / 'README.md'}"
+
+
 @pytest.mark.parametrize("fine", [False, True])
 def test_the_pair_draws_what_is_prompted_for(fine: bool, any_base: Base, tmp_path: Path) -> None:
     model = new_segmenter(any_base, Adapter(), fine_features=fine)
