@@ -169,12 +169,13 @@ class FitAgain:
     def _take(self, run: Path) -> None:
         """Let the project have the new segmenter."""
         try:
-            self._project.take(load(run, self._weights), run)
             warning = Run(run).warning
+            self._project.take(load(run, self._weights), run)
         except SamTailorError as error:
             self._state, self._error = "failed", str(error)
         else:
-            self._state, self._warning = "done", "; ".join(warning.found) if warning else None
+            self._warning = "; ".join(warning.found) if warning else None
+            self._state = "done"
 
     def _new_run(self, name: str) -> Path:
         """A directory for a run that is not there yet."""
