@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -46,19 +46,27 @@ def _segmenter(base: str, size: int, folder: Path) -> Segmenter:
 
 def _opened(file: Path, runtime: Runtime) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """The exported network as a function, with the threads that torch has."""
-    threads = torch.get_num_threads()
     if runtime == "onnxruntime":
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = torch.get_num_threads()
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         return lambda images: session.run(None, {"images": images})[0]  # type: ignore[no-any-return]
     import openvino
 
-    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-    network = openvino.Core().compile_model(file, "CPU", settings)
-    return lambda images: network(images)[0]  # type: ignore[no-any-return]
+    return in_openvino(openvino.Core().read_model(file), "f32")
+
+
+def in_openvino(
+    network: Any, precision: Literal["f32", "bf16"]
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """A network that OpenVINO has read as a function, with the threads that torch has."""
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "INFERENCE_PRECISION_HINT": precision}
+    compiled = openvino.compile_model(network, "CPU", settings)
+    return lambda images: compiled(images)[0]  # type: ignore[no-any-return]
 
 
 def agreement(runtime: Runtime) -> float:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.accuracy.results import numbers_of
+from benchmarks.exported import in_openvino
 from benchmarks.machine import this_machine
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
@@ -35,7 +36,7 @@ from samtailor.inference.predictor import Predictor, computed_in, group_of
 from samtailor.models.segmenter_model import SegmenterModel, load_model
 from samtailor.outputs import require_place
 from samtailor.reporting.table import Table
-from samtailor.segmenter import load
+from samtailor.segmenter import Segmenter
 from samtailor.settings import Split
 
 Network = Callable[[Tensor], Tensor]
@@ -82,14 +83,15 @@ def compare(run: Path, data: Path, out: Path, kinds: Sequence[str], split: Split
     model = load_model(run).for_inference().eval()
     check_classes(dataset, model.labels)
     cached = SliceCache(dataset.labels, model.preprocessing).load
-    seen = _windows(model, dataset.split("train"), cached)
+    seen = _windows(model, dataset.split("train"), cached, CALIBRATING if "openvino-int8" in kinds else BATCH)
     if any(kind.startswith("openvino") for kind in kinds):
-        load(run).export(out / "export", format="openvino")
+        Segmenter(load_model(run)).export(out / "export", format="openvino")
     networks = {kind: _network(kind, model, out / "export" / "segmenter.xml", seen) for kind in kinds}
     machine, name, side = this_machine("cpu"), data.resolve().name, model.preprocessing.image_size
+    host = load_model(run).for_inference()
     scores: dict[str, dict[str, float]] = {}
     for kind, network in networks.items():
-        predictor = _through(network, load_model(run).for_inference())
+        predictor = _through(network, host)
         cases = cases_with(lambda _, case: predictor.label(case.image), cached, dataset.split(split), kind)  # noqa: B023
         source = {"data": name, "split": split, "kind": kind}
         scores[kind] = numbers_of(score_and_write(cases, dataset.labels, dataset.protocol, out / kind, source=source))
@@ -111,12 +113,12 @@ def compare(run: Path, data: Path, out: Path, kinds: Sequence[str], split: Split
 
 
 def _windows(
-    model: SegmenterModel, files: Sequence[CaseFiles], cached: Callable[[CaseFiles], CachedCase]
+    model: SegmenterModel, files: Sequence[CaseFiles], cached: Callable[[CaseFiles], CachedCase], count: int
 ) -> list[Tensor]:
     """Network inputs as prediction cuts them, of random places of random cases, each with its group of slices."""
     preprocessing, random = model.preprocessing, np.random.default_rng(0)
     found: list[Tensor] = []
-    for index in random.integers(len(files), size=CALIBRATING):
+    for index in random.integers(len(files), size=count):
         image = cached(files[index]).image
         every = preprocessing.windows(*image.shape[2:])
         window = every[random.integers(len(every))]
@@ -139,12 +141,8 @@ def _network(kind: str, model: SegmenterModel, file: Path, calibrating: Sequence
     network = openvino.Core().read_model(file)
     if kind == "openvino-int8":
         network = _in_8_bits(network, calibrating)
-    settings = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        "INFERENCE_PRECISION_HINT": "bf16" if kind == "openvino-bf16" else "f32",
-    }
-    compiled = openvino.compile_model(network, "CPU", settings)
-    return lambda images: torch.from_numpy(np.array(compiled(images.numpy())[0]))
+    compute = in_openvino(network, "bf16" if kind == "openvino-bf16" else "f32")
+    return lambda images: torch.from_numpy(np.array(compute(images.numpy())))
 
 
 def _in_8_bits(network: object, images: Sequence[Tensor]) -> object:

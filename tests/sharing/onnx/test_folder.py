@@ -192,7 +192,8 @@ def test_the_cards_code_runs_and_gives_the_segmenters_classes(
     names = {"images": images.numpy()}
     exec(code, names)
     assert len(np.unique(expected)) > 1
-    assert (names["classes"] != expected.numpy()).mean() < 2e-2  # where two are equally likely; OpenVINO takes bfloat16
+    ties = {"onnx": 1e-3, "openvino": 2e-2}[format]  # two classes equally likely; OpenVINO may compute in bfloat16
+    assert (names["classes"] != expected.numpy()).mean() < ties
 
 
 def test_the_segmenter_stays_as_it_is_and_an_earlier_export_is_replaced(tiny_base: Base, tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ _ENDS = (*NETWORK_ENDS.values(), *WEIGHTS_ENDS.values())
 NAMES = frozenset({CARD_NAME, PICTURE_NAME, *(name + end for name in (SEGMENTER, ENCODER, DECODER) for end in _ENDS)})
 """Files of an exported segmenter, in any format."""
 
+_REQUIRED = {"onnx": require_onnx, "openvino": require_openvino}
+_WRITERS = {"onnx": write_onnx, "openvino": write_openvino}
+"""What a format needs, and what writes it."""
+
 _EXAMPLE, _OTHER = 5, 17
 """Cells of the embedding along a side of what is traced, and of what it is compared on: more than any window has."""
 
@@ -63,10 +67,7 @@ def export_network(
 def require_format(format: ExportFormat, where: str) -> None:
     """Refuse to begin with a format that there is not, or without the packages that it needs."""
     require({"format": format}, {"format": ExportFormat})
-    (require_onnx if format == "onnx" else require_openvino)(where)
-
-
-_WRITERS = {"onnx": write_onnx, "openvino": write_openvino}
+    _REQUIRED[format](where)
 
 
 def _images(model: SegmenterModel, cells: int, groups: int) -> Tensor:
