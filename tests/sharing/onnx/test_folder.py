@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -104,6 +105,16 @@ def test_openvino_gives_the_class_logits_in_single_precision(any_base: Base, tmp
         images = scenes(batch, 3, side)
         with torch.no_grad():
             assert_same(network(images.numpy())[0], model(images))
+
+
+@pytest.mark.parametrize("format", get_args(ExportFormat))
+def test_the_extra_of_the_format_is_asked_for(
+    format: ExportFormat, tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)  # importing it is an error
+    with pytest.raises(ConfigError, match=rf"pip install 'samtailor\[{format}\]'"):
+        export_network(new_segmenter(tiny_base, HeadOnly()), tmp_path / "export", format=format)
+    assert not (tmp_path / "export").exists()
 
 
 def test_it_is_told_what_was_written(tiny_base: Base, tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from samtailor.extras import require_extra
-from samtailor.sharing.onnx.tracing import NetworkPart, require_onnx, require_same, write_onnx
+from samtailor.sharing.onnx.tracing import NetworkPart, require_same, write_onnx
 
 
 def require_openvino(where: str) -> None:
     """Refuse to begin without the packages that exporting needs."""
-    require_onnx(where)
-    require_extra("openvino", "openvino", "exporting to OpenVINO", where)
+    for module in ("onnx", "onnxruntime", "openvino"):
+        require_extra(module, "openvino", "exporting to OpenVINO", where)
 
 
 def write_openvino(part: NetworkPart, folder: Path, metadata: Mapping[str, str]) -> None:
