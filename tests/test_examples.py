@@ -14,10 +14,11 @@ from PIL import Image
 import samtailor
 from samtailor.data.intensity import ByChannel, CTWindow, Percentile, Range
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.data.steps.median import MedianDenoising
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
-from samtailor.recipes import Adapter
+from samtailor.recipes import Adapter, HeadOnly, Recipe
 from tests import generate
 from tests.generate import LABELS
 from tests.unfitted import unfitted
@@ -40,12 +41,11 @@ def run_example(*words: Path) -> None:
     )
 
 
-BY_CHANNEL = ByChannel((Range(0, 200), Percentile(1, 99), Range(20, 255)))
 PICTURES = {
     "whole": (Preprocessing(Range(), 32, None, 3), Practice()),
-    "windows and flips": (Preprocessing(BY_CHANNEL, 32, 24, 3), Practice(tta="both")),
+    "windows": (Preprocessing(Range(20, 230), 32, 24, 3), Practice(tta="both")),
     "larger than seen": (Preprocessing(Percentile(), 48, None, 3, seen=20), Practice(tta="columns")),
-    "two bands of three": (Preprocessing(Range(), 32, 64, 2, bands=(3, 1)), Practice()),
+    "smaller than a window": (Preprocessing(Percentile(2, 98), 32, 64, 1), Practice()),
 }
 
 
@@ -55,10 +55,11 @@ def test_exported_networks_need_neither_torch_nor_samtailor_for_a_picture(
 ) -> None:
     run = unfitted(tiny_base, preprocessing, practice, tmp_path / "run")
     pixels, _ = generate.picture((40, 53), seed=1)
-    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    picture = Image.fromarray(pixels)
+    (picture.convert("L") if preprocessing.channels == 1 else picture).save(tmp_path / "picture.png")
     samtailor.export(run, tmp_path / "export")
     run_example(tmp_path / "export" / "segmenter.onnx", tmp_path / "picture.png", tmp_path / "found.png")
-    samtailor.predict(run, [tmp_path / "picture.png"], tmp_path / "ours", device="cpu", precision="32")
+    samtailor.predict(run, [tmp_path / "picture.png"], tmp_path / "ours", device="cpu", precision="32", tta="none")
     found = np.asarray(Image.open(tmp_path / "found.png"))
     ours = np.asarray(Image.open(tmp_path / "ours" / "picture.png"))
     assert len(np.unique(ours)) > 1
@@ -76,7 +77,7 @@ def test_exported_networks_need_neither_torch_nor_samtailor_for_a_volume(
     generate.write_volume(tmp_path / "ct.nii.gz", hu, generate.affine(codes="SRA"))
     samtailor.export(run, tmp_path / "export")
     run_example(tmp_path / "export" / "segmenter.onnx", tmp_path / "ct.nii.gz", tmp_path / "found.nii.gz")
-    samtailor.predict(run, [tmp_path / "ct.nii.gz"], tmp_path / "ours", device="cpu", precision="32")
+    samtailor.predict(run, [tmp_path / "ct.nii.gz"], tmp_path / "ours", device="cpu", precision="32", tta="none")
     found, ours = (nib.load(tmp_path / name) for name in ("found.nii.gz", "ours/ct.nii.gz"))
     assert np.allclose(found.affine, ours.affine)
     label = np.asarray(ours.dataobj)
@@ -84,11 +85,24 @@ def test_exported_networks_need_neither_torch_nor_samtailor_for_a_volume(
     assert (np.asarray(found.dataobj) != label).mean() < 2e-3
 
 
-def test_what_the_example_does_not_know_it_refuses(tiny_base: Base, tmp_path: Path) -> None:
-    model = SegmenterModel.create(tiny_base.name, Adapter(depth=True), LABELS, Preprocessing(Range(), 32, None, 1))
-    model.save(tmp_path / "run")
+NOT_KNOWN = {
+    "groups of slices": (Adapter(depth=True), Preprocessing(Range(), 32, None, 1)),
+    "bands": (HeadOnly(), Preprocessing(Range(), 32, None, 2, bands=(3, 1))),
+    "scalings by channel": (HeadOnly(), Preprocessing(ByChannel((Range(), Range(), Range())), 32, None, 3)),
+    "denoising": (HeadOnly(), Preprocessing(Range(), 32, None, 1, steps=(MedianDenoising(),))),
+}
+
+
+@pytest.mark.parametrize(("recipe", "preprocessing"), NOT_KNOWN.values(), ids=NOT_KNOWN)
+def test_what_the_example_does_not_know_it_refuses(
+    recipe: Recipe, preprocessing: Preprocessing, tiny_base: Base, tmp_path: Path
+) -> None:
+    SegmenterModel.create(tiny_base.name, recipe, LABELS, preprocessing).save(tmp_path / "run")
     samtailor.export(tmp_path / "run", tmp_path / "export")
-    network = tmp_path / "export" / "segmenter.onnx"
     with pytest.raises(subprocess.CalledProcessError) as error:
-        run_example(network, tmp_path / "x.png", tmp_path / "y.png")
-    assert "neither denoising nor groups of slices: use samtailor predict" in error.value.stderr
+        run_example(tmp_path / "export" / "segmenter.onnx", tmp_path / "x.png", tmp_path / "y.png")
+    assert "not known here: use samtailor predict" in error.value.stderr
+
+
+def test_the_example_is_short() -> None:
+    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 60
