@@ -91,11 +91,12 @@ def _config(job: Job, **settings: Any) -> TrainConfig:
 def _trained(job: Job, config: TrainConfig) -> dict[str, Any]:
     """What is worth knowing of a training."""
     run = train(**vars(config))
-    written, history = run.read_config(), run.history()
+    written, history = TrainConfig.from_plain(run.read_config(), str(run.config_file)), run.history()
+    per_epoch = written.sampling.per_epoch
     return {
-        "image_size": written["sampling"]["image_size"],
-        "epochs": written["epochs"],
-        "samples": written["epochs"] * written["sampling"]["per_epoch"],
+        "image_size": written.sampling.image_size,
+        "epochs": written.epochs,
+        "samples": sum(per_epoch) if isinstance(per_epoch, list) else written.epoch_count * (per_epoch or 0),
         "loss": [history[0]["loss"], history[-1]["loss"]],
     }
 

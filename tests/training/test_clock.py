@@ -11,7 +11,7 @@ from samtailor.training.settings import TrainConfig
 
 
 def clock(paces: tuple[Pace, ...] = (Pace(2.0, 10.0),), **settings: Any) -> Clock:
-    return Clock(TrainConfig(data="", out="", epochs=4, **settings), 5, paces)
+    return Clock(TrainConfig(data="", out="", epochs=4, **settings), lambda _: 5, paces)
 
 
 def test_validations_are_part_of_the_time_left() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any, cast
 
 import lightning
@@ -39,16 +38,17 @@ UNDECAYED = "|".join(
 )
 
 
-def task_of(base: Base, recipe: Recipe, optim: OptimConfig) -> SegmentationTask:
+def task_of(base: Base, recipe: Recipe, optim: OptimConfig, batches: int = 10) -> SegmentationTask:
     model = SegmenterModel.create(base.name, recipe, LABELS, Preprocessing(Range(), 64, None, 1))
     config = TrainConfig(data="", out="", recipe=recipe, optim=optim, device="cpu", epochs=1)
-    return SegmentationTask(model, ClassAwareLoss(batch_dice=False), config, [], ValidationEmbeddings(), 4)
+    return SegmentationTask(
+        model, ClassAwareLoss(batch_dice=False), config, [], ValidationEmbeddings(), 4, lambda _: batches
+    )
 
 
 @pytest.mark.parametrize("recipe", [Full(), LoRA(dora=True), Adapter(depth=True), HeadOnly()], ids=lambda r: r.name)
 def test_only_weights_of_layers_decay(recipe: Recipe, any_base: Base) -> None:
     task = task_of(any_base, recipe, OptimConfig(lr=1e-3, weight_decay=0.05))
-    task._trainer = cast(Any, SimpleNamespace(estimated_stepping_batches=10))
     optimizer = cast(Any, task.configure_optimizers())["optimizer"]
     names = {id(parameter): name for name, parameter in task.model.network.named_parameters()}
     decays = {names[id(p)]: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
@@ -71,8 +71,7 @@ def test_only_weights_of_layers_decay(recipe: Recipe, any_base: Base) -> None:
 def test_the_rate_rises_linearly_and_falls_to_zero(
     steps: int, warmup: float, power: float, expected: dict[int, float], tiny_base: Base
 ) -> None:
-    task = task_of(tiny_base, HeadOnly(), OptimConfig(lr=2.0, warmup=warmup, power=power))
-    task._trainer = cast(Any, SimpleNamespace(estimated_stepping_batches=steps))
+    task = task_of(tiny_base, HeadOnly(), OptimConfig(lr=2.0, warmup=warmup, power=power), steps)
     configured = cast(Any, task.configure_optimizers())
     assert configured["lr_scheduler"]["interval"] == "step"
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
@@ -115,7 +114,7 @@ def samples(count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 def watch(base: Base, batch_size: int, **optim: Any) -> Watcher:
     torch.manual_seed(0)
-    task = task_of(base, LoRA(), OptimConfig(lr=1e-9, **optim))
+    task = task_of(base, LoRA(), OptimConfig(lr=1e-9, **optim), 8 // batch_size)
     quiet: dict[str, Any] = {"enable_checkpointing": False, "logger": False}
     watcher = Watcher()
     accumulate = task.config.optim.accumulate

@@ -14,7 +14,7 @@ from PIL import Image
 
 import samtailor.training.planning as planning
 from samtailor.data.cache import SliceCache
-from samtailor.data.dataset import open_dataset
+from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import Base
 from samtailor.settings import TestTimeFlip
@@ -22,7 +22,7 @@ from samtailor.training.estimate_report import Workload
 from samtailor.training.estimation import Phase, estimate_training
 from samtailor.training.measure import Measurement, Probe
 from samtailor.training.planning import EPOCHS, ONCE, TUNED, USED, VALIDATED, Timetable, planned
-from samtailor.training.settings import TrainConfig, seconds_in
+from samtailor.training.settings import SamplingConfig, TrainConfig, seconds_in
 from samtailor.training.train import resume, train
 from tests import generate
 from tests.training.configs import changed
@@ -155,6 +155,29 @@ def test_pictures_are_shrunk_as_far_as_their_objects_allow(
     assert field(96) == (96 if scale == 1 else None)  # the whole picture
     assert field(32, asked=40) == 40
     assert field(32, asked=None) is None
+
+
+def test_views_from_above_are_seen_in_crops_that_are_not_enlarged(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "object_side", lambda _: 100.0)
+    monkeypatch.setattr(planning, "find_base", lambda _: replace(tiny_base, image_size=512))
+    folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
+    config = replace(config_of(folder.root, Path("run")), time="10m", sampling=SamplingConfig())
+
+    def seen(from_above: bool, step: float, **sampling: Any) -> tuple[int | None, Any]:
+        monkeypatch.setattr(Dataset, "seen_from_above", from_above)
+        asked = replace(config, sampling=replace(config.sampling, **sampling))
+        found = planned(asked, folder, time.monotonic(), by_area(step)).config.sampling
+        return found.image_size, found.field
+
+    assert seen(True, 1e-3) == (96, 96)  # three quarters of 128
+    assert seen(True, 1.0) == (48, 96)
+    assert seen(True, 10.0) == (32, 64)
+    assert seen(False, 1e-3) == (128, None)
+    assert seen(True, 1e-3, field=None) == (128, None)
+    assert seen(True, 1e-3, image_size=128) == (128, None)
+    assert seen(True, 1e-3, image_size=64) == (64, 96)
 
 
 @pytest.mark.parametrize(("seconds", "begins"), [(0.6, 0), (1.2, 1)])  # time for about 2,900 and 1,450 samples

@@ -21,7 +21,9 @@ NAMES = ("background", "liver", "target")
 
 def task_that_saw(truth: list[int], predicted: list[int]) -> SegmentationTask:
     segmenter = cast(SegmenterModel, SimpleNamespace(labels=LabelSpace.from_names(NAMES)))
-    task = SegmentationTask(segmenter, ClassAwareLoss(), TrainConfig(data="", out=""), [], ValidationEmbeddings(), 1)
+    task = SegmentationTask(
+        segmenter, ClassAwareLoss(), TrainConfig(data="", out=""), [], ValidationEmbeddings(), 1, lambda _: 1
+    )
     task.truth_voxels[:] = truth
     task.predicted_voxels[:] = predicted
     return task

@@ -41,6 +41,7 @@ CONFIGURATIONS: list[dict[str, Any]] = [
     {"recipe": "adapter", "last_blocks": 1, "cache_frozen": True, "augment": STILL, "head_epochs": 2},
     {"recipe": "head-only", "denoise": "gaussian", "augment": AugmentConfig(corrupt="rician,blur", copies=1)},
     {"loss": LossConfig(class_weights="auto"), "sampling": SamplingConfig(32, 16, per_epoch=10, rare=0.5)},
+    {"sampling": SamplingConfig(32, 16, per_epoch=[10, 14, 9]), "workers": 1},
 ]
 
 

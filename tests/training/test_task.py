@@ -32,7 +32,9 @@ LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 def task_of(base: Base, precision: Precision) -> SegmentationTask:
     model = SegmenterModel.create(base.name, LoRA(), LABELS, Preprocessing(Range(), 32, None, 1))
     config = TrainConfig(data="", out="", optim=OptimConfig(lr=1e-3), precision=precision)
-    return SegmentationTask(model, ClassAwareLoss(), config, [cached_case(LABELS)], ValidationEmbeddings(), 4)
+    return SegmentationTask(
+        model, ClassAwareLoss(), config, [cached_case(LABELS)], ValidationEmbeddings(), 4, lambda _: 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_the_loss_without_fine_features_is_added_by_its_weight(tiny_base: Base) 
     for parameter in model.network.fine_features.parameters():
         torch.nn.init.normal_(parameter)
     config = TrainConfig(data="", out="", fine_features=True, loss=LossConfig(coarse=0.4))
-    task = SegmentationTask(model, ClassAwareLoss(), config, [], ValidationEmbeddings(), 4)
+    task = SegmentationTask(model, ClassAwareLoss(), config, [], ValidationEmbeddings(), 4, lambda _: 1)
     task._trainer = cast(Any, SimpleNamespace(precision="32-true"))
     task.log = lambda *args, **kwargs: None  # type: ignore[method-assign,assignment]
     images, target = torch.rand(2, 1, 3, 32, 32), torch.randint(3, (2, 1, 32, 32))
@@ -154,7 +156,7 @@ def prompting_task(base: Base, fraction: float, seed: int = 0) -> SegmentationTa
     """A task that is not in a trainer, in whose second epoch it believes to be."""
     model = SegmenterModel.create(base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, None, 1))
     config = TrainConfig(data="", out="", prompt_fraction=fraction, seed=seed)
-    task = SegmentationTask(model, ClassAwareLoss(), config, [], ValidationEmbeddings(), 4)
+    task = SegmentationTask(model, ClassAwareLoss(), config, [], ValidationEmbeddings(), 4, lambda _: 1)
     task._trainer = cast(Any, SimpleNamespace(precision="32-true", current_epoch=1, global_rank=0))
     task.log = lambda *args, **options: None  # type: ignore[assignment]
     return task
@@ -177,7 +179,13 @@ def test_what_the_frozen_encoder_gives_is_not_computed_again(tiny_base: Base) ->
     case = cached_case(LABELS)
     embeddings = np.concatenate(list(Predictor(model, 4, "cpu").embeddings(case.image, case_windows(case, model))))
     task = SegmentationTask(
-        model, ClassAwareLoss(), TrainConfig(data="", out=""), [case], ValidationEmbeddings([embeddings]), 4
+        model,
+        ClassAwareLoss(),
+        TrainConfig(data="", out=""),
+        [case],
+        ValidationEmbeddings([embeddings]),
+        4,
+        lambda _: 1,
     )
     calls: list[int] = []
     for part in (model.network.image_encoder, model.network.mask_decoder):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -296,7 +297,7 @@ def look(
     workload = Workload(
         training_cases=(cases.splits[0], len(train)),
         validation_cases=(cases.splits[1], len(validation)),
-        samples=config.sampling.per_epoch or (training_windows if is_cached else round(more * len(chosen))),
+        samples=_in_epoch(config) or (training_windows if is_cached else round(more * len(chosen))),
         training_windows=training_windows,
         validation_windows=round(cases.splits[1] / len(validation) * validation_windows),
         largest=size,
@@ -310,6 +311,12 @@ def look(
         return measure(Probe(changed, folder.labels, seen, validated, size), limit)
 
     return workload, measured
+
+
+def _in_epoch(config: TrainConfig) -> int | None:
+    """Samples of an epoch, on average, that a config names."""
+    per_epoch = config.sampling.per_epoch
+    return round(fmean(per_epoch)) if isinstance(per_epoch, list) else per_epoch
 
 
 def _spread(files: Sequence[CaseFiles]) -> list[CaseFiles]:

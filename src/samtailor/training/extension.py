@@ -37,7 +37,11 @@ def extended(config: TrainConfig, rows: Sequence[Mapping[str, float]], epochs: i
     if epochs <= (done := done_of(rows)):
         raise ConfigError(f"epochs: expected more than the {done} that are done, found {epochs}")
     patience = None if is_over(rows, epochs, config.patience) else config.patience
-    return resolve(replace(config, epochs=epochs, patience=patience), folder)
+    sampling = config.sampling
+    if isinstance(lengths := sampling.per_epoch, list):
+        further = lengths[-1:] * (epochs - len(lengths))
+        sampling = replace(sampling, per_epoch=[*lengths, *further][:epochs])
+    return resolve(replace(config, epochs=epochs, patience=patience, sampling=sampling), folder)
 
 
 def done_of(rows: Sequence[Mapping[str, float]]) -> int:

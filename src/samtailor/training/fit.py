@@ -40,9 +40,10 @@ from samtailor.runs import Run, RunWarning
 from samtailor.settings import Split
 from samtailor.training.augment import Augmentation
 from samtailor.training.averaging import WeightAverage
-from samtailor.training.clock import Pace
+from samtailor.training.clock import Clock, Deadline
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
 from samtailor.training.judgement import Judged
+from samtailor.training.keeping_time import TimeKeeper
 from samtailor.training.progress_line import ProgressLine, told_every
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import copies_of, preprocessing_of
@@ -200,9 +201,10 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
         augmentation = Augmentation(config.augment, model.preprocessing.image_size)
         samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
     known = ValidationEmbeddings(embeddings, head_embeddings)
-    task = SegmentationTask(model, _loss(config, shares), config, cases.validation, known, batch_size)
     first = (config.head_epochs, len(head_samples) if head_samples else 0)
     sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here, first)
+    loss = _loss(config, shares)
+    task = SegmentationTask(model, loss, config, cases.validation, known, batch_size, sampler.batches_in)
     if head_samples:
         samples = JoinedSamples(samples, head_samples)
     workers, on_gpu = config.workers, choose_device(config.device).type == "cuda"
@@ -256,24 +258,29 @@ def fit(
     model: SegmenterModel,
     cases: Cases,
     checkpoint: Path | None = None,
-    paces: Sequence[Pace] = (),
+    deadline: Deadline | None = None,
 ) -> None:
-    """Fit from scratch or from a checkpoint; what was measured of its phases need not be measured again.
+    """Fit from scratch or from a checkpoint; one that was laid out to end in time is kept to it.
 
     Raises:
         FileError: If the checkpoint is damaged, or not of this training; nothing has been changed then.
     """
     fitting = prepare(config, model, cases, cache_home() / "embeddings")
+    sampler = fitting.samples.sampler
+    assert isinstance(sampler, EpochSampler)
+    clock = Clock(config, sampler.batches_in, deadline.paces if deadline else ())
     callbacks: list[lightning.Callback] = [
         VanishingClassWarning(model.labels.names, fitting.shares),
-        _ResumedEpoch(fitting.samples),
         begun := _Begun(),
-        ProgressLine(run, fitting.samples, paces),
+        _EpochInSampler(sampler),
+        ProgressLine(run, fitting.samples, clock),
     ]
     average = WeightAverage(config.optim.ema) if config.optim.ema else None
     stopper = Stopper(run.last_checkpoint, average)
+    callbacks += [TimeKeeper(run, sampler, clock, deadline.end)] if deadline else []
     callbacks += [*([average] if average else []), Recorder(run, config.patience, average), stopper]
-    trainer = _trainer(run, config, callbacks)
+    lengths_vary = deadline is not None or isinstance(config.sampling.per_epoch, list)
+    trainer = _trainer(run, config, callbacks, lengths_vary)
     device = choose_device(config.device)
     try:
         with stopper:
@@ -362,25 +369,31 @@ def new_trainer(config: TrainConfig, **arguments: Any) -> lightning.Trainer:
     )
 
 
-class _ResumedEpoch(lightning.Callback):
-    """Tells the sampler where a resumed training begins.
+class _EpochInSampler(lightning.Callback):
+    """Tells the sampler which epoch comes, and where a resumed training begins.
 
-    Lightning does so too, but after workers have begun to prepare the first batches.
+    Lightning does so too, but after it has asked how long the epoch is, and workers have begun to prepare its batches.
     """
 
-    def __init__(self, samples: DataLoader[Any]) -> None:
-        self._samples = samples
+    def __init__(self, sampler: EpochSampler) -> None:
+        self._sampler = sampler
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """The next one comes."""
+        if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+            self._sampler.set_epoch(trainer.current_epoch + 1)
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Where it goes on is what Lightning's loops go by."""
-        assert isinstance(self._samples.sampler, EpochSampler)
         loops = checkpoint["loops"]["fit_loop"]
         epochs, batches = loops["epoch_progress"]["current"], loops["epoch_loop.batch_progress"]["current"]
         is_within = epochs["started"] > epochs["processed"]
-        self._samples.sampler.go_on(epochs["processed"], batches["processed"] if is_within else 0)
+        self._sampler.go_on(epochs["processed"], batches["processed"] if is_within else 0)
 
 
-def _trainer(run: Run, config: TrainConfig, callbacks: Sequence[lightning.Callback]) -> lightning.Trainer:
+def _trainer(
+    run: Run, config: TrainConfig, callbacks: Sequence[lightning.Callback], lengths_vary: bool
+) -> lightning.Trainer:
     """Lightning trainer that writes into the run."""
     here = world()
     last = run.last_checkpoint
@@ -393,6 +406,7 @@ def _trainer(run: Run, config: TrainConfig, callbacks: Sequence[lightning.Callba
         max_epochs=config.epochs,
         accumulate_grad_batches=config.optim.accumulate,
         check_val_every_n_epoch=config.validate_every,
+        reload_dataloaders_every_n_epochs=int(lengths_vary),  # asks anew how long an epoch is
         logger=TensorBoardLogger(run.directory, name="tensorboard", version=""),
         log_every_n_steps=10,
         callbacks=[*callbacks, keeper],

@@ -16,6 +16,7 @@ from samtailor.memory import available_memory
 from samtailor.models.zoo import Base, find_base
 from samtailor.refinement import chosen_refinement
 from samtailor.reporting.amounts import in_time
+from samtailor.training.clock import Deadline, Pace
 from samtailor.training.estimate_report import HEADROOM
 from samtailor.training.estimation import Measure, Phase, look, phases_of, sampled
 from samtailor.training.fingerprint import object_side
@@ -51,6 +52,9 @@ OBJECT = 16
 """Pixels of the network's input that the side of an object should have, if the picture has them."""
 COARSEST = 2.0
 """Pixels of a picture for each pixel of the network's input, at most: in pictures texture tells as much as shape."""
+CROPPED = 0.75
+"""Share of the longer side that a crop of a view from above has at most: tiles are cut out of a scene anywhere, so that
+crops of them are as good as tiles, and there are more of them."""
 
 LOG = logging.getLogger("samtailor")
 
@@ -73,6 +77,12 @@ class Timetable:
     phases: tuple[Phase, ...]
     until: float
     seconds: float
+
+    @property
+    def deadline(self) -> Deadline:
+        """What the training is kept to; some time is left over."""
+        paces = [Pace(phase.measured.step_seconds, phase.validating) for phase in self.phases]
+        return Deadline(self.until - (1 - USED) * self.seconds, paces)
 
     @property
     def left(self) -> float:
@@ -194,13 +204,14 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     longest = max(folder.largest or max(case.image.shape[2:] for case in cases.train))
     scale = scale_of(cases.train) if folder.pictures and config.sampling.field == "auto" else None
     limit = int(HEADROOM * available_memory())
-    largest = min(base.image_size, longest)
+    widest = round(CROPPED * longest) if scale is not None and folder.seen_from_above else longest
+    largest = min(base.image_size, widest)
     sizes = [config.sampling.image_size] if config.sampling.image_size else _sizes(base, largest)
     tried = 0
     while tried < len(sizes):
         resolved = resolve(with_side(config, sizes[tried]), folder)
         if scale is not None:
-            side = round(scale * sizes[tried])
+            side = min(round(scale * sizes[tried]), max(widest, sizes[tried]))
             field = side if side < longest else None
             resolved = replace(resolved, sampling=replace(resolved.sampling, field=field))
         LOG.info("Measuring steps at %d pixels", sizes[tried])

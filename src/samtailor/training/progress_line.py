@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from html import escape
@@ -25,7 +24,7 @@ from samtailor.errors import ConfigError, counted
 from samtailor.progress import Unit, shown_by
 from samtailor.reporting.amounts import in_time
 from samtailor.runs import Run
-from samtailor.training.clock import Clock, Pace
+from samtailor.training.clock import Clock
 from samtailor.training.rehearsal import rehearse
 from samtailor.training.samples import EpochSampler
 from samtailor.training.task import SegmentationTask
@@ -80,16 +79,15 @@ class ProgressLine(lightning.Callback):
     columns, and leave nothing in a file until an epoch has ended.
     """
 
-    def __init__(self, run: Run, samples: DataLoader[Any], paces: Sequence[Pace] = ()) -> None:
-        """Tell of a run and its training samples; what was measured is told already, else some steps are now."""
+    def __init__(self, run: Run, samples: DataLoader[Any], clock: Clock) -> None:
+        """Tell of a run and its training samples; what the clock begins with is told already, else it is measured."""
         self.run = run
         self.samples = samples
-        self.paces = paces
         self._console = Console(stderr=True)
         self._every = told_every()
         self._open = ExitStack()
         self._line: _Line | None = None
-        self._clock: Clock | None = None
+        self._clock = clock
         self._begin = self._mark = self._told = 0.0
         self._trainer: lightning.Trainer | None = None
         self._cases = 0
@@ -98,15 +96,13 @@ class ProgressLine(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         """Measure, and say when the end is expected."""
         assert isinstance(task, SegmentationTask)
-        paces = self.paces
-        if not paces and world().size == 1:
-            paces = rehearse(trainer, task, self.samples)
+        is_rehearsed = not self._clock.paces and world().size == 1
+        if is_rehearsed:
+            self._clock.expect(rehearse(trainer, task, self.samples))
         self._trainer = trainer
-        steps = int(trainer.num_training_batches)
-        self._clock = Clock(task.config, steps, paces)
         if world().is_first:
-            if paces and not self.paces and not trainer.should_stop:
-                self._tell_end(trainer, paces, steps)
+            if is_rehearsed and not trainer.should_stop:
+                self._tell_end(trainer)
             if self._console.is_jupyter:
                 self._line = _InNotebook()
             elif self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -114,9 +110,8 @@ class ProgressLine(lightning.Callback):
             self._open.enter_context(shown_by(self._in_case))
         self._begin = self._mark = self._told = time.monotonic()
 
-    def _tell_end(self, trainer: lightning.Trainer, paces: Sequence[Pace], steps: int) -> None:
+    def _tell_end(self, trainer: lightning.Trainer) -> None:
         """Say when the training is expected to end, and what to do if that is late."""
-        assert self._clock is not None
         sampler = self.samples.sampler
         assert isinstance(sampler, EpochSampler)
         epoch, done = sampler.done if sampler.done[0] == trainer.current_epoch else (trainer.current_epoch, 0)
@@ -124,11 +119,12 @@ class ProgressLine(lightning.Callback):
             return
         if epoch or done:
             LOG.info("Going on in epoch %d%s", epoch + 1, f", after step {done}" if done else "")
-        config, last = self._clock.config, paces[-1]
+        config, last = self._clock.config, self._clock.paces[-1]
         end = datetime.now() + timedelta(seconds=left)
         day = "" if end.date() == datetime.now().date() else f"{end:%a %d %b} "
         validations = f"every {config.validate_every} of them" if config.validate_every > 1 else "each"
-        taken = f"{counted(config.epoch_count, 'epoch')} of {counted(steps, 'step')} ({in_time(last.step)} each)"
+        steps = counted(sampler.batches_in(epoch), "step")
+        taken = f"{counted(config.epoch_count, 'epoch')} of {steps} ({in_time(last.step)} each)"
         lines = [
             f"Expected to end at {day}{end:%H:%M}, in {in_time(left)}",
             f"  {taken}, a validation ({in_time(last.validation)}) after {validations}",
@@ -146,7 +142,6 @@ class ProgressLine(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Time a step."""
-        assert self._clock is not None
         self._clock.add_step(trainer.current_epoch + 1, self._lap())
         self._tell()
 
@@ -169,7 +164,6 @@ class ProgressLine(lightning.Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Time a validation."""
-        assert self._clock is not None
         self._clock.add_validation(trainer.current_epoch + 1, self._lap())
         self._validated = None
 
@@ -202,9 +196,8 @@ class ProgressLine(lightning.Callback):
     def _state(self) -> tuple[list[str], list[str], float]:
         """Where the training is, how well it does and how long the rest takes, in words; what fraction is done."""
         assert self._trainer is not None
-        assert self._clock is not None
         epoch, steps = self._place(self._trainer)
-        step = f"step {steps}/{self._clock.steps}"
+        step = f"step {steps}/{self._clock.steps_in(epoch - 1)}"
         where = [f"epoch {epoch}/{self._trainer.max_epochs}", step if self._validated is None else "validating"]
         rest = self._scores()
         left, whole = self._clock.left(epoch, steps, self._validated or 0.0), self._clock.left(1)

@@ -76,6 +76,10 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         _check_cached(config, flip, dataset.channels)
     epochs = _EPOCHS if config.epochs is None else config.epochs
     config = replace(config, epochs=epochs)
+    if isinstance(per_epoch := config.sampling.per_epoch, list) and len(per_epoch) != epochs:
+        raise ConfigError(
+            f"sampling.per_epoch: expected a number, or one for each of the {epochs} epochs; found {len(per_epoch)}"
+        )
     if config.head_epochs:
         _check_head_first(config, dataset.channels)
     return replace(

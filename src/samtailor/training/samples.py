@@ -71,7 +71,7 @@ class EpochSampler(Sampler[Drawn]):
     def __init__(
         self,
         samples: int,
-        per_epoch: int | None,
+        per_epoch: int | Sequence[int] | None,
         seed: int,
         batch_size: int = 1,
         here: World | None = None,
@@ -81,7 +81,7 @@ class EpochSampler(Sampler[Drawn]):
 
         Args:
             samples: Samples there are.
-            per_epoch: Samples in an epoch; all if None.
+            per_epoch: Samples in an epoch, or in each of them; all if None.
             seed: The run's seed.
             batch_size: Samples per step of all processes together.
             here: The process that is drawn for, by default the only one.
@@ -104,9 +104,17 @@ class EpochSampler(Sampler[Drawn]):
         """Choose the epoch; the trainer calls this."""
         self.epoch = epoch
 
+    def samples_in(self, epoch: int) -> int:
+        """Samples of an epoch, counted from 0, for all processes together."""
+        return self.per_epoch if isinstance(self.per_epoch, int) else self.per_epoch[epoch]
+
+    def batches_in(self, epoch: int) -> int:
+        """Batches of an epoch, counted from 0."""
+        return -(-self.samples_in(epoch) // self.batch_size)
+
     def __len__(self) -> int:
-        steps = -(-self.per_epoch // self.batch_size)
-        return self.per_epoch if self.here.size == 1 else steps * self.batch_size // self.here.size
+        shared = self.batches_in(self.epoch) * self.batch_size // self.here.size
+        return self.samples_in(self.epoch) if self.here.size == 1 else shared
 
     def __iter__(self) -> Iterator[Drawn]:
         epoch, batches = self.done
@@ -117,11 +125,11 @@ class EpochSampler(Sampler[Drawn]):
         """What is drawn in an epoch, counted from 0, by this process."""
         random = np.random.default_rng((self.seed, epoch))
         start, samples = (self.samples, self.first_samples) if epoch < self.first_epochs else (0, self.samples)
-        rounds = -(-self.per_epoch // samples)
-        order = start + np.concatenate([random.permutation(samples) for _ in range(rounds)])[: self.per_epoch]
-        seeds = random.integers(2**31, size=self.per_epoch)
+        count = self.samples_in(epoch)
+        order = start + np.concatenate([random.permutation(samples) for _ in range(-(-count // samples))])[:count]
+        seeds = random.integers(2**31, size=count)
         if self.here.size > 1:
-            missing = -self.per_epoch % self.batch_size
+            missing = -count % self.batch_size
             order = np.pad(order, (0, missing), mode="edge")
             seeds = np.pad(seeds, (0, missing), constant_values=-1)
             parts = (-1, self.here.size, self.batch_size // self.here.size)  # of every batch

@@ -72,6 +72,10 @@ class AugmentConfig(Checked, group="augment"):
     copies: Annotated[int, Within(1, 100)] = 2
 
 
+Samples = Annotated[int, Within(1, 100_000_000)]
+"""Samples of an epoch."""
+
+
 @dataclass(frozen=True)
 class SamplingConfig(Checked, group="sampling"):
     """Which slices and crops are trained on.
@@ -87,7 +91,8 @@ class SamplingConfig(Checked, group="sampling"):
         neighbours: The three colours that the network sees of a volume of one channel are a slice with those before and
             behind it, rather than three times the slice.
         per_epoch: Training samples in an epoch; if None, one per slice, or where 'auto' has chosen crops, as many as
-            tile the training pictures, at most 2000.
+            tile the training pictures, at most 2000. A list has a number for each epoch: what `time` writes down when
+            the machine's speed has changed.
     """
 
     image_size: Side | None = None
@@ -95,7 +100,7 @@ class SamplingConfig(Checked, group="sampling"):
     empty: Weight = 0.2
     rare: Fraction = 0.7
     neighbours: bool = False
-    per_epoch: Annotated[int, Within(1, 100_000_000)] | None = None
+    per_epoch: Samples | list[Samples] | None = None
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,8 @@ class TrainConfig(Checked):
             and the image encoder's first stage: for edges, and for objects smaller than a cell of the embedding.
         time: When the training is to end: '45m', '2h', '90s'. Some steps are measured on this machine, and the size of
             the network's input, the epochs, how many of them train the head alone, their length and the validations
-            are chosen so that it ends then; what was chosen stands in config.yaml, and repeats without measuring.
+            are chosen so that it ends then; epochs become longer or shorter where the machine's speed changes. What was
+            chosen stands in config.yaml, and repeats without measuring.
         epochs: Passes over the training samples; 20 by default. Where there is no GPU, and neither this nor `time`,
             `head_epochs`, `validate_every` or `sampling.per_epoch` is set, the training is laid out as with `time` 30m.
         head_epochs: The first of the epochs, in which the image encoder rests and only the head is trained, on

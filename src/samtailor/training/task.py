@@ -25,6 +25,7 @@ from samtailor.models.class_aware import Features, StackedHypernetworks
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.training.prompts import outlined, prompted_loss
 from samtailor.training.samples import PADDING_CASE, PADDING_TARGET, label_of
+from samtailor.training.schedule import rate_of
 from samtailor.training.settings import TrainConfig
 
 
@@ -60,6 +61,7 @@ class SegmentationTask(lightning.LightningModule):
         validation: Sequence[CachedCase],
         embeddings: ValidationEmbeddings,
         batch_size: int,
+        batches_in: Callable[[int], int],
     ) -> None:
         """Keep the parts.
 
@@ -70,6 +72,7 @@ class SegmentationTask(lightning.LightningModule):
             validation: Cases to validate on.
             embeddings: What is known of them.
             batch_size: Windows per batch in validation.
+            batches_in: Batches of an epoch, counted from 0.
         """
         super().__init__()
         self.model = model
@@ -81,6 +84,7 @@ class SegmentationTask(lightning.LightningModule):
         self.validation = validation
         self._embeddings = embeddings
         self._batch_size = batch_size
+        self._batches_in = batches_in
         self._counts: dict[int, Overlap] = {}
         self._gradient_norm: Tensor | None = None
         self._loss_sum = torch.zeros(())
@@ -95,6 +99,10 @@ class SegmentationTask(lightning.LightningModule):
         """Go on within an epoch, or with more of them: rest the encoder, take the rate of the schedule as it is now."""
         self.model.network.encoder_rests = self.current_epoch < self.config.head_epochs
         self._loss_sum = self._loss_sum.to(self.device)
+        self.take_rate()
+
+    def take_rate(self) -> None:
+        """Give the next step the rate of the schedule as it is now: how many steps an epoch has may have changed."""
         (schedule,) = (config.scheduler for config in self.trainer.lr_scheduler_configs)
         assert isinstance(schedule, torch.optim.lr_scheduler.LambdaLR)
         (factor,) = {*schedule.lr_lambdas}
@@ -262,26 +270,13 @@ class SegmentationTask(lightning.LightningModule):
             self.log("dsc", float(foreground.mean()))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW; weight decay on weights of layers only; linear warm-up, polynomial decay to zero.
-
-        While the encoder rests, the rate stays at its peak: the decay is that of the epochs after it.
-        """
+        """AdamW; weight decay on weights of layers only; rates by `schedule.rate_of`."""
         optim = self.config.optim
         assert optim.lr is not None, "the learning rate must be resolved before training"
         decayed, others = self._by_decay()
         groups = [{"params": decayed, "weight_decay": optim.weight_decay}, {"params": others, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=optim.lr)
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-        resting = total * self.config.head_epochs // self.config.epoch_count
-
-        def factor(step: int) -> float:
-            if step < resting:
-                return min((step + 1) / max(1, round(optim.warmup * resting)), 1.0)
-            done, steps = step - resting, total - resting
-            decay: float = max(0.0, 1 - done / steps) ** optim.power
-            return min((done + 1) / max(1, round(optim.warmup * steps)), 1.0) * decay
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_of(self.config, self._batches_in))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _by_decay(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

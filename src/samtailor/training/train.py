@@ -84,7 +84,6 @@ def train_run(config: TrainConfig, is_checked: bool = False, begin: Callable[[],
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
     from samtailor.models.zoo import weights_files
-    from samtailor.training.clock import Pace
     from samtailor.training.fit import check_batch, check_surroundings, fingerprint_of, fit, load_cases, new_segmenter
     from samtailor.training.planning import planned
     from samtailor.training.resolve import resolve, scheduled
@@ -109,7 +108,7 @@ def train_run(config: TrainConfig, is_checked: bool = False, begin: Callable[[],
         if here.is_first and not is_checked:
             _require_sound(config)
         folder = open_dataset(Path(config.data), *config.selection).with_default_split()
-        plan, paces = None, []
+        plan = None
         if config.time is None:
             config = resolve(config, folder)
         else:
@@ -122,7 +121,6 @@ def train_run(config: TrainConfig, is_checked: bool = False, begin: Callable[[],
         if plan is not None:
             config = plan.laid_out()
             LOG.info("%s", plan.told(config))
-            paces = [Pace(phase.measured.step_seconds, phase.validating) for phase in plan.phases]
         with raise_on_all_ranks():
             if here.is_first:
                 held.enter_context(run.alone())
@@ -134,7 +132,7 @@ def train_run(config: TrainConfig, is_checked: bool = False, begin: Callable[[],
                 run.write_config(config.to_plain())
                 if begin is not None:
                     begin()
-        fit(run, config, model, cases, paces=paces)
+        fit(run, config, model, cases, deadline=plan.deadline if plan else None)
     _tune(run, config)
     _warn(run)
     return run

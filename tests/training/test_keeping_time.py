@@ -1,0 +1,144 @@
+"""A training ends when it was laid out to end, though the machine becomes slower, or faster."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import Mock
+
+import pytest
+
+import samtailor.training.planning as planning
+from samtailor.models.zoo import Base
+from samtailor.runs import Run
+from samtailor.training.clock import Clock, Pace
+from samtailor.training.keeping_time import TimeKeeper
+from samtailor.training.planning import Timetable, planned
+from samtailor.training.samples import EpochSampler
+from samtailor.training.settings import SamplingConfig, TrainConfig
+from samtailor.training.task import SegmentationTask
+from samtailor.training.train import resume, train
+from tests.training.configs import changed
+from tests.training.test_planning import by_area
+from tests.training.test_train import config_of, rows_of
+
+MEASURED = 10.0
+"""Seconds that a step took when the training was laid out."""
+GIVEN = 1000.0
+"""Seconds that the training is given."""
+
+
+class Machine:
+    """Its clock stands still but for training steps and validations."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, seconds: list[float], interrupted: int | None = None) -> None:
+        """Steps take so many seconds, each number for a tenth of the time, those of the head a tenth of it."""
+        self.now = self.begin = time.monotonic()
+        self.steps = 0
+        train_step, validate = SegmentationTask.training_step, SegmentationTask.validation_step
+
+        def step(task: SegmentationTask, batch: Any, index: int) -> Any:
+            if self.steps == interrupted:
+                raise KeyboardInterrupt
+            place = int(10 * self.passed / GIVEN)
+            share = 0.1 if task.model.network.encoder_rests else 1.0
+            self.now += share * seconds[min(place, len(seconds) - 1)]
+            self.steps += 1
+            return train_step(task, batch, index)
+
+        def validation(task: SegmentationTask, index: int) -> None:
+            self.now += 1.0
+            validate(task, index)
+
+        patch.setattr(time, "monotonic", lambda: self.now)
+        patch.setattr(SegmentationTask, "training_step", step)
+        patch.setattr(SegmentationTask, "validation_step", validation)
+        patch.setattr(planning, "planned", self._planned)
+
+    @property
+    def passed(self) -> float:
+        return self.now - self.begin
+
+    @staticmethod
+    def _planned(config: TrainConfig, folder: Any, began: float) -> Timetable:
+        return planned(config, folder, began, by_area(4 * MEASURED))
+
+
+@pytest.fixture
+def config(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> TrainConfig:
+    return changed(config_of(nnunet_folder, tmp_path / "run"), recipe="lora", time=f"{GIVEN}s")
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [[20.0], [4.0], [10.0, 10.0, 10.0, 25.0], [10.0, 25.0, 25.0, 6.0], [10.0] * 8 + [14.0]],
+    ids=["slower", "faster", "slower later", "slower, then faster", "slower in the end"],
+)
+def test_a_training_ends_in_time_though_its_machine_changes(
+    seconds: list[float], config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(monkeypatch, seconds)
+    run = train(**vars(config))
+    assert 0.9 * GIVEN <= machine.passed <= GIVEN
+    written = TrainConfig.from_plain(run.read_config(), "config.yaml")
+    assert isinstance(lengths := written.sampling.per_epoch, list)
+    assert len(lengths) == written.epochs == len(run.history())
+    assert sum(lengths) == machine.steps * written.batch_size
+    monkeypatch.undo()
+    again = train(**vars(replace(written, out=str(tmp_path / "again"))))
+    assert rows_of(again) == rows_of(run)
+
+
+@pytest.mark.parametrize(
+    ("left", "samples"),
+    [(985.0, 400), (1015.0, 400), (970.0, 4 * 96), (1035.0, 4 * 103), (100.0 + 450.0, 4 * 50)],
+)
+def test_a_small_change_changes_nothing(
+    left: float, samples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first of ten epochs of 100 steps of a second each; nine validations to come take 100 seconds in all."""
+    config = TrainConfig(data="", out="", epochs=10, sampling=SamplingConfig(per_epoch=400))
+    sampler = EpochSampler(10, 400, seed=0, batch_size=4)
+    clock = Clock(config, sampler.batches_in, [Pace(1.0, 100 / 9)])
+    monkeypatch.setattr(time, "monotonic", lambda: 50.0)
+    keeper = TimeKeeper(Run(tmp_path / "run"), sampler, clock, 50.0 + left)
+    keeper.on_train_epoch_end(cast(Any, SimpleNamespace(current_epoch=0)), Mock(SegmentationTask))
+    assert [sampler.samples_in(epoch) for epoch in range(10)] == [400] + 9 * [samples]
+    assert (samples == 400) == (not (tmp_path / "run").exists())
+
+
+def test_a_machine_that_stands_still_ends_soon(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every epoch that is left has a step: whatever was laid out is validated, and kept."""
+    machine = Machine(monkeypatch, [2 * GIVEN])
+    run = train(**vars(config))
+    written = TrainConfig.from_plain(run.read_config(), "config.yaml")
+    assert isinstance(lengths := written.sampling.per_epoch, list)
+    assert lengths[1:] == [written.batch_size] * (written.epoch_count - 1)
+    assert machine.steps == lengths[0] // written.batch_size + written.epoch_count - 1
+
+
+def test_a_run_that_was_interrupted_goes_on_with_the_lengths_that_were_chosen(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        Machine(patch, [20.0])
+        whole = train(**vars(config))
+    written = TrainConfig.from_plain(whole.read_config(), "config.yaml")
+    lengths = written.sampling.per_epoch
+    assert isinstance(lengths, list)
+    later = next(epoch for epoch, length in enumerate(lengths) if length != lengths[0])
+    part = replace(config, out=str(tmp_path / "part"))
+    with monkeypatch.context() as patch:
+        Machine(patch, [20.0], interrupted=sum(lengths[: later + 1]) // written.batch_size - 1)
+        with pytest.raises(KeyboardInterrupt):
+            train(**vars(part))
+    begun = TrainConfig.from_plain(Run(tmp_path / "part").read_config(), "config.yaml")
+    assert isinstance(begun.sampling.per_epoch, list)
+    assert begun.sampling.per_epoch[: later + 1] == lengths[: later + 1]
+    resumed = resume(part.out)
+    assert rows_of(resumed)[: later + 1] == rows_of(whole)[: later + 1]
+    again = train(**vars(replace(begun, out=str(tmp_path / "again"))))
+    assert rows_of(again) == rows_of(resumed)
