@@ -52,6 +52,7 @@ class TestEveryVerb:
         assert all(action.help for action in verb.parser()._actions)
         assert " | null" not in text
         assert "type: " not in text
+        assert not re.search(r"--[\w.]+\+", text)
 
     def test_a_command_line_without_flags_is_a_call_without_settings(self, name: str) -> None:
         call = parsed(name, *required(name))
@@ -111,6 +112,8 @@ def test_dotted_flags_reach_the_settings() -> None:
     assert (settings["intensity"].kind, settings["intensity"].values) == ("range", (0.0, 255.0))
     weights: Any = parsed("train", "data", "--out", "run", "--loss.class_weights", "[1, 50]").settings["loss"]
     assert weights.class_weights == [1.0, 50.0]
+    lengths: Any = parsed("train", "data", "--out", "run", "--sampling.per_epoch", "[4, 8]").settings["sampling"]
+    assert lengths.per_epoch == [4, 8]
 
 
 def test_the_command_line_counts_more_than_the_file_wherever_it_stands(tmp_path: Path) -> None:

@@ -171,6 +171,9 @@ def test_the_whole_training_is_the_sum_of_its_parts(tiny_base: Base, nnunet_fold
     found = by_rule(config, lambda _: True)
     steps, windows = found.options[0].steps_per_epoch, found.workload.validation_windows
     assert found.options[0].seconds == 5 * steps * 2.0 + 2 * windows * 0.5
+    lengths = replace(config, sampling=replace(config.sampling, per_epoch=[16, 16, 12, 12, 4]))
+    given = by_rule(lengths, lambda _: True).options[0]
+    assert given.seconds == (60 / config.batch_size) * 2.0 + 2 * windows * 0.5
 
 
 def test_the_epochs_of_the_head_are_measured_apart(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:

@@ -38,6 +38,16 @@ def short(data: Path, out: Path, **settings: Any) -> TrainConfig:
     return replace(config, sampling=SamplingConfig(32, None, per_epoch=8))
 
 
+@pytest.mark.parametrize(("epochs", "lengths"), [(4, [8, 4, 12, 12]), (2, [8, 4])])
+def test_further_epochs_are_as_long_as_the_last(
+    epochs: int, lengths: list[int], tiny_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    folder = open_dataset(nnunet_folder).with_default_split()
+    config = short(nnunet_folder, tmp_path / "run")
+    config = replace(config, epochs=3, sampling=SamplingConfig(32, None, per_epoch=[8, 4, 12]))
+    assert extended(config, [], epochs, folder).sampling.per_epoch == lengths
+
+
 def test_a_finished_run_goes_on_with_the_rates_of_its_new_length(
     tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

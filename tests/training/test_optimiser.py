@@ -19,6 +19,7 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe
 from samtailor.training.fit import new_trainer
+from samtailor.training.schedule import rate_of
 from samtailor.training.settings import OptimConfig, TrainConfig
 from samtailor.training.task import SegmentationTask, ValidationEmbeddings
 
@@ -82,6 +83,21 @@ def test_the_rate_rises_linearly_and_falls_to_zero(
         schedule.step()
     for step, factor in expected.items():
         assert rates[step] == pytest.approx(2.0 * factor, rel=1e-9)
+
+
+def test_rates_go_by_epochs_whatever_their_lengths() -> None:
+    """Of three epochs, of which the head alone has the first, with two batches a step."""
+    optim = OptimConfig(lr=1.0, warmup=0.25, power=1.0, accumulate=2)
+    config = TrainConfig(data="", out="", optim=optim, epochs=3, head_epochs=1)
+    lengths = [16, 3, 8]
+    rate = rate_of(config, lambda epoch: lengths[epoch])
+    head = [min((step + 1) / 8 / 0.25, 1.0) for step in range(8)]
+    assert [rate(step) for step in range(8)] == pytest.approx(head)
+    assert [rate(step) for step in (8, 9)] == pytest.approx([1.0, 0.75])
+    assert [rate(step) for step in range(10, 15)] == pytest.approx([0.5, 0.375, 0.25, 0.125, 0.0])
+    before = [rate(step) for step in range(10)]
+    lengths[2] = 100
+    assert [rate(step) for step in range(10)] == before
 
 
 class Watcher(lightning.Callback):

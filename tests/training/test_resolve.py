@@ -124,6 +124,7 @@ def test_an_unknown_step_is_refused_at_once(setting: str) -> None:
     [
         (replace(CONFIG, sampling=SamplingConfig(image_size=130)), "multiple of 4"),
         (replace(CONFIG, loss=LossConfig(class_weights=[1, 2])), "one weight for each of the 3 classes"),
+        (replace(CONFIG, epochs=3, sampling=SamplingConfig(32, per_epoch=[4, 8])), "each of the 3 epochs; found 2"),
         (replace(CONFIG, intensity=IntensityConfig("range", (9, 1))), "expected low < high"),
         (replace(CONFIG, intensity=IntensityConfig("window", (40, 0))), "expected a width above 0"),
         (replace(CONFIG, augment=AugmentConfig(corrupt="fog")), "augment.corrupt: expected .*; found 'fog'"),
