@@ -183,7 +183,8 @@ class VerbParser:
             else:
                 _add_flag(group, setting)
         for flag in [flag for flag in parser._option_string_actions if flag.endswith("+")]:
-            parser._option_string_actions.pop(flag).option_strings.remove(flag)  # jsonargparse's: appends to a list
+            action = parser._option_string_actions.pop(flag)  # jsonargparse's: appends to a list
+            action.option_strings = [name for name in action.option_strings if name != flag]
         if self.shares_work:
             text = "Processes on this machine, each with a GPU of its own if there are any (see docs/distributed.md)."
             _add_flag(usual, Setting("devices", int, 1, text))
