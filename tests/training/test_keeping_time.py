@@ -18,7 +18,7 @@ from samtailor.training.clock import Clock, Pace
 from samtailor.training.keeping_time import TimeKeeper
 from samtailor.training.planning import Timetable, planned
 from samtailor.training.samples import EpochSampler
-from samtailor.training.settings import SamplingConfig, TrainConfig
+from samtailor.training.settings import OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.task import SegmentationTask
 from samtailor.training.train import resume, train
 from tests.training.configs import changed
@@ -69,7 +69,9 @@ class Machine:
 
 @pytest.fixture
 def config(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> TrainConfig:
-    return changed(config_of(nnunet_folder, tmp_path / "run"), recipe="lora", time=f"{GIVEN}s")
+    """In half of the epochs the rate of a step depends on how many there are in its epoch."""
+    optim = OptimConfig(lr=1e-3, warmup=0.5)
+    return changed(config_of(nnunet_folder, tmp_path / "run"), recipe="lora", time=f"{GIVEN}s", optim=optim)
 
 
 @pytest.mark.parametrize(
