@@ -82,6 +82,17 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     assert all(torch.equal(ends[0]["state_dict"][name], value) for name, value in ends[1]["state_dict"].items())
 
 
+def test_a_finished_run_whose_epochs_have_lengths_of_their_own_gets_its_history_back(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path
+) -> None:
+    sampling = SamplingConfig(32, None, per_epoch=[8, 4])
+    run = train(**vars(changed(config_of(nnunet_folder, tmp_path / "run", epochs=2), sampling=sampling)))
+    before = rows_of(run)
+    run.history_file.unlink()
+    resume(run.directory)
+    assert rows_of(run) == before
+
+
 @pytest.mark.parametrize("is_history_lost", [False, True])
 def test_a_run_that_patience_has_ended_trains_no_further(
     is_history_lost: bool,

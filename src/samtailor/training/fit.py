@@ -380,8 +380,7 @@ class _EpochInSampler(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """The next one comes."""
-        if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
-            self._sampler.set_epoch(trainer.current_epoch + 1)
+        self._sampler.set_epoch(trainer.current_epoch + 1)
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Where it goes on is what Lightning's loops go by."""

@@ -105,8 +105,10 @@ class EpochSampler(Sampler[Drawn]):
         self.epoch = epoch
 
     def samples_in(self, epoch: int) -> int:
-        """Samples of an epoch, counted from 0, for all processes together."""
-        return self.per_epoch if isinstance(self.per_epoch, int) else self.per_epoch[epoch]
+        """Samples of an epoch, counted from 0, for all processes together; behind the last one as many as in it."""
+        if isinstance(self.per_epoch, int):
+            return self.per_epoch
+        return self.per_epoch[min(epoch, len(self.per_epoch) - 1)]
 
     def batches_in(self, epoch: int) -> int:
         """Batches of an epoch, counted from 0."""
