@@ -6,10 +6,8 @@ IMAGE is a picture or a NIfTI volume, OUT a PNG or NIfTI file of what `predict -
 import json
 import sys
 
-import nibabel as nib
 import numpy as np
 import onnxruntime
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from PIL import Image
 
 network, image_file, out_file = sys.argv[1:]
@@ -20,9 +18,11 @@ if how.get("steps") or how.get("bands") or isinstance(scaling, list) or known["s
     sys.exit("denoising, bands, scalings by channel, groups of slices are not known here: use samtailor predict")
 
 if is_volume := image_file.endswith((".nii", ".nii.gz")):
+    import nibabel as nib
+    from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+
     volume, ours = nib.load(image_file), axcodes2ornt("SPL")  # slices, rows, columns
-    theirs = io_orientation(volume.affine)
-    volume = volume.as_reoriented(ornt_transform(theirs, ours))
+    volume = volume.as_reoriented(ornt_transform(theirs := io_orientation(volume.affine), ours))
     image = volume.get_fdata(dtype=np.float32)[:, None]  # (S, C, H, W)
 else:
     picture = Image.open(image_file).convert("L" if how["channels"] == 1 else "RGB")
