@@ -15,6 +15,7 @@ from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
+from samtailor.metrics.mean_dsc import MeanDsc
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe
@@ -43,7 +44,7 @@ def task_of(base: Base, recipe: Recipe, optim: OptimConfig, batches: int = 10) -
     model = SegmenterModel.create(base.name, recipe, LABELS, Preprocessing(Range(), 64, None, 1))
     config = TrainConfig(data="", out="", recipe=recipe, optim=optim, device="cpu", epochs=1)
     return SegmentationTask(
-        model, ClassAwareLoss(batch_dice=False), config, [], ValidationEmbeddings(), 4, lambda _: batches
+        model, ClassAwareLoss(batch_dice=False), config, [], MeanDsc(), ValidationEmbeddings(), 4, lambda _: batches
     )
 
 

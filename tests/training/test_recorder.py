@@ -11,6 +11,7 @@ import pytest
 
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
+from samtailor.metrics.mean_dsc import MeanDsc
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.training.recorder import VanishingClassWarning
 from samtailor.training.settings import TrainConfig
@@ -22,7 +23,7 @@ NAMES = ("background", "liver", "target")
 def task_that_saw(truth: list[int], predicted: list[int]) -> SegmentationTask:
     segmenter = cast(SegmenterModel, SimpleNamespace(labels=LabelSpace.from_names(NAMES)))
     task = SegmentationTask(
-        segmenter, ClassAwareLoss(), TrainConfig(data="", out=""), [], ValidationEmbeddings(), 1, lambda _: 1
+        segmenter, ClassAwareLoss(), TrainConfig(data="", out=""), [], MeanDsc(), ValidationEmbeddings(), 1, lambda _: 1
     )
     task.truth_voxels[:] = truth
     task.predicted_voxels[:] = predicted

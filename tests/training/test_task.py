@@ -16,12 +16,14 @@ from samtailor.data.preprocessing import Preprocessing
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
+from samtailor.metrics.mean_dsc import MeanDsc
+from samtailor.metrics.protocols import ProtocolName
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
 from samtailor.recipes import HeadOnly, LoRA
 from samtailor.settings import Precision
 from samtailor.training.embeddings import case_windows
-from samtailor.training.samples import PADDING_CASE, PADDING_TARGET
+from samtailor.training.samples import PADDING_CASE, PADDING_TARGET, label_of
 from samtailor.training.settings import LossConfig, OptimConfig, TrainConfig
 from samtailor.training.task import SegmentationTask, ValidationEmbeddings
 from tests.training.cases import cached_case
@@ -33,7 +35,7 @@ def task_of(base: Base, precision: Precision) -> SegmentationTask:
     model = SegmenterModel.create(base.name, LoRA(), LABELS, Preprocessing(Range(), 32, None, 1))
     config = TrainConfig(data="", out="", optim=OptimConfig(lr=1e-3), precision=precision)
     return SegmentationTask(
-        model, ClassAwareLoss(), config, [cached_case(LABELS)], ValidationEmbeddings(), 4, lambda _: 1
+        model, ClassAwareLoss(), config, [cached_case(LABELS)], MeanDsc(), ValidationEmbeddings(), 4, lambda _: 1
     )
 
 
@@ -55,6 +57,31 @@ def test_validation_computes_in_the_precision_of_the_training(
     assert not seen
     task.validation_step(0)
     assert seen == {dtype}
+
+
+@pytest.mark.parametrize("protocol", ["samtailor", "remote-sensing"])
+def test_a_validation_logs_what_the_protocol_counts(
+    protocol: ProtocolName, tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mean = MeanDsc.of_protocol(protocol)
+    model = SegmenterModel.create(tiny_base.name, LoRA(), LABELS, Preprocessing(Range(), 32, None, 1))
+    cases = [cached_case(LABELS, slices, seed=slices) for slices in (1, 4)]  # 'liver' is in no truth
+    specks = [label_of(case).copy() for case in cases]
+    specks[0][:, 12:] = 0  # a third of the small case is found, and all of the large one,
+    specks[1][0, 0, 0] = 1  # with a speck that is not there
+    task = SegmentationTask(
+        model, ClassAwareLoss(), TrainConfig(data="", out=""), cases, mean, ValidationEmbeddings(), 4, lambda _: 1
+    )
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(task, "log", logged.__setitem__)
+    monkeypatch.setattr(task, "predict", lambda case, _: specks[cases.index(case)])
+    for index in reversed(range(2)):
+        task.validation_step(index)
+    task.on_validation_epoch_end()
+    spleen = 2 * (12 + 72) / (12 + 72 + 36 + 72) if mean.is_pooled else (2 * 12 / (12 + 36) + 1) / 2
+    assert logged["dsc/liver"] == 0
+    assert logged["dsc/spleen"] == pytest.approx(spleen)
+    assert logged["dsc"] == pytest.approx(spleen / 2)
 
 
 @pytest.mark.parametrize("fraction", [0.3, 0.8, 1.0])
@@ -82,7 +109,7 @@ def test_the_loss_without_fine_features_is_added_by_its_weight(tiny_base: Base) 
     for parameter in model.network.fine_features.parameters():
         torch.nn.init.normal_(parameter)
     config = TrainConfig(data="", out="", fine_features=True, loss=LossConfig(coarse=0.4))
-    task = SegmentationTask(model, ClassAwareLoss(), config, [], ValidationEmbeddings(), 4, lambda _: 1)
+    task = SegmentationTask(model, ClassAwareLoss(), config, [], MeanDsc(), ValidationEmbeddings(), 4, lambda _: 1)
     task._trainer = cast(Any, SimpleNamespace(precision="32-true"))
     task.log = lambda *args, **kwargs: None  # type: ignore[method-assign,assignment]
     images, target = torch.rand(2, 1, 3, 32, 32), torch.randint(3, (2, 1, 32, 32))
@@ -156,7 +183,7 @@ def prompting_task(base: Base, fraction: float, seed: int = 0) -> SegmentationTa
     """A task that is not in a trainer, in whose second epoch it believes to be."""
     model = SegmenterModel.create(base.name, HeadOnly(), LABELS, Preprocessing(Range(), 32, None, 1))
     config = TrainConfig(data="", out="", prompt_fraction=fraction, seed=seed)
-    task = SegmentationTask(model, ClassAwareLoss(), config, [], ValidationEmbeddings(), 4, lambda _: 1)
+    task = SegmentationTask(model, ClassAwareLoss(), config, [], MeanDsc(), ValidationEmbeddings(), 4, lambda _: 1)
     task._trainer = cast(Any, SimpleNamespace(precision="32-true", current_epoch=1, global_rank=0))
     task.log = lambda *args, **options: None  # type: ignore[assignment]
     return task
@@ -183,6 +210,7 @@ def test_what_the_frozen_encoder_gives_is_not_computed_again(tiny_base: Base) ->
         ClassAwareLoss(),
         TrainConfig(data="", out=""),
         [case],
+        MeanDsc(),
         ValidationEmbeddings([embeddings]),
         4,
         lambda _: 1,

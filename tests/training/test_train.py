@@ -22,13 +22,15 @@ from PIL import Image
 
 import samtailor
 from samtailor.cli import main
-from samtailor.data.dataset import open_dataset
+from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError, DataError
+from samtailor.metrics.mean_dsc import MeanDsc
 from samtailor.models.segmenter_model import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.recipes import RecipeName, recipe_from_json
 from samtailor.runs import Run
+from samtailor.training.fit import load_cases, new_segmenter, prepare
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.task import SegmentationTask
@@ -81,6 +83,18 @@ def test_a_run_leaves_what_a_user_needs(
     assert float(clock["seconds"]) > 0
     assert not list(run.directory.rglob(".*"))
     assert load_model(run.directory).practice.flip == "none"
+
+
+@pytest.mark.parametrize(("protocol", "is_pooled"), [("samtailor", False), ("remote-sensing", True)])
+def test_epochs_are_chosen_by_what_the_data_sets_protocol_counts(
+    protocol: str, is_pooled: bool, tiny_base: Base, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dataset, "protocol", protocol)
+    folder = open_dataset(image_folder).with_default_split()
+    config = resolve(config_of(image_folder, tmp_path / "run"), folder)
+    model = new_segmenter(config, folder.labels, folder.channel_choice)
+    task = prepare(config, model, load_cases(config, folder), tmp_path / "embeddings").task
+    assert task.mean == MeanDsc(is_pooled)
 
 
 def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:

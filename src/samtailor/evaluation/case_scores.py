@@ -147,7 +147,7 @@ class CaseScores:
     @cached_property
     def counts(self) -> Overlap:
         """Counts of all cases, arrays of shape (N, K)."""
-        return Overlap(*map(np.stack, zip(*(case.overlap for case in self.cases), strict=True)))
+        return Overlap.stacked(case.overlap for case in self.cases)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -34,6 +35,11 @@ class Overlap(NamedTuple):
         """Counts (K,) of the voxels of each pair of true (row) and predicted (column) class, (K, K)."""
         tp = joint.diagonal().copy()
         return cls(tp, joint.sum(axis=0) - tp, joint.sum(axis=1) - tp)
+
+    @classmethod
+    def stacked(cls, counts: Iterable[Self], axis: int = 0) -> Self:
+        """Counts of several cases, which get an axis of their own."""
+        return cls(*(np.stack(some, axis) for some in zip(*counts, strict=True)))
 
     @property
     def truth(self) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from samtailor.files import atomic, cache_home, made_of
 from samtailor.inference.predictor import Predictor, choose_device, chosen_precision
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
+from samtailor.metrics.mean_dsc import MeanDsc
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.refinement import REFINE, STEPS
@@ -81,10 +82,17 @@ def check_batch(config: TrainConfig, here: World) -> None:
 
 @dataclass(frozen=True)
 class Cases:
-    """Cached cases of the two splits that training sees."""
+    """Cached cases of the two splits that training sees.
+
+    Attributes:
+        train: What is trained on.
+        validation: By what the kept epoch is chosen.
+        mean: What the chosen one is best in.
+    """
 
     train: list[CachedCase]
     validation: list[CachedCase]
+    mean: MeanDsc = field(default_factory=MeanDsc)
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ def load_cases(config: TrainConfig, folder: LabelledFolder) -> Cases:
             "the split val",
             listed([case.name for case in validation]),
         )
-    return Cases(train, validation)
+    return Cases(train, validation, MeanDsc.of_protocol(folder.protocol))
 
 
 def fingerprint_of(folder: LabelledFolder, cases: Cases) -> str:
@@ -204,7 +212,7 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
     first = (config.head_epochs, len(head_samples) if head_samples else 0)
     sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here, first)
     loss = _loss(config, shares)
-    task = SegmentationTask(model, loss, config, cases.validation, known, batch_size, sampler.batches_in)
+    task = SegmentationTask(model, loss, config, cases.validation, cases.mean, known, batch_size, sampler.batches_in)
     if head_samples:
         samples = JoinedSamples(samples, head_samples)
     workers, on_gpu = config.workers, choose_device(config.device).type == "cuda"

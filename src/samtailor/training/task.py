@@ -20,7 +20,8 @@ from samtailor.errors import ConfigError, NotFiniteError
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import IGNORE
 from samtailor.losses import ClassAwareLoss
-from samtailor.metrics.overlap import Overlap, confusion, score
+from samtailor.metrics.mean_dsc import MeanDsc
+from samtailor.metrics.overlap import Overlap, confusion
 from samtailor.models.class_aware import Features, StackedHypernetworks
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.training.prompts import outlined, prompted_loss
@@ -48,6 +49,7 @@ class SegmentationTask(lightning.LightningModule):
     Attributes:
         model: What is fitted.
         validation: Cases to validate on.
+        mean: What is logged of them.
         truth_voxels: Voxels of each class in the validation cases, (K,); known after a validation.
         predicted_voxels: Voxels predicted as each class in the last validation, (K,).
         before_case: Called before each case of a validation.
@@ -59,6 +61,7 @@ class SegmentationTask(lightning.LightningModule):
         loss: ClassAwareLoss,
         config: TrainConfig,
         validation: Sequence[CachedCase],
+        mean: MeanDsc,
         embeddings: ValidationEmbeddings,
         batch_size: int,
         batches_in: Callable[[int], int],
@@ -70,6 +73,7 @@ class SegmentationTask(lightning.LightningModule):
             loss: Loss of the logits.
             config: Optimiser, schedule, precision, seed, and how many images are prompted.
             validation: Cases to validate on.
+            mean: What is logged of them.
             embeddings: What is known of them.
             batch_size: Windows per batch in validation.
             batches_in: Batches of an epoch, counted from 0.
@@ -82,6 +86,7 @@ class SegmentationTask(lightning.LightningModule):
         self.truth_voxels = np.zeros(len(model.labels), np.int64)
         self.predicted_voxels = np.zeros(len(model.labels), np.int64)
         self.validation = validation
+        self.mean = mean
         self._embeddings = embeddings
         self._batch_size = batch_size
         self._batches_in = batches_in
@@ -255,19 +260,16 @@ class SegmentationTask(lightning.LightningModule):
         return predictor.label(case.image, case.spacing, embeddings)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the DSC of each class, mean over the cases of all processes, and the mean of the foreground classes."""
+        """Log the DSC of each class in the cases of all processes, and the mean of the foreground classes."""
         counts = {index: counts for part in gather(self._counts) for index, counts in part.items()}
         ordered = [counts[index] for index in sorted(counts)]  # sums come out alike whoever predicted what
         self.truth_voxels[:] = np.sum([one.truth for one in ordered], axis=0)
         self.predicted_voxels[:] = np.sum([one.prediction for one in ordered], axis=0)
-        scores = np.stack([score(one, "dsc", "nnunet") for one in ordered])
-        known = ~np.isnan(scores)
-        per_class = np.where(known.any(0), np.nansum(scores, 0) / np.maximum(known.sum(0), 1), np.nan)
-        for name, value in zip(self.model.labels.names, per_class, strict=True):
+        together = Overlap.stacked(ordered)
+        for name, value in zip(self.model.labels.names, self.mean.by_class(together), strict=True):
             self.log(f"dsc/{name}", float(value))
-        foreground = per_class[1:][~np.isnan(per_class[1:])]
         if self.truth_voxels[1:].any():  # else it would say how little is found where nothing is
-            self.log("dsc", float(foreground.mean()))
+            self.log("dsc", self.mean(together))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW; weight decay on weights of layers only; rates by `schedule.rate_of`."""

@@ -7,10 +7,11 @@ import pytest
 
 from samtailor.evaluation.predictions import PredictedCase
 from samtailor.evaluation.tuning import bias as search
-from samtailor.evaluation.tuning.bias import OFFSETS, MeanDsc, best_bias, choose, counts_of
+from samtailor.evaluation.tuning.bias import OFFSETS, best_bias, choose, counts_of
 from samtailor.evaluation.tuning.cases import MeanScore, TunedCase
 from samtailor.labels import IGNORE, LabelSpace
-from samtailor.metrics.overlap import Overlap, score
+from samtailor.metrics.mean_dsc import MeanDsc
+from samtailor.metrics.overlap import Overlap
 
 CLASSES = 4
 MEAN = MeanDsc()
@@ -72,16 +73,6 @@ def test_two_classes_have_the_best_of_all_offsets(is_pooled: bool) -> None:
     scores = [mean(counts_of(cases, (0.0, float(value)))) for value in OFFSETS]
     assert mean(counts_of(cases, (0.0, offset))) == max(scores)
     assert offset > 0.5
-
-
-def test_pooled_pixels_of_all_cases_count_together() -> None:
-    tp, fp, fn = np.array([[[9, 1, 0], [9, 8, 0]], [[0, 0, 2], [0, 4, 0]], [[0, 1, 0], [0, 0, 0]]])
-    counts = Overlap(tp, fp, fn)
-    alone = [[1, 2 / 3, 0], [1, 16 / 20, np.nan]]  # of a class that is in neither, nothing counts
-    np.testing.assert_allclose(score(counts, "dsc", "nnunet"), alone)
-    assert MEAN(counts) == pytest.approx(((2 / 3 + 16 / 20) / 2 + 0) / 2)
-    np.testing.assert_allclose(MeanDsc(is_pooled=True).by_class(counts), [1, 18 / 23, 0])
-    assert MeanDsc(is_pooled=True)(counts) == pytest.approx(18 / 23 / 2)
 
 
 def test_pooled_a_case_of_many_pixels_outweighs_others() -> None:

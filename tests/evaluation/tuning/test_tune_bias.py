@@ -21,6 +21,7 @@ from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.tuning import bias as search
 from samtailor.evaluation.tuning.tune_bias import tune_bias
 from samtailor.inference.predictor import Predictor
+from samtailor.metrics.mean_dsc import MeanDsc
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel, load_model, save_practice
 from samtailor.models.zoo import Base
@@ -108,7 +109,7 @@ def test_what_is_to_gain_is_what_the_data_sets_protocol_counts(
 ) -> None:
     monkeypatch.setattr(Dataset, "protocol", protocol)
     found = tune_bias(run, image_folder, device="cpu")
-    assert found.choice.mean == search.MeanDsc(is_pooled)
+    assert found.choice.mean == MeanDsc(is_pooled)
     assert found.to_json()["pooled"] is is_pooled
     assert ("pixels of all cases together" in found.to_markdown()) is is_pooled
 

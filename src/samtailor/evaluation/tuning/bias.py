@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,8 @@ from torch import Tensor
 from samtailor.evaluation.tuning.cases import TunedCase
 from samtailor.inference.enlarge import winner
 from samtailor.labels import IGNORE
-from samtailor.metrics.overlap import Overlap, confusion, score
+from samtailor.metrics.mean_dsc import MeanDsc
+from samtailor.metrics.overlap import Overlap, confusion
 from samtailor.progress import tracked
 
 Bias = tuple[float, ...]
@@ -26,40 +26,6 @@ _SWEEPS = 3
 _AT_ONCE = 1 << 22  # scores in memory
 _LEAST = 2.0**-25  # half of the least that half precision tells from zero
 _FEWEST = 4  # cases of which each half says something of the other
-
-
-@dataclass(frozen=True)
-class MeanDsc:
-    """What is to be raised: the mean DSC of the classes but the background, by nnU-Net's rule for absent ones.
-
-    Attributes:
-        is_pooled: The DSC of a class is that of the pixels of all cases together, rather than the mean over the cases
-            in which it counts.
-    """
-
-    is_pooled: bool = False
-
-    def by_class(self, counts: Overlap) -> NDArray[np.float64]:
-        """DSC of each class, (..., K), of counts (..., cases, K); NaN of a class that counts nowhere."""
-        if self.is_pooled:
-            return score(Overlap(*(one.sum(axis=-2) for one in counts)), "dsc", "nnunet")
-        return _mean_of_known(score(counts, "dsc", "nnunet"), axis=-2)
-
-    def along(self, counts: Overlap) -> NDArray[np.float64]:
-        """Mean of each of some counts (..., cases, K), (...)."""
-        return _mean_of_known(self.by_class(counts)[..., 1:], axis=-1)
-
-    def __call__(self, counts: Overlap) -> float:
-        """Mean of counts (cases, K); NaN where no class counts."""
-        return float(self.along(counts))
-
-
-def _mean_of_known(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Mean along an axis of what is no NaN; NaN where nothing is, of which NumPy would warn."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        means: NDArray[np.float64] = np.nanmean(values, axis=axis)
-    return means
 
 
 @dataclass(frozen=True)
@@ -111,7 +77,7 @@ def counts_of(cases: Sequence[TunedCase], bias: Bias) -> Overlap:
             scores = _logarithm(softmax) + offsets if any(bias) else softmax
             joint += confusion(truth, winner(scores).numpy(), len(bias))
         found.append(Overlap.from_confusion(joint))
-    return _stacked(found, axis=0)
+    return Overlap.stacked(found)
 
 
 def best_bias(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> Bias:
@@ -120,7 +86,7 @@ def best_bias(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> Bias:
     for _ in range(1 if classes == 2 else _SWEEPS):
         before = bias.copy()
         for index in tracked("classes", range(1, classes)):
-            means = mean.along(_stacked([_counts_along(one, bias, index) for one in cases], axis=1))
+            means = mean.along(Overlap.stacked((_counts_along(one, bias, index) for one in cases), axis=1))
             if np.isnan(means).all():
                 continue
             here = int(np.argmin(abs(OFFSETS - bias[index])))
@@ -129,11 +95,6 @@ def best_bias(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> Bias:
         if (bias == before).all():
             break
     return tuple(bias.tolist())
-
-
-def _stacked(counts: Sequence[Overlap], axis: int) -> Overlap:
-    """Counts of several cases, which get an axis of their own."""
-    return Overlap(*(np.stack(some, axis) for some in zip(*counts, strict=True)))
 
 
 def _counts_along(case: TunedCase, bias: NDArray[np.float64], index: int) -> Overlap:

@@ -42,13 +42,13 @@ def tune_bias(
     """
     import tempfile
 
-    from samtailor.evaluation.tuning.bias import MeanDsc, choose, counts_of
+    from samtailor.evaluation.tuning.bias import choose, counts_of
     from samtailor.evaluation.tuning.bias_report import BiasTuning
     from samtailor.evaluation.tuning.cases import predicted
     from samtailor.evaluation.tuning.setup import TuningData
     from samtailor.files import write_json, write_text
     from samtailor.inference.predictor import Predictor, choose_device
-    from samtailor.metrics.protocols import PROTOCOLS
+    from samtailor.metrics.mean_dsc import MeanDsc
     from samtailor.models.segmenter_model import save_practice
     from samtailor.refinement import chosen_refinement, require_no_label_steps
 
@@ -60,7 +60,7 @@ def tune_bias(
         require_no_label_steps(chosen_refinement(model.practice.refinement) or ())
         predictor = Predictor(model.for_inference(), batch_size, device, precision, bias="none")
         cases = predicted(predictor, opened.files, opened.dataset.labels, scratch)
-        mean = MeanDsc(is_pooled=bool(PROTOCOLS[opened.dataset.protocol].overall))
+        mean = MeanDsc.of_protocol(opened.dataset.protocol)
         choice = choose(cases, len(model.labels), mean)
         before = choice.without if model.practice.bias is None else counts_of(cases, model.practice.bias)
         is_stored = choice.holds and mean(choice.chosen) > mean(before)

@@ -1,0 +1,55 @@
+"""The one number that epochs and offsets of the classes are chosen by on validation cases."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samtailor.metrics.overlap import Overlap, score
+from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
+
+
+@dataclass(frozen=True)
+class MeanDsc:
+    """Mean DSC of the classes but the background, by nnU-Net's rule for absent ones.
+
+    Attributes:
+        is_pooled: The DSC of a class is that of the pixels of all cases together, rather than the mean over the cases
+            in which it counts.
+    """
+
+    is_pooled: bool = False
+
+    @classmethod
+    def of_protocol(cls, name: ProtocolName) -> Self:
+        """Pooled where the protocol scores all cases together: there a speck of an absent class costs what it covers.
+
+        The mean over cases would take it for a whole case that is missed: on small tiles it jumps from epoch to epoch.
+        """
+        return cls(is_pooled=bool(PROTOCOLS[name].overall))
+
+    def by_class(self, counts: Overlap) -> NDArray[np.float64]:
+        """DSC of each class, (..., K), of counts (..., cases, K); NaN of a class that counts nowhere."""
+        if self.is_pooled:
+            return score(Overlap(*(one.sum(axis=-2) for one in counts)), "dsc", "nnunet")
+        return _mean_of_known(score(counts, "dsc", "nnunet"), axis=-2)
+
+    def along(self, counts: Overlap) -> NDArray[np.float64]:
+        """Mean of each of some counts (..., cases, K), (...)."""
+        return _mean_of_known(self.by_class(counts)[..., 1:], axis=-1)
+
+    def __call__(self, counts: Overlap) -> float:
+        """Mean of counts (cases, K); NaN where no class counts."""
+        return float(self.along(counts))
+
+
+def _mean_of_known(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Mean along an axis of what is no NaN; NaN where nothing is, of which NumPy would warn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        means: NDArray[np.float64] = np.nanmean(values, axis=axis)
+    return means
