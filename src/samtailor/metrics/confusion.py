@@ -67,11 +67,11 @@ _SCORES: dict[OverallMetric, Callable[[NDArray[np.int64]], NDArray[np.float64]]]
 }
 
 
-def nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+def nan_mean(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    """Mean over an axis, by default the last, of what is not NaN; NaN where nothing is."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        mean: NDArray[np.float64] = np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)
+        mean: NDArray[np.float64] = np.where(known, values, 0).sum(axis=axis) / known.sum(axis=axis)
     return mean
 
 

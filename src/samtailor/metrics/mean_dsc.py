@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.metrics.confusion import nan_mean
 from samtailor.metrics.overlap import Overlap, score
 from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
 
@@ -36,20 +36,12 @@ class MeanDsc:
         """DSC of each class, (..., K), of counts (..., cases, K); NaN of a class that counts nowhere."""
         if self.is_pooled:
             return score(Overlap(*(one.sum(axis=-2) for one in counts)), "dsc", "nnunet")
-        return _mean_of_known(score(counts, "dsc", "nnunet"), axis=-2)
+        return nan_mean(score(counts, "dsc", "nnunet"), axis=-2)
 
     def along(self, counts: Overlap) -> NDArray[np.float64]:
         """Mean of each of some counts (..., cases, K), (...)."""
-        return _mean_of_known(self.by_class(counts)[..., 1:], axis=-1)
+        return nan_mean(self.by_class(counts)[..., 1:])
 
     def __call__(self, counts: Overlap) -> float:
         """Mean of counts (cases, K); NaN where no class counts."""
         return float(self.along(counts))
-
-
-def _mean_of_known(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Mean along an axis of what is no NaN; NaN where nothing is, of which NumPy would warn."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        means: NDArray[np.float64] = np.nanmean(values, axis=axis)
-    return means

@@ -263,9 +263,9 @@ class SegmentationTask(lightning.LightningModule):
         """Log the DSC of each class in the cases of all processes, and the mean of the foreground classes."""
         counts = {index: counts for part in gather(self._counts) for index, counts in part.items()}
         ordered = [counts[index] for index in sorted(counts)]  # sums come out alike whoever predicted what
-        self.truth_voxels[:] = np.sum([one.truth for one in ordered], axis=0)
-        self.predicted_voxels[:] = np.sum([one.prediction for one in ordered], axis=0)
         together = Overlap.stacked(ordered)
+        self.truth_voxels[:] = together.truth.sum(axis=0)
+        self.predicted_voxels[:] = together.prediction.sum(axis=0)
         for name, value in zip(self.model.labels.names, self.mean.by_class(together), strict=True):
             self.log(f"dsc/{name}", float(value))
         if self.truth_voxels[1:].any():  # else it would say how little is found where nothing is

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from samtailor.errors import counted
 from samtailor.evaluation.robustness.study import Curves
 from samtailor.evaluation.scores import number
 from samtailor.files import write_json, write_text
+from samtailor.metrics.confusion import nan_mean
 from samtailor.reporting.figures import png
 from samtailor.reporting.page import Page, Picture, Section
 from samtailor.reporting.plots import severity_figure
@@ -80,7 +80,7 @@ class Robustness(Shown):
 
     def mce(self, run: str, relative: bool = False) -> float:
         """Mean of the corruption errors over the corruptions that have one; NaN if none has."""
-        return _mean(self.corruption_errors(run, relative))
+        return float(nan_mean(self.corruption_errors(run, relative)))
 
     def clean(self, run: str) -> float:
         """DSC of a run on images as they are."""
@@ -198,12 +198,6 @@ def _errors(curves: Curves, relative: bool) -> NDArray[np.float64]:
     """Sum over the severities of 1 - DSC, or of what DSC is less than on clean images, (C,)."""
     errors: NDArray[np.float64] = ((curves[:, :1] if relative else 1) - curves[:, 1:]).sum(axis=1)
     return errors
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # nothing but NaN
-        return float(np.nanmean(values))
 
 
 def write_results(result: Robustness, out: Path) -> None:
