@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.accuracy import peer_training
 from benchmarks.accuracy.job import Job
-from benchmarks.accuracy.peers import DYNUNET, DYNUNET_HALF, SEGFORMER, UNET, Peer
+from benchmarks.accuracy.peers import DYNUNET, DYNUNET_HALF, SEGFORMER, UNET, UNET_HALF, Peer
 from samtailor.data.cache import SliceCache
 from samtailor.errors import ConfigError
 from samtailor.evaluation.cases import cases_of_split, cases_with
@@ -147,6 +147,7 @@ COMPARED: dict[str, Method] = {
     "dynunet": _peer(DYNUNET),
     "dynunet-half": _peer(DYNUNET_HALF),
     "unet": _peer(UNET),
+    "unet-half": _peer(UNET_HALF),
     "segformer": _peer(SEGFORMER),
 }
 """What a user could pick, by name."""

@@ -96,7 +96,7 @@ def test_variants_are_fitted_only_where_they_are_named(tmp_path: Path, monkeypat
     monkeypatch.setattr(program, "compare", lambda data, out, minutes, seeds, methods, *rest: asked.append(methods))
     program.main(["data", "--out", str(tmp_path)])
     program.main(["data", "--out", str(tmp_path), "--methods", "ema"])
-    assert asked == [["samtailor", "report", "dynunet", "dynunet-half", "unet", "segformer"], ["ema"]]
+    assert asked == [["samtailor", "report", "dynunet", "dynunet-half", "unet", "unet-half", "segformer"], ["ema"]]
 
 
 @pytest.mark.usefixtures("measured")

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from benchmarks.accuracy.peers import DYNUNET, DYNUNET_HALF, SEGFORMER, UNET, Patch, Peer, patch_of, strides_of
+from benchmarks.accuracy.peers import (
+    DYNUNET,
+    DYNUNET_HALF,
+    SEGFORMER,
+    UNET,
+    UNET_HALF,
+    Patch,
+    Peer,
+    patch_of,
+    strides_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,17 +62,32 @@ def test_segformer_is_b0_with_random_weights() -> None:
     assert one(torch.rand(2, 3, 64, 48)).shape == (2, 4, 64, 48)
 
 
-def test_the_plain_unet_takes_every_patch() -> None:
-    network = UNET.build(3, 4, (32, 48))
+@pytest.mark.parametrize("peer", [UNET, UNET_HALF])
+def test_the_plain_unet_takes_every_patch(peer: Peer) -> None:
+    network = peer.build(3, 4, (32, 64))
     convolutions = [weight for weight in network.parameters() if weight.ndim == 4]
     assert len(convolutions[0]) == 16
     assert max(len(weight) for weight in convolutions) == 256
     for height, width in [(10, 20), (257, 257), (300, 130)]:
         rows, columns = patch_of(height, width)
-        assert network(torch.rand(1, 3, rows, columns)).shape == (1, 4, rows, columns)
+        assert network(torch.rand(2, 3, rows, columns)).shape == (2, 4, rows, columns)
 
 
-@pytest.mark.parametrize("peer", [DYNUNET, UNET, SEGFORMER])
+@pytest.mark.parametrize("peer", [UNET, UNET_HALF])
+def test_the_plain_unet_keeps_the_colour_of_a_patch(peer: Peer) -> None:
+    norms = [module for module in peer.build(3, 4, (32, 32)).modules() if "Norm" in type(module).__name__]
+    assert norms
+    assert all(isinstance(norm, nn.BatchNorm2d) for norm in norms)  # not each patch's own mean
+
+
+def test_the_half_unet_sees_means_of_four_pixels() -> None:
+    network = UNET_HALF.build(1, 2, (32, 32)).eval()
+    board = (torch.arange(32)[:, None] + torch.arange(32)) % 2.0
+    flat = torch.full((32, 32), 0.5)
+    assert torch.equal(network(board[None, None]), network(flat[None, None]))
+
+
+@pytest.mark.parametrize("peer", [DYNUNET, UNET, UNET_HALF, SEGFORMER])
 def test_rates_end_at_zero(peer: Peer) -> None:
     assert peer.rate(1.0) == 0
     assert peer.rate(0.1) > peer.rate(0.5) > peer.rate(0.9) > 0
