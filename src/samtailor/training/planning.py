@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 from samtailor.data.cache import CachedCase
 from samtailor.data.channels import needs_projection
@@ -18,7 +19,7 @@ from samtailor.refinement import chosen_refinement
 from samtailor.reporting.amounts import in_time
 from samtailor.training.clock import Deadline, Pace
 from samtailor.training.estimate_report import HEADROOM
-from samtailor.training.estimation import Measure, Phase, look, phases_of, sampled
+from samtailor.training.estimation import Measure, Phase, Sampled, look, phases_of, sampled
 from samtailor.training.fingerprint import object_side
 from samtailor.training.measure import measure_apart
 from samtailor.training.resolve import least_side, resolve
@@ -175,6 +176,79 @@ class Timetable:
         return [*(phase.of(range(1, first + 1)) for phase in head), last.of(range(first + 1, epochs + 1))]
 
 
+@dataclass(frozen=True)
+class _Trials:
+    """Steps that are measured to choose by.
+
+    Attributes:
+        folder: The labelled folder.
+        cases: Some of its cases.
+        base: What is fitted.
+        scale: Pixels of a picture for each pixel of the network's input; None if whole slices are shown, or the user
+            has said what is.
+        measure: Measures a job within a limit of memory.
+        limit: That limit, in bytes.
+    """
+
+    folder: Dataset
+    cases: Sampled
+    base: Base
+    scale: float | None
+    measure: Measure
+    limit: int
+
+    @classmethod
+    def of(cls, config: TrainConfig, folder: Dataset, measure: Measure) -> Self:
+        """Look at some cases."""
+        base = find_base(config.base)
+        whole = resolve(with_side(config, config.sampling.image_size or base.image_size), folder)
+        cases = sampled(whole, folder)
+        scale = scale_of(cases.train) if folder.pictures and config.sampling.field == "auto" else None
+        return cls(folder, cases, base, scale, measure, int(HEADROOM * available_memory()))
+
+    @property
+    def longest(self) -> int:
+        """The longer side of the largest slice, in pixels."""
+        seen = [side for case in self.cases.train for side in case.image.shape[2:]]
+        return max(self.folder.largest or seen)
+
+    @property
+    def widest(self) -> int:
+        """Side of the largest square that is shown to the network, in pixels of the slice."""
+        is_cropped = self.scale is not None and self.folder.seen_from_above
+        return round(CROPPED * self.longest) if is_cropped else self.longest
+
+    def sizes(self, chosen: int | None) -> list[int]:
+        """Sides of the network's input to choose from, the largest first; only one if the user has chosen it."""
+        return [chosen] if chosen else _sizes(self.base, min(self.base.image_size, self.widest))
+
+    def at(self, config: TrainConfig, size: int) -> tuple[TrainConfig, tuple[Phase, ...]] | None:
+        """The config of a training with that input, its precision chosen, and its phases; None without the memory."""
+        resolved = self._resolved(config, size)
+        LOG.info("Measuring steps at %d pixels", size)
+        workload, measured = look(resolved, self.folder, self.cases, self.measure, self.limit)
+        phases = phases_of(resolved, workload, measured)
+        if phases is None or not all(phase.measured.fits_gpu(HEADROOM) for phase in phases):
+            return None
+        if config.precision != "auto" or choose_device(config.device).type != "cpu":
+            return resolved, phases
+        halved = measured(replace(resolved.phases()[-1][0], precision="bf16"))
+        if halved is None or halved.step_seconds >= FASTER * phases[-1].measured.step_seconds:
+            return replace(resolved, precision="32"), phases
+        resolved = replace(resolved, precision="bf16")
+        phases = phases_of(resolved, workload, measured)
+        return None if phases is None else (resolved, phases)
+
+    def _resolved(self, config: TrainConfig, size: int) -> TrainConfig:
+        """The config with an input of that size, which shows as much of a slice as the scale says."""
+        resolved = resolve(with_side(config, size), self.folder)
+        if self.scale is None:
+            return resolved
+        side = min(round(self.scale * size), max(self.widest, size))
+        field = side if side < self.longest else None
+        return replace(resolved, sampling=replace(resolved.sampling, field=field))
+
+
 def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure = measure_apart) -> Timetable:
     """Measure some steps; choose the precision, the size of the network's input, and whether the head comes first.
 
@@ -192,50 +266,26 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     until = began + seconds
     # What was pretrained knows organs better than pictures, of which no head alone makes much.
     may_rest = not (folder.pictures or config.recipe.freezes_encoder or needs_projection(len(folder.channels)))
-    config = replace(config, time=None, epochs=2, head_epochs=0, validate_every=1)
-    # With one class to find, the offset is a threshold; with several it takes from some what it gives to others.
-    is_free = not chosen_refinement(config.refine)
-    is_tuned = config.tune_bias or (len(folder.labels) == 2 and is_free)
-    is_refined = config.tune_refinement or (not folder.pictures and is_free)  # an organ is one piece
-    asked, config = config, replace(config, tta=config.tta or "auto", tune_bias=is_tuned, tune_refinement=is_refined)
-    base = find_base(config.base)
-    whole = resolve(with_side(config, config.sampling.image_size or base.image_size), folder)
-    cases = sampled(whole, folder)
-    longest = max(folder.largest or max(case.image.shape[2:] for case in cases.train))
-    scale = scale_of(cases.train) if folder.pictures and config.sampling.field == "auto" else None
-    limit = int(HEADROOM * available_memory())
-    widest = round(CROPPED * longest) if scale is not None and folder.seen_from_above else longest
-    largest = min(base.image_size, widest)
-    sizes = [config.sampling.image_size] if config.sampling.image_size else _sizes(base, largest)
+    asked = replace(config, time=None, epochs=2, head_epochs=0, validate_every=1)
+    config = _with_usual_tuning(asked, folder)
+    trials = _Trials.of(config, folder, measure)
+    sizes = trials.sizes(config.sampling.image_size)
     tried = 0
     while tried < len(sizes):
-        resolved = resolve(with_side(config, sizes[tried]), folder)
-        if scale is not None:
-            side = min(round(scale * sizes[tried]), max(widest, sizes[tried]))
-            field = side if side < longest else None
-            resolved = replace(resolved, sampling=replace(resolved.sampling, field=field))
-        LOG.info("Measuring steps at %d pixels", sizes[tried])
-        workload, measured = look(resolved, folder, cases, measure, limit)
-        phases = phases_of(resolved, workload, measured)
-        if phases is None or not all(phase.measured.fits_gpu(HEADROOM) for phase in phases):
+        trial = trials.at(config, sizes[tried])
+        if trial is None:
             tried += 1
             continue
-        if config.precision == "auto" and choose_device(config.device).type == "cpu":
-            halved = measured(replace(resolved.phases()[-1][0], precision="bf16"))
-            gains = halved is not None and halved.step_seconds < FASTER * phases[-1].measured.step_seconds
-            config = replace(config, precision="bf16" if gains else "32")
-            if gains:
-                continue
-            resolved = replace(resolved, precision="32")
+        resolved, phases = trial
+        config = replace(config, precision=resolved.precision)  # the same at all sizes
         found = Timetable(resolved, phases, until, seconds).with_tuning_of(asked)
-        if found.needed() > SPARED * found.left and tried < len(sizes) - 1:
-            tried += 1
-            continue
-        seen = found.phases[-1].samples_in((1 - VALIDATED) * (1 - HEAD) * found.left)
+        seen = phases[-1].samples_in((1 - VALIDATED) * (1 - HEAD) * found.left)
         # The time of a step goes with the area: the size that is taken is measured itself.
         enough = [place for place, size in enumerate(sizes) if seen * (sizes[tried] / size) ** 2 >= SEEN * size]
         wanted = min(enough, default=len(sizes) - 1)
-        if wanted > tried:
+        if found.needed() > SPARED * found.left and tried < len(sizes) - 1:
+            tried += 1
+        elif wanted > tried:
             tried = wanted
         elif may_rest and seen < FEW and not config.head_epochs:
             config = replace(config, head_epochs=1)
@@ -243,9 +293,18 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
             _tell_what_is_left_out(config, found.config)
             return found
     raise ConfigError(
-        f"time: expected memory for a step at {sizes[-1]} pixels, found {limit / 1e9:.1f} GB free; take "
+        f"time: expected memory for a step at {sizes[-1]} pixels, found {trials.limit / 1e9:.1f} GB free; take "
         "--batch_size 1, a smaller base (samtailor models), or --recipe head-only"
     )
+
+
+def _with_usual_tuning(config: TrainConfig, folder: Dataset) -> TrainConfig:
+    """The config with the flips and the tuning that a training with a time has, beside what the user asked for."""
+    is_free = not chosen_refinement(config.refine)
+    # With one class to find, the offset is a threshold; with several it takes from some what it gives to others.
+    is_tuned = config.tune_bias or (len(folder.labels) == 2 and is_free)
+    is_refined = config.tune_refinement or (not folder.pictures and is_free)  # an organ is one piece
+    return replace(config, tta=config.tta or "auto", tune_bias=is_tuned, tune_refinement=is_refined)
 
 
 def _tell_what_is_left_out(config: TrainConfig, laid_out: TrainConfig) -> None:
