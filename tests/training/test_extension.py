@@ -18,6 +18,7 @@ from samtailor.files import read_json
 from samtailor.models.segmenter_model import load_model, save_practice
 from samtailor.models.zoo import Base
 from samtailor.runs import Run
+from samtailor.training.clock import Deadline, Pace
 from samtailor.training.extension import epochs_until, extended
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import OptimConfig, SamplingConfig, TrainConfig
@@ -167,8 +168,11 @@ def test_as_many_epochs_are_laid_out_as_end_in_time(
     folder = open_dataset(nnunet_folder)
     config = changed(short(nnunet_folder, Path("run")), **{"epochs": 20, **settings})
     config = resolve(replace(config, sampling=SamplingConfig(64, None, per_epoch=8)), folder)
-    found = epochs_until(config, done, f"{seconds}s", time.monotonic(), folder, by_area(5.0))
+    began = time.monotonic()
+    found, deadline = epochs_until(config, done, f"{seconds}s", began, folder, by_area(5.0))
     assert found == expected
+    assert deadline.end == pytest.approx(began + 0.95 * seconds)
+    assert [pace.step for pace in deadline.paces] == [0.5, 5.0][-len(config.phases()) :]
 
 
 def test_too_short_a_time_is_refused(tiny_base: Base, nnunet_folder: Path) -> None:
@@ -186,9 +190,9 @@ def test_a_run_is_resumed_for_some_time(
     run = train(**vars(short(nnunet_folder, tmp_path / "run")))
     asked: list[Any] = []
 
-    def until(config: TrainConfig, done: int, duration: str, *_: Any) -> int:
+    def until(config: TrainConfig, done: int, duration: str, began: float, *_: Any) -> tuple[int, Deadline]:
         asked.append((config.epochs, done, duration))
-        return 3
+        return 3, Deadline(began + 600, [Pace(1.0, 1.0)])
 
     monkeypatch.setattr(extension, "epochs_until", until)
     assert main(["resume", str(run.directory), "--time", "10m"]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,10 +12,12 @@ from unittest.mock import Mock
 
 import pytest
 
+import samtailor.training.extension as extension
 import samtailor.training.planning as planning
 from samtailor.models.zoo import Base
 from samtailor.runs import Run
 from samtailor.training.clock import Clock, Pace
+from samtailor.training.extension import epochs_until
 from samtailor.training.keeping_time import TimeKeeper
 from samtailor.training.planning import Timetable, planned
 from samtailor.training.samples import EpochSampler
@@ -92,6 +95,23 @@ def test_a_training_ends_in_time_though_its_machine_changes(
     monkeypatch.undo()
     again = train(**vars(replace(written, out=str(tmp_path / "again"))))
     assert rows_of(again) == rows_of(run)
+
+
+@pytest.mark.parametrize("seconds", [20.0, 5.0])
+def test_a_run_that_is_made_longer_ends_in_time(
+    seconds: float, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(**vars(replace(config, time=None, sampling=replace(config.sampling, per_epoch=40))))
+    begun = TrainConfig.from_plain(run.read_config(), "config.yaml")
+    machine = Machine(monkeypatch, [seconds])
+    monkeypatch.setattr(extension, "epochs_until", partial(epochs_until, measure=by_area(4 * MEASURED)))
+    resume(run.directory, time=f"{GIVEN}s")
+    assert 0.9 * GIVEN <= machine.passed <= GIVEN
+    written = TrainConfig.from_plain(run.read_config(), "config.yaml")
+    assert isinstance(lengths := written.sampling.per_epoch, list)
+    assert len(lengths) == written.epochs == len(run.history())
+    assert lengths[: begun.epoch_count] == [40] * begun.epoch_count
+    assert sum(lengths[begun.epoch_count :]) == machine.steps * written.batch_size
 
 
 @pytest.mark.parametrize(

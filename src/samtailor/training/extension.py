@@ -12,10 +12,11 @@ from samtailor.errors import ConfigError
 from samtailor.memory import available_memory
 from samtailor.reporting.amounts import in_time
 from samtailor.runs import is_over
+from samtailor.training.clock import Deadline
 from samtailor.training.estimate_report import HEADROOM
 from samtailor.training.estimation import Measure, Phase, look, phases_of, sampled
 from samtailor.training.measure import measure_apart
-from samtailor.training.planning import USED
+from samtailor.training.planning import USED, deadline_of
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import TrainConfig, seconds_in
 
@@ -51,8 +52,10 @@ def done_of(rows: Sequence[Mapping[str, float]]) -> int:
 
 def epochs_until(
     config: TrainConfig, done: int, duration: str, began: float, folder: Dataset, measure: Measure = measure_apart
-) -> int:
+) -> tuple[int, Deadline]:
     """The most epochs of a run that end in time, of which the last is validated; steps are measured first.
+
+    The deadline is what the training is then kept to.
 
     Args:
         config: Resolved config of the run.
@@ -67,21 +70,21 @@ def epochs_until(
     """
     limit = int(HEADROOM * available_memory())
     workload, measured = look(config, folder, sampled(config, folder), measure, limit)
-    left = config if done < config.head_epochs else replace(config, head_epochs=0)
-    if (phases := phases_of(left, workload, measured)) is None:
+    if (phases := phases_of(config, workload, measured)) is None:
         raise ConfigError("time: expected memory for a step of the run, found too little; other programs take it")
     taken = partial(_taken, config, phases, workload.samples, done)
-    available = USED * (began + seconds_in(duration) - time.monotonic())
+    seconds = seconds_in(duration)
+    available = USED * (began + seconds - time.monotonic())
     epochs = first = _validated(config, max(done, config.head_epochs) + 1)
     while taken(epochs) <= available:
         epochs += config.validate_every
     if epochs == first:
-        least = seconds_in(duration) + (taken(first) - available) / USED
+        least = seconds + (taken(first) - available) / USED
         raise ConfigError(
             f"time: expected at least {in_time(least)}, to the validation after epoch {first} on this machine as it is "
-            f"now; found {in_time(seconds_in(duration))}; give more time"
+            f"now; found {in_time(seconds)}; give more time"
         )
-    return epochs - config.validate_every
+    return epochs - config.validate_every, deadline_of(phases, began + seconds, seconds)
 
 
 def _validated(config: TrainConfig, epoch: int) -> int:

@@ -81,9 +81,8 @@ class Timetable:
 
     @property
     def deadline(self) -> Deadline:
-        """What the training is kept to; some time is left over."""
-        paces = [Pace(phase.measured.step_seconds, phase.validating) for phase in self.phases]
-        return Deadline(self.until - (1 - USED) * self.seconds, paces)
+        """What the training is kept to."""
+        return deadline_of(self.phases, self.until, self.seconds)
 
     @property
     def left(self) -> float:
@@ -247,6 +246,12 @@ class _Trials:
         side = min(round(self.scale * size), max(self.widest, size))
         field = side if side < self.longest else None
         return replace(resolved, sampling=replace(resolved.sampling, field=field))
+
+
+def deadline_of(phases: Sequence[Phase], until: float, seconds: float) -> Deadline:
+    """What a training of these phases is kept to; of the seconds that it was given some are left over."""
+    paces = [Pace(phase.measured.step_seconds, phase.validating) for phase in phases]
+    return Deadline(until - (1 - USED) * seconds, paces)
 
 
 def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure = measure_apart) -> Timetable:

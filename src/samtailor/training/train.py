@@ -21,6 +21,7 @@ from samtailor.training.settings import TrainConfig, seconds_in
 if TYPE_CHECKING:
     from samtailor.data.dataset import Dataset
     from samtailor.evaluation.tuning.result import TuningResult
+    from samtailor.training.clock import Deadline
 
 LOG = logging.getLogger("samtailor")
 
@@ -156,7 +157,7 @@ def resume(
             should the last be damaged. The epochs after the best are then trained again.
         epochs: Passes over the training samples that the run is to have in all, where it was begun with another number.
         time: When the training is to end, from now ('45m', '2h', '90s'): some steps are measured, and the run has as
-            many epochs as end in time.
+            many epochs as end in time; they become longer or shorter where the machine's speed changes.
 
     Returns:
         The finished run, of the length it was begun with with the numbers it would have had without the interruption.
@@ -206,6 +207,7 @@ def resume_run(
     if time is not None:
         seconds_in(time)
     config = TrainConfig.from_plain(begun.read_config(), str(begun.config_file))
+    deadline = None
     here = connect(config.device)
     with _telling_how_to_go_on(begun), ExitStack() as held:
         with raise_on_all_ranks():
@@ -226,7 +228,7 @@ def resume_run(
                 )
             if epochs is not None or time is not None:
                 checkpoint_of(begun, from_)
-                config = _lengthen(begun, config, folder, from_, epochs, time, began)
+                config, deadline = _lengthen(begun, config, folder, from_, epochs, time, began)
         with raise_on_all_ranks():
             if here.is_first and (epochs is not None or time is not None):
                 begun.write_config(config.to_plain())
@@ -246,7 +248,7 @@ def resume_run(
                 checkpoint = checkpoint_of(begun, from_)
                 model = new_segmenter(config, folder.labels, folder.channel_choice, folder.largest)
         if is_to_be_trained:
-            fit(begun, config, model, cases, checkpoint)
+            fit(begun, config, model, cases, checkpoint, deadline)
     _tune(begun, config)
     _warn(begun)
     return begun
@@ -260,20 +262,21 @@ def _lengthen(
     epochs: int | None,
     time: str | None,
     began: float,
-) -> TrainConfig:
-    """The config of a run that is to have so many epochs, or as many as end in time."""
+) -> tuple[TrainConfig, Deadline | None]:
+    """The config of a run that is to have so many epochs; or as many as end in time, to which it is then kept."""
     from samtailor.training.extension import done_of, epochs_until, extended
 
     rows = run.history()
     if from_ == "best" and (best := run.best_epoch()):
         rows = [row for row in rows if row["epoch"] <= best["epoch"]]
+    deadline = None
     if time is not None:
-        epochs = epochs_until(config, done_of(rows), time, began, folder)
+        epochs, deadline = epochs_until(config, done_of(rows), time, began, folder)
     assert epochs is not None
     changed = extended(config, rows, epochs, folder)
     without = " Patience has run out, and no longer ends it." if changed.patience != config.patience else ""
     LOG.info("%d epochs in all, of which %d are done.%s", epochs, done_of(rows), without)
-    return changed
+    return changed, deadline
 
 
 def _left_to_tune(run: Run, config: TrainConfig) -> list[str]:
