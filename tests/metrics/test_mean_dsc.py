@@ -23,6 +23,14 @@ def test_pooled_pixels_of_all_cases_count_together() -> None:
     assert MeanDsc(is_pooled=True)(COUNTS) == pytest.approx(18 / 23 / 2)
 
 
+def test_the_background_may_count_as_a_class() -> None:
+    assert MeanDsc(is_pooled=True, has_background=True)(COUNTS) == pytest.approx((1 + 18 / 23 + 0) / 3)
+    nothing = Overlap(*np.array([[[9, 0, 0]], [[3, 0, 0]], [[0, 2, 1]]]))
+    assert MeanDsc(has_background=True)(nothing) == 0  # whatever the background's is
+    absent = Overlap(*np.array([[[9, 0, 0]], [[0, 0, 0]], [[0, 0, 0]]]))
+    assert np.isnan(MeanDsc(has_background=True)(absent))
+
+
 def test_pooled_a_speck_of_an_absent_class_costs_what_it_covers() -> None:
     found, speck = np.array([[90, 80], [95, 0]]), np.array([[0, 0], [0, 1]])
     counts = Overlap(found, speck, np.zeros_like(found))
@@ -38,16 +46,16 @@ def test_a_class_that_counts_nowhere_is_left_out(is_pooled: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "is_pooled"),
+    ("protocol", "mean"),
     [
-        ("samtailor", False),
-        ("nnunet", False),
-        ("flare22", False),
-        ("transunet", False),
-        ("monai", False),
-        ("irstd", True),
-        ("remote-sensing", True),
+        ("samtailor", MeanDsc()),
+        ("nnunet", MeanDsc()),
+        ("flare22", MeanDsc()),
+        ("transunet", MeanDsc()),
+        ("monai", MeanDsc()),
+        ("irstd", MeanDsc(is_pooled=True)),
+        ("remote-sensing", MeanDsc(is_pooled=True, has_background=True)),
     ],
 )
-def test_what_scores_all_cases_together_is_pooled(protocol: ProtocolName, is_pooled: bool) -> None:
-    assert MeanDsc.of_protocol(protocol) == MeanDsc(is_pooled)
+def test_what_a_protocol_counts_is_chosen_by(protocol: ProtocolName, mean: MeanDsc) -> None:
+    assert MeanDsc.of_protocol(protocol) == mean

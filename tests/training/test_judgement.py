@@ -56,6 +56,15 @@ def test_a_training_that_learned_is_not_warned_of() -> None:
     assert judged([]) is None
 
 
+def test_a_background_that_is_found_is_not_something() -> None:
+    rows = rows_of(FALLING, (0.0, 0.0), (0.002, 0.0), None)
+    for row in rows[:2]:
+        row["dsc"] = 0.3  # of land cover, where the background counts
+    found = judged(rows)
+    assert found is not None
+    assert "nothing is found in the validation cases: best mean DSC 0.0010" in found.found
+
+
 def test_one_that_finds_nothing_is_with_the_flags_that_may_help() -> None:
     found = judged(rows_of(FALLING, (0.0, 0.0), (0.002, 0.0), None), steps=30)
     assert found is not None

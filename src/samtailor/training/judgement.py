@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.errors import counted, listed
+from samtailor.metrics.confusion import nan_mean
 from samtailor.runs import RunWarning, best_of
 from samtailor.training.settings import TrainConfig
 
@@ -58,8 +59,7 @@ class Judged:
         found, missed = [], self._missed()
         is_empty = self._has_found_nothing()
         if is_empty:
-            best = max(row["dsc"] for row in self.rows if "dsc" in row)
-            found.append(f"nothing is found in the validation cases: best mean DSC {best:.4f}")
+            found.append(f"nothing is found in the validation cases: best mean DSC {max(self._scores()):.4f}")
         elif missed:
             names = listed([f"'{self.names[k]}'" for k in missed])
             found.append(f"nowhere found in the validation cases (DSC 0): {names}")
@@ -73,8 +73,16 @@ class Judged:
 
     def _has_found_nothing(self) -> bool:
         """Whether no validation found anything, though there was something to find."""
-        scores = [row["dsc"] for row in self.rows if "dsc" in row]
+        scores = self._scores()
         return bool(scores) and max(scores) < NOTHING
+
+    def _scores(self) -> list[float]:
+        """Mean DSC of the classes but the background in each validation that could measure it."""
+        return [
+            float(nan_mean(np.array([row[f"dsc/{name}"] for name in self.names[1:]])))
+            for row in self.rows
+            if "dsc" in row
+        ]
 
     def _missed(self) -> list[int]:
         """Classes of the validation cases of which the kept epoch finds nothing."""

@@ -260,7 +260,7 @@ class SegmentationTask(lightning.LightningModule):
         return predictor.label(case.image, case.spacing, embeddings)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the DSC of each class in the cases of all processes, and the mean of the foreground classes."""
+        """Log the DSC of each class in the cases of all processes, and the mean that is chosen by."""
         counts = {index: counts for part in gather(self._counts) for index, counts in part.items()}
         ordered = [counts[index] for index in sorted(counts)]  # sums come out alike whoever predicted what
         together = Overlap.stacked(ordered)

@@ -109,8 +109,9 @@ def test_what_is_to_gain_is_what_the_data_sets_protocol_counts(
 ) -> None:
     monkeypatch.setattr(Dataset, "protocol", protocol)
     found = tune_bias(run, image_folder, device="cpu")
-    assert found.choice.mean == MeanDsc(is_pooled)
-    assert found.to_json()["pooled"] is is_pooled
+    assert found.choice.mean == MeanDsc(is_pooled, has_background=is_pooled)
+    assert found.to_json()["pooled"] is found.to_json()["background"] is is_pooled
+    assert ("mean without background" in found.to_markdown()) is not is_pooled
     assert ("pixels of all cases together" in found.to_markdown()) is is_pooled
 
 

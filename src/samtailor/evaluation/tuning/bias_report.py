@@ -57,7 +57,7 @@ class BiasTuning(TuningResult):
             )
         ]
         without, chosen = (decimal(choice.mean(counts)) for counts in (choice.without, choice.chosen))
-        rows.append(("mean without background", "", without, chosen))
+        rows.append(("mean" if choice.mean.has_background else "mean without background", "", without, chosen))
         rule = (
             "of the pixels of all cases together, as the data set's protocol counts them"
             if choice.mean.is_pooled
@@ -94,6 +94,7 @@ class BiasTuning(TuningResult):
             "bias": list(self.choice.bias),
             "saved": None if self.saved is None else list(self.saved),
             "pooled": self.choice.mean.is_pooled,
+            "background": self.choice.mean.has_background,
             "dsc": dsc | {"held_out": self.held_out},
             "cases": list(self.cases),
             "stored": self.is_stored,

@@ -23,9 +23,10 @@ def tune_bias(
 
     The network predicts each validation case once; then the offset of one class after the other is moved to where the
     mean DSC is greatest: of each class over the cases or, where the data set's protocol counts the pixels of all cases
-    together (irstd, remote-sensing), over these. Only if the mean is higher than before, and offsets that one half of
-    the cases chooses gain on the other half as well, the segmenter has them from then on: predict and evaluate add them
-    unless --bias none says otherwise. Its weights are not touched. The refinement is to be tuned after the bias.
+    together (irstd, remote-sensing), over these; on land cover (remote-sensing) the background is a class, too. Only if
+    the mean is higher than before, and offsets that one half of the cases chooses gain on the other half as well, the
+    segmenter has them from then on: predict and evaluate add them unless --bias none says otherwise. Its weights are
+    not touched. The refinement is to be tuned after the bias.
 
     Args:
         run: Directory of the run.
