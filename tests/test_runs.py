@@ -18,7 +18,7 @@ ROWS = [
     {"epoch": 1, "loss": 1.5},
     {"epoch": 2, "loss": 1.0, "dsc": 0.3, "dsc/liver": 0.3},
     {"epoch": 3, "loss": 0.5, "dsc": 0.4, "dsc/liver": 0.4},
-    {"epoch": 4, "loss": 0.4, "dsc": 0.4, "dsc/liver": 0.4},
+    {"epoch": 4, "loss": 0.4, "dsc": 0.3, "dsc/liver": 0.3},
 ]
 
 
@@ -30,7 +30,7 @@ def test_the_history_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert run.history() == ROWS
 
 
-def test_the_best_epoch_is_the_first_of_equals(tmp_path: Path) -> None:
+def test_the_best_epoch_is_found_in_the_history(tmp_path: Path) -> None:
     Run(tmp_path).write_history(ROWS)
     assert Run(tmp_path).best_epoch() == ROWS[2]
 
@@ -44,7 +44,10 @@ def rows_of(*scores: float | None) -> list[dict[str, float]]:
     ("scores", "kept"),
     [
         ([0.1, 0.3, 0.2], 2),
-        ([0.1, 0.3, 0.3], 2),
+        ([0.1, 0.3, 0.3], 3),
+        ([0.3, 0.3, 0.3], 1),
+        ([0.1, 0.9, 0.7, 0.8, 0.8], 5),  # the second was best by chance: 0.1, 0.5, 0.6, 0.7, 0.75
+        ([0.1, 0.9, 0.5, 0.4], 2),  # what falls for good was better before
         ([None, 0.3, None, 0.2, None], 2),
         ([0.0, 0.0, 0.0], 3),
         ([0.0, 0.0, 0.1], 3),
@@ -80,7 +83,7 @@ def test_the_epoch_that_is_kept_is_the_best_and_the_last_where_nothing_tells_the
         ([None] * 9, 1, False),
     ],
 )
-def test_patience_is_counted_in_epochs_from_the_first_with_the_highest_score(
+def test_patience_is_counted_in_epochs_from_the_one_that_is_kept(
     scores: list[float | None], patience: int | None, over: bool
 ) -> None:
     assert is_over(rows_of(*scores), 10, patience) == over
@@ -97,7 +100,7 @@ def test_a_run_says_where_everything_is_and_what_comes_next(tmp_path: Path) -> N
     run.write_history(ROWS)
     run.write_config({"data": "scans"})
     text = str(run)
-    assert "mean DSC 0.4000 in epoch 3" in text
+    assert "kept              epoch 3, validation mean DSC 0.4000" in text
     assert f"samtailor evaluate {tmp_path} scans --split test" in text
     content = json.loads(json.dumps(run.to_json()))
     assert content == {"directory": str(tmp_path), "best_epoch": ROWS[2], "history": ROWS, "warning": None}
@@ -109,10 +112,10 @@ def test_a_run_shows_itself_in_a_line_and_by_its_curves(tmp_path: Path) -> None:
     assert "<img" not in run._repr_html_()
     run.write_history([{"epoch": 1, "loss": 1, "dsc": 0.25}])
     run.curves_file.write_bytes(b"a picture")
-    assert repr(run) == f"<Run in {tmp_path}: 1 epoch, best validation DSC 0.2500>"
+    assert repr(run) == f"<Run in {tmp_path}: 1 epoch, validation DSC 0.2500>"
     html = run._repr_html_()
     assert f'src="data:image/png;base64,{base64.b64encode(b"a picture").decode()}"' in html
-    assert "mean DSC 0.2500 in epoch 1" in html
+    assert "epoch 1, validation mean DSC 0.2500" in html
 
 
 def test_names_are_text_where_a_notebook_shows_a_run(tmp_path: Path) -> None:

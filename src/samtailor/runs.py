@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,7 +29,7 @@ Row = TypeVar("Row", bound=Mapping[str, float])
 
 
 def best_of(rows: Sequence[Row]) -> Row | None:
-    """The epoch whose segmenter is kept: that of the highest validation DSC, of equals the first.
+    """The epoch whose segmenter is kept: that of the highest smoothed validation DSC, of equals the first.
 
     Where no validation has found anything, or could, since no validation case has foreground, there is nothing to
     choose by: the last epoch is kept.
@@ -38,15 +39,27 @@ def best_of(rows: Sequence[Row]) -> Row | None:
 
 
 def _best_validated(rows: Sequence[Row]) -> Row | None:
-    """The first of the epochs with the highest validation DSC; None before the first validation."""
-    return max((row for row in rows if "dsc" in row), key=lambda row: row["dsc"], default=None)
+    """The first of the epochs with the highest smoothed validation DSC; None before the first validation.
+
+    Each validation counts half, and those before it together as much: few cases tell by chance that an early epoch is
+    the best, though later ones, with smaller learning rates, are as good. nnU-Net keeps its best checkpoint so, with a
+    tenth for each of its 1000 epochs.
+    """
+    best, highest, smoothed = None, -math.inf, None
+    for row in rows:
+        if "dsc" not in row:
+            continue
+        smoothed = row["dsc"] if smoothed is None else smoothed + (row["dsc"] - smoothed) / 2
+        if smoothed > highest:
+            best, highest = row, smoothed
+    return best
 
 
 def is_over(rows: Sequence[Mapping[str, float]], epochs: int, patience: int | None) -> bool:
     """Whether a training with that history has ended.
 
     It has after its last epoch, and after a validation that lies `patience` epochs or more behind the first with the
-    highest DSC. Validations that can measure nothing use up no patience.
+    highest smoothed DSC (see `best_of`). Validations that can measure nothing use up no patience.
     """
     if not rows or rows[-1]["epoch"] >= epochs:
         return bool(rows)
@@ -113,7 +126,7 @@ class Run:
 
     def __repr__(self) -> str:
         best = self.best_epoch()
-        score = f", best validation DSC {best['dsc']:.4f}" if best and "dsc" in best else ""
+        score = f", validation DSC {best['dsc']:.4f}" if best and "dsc" in best else ""
         return f"<Run in {self.directory}: {counted(len(self.history()), 'epoch')}{score}>"
 
     def _repr_html_(self) -> str:
@@ -131,7 +144,7 @@ class Run:
         split = next((name for name in ("test", "val") if splits.get(name)), "test")
         lines: list[str] = []
         if best and "dsc" in best:
-            lines.append(f"best validation   mean DSC {best['dsc']:.4f} in epoch {best['epoch']:.0f}")
+            lines.append(f"kept              epoch {best['epoch']:.0f}, validation mean DSC {best['dsc']:.4f}")
         elif best:
             lines.append(
                 f"no validation     could tell which is best: the segmenter is that of epoch {best['epoch']:.0f}"
@@ -302,7 +315,7 @@ class CrossValidation:
         for run in self.trained:
             best, name = run.best_epoch(), run.directory.name
             if best and "dsc" in best:
-                lines.append(f"{name:<18}best validation: mean DSC {best['dsc']:.4f} in epoch {best['epoch']:.0f}")
+                lines.append(f"{name:<18}kept: epoch {best['epoch']:.0f}, validation mean DSC {best['dsc']:.4f}")
             if warning := run.warning:
                 lines += [f"{name:<18}warning: {text}" for text in warning.found]
         data = quote(str(self.run(0).read_config().get("data")))

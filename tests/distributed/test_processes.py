@@ -142,7 +142,7 @@ def test_two_processes_train_as_one(tiny_base: Base, tmp_path: Path, monkeypatch
     built = Counter(line for rank in range(2) for line in (tmp_path / f"built-{rank}.txt").read_text().split())
     assert len(built) == 9
     assert set(built.values()) == {1}, "two processes have cut the same case into slices"
-    assert result.stdout.count("best validation") == 2, "more than one process has spoken"
+    assert result.stdout.count("kept  ") == 2, "more than one process has spoken"
 
 
 def test_all_processes_stop_within_an_epoch_and_go_on_there(tiny_base: Base, tmp_path: Path) -> None:

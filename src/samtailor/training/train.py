@@ -34,7 +34,7 @@ def train(config: TrainConfig) -> Run | CrossValidation:
     the command line also with: samtailor train --resume RUN
 
     Returns:
-        The run, whose segmenter is that of the best validation; `samtailor.load` takes its directory. With `folds` the
+        The run, whose segmenter is that of the best epoch; `samtailor.load` takes its directory. With `folds` the
         folder of all runs, which it takes as well.
 
     Raises:
