@@ -81,7 +81,8 @@ def test_a_validation_logs_what_the_protocol_counts(
     spleen = 2 * (12 + 72) / (12 + 72 + 36 + 72) if mean.is_pooled else (2 * 12 / (12 + 36) + 1) / 2
     assert logged["dsc/liver"] == 0
     assert logged["dsc/spleen"] == pytest.approx(spleen)
-    assert logged["dsc"] == pytest.approx(spleen / 2)
+    classes = [spleen, 0, logged["dsc/background"]] if mean.has_background else [spleen, 0]
+    assert logged["dsc"] == pytest.approx(sum(classes) / len(classes))
 
 
 @pytest.mark.parametrize("fraction", [0.3, 0.8, 1.0])

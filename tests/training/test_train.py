@@ -25,6 +25,7 @@ from samtailor.cli import main
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import ConfigError, DataError
 from samtailor.metrics.mean_dsc import MeanDsc
+from samtailor.metrics.protocols import ProtocolName
 from samtailor.models.segmenter_model import load_model
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
@@ -85,16 +86,16 @@ def test_a_run_leaves_what_a_user_needs(
     assert load_model(run.directory).practice.flip == "none"
 
 
-@pytest.mark.parametrize(("protocol", "is_pooled"), [("samtailor", False), ("remote-sensing", True)])
+@pytest.mark.parametrize("protocol", ["samtailor", "irstd", "remote-sensing"])
 def test_epochs_are_chosen_by_what_the_data_sets_protocol_counts(
-    protocol: str, is_pooled: bool, tiny_base: Base, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    protocol: ProtocolName, tiny_base: Base, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Dataset, "protocol", protocol)
     folder = open_dataset(image_folder).with_default_split()
     config = resolve(config_of(image_folder, tmp_path / "run"), folder)
     model = new_segmenter(config, folder.labels, folder.channel_choice)
     task = prepare(config, model, load_cases(config, folder), tmp_path / "embeddings").task
-    assert task.mean == MeanDsc(is_pooled)
+    assert task.mean == MeanDsc.of_protocol(protocol)
 
 
 def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
@@ -400,7 +401,7 @@ def test_where_validation_can_measure_nothing_the_last_epoch_is_kept(
     assert run.is_finished()
 
 
-def test_the_segmenter_is_that_of_the_best_validation(
+def test_the_segmenter_is_that_of_the_epoch_that_is_kept(
     tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.2, 0.6, 0.6, 0.1])
@@ -413,7 +414,7 @@ def test_the_segmenter_is_that_of_the_best_validation(
     run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=4)))
     assert [round(row["dsc"], 3) for row in run.history()] == [0.2, 0.6, 0.6, 0.1]
     best = torch.load(run.best_checkpoint, weights_only=True)
-    assert best["epoch"] == 1  # of equals the first
+    assert best["epoch"] == 2  # smoothed: 0.2, 0.4, 0.5, 0.3
     kept = load_model(run.directory).trained_state()
     assert all(torch.equal(kept[name], value) for name, value in best["state_dict"].items())
 
