@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -51,3 +53,8 @@ class MeanDsc:
     def __call__(self, counts: Overlap) -> float:
         """Mean of counts (cases, K); NaN where no class counts."""
         return float(self.along(counts))
+
+
+def foreground_mean(row: Mapping[str, float], names: Sequence[str]) -> float:
+    """Mean DSC of the classes but the first in an epoch of a run's history; NaN where none counts."""
+    return float(nan_mean(np.array([row.get(f"dsc/{name}", math.nan) for name in names[1:]])))

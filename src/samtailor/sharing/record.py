@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 
 from samtailor.errors import ConfigError, counted
 from samtailor.files import made_of, read_json, read_text
 from samtailor.labels import LabelSpace
-from samtailor.metrics.confusion import nan_mean
 from samtailor.metrics.empty import EMPTY_RULES
+from samtailor.metrics.mean_dsc import foreground_mean
 from samtailor.models.segmenter_model import WEIGHTS_NAME, SegmenterModel, read_weights
 from samtailor.reporting.table import Table, decimal
 from samtailor.runs import Run
@@ -115,9 +114,9 @@ def _validated(best: dict[str, float] | None, labels: LabelSpace) -> Quality | N
     """Scores of the validation during training."""
     if best is None or "dsc" not in best:
         return None
-    dsc = [best.get(f"dsc/{name}", math.nan) for name in labels.names]
-    mean = float(nan_mean(np.array(dsc[1:])))
-    rows = [*zip(labels.names, map(decimal, dsc), strict=True), ("mean without background", decimal(mean))]
+    mean = foreground_mean(best, labels.names)
+    rows = [(name, decimal(best.get(f"dsc/{name}", math.nan))) for name in labels.names]
+    rows.append(("mean without background", decimal(mean)))
     notes = (
         f"DSC of whole cases of the validation split in epoch {best['epoch']:.0f}, which was chosen for its score: "
         "expect less on other cases. The segmenter was not evaluated on a test split.",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.errors import counted, listed
-from samtailor.metrics.confusion import nan_mean
+from samtailor.metrics.mean_dsc import foreground_mean
 from samtailor.runs import RunWarning, best_of
 from samtailor.training.settings import TrainConfig
 
@@ -78,11 +78,7 @@ class Judged:
 
     def _scores(self) -> list[float]:
         """Mean DSC of the classes but the background in each validation that could measure it."""
-        return [
-            float(nan_mean(np.array([row[f"dsc/{name}"] for name in self.names[1:]])))
-            for row in self.rows
-            if "dsc" in row
-        ]
+        return [foreground_mean(row, self.names) for row in self.rows if "dsc" in row]
 
     def _missed(self) -> list[int]:
         """Classes of the validation cases of which the kept epoch finds nothing."""

@@ -234,9 +234,7 @@ class _Trials:
         halved = measured(replace(resolved.phases()[-1][0], precision="bf16"))
         if halved is None or halved.step_seconds >= FASTER * phases[-1].measured.step_seconds:
             return replace(resolved, precision="32"), phases
-        resolved = replace(resolved, precision="bf16")
-        phases = phases_of(resolved, workload, measured)
-        return None if phases is None else (resolved, phases)
+        return replace(resolved, precision="bf16"), (*phases[:-1], replace(phases[-1], measured=halved))
 
     def _resolved(self, config: TrainConfig, size: int) -> TrainConfig:
         """The config with an input of that size, which shows as much of a slice as the scale says."""
