@@ -73,18 +73,21 @@ def test_curves_are_drawn_even_where_not_every_epoch_was_validated() -> None:
         {"epoch": 1, "loss": 1.0},
         {"epoch": 2, "loss": 0.5, "dsc/background": 0.9, "dsc/liver": 0.4, "dsc": 0.4},
     ]
-    figure = curves_figure(rows, LabelSpace.from_names(("background", "liver")))
+    figure = curves_figure(rows, LabelSpace.from_names(("background", "liver")), kept=2)
     loss, dsc = figure.axes
     assert loss.lines[0].get_xydata().tolist() == [[1, 1], [2, 0.5]]  # type: ignore[union-attr]
     assert [text.get_text() for text in dsc.texts] == ["liver  0.40", "mean  0.40"]
-    assert all(line.get_xydata().tolist() == [[2, 0.4]] for line in dsc.lines)  # type: ignore[union-attr]
+    *scores, kept = dsc.lines
+    assert all(line.get_xydata().tolist() == [[2, 0.4]] for line in scores)  # type: ignore[union-attr]
+    assert set(kept.get_xdata()) == {2}
+    assert dsc.get_title() == "Validation, whole cases; epoch 2 is kept"
     assert len(set(map(bytes, pixels(figure).reshape(-1, 3)))) > 10
 
 
 def test_names_of_curves_stand_apart_in_the_order_of_their_ends_and_in_the_classes_colours() -> None:
     labels = LabelSpace.from_names(tuple(f"class {k}" for k in range(21)))
     row = {"epoch": 1, "loss": 1.0, "dsc": 0.5} | {f"dsc/class {k}": 0.5 + k / 1000 for k in range(1, 21)}
-    texts = curves_figure([row], labels).axes[1].texts
+    texts = curves_figure([row], labels, kept=1).axes[1].texts
     places = [text.get_position()[1] for text in texts]
     assert [text.get_text().split("  ")[0] for text in texts[1:]] == [f"class {k}" for k in range(1, 21)]
     assert np.diff(places).min() >= 1 / 20 - 1e-9
@@ -95,20 +98,27 @@ def test_names_of_curves_stand_apart_in_the_order_of_their_ends_and_in_the_class
     assert np.dot(colours[3], [0.2126, 0.7152, 0.0722]) == pytest.approx(0.55)  # a yellow
 
 
+def test_a_background_that_counts_is_drawn_with_its_scores() -> None:
+    labels = LabelSpace.from_names(("unlabelled", "water"))
+    row = {"epoch": 1, "loss": 1.0, "dsc": 0.5, "dsc/unlabelled": 0.3, "dsc/water": 0.7}
+    texts = curves_figure([row], labels, kept=1, has_background=True).axes[1].texts
+    assert [text.get_text() for text in texts] == ["unlabelled  0.30", "mean  0.50", "water  0.70"]
+
+
 def test_a_class_that_no_case_has_is_named_without_a_number() -> None:
     labels = LabelSpace.from_names(("background", "liver"))
-    figure = curves_figure([{"epoch": 1, "loss": 1.0, "dsc": math.nan, "dsc/liver": math.nan}], labels)
+    figure = curves_figure([{"epoch": 1, "loss": 1.0, "dsc": math.nan, "dsc/liver": math.nan}], labels, kept=1)
     assert {text.get_text() for text in figure.axes[1].texts} == {"liver  -", "mean  -"}
     assert len(png(figure)) > 1000
 
 
 def test_a_training_that_was_not_validated_yet_and_one_of_many_classes_can_be_drawn() -> None:
     few = LabelSpace.from_names(("background", "liver"))
-    lines = curves_figure([{"epoch": 1, "loss": 1.0}], few).axes[1].lines
-    assert not any(line.get_xydata().size for line in lines)  # type: ignore[union-attr]
+    scores = curves_figure([{"epoch": 1, "loss": 1.0}], few, kept=1).axes[1].lines[:-1]
+    assert not any(line.get_xydata().size for line in scores)  # type: ignore[union-attr]
     labels = LabelSpace.from_names(tuple(f"{k}" for k in range(32)))
     many: dict[str, float] = {"epoch": 1, "loss": 1.0, "dsc": 0.5} | {f"dsc/{k}": 0.5 for k in range(32)}
-    assert len(curves_figure([many], labels).axes[1].lines) == 1
+    assert len(curves_figure([many], labels, kept=1).axes[1].lines) == 2  # the mean, and where the epoch is
 
 
 NOTE = "† oracle: " + "uses the truth " * 20

@@ -25,6 +25,7 @@ _NOTED_WIDTH = 8.0  # inches
 _LINE = 0.16  # inches, a line of small text
 _NAME = 0.2  # inches, from a curve's name to the next
 _BRIGHTEST = 0.55  # luminance of lines on white
+_BESIDE_BLACK: Colour = (0.5, 0.5, 0.5)  # of the background, where the mean is black
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 2, "shrinkB": 0, "relpos": (0, 0.5)}
 _DOTS: dict[str, Any] = {"marker": "o", "markersize": 2.5}  # one epoch alone makes no line
 
@@ -109,15 +110,24 @@ def confusion_figure(matrix: NDArray[np.int64], labels: LabelSpace, title: str =
     return figure
 
 
-def curves_figure(rows: Sequence[Mapping[str, float]], labels: LabelSpace) -> Figure:
+def curves_figure(
+    rows: Sequence[Mapping[str, float]], labels: LabelSpace, kept: float, has_background: bool = False
+) -> Figure:
     """Training loss of each epoch, and DSC of each class and their mean where it was validated.
 
     Classes have their colours, darkened where a line on white would be lost, and their names at the ends of the lines.
+
+    Args:
+        rows: History of a run.
+        labels: The classes.
+        kept: Epoch whose segmenter is kept.
+        has_background: The background counts in the mean, and has a line like the others, grey beside the mean's black.
     """
     validated = [row for row in rows if "dsc" in row]
-    drawn = range(1, len(labels)) if len(labels) - 1 <= _MOST_CLASSES else ()
+    drawn = range(0 if has_background else 1, len(labels)) if len(labels) - 1 <= _MOST_CLASSES else ()
+    colours = [_BESIDE_BLACK, *(_on_white(labels, k) for k in range(1, len(labels)))]
     curves = {
-        labels.names[k]: ([row.get(f"dsc/{labels.names[k]}", math.nan) for row in validated], _on_white(labels, k), 1.1)
+        labels.names[k]: ([row.get(f"dsc/{labels.names[k]}", math.nan) for row in validated], colours[k], 1.1)
         for k in drawn
     }
     curves["mean"] = [row["dsc"] for row in validated], (0.0, 0.0, 0.0), 2.2
@@ -128,7 +138,8 @@ def curves_figure(rows: Sequence[Mapping[str, float]], labels: LabelSpace) -> Fi
     epochs = [row["epoch"] for row in validated]
     for scores, colour, width in curves.values():
         right.plot(epochs, scores, color=colour, linewidth=width, **_DOTS)
-    right.set(xlabel="epoch", ylabel="DSC", ylim=(0, 1), title="Validation, whole cases")
+    right.set(xlabel="epoch", ylabel="DSC", ylim=(0, 1), title=f"Validation, whole cases; epoch {kept:.0f} is kept")
+    right.axvline(kept, color="0.4", linewidth=1.2, linestyle=":")
     if validated:
         _name_ends(right, epochs[-1], {name: (scores[-1], colour) for name, (scores, colour, _) in curves.items()})
     for axes in (left, right):

@@ -100,15 +100,17 @@ class Recorder(lightning.Callback):
             row |= {name: value for name, value in metrics.items() if name.split("/")[0] == "dsc"}
         self.rows.append(row)
         trainer.should_stop = self._is_over(trainer)
-        is_kept = best_of(self.rows) is row
-        if is_kept:
+        kept = best_of(self.rows)
+        assert kept is not None
+        if is_kept := kept is row:
             trainer.save_checkpoint(self.run.best_checkpoint)
         if not world().is_first:
             return
         if is_kept:
             with self.average.applied(task.model) if self.average else nullcontext():
                 task.model.save(self.run.segmenter_directory)
-        save_figure(curves_figure(self.rows, task.model.labels), self.run.curves_file, dpi=120)
+        curves = curves_figure(self.rows, task.model.labels, kept["epoch"], task.mean.has_background)
+        save_figure(curves, self.run.curves_file, dpi=120)
         self.run.write_history(self.rows)  # at last: what says that a run is finished must not be there before the rest
 
 
