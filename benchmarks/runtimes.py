@@ -79,7 +79,7 @@ def compare(run: Path, data: Path, out: Path, kinds: Sequence[str], split: Split
     """
     require_place(out, [run], data)
     dataset = open_dataset(data).with_default_split()
-    split = split or ("test" if dataset.splits.get("test") else "val")
+    split = split or dataset.held_out
     model = load_model(run).for_inference().eval()
     check_classes(dataset, model.labels)
     cached = SliceCache(dataset.labels, model.preprocessing).load

@@ -84,7 +84,7 @@ def compare(
     require_place(out, data=data)
     weights_files(base)  # fetched before a clock runs
     folder = open_dataset(data).with_default_split()
-    split = split or ("test" if folder.splits.get("test") else "val")
+    split = split or folder.held_out
     titles = {name: method.title for name, method in METHODS.items()}
     results = Results(out, _about(folder, split, base, device), titles)
     for limit in sorted(set(minutes)):

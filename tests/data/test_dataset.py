@@ -33,6 +33,7 @@ def test_nnunet_folder_gives_classes_channels_cases_and_splits(nnunet_folder: Pa
     assert dataset.orphans == ()
     assert [case.name for case in dataset.split("train")] == [f"case_{i}" for i in range(4)]
     assert [case.name for case in dataset.split("val")] == ["case_4"]
+    assert dataset.held_out == "test"
     test = dataset.split("test")[0]
     assert test.images == (nnunet_folder / "imagesTs" / "case_5_0000.nii.gz",)
     assert test.label == nnunet_folder / "labelsTs" / "case_5.nii.gz"
@@ -45,6 +46,7 @@ def test_image_folder_gives_classes_palette_channels_and_bits(image_folder: Path
     assert dataset.channels == ("R", "G", "B")
     assert dataset.bits == 8
     assert dataset.splits == {}
+    assert dataset.held_out == "val"
     assert len(dataset.cases) == 10
 
 

@@ -77,6 +77,11 @@ class Dataset(Contents):
         """Whether its pictures have no up and down: georeferenced ones, and known remote sensing."""
         return self.protocol == "remote-sensing" or (self.pictures and is_scene(self.cases[0].images[0]))
 
+    @property
+    def held_out(self) -> Split:
+        """The split that a segmenter is judged by: 'test', or 'val' where there is none."""
+        return "test" if self.splits.get("test") else "val"
+
     def split(self, name: Split) -> tuple[CaseFiles, ...]:
         """Cases of a split; an absent or empty one is refused, and one that names a case that does not exist."""
         if not self.splits.get(name):
