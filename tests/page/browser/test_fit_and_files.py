@@ -28,8 +28,7 @@ def test_a_fit_shows_old_and_new_side_by_side(server: PageServer, browse: Browse
     page.locator("#fit-close").click()
     page.locator("text=Compare old and new").click(timeout=180_000)
     page.wait_for_selector("#panes[data-layout=pair]")
-    titles = page.locator(".pane-title").all_inner_texts()
-    assert titles == ["prediction", "before"]
+    expect(page.locator(".pane-title")).to_have_text(["prediction", "before"])
     assert label(page, "before").shape == label(page, "prediction").shape
 
 
