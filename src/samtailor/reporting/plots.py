@@ -125,11 +125,10 @@ def curves_figure(
     """
     validated = [row for row in rows if "dsc" in row]
     drawn = range(0 if has_background else 1, len(labels)) if len(labels) - 1 <= _MOST_CLASSES else ()
-    colours = [_BESIDE_BLACK, *(_on_white(labels, k) for k in range(1, len(labels)))]
-    curves = {
-        labels.names[k]: ([row.get(f"dsc/{labels.names[k]}", math.nan) for row in validated], colours[k], 1.1)
-        for k in drawn
-    }
+    curves: dict[str, tuple[list[float], Colour, float]] = {}
+    for k in drawn:
+        name, colour = labels.names[k], _on_white(labels, k) if k else _BESIDE_BLACK
+        curves[name] = [row.get(f"dsc/{name}", math.nan) for row in validated], colour, 1.1
     curves["mean"] = [row["dsc"] for row in validated], (0.0, 0.0, 0.0), 2.2
     figure = Figure(figsize=(11, max(4.0, 0.9 + _NAME * len(curves))), layout="constrained")
     left, right = figure.subplots(1, 2)
