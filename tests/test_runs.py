@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from samtailor.errors import ConfigError
-from samtailor.runs import CrossValidation, Run, best_of, is_over
+from samtailor.runs import CrossValidation, Run, best_of, is_over, smoothed
 
 ROWS = [
     {"epoch": 1, "loss": 1.5},
@@ -62,6 +62,11 @@ def test_the_epoch_that_is_kept_is_the_best_and_the_last_where_nothing_tells_the
     best = best_of(rows_of(*scores))
     assert best is not None
     assert best["epoch"] == kept
+
+
+def test_a_score_counts_half_and_those_before_it_as_much() -> None:
+    assert smoothed([0.5, 0.75, 0.25]) == [0.5, 0.625, 0.4375]
+    assert smoothed([]) == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from samtailor.evaluation.predictions import score_and_write
 from samtailor.evaluation.scores import Scores
 from samtailor.memory import available_memory
 from samtailor.models.zoo import find_base
-from samtailor.recipes import Full, LoRA
+from samtailor.recipes import Adapter, Full, LoRA
 from samtailor.training.estimate_report import HEADROOM
 from samtailor.training.estimation import look, phases_of, sampled
 from samtailor.training.measure import measure_apart
@@ -156,8 +156,10 @@ VARIANTS: dict[str, Method] = {
     "full": _variant("--recipe full", recipe=Full()),
     "lora": _variant("--recipe lora", recipe=LoRA()),
     "lora-all": _variant("--recipe lora --layers all --norms true", recipe=LoRA(layers="all", norms=True)),
+    "last": _variant("--recipe adapter --last_blocks 8", recipe=Adapter(last_blocks=8)),
     "fine": _variant("--fine_features true", fine_features=True),
     "whole": _variant("--sampling.field null", sampling=SamplingConfig(field=None)),
+    "small": _variant("--sampling.image_size 64", sampling=SamplingConfig(image_size=64)),
     "neighbours": _variant("--sampling.neighbours true", sampling=SamplingConfig(neighbours=True)),
     "weights": _variant("--loss.class_weights auto", loss=LossConfig(class_weights="auto")),
     "ema": _variant("--optim.ema 0.99", optim=OptimConfig(ema=0.99)),

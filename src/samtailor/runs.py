@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import csv
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from html import escape
+from itertools import accumulate
 from pathlib import Path
 from shlex import quote
 from typing import Any, TypeVar
@@ -39,20 +39,19 @@ def best_of(rows: Sequence[Row]) -> Row | None:
 
 
 def _best_validated(rows: Sequence[Row]) -> Row | None:
-    """The first of the epochs with the highest smoothed validation DSC; None before the first validation.
+    """The first of the epochs with the highest smoothed validation DSC; None before the first validation."""
+    validated = [row for row in rows if "dsc" in row]
+    scores = smoothed([row["dsc"] for row in validated])
+    return validated[scores.index(max(scores))] if scores else None
 
-    Each validation counts half, and those before it together as much: few cases tell by chance that an early epoch is
-    the best, though later ones, with smaller learning rates, are as good. nnU-Net keeps its best checkpoint so, with a
-    tenth for each of its 1000 epochs.
+
+def smoothed(scores: Iterable[float]) -> list[float]:
+    """Means of the scores so far, of which each score counts half, and those before it together as much.
+
+    Few cases tell by chance that an early epoch is the best, though later ones, with smaller learning rates, are as
+    good. nnU-Net keeps its best checkpoint so, with a tenth for each of its 1000 epochs.
     """
-    best, highest, smoothed = None, -math.inf, None
-    for row in rows:
-        if "dsc" not in row:
-            continue
-        smoothed = row["dsc"] if smoothed is None else smoothed + (row["dsc"] - smoothed) / 2
-        if smoothed > highest:
-            best, highest = row, smoothed
-    return best
+    return list(accumulate(scores, lambda mean, score: (mean + score) / 2))
 
 
 def is_over(rows: Sequence[Mapping[str, float]], epochs: int, patience: int | None) -> bool:

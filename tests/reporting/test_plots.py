@@ -112,13 +112,25 @@ def test_a_class_that_no_case_has_is_named_without_a_number() -> None:
     assert len(png(figure)) > 1000
 
 
+def test_the_smoothed_mean_that_chooses_the_epoch_is_drawn_and_named() -> None:
+    labels = LabelSpace.from_names(("background", "liver"))
+    scores = [0.1, 0.9, 0.7, 0.8, 0.8]
+    rows = [{"epoch": i, "loss": 1.0, "dsc": score, "dsc/liver": score} for i, score in enumerate(scores, start=1)]
+    axes = curves_figure(rows, labels, kept=5).axes[1]
+    (smooth,) = (line for line in axes.lines if line.get_linestyle() == "--")
+    np.testing.assert_allclose(smooth.get_ydata(), [0.1, 0.5, 0.6, 0.7, 0.75])
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["mean, smoothed"]
+
+
 def test_a_training_that_was_not_validated_yet_and_one_of_many_classes_can_be_drawn() -> None:
     few = LabelSpace.from_names(("background", "liver"))
     scores = curves_figure([{"epoch": 1, "loss": 1.0}], few, kept=1).axes[1].lines[:-1]
     assert not any(line.get_xydata().size for line in scores)  # type: ignore[union-attr]
     labels = LabelSpace.from_names(tuple(f"{k}" for k in range(32)))
     many: dict[str, float] = {"epoch": 1, "loss": 1.0, "dsc": 0.5} | {f"dsc/{k}": 0.5 for k in range(32)}
-    assert len(curves_figure([many], labels, kept=1).axes[1].lines) == 2  # the mean, and where the epoch is
+    assert len(curves_figure([many], labels, kept=1).axes[1].lines) == 3  # the mean, smoothed too, and the kept epoch
 
 
 NOTE = "† oracle: " + "uses the truth " * 20

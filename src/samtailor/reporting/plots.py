@@ -16,6 +16,7 @@ from scipy.optimize import isotonic_regression
 
 from samtailor.labels import LabelSpace
 from samtailor.reporting.figures import Colour, class_colour, short, style_rows
+from samtailor.runs import smoothed
 
 _MOST_CLASSES = 30  # more curves cannot be told apart
 _MOST_NUMBERED = 30  # classes: more numbers in a confusion matrix cannot be read
@@ -25,6 +26,7 @@ _NOTED_WIDTH = 8.0  # inches
 _LINE = 0.16  # inches, a line of small text
 _NAME = 0.2  # inches, from a curve's name to the next
 _BRIGHTEST = 0.55  # luminance of lines on white
+_BLACK: Colour = (0.0, 0.0, 0.0)  # of the mean
 _BESIDE_BLACK: Colour = (0.5, 0.5, 0.5)  # of the background, where the mean is black
 _LEADER: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 2, "shrinkB": 0, "relpos": (0, 0.5)}
 _DOTS: dict[str, Any] = {"marker": "o", "markersize": 2.5}  # one epoch alone makes no line
@@ -116,6 +118,7 @@ def curves_figure(
     """Training loss of each epoch, and DSC of each class and their mean where it was validated.
 
     Classes have their colours, darkened where a line on white would be lost, and their names at the ends of the lines.
+    The dashed line is the smoothed mean, which is highest at the epoch that is kept (see `samtailor.runs.best_of`).
 
     Args:
         rows: History of a run.
@@ -129,7 +132,8 @@ def curves_figure(
     for k in drawn:
         name, colour = labels.names[k], _on_white(labels, k) if k else _BESIDE_BLACK
         curves[name] = [row.get(f"dsc/{name}", math.nan) for row in validated], colour, 1.1
-    curves["mean"] = [row["dsc"] for row in validated], (0.0, 0.0, 0.0), 2.2
+    means = [row["dsc"] for row in validated]
+    curves["mean"] = means, _BLACK, 2.2
     figure = Figure(figsize=(11, max(4.0, 0.9 + _NAME * len(curves))), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], color="0.2", **_DOTS)
@@ -137,8 +141,10 @@ def curves_figure(
     epochs = [row["epoch"] for row in validated]
     for scores, colour, width in curves.values():
         right.plot(epochs, scores, color=colour, linewidth=width, **_DOTS)
+    right.plot(epochs, smoothed(means), color=_BLACK, linewidth=1.1, linestyle="--", label="mean, smoothed")
     right.set(xlabel="epoch", ylabel="DSC", ylim=(0, 1), title=f"Validation, whole cases; epoch {kept:.0f} is kept")
     right.axvline(kept, color="0.4", linewidth=1.2, linestyle=":")
+    right.legend(frameon=False, fontsize=8)
     if validated:
         _name_ends(right, epochs[-1], {name: (scores[-1], colour) for name, (scores, colour, _) in curves.items()})
     for axes in (left, right):
