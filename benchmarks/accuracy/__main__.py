@@ -3,15 +3,17 @@
 python -m benchmarks.accuracy DATA --out OUT                               # 15, 30, 60 and 120 minutes, seed 0
 python -m benchmarks.accuracy DATA --minutes 30 --seeds 0 1 2 --out OUT    # adds to what is in OUT
 python -m benchmarks.accuracy DATA --methods samtailor dynunet --minutes 15 --out OUT
-python -m benchmarks.accuracy DATA --methods samtailor full fine --minutes 20 --split val --out OUT   # variants of ours
+python -m benchmarks.accuracy DATA --methods samtailor "samtailor --optim.ema 0.99" --minutes 20 --split val --out OUT
 
-OUT gets results.json, results.md and curves.png after every fit. An interrupted comparison goes on with the same
-command: fits that are finished are not done again, one that was cut off begins anew, for its clock cannot be stopped.
+Behind samtailor may stand flags of samtailor train, as in the last line. OUT gets results.json, results.md and
+curves.png after every fit. An interrupted comparison goes on with the same command: fits that are finished are not done
+again, one that was cut off begins anew, for its clock cannot be stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 import time
@@ -24,7 +26,7 @@ from typing import Any
 import torch
 
 from benchmarks.accuracy.job import Job, own_cache
-from benchmarks.accuracy.methods import COMPARED, METHODS
+from benchmarks.accuracy.methods import METHODS, Method, method_of
 from benchmarks.accuracy.results import Fit, Results, numbers_of
 from benchmarks.machine import this_machine
 from samtailor.data.dataset import Dataset, open_dataset
@@ -50,7 +52,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("data", type=Path, help="labelled folder")
     parser.add_argument("--minutes", type=_minutes, nargs="+", default=[15.0, 30.0, 60.0, 120.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(COMPARED))
+    parser.add_argument(
+        "--methods", nargs="+", metavar="METHOD", default=list(METHODS), help=f"of {', '.join(METHODS)}; by default all"
+    )
     parser.add_argument("--base", default=TrainConfig.base, help="base of SamTailor's own methods")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
@@ -81,36 +85,37 @@ def compare(
     Raises:
         SamTailorError: If data or a setting is not as expected, or `out` holds another comparison.
     """
+    asked = {name: method_of(name) for name in methods}
     require_place(out, data=data)
     weights_files(base)  # fetched before a clock runs
     folder = open_dataset(data).with_default_split()
     split = split or folder.held_out
-    titles = {name: method.title for name, method in METHODS.items()}
+    titles = {name: method.title for name, method in (METHODS | asked).items()}
     results = Results(out, _about(folder, split, base, device), titles)
     for limit in sorted(set(minutes)):
         for seed in dict.fromkeys(seeds):
-            for method in dict.fromkeys(methods):
-                if not results.has(method, limit, seed):
-                    job = Job(folder, out / f"{method}-{limit:g}m-seed{seed}", limit, seed, base, device, split)
-                    results.add(fitted_and_scored(method, job))
+            for name, method in asked.items():
+                if not results.has(name, limit, seed):
+                    place = out / "-".join([*re.findall(r"[\w.]+", name), f"{limit:g}m", f"seed{seed}"])
+                    job = Job(folder, place, limit, seed, base, device, split)
+                    results.add(Fit(name, limit, seed, *fitted_and_scored(method, job)))
                     print(f"{results.table()}\n", flush=True)
     return results
 
 
-def fitted_and_scored(method: str, job: Job) -> Fit:
-    """One fit; if it was finished, but not scored, it is only scored."""
+def fitted_and_scored(method: Method, job: Job) -> tuple[float, dict[str, float], dict[str, Any]]:
+    """Seconds, scores and facts of one fit; if it was finished, but not scored, it is only scored."""
     done = job.out / "fit.json"
     if not done.is_file():
         shutil.rmtree(job.out, ignore_errors=True)
         job.out.mkdir(parents=True)
         with own_cache(job.out / "cache"):
             began = time.monotonic()
-            facts = METHODS[method].fit(job)
+            facts = method.fit(job)
             seconds = time.monotonic() - began
         write_json(done, {"seconds": seconds, "facts": facts})
     found: dict[str, Any] = read_json(done, dict, "delete the folder, and give the command again")
-    scores = numbers_of(METHODS[method].score(job))
-    return Fit(method, job.minutes, job.seed, found["seconds"], scores, found["facts"])
+    return found["seconds"], numbers_of(method.score(job)), found["facts"]
 
 
 def _about(folder: Dataset, split: Split, base: str, device: Device) -> dict[str, Any]:

@@ -11,21 +11,22 @@ from typing import Any
 from benchmarks.accuracy import peer_training
 from benchmarks.accuracy.job import Job
 from benchmarks.accuracy.peers import DYNUNET, DYNUNET_HALF, SEGFORMER, UNET, UNET_HALF, Peer
+from samtailor.cli import parser_of
 from samtailor.data.cache import SliceCache
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, not_one_of
 from samtailor.evaluation.cases import cases_of_split, cases_with
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.predictions import score_and_write
 from samtailor.evaluation.scores import Scores
 from samtailor.memory import available_memory
 from samtailor.models.zoo import find_base
-from samtailor.recipes import Adapter, Full, LoRA
+from samtailor.recipes import LoRA
 from samtailor.training.estimate_report import HEADROOM
 from samtailor.training.estimation import look, phases_of, sampled
 from samtailor.training.measure import measure_apart
 from samtailor.training.planning import USED
 from samtailor.training.resolve import preprocessing_of, resolve
-from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
+from samtailor.training.settings import SamplingConfig, TrainConfig
 from samtailor.training.train import train
 
 
@@ -137,11 +138,7 @@ def _peer(peer: Peer) -> Method:
     return Method(peer.title, partial(fit_peer, peer), partial(score_peer, peer))
 
 
-def _variant(flags: str, **settings: Any) -> Method:
-    return Method(f"samtailor train --time {flags}", partial(fit_ours, **settings), score_run)
-
-
-COMPARED: dict[str, Method] = {
+METHODS: dict[str, Method] = {
     "samtailor": Method("samtailor train --time, its defaults", fit_ours, score_run),
     "report": Method("the report's recipe: LoRA r=4 on queries and values, the base's own size", fit_report, score_run),
     "dynunet": _peer(DYNUNET),
@@ -152,20 +149,23 @@ COMPARED: dict[str, Method] = {
 }
 """What a user could pick, by name."""
 
-VARIANTS: dict[str, Method] = {
-    "full": _variant("--recipe full", recipe=Full()),
-    "lora": _variant("--recipe lora", recipe=LoRA()),
-    "lora-all": _variant("--recipe lora --layers all --norms true", recipe=LoRA(layers="all", norms=True)),
-    "last": _variant("--recipe adapter --last_blocks 8", recipe=Adapter(last_blocks=8)),
-    "fine": _variant("--fine_features true", fine_features=True),
-    "whole": _variant("--sampling.field null", sampling=SamplingConfig(field=None)),
-    "small": _variant("--sampling.image_size 64", sampling=SamplingConfig(image_size=64)),
-    "neighbours": _variant("--sampling.neighbours true", sampling=SamplingConfig(neighbours=True)),
-    "weights": _variant("--loss.class_weights auto", loss=LossConfig(class_weights="auto")),
-    "ema": _variant("--optim.ema 0.99", optim=OptimConfig(ema=0.99)),
-    "augmented": _variant("--augment.intensity 0.5", augment=AugmentConfig(intensity=0.5)),
-}
-"""One setting away from the defaults each, to see what it gains in the same time."""
+_SHARED = ("data", "out", "base", "seed", "device", "time")
+"""Settings that are the same for all methods."""
 
-METHODS = COMPARED | VARIANTS
-"""All of them by name."""
+
+def method_of(name: str) -> Method:
+    """A method by its name: one of `METHODS`, or 'samtailor' with flags of `samtailor train` behind it.
+
+    Raises:
+        ConfigError: If it is neither, or the flags are not as expected.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    first, *flags = name.split() or [name]
+    if first != "samtailor":
+        raise ConfigError(f"methods: {not_one_of(METHODS, name)}")
+    usual, settings = (parser_of("train").parse(["DATA", "--out", "OUT", *some]).settings for some in ((), flags))
+    if shared := [name for name in _SHARED if settings[name] != usual[name]]:
+        raise ConfigError(f"methods: expected {' and '.join(shared)} to be the same for all; found '{name}'")
+    own = {name: value for name, value in settings.items() if name not in _SHARED}
+    return Method(f"samtailor train --time {' '.join(flags)}", partial(fit_ours, **own), score_run)

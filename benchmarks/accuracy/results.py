@@ -84,7 +84,7 @@ class Results:
         Args:
             folder: Where the files are, or will be.
             about: Machine, versions, data and split: what every fit of a comparison must share.
-            titles: What each method is, by its name, in the order of the table.
+            titles: What each method is, by its name, in the order of the table; others that are there come last.
 
         Raises:
             FileError: If the folder's results are of another machine, other versions or other data.
@@ -108,7 +108,7 @@ class Results:
 
     def add(self, fit: Fit) -> None:
         """Keep a fit, and write the files."""
-        order = list(self.titles)
+        order = list(dict.fromkeys([*self.titles, *(one.method for one in self.fits)]))
         self.fits = sorted([*self.fits, fit], key=lambda one: (one.minutes, order.index(one.method), one.seed))
         write_json(self.folder / FILE, {**self.about, "fits": [asdict(one) for one in self.fits]})
         write_text(self.folder / "results.md", str(self.table()))
@@ -154,10 +154,8 @@ class Results:
         name = next(iter(self.fits[0].scores))
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        for method in self.titles:
+        for method in dict.fromkeys(fit.method for fit in self.fits):
             groups = {key[0]: fits for key, fits in self.groups().items() if key[1] == method}
-            if not groups:
-                continue
             values = {minutes: [fit.scores[name] for fit in fits] for minutes, fits in groups.items()}
             (line,) = axes.plot(list(values), [mean(some) for some in values.values()], label=method)
             ends = [[end(some) for some in values.values()] for end in (min, max)]

@@ -81,22 +81,34 @@ def test_methods_are_fitted_in_time_and_scored_on_the_same_grids(
 
 
 @pytest.mark.usefixtures("measured", "tiny_base")
-def test_a_variant_is_one_setting_away_from_what_train_chooses(image_folder: Path, tmp_path: Path) -> None:
-    assert program.main(words(image_folder, tmp_path / "out", "--methods", "samtailor", "lora-all", "ema")) == 0
-    places = [tmp_path / "out" / f"{name}-{SECONDS / 60:g}m-seed0" / "run" for name in ("samtailor", "lora-all", "ema")]
+def test_ours_may_have_flags_of_train(image_folder: Path, tmp_path: Path) -> None:
+    names = ["samtailor", "samtailor --recipe lora --layers all --norms", "samtailor --optim.ema 0.99 --seed 0"]
+    assert program.main(words(image_folder, tmp_path / "out", "--methods", *names)) == 0
+    folders = ("samtailor", "samtailor-recipe-lora-layers-all-norms", "samtailor-optim.ema-0.99-seed-0")
+    places = [tmp_path / "out" / f"{folder}-{SECONDS / 60:g}m-seed0" / "run" for folder in folders]
     usual, lora, averaged = (Run(place).read_config() for place in places)
     assert (lora["recipe"], lora["layers"], lora["norms"]) == ("lora", "all", True)
     assert usual["recipe"] == averaged["recipe"] == "adapter"
     assert (usual["optim"]["ema"], averaged["optim"]["ema"]) == (0.0, 0.99)
-    assert "samtailor train --time --optim.ema 0.99" in (tmp_path / "out" / "results.md").read_text()
+    assert all(config["time"] == f"{SECONDS:.3f}s" for config in (usual, lora, averaged))
+    page = (tmp_path / "out" / "results.md").read_text()
+    assert "samtailor --recipe lora --layers all --norms: samtailor train --time --recipe lora" in page
+    assert program.main(words(image_folder, tmp_path / "out", "--methods", "samtailor", "--seeds", "1")) == 0
+    fits = json.loads((tmp_path / "out" / "results.json").read_text())["fits"]
+    assert [(fit["method"], fit["seed"]) for fit in fits] == [
+        (names[0], 0),
+        (names[0], 1),
+        (names[1], 0),
+        (names[2], 0),
+    ]
 
 
-def test_variants_are_fitted_only_where_they_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_methods_are_fitted_unless_some_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     monkeypatch.setattr(program, "compare", lambda data, out, minutes, seeds, methods, *rest: asked.append(methods))
     program.main(["data", "--out", str(tmp_path)])
-    program.main(["data", "--out", str(tmp_path), "--methods", "ema"])
-    assert asked == [["samtailor", "report", "dynunet", "dynunet-half", "unet", "unet-half", "segformer"], ["ema"]]
+    program.main(["data", "--out", str(tmp_path), "--methods", "report"])
+    assert asked == [["samtailor", "report", "dynunet", "dynunet-half", "unet", "unet-half", "segformer"], ["report"]]
 
 
 @pytest.mark.usefixtures("measured")
@@ -182,8 +194,17 @@ def test_what_cannot_be_is_refused_before_any_work(
     assert "expected a folder with a data set, found no such folder" in capsys.readouterr().err
     assert program.main([*words(nnunet_folder, tmp_path / "out"), "--base", "none"]) == 2
     assert "base: expected one of" in capsys.readouterr().err
+    for method, message in {
+        "mask2former": "methods: expected one of samtailor, report, dynunet, dynunet-half, unet, unet-half, segformer",
+        "": "methods: expected one of",
+        "unet --optim.ema 0.99": "methods: expected one of",
+        "samtailor --optim.emu 0.99": "emu",
+        "samtailor --time 2h --seed=3": "methods: expected seed and time to be the same for all; found 'samtailor",
+    }.items():
+        assert program.main([*words(nnunet_folder, tmp_path / "out"), "--methods", method]) == 2
+        assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    for wrong in (["--minutes", "0"], ["--methods", "mask2former"], ["--minutes", "nan"]):
+    for wrong in (["--minutes", "0"], ["--minutes", "nan"]):
         with pytest.raises(SystemExit, match="2"):
             program.main([*words(nnunet_folder, tmp_path / "out"), *wrong])
 
