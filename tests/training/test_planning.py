@@ -157,6 +157,27 @@ def test_pictures_are_shrunk_as_far_as_their_objects_allow(
     assert field(32, asked=None) is None
 
 
+@pytest.mark.parametrize(("side", "asked", "rare"), [(8, "auto", 0.4), (16, "auto", 0.7), (8, 0.7, 0.7)])
+def test_more_of_the_background_is_seen_where_it_is_nearly_everything(
+    side: int, asked: Any, rare: float, tiny_base: Base, tmp_path: Path
+) -> None:
+    root = generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))
+    for file in (root / "masks").iterdir():
+        mask = np.zeros_like(np.asarray(Image.open(file)))
+        mask[:side, :side] = 1  # of 128 x 96 pixels 0.5 %, or 2 %
+        Image.fromarray(mask).save(file)
+    folder = open_dataset(root).with_default_split()
+    config = replace(config_of(root, Path("run")), time="10m")
+
+    def found(**sampling: Any) -> Any:
+        asked_for = replace(config.sampling, image_size=32, rare=asked, **sampling)
+        plan = planned(replace(config, sampling=asked_for), folder, time.monotonic(), by_area(0.01))
+        return plan.config.sampling.rare
+
+    assert found(field="auto") == found(field=40) == rare
+    assert found(field=None) == 0.7  # whole pictures
+
+
 def test_views_from_above_are_seen_in_crops_that_are_not_enlarged(
     tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

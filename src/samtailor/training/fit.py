@@ -207,6 +207,7 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
                 "image encoder, is trained, so that embeddings cannot be kept: each epoch computes them anew"
             )
         augmentation = Augmentation(config.augment, model.preprocessing.image_size)
+        assert not isinstance(config.sampling.rare, str), "the sampling must be resolved before training"
         samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
     known = ValidationEmbeddings(embeddings, head_embeddings)
     first = (config.head_epochs, len(head_samples) if head_samples else 0)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
+
 from samtailor.data.cache import CachedCase
 from samtailor.data.channels import needs_projection
 from samtailor.data.dataset import Dataset
@@ -53,6 +55,11 @@ OBJECT = 16
 """Pixels of the network's input that the side of an object should have, if the picture has them."""
 COARSEST = 2.0
 """Pixels of a picture for each pixel of the network's input, at most: in pictures texture tells as much as shape."""
+BARE = 0.99
+"""Share of the training pixels above which the background is nearly all of them: to tell from the same few objects what
+only looks like one, more of it has to be seen."""
+RARE = 0.4
+"""Probability, there, that a crop is centred on an object."""
 CROPPED = 0.75
 """Share of the longer side that a crop of a view from above has at most: tiles are cut out of a scene anywhere, so that
 crops of them are as good as tiles, and there are more of them."""
@@ -217,6 +224,12 @@ class _Trials:
         is_cropped = self.scale is not None and self.folder.seen_from_above
         return round(CROPPED * self.longest) if is_cropped else self.longest
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether nearly all training pixels are background."""
+        counts = np.sum([case.counts.sum(axis=0) for case in self.cases.train], axis=0)
+        return bool(counts[0] > BARE * counts.sum())
+
     def sizes(self, chosen: int | None) -> list[int]:
         """Sides of the network's input to choose from, the largest first; only one if the user has chosen it."""
         return [chosen] if chosen else _sizes(self.base, min(self.base.image_size, self.widest))
@@ -239,11 +252,13 @@ class _Trials:
     def _resolved(self, config: TrainConfig, size: int) -> TrainConfig:
         """The config with an input of that size, which shows as much of a slice as the scale says."""
         resolved = resolve(with_side(config, size), self.folder)
-        if self.scale is None:
-            return resolved
-        side = min(round(self.scale * size), max(self.widest, size))
-        field = side if side < self.longest else None
-        return replace(resolved, sampling=replace(resolved.sampling, field=field))
+        sampling = resolved.sampling
+        if self.scale is not None:
+            side = min(round(self.scale * size), max(self.widest, size))
+            sampling = replace(sampling, field=side if side < self.longest else None)
+        if config.sampling.rare == "auto" and sampling.field and self.is_bare:
+            sampling = replace(sampling, rare=RARE)
+        return replace(resolved, sampling=sampling)
 
 
 def deadline_of(phases: Sequence[Phase], until: float, seconds: float) -> Deadline:

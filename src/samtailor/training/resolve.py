@@ -21,6 +21,7 @@ from samtailor.training.settings import SamplingConfig, TrainConfig
 
 _FAR_LARGER = 4  # shown whole, such pictures lose everything smaller than four pixels
 _EPOCHS = 20
+_RARE = 0.7  # of the crops are centred on a foreground class
 _TIME = "30m"  # for a training without a schedule, where there is no GPU
 _MOST_PER_EPOCH = 2000  # a validation after each 500 steps of 4, even if there are 100 scenes of 1000 tiles
 
@@ -148,7 +149,8 @@ def _check_head_first(config: TrainConfig, channels: Sequence[str]) -> None:
 
 
 def _resolve_sampling(config: SamplingConfig, dataset: Dataset) -> SamplingConfig:
-    """Crops of pictures that are far larger than the network's input, and how many of them make an epoch."""
+    """Crops of pictures that are far larger than the network's input, where they lie, and how many make an epoch."""
+    config = replace(config, rare=_RARE if config.rare == "auto" else config.rare)
     assert config.image_size is not None
     if config.field != "auto":
         return config
