@@ -90,7 +90,6 @@ def test_ours_may_have_flags_of_train(image_folder: Path, tmp_path: Path) -> Non
     assert (lora["recipe"], lora["layers"], lora["norms"]) == ("lora", "all", True)
     assert usual["recipe"] == averaged["recipe"] == "adapter"
     assert (usual["optim"]["ema"], averaged["optim"]["ema"]) == (0.0, 0.99)
-    assert all(config["time"] == f"{SECONDS:.3f}s" for config in (usual, lora, averaged))
     page = (tmp_path / "out" / "results.md").read_text()
     assert "samtailor --recipe lora --layers all --norms: samtailor train --time --recipe lora" in page
     assert program.main(words(image_folder, tmp_path / "out", "--methods", "samtailor", "--seeds", "1")) == 0
