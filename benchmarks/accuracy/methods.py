@@ -149,8 +149,8 @@ METHODS: dict[str, Method] = {
 }
 """What a user could pick, by name."""
 
-_SHARED = ("data", "out", "base", "seed", "device", "time")
-"""Settings that are the same for all methods."""
+_SHARED = ("data", "out", "base", "seed", "device", "time", "devices", "json")
+"""What is the same for all methods."""
 
 
 def method_of(name: str) -> Method:
@@ -164,7 +164,8 @@ def method_of(name: str) -> Method:
     first, *flags = name.split() or [name]
     if first != "samtailor":
         raise ConfigError(f"methods: {not_one_of(METHODS, name)}")
-    usual, settings = (parser_of("train").parse(["DATA", "--out", "OUT", *some]).settings for some in ((), flags))
+    calls = (parser_of("train").parse(["DATA", "--out", "OUT", *some]) for some in ((), flags))
+    usual, settings = ({**call.settings, "devices": call.devices, "json": call.as_json} for call in calls)
     if shared := [name for name in _SHARED if settings[name] != usual[name]]:
         raise ConfigError(f"methods: expected {' and '.join(shared)} to be the same for all; found '{name}'")
     own = {name: value for name, value in settings.items() if name not in _SHARED}

@@ -199,6 +199,7 @@ def test_what_cannot_be_is_refused_before_any_work(
         "unet --optim.ema 0.99": "methods: expected one of",
         "samtailor --optim.emu 0.99": "emu",
         "samtailor --time 2h --seed=3": "methods: expected seed and time to be the same for all; found 'samtailor",
+        "samtailor --devices 2 --json": "methods: expected devices and json to be the same for all",
     }.items():
         assert program.main([*words(nnunet_folder, tmp_path / "out"), "--methods", method]) == 2
         assert message in capsys.readouterr().err
