@@ -31,6 +31,7 @@ from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.recipes import RecipeName, recipe_from_json
 from samtailor.runs import Run
+from samtailor.training import recorder
 from samtailor.training.fit import load_cases, new_segmenter, prepare
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
@@ -58,6 +59,26 @@ def rows_of(run: Run) -> list[dict[str, str]]:
     """Rows of metrics.csv, but for the clock."""
     with (run.directory / "metrics.csv").open(newline="") as stream:
         return [{k: v for k, v in row.items() if k not in ("seconds", "waited")} for row in csv.DictReader(stream)]
+
+
+@pytest.mark.parametrize(("seconds", "drawn"), [(recorder.DRAWN_EVERY, [3]), (0.0, [1, 2, 3])])
+def test_the_curves_are_drawn_at_the_end_and_before_only_where_epochs_are_long(
+    seconds: float,
+    drawn: list[int],
+    tiny_base: Base,
+    nnunet_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    epochs: list[int] = []
+    draw = recorder.curves_figure
+    monkeypatch.setattr(recorder, "DRAWN_EVERY", seconds)
+    monkeypatch.setattr(recorder, "curves_figure", lambda rows, *rest: epochs.append(len(rows)) or draw(rows, *rest))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=3)))
+    assert epochs == drawn
+    assert run.curves_file.is_file()
 
 
 @pytest.mark.parametrize("recipe", ["lora", "adapter", "head-only", "full"])

@@ -19,6 +19,9 @@ from samtailor.training.averaging import WeightAverage
 from samtailor.training.judgement import RARE_SHARE
 from samtailor.training.task import SegmentationTask
 
+DRAWN_EVERY = 10.0
+"""Least seconds between two pictures of the curves: epochs of a few steps would take longer to draw than to train."""
+
 
 class Recorder(lightning.Callback):
     """Writes `metrics.csv`, `curves.png` and the segmenter of the epoch that is kept; ends a training without patience.
@@ -40,7 +43,7 @@ class Recorder(lightning.Callback):
         self.patience = patience
         self.average = average
         self.rows: list[dict[str, float]] = []
-        self._start = self._mark = self._elapsed = self._waited = self._computed = 0.0
+        self._start = self._mark = self._elapsed = self._waited = self._computed = self._drawn = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Rows, and the clocks of an epoch that has not ended, for the checkpoint."""
@@ -53,6 +56,7 @@ class Recorder(lightning.Callback):
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write the table as far as it is; there is nothing to do where the rows of the checkpoint are all."""
+        self._drawn = time.monotonic()
         if world().is_first:
             self.run.write_history(self.rows)
         trainer.should_stop = self._is_over(trainer)
@@ -86,7 +90,7 @@ class Recorder(lightning.Callback):
         return lap
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
-        """Add the epoch's row and write everything."""
+        """Add the epoch's row and write everything; the curves if they are due, and at the end."""
         assert isinstance(task, SegmentationTask)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row = {
@@ -109,8 +113,10 @@ class Recorder(lightning.Callback):
         if is_kept:
             with self.average.applied(task.model) if self.average else nullcontext():
                 task.model.save(self.run.segmenter_directory)
-        curves = curves_figure(self.rows, task.model.labels, kept["epoch"], task.mean.has_background)
-        save_figure(curves, self.run.curves_file, dpi=120)
+        if trainer.should_stop or time.monotonic() - self._drawn >= DRAWN_EVERY:
+            curves = curves_figure(self.rows, task.model.labels, kept["epoch"], task.mean.has_background)
+            save_figure(curves, self.run.curves_file, dpi=120)
+            self._drawn = time.monotonic()
         self.run.write_history(self.rows)  # at last: what says that a run is finished must not be there before the rest
 
 
