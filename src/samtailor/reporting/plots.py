@@ -144,7 +144,7 @@ def curves_figure(
     right.plot(epochs, smoothed(means), color=_BLACK, linewidth=1.1, linestyle="--", label="mean, smoothed")
     right.set(xlabel="epoch", ylabel="DSC", ylim=(0, 1), title=f"Validation, whole cases; epoch {kept:.0f} is kept")
     right.axvline(kept, color="0.4", linewidth=1.2, linestyle=":")
-    right.legend(frameon=False, fontsize=8)
+    right.legend(loc="lower right", frameon=False, fontsize=8)  # curves rise, and end above it
     if validated:
         _name_ends(right, epochs[-1], {name: (scores[-1], colour) for name, (scores, colour, _) in curves.items()})
     for axes in (left, right):
