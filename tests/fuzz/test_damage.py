@@ -46,7 +46,10 @@ _TEXTS = (".json", ".yaml", ".csv", ".md")
 TRAIN = ["--recipe", "head-only", "--epochs", "2", "--sampling.image_size", "32", "--workers", "0", "--device", "cpu"]
 BASELINE = ["--points_per_side", "2", "--bootstrap", "10", "--split", "test"]
 
-# What is damaged, and what it is given to. {place} holds a copy of everything.
+TRAINED_ON = "volumes"
+"""The folder that the run was trained on, which its config names."""
+
+# What is damaged, and what it is given to.
 TARGETS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     (
         "volumes/**/*",
@@ -81,10 +84,13 @@ class Trial:
     seed: int
 
     def run(self, source: Path, place: Path) -> str:
-        """Do it in a copy of the source; what went wrong, or nothing."""
+        """Do it in a copy of what the verbs are given; what went wrong, or nothing."""
         random = np.random.default_rng(self.seed)
         pattern, calls = TARGETS[int(random.integers(len(TARGETS)))]
-        shutil.copytree(source, place, symlinks=True)
+        named = {TRAINED_ON, *(Path(word).parts[0] for call in calls for word in (pattern, *call))}
+        for folder in source.iterdir():
+            if folder.name in named:
+                shutil.copytree(folder, place / folder.name, symlinks=True)
         victims = sorted(path for path in place.glob(pattern) if path.is_file())
         victim = victims[int(random.integers(len(victims)))]
         damages = TEXT if victim.suffix in _TEXTS else BINARY
