@@ -61,8 +61,8 @@ def rows_of(run: Run) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in ("seconds", "waited")} for row in csv.DictReader(stream)]
 
 
-@pytest.mark.parametrize(("seconds", "drawn"), [(recorder.DRAWN_EVERY, [3]), (0.0, [1, 2, 3])])
-def test_the_curves_are_drawn_at_the_end_and_before_only_where_epochs_are_long(
+@pytest.mark.parametrize(("seconds", "drawn"), [(0.0, [4]), (6.0, [2, 4]), (20.0, [1, 2, 3, 4])])
+def test_the_curves_are_drawn_every_ten_seconds_and_at_the_end(
     seconds: float,
     drawn: list[int],
     tiny_base: Base,
@@ -71,12 +71,17 @@ def test_the_curves_are_drawn_at_the_end_and_before_only_where_epochs_are_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     epochs: list[int] = []
-    draw = recorder.curves_figure
-    monkeypatch.setattr(recorder, "DRAWN_EVERY", seconds)
-    monkeypatch.setattr(recorder, "curves_figure", lambda rows, *rest: epochs.append(len(rows)) or draw(rows, *rest))
-    now = time.monotonic()
+    now, draw, best_of = time.monotonic(), recorder.curves_figure, recorder.best_of
+
+    def best_of_later(rows: list[dict[str, float]]) -> dict[str, float] | None:
+        nonlocal now
+        now += seconds
+        return best_of(rows)
+
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=3)))
+    monkeypatch.setattr(recorder, "best_of", best_of_later)
+    monkeypatch.setattr(recorder, "curves_figure", lambda rows, *rest: epochs.append(len(rows)) or draw(rows, *rest))
+    run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=4)))
     assert epochs == drawn
     assert run.curves_file.is_file()
 
