@@ -83,7 +83,7 @@ def config(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> TrainConfig:
     ids=["slower", "faster", "slower later", "slower, then faster", "slower in the end"],
 )
 def test_a_training_ends_in_time_though_its_machine_changes(
-    seconds: list[float], config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+    seconds: list[float], config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine = Machine(monkeypatch, seconds)
     run = train(**vars(config))
@@ -92,6 +92,9 @@ def test_a_training_ends_in_time_though_its_machine_changes(
     assert isinstance(lengths := written.sampling.per_epoch, list)
     assert len(lengths) == written.epochs == len(run.history())
     assert sum(lengths) == machine.steps * written.batch_size
+    monkeypatch.undo()
+    again = train(**vars(replace(written, out=str(tmp_path / "again"))))
+    assert rows_of(again) == rows_of(run)
 
 
 @pytest.mark.parametrize("seconds", [20.0, 5.0])
