@@ -18,11 +18,14 @@ from samtailor.models.zoo import Base
 from samtailor.outputs import require_place
 from samtailor.runs import CrossValidation, Run
 from samtailor.settings import Selection
+from samtailor.training import planning
 from samtailor.training import train as training
 from samtailor.training.folds import settings_of
+from samtailor.training.planning import Timetable, planned
 from samtailor.training.settings import SamplingConfig, TrainConfig
 from samtailor.training.train import resume, train
 from tests import generate
+from tests.training.test_planning import by_area
 
 
 def config_of(data: Path, out: Path, folds: int | None = 2, fold: int | None = None) -> TrainConfig:
@@ -154,8 +157,25 @@ def test_a_folder_that_holds_something_else_is_left_alone(data: Path, tmp_path: 
 def test_the_time_is_that_of_all_folds_and_laid_out_once(data: Path, tmp_path: Path) -> None:
     folds = CrossValidation(tmp_path / "cv")
     config = replace(config_of(data, tmp_path / "cv", folds=4), epochs=None, time="30m")
-    assert settings_of(folds, config, 0).time == "450.000s"
+    assert settings_of(folds, config, 0).time == "30m"  # which they share
+    assert settings_of(folds, replace(config, time=None), 0).time == "7200s"  # half an hour for each
     laid_out = replace(config_of(data, folds.run(0).directory, folds=4, fold=0), epochs=7)
     folds.run(0).write_config(laid_out.to_plain())
     later = settings_of(folds, config, 2)
     assert (later.time, later.epochs, later.fold, later.out) == (None, 7, 2, str(folds.run(2).directory))
+
+
+def test_only_the_first_fold_is_laid_out(
+    tiny_base: Base, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int | None, int]] = []
+
+    def choose(config: TrainConfig, folder: Any, began: float, runs: int) -> Timetable:
+        asked.append((config.fold, runs))
+        return planned(config, folder, began, by_area(20.0), runs)
+
+    monkeypatch.setattr(planning, "planned", choose)
+    folds = train(**vars(replace(config_of(data, tmp_path / "cv"), epochs=None, time="80s")))
+    assert isinstance(folds, CrossValidation)
+    assert asked == [(0, 2)]
+    assert [len(losses(run)) for run in folds.runs] == [folds.run(0).read_config()["epochs"]] * 2

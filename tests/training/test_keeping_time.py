@@ -66,7 +66,7 @@ class Machine:
         return self.now - self.begin
 
     @staticmethod
-    def _planned(config: TrainConfig, folder: Any, began: float) -> Timetable:
+    def _planned(config: TrainConfig, folder: Any, began: float, runs: int) -> Timetable:
         return planned(config, folder, began, by_area(4 * MEASURED))
 
 

@@ -22,7 +22,7 @@ from samtailor.training.estimate_report import Workload
 from samtailor.training.estimation import Phase, estimate_training
 from samtailor.training.measure import Measurement, Probe
 from samtailor.training.planning import EPOCHS, ONCE, TUNED, USED, VALIDATED, Timetable, planned
-from samtailor.training.settings import SamplingConfig, TrainConfig, seconds_in
+from samtailor.training.settings import LossConfig, SamplingConfig, TrainConfig, seconds_in
 from samtailor.training.train import resume, train
 from tests import generate
 from tests.training.configs import changed
@@ -201,6 +201,31 @@ def test_views_from_above_are_seen_in_crops_that_are_not_enlarged(
     assert seen(True, 1e-3, image_size=64) == (64, 96)
 
 
+@pytest.mark.parametrize("asked", [None, "none", "auto", [0.5, 2, 1]])
+def test_classes_of_land_cover_are_weighed(
+    asked: Any, tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = generate.image_folder(tmp_path / "pictures", cases=6, size=(64, 64))
+    config = replace(config_of(root, Path("run")), time="10m", loss=LossConfig(ce=0.4, class_weights=asked))
+
+    def weights(from_above: bool) -> Any:
+        monkeypatch.setattr(Dataset, "seen_from_above", from_above)
+        folder = open_dataset(root).with_default_split()
+        found = planned(config, folder, time.monotonic(), by_area(0.01)).config.loss
+        assert replace(found, class_weights=asked) == config.loss
+        return found.class_weights
+
+    assert weights(from_above=True) == (asked or "auto")
+    assert weights(from_above=False) == asked
+    if isinstance(asked, list):
+        return
+    for mask in (root / "masks").iterdir():
+        with Image.open(mask) as image:
+            Image.fromarray((np.asarray(image) > 0).astype(np.uint8)).save(mask)
+    generate.write_json(root / "dataset.json", {"classes": ["background", "field"]})
+    assert weights(from_above=True) == asked  # a single class has a threshold
+
+
 @pytest.mark.parametrize(("seconds", "begins"), [(0.6, 0), (1.2, 1)])  # time for about 2,900 and 1,450 samples
 def test_the_head_comes_first_where_the_encoder_sees_little(
     seconds: float, begins: int, tiny_base: Base, nnunet_folder: Path, image_folder: Path
@@ -317,11 +342,33 @@ def test_bfloat16_is_taken_where_it_is_faster(
     assert asked.config.precision == "32"
 
 
+def test_folds_share_what_measuring_leaves_of_the_time(
+    tiny_base: Base, nnunet_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = open_dataset(nnunet_folder).with_default_split()
+    config = replace(config_of(nnunet_folder, Path("run")), time="10m")
+    begin = now = time.monotonic()
+
+    def measure(job: Probe, limit: int) -> Measurement:
+        nonlocal now
+        now += 60
+        return by_area(0.01)(job, limit)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    plan = planned(config, folder, begin, measure, runs=4)
+    assert now > begin
+    assert plan.until - now == pytest.approx((600 - (now - begin)) / 4)
+    assert plan.deadline.end - now == pytest.approx(plan.until - now - (1 - USED) * 150)
+    slow = planned(config, folder, now, by_area(1e4), runs=4)
+    with pytest.raises(ConfigError, match=r"time: expected at least \d+ h.*; found 10 min; give more time"):
+        slow.laid_out()
+
+
 @pytest.mark.parametrize("recipe", ["lora", "head-only"])
 def test_what_was_chosen_repeats_without_measuring(
     recipe: str, tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def choose(config: TrainConfig, folder: Any, began: float) -> Timetable:
+    def choose(config: TrainConfig, folder: Any, began: float, runs: int) -> Timetable:
         return planned(config, folder, began, by_area(20.0))
 
     monkeypatch.setattr(planning, "planned", choose)
@@ -346,7 +393,7 @@ def test_a_training_without_a_schedule_is_laid_out_where_there_is_no_gpu(
 ) -> None:
     asked: list[str | None] = []
 
-    def choose(config: TrainConfig, folder: Any, began: float) -> Timetable:
+    def choose(config: TrainConfig, folder: Any, began: float, runs: int) -> Timetable:
         asked.append(config.time)
         return planned(replace(config, time="25s"), folder, began, by_area(20.0))
 

@@ -57,6 +57,31 @@ def test_a_rehearsal_changes_nothing(
     assert rows_of(rehearsed) == rows_of(plain)
 
 
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (3, 1), (4, 2), (7, 3), (40, 4)])
+def test_a_short_training_is_rehearsed_in_fewer_steps(
+    epochs: int, steps: int, tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = SegmentationTask.loss_of
+    computed: list[int] = []
+
+    class RehearsedError(Exception):
+        pass
+
+    def counted(*args: Any) -> Any:
+        computed.append(1)
+        return compute(*args)
+
+    def watched(*args: Any) -> list[Pace]:
+        rehearse(*args)
+        raise RehearsedError
+
+    monkeypatch.setattr(SegmentationTask, "loss_of", counted)
+    monkeypatch.setattr(progress_line, "rehearse", watched)
+    with pytest.raises(RehearsedError):
+        train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=epochs)))  # of three steps each
+    assert len(computed) == steps
+
+
 def test_the_pace_is_that_of_the_network(
     tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,16 @@ def test_the_loss_is_taken_at_the_resolution_that_is_asked_for(
     assert (loss("low") == loss("full")) == logits_are_full
 
 
+def test_classes_weigh_as_much_as_is_said(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+    def loss(name: str, weights: Any) -> str:
+        config = config_of(nnunet_folder, tmp_path / name, epochs=1)
+        return rows_of(train(**vars(dataclasses.replace(config, loss=LossConfig(class_weights=weights)))))[0]["loss"]
+
+    equal = loss("equal", "none")
+    assert equal == loss("unset", None) == loss("ones", [1, 1, 1])
+    assert len({equal, loss("auto", "auto"), loss("listed", [1, 1, 2])}) == 3
+
+
 def test_configs_of_older_versions_are_read(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     config = resolve(config_of(nnunet_folder, tmp_path / "run"), open_dataset(nnunet_folder))
     run = Run(tmp_path / "run")

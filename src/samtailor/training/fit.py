@@ -355,7 +355,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def _loss(config: TrainConfig, shares: NDArray[np.float64]) -> ClassAwareLoss:
     """Loss with the class weights of the config."""
     loss, given = config.loss, config.loss.class_weights
-    weights = balancing_weights(shares) if given == "auto" else None if given is None else torch.tensor(given)
+    weights = balancing_weights(shares) if given == "auto" else None
+    if isinstance(given, list):
+        weights = torch.tensor(given, dtype=torch.float32)
     return ClassAwareLoss(loss.ce, loss.dice, weights, loss.batch_dice, loss.resolution)
 
 

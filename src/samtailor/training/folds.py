@@ -27,17 +27,17 @@ def settings_of(folds: CrossValidation, config: TrainConfig, fold: int) -> Train
 
     Args:
         folds: The folder of all of them.
-        config: What the user has set; the first fold has its share of the time, and what is laid out for it is what the
-            others are trained with.
+        config: What the user has set: the first fold is laid out for its share of the time, and the others are trained
+            with what was written down of it.
         fold: Which one.
     """
     if folds.is_there:
         config = going_on(folds)
-    elif config.time is not None:
+    elif (timed := scheduled(config)) != config:
+        assert timed.time is not None
         assert config.folds is not None
-        config = replace(config, time=f"{seconds_in(config.time) / config.folds:.3f}s")
-    elif scheduled(config) != config:
-        LOG.info("Each fold is given the time of a training by itself (--time is that of all of them together)")
+        LOG.info("No schedule is given, and there is no GPU: each fold as with --time %s by itself", timed.time)
+        config = replace(timed, time=f"{config.folds * seconds_in(timed.time):.0f}s")
     return replace(config, fold=fold, out=str(folds.run(fold).directory))
 
 

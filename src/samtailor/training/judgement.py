@@ -107,7 +107,7 @@ class Judged:
                 f"samtailor resume {run} --epochs {enough}, or --time 1h",
             )
         drowned = [k for k in missed if 0 < self.shares[k] < RARE_SHARE]
-        if drowned and config.loss.class_weights is None:
+        if drowned and config.loss.class_weights in (None, "none"):
             least = min(self.shares[k] for k in drowned)
             yield f"classes that drown in the background ({least:.3%} of the pixels)", "--loss.class_weights auto"
         if stays or is_empty:

@@ -79,12 +79,14 @@ class Timetable:
         phases: Its phases: the head's, if there is one, and the one that goes to the end.
         until: When it is to end, by `time.monotonic`.
         seconds: The time that it was given, of which some has passed.
+        runs: How many trainings share a time, each as long as this one.
     """
 
     config: TrainConfig
     phases: tuple[Phase, ...]
     until: float
     seconds: float
+    runs: int = 1
 
     @property
     def deadline(self) -> Deadline:
@@ -128,8 +130,8 @@ class Timetable:
             return config
         least = self.seconds + (self.needed(ONCE) - left) / USED
         raise ConfigError(
-            f"time: expected at least {in_time(least)}, for these data on this machine as it is now; found "
-            f"{in_time(self.seconds)}; give more time, or a smaller --sampling.image_size"
+            f"time: expected at least {in_time(self.runs * least)}, for these data on this machine as it is now; found "
+            f"{in_time(self.runs * self.seconds)}; give more time, or a smaller --sampling.image_size"
         )
 
     def told(self, config: TrainConfig) -> str:
@@ -267,7 +269,9 @@ def deadline_of(phases: Sequence[Phase], until: float, seconds: float) -> Deadli
     return Deadline(until - (1 - USED) * seconds, paces)
 
 
-def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure = measure_apart) -> Timetable:
+def planned(
+    config: TrainConfig, folder: Dataset, began: float, measure: Measure = measure_apart, runs: int = 1
+) -> Timetable:
     """Measure some steps; choose the precision, the size of the network's input, and whether the head comes first.
 
     Args:
@@ -275,17 +279,18 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
         folder: The labelled folder, with splits.
         began: When the training began, by `time.monotonic`.
         measure: Measures a job within a limit of memory, in bytes; in a process of its own by default.
+        runs: How many trainings share the time that is left after measuring, this one and others of the same length.
 
     Raises:
         ConfigError: If no size fits into memory.
     """
     assert config.time is not None
     seconds = seconds_in(config.time)
-    until = began + seconds
+    ends = began + seconds
     # What was pretrained knows organs better than pictures, of which no head alone makes much.
     may_rest = not (folder.pictures or config.recipe.freezes_encoder or needs_projection(len(folder.channels)))
     asked = replace(config, time=None, epochs=2, head_epochs=0, validate_every=1)
-    config = _with_usual_tuning(asked, folder)
+    config = _with_usual(asked, folder)
     trials = _Trials.of(config, folder, measure)
     sizes = trials.sizes(config.sampling.image_size)
     tried = 0
@@ -296,7 +301,9 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
             continue
         resolved, phases = trial
         config = replace(config, precision=resolved.precision)  # the same at all sizes
-        found = Timetable(resolved, phases, until, seconds).with_tuning_of(asked)
+        now = time.monotonic()
+        until = now + (ends - now) / runs
+        found = Timetable(resolved, phases, until, seconds / runs, runs).with_tuning_of(asked)
         seen = phases[-1].samples_in((1 - VALIDATED) * (1 - HEAD) * found.left)
         # The time of a step goes with the area: the size that is taken is measured itself.
         enough = [place for place, size in enumerate(sizes) if seen * (sizes[tried] / size) ** 2 >= SEEN * size]
@@ -316,13 +323,16 @@ def planned(config: TrainConfig, folder: Dataset, began: float, measure: Measure
     )
 
 
-def _with_usual_tuning(config: TrainConfig, folder: Dataset) -> TrainConfig:
-    """The config with the flips and the tuning that a training with a time has, beside what the user asked for."""
+def _with_usual(config: TrainConfig, folder: Dataset) -> TrainConfig:
+    """The config with the class weights, flips and tuning of a training with a time, where the user left them open."""
     is_free = not chosen_refinement(config.refine)
     # With one class to find, the offset is a threshold; with several it takes from some what it gives to others.
     is_tuned = config.tune_bias or (len(folder.labels) == 2 and is_free)
     is_refined = config.tune_refinement or (not folder.pictures and is_free)  # an organ is one piece
-    return replace(config, tta=config.tta or "auto", tune_bias=is_tuned, tune_refinement=is_refined)
+    loss = config.loss
+    if loss.class_weights is None and folder.seen_from_above and len(folder.labels) > 2:
+        loss = replace(loss, class_weights="auto")  # land cover: a class that few tiles have is easily lost
+    return replace(config, loss=loss, tta=config.tta or "auto", tune_bias=is_tuned, tune_refinement=is_refined)
 
 
 def _tell_what_is_left_out(config: TrainConfig, laid_out: TrainConfig) -> None:

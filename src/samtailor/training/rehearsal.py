@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
@@ -22,7 +22,9 @@ from samtailor.training.samples import EpochSampler
 from samtailor.training.task import SegmentationTask
 
 STEPS = 3
-"""Steps that are timed at most, after one to warm up."""
+"""Steps that are timed at most, after one to warm up; of a short training, less exact, only that one."""
+SHARE = 0.1
+"""Share of a phase's steps that may be timed."""
 ENOUGH = 3.0
 """Seconds of steps after which no further one begins."""
 
@@ -49,21 +51,22 @@ def rehearse(trainer: lightning.Trainer, task: SegmentationTask, samples: DataLo
             validation = _validation(task)
             for module, mode in modes.items():
                 module.training = mode
-            paces.append(Pace(_step(trainer, task, samples, epochs[0] - 1), validation))
+            paces.append(Pace(_step(trainer, task, samples, [epoch - 1 for epoch in epochs]), validation))
     network.encoder_rests = rests
     return paces
 
 
-def _step(trainer: lightning.Trainer, task: SegmentationTask, samples: DataLoader[Any], epoch: int) -> float:
-    """Seconds of a training step of an epoch, counted from 0."""
+def _step(trainer: lightning.Trainer, task: SegmentationTask, samples: DataLoader[Any], epochs: Sequence[int]) -> float:
+    """Seconds of a training step of the first of some epochs, counted from 0."""
     assert isinstance(samples.sampler, EpochSampler)
     assert samples.batch_size is not None
     assert samples.collate_fn is not None
-    drawn, size = samples.sampler.drawn(epoch), samples.batch_size
+    drawn, size = samples.sampler.drawn(epochs[0]), samples.batch_size
+    timed = min(STEPS, int(SHARE * sum(map(samples.sampler.batches_in, epochs))))
     preparing: list[float] = []
     computing: list[float] = []
     begin = time.perf_counter()
-    for step in range(1 + STEPS):
+    for step in range(1 + timed):
         batch = [drawn[(step * size + i) % len(drawn)] for i in range(size)]
         with _timed(task, preparing):
             on_device = trainer.strategy.batch_to_device(samples.collate_fn([samples.dataset[one] for one in batch]))

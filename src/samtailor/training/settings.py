@@ -112,7 +112,8 @@ class LossConfig(Checked, group="loss"):
         ce: Weight of the cross entropy, lambda 1.
         dice: Weight of the Dice loss, lambda 2.
         class_weights: Weights of the classes in the cross entropy; 'auto' computes them from the training data
-            (square root of the inverse frequency, at most 50); None weighs pixels equally.
+            (square root of the inverse frequency, at most 50), 'none' weighs pixels equally. By default 'none', but
+            with `time` 'auto' for views from above with several classes.
         batch_dice: Dice over all pixels of the batch, rather than per image.
         coarse: Weight of the same loss of what the mask decoder gives without `fine_features`, so that it does not
             lean on these alone.
@@ -122,7 +123,7 @@ class LossConfig(Checked, group="loss"):
 
     ce: Weight = 0.3
     dice: Weight = 0.7
-    class_weights: list[Weight] | Literal["auto"] | None = None
+    class_weights: list[Weight] | Literal["auto", "none"] | None = None
     batch_dice: bool = True
     coarse: Weight = 0.0
     resolution: Literal["low", "full"] = "low"

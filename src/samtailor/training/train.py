@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from samtailor.data.dataset import Dataset
     from samtailor.evaluation.tuning.result import TuningResult
     from samtailor.training.clock import Deadline
+    from samtailor.training.fit import Cases
 
 LOG = logging.getLogger("samtailor")
 
@@ -70,17 +71,20 @@ def _train_folds(folds: CrossValidation, config: TrainConfig) -> CrossValidation
             elif folds.is_there:  # the first has checked the data
                 train_run(settings_of(folds, config, fold), is_checked=True)
             else:
-                train_run(settings_of(folds, config, fold), begin=partial(write_settings, folds, config))
+                train_run(settings_of(folds, config, fold), begin=partial(write_settings, folds, config), runs=count)
     return folds
 
 
-def train_run(config: TrainConfig, is_checked: bool = False, begin: Callable[[], None] | None = None) -> Run:
+def train_run(
+    config: TrainConfig, is_checked: bool = False, begin: Callable[[], None] | None = None, runs: int = 1
+) -> Run:
     """Train a new run.
 
     Args:
         config: Its settings.
         is_checked: Whether the data need not be checked.
         begin: What is written as soon as the run is begun.
+        runs: How many runs share its time, all of its length.
     """
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
@@ -113,7 +117,7 @@ def train_run(config: TrainConfig, is_checked: bool = False, begin: Callable[[],
         if config.time is None:
             config = resolve(config, folder)
         else:
-            plan = planned(config, folder, began)
+            plan = planned(config, folder, began, runs=runs)
             config = plan.config
         check_batch(config, here)
         model = new_segmenter(config, folder.labels, folder.channel_choice, folder.largest)
@@ -188,20 +192,11 @@ def resume_run(
     """Continue a run, or make it longer (see `resume`)."""
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
-    from samtailor.models.segmenter_model import save_practice
-    from samtailor.training.fit import (
-        check_batch,
-        check_surroundings,
-        checkpoint_of,
-        fingerprint_of,
-        fit,
-        load_cases,
-        new_segmenter,
-        refinement_of,
-    )
+    from samtailor.training.fit import check_batch, check_surroundings, checkpoint_of, fit, load_cases, new_segmenter
     from samtailor.training.resolve import resolve
 
     began = monotonic()
+    has_new_length = epochs is not None or time is not None
     if epochs is not None and time is not None:
         raise ConfigError("epochs: expected either --epochs or --time, found both; leave one of them out")
     if time is not None:
@@ -221,21 +216,13 @@ def resume_run(
             folder = open_dataset(Path(config.data), *config.selection).with_default_split()
             _require_decided(begun, config, resolve(config, folder))
             cases = load_cases(config, folder)
-            if fingerprint_of(folder, cases) != begun.read_dataset()["fingerprint"]:
-                raise DataError(
-                    f"{config.data}: expected the data the run {begun.directory} began with, found other images, "
-                    "labels, splits or classes; restore them, or start a new run"
-                )
-            if epochs is not None or time is not None:
+            _require_same(begun, folder, cases)
+            if has_new_length:
                 checkpoint_of(begun, from_)
                 config, deadline = _lengthen(begun, config, folder, from_, epochs, time, began)
         with raise_on_all_ranks():
-            if here.is_first and (epochs is not None or time is not None):
-                begun.write_config(config.to_plain())
-                for file in (begun.bias_file, begun.refinement_file):
-                    file.unlink(missing_ok=True)  # what is tuned then is another segmenter
-                if config.tune_refinement and begun.segmenter_directory.is_dir():
-                    save_practice(begun.segmenter_directory, refinement=refinement_of(config))
+            if here.is_first and has_new_length:
+                _write_length(begun, config)
         with raise_on_all_ranks():
             if begun.is_finished() and not _left_to_tune(begun, config):
                 done = len(begun.history())
@@ -277,6 +264,18 @@ def _lengthen(
     without = " Patience has run out, and no longer ends it." if changed.patience != config.patience else ""
     LOG.info("%d epochs in all, of which %d are done.%s", epochs, done_of(rows), without)
     return changed, deadline
+
+
+def _write_length(run: Run, config: TrainConfig) -> None:
+    """Write down a run's new length; what has been tuned was tuned for another segmenter than the one that comes."""
+    from samtailor.models.segmenter_model import save_practice
+    from samtailor.training.fit import refinement_of
+
+    run.write_config(config.to_plain())
+    for file in (run.bias_file, run.refinement_file):
+        file.unlink(missing_ok=True)
+    if config.tune_refinement and run.segmenter_directory.is_dir():
+        save_practice(run.segmenter_directory, refinement=refinement_of(config))
 
 
 def _left_to_tune(run: Run, config: TrainConfig) -> list[str]:
@@ -321,6 +320,17 @@ def _require_new(run: Run) -> None:
     """Refuse a directory that holds something; a run there can be continued."""
     go_on = f", or continue the run with samtailor resume {quote(str(run.directory))}" if run.is_there else ""
     require_new(run.directory, f"name another one{go_on}")
+
+
+def _require_same(run: Run, folder: Dataset, cases: Cases) -> None:
+    """Refuse other data than a run began with."""
+    from samtailor.training.fit import fingerprint_of
+
+    if fingerprint_of(folder, cases) != run.read_dataset()["fingerprint"]:
+        raise DataError(
+            f"{folder.root}: expected the data the run {run.directory} began with, found other images, labels, splits "
+            "or classes; restore them, or start a new run"
+        )
 
 
 def _require_decided(run: Run, config: TrainConfig, decided: TrainConfig) -> None:

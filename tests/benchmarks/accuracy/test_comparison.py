@@ -29,7 +29,7 @@ SECONDS = 10.0
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are not measured, which takes seconds, but said to take long: training is over early on a busy machine."""
 
-    def choose(config: TrainConfig, folder: Any, began: float) -> Timetable:
+    def choose(config: TrainConfig, folder: Any, began: float, runs: int) -> Timetable:
         return planned(config, folder, began, by_area(7.0))
 
     monkeypatch.setattr(planning, "planned", choose)
