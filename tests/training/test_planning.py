@@ -131,6 +131,9 @@ def test_images_are_smaller_where_validations_would_take_the_time(
     plan = planned(config, folder, time.monotonic(), by_area(1e-3, window=0.35 * 600 * VALIDATED))
     assert plan.config.sampling.image_size == 64
     plan.laid_out()
+    tried: list[int] = []
+    planned(config, folder, time.monotonic(), by_area(10.0, tried, window=0.35 * 600 * VALIDATED))
+    assert sorted(set(tried)) == [32, 128]  # nor are sizes measured between, for which steps take too long
     hopeless = planned(config, folder, time.monotonic(), by_area(1e-3, window=1000.0))
     with pytest.raises(ConfigError, match="give more time"):
         hopeless.laid_out()

@@ -308,10 +308,9 @@ def planned(
         # The time of a step goes with the area: the size that is taken is measured itself.
         enough = [place for place, size in enumerate(sizes) if seen * (sizes[tried] / size) ** 2 >= SEEN * size]
         wanted = min(enough, default=len(sizes) - 1)
-        if found.needed() > SPARED * found.left and tried < len(sizes) - 1:
-            tried += 1
-        elif wanted > tried:
-            tried = wanted
+        is_tight = found.needed() > SPARED * found.left and tried < len(sizes) - 1
+        if is_tight or wanted > tried:
+            tried = max(wanted, tried + 1)
         elif may_rest and seen < FEW and not config.head_epochs:
             config = replace(config, head_epochs=1)
         else:
