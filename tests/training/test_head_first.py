@@ -43,6 +43,7 @@ def test_the_encoder_rests_while_the_head_is_trained_and_then_learns(
         states.append({name: value.clone() for name, value in task.model.trained_state().items()})
 
     monkeypatch.setattr(SegmentationTask, "on_train_epoch_start", remember)
+    monkeypatch.setenv("SAMTAILOR_HOME", str(tmp_path / "home"))  # no other recipe's embeddings are found
     config = config_of(nnunet_folder, tmp_path / "run", epochs=3)
     config = changed(config, base=any_base.name, head_epochs=2, **settings)
     run = train(**vars(changed(config, sampling=type(config.sampling)(64, None, per_epoch=4))))

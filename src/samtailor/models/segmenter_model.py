@@ -128,10 +128,15 @@ class SegmenterModel(nn.Module):
         return self.network.encode(self.normalised(images))
 
     def encode_frozen(self, images: Tensor) -> Features:
-        """Network inputs in [0, 1] to what never changes in training (see `ClassAwareSam.encode_frozen`)."""
+        """Network inputs in [0, 1] to what never changes in training (see `ClassAwareSam.encode_frozen`).
+
+        Depth adapters, which take groups of slices, change nothing before they are trained: whatever fills a group up.
+        """
         if self.network.is_projected:
             raise ValueError("what a trained projection of the channels gives changes in training: nothing is frozen")
-        return self.network.encode_frozen(self.normalised(images))
+        missing = -len(images) % self.recipe.group
+        filled = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
+        return tuple(maps[: len(images)] for maps in self.network.encode_frozen(self.normalised(filled)))
 
     def normalised(self, images: Tensor) -> Tensor:
         """Network inputs in [0, 1], (B, C, N, N), as the image encoder takes them, (B, 3, N, N)."""
