@@ -168,7 +168,7 @@ class Results:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="minutes", ylabel=name, title=self.about["data"])
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)  # hides no line
         return figure
 
 
