@@ -12,7 +12,9 @@ from samtailor.models.tiny_sam import tiny_sam
 from samtailor.models.tiny_vit import TinyViTConfig
 from samtailor.models.zoo import Base, Family
 
-ENCODER = TinyViTConfig(widths=(8, 16, 16, 16), depths=(1, 1, 1, 1), heads=(1, 2, 2, 2))
+WIDTH = 32
+"""Channels of the image embedding, and of the mask decoder, of all of them."""
+ENCODER = TinyViTConfig(widths=(8, 16, 16, 16), depths=(1, 1, 1, 1), heads=(1, 2, 2, 2), output_channels=WIDTH)
 NAMES: dict[Family, str] = {"tiny-vit": "tiny-sam", "sam": "tiny-vit-sam", "sam2": "tiny-sam2"}
 STRIDES: dict[Family, int] = {"tiny-vit": 4, "sam": 16, "sam2": 32}
 
@@ -23,9 +25,9 @@ def build(family: Family) -> AnySizeSam | HieraSam:
         case "tiny-vit":
             return tiny_sam(ENCODER, 32)
         case "sam":
-            return vit_sam(VitSize(16, 3, 2, (1,), window=3, image_size=64, output_channels=32))
+            return vit_sam(VitSize(16, 3, 2, (1,), window=3, image_size=64, output_channels=WIDTH))
         case "sam2":
-            return hiera_sam(HieraSize(8, 1, (1, 2, 2, 1), (4,), (4, 2, 4, 2), image_size=64, output_channels=32))
+            return hiera_sam(HieraSize(8, 1, (1, 2, 2, 1), (4,), (4, 2, 4, 2), image_size=64, output_channels=WIDTH))
 
 
 def tiny_base(weights: Path, family: Family = "tiny-vit") -> Base:
@@ -36,6 +38,8 @@ def tiny_base(weights: Path, family: Family = "tiny-vit") -> Base:
         for name, parameter in network.named_parameters():
             if "pos" in name or name == "no_memory_embedding":  # zero in a new network, not in a pretrained one
                 torch.nn.init.normal_(parameter, std=0.2)
+            elif family == "tiny-vit" and parameter.ndim > 1 and "mask_decoder" in name:  # or all images look alike
+                torch.nn.init.xavier_normal_(parameter)
         torch.save(network.state_dict(), weights)
     return Base(
         name=NAMES[family],

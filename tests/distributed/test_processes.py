@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -26,7 +28,7 @@ from samtailor.models.zoo import Base
 from samtailor.training.task import SegmentationTask
 from tests import generate
 from tests.data.formats.test_geotiff import write
-from tests.distributed.program import Plan, losses_and_gradients, record_gradients
+from tests.distributed.program import Plan, losses_and_gradients, record_gradients, run
 from tests.inference.test_predict import make_segmenter
 from tests.inference.test_scenes import noise, require_same
 from tests.inference.test_scenes import segmenter as scene_segmenter
@@ -36,50 +38,63 @@ CLOCKS = ("seconds", "waited")
 TRAIN = ["--base", "tiny-sam", "--device", "cpu", "--sampling.image_size", "32", "--loss.class_weights", "auto"]
 
 
-def environment(home: Path) -> dict[str, str]:
-    """Environment of a process: a cache of its own, one thread."""
-    return {**os.environ, "SAMTAILOR_HOME": str(home), "OMP_NUM_THREADS": "1"}
-
-
 def torchrun(plan: Path, home: Path) -> subprocess.CompletedProcess[str]:
-    """Two processes of torchrun on this machine."""
+    """Two processes of torchrun on this machine, each with a cache of its own and one thread."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     return subprocess.run(
         [*launcher, "-m", "tests.distributed.program", str(plan)],
         cwd=ROOT,
-        env=environment(home),
+        env={**os.environ, "SAMTAILOR_HOME": str(home), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=600,
     )
 
 
-def slurm(plan: Path, home: Path) -> list[tuple[int, str, str]]:
-    """Two processes as SLURM's srun would start them: exit code, output and error output of each."""
+@dataclass(frozen=True)
+class Ended:
+    """What is left of a process: its exit code, negative for a signal; its output and error output."""
+
+    code: int | None
+    output: str
+    errors: str
+
+
+def slurm(plan: Plan, home: Path) -> list[Ended]:
+    """Two processes with the variables that SLURM's srun gives them, forked off this one, which has imported all."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
     step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.distributed.program", str(plan)],
-            cwd=ROOT,
-            env={
-                **environment(home),
-                **step,
-                "SLURM_PROCID": str(rank),
-                "SLURM_LOCALID": str(rank),
-                "SLURM_NODELIST": "localhost",
-                "MASTER_PORT": port,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
+    step |= {"SLURM_NODELIST": "localhost", "SLURM_NODEID": "0", "MASTER_PORT": port, "SAMTAILOR_HOME": str(home)}
+    context = multiprocessing.get_context("fork")
+    texts = [[Path(plan.notes) / f"{name}-{rank}.txt" for name in ("output", "errors")] for rank in range(2)]
+    processes = []
+    for rank, files in enumerate(texts):
+        own = {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)}
+        processes.append(context.Process(target=_forked, args=(plan, {**step, **own}, files)))
+        processes[-1].start()
+    try:
+        for process in processes:
+            process.join(600)
+    finally:
+        for process in processes:
+            process.kill()
+    return [
+        Ended(process.exitcode, *(file.read_text() for file in files))
+        for process, files in zip(processes, texts, strict=True)
     ]
-    outputs = [process.communicate(timeout=600) for process in processes]
-    return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
+
+
+def _forked(plan: Plan, variables: dict[str, str], files: list[Path]) -> None:
+    """Carry out a plan with more variables; its output and its error output go to two files."""
+    os.environ.update(variables)
+    torch.set_num_threads(1)  # those of the pool are not there after a fork
+    for stream, descriptor, file in zip((sys.stdout, sys.stderr), (1, 2), files, strict=True):
+        stream.flush()
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
+    sys.stdout, sys.stderr = (os.fdopen(descriptor, "w", buffering=1, closefd=False) for descriptor in (1, 2))
+    sys.exit(run(plan))
 
 
 def uneven_folder(root: Path) -> Path:
@@ -151,11 +166,11 @@ def test_all_processes_stop_within_an_epoch_and_go_on_there(tiny_base: Base, tmp
     whole, part = tmp_path / "whole", tmp_path / "part"
     commands = [[*flags, "--out", str(whole)], [*flags, "--out", str(part)], ["train", "--resume", str(part)]]
     # The first step of the second training: only one process is told.
-    plan = Plan(str(fetch(tiny_base.weights)), str(tmp_path), commands, stopped=5).write(tmp_path / "plan.json")
+    plan = Plan(str(fetch(tiny_base.weights)), str(tmp_path), commands, stopped=5)
     (tmp_path / "home").mkdir()
-    result = torchrun(plan, tmp_path / "home")
-    assert result.returncode == 0, result.stderr
-    assert result.stderr.count(f"interrupted: continue with samtailor train --resume {part}") == 2  # both have stopped
+    ended = slurm(plan, tmp_path / "home")
+    assert [process.code for process in ended] == [0, 0], ended
+    assert all(f"interrupted: continue with samtailor train --resume {part}" in process.errors for process in ended)
     assert rows_of(part) == rows_of(whole)
     states = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for run in (part, whole)]
     assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
@@ -170,11 +185,10 @@ def test_every_case_is_predicted_once_though_a_process_dies(
         generate.write_volume(inputs / f"case_{index}.nii.gz", generate.volume((20, 16, 5), index)[0])
     command = ["predict", str(segmenter), str(inputs), "--out", str(tmp_path / "out"), "--device", "cpu"]
     weights = str(fetch(tiny_base.weights))
-    fatal = Plan(weights, str(tmp_path), [command], dies=1).write(tmp_path / "fatal.json")
-    (first, text, errors), (killed, silent, _) = slurm(fatal, tmp_path / "home")
-    assert (first, killed, silent) == (1, -9, "")
-    assert "4 written" in text
-    assert f"{inputs / 'case_3.nii.gz'}: its process has ended early" in errors
+    first, killed = slurm(Plan(weights, str(tmp_path), [command], dies=1), tmp_path / "home")
+    assert (first.code, killed.code, killed.output) == (1, -9, "")
+    assert "4 written" in first.output
+    assert f"{inputs / 'case_3.nii.gz'}: its process has ended early" in first.errors
     assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == [f"case_{i}.nii.gz" for i in (0, 1, 2, 4)]
 
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("[!.]*")}
@@ -201,9 +215,9 @@ def test_a_scene_that_is_shared_by_rows_is_that_of_one_process(tiny_base: Base, 
     flags = ["predict", str(segmenter), str(tmp_path / "in"), "--device", "cpu", "--probabilities", "--overlays"]
     flags += ["--polygons", "geojson"]
     plan = Plan(str(fetch(tiny_base.weights)), str(tmp_path), [[*flags, "--out", str(tmp_path / "two")]])
-    result = torchrun(plan.write(tmp_path / "plan.json"), tmp_path / "home")
-    assert result.returncode == 0, result.stderr
-    assert "3 written" in result.stdout
+    ended = slurm(plan, tmp_path / "home")
+    assert [process.code for process in ended] == [0, 0], ended
+    assert "3 written" in ended[0].output
     assert main([*flags, "--out", str(tmp_path / "one")]) == 0
     names = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*")}
     assert {path.relative_to(tmp_path / "two") for path in (tmp_path / "two").rglob("*")} == names
@@ -218,9 +232,9 @@ def test_nothing_is_left_of_a_scene_of_which_a_process_has_died(tiny_base: Base,
     scene = write(tmp_path / "scene.tif", noise("uint16", size=(230, 70)))
     command = ["predict", str(segmenter), str(scene), "--out", str(tmp_path / "out"), "--device", "cpu"]
     plan = Plan(str(fetch(tiny_base.weights)), str(tmp_path), [command], dies=1)
-    (first, _, errors), (killed, _, _) = slurm(plan.write(tmp_path / "plan.json"), tmp_path / "home")
-    assert (first, killed) == (1, -9)
-    assert f"{scene}: its process has ended early" in errors
+    first, killed = slurm(plan, tmp_path / "home")
+    assert (first.code, killed.code) == (1, -9)
+    assert f"{scene}: its process has ended early" in first.errors
     assert not list((tmp_path / "out").iterdir())
 
 

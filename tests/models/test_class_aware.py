@@ -16,6 +16,7 @@ from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import BASES, Base, find_base, load_base
 from samtailor.recipes import Adapter, HeadOnly, LoRA, Recipe
 from tests.recipes.test_recipes import described, segmenter_of, train_a_little
+from tests.tiny_base import WIDTH
 from tests.tiny_base import tiny_base as make_tiny_base
 
 
@@ -196,7 +197,7 @@ def test_no_two_classes_start_alike(any_base: Base) -> None:
 
 def test_stacked_hypernetworks_equal_single_ones(tiny_base: Base) -> None:
     networks = list(load_base(tiny_base.name).mask_decoder.output_hypernetworks_mlps)
-    tokens = torch.randn(2, len(networks), 256)
+    tokens = torch.randn(2, len(networks), WIDTH)
     expected = torch.stack([network(tokens[:, i]) for i, network in enumerate(networks)], dim=1)
     torch.testing.assert_close(StackedHypernetworks(networks)(tokens), expected, rtol=1e-5, atol=1e-6)
 

@@ -48,7 +48,8 @@ def test_a_fit_trains_and_its_segmenter_is_taken(open_page: Opening, pictures: P
     assert page.open(0)["sources"] == ["truth", "before"]
     row = page.json("POST", "/api/cases/0/predict")["row"]
     assert row["predicted"]
-    expected = page.server.project.require_segmenter().predict(page.server.project.case(0).files.images[0])
+    picture = page.server.project.case(0).files.images[0]
+    expected = page.server.project.require_segmenter().predict(picture, probabilities=True)
     assert np.array_equal(page.label(0, "prediction"), expected.label)
     assert page.open(0)["sources"] == ["truth", "prediction", "before"]
     page.prompt(0, **{"class": 1, "box": [4, 4, 30, 30]})  # by the new one

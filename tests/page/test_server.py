@@ -269,7 +269,8 @@ class TestPrompts:
         page.json("POST", "/api/cases/2/predict")
         page.json("POST", "/api/cases/2/revert", params={"to": "prediction"})
         segmenter = load(pictures / "run")
-        result = segmenter.predict(pictures / "data" / "images" / "tile_2.png", device="cpu")
+        picture = pictures / "data" / "images" / "tile_2.png"
+        result = segmenter.predict(picture, probabilities=True, device="cpu")
         assert np.array_equal(page.label(2), result.label)
         prompts = [
             Prompt("field", points=((12.5, 9.5), (14.0, 12.0))),

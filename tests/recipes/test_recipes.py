@@ -25,6 +25,7 @@ from samtailor.recipes import RECIPES as REGISTRY
 from samtailor.recipes import Adapter, Full, HeadOnly, LoRA, Recipe, RecipeName, recipe_from_json, recipe_to_json
 from samtailor.recipes.lora import Layers
 from samtailor.recipes.recipe import adapted_modules, attention_blocks
+from tests.tiny_base import WIDTH
 
 RECIPES: list[Recipe] = [
     LoRA(rank=2),
@@ -191,10 +192,10 @@ def test_lora_is_b_a_without_further_scaling(tiny_base: Base) -> None:
     query = network.get_submodule("mask_decoder.transformer.final_attn_token_to_image.q_proj")
     a, b = query.lora_A["default"], query.lora_B["default"]  # type: ignore[index,union-attr]
     torch.nn.init.normal_(b.weight)
-    tokens = torch.randn(1, 5, 256)
+    tokens = torch.randn(1, 5, WIDTH)
     expected = query.base_layer(tokens) + tokens @ a.weight.T @ b.weight.T  # type: ignore[operator]
-    assert a.weight.shape == (3, 256)
-    assert b.weight.shape == (128, 3)
+    assert a.weight.shape == (3, WIDTH)
+    assert b.weight.shape == (WIDTH // 2, 3)
     torch.testing.assert_close(query(tokens), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -206,7 +207,7 @@ def first_step(base: Base, recipe: LoRA) -> Tensor:
     query = network.get_submodule("mask_decoder.transformer.final_attn_token_to_image.q_proj")
     b = query.lora_B["default"].weight  # type: ignore[index,union-attr]
     random = torch.Generator().manual_seed(1)
-    tokens, wanted = torch.randn(100, 256, generator=random), torch.randn(100, 128, generator=random)
+    tokens, wanted = (torch.randn(100, width, generator=random) for width in (WIDTH, WIDTH // 2))
     before = query(tokens)
     (gradient,) = torch.autograd.grad((before * wanted).sum(), b)
     with torch.no_grad():
@@ -238,7 +239,7 @@ def test_alpha_scales_the_update(recipe: LoRA, scale: float, tiny_base: Base) ->
     query = network.get_submodule("mask_decoder.transformer.final_attn_token_to_image.q_proj")
     a, b = query.lora_A["default"], query.lora_B["default"]  # type: ignore[index,union-attr]
     torch.nn.init.normal_(b.weight)
-    tokens = torch.randn(1, 5, 256)
+    tokens = torch.randn(1, 5, WIDTH)
     expected = query.base_layer(tokens) + scale * (tokens @ a.weight.T @ b.weight.T)  # type: ignore[operator]
     torch.testing.assert_close(query(tokens), expected, rtol=1e-4, atol=1e-4)
 

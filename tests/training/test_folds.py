@@ -172,10 +172,10 @@ def test_only_the_first_fold_is_laid_out(
 
     def choose(config: TrainConfig, folder: Any, began: float, runs: int) -> Timetable:
         asked.append((config.fold, runs))
-        return planned(config, folder, began, by_area(20.0), runs)
+        return planned(config, folder, began, by_area(3.0), runs)
 
     monkeypatch.setattr(planning, "planned", choose)
-    folds = train(**vars(replace(config_of(data, tmp_path / "cv"), epochs=None, time="80s")))
+    folds = train(**vars(replace(config_of(data, tmp_path / "cv"), epochs=None, time="12s")))
     assert isinstance(folds, CrossValidation)
     assert asked == [(0, 2)]
     assert [len(losses(run)) for run in folds.runs] == [folds.run(0).read_config()["epochs"]] * 2

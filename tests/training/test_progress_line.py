@@ -93,6 +93,13 @@ def test_a_terminal_has_one_line(
     console = Console(file=screen, force_terminal=True, width=width, color_system=None)
     monkeypatch.setattr(progress_line, "Console", lambda **_: console)
     monkeypatch.setattr(progress_line, "_OFTEN", 0.0)
+    show = progress_line._OnTerminal.show
+
+    def at_once(line: progress_line._OnTerminal, where: str, rest: str, fraction: float) -> None:
+        show(line, where, rest, fraction)
+        line._progress.refresh()
+
+    monkeypatch.setattr(progress_line._OnTerminal, "show", at_once)  # not ten times a second, which is too seldom here
     train(**vars(changed(config_of(nnunet_folder, tmp_path / "run"), optim=OptimConfig(lr=1e-3, ema=0.9))))
     assert not lines(told, "epoch ")
     shown = [line for line in re.split(r"[\r\n]|\x1b\[[0-9;?]*[a-zA-Z]", screen.getvalue()) if "epoch" in line]

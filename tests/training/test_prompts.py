@@ -97,7 +97,7 @@ def test_the_second_pass_learns_to_draw_objects_again(any_base: Base) -> None:
     loss_of = ClassAwareLoss()
     optimizer = torch.optim.Adam(network.mask_decoder.parameters(), lr=1e-3)
     losses = []
-    for _ in range(150):
+    for _ in range(300):
         loss = loss_of(outlined(network, features, logits, target, random), target)
         optimizer.zero_grad()
         loss.backward()

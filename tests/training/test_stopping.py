@@ -125,6 +125,8 @@ def test_a_validation_that_is_stopped_begins_anew(
         assert len(run.history()) == number // cases
         assert_same(resume(run.directory), whole)
         assert signals.steps == steps
+        before, after = number // cases * cases, signals.cases - (number + 1)  # the one in which it stops has begun
+        assert before + after == 2 * cases
 
 
 def test_a_signal_in_an_epoch_s_last_step_stops_behind_the_epoch(

@@ -61,6 +61,11 @@ class Stopper(lightning.Callback):
         if kind is None and self._received is not None:
             self._stop()
 
+    def on_load_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
+        """A validation that was stopped begins anew: Lightning would leave out as many cases as were done, the last."""
+        done = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]["current"]
+        done.update(dict.fromkeys(done, 0))
+
     def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         """Let signals wait from here on: Lightning has set handlers of its own meanwhile."""
         assert isinstance(task, SegmentationTask)

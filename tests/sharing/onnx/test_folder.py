@@ -45,7 +45,7 @@ def new_segmenter(base: Base, recipe: Recipe, channels: int = 3, **more: Any) ->
     model = SegmenterModel.create(base.name, recipe, LABELS, preprocessing, **more).eval()
     with torch.no_grad():
         for value in model.trained_state().values():
-            value += 0.05 * torch.randn(value.shape)
+            value += 0.2 * torch.randn(value.shape)
     return model
 
 
@@ -232,7 +232,8 @@ def test_weights_that_are_too_many_for_one_file_lie_beside_it(
     model = new_segmenter(tiny_base, HeadOnly())
     export_network(model, tmp_path / "export")
     folder = (tmp_path / "export").rename(tmp_path / "elsewhere")
-    assert (folder / "segmenter.onnx.data").stat().st_size > (folder / "segmenter.onnx").stat().st_size / 2
+    weights = sum(parameter.nbytes for parameter in model.network.parameters())
+    assert (folder / "segmenter.onnx.data").stat().st_size > 0.8 * weights
     assert len(onnx.load(folder / "segmenter.onnx").graph.initializer) > 10
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
