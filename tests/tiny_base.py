@@ -38,8 +38,10 @@ def tiny_base(weights: Path, family: Family = "tiny-vit") -> Base:
         for name, parameter in network.named_parameters():
             if "pos" in name or name == "no_memory_embedding":  # zero in a new network, not in a pretrained one
                 torch.nn.init.normal_(parameter, std=0.2)
-            elif family == "tiny-vit" and parameter.ndim > 1 and "mask_decoder" in name:  # or all images look alike
+            elif parameter.ndim > 1 and "mask_decoder" in name:  # else so thin a network gives the same for all images
                 torch.nn.init.xavier_normal_(parameter)
+        # Images and prompts have the same positions; transformers' SAM 2 keeps the two apart.
+        network.prompt_encoder.shared_embedding.load_state_dict(network.shared_image_embedding.state_dict())
         torch.save(network.state_dict(), weights)
     return Base(
         name=NAMES[family],

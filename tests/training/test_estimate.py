@@ -195,9 +195,8 @@ def test_the_epochs_of_the_head_are_measured_apart(tiny_base: Base, nnunet_folde
     assert given.seconds == head + 2 * given.steps_per_epoch * 2.0 + work.validation_windows * 0.5
     assert given.disk == 100 * kept
     first, second = (measure(job, tmp_path / str(i)) for i, job in enumerate(jobs[:2]))
-    assert (
-        first.embedding_bytes == 2 * WIDTH * 16 * 16
-    )  # of the whole encoder, whose embedding has a fourth of the side
+    # Of the whole encoder, whose embedding has a fourth of the side.
+    assert first.embedding_bytes == 2 * WIDTH * 16 * 16
     assert (second.embedding_bytes, second.embedding_seconds) == (0, 0)
 
 

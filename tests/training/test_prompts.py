@@ -103,7 +103,7 @@ def test_the_second_pass_learns_to_draw_objects_again(any_base: Base) -> None:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+    assert sum(losses[-10:]) < 0.75 * sum(losses[:10])
 
 
 def test_a_poor_label_gives_way_to_a_disturbed_truth(tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:

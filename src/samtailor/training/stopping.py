@@ -62,7 +62,7 @@ class Stopper(lightning.Callback):
             self._stop()
 
     def on_load_checkpoint(self, trainer: Any, task: Any, checkpoint: dict[str, Any]) -> None:
-        """A validation that was stopped begins anew: Lightning would leave out as many cases as were done, the last."""
+        """A stopped validation begins anew: Lightning would leave out as many of its last cases as were done."""
         done = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]["current"]
         done.update(dict.fromkeys(done, 0))
 
