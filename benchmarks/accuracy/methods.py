@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,13 +21,14 @@ from samtailor.evaluation.scores import Scores
 from samtailor.memory import available_memory
 from samtailor.models.zoo import find_base
 from samtailor.recipes import LoRA
+from samtailor.runs import Run
 from samtailor.training.estimate_report import HEADROOM
 from samtailor.training.estimation import look, phases_of, sampled
 from samtailor.training.measure import measure_apart
-from samtailor.training.planning import USED
+from samtailor.training.planning import EPOCHS, USED, deadline_of
 from samtailor.training.resolve import preprocessing_of, resolve
 from samtailor.training.settings import SamplingConfig, TrainConfig
-from samtailor.training.train import train
+from samtailor.training.train import train, train_run
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,14 @@ class Method:
 
 def fit_ours(job: Job, **settings: Any) -> dict[str, Any]:
     """`samtailor train DATA --time`, nothing else set but what is given."""
-    return _trained(job, _config(job, time=f"{job.seconds:.3f}s", **settings))
+    return _facts(train(**vars(_config(job, time=f"{job.seconds:.3f}s", **settings))))
 
 
 def fit_report(job: Job) -> dict[str, Any]:
     """The report's recipe: LoRA r=4 on queries and values at the base's own size, validated once, at the end.
 
-    Steps are measured first, and as many epochs laid out as end in time.
+    Steps are measured first, and as many samples laid out as end in time; between epochs, which are short enough for
+    that, the training is kept to its time as `train --time` is.
 
     Raises:
         ConfigError: If a step does not fit into memory.
@@ -71,16 +73,16 @@ def fit_report(job: Job) -> dict[str, Any]:
     for split in ("train", "val"):  # so that what it takes is known; training finds them
         list(map(slices_of(job).load, job.folder.split(split)))
     samples = phase.samples_in(USED * (until - time.monotonic()) - phase.validating)
-    epochs = max(1, int(samples / workload.samples))
-    per_epoch = max(1, int(samples / epochs / config.batch_size)) * config.batch_size
+    steps = max(1, int(samples / config.batch_size))
+    epochs = max(min(EPOCHS, steps), int(samples / workload.samples))
     laid_out = _config(
         job,
         recipe=LoRA(rank=4),
-        sampling=SamplingConfig(image_size=sampling.image_size, field=None, per_epoch=per_epoch),
+        sampling=replace(sampling, per_epoch=max(1, steps // epochs) * config.batch_size),
         epochs=epochs,
         validate_every=epochs,
     )
-    return _trained(job, laid_out)
+    return _facts(train_run(laid_out, deadline=deadline_of((phase,), until, job.seconds)))
 
 
 def _config(job: Job, **settings: Any) -> TrainConfig:
@@ -89,9 +91,8 @@ def _config(job: Job, **settings: Any) -> TrainConfig:
     )
 
 
-def _trained(job: Job, config: TrainConfig) -> dict[str, Any]:
+def _facts(run: Run) -> dict[str, Any]:
     """What is worth knowing of a training."""
-    run = train(**vars(config))
     written, history = TrainConfig.from_plain(run.read_config(), str(run.config_file)), run.history()
     per_epoch = written.sampling.per_epoch
     return {

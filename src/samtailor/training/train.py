@@ -76,7 +76,11 @@ def _train_folds(folds: CrossValidation, config: TrainConfig) -> CrossValidation
 
 
 def train_run(
-    config: TrainConfig, is_checked: bool = False, begin: Callable[[], None] | None = None, runs: int = 1
+    config: TrainConfig,
+    is_checked: bool = False,
+    begin: Callable[[], None] | None = None,
+    runs: int = 1,
+    deadline: Deadline | None = None,
 ) -> Run:
     """Train a new run.
 
@@ -85,6 +89,7 @@ def train_run(
         is_checked: Whether the data need not be checked.
         begin: What is written as soon as the run is begun.
         runs: How many runs share its time, all of its length.
+        deadline: What it is kept to, if its epochs were laid out by the caller instead of by its time.
     """
     from samtailor.data.dataset import open_dataset
     from samtailor.distributed.collectives import connect, raise_on_all_ranks
@@ -118,7 +123,7 @@ def train_run(
             config = resolve(config, folder)
         else:
             plan = planned(config, folder, began, runs=runs)
-            config = plan.config
+            config, deadline = plan.config, plan.deadline
         check_batch(config, here)
         model = new_segmenter(config, folder.labels, folder.channel_choice, folder.largest)
     with _telling_how_to_go_on(run), ExitStack() as held:
@@ -137,7 +142,7 @@ def train_run(
                 run.write_config(config.to_plain())
                 if begin is not None:
                     begin()
-        fit(run, config, model, cases, deadline=plan.deadline if plan else None)
+        fit(run, config, model, cases, deadline=deadline)
     _tune(run, config)
     _warn(run)
     return run

@@ -17,7 +17,7 @@ from samtailor.data.dataset import open_dataset
 from samtailor.files import cache_home
 from samtailor.models.zoo import Base
 from samtailor.runs import Run
-from samtailor.training import planning
+from samtailor.training import keeping_time, planning
 from samtailor.training.planning import Timetable, planned
 from samtailor.training.settings import TrainConfig
 from tests.training.test_planning import by_area
@@ -55,7 +55,7 @@ def test_methods_are_fitted_in_time_and_scored_on_the_same_grids(
     assert [fit["method"] for fit in content["fits"]] == names
     cases: dict[str, Any] = {}
     for fit in content["fits"]:
-        if fit["method"] in ("dynunet-half", "segformer"):  # of the others, steps were only said to take so long
+        if fit["method"] != "samtailor":  # of which a step was said to take too long for the time to be filled
             assert fit["seconds"] > 0.8 * SECONDS  # that they end in time is seen by a clock of steps
         assert all(0 <= value <= 1 for value in fit["scores"].values())
         place = tmp_path / "out" / f"{fit['method']}-{SECONDS / 60:g}m-seed0"
@@ -111,7 +111,10 @@ def test_all_methods_are_fitted_unless_some_are_named(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.usefixtures("measured")
-def test_the_reports_recipe_is_plain_and_validated_once(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
+def test_the_reports_recipe_is_plain_and_validated_once(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping_time, "TOLERATED", float("inf"))  # as it was laid out
     assert program.main(words(nnunet_folder, tmp_path / "out", "--methods", "report", "--seeds", "3")) == 0
     (place,) = (tmp_path / "out").glob("report-*")
     run = Run(place / "run")
