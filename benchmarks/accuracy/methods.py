@@ -74,14 +74,9 @@ def fit_report(job: Job) -> dict[str, Any]:
         list(map(slices_of(job).load, job.folder.split(split)))
     samples = phase.samples_in(USED * (until - time.monotonic()) - phase.validating)
     steps = max(1, int(samples / config.batch_size))
-    epochs = max(min(EPOCHS, steps), int(samples / workload.samples))
-    laid_out = _config(
-        job,
-        recipe=LoRA(rank=4),
-        sampling=replace(sampling, per_epoch=max(1, steps // epochs) * config.batch_size),
-        epochs=epochs,
-        validate_every=epochs,
-    )
+    epochs = min(steps, max(EPOCHS, int(samples / workload.samples)))
+    sampling = replace(sampling, per_epoch=steps // epochs * config.batch_size)
+    laid_out = replace(config, sampling=sampling, epochs=epochs, validate_every=epochs)
     return _facts(train_run(laid_out, deadline=deadline_of((phase,), until, job.seconds)))
 
 
