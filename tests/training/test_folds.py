@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from samtailor.runs import CrossValidation, Run
 from samtailor.settings import Selection
 from samtailor.training import planning
 from samtailor.training import train as training
-from samtailor.training.folds import settings_of
+from samtailor.training.clock import Pace
+from samtailor.training.folds import SharedTime, settings_of
 from samtailor.training.planning import Timetable, planned
 from samtailor.training.settings import SamplingConfig, TrainConfig
 from samtailor.training.train import resume, train
@@ -179,3 +181,19 @@ def test_only_the_first_fold_is_laid_out(
     assert isinstance(folds, CrossValidation)
     assert asked == [(0, 2)]
     assert [len(losses(run)) for run in folds.runs] == [folds.run(0).read_config()["epochs"]] * 2
+
+
+def test_each_fold_is_kept_to_an_equal_part_of_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    shared = SharedTime.of("400s", 4)
+    assert shared is not None
+    shared.paces = [Pace(1.0, 2.0)]
+    assert (shared.runs, shared.deadline(4).end, shared.deadline(4).paces) == (4, 1000 + 95, [Pace(1.0, 2.0)])
+    now += 95  # the first was in time
+    assert shared.deadline(3).end == now + 95
+    now += 185  # the second was late by 90 s
+    assert shared.deadline(2).end == now + 50
+    now += 5  # the third stopped early, for want of patience: the last is as long as the first all the same
+    assert shared.deadline(1).end == now + 95
+    assert SharedTime.of(None, 4) is None

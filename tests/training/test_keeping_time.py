@@ -13,10 +13,11 @@ from unittest.mock import Mock
 import pytest
 
 import samtailor.training.extension as extension
+import samtailor.training.fit as fitting
 import samtailor.training.planning as planning
 from samtailor.models.zoo import Base
-from samtailor.runs import Run
-from samtailor.training.clock import Clock, Pace
+from samtailor.runs import CrossValidation, Run
+from samtailor.training.clock import Clock, Deadline, Pace
 from samtailor.training.extension import epochs_until
 from samtailor.training.keeping_time import TimeKeeper
 from samtailor.training.planning import Timetable, planned
@@ -67,7 +68,7 @@ class Machine:
 
     @staticmethod
     def _planned(config: TrainConfig, folder: Any, began: float, runs: int) -> Timetable:
-        return planned(config, folder, began, by_area(4 * MEASURED))
+        return planned(config, folder, began, by_area(4 * MEASURED), runs)
 
 
 @pytest.fixture
@@ -95,6 +96,27 @@ def test_a_training_ends_in_time_though_its_machine_changes(
     monkeypatch.undo()
     again = train(**vars(replace(written, out=str(tmp_path / "again"))))
     assert rows_of(again) == rows_of(run)
+
+
+def test_folds_end_in_time_together_though_the_machine_is_slower_for_the_later_ones(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (Path(config.data) / "splits_final.json").unlink()  # whose one fold is what is trained without folds
+    machine = Machine(monkeypatch, [*[MEASURED] * 5, 1.4 * MEASURED])
+    kept_to: list[Deadline] = []
+
+    def keeper(run: Run, sampler: EpochSampler, clock: Clock, end: float) -> TimeKeeper:
+        kept_to.append(Deadline(end, clock.paces))
+        return TimeKeeper(run, sampler, clock, end)
+
+    monkeypatch.setattr(fitting, "TimeKeeper", keeper)
+    folds = train(**vars(replace(changed(config, recipe="head-only"), folds=2)))
+    assert isinstance(folds, CrossValidation)
+    assert 0.9 * GIVEN <= machine.passed <= GIVEN
+    first, second = (run.read_config()["sampling"]["per_epoch"] for run in folds.runs)
+    assert sum(second) < first * len(second)
+    assert [pace.step for pace in kept_to[1].paces] == [MEASURED]
+    assert kept_to[1].paces == kept_to[0].paces
 
 
 @pytest.mark.parametrize("seconds", [20.0, 5.0])

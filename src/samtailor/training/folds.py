@@ -3,17 +3,52 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
+from typing import Self
 
 from samtailor.errors import ConfigError, listed
 from samtailor.reporting.page import flat_settings
 from samtailor.runs import CrossValidation
+from samtailor.training.clock import Deadline, Pace
+from samtailor.training.planning import USED
 from samtailor.training.resolve import scheduled
 from samtailor.training.settings import TrainConfig, seconds_in
 
 LOG = logging.getLogger("samtailor")
+
+
+@dataclass
+class SharedTime:
+    """A time that several trainings share: the first is laid out, the others have its length as long as that fits.
+
+    Attributes:
+        runs: How many they are.
+        end: When the last is to have ended, by `time.monotonic`.
+        share: Seconds that each has at most.
+        paces: What the first was laid out by, once it is.
+    """
+
+    runs: int
+    end: float
+    share: float
+    paces: Sequence[Pace] = ()
+
+    @classmethod
+    def of(cls, given: str | None, runs: int) -> Self | None:
+        """The time of so many trainings, from now on; None if they have a length instead."""
+        if given is None:
+            return None
+        seconds = USED * seconds_in(given)
+        return cls(runs, time.monotonic() + seconds, seconds / runs)
+
+    def deadline(self, left: int) -> Deadline:
+        """What the next training is kept to, when so many are left: an equal part of the time that is left."""
+        now = time.monotonic()
+        return Deadline(now + min(self.share, (self.end - now) / left), self.paces)
 
 
 def going_on(folds: CrossValidation) -> TrainConfig:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from samtailor.evaluation.tuning.result import TuningResult
     from samtailor.training.clock import Deadline
     from samtailor.training.fit import Cases
+    from samtailor.training.folds import SharedTime
 
 LOG = logging.getLogger("samtailor")
 
@@ -57,21 +58,25 @@ def train(config: TrainConfig) -> Run | CrossValidation:
 def _train_folds(folds: CrossValidation, config: TrainConfig) -> CrossValidation:
     """Train what is not trained yet of a cross-validation, one fold after the other."""
     from samtailor.distributed.collectives import connect
-    from samtailor.training.folds import settings_of, write_settings
+    from samtailor.training.folds import SharedTime, settings_of, write_settings
 
     if (processes := connect(config.device).size) > 1:
         raise ConfigError(f"folds: expected one process, found {processes}; train each fold by itself, with --fold")
     count = config.folds or folds.count
+    shared: SharedTime | None = None
     with _telling_how_to_go_on(folds):
         for fold in range(count):
             run = folds.run(fold)
             LOG.info("%s, %d of %d", run.directory, fold + 1, count)
             if run.is_there:
                 resume_run(run)
-            elif folds.is_there:  # the first has checked the data
-                train_run(settings_of(folds, config, fold), is_checked=True)
+                continue
+            settings = settings_of(folds, config, fold)
+            if folds.is_there:  # the first has checked the data
+                train_run(settings, is_checked=True, deadline=shared.deadline(count - fold) if shared else None)
             else:
-                train_run(settings_of(folds, config, fold), begin=partial(write_settings, folds, config), runs=count)
+                shared = SharedTime.of(settings.time, count)
+                train_run(settings, begin=partial(write_settings, folds, config), shared=shared)
     return folds
 
 
@@ -79,7 +84,7 @@ def train_run(
     config: TrainConfig,
     is_checked: bool = False,
     begin: Callable[[], None] | None = None,
-    runs: int = 1,
+    shared: SharedTime | None = None,
     deadline: Deadline | None = None,
 ) -> Run:
     """Train a new run.
@@ -88,7 +93,7 @@ def train_run(
         config: Its settings.
         is_checked: Whether the data need not be checked.
         begin: What is written as soon as the run is begun.
-        runs: How many runs share its time, all of its length.
+        shared: Its time, if it is the first of several runs that share it; it keeps there what it was laid out by.
         deadline: What it is kept to, if its epochs were laid out by the caller instead of by its time.
     """
     from samtailor.data.dataset import open_dataset
@@ -122,8 +127,10 @@ def train_run(
         if config.time is None:
             config = resolve(config, folder)
         else:
-            plan = planned(config, folder, began, runs=runs)
+            plan = planned(config, folder, began, runs=shared.runs if shared else 1)
             config, deadline = plan.config, plan.deadline
+            if shared:
+                shared.paces = deadline.paces
         check_batch(config, here)
         model = new_segmenter(config, folder.labels, folder.channel_choice, folder.largest)
     with _telling_how_to_go_on(run), ExitStack() as held:
