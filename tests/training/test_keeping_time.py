@@ -99,8 +99,9 @@ def test_a_training_ends_in_time_though_its_machine_changes(
 
 
 def test_folds_end_in_time_together_though_the_machine_is_slower_for_the_later_ones(
-    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "samtailor")
     (Path(config.data) / "splits_final.json").unlink()  # whose one fold is what is trained without folds
     machine = Machine(monkeypatch, [*[MEASURED] * 5, 1.4 * MEASURED])
     kept_to: list[Deadline] = []
@@ -117,6 +118,7 @@ def test_folds_end_in_time_together_though_the_machine_is_slower_for_the_later_o
     assert sum(second) < first * len(second)
     assert [pace.step for pace in kept_to[1].paces] == [MEASURED]
     assert kept_to[1].paces == kept_to[0].paces
+    assert caplog.text.count("Laid out to end in") == caplog.text.count("Laid out as the first, to end in ") == 1
 
 
 @pytest.mark.parametrize("seconds", [20.0, 5.0])

@@ -58,6 +58,7 @@ def train(config: TrainConfig) -> Run | CrossValidation:
 def _train_folds(folds: CrossValidation, config: TrainConfig) -> CrossValidation:
     """Train what is not trained yet of a cross-validation, one fold after the other."""
     from samtailor.distributed.collectives import connect
+    from samtailor.reporting.amounts import in_time
     from samtailor.training.folds import SharedTime, settings_of, write_settings
 
     if (processes := connect(config.device).size) > 1:
@@ -73,7 +74,10 @@ def _train_folds(folds: CrossValidation, config: TrainConfig) -> CrossValidation
                 continue
             settings = settings_of(folds, config, fold)
             if folds.is_there:  # the first has checked the data
-                train_run(settings, is_checked=True, deadline=shared.deadline(count - fold) if shared else None)
+                deadline = shared.deadline(count - fold) if shared else None
+                if deadline is not None:  # without one a rehearsal tells
+                    LOG.info("Laid out as the first, to end in %s", in_time(deadline.end - monotonic()))
+                train_run(settings, is_checked=True, deadline=deadline)
             else:
                 shared = SharedTime.of(settings.time, count)
                 train_run(settings, begin=partial(write_settings, folds, config), shared=shared)
