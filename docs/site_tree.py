@@ -10,7 +10,16 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-PAGES = ("*.md", "LICENSE", "docs/**/*.md", "docs/assets/*", "docs/images/*", "examples/*", "benchmarks/results/*.md")
+PAGES = (
+    "*.md",
+    "LICENSE",
+    "docs/**/*.md",
+    "docs/assets/*",
+    "docs/images/*",
+    "examples/*",
+    "benchmarks/results/*.md",
+    "benchmarks/results/*.csv",
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -9,6 +9,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -154,22 +155,35 @@ class Results:
         name = next(iter(self.fits[0].scores))
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        for method in dict.fromkeys(fit.method for fit in self.fits):
-            groups = {key[0]: fits for key, fits in self.groups().items() if key[1] == method}
-            values = {minutes: [fit.scores[name] for fit in fits] for minutes, fits in groups.items()}
-            (line,) = axes.plot(list(values), [mean(some) for some in values.values()], label=method)
-            ends = [[end(some) for some in values.values()] for end in (min, max)]
-            axes.fill_between(list(values), *ends, color=line.get_color(), alpha=0.2, linewidth=0)
-            points = [(minutes, value) for minutes, some in values.items() for value in some]
-            axes.scatter(*zip(*points, strict=True), s=14, color=line.get_color())
-        minutes = sorted({fit.minutes for fit in self.fits})
-        axes.set_xscale("log")
-        axes.set_xticks(minutes, [f"{each:g}" for each in minutes])
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set(xlabel="minutes", ylabel=name, title=self.about["data"])
-        axes.grid(alpha=0.3)
+        by_method: dict[str, dict[float, list[float]]] = {fit.method: {} for fit in self.fits}
+        for fit in self.fits:
+            by_method[fit.method].setdefault(fit.minutes, []).append(fit.scores[name])
+        draw_curves(axes, by_method)
+        axes.set(ylabel=name, title=self.about["data"])
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)  # hides no line
         return figure
+
+
+def draw_curves(axes: Axes, scores: Mapping[str, Mapping[float, Sequence[float]]]) -> None:
+    """Scores over minutes: a line for each method through the means of its seeds, every seed a point.
+
+    Args:
+        axes: Where they are drawn.
+        scores: Of every seed, by method and minutes. A method without any has its colour all the same.
+    """
+    for method, by_minutes in scores.items():
+        minutes = list(by_minutes)
+        (line,) = axes.plot(minutes, [mean(some) for some in by_minutes.values()], label=method)
+        ends = [[end(some) for some in by_minutes.values()] for end in (min, max)]
+        axes.fill_between(minutes, *ends, color=line.get_color(), alpha=0.2, linewidth=0)
+        points = [(each, value) for each, some in by_minutes.items() for value in some]
+        axes.scatter(*np.reshape(points, (-1, 2)).T, s=14, color=line.get_color())
+    ticks = sorted({each for by_minutes in scores.values() for each in by_minutes})
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("minutes")
+    axes.grid(alpha=0.3)
 
 
 def _spread(values: Sequence[float], form: str = ".3f") -> str:
