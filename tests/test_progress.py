@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from samtailor.progress import report, shown_by, tracked
+from samtailor.progress import report, shown_by, told_every, tracked
 from tests.conftest import Report
 
 
@@ -45,3 +45,11 @@ def test_without_a_display_nothing_happens_and_the_one_before_is_back(reports: l
         report("slices", 1, 2)
     report("slices", 2, 2)
     assert reports == [("slices", 2, 2)]
+
+
+@pytest.mark.parametrize(("told", "seconds"), [("2.5", 2.5), ("0", 0.0), (None, 60.0)])
+def test_a_program_may_want_more_lines(told: str | None, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAMTAILOR_TELL_EVERY", raising=False)
+    if told is not None:
+        monkeypatch.setenv("SAMTAILOR_TELL_EVERY", told)
+    assert told_every() == seconds

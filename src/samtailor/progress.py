@@ -1,21 +1,29 @@
 """Progress of long work: told where the work is done, shown by whoever wants to.
 
 Work says `for case in tracked("cases", cases)` or `report("embeddings", done, total)`. Nothing is shown unless a
-display listens (`shown_by`), as the command line's bars do. Work inside a tracked item counts as a fraction of it, so
+display listens (`shown_by`), as those of the command line do. Work inside a tracked item counts as a fraction of it, so
 that one display shows one number, however deep the work is nested.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal, TypeVar
+
+from samtailor.errors import ConfigError
 
 T = TypeVar("T")
 
 Unit = Literal["items", "bytes"]
 
+
+EVERY = 60.0
+"""Seconds between two lines of progress where there is no terminal, and SAMTAILOR_TELL_EVERY is not set."""
+_VARIABLE = "SAMTAILOR_TELL_EVERY"
 
 Display = Callable[[str, float, int, Unit], None]
 """Shows what is being done, how many are done (the current one in part) of how many (0: nobody knows), of what."""
@@ -78,3 +86,17 @@ def tracked(what: str, items: Sequence[T]) -> Iterator[T]:
         finally:
             _open.remove(item)
     report(what, len(items), len(items))
+
+
+def told_every() -> float:
+    """Seconds between two lines where there is no terminal: a program that shows them to somebody wants more.
+
+    Raises:
+        ConfigError: If the variable SAMTAILOR_TELL_EVERY is set, and is no such number.
+    """
+    if (found := os.environ.get(_VARIABLE)) is None:
+        return EVERY
+    with suppress(ValueError):
+        if 0 <= (seconds := float(found)) < math.inf:
+            return seconds
+    raise ConfigError(f"{_VARIABLE}: expected seconds between two lines of progress, such as 10; found '{found}'")

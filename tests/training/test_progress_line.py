@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import samtailor.progress as progress
 import samtailor.training.progress_line as progress_line
 from samtailor.errors import ConfigError
 from samtailor.models.zoo import Base
@@ -69,7 +70,7 @@ def test_a_file_has_a_line_every_minute(
     told: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(progress_line, "EVERY", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
     train(**vars(config_of(nnunet_folder, tmp_path / "run")))
     found = lines(told, "epoch ")
     assert all(LINE.fullmatch(line) for line in found), found
@@ -120,14 +121,6 @@ def test_the_line_ends_at_the_end_however_seldom_it_changes(
     train(**vars(config_of(nnunet_folder, tmp_path / "run")))
     assert "epoch 2/2" in screen.getvalue()
     assert "100%" in screen.getvalue()
-
-
-@pytest.mark.parametrize(("told", "seconds"), [("2.5", 2.5), ("0", 0.0), (None, 60.0)])
-def test_a_program_may_want_more_lines(told: str | None, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SAMTAILOR_TELL_EVERY", raising=False)
-    if told is not None:
-        monkeypatch.setenv("SAMTAILOR_TELL_EVERY", told)
-    assert progress_line.told_every() == seconds
 
 
 @pytest.mark.parametrize("found", ["often", "-1", "inf", "nan", ""])

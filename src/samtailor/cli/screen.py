@@ -1,14 +1,15 @@
-"""What the command line shows: bars while a verb works, its log, and the result."""
+"""What the command line shows: while a verb works bars, or in a file lines, its log, and the result."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 from rich import progress
@@ -16,8 +17,9 @@ from rich.console import Console
 
 from samtailor.distributed.world import world
 from samtailor.errors import DataWarning
-from samtailor.progress import Unit, shown_by
+from samtailor.progress import Display, Unit, shown_by, told_every
 from samtailor.reporting import terminal
+from samtailor.reporting.amounts import in_bytes, in_time
 from samtailor.reporting.table import Table
 
 _PYTHONS_FORMAT = warnings.formatwarning
@@ -30,9 +32,9 @@ class Bars:
     bars of its own and only one display can be alive. Of several processes the first shows its part.
     """
 
-    def __init__(self) -> None:
-        """Show bars on the error stream: the output stream is for results."""
-        self._console = Console(stderr=True)
+    def __init__(self, console: Console) -> None:
+        """Show bars on a terminal."""
+        self._console = console
         self._progress: progress.Progress | None = None
         self._unit: Unit = "items"
         self._tasks: dict[str, progress.TaskID] = {}
@@ -74,6 +76,50 @@ class Bars:
         self._tasks.clear()
 
 
+@dataclass
+class _Work:
+    """Work that is being done: when it began, how much of it was done then, and when it was last told of."""
+
+    began: float
+    done: float
+    told: float
+
+
+class Lines:
+    """Tells of long work where there is no terminal: a line a minute, and one at its end.
+
+    Of several processes the first tells of its part.
+    """
+
+    def __init__(self) -> None:
+        """Tell on the error stream: the output stream is for results.
+
+        Raises:
+            ConfigError: If the variable SAMTAILOR_TELL_EVERY is set, and is no number of seconds.
+        """
+        self._every = told_every()
+        self._open: dict[str, _Work] = {}
+
+    def __call__(self, what: str, done: float, total: int, unit: Unit) -> None:
+        """Tell how far work is, if that is due (see `samtailor.progress.Display`)."""
+        now, is_over = time.monotonic(), 0 < total <= done
+        if not world().is_first or (is_over and what not in self._open):
+            return  # told again that it is done
+        work = self._open.setdefault(what, _Work(now, done, now))
+        if now - work.told >= self._every or (is_over and work.told > work.began):
+            work.told = now
+            amount, of_all = (in_bytes(done), in_bytes(total)) if unit == "bytes" else (f"{int(done)}", f"{total}")
+            words = [f"{what}: {amount}" + (f" of {of_all}" if total else "")]
+            if is_over:
+                words.append(f"in {in_time(now - work.began)}")
+            elif total and done > work.done:
+                left = (now - work.began) * (total - done) / (done - work.done)
+                words += [f"{done / total:.0%}", f"{in_time(left)} left"]
+            print(*words, sep=", ", file=sys.stderr, flush=True)
+        if is_over:
+            del self._open[what]
+
+
 class _Printed(logging.StreamHandler[Any]):
     """Prints what is logged; whatever forbids that is raised, as from `print`, rather than told on another stream."""
 
@@ -103,13 +149,24 @@ def shown() -> Iterator[None]:
     format_warning = warnings.formatwarning
     warnings.formatwarning = _format_warning
     try:
-        with closing(Bars()) as bars, shown_by(bars):
+        with _display() as display, shown_by(display):
             yield
     finally:
         warnings.formatwarning = format_warning
         log.removeHandler(handler)
         log.setLevel(level)
         log.propagate = propagate
+
+
+@contextmanager
+def _display() -> Iterator[Display]:
+    """Bars on a terminal, else lines."""
+    console = Console(stderr=True)
+    if console.is_terminal and not console.is_dumb_terminal:
+        with closing(Bars(console)) as bars:
+            yield bars
+    else:
+        yield Lines()
 
 
 def show(result: Any, as_json: bool) -> None:

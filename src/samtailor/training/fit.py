@@ -36,6 +36,7 @@ from samtailor.losses import ClassAwareLoss
 from samtailor.metrics.mean_dsc import MeanDsc
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.progress import told_every
 from samtailor.refinement import REFINE, STEPS
 from samtailor.runs import Run, RunWarning
 from samtailor.settings import Split
@@ -45,7 +46,7 @@ from samtailor.training.clock import Clock, Deadline
 from samtailor.training.embeddings import EmbeddingCache, EmbeddingSamples, case_windows
 from samtailor.training.judgement import Judged
 from samtailor.training.keeping_time import TimeKeeper
-from samtailor.training.progress_line import ProgressLine, told_every
+from samtailor.training.progress_line import ProgressLine
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import copies_of, preprocessing_of
 from samtailor.training.samples import (

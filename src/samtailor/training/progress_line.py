@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
-import os
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from html import escape
 from importlib import import_module
@@ -20,8 +18,8 @@ from rich.table import Column
 from torch.utils.data import DataLoader
 
 from samtailor.distributed.world import world
-from samtailor.errors import ConfigError, counted
-from samtailor.progress import Unit, shown_by
+from samtailor.errors import counted
+from samtailor.progress import Unit, shown_by, told_every
 from samtailor.reporting.amounts import in_time
 from samtailor.runs import Run
 from samtailor.training.clock import Clock
@@ -32,9 +30,6 @@ from samtailor.training.task import SegmentationTask
 LOG = logging.getLogger("samtailor")
 
 _OFTEN = 0.5  # seconds between two changes of the line on a terminal
-EVERY = 60.0
-"""Seconds between two lines where there is no terminal, and SAMTAILOR_TELL_EVERY is not set."""
-_VARIABLE = "SAMTAILOR_TELL_EVERY"
 LONG = 3600.0
 """Seconds of a training from which on is told what would make it shorter."""
 
@@ -226,17 +221,3 @@ class ProgressLine(lightning.Callback):
     def _place(self, trainer: lightning.Trainer) -> tuple[int, int]:
         """The epoch, counted from 1, and how many of its steps are done."""
         return trainer.current_epoch + 1, trainer.fit_loop.epoch_loop.batch_progress.current.ready
-
-
-def told_every() -> float:
-    """Seconds between two lines where there is no terminal: a program that shows them to somebody wants more.
-
-    Raises:
-        ConfigError: If the variable SAMTAILOR_TELL_EVERY is set, and is no such number.
-    """
-    if (found := os.environ.get(_VARIABLE)) is None:
-        return EVERY
-    with suppress(ValueError):
-        if 0 <= (seconds := float(found)) < math.inf:
-            return seconds
-    raise ConfigError(f"{_VARIABLE}: expected seconds between two lines of progress, such as 10; found '{found}'")
