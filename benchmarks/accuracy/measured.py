@@ -55,6 +55,11 @@ class _PublicData:
     kind: str
     scores: dict[str, str]
 
+    @property
+    def title(self) -> str:
+        """Whose scores they are."""
+        return f"{self.name}, {self.cases} {self.kind}"
+
 
 _DATA = {
     "gid5": _PublicData("GID-5", "test", 91, "test tiles", {"dsc": "mean DSC of six classes", "iou": "pooled mIoU"}),
@@ -178,12 +183,18 @@ def tables(found: Sequence[Measured]) -> list[Table]:
     minutes = sorted({one.minutes for one in found})
     made = []
     for data, public in _DATA.items():
+        own = [one for one in found if one.data == data]
         rows = [
-            (f"`{method}`", *(_cell(fits.get(each, ()), list(public.scores)) for each in minutes))
-            for method, fits in _by_method(found, data).items()
-            if fits
+            (
+                f"`{method}`",
+                *(
+                    _cell([one for one in own if (one.method, one.minutes) == (method, each)], public)
+                    for each in minutes
+                ),
+            )
+            for method in _methods(own)
         ]
-        title = f"{public.name}, {public.cases} {public.kind}: {', '.join(public.scores.values())}"
+        title = f"{public.title}: {', '.join(public.scores.values())}"
         made.append(Table((title, *(f"{each} minutes" for each in minutes)), tuple(rows)))
     return made
 
@@ -192,32 +203,25 @@ def figure_of(found: Sequence[Measured]) -> Figure:
     """The DSC over minutes, a panel for each data set."""
     figure = Figure(figsize=(12, 4.4), layout="constrained")
     for axes, (data, public) in zip(figure.subplots(1, len(_DATA)), _DATA.items(), strict=True):
-        dsc: dict[str, dict[float, list[float]]] = {
-            method: {minutes: [one.scores["dsc"] for one in some] for minutes, some in fits.items()}
-            for method, fits in _by_method(found, data).items()
-        }
-        draw_curves(axes, dsc)
-        axes.set(title=f"{public.name}, {public.cases} {public.kind}", ylabel=public.scores["dsc"], ylim=(0, 1))
+        points = [(one.method, one.minutes, one.scores["dsc"]) for one in found if one.data == data]
+        draw_curves(axes, points, _methods(found))
+        axes.set(title=public.title, ylabel=public.scores["dsc"], ylim=(0, 1))
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
 
 
-def _by_method(found: Sequence[Measured], data: str) -> dict[str, dict[int, list[Measured]]]:
-    """The fits of a data set by minutes, for each method that was fitted to any, in the order of `METHODS`."""
-    used = {one.method for one in found}
-    groups: dict[str, dict[int, list[Measured]]] = {method: {} for method in METHODS if method in used}
-    for one in sorted(found, key=lambda one: one.key):
-        if one.data == data:
-            groups[one.method].setdefault(one.minutes, []).append(one)
-    return groups
+def _methods(fits: Sequence[Measured]) -> list[str]:
+    """The methods of some fits, in the order of `METHODS`."""
+    used = {one.method for one in fits}
+    return [method for method in METHODS if method in used]
 
 
-def _cell(fits: Sequence[Measured], columns: Sequence[str]) -> str:
-    """The means of some scores, and of how many seeds."""
+def _cell(fits: Sequence[Measured], public: _PublicData) -> str:
+    """The means of what is shown of a data set, and of how many seeds."""
     if not fits:
         return UNDEFINED
-    scores = ", ".join(format(mean(fit.scores[name] for fit in fits), _FORMS[name]) for name in columns)
+    scores = ", ".join(format(mean(fit.scores[name] for fit in fits), _FORMS[name]) for name in public.scores)
     return scores if len(fits) == 1 else f"{scores} ({len(fits)} seeds)"
 
 
@@ -241,11 +245,10 @@ def main(words: Sequence[str] | None = None) -> int:
     if args.add and not (args.machine and args.commit):
         parser.error("--add: expected --machine and --commit with it")
     try:
-        found = read_measured()
         if args.add:
-            new = {one.key: one for one in results_in(args.add, args.machine, args.commit, args.note)}
-            found = list(({one.key: one for one in found} | new).values())
-            write_measured(found)
+            fits = [*read_measured(), *results_in(args.add, args.machine, args.commit, args.note)]
+            write_measured(list({one.key: one for one in fits}.values()))
+        found = read_measured()
     except SamTailorError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2

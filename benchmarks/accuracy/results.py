@@ -155,30 +155,29 @@ class Results:
         name = next(iter(self.fits[0].scores))
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot()
-        by_method: dict[str, dict[float, list[float]]] = {fit.method: {} for fit in self.fits}
-        for fit in self.fits:
-            by_method[fit.method].setdefault(fit.minutes, []).append(fit.scores[name])
-        draw_curves(axes, by_method)
+        methods = list(dict.fromkeys(fit.method for fit in self.fits))
+        draw_curves(axes, [(fit.method, fit.minutes, fit.scores[name]) for fit in self.fits], methods)
         axes.set(ylabel=name, title=self.about["data"])
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)  # hides no line
         return figure
 
 
-def draw_curves(axes: Axes, scores: Mapping[str, Mapping[float, Sequence[float]]]) -> None:
+def draw_curves(axes: Axes, points: Sequence[tuple[str, float, float]], methods: Sequence[str]) -> None:
     """Scores over minutes: a line for each method through the means of its seeds, every seed a point.
 
     Args:
         axes: Where they are drawn.
-        scores: Of every seed, by method and minutes. A method without any has its colour all the same.
+        points: Method, minutes and score of each fit.
+        methods: In the order of their colours; one without a fit has its colour all the same.
     """
-    for method, by_minutes in scores.items():
-        minutes = list(by_minutes)
-        (line,) = axes.plot(minutes, [mean(some) for some in by_minutes.values()], label=method)
-        ends = [[end(some) for some in by_minutes.values()] for end in (min, max)]
-        axes.fill_between(minutes, *ends, color=line.get_color(), alpha=0.2, linewidth=0)
-        points = [(each, value) for each, some in by_minutes.items() for value in some]
-        axes.scatter(*np.reshape(points, (-1, 2)).T, s=14, color=line.get_color())
-    ticks = sorted({each for by_minutes in scores.values() for each in by_minutes})
+    ticks = sorted({minutes for _, minutes, _ in points})
+    for method in methods:
+        own = [(minutes, score) for name, minutes, score in points if name == method]
+        scores = {tick: found for tick in ticks if (found := [score for minutes, score in own if minutes == tick])}
+        (line,) = axes.plot(list(scores), [mean(some) for some in scores.values()], label=method)
+        ends = [[end(some) for some in scores.values()] for end in (min, max)]
+        axes.fill_between(list(scores), *ends, color=line.get_color(), alpha=0.2, linewidth=0)
+        axes.scatter(*np.reshape(own, (-1, 2)).T, s=14, color=line.get_color())
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -139,7 +139,7 @@ def _format_warning(
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """While the block works, its progress is bars, and what it logs stands on the output."""
+    """While the block works, its progress is bars or lines, and what it logs stands on the output."""
     log = logging.getLogger("samtailor")
     handler = _Printed(sys.stdout)
     log.addHandler(handler)

@@ -97,6 +97,18 @@ def test_results_are_added_and_take_the_place_of_older_ones(
     assert "0.500, 0.250, 98.1%, 37 (2 seeds)" in capsys.readouterr().out
 
 
+def test_what_is_printed_with_new_results_is_what_the_file_then_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_measured([OURS], tmp_path / "accuracy.csv")
+    monkeypatch.setattr(measured, "MEASURED", tmp_path / "accuracy.csv")
+    fit = replace(fit_of(), scores=fit_of().scores | {"Fa, 1e-6": 37.49999})
+    assert main(["--add", str(compared(tmp_path / "out", fit)), "--machine", "a CPU", "--commit", "abc1234"]) == 0
+    printed = capsys.readouterr().out
+    assert main([]) == 0
+    assert capsys.readouterr().out == printed
+
+
 def test_what_no_table_has_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = measured.MEASURED.read_bytes()
     own = compared(tmp_path / "own", fit_of(), data="tiles")
