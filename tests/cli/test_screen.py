@@ -42,7 +42,7 @@ def test_a_file_has_a_line_a_minute_and_one_at_the_end(watch: Watch, capsys: pyt
         assert list(cases(watch, 8, 25)) == list(range(8))
     assert capsys.readouterr() == (
         "",
-        "cases: 3 of 8, 38%, 2 min left\ncases: 6 of 8, 75%, 50.0 s left\ncases: 8 of 8, in 3 min\n",
+        "cases: 3 of 8, 38%, 2 min left\ncases: 6 of 8, 75%, 50 s left\ncases: 8 of 8, in 3 min\n",
     )
 
 
@@ -91,7 +91,7 @@ def test_a_program_has_more_lines(
     monkeypatch.setenv("SAMTAILOR_TELL_EVERY", "20")
     with shown():
         list(cases(watch, 2, 20))
-    assert capsys.readouterr().err.splitlines() == ["cases: 1 of 2, 50%, 20.0 s left", "cases: 2 of 2, in 40.0 s"]
+    assert capsys.readouterr().err.splitlines() == ["cases: 1 of 2, 50%, 20 s left", "cases: 2 of 2, in 40.0 s"]
     monkeypatch.setenv("SAMTAILOR_TELL_EVERY", "often")
     assert main(["models"]) == 2
     assert "SAMTAILOR_TELL_EVERY: expected seconds between two lines" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from samtailor.distributed.world import world
 from samtailor.errors import DataWarning
 from samtailor.progress import Display, Unit, shown_by, told_every
 from samtailor.reporting import terminal
-from samtailor.reporting.amounts import in_bytes, in_time
+from samtailor.reporting.amounts import in_bytes, in_time, in_time_left
 from samtailor.reporting.table import Table
 
 _PYTHONS_FORMAT = warnings.formatwarning
@@ -114,7 +114,7 @@ class Lines:
                 words.append(f"in {in_time(now - work.began)}")
             elif total and done > work.done:
                 left = (now - work.began) * (total - done) / (done - work.done)
-                words += [f"{done / total:.0%}", f"{in_time(left)} left"]
+                words += [f"{done / total:.0%}", in_time_left(left)]
             print(*words, sep=", ", file=sys.stderr, flush=True)
         if is_over:
             del self._open[what]

@@ -20,3 +20,8 @@ def in_time(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def in_time_left(seconds: float) -> str:
+    """What a line of progress says of the seconds that work may still take: 0 s left, 50 s left, 14 min left."""
+    return f"{seconds:.0f} s left" if seconds < 60 else f"{in_time(seconds)} left"

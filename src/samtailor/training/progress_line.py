@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from samtailor.distributed.world import world
 from samtailor.errors import counted
 from samtailor.progress import Unit, shown_by, told_every
-from samtailor.reporting.amounts import in_time
+from samtailor.reporting.amounts import in_time, in_time_left
 from samtailor.runs import Run
 from samtailor.training.clock import Clock
 from samtailor.training.rehearsal import rehearse
@@ -199,8 +199,7 @@ class ProgressLine(lightning.Callback):
         if left is None or not whole:
             return where, rest, 0.0
         fraction = max(0.0, 1 - left / whole)
-        time_left = f"{left:.0f} s" if left < 60 else in_time(left)
-        return where, [f"{fraction:.0%}", *rest, f"{time_left} left"], fraction
+        return where, [f"{fraction:.0%}", *rest, in_time_left(left)], fraction
 
     def _scores(self) -> list[str]:
         """How well the training does, in words."""
