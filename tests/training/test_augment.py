@@ -68,9 +68,10 @@ class TestFlip:
         linear = drawn(affine=0.0, flip=flip)
         assert {(round(float(m[0, 0])), round(float(m[1, 1]))) for m in linear} == expected
 
-    def test_auto_must_have_been_resolved(self):
-        with pytest.raises(ValueError, match="flip"):
-            Augmentation(AugmentConfig(flip="auto"), SIZE)
+    @pytest.mark.parametrize("open_setting", ["flip", "rotate"])
+    def test_auto_must_have_been_resolved(self, open_setting):
+        with pytest.raises(ValueError, match=f"augment.{open_setting}"):
+            Augmentation(AugmentConfig(**STILL | {open_setting: "auto"}), SIZE)
 
 
 class TestTarget:
@@ -89,7 +90,7 @@ class TestTarget:
             assert off.float().mean() < 0.02
 
     def test_a_seed_decides_everything(self):
-        augment = Augmentation(AugmentConfig(flip="both", affine=1.0, intensity=1.0), SIZE)
+        augment = Augmentation(AugmentConfig(flip="both", affine=1.0, rotate=15, intensity=1.0), SIZE)
         image, target = torch.rand(3, SIZE, SIZE), torch.randint(0, 3, (SIZE, SIZE))
         first, again, other = (augment(image, target, seed) for seed in (5, 5, 6))
         assert torch.equal(first[0], again[0])

@@ -22,7 +22,7 @@ from samtailor.training.estimate_report import Workload
 from samtailor.training.estimation import Phase, estimate_training
 from samtailor.training.measure import Measurement, Probe
 from samtailor.training.planning import EPOCHS, ONCE, TUNED, USED, VALIDATED, Timetable, planned
-from samtailor.training.settings import LossConfig, SamplingConfig, TrainConfig, seconds_in
+from samtailor.training.settings import AugmentConfig, LossConfig, SamplingConfig, TrainConfig, seconds_in
 from samtailor.training.train import resume, train
 from tests import generate
 from tests.training.configs import changed
@@ -160,17 +160,22 @@ def test_pictures_are_shrunk_as_far_as_their_objects_allow(
     assert field(32, asked=None) is None
 
 
+def with_objects_of(side: int, root: Path) -> Dataset:
+    """Pictures of 128 x 96 pixels with one square object each."""
+    generate.image_folder(root, cases=6, size=(128, 96))
+    for file in (root / "masks").iterdir():
+        mask = np.zeros_like(np.asarray(Image.open(file)))
+        mask[:side, :side] = 1
+        Image.fromarray(mask).save(file)
+    return open_dataset(root).with_default_split()
+
+
 @pytest.mark.parametrize(("side", "asked", "rare"), [(8, "auto", 0.4), (16, "auto", 0.7), (8, 0.7, 0.7)])
 def test_more_of_the_background_is_seen_where_it_is_nearly_everything(
     side: int, asked: Any, rare: float, tiny_base: Base, tmp_path: Path
 ) -> None:
-    root = generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))
-    for file in (root / "masks").iterdir():
-        mask = np.zeros_like(np.asarray(Image.open(file)))
-        mask[:side, :side] = 1  # of 128 x 96 pixels 0.5 %, or 2 %
-        Image.fromarray(mask).save(file)
-    folder = open_dataset(root).with_default_split()
-    config = replace(config_of(root, Path("run")), time="10m")
+    folder = with_objects_of(side, tmp_path / "pictures")  # 0.5 % of the pixels, or 2 %
+    config = replace(config_of(folder.root, Path("run")), time="10m")
 
     def found(**sampling: Any) -> Any:
         asked_for = replace(config.sampling, image_size=32, rare=asked, **sampling)
@@ -179,6 +184,33 @@ def test_more_of_the_background_is_seen_where_it_is_nearly_everything(
 
     assert found(field="auto") == found(field=40) == rare
     assert found(field=None) == 0.7  # whole pictures
+
+
+def test_it_is_turned_any_way_unless_the_user_has_said_how(tiny_base: Base, tmp_path: Path) -> None:
+    bare, full = (with_objects_of(side, tmp_path / str(side)) for side in (8, 16))
+
+    def found(folder: Dataset, field: Any = "auto", **augment: Any) -> tuple[Any, Any, Any]:
+        config = config_of(folder.root, Path("run"))
+        sampling = replace(config.sampling, image_size=32, field=field)
+        config = replace(config, time="10m", sampling=sampling, augment=AugmentConfig(**augment))
+        plan = planned(config, folder, time.monotonic(), by_area(0.01)).config
+        return plan.augment.flip, plan.augment.rotate, plan.tta
+
+    assert found(bare) == found(bare, field=40) == ("both", 180, "both")
+    assert found(bare, field=None) == found(full) == ("columns", 15, "columns")
+    assert found(bare, flip="columns") == ("columns", 15, "columns")  # up and down matter
+    assert found(bare, flip="both", rotate=90) == ("both", 90, "both")
+    assert found(bare, rotate=15) == ("both", 15, "both")
+
+
+def test_slices_of_volumes_are_not_turned_any_way(
+    tiny_base: Base, nnunet_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning._Trials, "is_bare", True)
+    config = config_of(nnunet_folder, Path("run"))
+    config = replace(config, time="10m", sampling=replace(config.sampling, field=16))
+    plan = planned(config, open_dataset(nnunet_folder).with_default_split(), time.monotonic(), by_area(0.01)).config
+    assert (plan.sampling.rare, plan.augment.flip, plan.augment.rotate) == (0.4, "none", 15)
 
 
 def test_views_from_above_are_seen_in_crops_that_are_not_enlarged(

@@ -83,6 +83,11 @@ def test_volumes_are_never_flipped_unasked(volumes: Dataset, pictures: Dataset) 
     assert resolve(CONFIG, replace(pictures, name="gid5")).augment.flip == "both"  # seen from above
 
 
+def test_images_are_turned_a_little_unless_set(volumes: Dataset, pictures: Dataset) -> None:
+    assert resolve(CONFIG, volumes).augment.rotate == resolve(CONFIG, pictures).augment.rotate == 15
+    assert resolve(replace(CONFIG, augment=AugmentConfig(rotate=90)), pictures).augment.rotate == 90
+
+
 def test_predictions_are_averaged_over_the_training_s_flips_where_that_is_asked_for(
     volumes: Dataset, pictures: Dataset
 ) -> None:

@@ -32,8 +32,8 @@ from samtailor.training.settings import AugmentConfig
 from tests.training.cases import cached_case
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
-STILL = Augmentation(AugmentConfig(flip="none", affine=0, intensity=0), 32)
-LIVELY = Augmentation(AugmentConfig(flip="both", affine=1, intensity=1), 32)
+STILL = Augmentation(AugmentConfig(flip="none", affine=0, rotate=0, intensity=0), 32)
+LIVELY = Augmentation(AugmentConfig(flip="both", affine=1, rotate=15, intensity=1), 32)
 
 
 def samples(field: int | None, augment: Augmentation = STILL, rare: float = 1.0) -> SliceSamples:
@@ -170,7 +170,7 @@ def test_image_and_target_move_together() -> None:
     target = torch.zeros(32, 32, dtype=torch.long)
     target[4:14, 6:20] = 1
     for seed in range(20):
-        moving = Augmentation(AugmentConfig(flip="both", affine=1, intensity=0), 32)
+        moving = Augmentation(AugmentConfig(flip="both", affine=1, rotate=15, intensity=0), 32)
         image, moved = moving(target.float().expand(3, -1, -1), target, seed)
         assert (image[0].round().long() == moved).float().mean() > 0.95
 

@@ -45,9 +45,9 @@ class Augmentation:
     """Flips, affine maps and changes of intensity of an image and its target alike."""
 
     def __init__(self, config: AugmentConfig, image_size: int) -> None:
-        """Build the transforms; `flip` must not be 'auto' any more."""
-        if config.flip == "auto":
-            raise ValueError("augment.flip must be resolved before training")
+        """Build the transforms; `flip` and `rotate` must not be 'auto' any more."""
+        if config.flip == "auto" or config.rotate == "auto":
+            raise ValueError("augment.flip and augment.rotate must be resolved before training")
         both = ("image", "target")
         affine = RandAffined(both, prob=config.affine, mode=("bilinear", "nearest"), padding_mode="reflection")
         affine.rand_affine.rand_affine_grid = _AffineGrid(

@@ -44,7 +44,7 @@ class LabelledSamples(Dataset[tuple[Tensor, Tensor]]):
             slices = [SliceReference(case, index) for case in cases for index in range(len(label_of(case)))]
         assert config.sampling.image_size is not None
         assert not isinstance(config.sampling.rare, str)
-        changes = config.augment if augment else AugmentConfig(flip="none", affine=0, intensity=0)
+        changes = config.augment if augment else AugmentConfig(flip="none", affine=0, rotate=0, intensity=0)
         augmentation = Augmentation(changes, config.sampling.image_size)
         self._samples = SliceSamples(slices, self.preprocessing, augmentation, config.sampling.rare)
 

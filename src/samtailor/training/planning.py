@@ -60,6 +60,8 @@ BARE = 0.99
 only looks like one, more of it has to be seen."""
 RARE = 0.4
 """Probability, there, that a crop is centred on an object."""
+ANY_WAY = 180.0
+"""Largest rotation, there, in degrees: of the little that looks like an object more is seen when it is turned."""
 CROPPED = 0.75
 """Share of the longer side that a crop of a view from above has at most: tiles are cut out of a scene anywhere, so that
 crops of them are as good as tiles, and there are more of them."""
@@ -253,14 +255,14 @@ class _Trials:
 
     def _resolved(self, config: TrainConfig, size: int) -> TrainConfig:
         """The config with an input of that size, which shows as much of a slice as the scale says."""
-        resolved = resolve(with_side(config, size), self.folder)
-        sampling = resolved.sampling
+        field = config.sampling.field
         if self.scale is not None:
             side = min(round(self.scale * size), max(self.widest, size))
-            sampling = replace(sampling, field=side if side < self.longest else None)
-        if config.sampling.rare == "auto" and sampling.field and self.is_bare:
-            sampling = replace(sampling, rare=RARE)
-        return replace(resolved, sampling=sampling)
+            field = side if side < self.longest else None
+        config = replace(config, sampling=replace(config.sampling, image_size=size, field=field))
+        if isinstance(field, int) and self.is_bare:
+            config = _with_more_background(config, self.folder.pictures)
+        return resolve(config, self.folder)
 
 
 def deadline_of(phases: Sequence[Phase], until: float, seconds: float) -> Deadline:
@@ -332,6 +334,18 @@ def _with_usual(config: TrainConfig, folder: Dataset) -> TrainConfig:
     if loss.class_weights is None and folder.seen_from_above and len(folder.labels) > 2:
         loss = replace(loss, class_weights="auto")  # land cover: a class that few tiles have is easily lost
     return replace(config, loss=loss, tta=config.tta or "auto", tune_bias=is_tuned, tune_refinement=is_refined)
+
+
+def _with_more_background(config: TrainConfig, pictures: bool) -> TrainConfig:
+    """The config with crops that show more of the background, of pictures turned any way, if the user left it open."""
+    sampling, augment = config.sampling, config.augment
+    if sampling.rare == "auto":
+        sampling = replace(sampling, rare=RARE)
+    if pictures and augment.flip == "auto":
+        augment = replace(augment, flip="both")
+    if pictures and augment.flip == "both" and augment.rotate == "auto":
+        augment = replace(augment, rotate=ANY_WAY)
+    return replace(config, sampling=sampling, augment=augment)
 
 
 def _tell_what_is_left_out(config: TrainConfig, laid_out: TrainConfig) -> None:

@@ -21,6 +21,7 @@ from samtailor.training.settings import SamplingConfig, TrainConfig
 
 _FAR_LARGER = 4  # shown whole, such pictures lose everything smaller than four pixels
 _EPOCHS = 20
+_ROTATE = 15.0  # degrees
 _RARE = 0.7  # of the crops are centred on a foreground class
 _TIME = "30m"  # for a training without a schedule, where there is no GPU
 _MOST_PER_EPOCH = 2000  # a validation after each 500 steps of 4, even if there are 100 scenes of 1000 tiles
@@ -70,6 +71,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     flip = config.augment.flip
     if flip == "auto":
         flip = "both" if dataset.seen_from_above else "columns" if dataset.pictures else "none"
+    rotate = _ROTATE if config.augment.rotate == "auto" else config.augment.rotate
     corrupt = ",".join(corruption_names(config.augment.corrupt, "augment.corrupt", dataset.channels, dataset.name))
     if config.loss.coarse:
         _check_coarse(config, fraction)
@@ -90,7 +92,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         validate_every=min(config.validate_every, epochs),
         sampling=_resolve_sampling(replace(config.sampling, image_size=image_size), dataset),
         intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),
-        augment=replace(config.augment, flip=flip, corrupt=corrupt or "none"),
+        augment=replace(config.augment, flip=flip, rotate=rotate, corrupt=corrupt or "none"),
         tta=flip if config.tta == "auto" else config.tta or "none",
         optim=replace(config.optim, lr=lr),
     )

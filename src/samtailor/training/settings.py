@@ -49,9 +49,11 @@ class AugmentConfig(Checked, group="augment"):
 
     Attributes:
         flip: Axes that may be flipped: 'auto' is none of volumes, where anatomy has a left and a right, both of views
-            from above (georeferenced, or known as remote sensing), and columns of other pictures.
+            from above (georeferenced, or known as remote sensing), and columns of other pictures; with `time` also
+            both of pictures that are seen in crops, where over 99 % of the training pixels are background.
         affine: Probability of a rotation, scaling and shift.
-        rotate: Largest rotation in degrees.
+        rotate: Largest rotation in degrees. 'auto' is 15; with `time` 180 where pictures that are nearly all background
+            are flipped along both axes.
         zoom: Largest relative change of size.
         shift: Largest shift as a fraction of the image side.
         intensity: Probability of each of: change of contrast, of brightness, Gaussian noise, Gaussian blur.
@@ -64,7 +66,7 @@ class AugmentConfig(Checked, group="augment"):
 
     flip: Literal["auto", "none", "columns", "both"] = "auto"
     affine: Fraction = 0.5
-    rotate: Annotated[float, Within(0, 180)] = 15.0
+    rotate: Annotated[float, Within(0, 180)] | Literal["auto"] = "auto"
     zoom: Annotated[float, Within(0, 0.9)] = 0.15
     shift: Fraction = 0.05
     intensity: Fraction = 0.15
