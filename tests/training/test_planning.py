@@ -98,6 +98,16 @@ def test_the_time_is_used_and_not_exceeded(seconds: float, validation: float, wi
     assert USED * seconds - left_over <= whole <= USED * seconds
 
 
+@pytest.mark.parametrize(("seconds", "found", "wanted"), [(240, "4 min", "5 min"), (90, "2 min", "3 min")])
+def test_a_time_that_is_hardly_too_short_is_told_from_what_is_needed(seconds: float, found: str, wanted: str) -> None:
+    work = Workload((1, 1), (1, 1), 1, training_windows=200, validation_windows=100, largest=(1, 1, 1))
+    validation = 1.01 * ONCE * USED * seconds  # a single one may take half of the time
+    phases = (Phase(range(1), measurement(1e-6, validation / 100), 4, work),)
+    plan = Timetable(TrainConfig(data="", out="", batch_size=4), phases, time.monotonic() + seconds, seconds)
+    with pytest.raises(ConfigError, match=f"time: expected at least {wanted}, .*; found {found};"):
+        plan.laid_out()
+
+
 def test_images_are_as_large_as_there_is_time_for(
     tiny_base: Base, nnunet_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

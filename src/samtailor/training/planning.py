@@ -130,10 +130,13 @@ class Timetable:
             config = self._laid_out(left, once, reversed)  # the one, after as many epochs as there may be
         if config is not None:
             return config
-        least = self.seconds + (self.needed(ONCE) - left) / USED
+        least = self.runs * (self.seconds + (self.needed(ONCE) - left) / USED)
+        given = self.runs * self.seconds
+        if in_time(least) == in_time(given):
+            least = 60 * (round(given / 60) + 1)  # whole minutes, of which one more is needed
         raise ConfigError(
-            f"time: expected at least {in_time(self.runs * least)}, for these data on this machine as it is now; found "
-            f"{in_time(self.runs * self.seconds)}; give more time, or a smaller --sampling.image_size"
+            f"time: expected at least {in_time(least)}, for these data on this machine as it is now; found "
+            f"{in_time(given)}; give more time, or a smaller --sampling.image_size"
         )
 
     def told(self, config: TrainConfig) -> str:
