@@ -31,6 +31,15 @@ def test_seconds(seconds: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "above", "words"),
+    [(250, 240, "5 min"), (100, 90, "3 min"), (330, 240, "6 min"), (7210, 7200, "2 h 01 min"), (59, 40, "59.0 s")],
+)
+def test_what_is_needed_is_told_from_what_there_is(seconds: float, above: float, words: str) -> None:
+    assert in_time(seconds, above) == words
+    assert in_time(above) != words
+
+
+@pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.2, "0 s left"), (50.4, "50 s left"), (60, "1 min left"), (11100, "3 h 05 min left")],
 )

@@ -10,8 +10,15 @@ def in_bytes(size: float) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
-def in_time(seconds: float) -> str:
-    """Seconds in words: 45 ms, 2.1 s, 14 min, 3 h 05 min."""
+def in_time(seconds: float, above: float | None = None) -> str:
+    """Seconds in words: 45 ms, 2.1 s, 14 min, 3 h 05 min.
+
+    Args:
+        seconds: How many.
+        above: Fewer, beside which they are told: where both would read the same, the words are of a minute more.
+    """
+    if above is not None and in_time(seconds) == in_time(above):
+        seconds = 60 * (round(above / 60) + 1)
     minutes = round(seconds / 60)
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"

@@ -81,8 +81,8 @@ def epochs_until(
     if epochs == first:
         least = seconds + (taken(first) - available) / USED
         raise ConfigError(
-            f"time: expected at least {in_time(least)}, to the validation after epoch {first} on this machine as it is "
-            f"now; found {in_time(seconds)}; give more time"
+            f"time: expected at least {in_time(least, above=seconds)}, to the validation after epoch {first} on this "
+            f"machine as it is now; found {in_time(seconds)}; give more time"
         )
     return epochs - config.validate_every, deadline_of(phases, began + seconds, seconds)
 

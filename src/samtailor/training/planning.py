@@ -132,11 +132,9 @@ class Timetable:
             return config
         least = self.runs * (self.seconds + (self.needed(ONCE) - left) / USED)
         given = self.runs * self.seconds
-        if in_time(least) == in_time(given):
-            least = 60 * (round(given / 60) + 1)  # whole minutes, of which one more is needed
         raise ConfigError(
-            f"time: expected at least {in_time(least)}, for these data on this machine as it is now; found "
-            f"{in_time(given)}; give more time, or a smaller --sampling.image_size"
+            f"time: expected at least {in_time(least, above=given)}, for these data on this machine as it is now; "
+            f"found {in_time(given)}; give more time, or a smaller --sampling.image_size"
         )
 
     def told(self, config: TrainConfig) -> str:
