@@ -18,6 +18,7 @@ from samtailor.training.augment import Augmentation
 from samtailor.training.samples import (
     PADDING_CASE,
     PADDING_TARGET,
+    Crops,
     EpochSampler,
     SliceReference,
     SliceSamples,
@@ -38,7 +39,7 @@ LIVELY = Augmentation(AugmentConfig(flip="both", affine=1, rotate=15, intensity=
 
 def samples(field: int | None, augment: Augmentation = STILL, rare: float = 1.0) -> SliceSamples:
     slices = choose_slices([cached_case(LABELS)], empty=0, seed=0)
-    return SliceSamples(slices, Preprocessing(Range(), 32, field, 1), augment, rare)
+    return SliceSamples(slices, Preprocessing(Range(), 32, field, 1), augment, Crops(rare))
 
 
 def test_slices_without_foreground_are_dropped_to_the_set_fraction() -> None:
@@ -79,10 +80,9 @@ def scattered(target: int = 2) -> SliceReference:
     return SliceReference(CachedCase("scattered", "", image, label, (1.0, 1.0, 1.0), counts), 0)
 
 
-def crops(rare: float, count: int = 400) -> list[Window]:
-    dataset = SliceSamples([scattered()], Preprocessing(Range(), 16, 16, 1), STILL, rare)
+def crops(rare: float, count: int = 400, wide: float = 0.0, field: int = 16) -> list[Window]:
     label = np.asarray(scattered().case.label)[0]
-    return [dataset._window(dataset.slices[0], label, np.random.default_rng(seed)) for seed in range(count)]
+    return [Crops(rare, wide).drawn(scattered(), label, field, seed) for seed in range(count)]
 
 
 def shows(window: Window, name: int) -> bool:
@@ -104,6 +104,32 @@ def test_as_many_crops_as_were_asked_for_are_put_on_a_class() -> None:
         assert share == pytest.approx(rare + (1 - rare) * by_chance, abs=0.07)
 
 
+def test_as_many_crops_as_were_asked_for_show_twice_the_side() -> None:
+    for wide in (0.0, 0.3, 1.0):
+        sides = [window.side for window in crops(0.5, wide=wide)]
+        assert set(sides) <= {16, 32}
+        assert np.mean(np.array(sides) == 32) == pytest.approx(wide, abs=0.07)
+    whole = crops(0.5, wide=1.0, field=100)  # of 160 pixels
+    assert {(window.y, window.x, window.side) for window in whole} == {(0, 0, 160)}
+    assert {window.side for window in crops(0.5, wide=1.0, field=200)} == {200}
+
+
+def test_wide_crops_lie_on_classes_as_others_do() -> None:
+    windows = crops(rare=1.0, wide=1.0)
+    shares = [np.mean([shows(window, name) for window in windows]) for name in (1, 2)]
+    np.testing.assert_allclose(shares, [0.5, 0.5], atol=0.07)
+
+
+def test_a_wide_crop_is_seen_at_half_its_size() -> None:
+    dataset = SliceSamples([scattered()], Preprocessing(Range(), 16, 16, 1), STILL, Crops(1.0, 1.0))
+    image, target = dataset[0, 3]
+    window = crops(1.0, 4, wide=1.0)[3]
+    assert window.side == 32
+    assert image.shape[-1] == target.shape[-1] == 16
+    label = np.asarray(scattered().case.label)[0, window.y : window.y + 32, window.x : window.x + 32]
+    assert (target[0] == 1).sum() == pytest.approx((label == 1).sum() / 4, rel=0.15)
+
+
 def test_what_a_crop_is_put_on_is_not_always_in_its_middle() -> None:
     windows = [window for window in crops(rare=1.0) if shows(window, 2)]
     offsets = np.array([(140 - window.y, 140 - window.x) for window in windows])
@@ -119,7 +145,7 @@ def test_the_drawn_slice_is_in_the_middle_of_its_group(index: int, group: list[i
     label = np.arange(6, dtype=np.int16)[:, None, None].repeat(40, 1).repeat(40, 2) % 3
     case = replace(case, label=label)
     preprocessing = Preprocessing(Range(), 40, None, 1)
-    dataset = SliceSamples([SliceReference(case, index)], preprocessing, STILL, 0.0, group=3)
+    dataset = SliceSamples([SliceReference(case, index)], preprocessing, STILL, Crops(0.0), group=3)
     images, targets = dataset[0, 7]
     assert [int(target[0, 0]) for target in targets] == [i % 3 for i in group]
     for image, i in zip(images, group, strict=True):
@@ -128,7 +154,9 @@ def test_the_drawn_slice_is_in_the_middle_of_its_group(index: int, group: list[i
 
 def test_each_slice_of_a_sample_comes_with_its_neighbours() -> None:
     case = replace(cached_case(LABELS), label=np.ones((6, 40, 40), np.int16))
-    dataset = SliceSamples([SliceReference(case, 2)], Preprocessing(Range(), 40, None, 1, neighbours=True), STILL, 0.0)
+    dataset = SliceSamples(
+        [SliceReference(case, 2)], Preprocessing(Range(), 40, None, 1, neighbours=True), STILL, Crops(0.0)
+    )
     image = dataset[0, 7][0][0]
     torch.testing.assert_close(image, torch.from_numpy(case.image[1:4, 0].astype(np.float32)))
 
@@ -137,7 +165,7 @@ def test_slices_of_a_group_move_together() -> None:
     case = cached_case(LABELS)
     same = replace(case, image=case.image[:1].repeat(6, 0), label=np.asarray(case.label)[:1].repeat(6, 0))
     preprocessing = Preprocessing(Range(), 32, 24, 1)
-    dataset = SliceSamples([SliceReference(same, 2)], preprocessing, LIVELY, 1.0, group=3)
+    dataset = SliceSamples([SliceReference(same, 2)], preprocessing, LIVELY, Crops(1.0), group=3)
     images, targets = dataset[0, 7]
     assert torch.equal(images[0], images[1])
     assert torch.equal(targets[0], targets[2])

@@ -50,6 +50,7 @@ from samtailor.training.progress_line import ProgressLine
 from samtailor.training.recorder import Recorder, VanishingClassWarning
 from samtailor.training.resolve import copies_of, preprocessing_of
 from samtailor.training.samples import (
+    Crops,
     EpochSampler,
     JoinedSamples,
     SliceSamples,
@@ -208,8 +209,7 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
                 "image encoder, is trained, so that embeddings cannot be kept: each epoch computes them anew"
             )
         augmentation = Augmentation(config.augment, model.preprocessing.image_size)
-        assert not isinstance(config.sampling.rare, str), "the sampling must be resolved before training"
-        samples = SliceSamples(slices, model.preprocessing, augmentation, config.sampling.rare, model.group)
+        samples = SliceSamples(slices, model.preprocessing, augmentation, Crops.of(config.sampling), model.group)
     known = ValidationEmbeddings(embeddings, head_embeddings)
     first = (config.head_epochs, len(head_samples) if head_samples else 0)
     sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here, first)

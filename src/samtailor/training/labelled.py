@@ -17,7 +17,7 @@ from samtailor.labels import LabelSpace
 from samtailor.settings import AnyPath, Index, Seed, Split, checked
 from samtailor.training.augment import Augmentation
 from samtailor.training.resolve import preprocessing_of, resolve
-from samtailor.training.samples import SliceReference, SliceSamples, choose_slices, label_of
+from samtailor.training.samples import Crops, SliceReference, SliceSamples, choose_slices, label_of
 from samtailor.training.settings import AugmentConfig, SamplingConfig, TrainConfig
 
 
@@ -43,10 +43,9 @@ class LabelledSamples(Dataset[tuple[Tensor, Tensor]]):
         else:
             slices = [SliceReference(case, index) for case in cases for index in range(len(label_of(case)))]
         assert config.sampling.image_size is not None
-        assert not isinstance(config.sampling.rare, str)
         changes = config.augment if augment else AugmentConfig(flip="none", affine=0, rotate=0, intensity=0)
         augmentation = Augmentation(changes, config.sampling.image_size)
-        self._samples = SliceSamples(slices, self.preprocessing, augmentation, config.sampling.rare)
+        self._samples = SliceSamples(slices, self.preprocessing, augmentation, Crops.of(config.sampling))
 
     @property
     def labels(self) -> LabelSpace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,9 +18,11 @@ from samtailor.distributed.world import World
 from samtailor.errors import DataError, listed
 from samtailor.labels import IGNORE
 from samtailor.training.augment import Augmentation
+from samtailor.training.settings import SamplingConfig
 
 _MOST_LISTED = 1 << 22  # pixels of a slice: more than any slice of a volume has
 _DRAWS = 64
+_WIDER = 2  # times the field is what a wide crop shows
 
 Drawn = tuple[int, int]
 """A sample's index and the seed that decides everything random about it; a negative seed makes it padding."""
@@ -144,6 +146,40 @@ def case_positions(cases: int, here: World) -> list[int]:
     return World(here.rank, here.size).share([*range(cases), *[PADDING_CASE] * (-cases % here.size)])
 
 
+@dataclass(frozen=True)
+class Crops:
+    """Where crops of slices lie, and how much they show.
+
+    Attributes:
+        rare: Probability that one is centred on a foreground class rather than anywhere.
+        wide: Probability that one shows twice the field, or the whole slice where that is less.
+    """
+
+    rare: float
+    wide: float = 0.0
+
+    @classmethod
+    def of(cls, config: SamplingConfig) -> Self:
+        """Those of a resolved config."""
+        assert not isinstance(config.rare, str)
+        assert not isinstance(config.wide, str)
+        return cls(config.rare, config.wide)
+
+    def drawn(self, reference: SliceReference, label: NDArray[np.int16], field: int, seed: int) -> Window:
+        """A random one of a slice."""
+        random = np.random.default_rng(seed)
+        side = field
+        if self.wide and random.random() < self.wide:
+            side = max(field, min(_WIDER * field, max(label.shape)))
+        present = 1 + np.flatnonzero(reference.case.counts[reference.index, 1:])
+        if len(present) and random.random() < self.rare:
+            pixel = pixel_of(label, random.choice(present), random)
+            y, x = pixel + random.integers(-side // 4, side // 4 + 1, size=2)
+        else:
+            y, x = random.integers((0, 0), label.shape)
+        return Window.around(y, x, side, label.shape)
+
+
 class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
     """Augmented network inputs and targets of slices, or of groups of neighbouring slices."""
 
@@ -152,10 +188,10 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
         slices: Sequence[SliceReference],
         preprocessing: Preprocessing,
         augment: Augmentation,
-        rare: float,
+        crops: Crops,
         group: int = 1,
     ) -> None:
-        """Keep what samples are made of; crops are centred on a foreground class with probability `rare`.
+        """Keep what samples are made of; without a field there are no crops, but whole slices.
 
         Of a group the drawn slice is in the middle; the volume's first and last ones are repeated.
         """
@@ -163,7 +199,7 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
         self.slices = slices
         self.preprocessing = preprocessing
         self.augment = augment
-        self.rare = rare
+        self.crops = crops
 
     def __len__(self) -> int:
         return len(self.slices)
@@ -173,7 +209,7 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
         index, seed = drawn[0], max(0, drawn[1])
         reference = self.slices[index]
         case, labels = reference.case, label_of(reference.case)
-        window = self._window(reference, np.asarray(labels[reference.index]), np.random.default_rng(seed))
+        window = self._window(reference, np.asarray(labels[reference.index]), seed)
         first = reference.index - self.group // 2
         group = [
             self.augment(
@@ -186,19 +222,10 @@ class SliceSamples(Dataset[tuple[Tensor, Tensor]]):
         images, targets = zip(*group, strict=True)
         return torch.stack(images), target_or_padding(torch.stack(targets), drawn)
 
-    def _window(self, reference: SliceReference, label: NDArray[np.int16], random: np.random.Generator) -> Window:
-        """Window of the slice: all of it, or a random crop that likes foreground."""
-        height, width = label.shape
-        side = self.preprocessing.field
-        if side is None:
-            return Window(0, 0, max(height, width))
-        present = 1 + np.flatnonzero(reference.case.counts[reference.index, 1:])
-        if len(present) and random.random() < self.rare:
-            pixel = pixel_of(label, random.choice(present), random)
-            y, x = pixel + random.integers(-side // 4, side // 4 + 1, size=2)
-        else:
-            y, x = random.integers((0, 0), (height, width))
-        return Window.around(y, x, side, label.shape)
+    def _window(self, reference: SliceReference, label: NDArray[np.int16], seed: int) -> Window:
+        """Window of the slice: all of it, or a random crop."""
+        field = self.preprocessing.field
+        return Window(0, 0, max(label.shape)) if field is None else self.crops.drawn(reference, label, field, seed)
 
 
 def pixel_of(label: NDArray[np.int16], wanted: int, random: np.random.Generator) -> NDArray[np.int64]:
