@@ -29,7 +29,7 @@ from samtailor.training.samples import (
     pixel_of,
     target_or_padding,
 )
-from samtailor.training.settings import AugmentConfig
+from samtailor.training.settings import AugmentConfig, SamplingConfig
 from tests.training.cases import cached_case
 
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
@@ -112,6 +112,17 @@ def test_as_many_crops_as_were_asked_for_show_twice_the_side() -> None:
     whole = crops(0.5, wide=1.0, field=100)  # of 160 pixels
     assert {(window.y, window.x, window.side) for window in whole} == {(0, 0, 160)}
     assert {window.side for window in crops(0.5, wide=1.0, field=200)} == {200}
+
+
+def test_of_an_oblong_slice_a_wide_crop_shows_its_longer_side_at_most() -> None:
+    flat = scattered()
+    label = np.asarray(flat.case.label)[0, :80]  # 80 x 160 pixels
+    assert {Crops(0.0, 1.0).drawn(flat, label, 60, seed).side for seed in range(9)} == {120}
+    assert {Crops(0.0, 1.0).drawn(flat, label, 100, seed).side for seed in range(9)} == {160}
+
+
+def test_crops_are_drawn_as_the_settings_say() -> None:
+    assert Crops.of(SamplingConfig(rare=0.3, wide=0.4)) == Crops(rare=0.3, wide=0.4)
 
 
 def test_wide_crops_lie_on_classes_as_others_do() -> None:
