@@ -92,8 +92,7 @@ class SamplingConfig(Checked, group="sampling"):
             likely) rather than anywhere. 'auto' is 0.7, with `time` 0.4 where over 99 % of the training pixels are
             background, more of which is seen then.
         wide: Probability that a crop shows twice the side of `field`, or the whole slice where that is less: objects at
-            half their size, and what is around them. Slices that are shown whole have no crops. 'auto' is 0, with
-            `time` 0.3 of pictures that are seen in crops, where over 99 % of the training pixels are background.
+            half their size, and what is around them. Slices that are shown whole have no crops.
         neighbours: The three colours that the network sees of a volume of one channel are a slice with those before and
             behind it, rather than three times the slice.
         per_epoch: Training samples in an epoch; if None, one per slice, or where 'auto' has chosen crops, as many as
@@ -105,7 +104,7 @@ class SamplingConfig(Checked, group="sampling"):
     field: Annotated[int, Within(8, 1_000_000)] | Literal["auto"] | None = "auto"
     empty: Weight = 0.2
     rare: Fraction | Literal["auto"] = "auto"
-    wide: Fraction | Literal["auto"] = "auto"
+    wide: Fraction = 0.0
     neighbours: bool = False
     per_epoch: Samples | list[Samples] | None = None
 
