@@ -21,7 +21,7 @@ from samtailor.evaluation.cases import cases_of_split, grid_of
 from samtailor.evaluation.evaluate import evaluate
 from samtailor.files import cache_home
 from samtailor.labels import LabelSpace
-from samtailor.models.segmenter_model import SegmenterModel
+from samtailor.models.segmenter_model import SegmenterModel, save_practice
 from samtailor.models.zoo import Base
 from samtailor.recipes import HeadOnly
 from samtailor.runs import Run
@@ -82,6 +82,13 @@ def test_the_same_evaluation_gives_the_same_numbers(tmp_path: Path, tiny_base: B
     first, again = (evaluate(run, image_folder, "test", out=tmp_path / name) for name in ("a", "b"))
     np.testing.assert_array_equal(first.counts.tp, again.counts.tp)
     assert (tmp_path / "a" / "metrics.json").read_bytes() == (tmp_path / "b" / "metrics.json").read_bytes()
+
+
+def test_scores_say_how_each_window_was_looked_at(tmp_path: Path, tiny_base: Base, image_folder: Path) -> None:
+    run = make_run(tmp_path / "run", tiny_base, image_folder)
+    save_practice(Run(run).segmenter_directory, tta="columns", wide=0.3)
+    assert evaluate(run, image_folder).source.items() >= {"tta": "columns", "wide": 0.3}.items()
+    assert not evaluate(run, image_folder, tta="none").source.keys() & {"tta", "wide"}
 
 
 def test_the_folder_s_own_split_comes_before_the_run_s(image_folder: Path) -> None:

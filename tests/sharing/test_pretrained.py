@@ -108,13 +108,14 @@ def test_the_card_tells_of_steps_before_and_after_the_network(tiny_base: Base, t
     plain = new_segmenter(tiny_base, HeadOnly())
     save_pretrained(plain, tmp_path / "plain")
     plain.preprocessing = replace(plain.preprocessing, steps=(GaussianDenoising(1.5),), channels=1, neighbours=True)
-    plain.practice = Practice(refinement=({"kind": "largest-component"},), tta="columns")
+    plain.practice = Practice(refinement=({"kind": "largest-component"},), tta="columns", wide=0.3)
     save_pretrained(plain, tmp_path / "share")
     card = (tmp_path / "share" / "README.md").read_text()
     lines = (
         "- **First of all**: GaussianDenoising(sigma=1.5)",
         "- **Channels**: 1; the network's three are a slice with those before and behind it",
         "- **Flips**: predictions are averaged over those of the image flipped along its columns",
+        "- **Wide views**: what is found in windows of twice the side has a weight of 0.3 in the average",
         "- **Refinement of the label**: largest-component",
     )
     for line in lines:

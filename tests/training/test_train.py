@@ -124,6 +124,16 @@ def test_epochs_are_chosen_by_what_the_data_sets_protocol_counts(
     assert task.mean == MeanDsc.of_protocol(protocol)
 
 
+@pytest.mark.parametrize(("field", "weight"), [(32, 0.3), (None, 0.0)])
+def test_a_segmenter_is_to_look_at_as_much_as_its_training_did(
+    field: int | None, weight: float, tiny_base: Base, image_folder: Path, tmp_path: Path
+) -> None:
+    folder = open_dataset(image_folder).with_default_split()
+    config = config_of(image_folder, tmp_path / "run")
+    config = resolve(replace(config, sampling=replace(config.sampling, field=field, wide=0.3)), folder)
+    assert new_segmenter(config, folder.labels, folder.channel_choice).practice.wide == weight
+
+
 def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:
     run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=1)))
     checkpoint = torch.load(run.last_checkpoint, weights_only=True)

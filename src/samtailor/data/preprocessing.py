@@ -32,6 +32,8 @@ from samtailor.errors import ConfigError, DataError, counted
 from samtailor.labels import IGNORE
 from samtailor.settings import Checked, WindowChoice, Within
 
+_WIDER = 2
+"""Times the side of a window is that of what is seen around it."""
 _MUCH_LARGER = 1.5
 """From here on a picture is of another size than those of the training; augmentation zooms by less."""
 
@@ -58,6 +60,19 @@ class Window:
             for centre, length in zip((y, x), size, strict=True)
         )
         return cls(first_row, first_column, side)
+
+    def wider(self, size: tuple[int, ...]) -> Self:
+        """What is seen of a slice (H, W) around this window: twice its side, or the whole slice where that is less.
+
+        The window lies in its middle, or as near to it as the borders of the slice allow.
+        """
+        middle = self.side // 2
+        return self.around(self.y + middle, self.x + middle, wider_side(self.side, size), size)
+
+
+def wider_side(side: int, size: tuple[int, ...]) -> int:
+    """Side of what is seen of a slice (H, W) around a window of some side."""
+    return max(side, min(_WIDER * side, max(size)))
 
 
 @dataclass(frozen=True)

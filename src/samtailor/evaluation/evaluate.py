@@ -78,7 +78,9 @@ def evaluate(
         overwrite: Replace earlier results in `out`. Those in the run itself are replaced anyhow.
         tta: Flips at test time: what the network says of an image and of its mirror images is averaged, which takes so
             many times as long. 'columns' (2) where left and right look alike, 'both' (4) for views from above, 'auto'
-            the flips of the training; by default what the segmenter was fitted with.
+            the flips of the training; by default what the segmenter was fitted with. 'none' shows the network each
+            window once: a segmenter that was fitted with `sampling.wide` is otherwise also shown twice as much of a
+            picture.
         windows: What the network sees at once of a picture: 'whole' all of it, shrunk to the network's input;
             'training' squares as large as the pictures, or crops, of the training, which overlap; 'auto' is the
             training's crops if there were any, else the whole of it unless it is more than 1.5 times as large as all
@@ -128,6 +130,7 @@ def evaluate(
     source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
     flips = tta or models[0].practice.tta
     source |= {"tta": flips} if flips != "none" else {}
+    source |= {"wide": predictors[0].wide} if predictors[0].wide else {}
     source |= {"windows": windows} if windows != "auto" else {}
     source |= {"bias": bias} if any(model.practice.bias is not None for model in models) else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

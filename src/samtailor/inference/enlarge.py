@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from samtailor.inference.flips import Axes
+from samtailor.inference.views import Axes
 
 _PIXELS = 1 << 16
 """Pixels of one piece on the CPU: with 14 classes 3.7 MB (measured: 2^16 is quicker than 2^13 to 2^15, and steadier

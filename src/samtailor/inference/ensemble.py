@@ -87,4 +87,5 @@ def _traits(predictor: Predictor) -> dict[str, Any]:
         **{f"preprocessing ({name})": value for name, value in vars(model.preprocessing).items()},
         "number of slices seen together": model.group,
         "flip at test time (--tta)": predictor.flips,
+        "weight of wide views": predictor.wide,
     }

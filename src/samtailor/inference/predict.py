@@ -90,7 +90,9 @@ def predict(
         probability_type: How probabilities of GeoTIFFs are kept; 'uint8' is steps of 1/254, a quarter of the size.
         tta: Flips at test time: what the network says of an image and of its mirror images is averaged, which takes so
             many times as long. 'columns' (2) where left and right look alike, 'both' (4) for views from above, 'auto'
-            the flips of the training; by default what the segmenter was fitted with.
+            the flips of the training; by default what the segmenter was fitted with. 'none' shows the network each
+            window once: a segmenter that was fitted with `sampling.wide` is otherwise also shown twice as much of a
+            picture.
         volumes: Also write a table (.csv) of what each class takes of each input: ml in volumes, square metres on the
             Earth, pixels in other pictures; with the box around it and the mean intensity in it.
         threshold: Least probability of a class, CLASS=0.7, as often as there are such classes: where it is below, the

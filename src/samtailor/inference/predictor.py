@@ -17,14 +17,14 @@ from torch import Tensor
 
 import samtailor.kinds as kinds
 from samtailor.data.intensity import Slices
-from samtailor.data.preprocessing import Window, cut
+from samtailor.data.preprocessing import Window, cut, wider_side
 from samtailor.errors import ConfigError, DataWarning, NotFiniteError
 from samtailor.inference.ahead import ahead
 from samtailor.inference.enlarge import winner
-from samtailor.inference.flips import Axes, chosen_flips, flipped
 from samtailor.inference.room import room_for
 from samtailor.inference.stitch import Settled, Stitcher
 from samtailor.inference.thresholds import Threshold
+from samtailor.inference.views import PLAIN, View, chosen_flips, views_of
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
@@ -126,7 +126,8 @@ class Predictor:
             device: 'auto', 'cpu' or 'cuda'.
             precision: In which the network computes.
             refinement: What is done after the network's first pass; what the segmenter has saved if None.
-            tta: Flips that are averaged over; 'auto' is those of the segmenter's training, None what it has saved.
+            tta: Flips that are averaged over; 'auto' is those of the segmenter's training, None what it has saved;
+                'none' also leaves out the wide views of a segmenter that was trained with some.
             bias: Whether the offsets of the class logits are added that the segmenter has saved, if any.
             threshold: Least probability of classes, by name: where a class is below its own, the label is the most
                 probable one that is not; where all are, the first class.
@@ -138,6 +139,8 @@ class Predictor:
                 trained.
         """
         self.flips = chosen_flips(model.practice.tta if tta is None else tta, model.practice.flip)
+        self.wide = 0.0 if tta == "none" else model.practice.wide
+        """Weight of the wide view of windows around which more can be seen."""
         saved = (kinds.from_json(step, STEPS, "refinement") for step in model.practice.refinement)
         steps = tuple(saved if refinement is None else refinement)
         for step in steps:
@@ -211,6 +214,11 @@ class Predictor:
         """Windows that cover a slice, row by row."""
         mirrored = len(self.flips) > 1
         return self.model.preprocessing.windows(height, width, mirrored=mirrored, choice=self.window_choice)
+
+    def views(self, height: int, width: int) -> tuple[View, ...]:
+        """Views of each window of a slice, whose weights sum to 1."""
+        side = self.side(height, width)
+        return views_of(self.flips, self.wide if wider_side(side, (height, width)) > side else 0.0)
 
     def side(self, height: int, width: int) -> int:
         """Side of the windows of a slice."""
@@ -287,12 +295,13 @@ class Predictor:
         """
         height, width = image.shape[2:]
         windows = self.windows(height, width)
+        views = self.views(height, width)
         stitchers: dict[int, Stitcher] = {}
         # Windows above these rows reach into them.
         touching = [window for window in windows if window.y + window.side > rows.start and window.y < rows.stop]
-        for done, (piece, logits) in enumerate(self._window_logits(image, touching, embeddings), start=1):
+        for done, (piece, logits) in enumerate(self._window_logits(image, touching, views, embeddings), start=1):
             if piece.slice not in stitchers:
-                stitchers[piece.slice] = Stitcher(windows, height, width, self.flips)
+                stitchers[piece.slice] = Stitcher(windows, height, width, [view.flip for view in views])
             stitcher = stitchers[piece.slice]
             parts = stitcher.add(piece.window, *logits)
             yield from ((piece.slice, part) for part in parts if part.band.start >= rows.start)
@@ -304,37 +313,48 @@ class Predictor:
                 report("windows", done, len(touching))
 
     def _window_logits(
-        self, image: Slices, windows: list[Window], embeddings: NDArray[np.float16] | None
+        self,
+        image: Slices,
+        windows: list[Window],
+        views: Sequence[View],
+        embeddings: NDArray[np.float16] | None,
     ) -> Iterator[tuple[Piece, tuple[Tensor, ...]]]:
-        """What the network gives for every window, class logits (K, n, n) under each flip.
+        """What the network gives for every window, the part of each view in its class logits, (K, n, n), still flipped.
 
         Slices come in order, windows row by row.
         """
         group = self.model.group
         batches = _batches(len(image), windows, group, max(1, self.batch_size // group) * group)
-        computed = self._computed(image, batches) if embeddings is None else self._decoded(image, embeddings, batches)
-        for in_turn in zip(*[computed] * len(self.flips), strict=True):
+        if embeddings is None:
+            computed = self._computed(image, batches, views)
+        elif views == (PLAIN,):
+            computed = self._decoded(image, embeddings, batches)
+        else:
+            raise ValueError("embeddings are those of windows as they are")
+        for in_turn in zip(*[computed] * len(views), strict=True):
             batch = in_turn[0][0]
-            for _, logits in in_turn:
+            parts = []
+            for view, (_, logits) in zip(views, in_turn, strict=True):
                 _require_finite(batch, logits, len(image))
-            by_flip = (logits if self.bias is None else logits + self.bias for _, logits in in_turn)
-            by_window = zip(*by_flip, strict=True)
+                logits = logits if self.bias is None else logits + self.bias
+                parts.append(view.weighted(logits, [piece.window for piece in batch], image.shape[2:]))
+            by_window = zip(*parts, strict=True)
             yield from ((piece, x) for piece, x in zip(batch, by_window, strict=True) if not piece.repeated)
 
-    def _computed(self, image: Slices, batches: Iterable[list[Piece]]) -> Iterator[tuple[list[Piece], Tensor]]:
-        """Batches and their logits (B, K, n, n): each batch as often as there are flips, flipped by each in turn."""
-        inputs = ((batch, flip, self._inputs(image, batch, flip)) for batch in batches for flip in self.flips)
-        for batch, flip, images in ahead(inputs) if self.inputs_ahead else inputs:
+    def _computed(
+        self, image: Slices, batches: Iterable[list[Piece]], views: Sequence[View]
+    ) -> Iterator[tuple[list[Piece], Tensor]]:
+        """Batches and their logits (B, K, n, n): each batch as often as there are views, seen by each in turn."""
+        inputs = ((batch, view, self._inputs(image, batch, view)) for batch in batches for view in views)
+        for batch, view, images in ahead(inputs) if self.inputs_ahead else inputs:
             images = images.to(self.model.device)
             with self.in_precision():
-                yield batch, self._drawn(batch, self.model.encode(images), images, flip)
+                yield batch, self._drawn(batch, self.model.encode(images), images, view)
 
     def _decoded(
         self, image: Slices, embeddings: NDArray[np.float16], batches: Iterable[list[Piece]]
     ) -> Iterator[tuple[list[Piece], Tensor]]:
         """Batches and their logits (B, K, n, n), from what the frozen part of the image encoder gave."""
-        if len(self.flips) > 1:
-            raise ValueError("embeddings are those of windows that are not flipped")
         shapes = self.model.network.frozen_shapes(self.model.preprocessing.image_size)
         start = 0
         for batch in batches:
@@ -345,7 +365,7 @@ class Predictor:
             with self.in_precision():
                 yield batch, self._drawn(batch, self.model.encode_rest(state), images)
 
-    def _drawn(self, batch: list[Piece], features: Features, images: Tensor | None, flip: Axes = ()) -> Tensor:
+    def _drawn(self, batch: list[Piece], features: Features, images: Tensor | None, view: View = PLAIN) -> Tensor:
         """Class logits (B, K, n, n) of windows, after the second passes that are wanted; these look at the images."""
         logits = self.model.decode(features)
         for again in self.second_passes:
@@ -353,7 +373,7 @@ class Predictor:
             labels = None
             if self.rough is not None:
                 side = logits.shape[-1]
-                labels = [label_of_window(self.rough[piece.slice], piece.window, side, flip) for piece in batch]
+                labels = [label_of_window(self.rough[piece.slice], piece.window, side, view) for piece in batch]
             logits = again(self.model.network, features, logits, images, labels)
         return logits
 
@@ -361,10 +381,10 @@ class Predictor:
         """Context in which the network computes."""
         return computed_in(self.precision, self.model.device)
 
-    def _inputs(self, image: Slices, pieces: list[Piece], flip: Axes = ()) -> Tensor:
-        """Network inputs of windows, flipped, (B, C, N, N), on the CPU."""
+    def _inputs(self, image: Slices, pieces: list[Piece], view: View = PLAIN) -> Tensor:
+        """Network inputs of windows, (B, C, N, N), on the CPU."""
         preprocessing = self.model.preprocessing
-        seen = (flipped(preprocessing.slice_of(image, piece.slice), piece.window, flip) for piece in pieces)
+        seen = (view.seen(preprocessing.slice_of(image, piece.slice), piece.window) for piece in pieces)
         return torch.stack([preprocessing.input_of(*one) for one in seen])
 
     @torch.inference_mode()
@@ -410,9 +430,9 @@ def _require_finite(batch: list[Piece], logits: Tensor, slices: int) -> None:
         )
 
 
-def label_of_window(label: NDArray[np.int16], window: Window, side: int, flip: Axes = ()) -> NDArray[np.integer]:
+def label_of_window(label: NDArray[np.int16], window: Window, side: int, view: View = PLAIN) -> NDArray[np.integer]:
     """A window of class indices (H, W) on the grid of the network's class maps, (side, side); background beyond it."""
-    seen = torch.from_numpy(cut(*flipped(label[None], window, flip), 0).astype(np.float32))
+    seen = torch.from_numpy(cut(*view.seen(label[None], window), 0).astype(np.float32))
     resized: NDArray[np.integer] = F.interpolate(seen[None], (side, side), mode="nearest-exact")[0, 0].long().numpy()
     return resized
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samtailor.data.preprocessing import Window
 from samtailor.inference.enlarge import enlarged, pieces
-from samtailor.inference.flips import FLIPS, Axes
+from samtailor.inference.views import FLIPS, Axes
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Stitcher:
     ) -> None:
         """Expect windows of one side that cover a slice of that size, in the order of their rows and columns.
 
-        What the network gives of each window under each of some flips is averaged.
+        The logits of each window are a sum over some flips, in which each has its weight.
         """
         self._single = len(windows) == 1
         self._flips = flips
@@ -57,7 +57,7 @@ class Stitcher:
         self._columns_left = self._rows_above = self._rows_left = 0
 
     def add(self, window: Window, *logits: Tensor) -> Iterator[Settled]:
-        """Take in the next window's logits, (K, n, n) under each flip; gives what is final now, from top to bottom."""
+        """Take in the next window's parts of the sum, (K, n, n) each; gives what is final now, from top to bottom."""
         if self._single:
             for start, part in self._inside(window, logits):
                 rows = slice(start, start + part.shape[1])
@@ -74,10 +74,8 @@ class Stitcher:
         """First row in the window, and logits of some rows, of what of the enlarged window lies inside the slice."""
         parts = (enlarged(x, window.side, self._size, flip) for x, flip in zip(logits, self._flips, strict=True))
         for first, *others in zip(*parts, strict=True):
-            start, mean = first
-            if others:
-                mean = sum((part for _, part in others), mean) / len(logits)
-            yield start, mean
+            start, part = first
+            yield start, sum((other for _, other in others), part)
 
     def _blended(self, window: Window, logits: Sequence[Tensor]) -> Tensor:
         """Sums in a window, (K + 1, rows, columns), those before and its own by weights that fall to its rim."""

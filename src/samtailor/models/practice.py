@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
-from samtailor.settings import Finite, Flip, hints_of, require
+from samtailor.settings import Finite, Flip, Fraction, hints_of, require
 
 PromptTraining = Literal["none", "drawn", "outline"]
 """What a training did with prompts, by the names of its setting."""
@@ -21,6 +21,7 @@ class Practice:
         prompts: Prompts that some images of its training had; None if that is not known.
         flip: Axes that the images of its training were flipped along; None if that is not known.
         tta: Flips that its predictions are averaged over.
+        wide: Weight, in the mean of its predictions, of what the network says of twice as large a window.
         bias: Offsets that are added to the class logits in prediction, (K,); None if there are none.
     """
 
@@ -28,6 +29,7 @@ class Practice:
     prompts: PromptTraining | None = None
     flip: Flip | None = None
     tta: Flip = "none"
+    wide: Fraction = 0.0
     bias: tuple[Finite, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -166,6 +166,7 @@ def new_segmenter(
         prompts=config.prompts if config.prompt_fraction else "none",
         flip=flip,
         tta=tta,
+        wide=config.wide,
     )
     model = SegmenterModel.create(
         config.base, config.recipe, labels, preprocessing, config.weights, practice, config.fine_features

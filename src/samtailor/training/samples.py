@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from samtailor.data.cache import CachedCase
-from samtailor.data.preprocessing import Preprocessing, Window
+from samtailor.data.preprocessing import Preprocessing, Window, wider_side
 from samtailor.distributed.world import World
 from samtailor.errors import DataError, listed
 from samtailor.labels import IGNORE
@@ -22,7 +22,6 @@ from samtailor.training.settings import SamplingConfig
 
 _MOST_LISTED = 1 << 22  # pixels of a slice: more than any slice of a volume has
 _DRAWS = 64
-_WIDER = 2  # times the field is what a wide crop shows
 
 Drawn = tuple[int, int]
 """A sample's index and the seed that decides everything random about it; a negative seed makes it padding."""
@@ -169,7 +168,7 @@ class Crops:
         random = np.random.default_rng(seed)
         side = field
         if self.wide and random.random() < self.wide:
-            side = max(field, min(_WIDER * field, max(label.shape)))
+            side = wider_side(field, label.shape)
         present = 1 + np.flatnonzero(reference.case.counts[reference.index, 1:])
         if len(present) and random.random() < self.rare:
             pixel = pixel_of(label, random.choice(present), random)

@@ -92,7 +92,8 @@ class SamplingConfig(Checked, group="sampling"):
             likely) rather than anywhere. 'auto' is 0.7, with `time` 0.4 where over 99 % of the training pixels are
             background, more of which is seen then.
         wide: Probability that a crop shows twice the side of `field`, or the whole slice where that is less: objects at
-            half their size, and what is around them. Slices that are shown whole have no crops.
+            half their size, and what is around them. Predictions look at both scales as well, the wide one with this
+            weight. Slices that are shown whole have no crops.
         neighbours: The three colours that the network sees of a volume of one channel are a slice with those before and
             behind it, rather than three times the slice.
         per_epoch: Training samples in an epoch; if None, one per slice, or where 'auto' has chosen crops, as many as
@@ -226,8 +227,8 @@ class TrainConfig(Checked):
         tta: Flips that predictions are averaged over by default (see `samtailor.predict`), not those of validations
             in training; none by default, but with `time` those of the training.
         tune_bias: Search offsets of the class logits that gain on the validation split when the training has ended, as
-            `samtailor tune-bias` does; that takes one more validation for each flip of `tta`, which `time` allows for,
-            and the search itself. With `time` a single class always has it.
+            `samtailor tune-bias` does; that takes one more validation for each flip of `tta`, and for wide crops, which
+            `time` allows for, and the search itself. With `time` a single class always has it.
         tune_refinement: Search in the end whether each class gains on the validation split by its largest component
             alone, as `samtailor tune-refinement --candidates largest-component` does, after `tune_bias`, and for as
             many validations. With `time` volumes always have it, unless `refine` is set.
@@ -307,10 +308,18 @@ class TrainConfig(Checked):
     @property
     def tuning_predictions(self) -> int:
         """How often the validation cases are predicted after the training, to tune, of a resolved config."""
-        from samtailor.inference.flips import FLIPS  # with torch, which reading settings does without
+        from samtailor.inference.views import FLIPS, views_of  # with torch, which reading settings does without
 
         assert self.tta != "auto", "the flips must be resolved before they are counted"
-        return len(FLIPS[self.tta or "none"]) * (self.tune_bias + self.tune_refinement)
+        return len(views_of(FLIPS[self.tta or "none"], self.wide)) * (self.tune_bias + self.tune_refinement)
+
+    @property
+    def wide(self) -> float:
+        """Share of the training samples, and weight in predictions, of what shows twice as much, of a resolved config.
+
+        Slices that are shown whole have no part that more could be seen around of.
+        """
+        return self.sampling.wide if self.sampling.field else 0.0
 
     def phases(self) -> list[tuple[TrainConfig, range]]:
         """A training of each kind of its epochs alone, and which these are, counted from 1: the head, then all."""

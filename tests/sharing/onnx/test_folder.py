@@ -165,7 +165,7 @@ def test_the_pair_draws_what_is_prompted_for(fine: bool, any_base: Base, tmp_pat
 
 
 def test_the_file_says_all_that_prediction_needs(tiny_base: Base, tmp_path: Path) -> None:
-    practice = Practice(bias=BIAS, tta="both", refinement=({"kind": "crf"},))
+    practice = Practice(bias=BIAS, tta="both", wide=0.3, refinement=({"kind": "crf"},))
     model = new_segmenter(tiny_base, HeadOnly(), practice=practice)
     model.preprocessing = Preprocessing(ByChannel((Range(), Percentile(1, 99), Range(0, 9))), 64, 32, 3, seen=500)
     export_network(model, tmp_path / "export")
@@ -178,6 +178,7 @@ def test_the_file_says_all_that_prediction_needs(tiny_base: Base, tmp_path: Path
         "preprocessing": model.preprocessing.to_json(),
         "bias": list(BIAS),
         "tta": "both",
+        "wide": 0.3,
         "refinement": [{"kind": "crf"}],
         "slices": 1,
         "stride": 4,

@@ -129,6 +129,7 @@ def _described(model: SegmenterModel, part: NetworkPart) -> dict[str, str]:
         "preprocessing": model.preprocessing.to_json(),
         "bias": practice.bias or [0.0] * len(labels),
         "tta": practice.tta,
+        "wide": practice.wide,
         "refinement": [dict(step) for step in practice.refinement],
         "slices": model.group,
         "stride": base.stride,

@@ -1,4 +1,4 @@
-"""Flips at test time: a flipped image has the flipped prediction; what the network says under each flip is averaged."""
+"""Views at test time: a flipped image has the flipped prediction; what the network says of each view is averaged."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import torch
 import samtailor
 from samtailor.cli import main
 from samtailor.data.intensity import Range
-from samtailor.data.preprocessing import Preprocessing
+from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.errors import ConfigError
+from samtailor.inference.ensemble import Ensemble
 from samtailor.inference.predictor import Predictor
+from samtailor.inference.views import FLIPS, View, views_of
 from samtailor.labels import LabelSpace
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
@@ -26,12 +28,12 @@ LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
 
 
 def segmenter(
-    base: Base, field: int | None = None, recipe: Recipe | None = None, flip: Flip | None = None
+    base: Base, field: int | None = None, recipe: Recipe | None = None, flip: Flip | None = None, wide: float = 0.0
 ) -> SegmenterModel:
     """Random weights whose classes differ by about 2 in their logits."""
     preprocessing = Preprocessing(Range(), 64, field, 3)
     model = SegmenterModel.create(
-        base.name, recipe or HeadOnly(), LABELS, preprocessing, practice=Practice(flip=flip)
+        base.name, recipe or HeadOnly(), LABELS, preprocessing, practice=Practice(flip=flip, wide=wide)
     ).eval()
     with torch.inference_mode():
         logits = model(torch.from_numpy(random_image(3, 64, 64).astype(np.float32)))
@@ -81,7 +83,7 @@ def test_logits_under_all_flips_are_averaged(tiny_base: Base) -> None:
 
 @pytest.mark.parametrize("recipe", [HeadOnly(), Adapter(depth=True)], ids=str)
 def test_the_size_of_batches_changes_nothing(recipe: Recipe, tiny_base: Base) -> None:
-    model, image = segmenter(tiny_base, 32, recipe), random_image(5, 40, 56)
+    model, image = segmenter(tiny_base, 24, recipe, wide=0.4), random_image(5, 40, 56)
     one, many = (Predictor(model, size, "cpu", tta="both").probabilities(image) for size in (1, 7))
     np.testing.assert_allclose(one, many, atol=2e-3)
 
@@ -102,8 +104,9 @@ def test_what_is_drawn_again_is_averaged_too(tiny_base: Base) -> None:
     assert np.abs(expected - Predictor(model, 3, "cpu", tta="columns").probabilities(image)).max() > 0.01
 
 
-def test_rows_that_are_asked_for_are_those_of_the_whole(tiny_base: Base) -> None:
-    predictor, image = Predictor(segmenter(tiny_base, 24), 3, "cpu", tta="both"), random_image(1, 97, 41)
+@pytest.mark.parametrize("wide", [0.0, 0.4])
+def test_rows_that_are_asked_for_are_those_of_the_whole(wide: float, tiny_base: Base) -> None:
+    predictor, image = Predictor(segmenter(tiny_base, 24, wide=wide), 3, "cpu", tta="both"), random_image(1, 97, 41)
     starts = sorted({window.y for window in predictor.windows(97, 41)})
     whole = predictor.label(image)
     part = slice(starts[1], starts[3])
@@ -111,9 +114,13 @@ def test_rows_that_are_asked_for_are_those_of_the_whole(tiny_base: Base) -> None
         np.testing.assert_array_equal(band.label, whole[0, band.rows])
 
 
-def test_known_embeddings_are_not_those_of_flipped_windows(tiny_base: Base) -> None:
-    with pytest.raises(ValueError, match="not flipped"):
-        Predictor(segmenter(tiny_base), tta="columns", device="cpu").label(random_image(1, 8, 8), None, np.zeros(1))
+@pytest.mark.parametrize(("tta", "wide"), [("columns", 0.0), (None, 0.5)])
+def test_known_embeddings_are_those_of_windows_as_they_are(
+    tta: TestTimeFlip | None, wide: float, tiny_base: Base
+) -> None:
+    predictor = Predictor(segmenter(tiny_base, 8, wide=wide), tta=tta, device="cpu")
+    with pytest.raises(ValueError, match="as they are"):
+        predictor.label(random_image(1, 12, 12), None, np.zeros(1))
 
 
 @pytest.mark.parametrize("flip", ["none", "columns", "both"])
@@ -148,3 +155,78 @@ def test_auto_is_refused_of_a_segmenter_that_does_not_say(
     arguments = ["predict", str(tmp_path / "segmenter"), str(tmp_path), "--out", str(tmp_path / "out")]
     assert main([*arguments, "--tta", "auto", "--device", "cpu"]) == 2
     assert not (tmp_path / "out").exists()
+
+
+# The wide view
+
+
+@pytest.mark.parametrize(
+    ("window", "size"),
+    [
+        (Window(0, 0, 32), (100, 90)),
+        (Window(40, 31, 32), (100, 90)),
+        (Window(17, 58, 32), (100, 90)),
+        (Window(20, 3, 31), (100, 90)),
+        (Window(18, 0, 32), (50, 30)),  # which is smaller than what is shown
+    ],
+    ids=str,
+)
+def test_of_what_the_wide_view_shows_the_window_is_taken(window: Window, size: tuple[int, int]) -> None:
+    wider = window.wider(size)
+
+    def places(of: Window) -> torch.Tensor:
+        """Row and column, in pixels of the slice, of each of 64 x 64 logits of a window, (1, 2, 64, 64)."""
+        steps = (torch.arange(64) + 0.5) * of.side / 64
+        return torch.stack(torch.meshgrid(of.y + steps, of.x + steps, indexing="ij"))[None]
+
+    found = View(is_wide=True, weight=0.25).weighted(places(wider), [window], size)
+    at_the_rim = wider.side / 64 / 2  # beyond the middle of the last logits nothing is known
+    torch.testing.assert_close(found, 0.25 * places(window), rtol=0, atol=0.25 * at_the_rim + 1e-4)
+    inner = np.s_[..., 2:-2, 2:-2]
+    torch.testing.assert_close(found[inner], 0.25 * places(window)[inner])
+
+
+@pytest.mark.parametrize("tta", ["none", "columns", "both"])
+def test_views_are_as_many_as_flips_and_a_wide_one_of_its_weight(tta: Flip) -> None:
+    *flips, wide = views_of(FLIPS[tta], 0.3)
+    assert (wide.is_wide, wide.weight) == (True, 0.3)
+    assert [view.flip for view in flips] == list(FLIPS[tta])
+    assert {view.weight for view in flips} == {0.7 / len(flips)}
+    assert not any(view.is_wide for view in [*flips, *views_of(FLIPS[tta], 0.0)])
+    assert views_of(FLIPS[tta], 1.0) == (View(is_wide=True),)
+
+
+def test_the_wide_view_is_averaged_by_its_weight(tiny_base: Base) -> None:
+    model, image = segmenter(tiny_base, 24), random_image(1, 40, 40)
+    whole = Predictor(model, 3, "cpu", windows="whole").probabilities(
+        image
+    )  # as the wide view of every window shows it
+
+    def found(wide: float) -> np.ndarray:
+        model.practice = Practice(wide=wide)
+        return Predictor(model, 3, "cpu").probabilities(image)
+
+    logits = 0.7 * np.log(found(0.0)) + 0.3 * np.log(found(1.0))
+    expected = torch.from_numpy(logits.astype(np.float32)).softmax(0)
+    np.testing.assert_allclose(found(0.3), expected, atol=2e-3)
+    # Enlarged in two steps, not in one: not quite the same.
+    assert np.abs(found(1.0) - whole).mean() < 0.5 * np.abs(found(0.0) - whole).mean()
+
+
+def test_flips_none_and_slices_that_are_seen_whole_have_no_wide_view(tiny_base: Base) -> None:
+    model = segmenter(tiny_base, 24)
+    for size, tta in (((20, 24), None), ((40, 40), "none")):
+        image, found = random_image(1, *size), []
+        for wide in (0.3, 0.0):
+            model.practice = Practice(wide=wide)
+            found.append(Predictor(model, 3, "cpu", tta=tta).probabilities(image))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(*found)
+
+
+def test_a_segmenter_keeps_the_weight_of_its_wide_views(tiny_base: Base, tmp_path: Path) -> None:
+    model, image = segmenter(tiny_base, 24, wide=0.3), random_image(1, 40, 40)
+    model.save(tmp_path)
+    found, expected = (Predictor(one, 3, "cpu").probabilities(image) for one in (SegmenterModel.load(tmp_path), model))
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ConfigError, match=r"wide views.*in fold 1 than in fold 0: 0.3 instead of 0.0"):
+        Ensemble([Predictor(segmenter(tiny_base, 24), device="cpu"), Predictor(model, device="cpu")])
