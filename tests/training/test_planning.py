@@ -333,7 +333,7 @@ def test_only_of_volumes_is_it_asked_whether_largest_components_gain(
 def test_time_is_kept_for_tuning_the_threshold(tta: TestTimeFlip, field: int | None, looks: int, wide: float) -> None:
     work = Workload((1, 1), (1, 1), 1, training_windows=200, validation_windows=100, largest=(1, 1, 1))
     phases = (Phase(range(1), measurement(0.5, 0.1), 4, work),)
-    config = TrainConfig(data="", out="", tta=tta, sampling=SamplingConfig(field=field, wide=wide))
+    config = TrainConfig(data="", out="", tta=tta, epochs=2, sampling=SamplingConfig(field=field, wide=wide))
     looks += bool(field and wide)
     until = time.monotonic() + 600
     without, tuned = (Timetable(replace(config, tune_bias=on), phases, until, 600).left for on in (False, True))

@@ -32,8 +32,10 @@ from samtailor.models.zoo import Base
 from samtailor.recipes import RecipeName, recipe_from_json
 from samtailor.runs import Run
 from samtailor.training import recorder
+from samtailor.training.embeddings import EmbeddingSamples
 from samtailor.training.fit import load_cases, new_segmenter, prepare
 from samtailor.training.resolve import resolve
+from samtailor.training.samples import EpochSampler, JoinedSamples
 from samtailor.training.settings import AugmentConfig, LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.training.task import SegmentationTask
 from samtailor.training.train import resume, train
@@ -124,14 +126,40 @@ def test_epochs_are_chosen_by_what_the_data_sets_protocol_counts(
     assert task.mean == MeanDsc.of_protocol(protocol)
 
 
-@pytest.mark.parametrize(("field", "weight"), [(32, 0.3), (None, 0.0)])
-def test_a_segmenter_is_to_look_at_as_much_as_its_training_did(
-    field: int | None, weight: float, tiny_base: Base, image_folder: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("settings", "by_epoch"),
+    [
+        ({}, [0.0, 0.3, 0.3]),
+        ({"head_epochs": 1}, [None, 0.3, 0.3]),  # whose first epoch has embeddings
+        ({"epochs": 1}, [0.0]),
+        ({"sampling": SamplingConfig(image_size=32, field=None, rare=0.9, wide=0.3)}, [0.0] * 3),
+        ({"recipe": "head-only"}, [None] * 3),
+    ],
+    ids=str,
+)
+def test_some_crops_are_wide_from_the_second_epoch_on_and_predictions_look_as_wide(
+    settings: dict[str, Any], by_epoch: list[float | None], tiny_base: Base, image_folder: Path, tmp_path: Path
 ) -> None:
     folder = open_dataset(image_folder).with_default_split()
-    config = config_of(image_folder, tmp_path / "run")
-    config = resolve(replace(config, sampling=replace(config.sampling, field=field, wide=0.3)), folder)
-    assert new_segmenter(config, folder.labels, folder.channel_choice).practice.wide == weight
+    sampling = SamplingConfig(image_size=32, field=24, rare=0.9, wide=0.3)
+    plain = config_of(image_folder, tmp_path / "run", "adapter")
+    config = resolve(changed(plain, **{"epochs": 3, "sampling": sampling, **settings}), folder)
+    model = new_segmenter(config, folder.labels, folder.channel_choice)
+    samples = prepare(config, model, load_cases(config, folder), tmp_path / "embeddings").samples
+
+    def source_of(index: int) -> Any:
+        whole: Any = samples.dataset
+        if not isinstance(whole, JoinedSamples):
+            return whole
+        return whole.first if index < len(whole.first) else whole.second
+
+    for epoch, wide in enumerate(by_epoch):
+        assert isinstance(samples.sampler, EpochSampler)
+        (source,) = {source_of(index) for index, _ in samples.sampler.drawn(epoch)}
+        assert isinstance(source, EmbeddingSamples) if wide is None else source.crops.wide == wide
+        if wide is not None:
+            assert source.crops.rare == (1.0 if config.wide and epoch == 0 else 0.9)
+    assert model.practice.wide == (by_epoch[-1] or 0.0)
 
 
 def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> None:

@@ -187,8 +187,8 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
     slices = choose_slices(cases.train, config.sampling.empty, config.seed)
     shares = class_shares(slices)
     samples: Dataset[Any]
+    first_samples: EmbeddingSamples | SliceSamples | None = None
     embeddings: list[NDArray[np.float16]] | None = None
-    head_samples: EmbeddingSamples | None = None
     head_embeddings: list[NDArray[np.float16]] | None = None
 
     def embedded() -> tuple[EmbeddingSamples, list[NDArray[np.float16]]]:
@@ -199,7 +199,7 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
 
     if config.head_epochs:
         model.network.encoder_rests = True
-        head_samples, head_embeddings = embedded()
+        first_samples, head_embeddings = embedded()
         model.network.encoder_rests = False
     if config.is_cached(model.preprocessing.channels):
         samples, embeddings = embedded()
@@ -210,14 +210,18 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
                 "image encoder, is trained, so that embeddings cannot be kept: each epoch computes them anew"
             )
         augmentation = Augmentation(config.augment, model.preprocessing.image_size)
-        samples = SliceSamples(slices, model.preprocessing, augmentation, Crops.of(config.sampling), model.group)
+        crops = replace(Crops.of(config.sampling), wide=config.wide)
+        samples = SliceSamples(slices, model.preprocessing, augmentation, crops, model.group)
+        if config.wide and not config.head_epochs:
+            on_objects = Crops(rare=1.0)  # which are learnt sooner where they are often seen, and at one size
+            first_samples = SliceSamples(slices, model.preprocessing, augmentation, on_objects, model.group)
     known = ValidationEmbeddings(embeddings, head_embeddings)
-    first = (config.head_epochs, len(head_samples) if head_samples else 0)
+    first = (config.head_epochs or 1, len(first_samples)) if first_samples else (0, 0)
     sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here, first)
     loss = _loss(config, shares)
     task = SegmentationTask(model, loss, config, cases.validation, cases.mean, known, batch_size, sampler.batches_in)
-    if head_samples:
-        samples = JoinedSamples(samples, head_samples)
+    if first_samples:
+        samples = JoinedSamples(samples, first_samples)
     workers, on_gpu = config.workers, choose_device(config.device).type == "cuda"
     loader = DataLoader(
         samples, batch_size, sampler=sampler, num_workers=workers, persistent_workers=workers > 0, pin_memory=on_gpu

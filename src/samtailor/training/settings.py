@@ -92,8 +92,9 @@ class SamplingConfig(Checked, group="sampling"):
             likely) rather than anywhere. 'auto' is 0.7, with `time` 0.4 where over 99 % of the training pixels are
             background, more of which is seen then.
         wide: Probability that a crop shows twice the side of `field`, or the whole slice where that is less: objects at
-            half their size, and what is around them. Predictions look at both scales as well, the wide one with this
-            weight. Slices that are shown whole have no crops.
+            half their size, and what is around them. In the first epoch, unless the head had some before it, none is
+            wide, and all lie on objects. Predictions look at both scales, the wide one with this weight. Slices that
+            are shown whole, and embeddings that are kept, have no crops.
         neighbours: The three colours that the network sees of a volume of one channel are a slice with those before and
             behind it, rather than three times the slice.
         per_epoch: Training samples in an epoch; if None, one per slice, or where 'auto' has chosen crops, as many as
@@ -315,11 +316,12 @@ class TrainConfig(Checked):
 
     @property
     def wide(self) -> float:
-        """Share of the training samples, and weight in predictions, of what shows twice as much, of a resolved config.
+        """Share of wide crops from the second epoch on, and their weight in predictions, of a resolved config.
 
-        Slices that are shown whole have no part that more could be seen around of.
+        Slices that are shown whole, and embeddings that are kept, have no crops.
         """
-        return self.sampling.wide if self.sampling.field else 0.0
+        is_cropped = self.sampling.field and not (self.cache_frozen or self.recipe.freezes_encoder)
+        return self.sampling.wide if is_cropped and self.epoch_count > 1 else 0.0
 
     def phases(self) -> list[tuple[TrainConfig, range]]:
         """A training of each kind of its epochs alone, and which these are, counted from 1: the head, then all."""
