@@ -196,6 +196,20 @@ def test_more_of_the_background_is_seen_where_it_is_nearly_everything(
     assert found(field=None) == 0.7  # whole pictures
 
 
+def test_some_crops_of_it_show_twice_as_much(tiny_base: Base, tmp_path: Path) -> None:
+    bare, full = (with_objects_of(side, tmp_path / str(side)) for side in (8, 16))
+
+    def found(folder: Dataset, **asked: Any) -> Any:
+        config = config_of(folder.root, Path("run"))
+        config = replace(config, time="10m", sampling=replace(config.sampling, image_size=32, field="auto"))
+        config = replace(config, sampling=replace(config.sampling, **asked))
+        return planned(config, folder, time.monotonic(), by_area(0.01)).config.sampling.wide
+
+    assert found(bare) == found(bare, field=40) == 0.3
+    assert found(full) == found(bare, field=None) == found(bare, wide=0.0) == 0
+    assert found(full, wide=0.5) == found(bare, wide=0.5) == 0.5
+
+
 def test_it_is_turned_any_way_unless_the_user_has_said_how(tiny_base: Base, tmp_path: Path) -> None:
     bare, full = (with_objects_of(side, tmp_path / str(side)) for side in (8, 16))
 
@@ -221,6 +235,7 @@ def test_slices_of_volumes_are_not_turned_any_way(
     config = replace(config, time="10m", sampling=replace(config.sampling, field=16))
     plan = planned(config, open_dataset(nnunet_folder).with_default_split(), time.monotonic(), by_area(0.01)).config
     assert (plan.sampling.rare, plan.augment.flip, plan.augment.rotate) == (0.4, "none", 15)
+    assert plan.sampling.wide == 0
 
 
 def test_views_from_above_are_seen_in_crops_that_are_not_enlarged(

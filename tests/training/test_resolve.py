@@ -88,6 +88,11 @@ def test_images_are_turned_a_little_unless_set(volumes: Dataset, pictures: Datas
     assert resolve(replace(CONFIG, augment=AugmentConfig(rotate=90)), pictures).augment.rotate == 90
 
 
+def test_no_crop_is_wide_unless_set(volumes: Dataset, pictures: Dataset) -> None:
+    assert resolve(CONFIG, volumes).sampling.wide == resolve(CONFIG, pictures).sampling.wide == 0
+    assert resolve(replace(CONFIG, sampling=replace(CONFIG.sampling, wide=0.5)), pictures).sampling.wide == 0.5
+
+
 def test_predictions_are_averaged_over_the_training_s_flips_where_that_is_asked_for(
     volumes: Dataset, pictures: Dataset
 ) -> None:

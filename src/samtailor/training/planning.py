@@ -60,6 +60,8 @@ BARE = 0.99
 only looks like one, more of it has to be seen."""
 RARE = 0.4
 """Probability, there, that a crop is centred on an object."""
+WIDE = 0.3
+"""Probability, there, that a crop shows twice as much: what looks like an object in part is seen whole."""
 ANY_WAY = 180.0
 """Largest rotation, there, in degrees: of the little that looks like an object more is seen when it is turned."""
 CROPPED = 0.75
@@ -338,10 +340,12 @@ def _with_usual(config: TrainConfig, folder: Dataset) -> TrainConfig:
 
 
 def _with_more_background(config: TrainConfig, pictures: bool) -> TrainConfig:
-    """The config with crops that show more of the background, of pictures turned any way, if the user left it open."""
+    """The config with crops that show more of the background, of pictures turned any way, where that was left open."""
     sampling, augment = config.sampling, config.augment
     if sampling.rare == "auto":
         sampling = replace(sampling, rare=RARE)
+    if pictures and sampling.wide == "auto":
+        sampling = replace(sampling, wide=WIDE)
     if pictures and augment.flip == "auto":
         augment = replace(augment, flip="both")
     if pictures and augment.flip == "both" and augment.rotate == "auto":

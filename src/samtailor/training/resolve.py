@@ -152,7 +152,8 @@ def _check_head_first(config: TrainConfig, channels: Sequence[str]) -> None:
 
 def _resolve_sampling(config: SamplingConfig, dataset: Dataset) -> SamplingConfig:
     """Crops of pictures that are far larger than the network's input, where they lie, and how many make an epoch."""
-    config = replace(config, rare=_RARE if config.rare == "auto" else config.rare)
+    rare = _RARE if config.rare == "auto" else config.rare
+    config = replace(config, rare=rare, wide=0.0 if config.wide == "auto" else config.wide)
     assert config.image_size is not None
     if config.field != "auto":
         return config

@@ -161,6 +161,7 @@ class Crops:
     def of(cls, config: SamplingConfig) -> Self:
         """Those of a resolved config."""
         assert not isinstance(config.rare, str)
+        assert not isinstance(config.wide, str)
         return cls(config.rare, config.wide)
 
     def drawn(self, reference: SliceReference, label: NDArray[np.int16], field: int, seed: int) -> Window:
