@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -104,6 +105,22 @@ def test_tiny_targets_are_magnified_in_every_panel() -> None:
     assert counts[1] > 100
     assert counts[0] == counts[2] == 0
     assert [len(axes.child_axes) for axes in figure.axes] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (120, 256)])
+@pytest.mark.parametrize("target", [(0.2, 0.8), (0.8, 0.2)], ids=["above right", "below left"])
+def test_the_magnified_target_hides_no_other(target: tuple[float, float], shape: tuple[int, int]) -> None:
+    truth = np.zeros((1, *shape), np.int16)
+    y, x = (round(place * length) for place, length in zip(target, shape, strict=True))
+    truth[0, y : y + 3, x : x + 3] = 1
+    prediction = np.zeros_like(truth)
+    alarm = prediction[0, ::-1, ::-1][y : y + 3, x : x + 3]  # at the opposite place
+    alarm[:] = 1
+    figure = overlay_figure(View.from_case(np.zeros((1, 1, *shape)), prediction, truth), LABELS, "case")
+    for panel, plane in ((1, truth[0]), (2, prediction[0])):
+        rows, columns = (slice(places.min(), places.max() + 1) for places in np.nonzero(plane))
+        drawn = area(figure, panel, (rows, columns))
+        np.testing.assert_allclose(np.median(drawn, axis=(0, 1)), 0.4 * np.array(LABELS.palette[1]), atol=2)
 
 
 def test_150_classes_fit_in() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,28 @@ def _square_around(spans: tuple[slice, ...], shape: tuple[int, ...]) -> Box:
     return Box(y, x, side)
 
 
+def _inset_corner(planes: Sequence[NDArray[np.int16]], magnified: Box) -> tuple[bool, bool]:
+    """Whether the inset lies at the bottom, and at the right: where it hides the fewest pixels of any class.
+
+    What is magnified is not hidden either; of corners that are equally good, the farthest from it is taken.
+    """
+    shown = np.any([plane != 0 for plane in planes], axis=0)
+    shown[magnified.y : magnified.y + magnified.side, magnified.x : magnified.x + magnified.side] = True
+    lengths = shown.shape
+    centres = magnified.y + magnified.side / 2, magnified.x + magnified.side / 2
+    farthest = tuple(centre <= length / 2 for centre, length in zip(centres, lengths, strict=True))
+
+    def cost(corner: tuple[bool, bool]) -> tuple[int, int]:
+        rows, columns = (
+            slice(int((0.99 - _INSET) * length), None) if is_last else slice(math.ceil((0.01 + _INSET) * length))
+            for is_last, length in zip(corner, lengths, strict=True)
+        )
+        nearness = sum(is_last != other for is_last, other in zip(corner, farthest, strict=True))
+        return int(shown[rows, columns].sum()), nearness
+
+    return min(((is_low, is_right) for is_low in (False, True) for is_right in (False, True)), key=cost)
+
+
 @dataclass(frozen=True)
 class Panel:
     """One picture of a row with its heading."""
@@ -120,6 +143,7 @@ def overlay_row(
     planes = [panel.plane for panel in panels if panel.plane is not None]
     present = sorted({int(value) for plane in planes for value in np.unique(plane)} - {0})
     magnified = next((box for plane in planes for box in tiny_targets(plane)), None)
+    corner = (False, False) if magnified is None else _inset_corner(planes, magnified)
 
     height, width = picture.shape[0] * aspect, picture.shape[1]
     size = np.array([width, height]) * _PANEL / max(width, height)
@@ -132,7 +156,7 @@ def overlay_row(
     figure = Figure(figsize=(max(5, len(panels) * (size[0] + 0.1) + 0.1), total))
     places = {"left": 0.01, "right": 0.99, "bottom": legend / total, "top": (legend + size[1]) / total, "wspace": 0.03}
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False, gridspec_kw=places)[0], panels, strict=True):
-        _draw_panel(axes, picture, panel.plane, labels, aspect, magnified)
+        _draw_panel(axes, picture, panel.plane, labels, aspect, magnified, corner)
         axes.set_title(panel.name, fontsize=10)
     figure.suptitle(title, fontsize=11, fontweight="bold", y=1 - 0.12 / total, va="top")
     if present:
@@ -143,21 +167,25 @@ def overlay_row(
 
 
 def _draw_panel(
-    axes: Axes, picture: NDArray[np.float32], plane: Plane, labels: LabelSpace, aspect: float, magnified: Box | None
+    axes: Axes,
+    picture: NDArray[np.float32],
+    plane: Plane,
+    labels: LabelSpace,
+    aspect: float,
+    magnified: Box | None,
+    corner: tuple[bool, bool],
 ) -> None:
-    """A picture with the classes of a slice over it; tiny targets are framed, one is magnified."""
+    """A picture with the classes of a slice over it; tiny targets are framed, one is magnified in a corner."""
     _draw_classes(axes, picture, plane, labels, aspect, linewidth=0.8)
     if magnified is None:
         return
     others = [] if plane is None else [box for box in tiny_targets(plane) if not magnified.holds(box)]
     for box, linewidth in [(magnified, 1.2), *((box, 0.6) for box in others)]:
-        corner = (box.x - 0.5, box.y - 0.5)
-        axes.add_patch(Rectangle(corner, box.side, box.side, fill=False, edgecolor="white", linewidth=linewidth))
-    # The corner that is farthest from what is magnified.
-    is_low = magnified.y + magnified.side / 2 > picture.shape[0] / 2
-    is_right = magnified.x + magnified.side / 2 > picture.shape[1] / 2
-    inset = axes.inset_axes(((0.99 - _INSET, 0.01)[is_right], (0.01, 0.99 - _INSET)[is_low], _INSET, _INSET))
-    inset.set_anchor("NW" if is_low and is_right else "NE" if is_low else "SW" if is_right else "SE")
+        first = (box.x - 0.5, box.y - 0.5)
+        axes.add_patch(Rectangle(first, box.side, box.side, fill=False, edgecolor="white", linewidth=linewidth))
+    is_low, is_right = corner
+    inset = axes.inset_axes(((0.01, 0.99 - _INSET)[is_right], (0.99 - _INSET, 0.01)[is_low], _INSET, _INSET))
+    inset.set_anchor("NS"[is_low] + "WE"[is_right])
     part = np.s_[magnified.y : magnified.y + magnified.side, magnified.x : magnified.x + magnified.side]
     _draw_classes(inset, picture[part], None if plane is None else plane[part], labels, aspect, linewidth=1.5)
     inset.spines[:].set(visible=True, edgecolor="white", linewidth=1.2)
