@@ -221,6 +221,9 @@ def test_flips_none_and_slices_that_are_seen_whole_have_no_wide_view(tiny_base: 
             model.practice = Practice(wide=wide)
             found.append(Predictor(model, 3, "cpu", tta=tta).probabilities(image))  # type: ignore[arg-type]
         np.testing.assert_array_equal(*found)
+    model.practice = Practice(wide=0.3)
+    predictor = Predictor(model, 3, "cpu")
+    assert [len(predictor.views(*size)) for size in ((20, 24), (24, 25), (40, 40))] == [1, 2, 2]
 
 
 def test_a_segmenter_keeps_the_weight_of_its_wide_views(tiny_base: Base, tmp_path: Path) -> None:
