@@ -36,7 +36,9 @@ def test_scenes_are_trained_on_in_the_crops_of_the_tiles(tmp_path: Path) -> None
     dataset = open_dataset(gid5_scenes(tmp_path / "data"))
     sampling = resolve(CONFIG, dataset).sampling
     assert (sampling.field, sampling.per_epoch) == (224, 2 * 2 * 3)  # 2 x 2 crops tile each of three scenes
-    chosen = TrainConfig("data", "out", sampling=SamplingConfig(image_size=64, field=None, per_epoch=7, rare=0.5))
+    chosen = TrainConfig(
+        "data", "out", sampling=SamplingConfig(image_size=64, field=None, per_epoch=7, rare=0.5, wide=0.2)
+    )
     assert resolve(chosen, dataset).sampling == chosen.sampling
 
 
