@@ -322,8 +322,9 @@ class TrainConfig(Checked):
         Slices that are shown whole, and embeddings that are kept, have no crops.
         """
         is_cropped = self.sampling.field and not (self.cache_frozen or self.recipe.freezes_encoder)
-        assert self.sampling.wide != "auto", "the crops must be resolved before training"
-        return self.sampling.wide if is_cropped and self.epoch_count > 1 else 0.0
+        if self.sampling.wide == "auto" or not is_cropped:
+            return 0.0
+        return self.sampling.wide if self.epoch_count > 1 else 0.0
 
     def phases(self) -> list[tuple[TrainConfig, range]]:
         """A training of each kind of its epochs alone, and which these are, counted from 1: the head, then all."""
