@@ -15,7 +15,7 @@ from samtailor.data.preprocessing import Preprocessing, Window
 from samtailor.errors import ConfigError
 from samtailor.inference.ensemble import Ensemble
 from samtailor.inference.predictor import Predictor
-from samtailor.inference.views import FLIPS, View, views_of
+from samtailor.inference.views import FLIPS, WindowView, views_of
 from samtailor.labels import LabelSpace
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
@@ -179,7 +179,7 @@ def test_of_what_the_wide_view_shows_the_window_is_taken(window: Window, size: t
         steps = (torch.arange(64) + 0.5) * of.side / 64
         return torch.stack(torch.meshgrid(of.y + steps, of.x + steps, indexing="ij"))[None]
 
-    found = View(is_wide=True, weight=0.25).weighted(places(wider), [window], size)
+    found = WindowView(is_wide=True, weight=0.25).weighted(places(wider), [window], size)
     at_the_rim = wider.side / 64 / 2  # beyond the middle of the last logits nothing is known
     torch.testing.assert_close(found, 0.25 * places(window), rtol=0, atol=0.25 * at_the_rim + 1e-4)
     inner = np.s_[..., 2:-2, 2:-2]
@@ -193,14 +193,13 @@ def test_views_are_as_many_as_flips_and_a_wide_one_of_its_weight(tta: Flip) -> N
     assert [view.flip for view in flips] == list(FLIPS[tta])
     assert {view.weight for view in flips} == {0.7 / len(flips)}
     assert not any(view.is_wide for view in [*flips, *views_of(FLIPS[tta], 0.0)])
-    assert views_of(FLIPS[tta], 1.0) == (View(is_wide=True),)
+    assert views_of(FLIPS[tta], 1.0) == (WindowView(is_wide=True),)
 
 
 def test_the_wide_view_is_averaged_by_its_weight(tiny_base: Base) -> None:
     model, image = segmenter(tiny_base, 24), random_image(1, 40, 40)
-    whole = Predictor(model, 3, "cpu", windows="whole").probabilities(
-        image
-    )  # as the wide view of every window shows it
+    # What the wide view of every window shows.
+    whole = Predictor(model, 3, "cpu", windows="whole").probabilities(image)
 
     def found(wide: float) -> np.ndarray:
         model.practice = Practice(wide=wide)

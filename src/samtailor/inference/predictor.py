@@ -24,7 +24,7 @@ from samtailor.inference.enlarge import winner
 from samtailor.inference.room import room_for
 from samtailor.inference.stitch import Settled, Stitcher
 from samtailor.inference.thresholds import Threshold
-from samtailor.inference.views import PLAIN, View, chosen_flips, views_of
+from samtailor.inference.views import PLAIN, WindowView, chosen_flips, views_of
 from samtailor.models.class_aware import Features
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import report
@@ -215,7 +215,7 @@ class Predictor:
         mirrored = len(self.flips) > 1
         return self.model.preprocessing.windows(height, width, mirrored=mirrored, choice=self.window_choice)
 
-    def views(self, height: int, width: int) -> tuple[View, ...]:
+    def views(self, height: int, width: int) -> tuple[WindowView, ...]:
         """Views of each window of a slice, whose weights sum to 1."""
         side = self.side(height, width)
         return views_of(self.flips, self.wide if wider_side(side, (height, width)) > side else 0.0)
@@ -316,7 +316,7 @@ class Predictor:
         self,
         image: Slices,
         windows: list[Window],
-        views: Sequence[View],
+        views: Sequence[WindowView],
         embeddings: NDArray[np.float16] | None,
     ) -> Iterator[tuple[Piece, tuple[Tensor, ...]]]:
         """What the network gives for every window, the part of each view in its class logits, (K, n, n), still flipped.
@@ -342,7 +342,7 @@ class Predictor:
             yield from ((piece, x) for piece, x in zip(batch, by_window, strict=True) if not piece.repeated)
 
     def _computed(
-        self, image: Slices, batches: Iterable[list[Piece]], views: Sequence[View]
+        self, image: Slices, batches: Iterable[list[Piece]], views: Sequence[WindowView]
     ) -> Iterator[tuple[list[Piece], Tensor]]:
         """Batches and their logits (B, K, n, n): each batch as often as there are views, seen by each in turn."""
         inputs = ((batch, view, self._inputs(image, batch, view)) for batch in batches for view in views)
@@ -365,7 +365,7 @@ class Predictor:
             with self.in_precision():
                 yield batch, self._drawn(batch, self.model.encode_rest(state), images)
 
-    def _drawn(self, batch: list[Piece], features: Features, images: Tensor | None, view: View = PLAIN) -> Tensor:
+    def _drawn(self, batch: list[Piece], features: Features, images: Tensor | None, view: WindowView = PLAIN) -> Tensor:
         """Class logits (B, K, n, n) of windows, after the second passes that are wanted; these look at the images."""
         logits = self.model.decode(features)
         for again in self.second_passes:
@@ -381,7 +381,7 @@ class Predictor:
         """Context in which the network computes."""
         return computed_in(self.precision, self.model.device)
 
-    def _inputs(self, image: Slices, pieces: list[Piece], view: View = PLAIN) -> Tensor:
+    def _inputs(self, image: Slices, pieces: list[Piece], view: WindowView = PLAIN) -> Tensor:
         """Network inputs of windows, (B, C, N, N), on the CPU."""
         preprocessing = self.model.preprocessing
         seen = (view.seen(preprocessing.slice_of(image, piece.slice), piece.window) for piece in pieces)
@@ -430,7 +430,9 @@ def _require_finite(batch: list[Piece], logits: Tensor, slices: int) -> None:
         )
 
 
-def label_of_window(label: NDArray[np.int16], window: Window, side: int, view: View = PLAIN) -> NDArray[np.integer]:
+def label_of_window(
+    label: NDArray[np.int16], window: Window, side: int, view: WindowView = PLAIN
+) -> NDArray[np.integer]:
     """A window of class indices (H, W) on the grid of the network's class maps, (side, side); background beyond it."""
     seen = torch.from_numpy(cut(*view.seen(label[None], window), 0).astype(np.float32))
     resized: NDArray[np.integer] = F.interpolate(seen[None], (side, side), mode="nearest-exact")[0, 0].long().numpy()

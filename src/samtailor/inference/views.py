@@ -29,7 +29,7 @@ FLIPS: dict[Flip, tuple[Axes, ...]] = {
 
 
 @dataclass(frozen=True)
-class View:
+class WindowView:
     """One of the ways in which the network sees a window.
 
     Attributes:
@@ -75,7 +75,7 @@ class View:
         return self.weight * logits
 
 
-PLAIN = View()
+PLAIN = WindowView()
 """A window as it is, and nothing else."""
 
 
@@ -95,9 +95,9 @@ def chosen_flips(tta: TestTimeFlip, trained: Flip | None) -> tuple[Axes, ...]:
     return FLIPS[trained]
 
 
-def views_of(flips: Sequence[Axes], wide: float) -> tuple[View, ...]:
+def views_of(flips: Sequence[Axes], wide: float) -> tuple[WindowView, ...]:
     """Views of a window under each of some flips, all of one weight, and its wide view; those that have a weight."""
-    views = *(View(flip, weight=(1 - wide) / len(flips)) for flip in flips), View(is_wide=True, weight=wide)
+    views = *(WindowView(flip, weight=(1 - wide) / len(flips)) for flip in flips), WindowView(is_wide=True, weight=wide)
     return tuple(view for view in views if view.weight)
 
 

@@ -25,6 +25,7 @@ Plane = NDArray[np.int16] | None
 _PANEL = 3.4  # inches, the longer side of a picture
 _OPACITY = 0.4
 _INSET = 0.42  # side of the inset as a fraction of the picture's
+_INSET_STARTS = 0.01, 0.99 - _INSET  # where it begins, from the top or the left
 
 # A slice whose foreground is smaller than this fraction gets a magnified inset.
 _TINY = 0.005
@@ -43,6 +44,11 @@ class Box:
     y: int
     x: int
     side: int
+
+    @property
+    def part(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return np.s_[self.y : self.y + self.side, self.x : self.x + self.side]
 
     def holds(self, other: Box) -> bool:
         """Whether the centre of another square lies inside."""
@@ -94,26 +100,48 @@ def _square_around(spans: tuple[slice, ...], shape: tuple[int, ...]) -> Box:
     return Box(y, x, side)
 
 
-def _inset_corner(planes: Sequence[NDArray[np.int16]], magnified: Box) -> tuple[bool, bool]:
-    """Whether the inset lies at the bottom, and at the right: where it hides the fewest pixels of any class.
+@dataclass(frozen=True)
+class Inset:
+    """A part of a picture, magnified in one of its corners.
 
-    What is magnified is not hidden either; of corners that are equally good, the farthest from it is taken.
+    Attributes:
+        box: The part.
+        is_low: Whether it is magnified at the bottom.
+        is_right: Whether it is magnified at the right.
     """
-    shown = np.any([plane != 0 for plane in planes], axis=0)
-    shown[magnified.y : magnified.y + magnified.side, magnified.x : magnified.x + magnified.side] = True
-    lengths = shown.shape
-    centres = magnified.y + magnified.side / 2, magnified.x + magnified.side / 2
-    farthest = tuple(centre <= length / 2 for centre, length in zip(centres, lengths, strict=True))
 
-    def cost(corner: tuple[bool, bool]) -> tuple[int, int]:
+    box: Box
+    is_low: bool
+    is_right: bool
+
+    @classmethod
+    def of(cls, planes: Sequence[NDArray[np.int16]]) -> Inset | None:
+        """The first tiny target of some planes, where it hides the fewest pixels of any class; None if there is none.
+
+        What is magnified is not hidden either; of corners that are equally good, the farthest from it is taken.
+        """
+        box = next((box for plane in planes for box in tiny_targets(plane)), None)
+        if box is None:
+            return None
+        shown = np.any([plane != 0 for plane in planes], axis=0)
+        shown[box.part] = True
+        insets = [cls(box, is_low, is_right) for is_low in (False, True) for is_right in (False, True)]
+        return min(insets, key=lambda inset: (inset.hidden(shown), inset.nearness(shown.shape)))
+
+    def hidden(self, shown: NDArray[np.bool_]) -> int:
+        """How many of the pixels (H, W) that are to be seen lie below it."""
+        starts = (_INSET_STARTS[self.is_low], _INSET_STARTS[self.is_right])
         rows, columns = (
-            slice(int((0.99 - _INSET) * length), None) if is_last else slice(math.ceil((0.01 + _INSET) * length))
-            for is_last, length in zip(corner, lengths, strict=True)
+            slice(int(start * length), math.ceil((start + _INSET) * length))
+            for start, length in zip(starts, shown.shape, strict=True)
         )
-        nearness = sum(is_last != other for is_last, other in zip(corner, farthest, strict=True))
-        return int(shown[rows, columns].sum()), nearness
+        return int(shown[rows, columns].sum())
 
-    return min(((is_low, is_right) for is_low in (False, True) for is_right in (False, True)), key=cost)
+    def nearness(self, size: tuple[int, ...]) -> int:
+        """In how many of both axes of a picture (H, W) it lies in the half that its part lies in."""
+        height, width = size
+        is_low, is_right = (self.box.y + self.box.side / 2 > height / 2, self.box.x + self.box.side / 2 > width / 2)
+        return (self.is_low == is_low) + (self.is_right == is_right)
 
 
 @dataclass(frozen=True)
@@ -142,8 +170,7 @@ def overlay_row(
     picture = gray_or_rgb(image)
     planes = [panel.plane for panel in panels if panel.plane is not None]
     present = sorted({int(value) for plane in planes for value in np.unique(plane)} - {0})
-    magnified = next((box for plane in planes for box in tiny_targets(plane)), None)
-    corner = (False, False) if magnified is None else _inset_corner(planes, magnified)
+    inset = Inset.of(planes)
 
     height, width = picture.shape[0] * aspect, picture.shape[1]
     size = np.array([width, height]) * _PANEL / max(width, height)
@@ -156,7 +183,7 @@ def overlay_row(
     figure = Figure(figsize=(max(5, len(panels) * (size[0] + 0.1) + 0.1), total))
     places = {"left": 0.01, "right": 0.99, "bottom": legend / total, "top": (legend + size[1]) / total, "wspace": 0.03}
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False, gridspec_kw=places)[0], panels, strict=True):
-        _draw_panel(axes, picture, panel.plane, labels, aspect, magnified, corner)
+        _draw_panel(axes, picture, panel.plane, labels, aspect, inset)
         axes.set_title(panel.name, fontsize=10)
     figure.suptitle(title, fontsize=11, fontweight="bold", y=1 - 0.12 / total, va="top")
     if present:
@@ -167,28 +194,23 @@ def overlay_row(
 
 
 def _draw_panel(
-    axes: Axes,
-    picture: NDArray[np.float32],
-    plane: Plane,
-    labels: LabelSpace,
-    aspect: float,
-    magnified: Box | None,
-    corner: tuple[bool, bool],
+    axes: Axes, picture: NDArray[np.float32], plane: Plane, labels: LabelSpace, aspect: float, inset: Inset | None
 ) -> None:
     """A picture with the classes of a slice over it; tiny targets are framed, one is magnified in a corner."""
     _draw_classes(axes, picture, plane, labels, aspect, linewidth=0.8)
-    if magnified is None:
+    if inset is None:
         return
+    magnified = inset.box
     others = [] if plane is None else [box for box in tiny_targets(plane) if not magnified.holds(box)]
     for box, linewidth in [(magnified, 1.2), *((box, 0.6) for box in others)]:
-        first = (box.x - 0.5, box.y - 0.5)
-        axes.add_patch(Rectangle(first, box.side, box.side, fill=False, edgecolor="white", linewidth=linewidth))
-    is_low, is_right = corner
-    inset = axes.inset_axes(((0.01, 0.99 - _INSET)[is_right], (0.99 - _INSET, 0.01)[is_low], _INSET, _INSET))
-    inset.set_anchor("NS"[is_low] + "WE"[is_right])
-    part = np.s_[magnified.y : magnified.y + magnified.side, magnified.x : magnified.x + magnified.side]
-    _draw_classes(inset, picture[part], None if plane is None else plane[part], labels, aspect, linewidth=1.5)
-    inset.spines[:].set(visible=True, edgecolor="white", linewidth=1.2)
+        corner = (box.x - 0.5, box.y - 0.5)
+        axes.add_patch(Rectangle(corner, box.side, box.side, fill=False, edgecolor="white", linewidth=linewidth))
+    left, bottom = _INSET_STARTS[inset.is_right], _INSET_STARTS[not inset.is_low]
+    closer = axes.inset_axes((left, bottom, _INSET, _INSET))
+    closer.set_anchor("NS"[inset.is_low] + "WE"[inset.is_right])
+    part = magnified.part
+    _draw_classes(closer, picture[part], None if plane is None else plane[part], labels, aspect, linewidth=1.5)
+    closer.spines[:].set(visible=True, edgecolor="white", linewidth=1.2)
 
 
 def _draw_classes(

@@ -210,11 +210,13 @@ def prepare(config: TrainConfig, model: SegmenterModel, cases: Cases, embeddings
                 "image encoder, is trained, so that embeddings cannot be kept: each epoch computes them anew"
             )
         augmentation = Augmentation(config.augment, model.preprocessing.image_size)
-        crops = replace(Crops.of(config.sampling), wide=config.wide)
-        samples = SliceSamples(slices, model.preprocessing, augmentation, crops, model.group)
+
+        def cropped(crops: Crops) -> SliceSamples:
+            return SliceSamples(slices, model.preprocessing, augmentation, crops, model.group)
+
+        samples = cropped(replace(Crops.of(config.sampling), wide=config.wide))
         if config.wide and not config.head_epochs:
-            on_objects = Crops(rare=1.0)  # which are learnt sooner where they are often seen, and at one size
-            first_samples = SliceSamples(slices, model.preprocessing, augmentation, on_objects, model.group)
+            first_samples = cropped(Crops(rare=1.0))  # objects are learnt sooner if seen often, and at one size
     known = ValidationEmbeddings(embeddings, head_embeddings)
     first = (config.head_epochs or 1, len(first_samples)) if first_samples else (0, 0)
     sampler = EpochSampler(len(samples), config.sampling.per_epoch, config.seed, config.batch_size, here, first)

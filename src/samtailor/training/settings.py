@@ -299,7 +299,12 @@ class TrainConfig(Checked):
 
         Behind a projection of the channels, which is trained, nothing is the same in every epoch.
         """
-        return (self.cache_frozen or self.recipe.freezes_encoder) and not needs_projection(channels)
+        return self._rests_on_embeddings and not needs_projection(channels)
+
+    @property
+    def _rests_on_embeddings(self) -> bool:
+        """Whether what is trained sees what the frozen part of the image encoder gives, wherever that can be kept."""
+        return self.cache_frozen or self.recipe.freezes_encoder
 
     @property
     def epoch_count(self) -> int:
@@ -319,9 +324,9 @@ class TrainConfig(Checked):
     def wide(self) -> float:
         """Share of wide crops from the second epoch on, and their weight in predictions, of a resolved config.
 
-        Slices that are shown whole, and embeddings that are kept, have no crops.
+        There are none of slices that are shown whole, nor where the encoder is frozen, whose embeddings are kept.
         """
-        is_cropped = self.sampling.field and not (self.cache_frozen or self.recipe.freezes_encoder)
+        is_cropped = self.sampling.field is not None and not self._rests_on_embeddings
         if self.sampling.wide == "auto" or not is_cropped:
             return 0.0
         return self.sampling.wide if self.epoch_count > 1 else 0.0
