@@ -424,7 +424,9 @@ def test_folds_share_what_measuring_leaves_of_the_time(
     assert plan.until - now == pytest.approx((600 - (now - begin)) / 4)
     assert plan.deadline.end - now == pytest.approx(plan.until - now - (1 - USED) * 150)
     slow = planned(config, folder, now, by_area(1e4), runs=4)
-    with pytest.raises(ConfigError, match=r"time: expected at least \d+ h.*; found 10 min; give more time"):
+    with pytest.raises(
+        ConfigError, match=r"time: expected at least \d+ h.*; found 10 min; give more time.*end other programs"
+    ):
         slow.laid_out()
 
 

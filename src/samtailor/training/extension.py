@@ -82,7 +82,8 @@ def epochs_until(
         least = seconds + (taken(first) - available) / USED
         raise ConfigError(
             f"time: expected at least {in_time(least, above=seconds)}, to the validation after epoch {first} on this "
-            f"machine as it is now; found {in_time(seconds)}; give more time"
+            f"machine as it is now; found {in_time(seconds)}; give more time, or end other programs "
+            "that keep the processor busy"
         )
     return epochs - config.validate_every, deadline_of(phases, began + seconds, seconds)
 

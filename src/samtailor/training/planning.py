@@ -136,7 +136,8 @@ class Timetable:
         given = self.runs * self.seconds
         raise ConfigError(
             f"time: expected at least {in_time(least, above=given)}, for these data on this machine as it is now; "
-            f"found {in_time(given)}; give more time, or a smaller --sampling.image_size"
+            f"found {in_time(given)}; give more time, or a smaller --sampling.image_size, or end other programs that "
+            "keep the processor busy"
         )
 
     def told(self, config: TrainConfig) -> str:
