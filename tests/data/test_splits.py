@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -103,7 +104,42 @@ def test_neighbouring_numbers_are_blocks_where_they_count() -> None:
     ids = np.random.default_rng(0).choice(600000, 100, replace=False)
     assert by_names(*(f"{i:012d}" for i in ids)) == ([1] * 100, "")
     assert by_names(*(f"a{i}" for i in range(39))) == ([1] * 39, "")  # too few to be kept apart
-    assert by_names(*(f"a{i}" for i in range(99)), "another") == ([1] * 100, "")
+    assert by_names(*(f"a{i}" for i in range(99)), "another")[0] == [5] * 19 + [4, 1]
+
+
+@pytest.mark.parametrize("name", ["p{p:02d}_slice_{s}", "p{p:02d}_{s}_ct", "p{p}_s{s}_T1", "p{p}_r{s}_c{s}_rgb"])
+@pytest.mark.parametrize("patients", [6, 9, 20])
+def test_a_patient_is_in_one_split_whatever_ends_the_names(name: str, patients: int) -> None:
+    names = [name.format(p=p, s=s) for p in range(patients) for s in range(7)]
+    assert by_names(*names)[0] == [7] * patients
+    assert by_names(*names, "phantom")[0] == [7] * patients + [1]
+    assert by_names(*names, *(name.format(p=99, s=i) for i in range(3 * len(names))))[0][:patients] == [7] * patients
+
+
+def test_words_that_differ_from_picture_to_picture_end_a_name() -> None:
+    assert (
+        by_names(*(f"p{p}_{s}_{side}" for p in range(8) for s in range(2) for side in ("left", "right")))[0] == [4] * 8
+    )
+
+
+def test_classes_are_no_patients() -> None:
+    words = ("farmland", "forest", "meadow", "urban", "water", "road")
+    assert by_names(*(f"{word}_{i}" for word in words for i in range(20)))[0] == [2] * 60
+
+
+def in_folders(*files: str) -> list[int]:
+    """Size of each block of pictures there."""
+    keys = blocks_of([CaseFiles(Path(file).stem, (Path(file),)) for file in files]).keys
+    return [keys.count(key) for key in dict.fromkeys(keys)]
+
+
+def test_folders_name_patients_too() -> None:
+    tangled = [hashlib.sha256(bytes([i])).hexdigest() for i in range(60)]
+    assert in_folders(*(f"patient{i // 10}/images/{name}.png" for i, name in enumerate(tangled))) == [10] * 6
+    assert in_folders(*(f"{'abcde'[i // 12] * 3}/{name}.png" for i, name in enumerate(tangled))) == [1] * 60
+    assert (
+        in_folders(*(f"{split}/p{i}_{s}.png" for i in range(9) for s, split in enumerate(("train", "val")))) == [2] * 9
+    )
 
 
 @pytest.mark.parametrize("name", ["t_r{r}_c{c}", "t-x{c}-y{r}", "T row{r} col{c}", "{y}.r{r}.c{c}"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import gcd, isqrt
@@ -20,18 +20,20 @@ from samtailor.errors import FileError
 
 _BLOCKS = 20  # at least: a split of a tenth then has two
 _BLOCKS_OF_SERIES = 10
-_SERIES = 10  # so many series are blocks themselves, if none of them is more than a fifth of all
-_LARGEST_SERIES = 0.2
+_FOLDERS = 5  # in so many folders pictures may lie by what they show; fewer are those of splits
+_SERIES = 10  # so many series are no classes but blocks; where their names differ in numbers alone, so are fewer
+_LARGEST_SERIES = 0.2  # of all pictures: of a larger series, neighbours are blocks
 _DENSEST = 0.3  # of the numbers between the first and the last that are there; else they count nothing
 _NEXT = 1.5  # sides of a picture between the centres of neighbours
 
 _APART = r"[_\-. ]"
+_LAST_WORD = re.compile(rf"{_APART}[^_\-. ]*$")
 _ROW, _COLUMN = rf"(?:row|r|y){_APART}?(\d+)", rf"(?:column|col|c|x){_APART}?(\d+)"
 _GRIDS = [
     re.compile(rf"(?P<series>.*?){_APART}?{first}{_APART}{second}", re.IGNORECASE)
     for first, second in ((_ROW, _COLUMN), (_COLUMN, _ROW))
 ]
-_NUMBERED = re.compile(r"(?P<series>.*?)(\d+)")
+_PATTERNS = (*_GRIDS, re.compile(r"(?P<series>.*?)(\d+)\D*"))
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Blocks:
 
 
 class _Place(NamedTuple):
-    """Where a picture is: in which series, and at which numbers of it."""
+    """Where a picture is: in which series, and at which numbers of it, if it has any."""
 
     series: str
     numbers: tuple[int, ...]
@@ -56,7 +58,7 @@ class _Place(NamedTuple):
 
 def blocks_of(cases: Sequence[CaseFiles]) -> Blocks:
     """Blocks of pictures whose coordinates, or else names, show that they are neighbours; else each case is alone."""
-    return _by_coordinates(cases) or _by_names([case.name for case in cases]) or Blocks(tuple(range(len(cases))))
+    return _by_coordinates(cases) or _by_names(cases) or Blocks(tuple(range(len(cases))))
 
 
 def _by_coordinates(cases: Sequence[CaseFiles]) -> Blocks | None:
@@ -88,50 +90,84 @@ def _by_coordinates(cases: Sequence[CaseFiles]) -> Blocks | None:
     return Blocks(tuple(map(tuple, keys.tolist())), f"in blocks of {side} x {side} neighbours by their coordinates")
 
 
-def _by_names(names: Sequence[str]) -> Blocks | None:
-    """Blocks of what the names number: rows and columns, or places in a series."""
-    for pattern in (*_GRIDS, _NUMBERED):
-        matches = [pattern.fullmatch(name) for name in names]
-        if all(matches):
-            places = [_Place(match["series"], tuple(map(int, match.groups()[1:]))) for match in matches if match]
-            return _of_series(names, places) or _of_numbers(places)
-    return None
-
-
-def _of_series(names: Sequence[str], places: Sequence[_Place]) -> Blocks | None:
-    """Whole series, if there are many and none is large: slices of a patient, frames of a film, tiles of a scene."""
-    sizes = Counter(place.series for place in places)
-    largest = max(sizes.values())
-    if len(sizes) < _SERIES or largest == 1 or largest > _LARGEST_SERIES * len(places):
-        return None
-    example = next(name for name, place in zip(names, places, strict=True) if sizes[place.series] > 1)
-    told = f"pictures of a series by their names (such as that of {example}) stay together"
-    return Blocks(tuple(place.series for place in places), told)
-
-
-def _of_numbers(places: Sequence[_Place]) -> Blocks | None:
-    """Neighbouring numbers of a series, or squares of rows and columns, whatever the step from one to the next."""
+def _by_names(cases: Sequence[CaseFiles]) -> Blocks | None:
+    """Blocks of what names number, or folders hold: whole series, and of large ones what is next to each other."""
+    places = _places([case.name for case in cases])
+    folders = [str(case.images[0].parent) for case in cases]
+    if len(set(folders)) >= _FOLDERS and _are_blocks(set(folders)):
+        places = [_Place(folder, place.numbers) for folder, place in zip(folders, places, strict=True)]
     members = defaultdict(list)
     for index, place in enumerate(places):
         members[place.series].append(index)
-    dimensions = len(places[0].numbers)
-    keys: list[tuple[str | int, ...]] = [()] * len(places)
-    largest = 1
-    for name, indices in members.items():
-        ranks = [_ranks([places[index].numbers[axis] for index in indices]) for axis in range(dimensions)]
-        count = min(len(places) // _BLOCKS, len(indices) // _BLOCKS_OF_SERIES)  # a series may be all that shows a class
-        side = max(1, isqrt(count) if dimensions > 1 else count)
-        largest = max(largest, side)
-        for axis, of_axis in enumerate(ranks):
-            if of_axis is None:
-                return None
-            for index, rank in zip(indices, of_axis, strict=True):
-                keys[index] = (*keys[index], rank // side) if axis else (name, rank // side)
-    if largest == 1:
+    are_blocks = _are_blocks({place.series for place in places if place.numbers})
+    keys: list[Hashable] = [(place.series, index) for index, place in enumerate(places)]
+    example, largest = "", 0
+    dimensions = max(len(place.numbers) for place in places)
+    for series, indices in members.items():
+        if are_blocks and len(indices) <= _LARGEST_SERIES * len(places):
+            example = example or (cases[indices[0]].name if len(indices) > 1 else "")
+            for index in indices:
+                keys[index] = (series,)
+        elif found := _of_numbers([places[index].numbers for index in indices], len(places)):
+            side, cells = found
+            largest = max(largest, side)
+            for index, cell in zip(indices, cells, strict=True):
+                keys[index] = (series, *cell)
+    told = []
+    if largest > 1:
+        what = f"{largest} x {largest}" if dimensions > 1 else str(largest)
+        up_to = "up to " * (len(members) > 1)
+        told.append(f"in blocks of {up_to}{what} neighbours by the numbers in their names")
+    if example:
+        told.append(f"pictures of a series by their names or folders (such as that of {example}) stay together")
+    return Blocks(tuple(keys), ", ".join(told)) if told else None
+
+
+def _places(names: Sequence[str]) -> list[_Place]:
+    """Series and numbers by the first pattern that most names follow; each other name is a series of its own."""
+    parts = _without_shared_endings(names)
+    for pattern in _PATTERNS:
+        matches = [pattern.fullmatch(part) for part in parts]
+        if sum(map(bool, matches)) > len(names) / 2:
+            return [
+                _Place(match["series"], tuple(map(int, match.groups()[1:]))) if match else _Place(name, ())
+                for name, match in zip(names, matches, strict=True)
+            ]
+    return [_Place(name, ()) for name in names]
+
+
+def _without_shared_endings(names: Sequence[str]) -> list[str]:
+    """The names without words at the end that most of them have, such as "_ct", which number nothing."""
+    parts = list(names)
+    while True:
+        endings = Counter(match[0] for part in parts if (match := _LAST_WORD.search(part)))
+        ending, count = endings.most_common(1)[0] if endings else ("", 0)
+        if count <= len(parts) / 2:
+            return parts
+        parts = [part.removesuffix(ending) for part in parts]
+
+
+def _are_blocks(series: Collection[str]) -> bool:
+    """Whether series are patients, films or scenes, and not classes: there are many, or numbers tell them apart."""
+    return len(series) >= _SERIES or len({re.sub(r"\d+", "0", name) for name in series}) == 1
+
+
+def _of_numbers(numbers: Sequence[tuple[int, ...]], total: int) -> tuple[int, list[tuple[int, ...]]] | None:
+    """Neighbours of a series, or squares of rows and columns, whatever the step from one to the next.
+
+    Args:
+        numbers: Those of each picture of the series.
+        total: Pictures of all series.
+
+    Returns:
+        Side of a block, and which one each picture is in; None if the numbers count nothing.
+    """
+    axes = [_ranks(of_axis) for of_axis in zip(*numbers, strict=True)]
+    if not axes or None in axes:
         return None
-    what = f"{largest} x {largest}" if dimensions > 1 else str(largest)
-    up_to = "up to " * (len(members) > 1)
-    return Blocks(tuple(keys), f"in blocks of {up_to}{what} neighbours by the numbers in their names")
+    count = min(total // _BLOCKS, len(numbers) // _BLOCKS_OF_SERIES)  # a series may be all that shows a class
+    side = max(1, isqrt(count) if len(axes) > 1 else count)
+    return side, [tuple(rank // side for rank in ranks) for ranks in zip(*filter(None, axes), strict=True)]
 
 
 def _ranks(numbers: Sequence[int]) -> list[int] | None:
