@@ -55,6 +55,58 @@ def test_a_column_of_splits(tmp_path: Path) -> None:
     assert open_dataset(root).splits == {"train": ("a",), "val": ("b",), "test": ("c",)}
 
 
+def test_a_column_that_tells_no_split_is_none(tmp_path: Path) -> None:
+    root = folder(tmp_path, "x/*.png", "y/*9.png")
+    (root / "list.csv").write_text("image,mask,part\nx/a.png,y/a9.png,liver\nx/b.png,y/b9.png,\n")
+    assert (pairs(open_dataset(root)), open_dataset(root).splits) == (AB, {})
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("/SegNet/data/x/a.png /SegNet/data/y/a9.png", "/SegNet/data/x/b.png /SegNet/data/y/b9.png"),
+        ("C:\\data\\x\\a.png,C:\\data\\y\\a9.png", "x\\b.png,y\\b9.png"),
+    ],
+)
+def test_paths_of_another_machine_are_found_by_their_ends(first: str, second: str, tmp_path: Path) -> None:
+    root = folder(tmp_path, "x/*.png", "y/*9.png")
+    (root / "pairs.txt").write_text(f"{first}\n{second}\n")
+    assert pairs(open_dataset(root)) == AB
+
+
+def test_absolute_paths_are_those_of_a_folder_given_relatively(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder(tmp_path / "data", "x/*.png", "y/*9.png")
+    (root / "list.csv").write_text("image,mask\n" + "".join(f"{root}/x/{n}.png,{root}/y/{n}9.png\n" for n in "ab"))
+    monkeypatch.chdir(tmp_path)
+    assert pairs(open_dataset(Path("data"))) == AB
+
+
+def test_files_may_lie_outside_the_folder(tmp_path: Path) -> None:
+    elsewhere = folder(tmp_path / "elsewhere", "x/*.png", "y/*9.png")
+    (root := tmp_path / "data").mkdir()
+    lines = "".join(f"{elsewhere}/x/{n}.png,{elsewhere}/y/{n}9.png\n" for n in "ab")
+    (root / "list.csv").write_text(f"image,mask\n{lines}")
+    dataset = open_dataset(root)
+    assert [case.name for case in dataset.cases] == ["a", "b"]
+    assert dataset.told["images"] == f"{elsewhere}/x (2 files)"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("README.txt", "Aufgenommen in Zürich\n".encode("latin-1")),
+        ("train.csv", f"id,image,rle\na,a.png,{'1 2 ' * 60000}\n".encode()),
+        ("rle.csv", f"image,mask\nx/a.png,{'1 2 ' * 60000}\n".encode()),
+        ("meta.csv", b"image,label\na.png,cat\nb.png,dog\n"),
+        ("age.csv", b"image,label\na.png,0.5\n"),
+    ],
+)
+def test_other_texts_beside_the_data_are_passed_over(name: str, content: bytes, tmp_path: Path) -> None:
+    root = folder(tmp_path, "images/*.png", "masks/*.png")
+    (root / name).write_bytes(content)
+    assert "lists" not in open_dataset(root).told
+
+
 def test_images_of_one_name_have_their_folders_before_it(tmp_path: Path) -> None:
     root = folder(folder(tmp_path, "p/*.png", "m/p*.png", ("1",)), "q/*.png", "m/q*.png", ("1",))
     (root / "list.csv").write_text("image,mask\np/1.png,m/p1.png\nq/1.png,m/q1.png\n")
@@ -67,6 +119,12 @@ def test_images_of_one_name_have_their_folders_before_it(tmp_path: Path) -> None
         ("image,mask\nx/a.png,y/a9.png\nx/z.png,y/a9.png\n", "file 'x/z.png' of line 3, found nothing there"),
         ("image,mask\nx/a.png,y/a9.xyz\n", "file 'y/a9.xyz' of line 2, found no image or label"),
         ("image,mask\nx/a.png\n", "an image and a label in line 2"),
+        (
+            "image,mask\n/gone/x/a.png,y/a9.png\n/gone/x/z.png,y/a9.png\n",
+            "file '/gone/x/z.png' of line 3, found nothing",
+        ),
+        ("image,mask,split\nx/a.png,y/a9.png,train\nx/b.png,y/b9.png,holdout\n", "split of line 3, found 'holdout'"),
+        ("image,mask,split\nx/a.png,y/a9.png\nx/b.png,y/b9.png,train\n", "split of line 2, found ''"),
         ("image,mask\nx/a.png,y/a9.png\nx/a.png,y/a9.png\n", "one case named 'x-a'"),
     ],
 )

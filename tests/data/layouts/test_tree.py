@@ -93,6 +93,18 @@ def test_folders_and_lists_show_splits(tmp_path: Path) -> None:
     assert open_dataset(root).splits == {"train": ("a", "c"), "val": ("b",)}
 
 
+def test_lists_name_cases_by_files_too(tmp_path: Path) -> None:
+    root = folder(tmp_path, "images/*.png", "masks/*.png", ("s1/0", "s2/0", "s2/pic 3", "s2/4"))
+    (root / "train.txt").write_text("s1/0.png\nimages/s2/pic 3.png\n")
+    (root / "test.txt").write_text("s2/0 -1\n")
+    (root / "val.txt").write_text("4\n")
+    dataset = open_dataset(root)
+    assert {case.name for case in dataset.cases} == {"s1-0", "s2-0", "s2-pic 3", "s2-4"}
+    assert dataset.splits == {"train": ("s1-0", "s2-pic 3"), "test": ("s2-0",)}
+    (warning,) = (finding for finding in check(root).findings if "val.txt" in finding.file)
+    assert (warning.severity, warning.found) == ("warning", "none, in 1 line such as '4'")
+
+
 def test_training_cases_without_others_give_some_for_validation(tmp_path: Path) -> None:
     folder(tmp_path, "train/images/*.png", "train/masks/*.png", tuple("abcdefgh"))
     folder(tmp_path, "test/images/*.png", "test/masks/*.png", ("x",))

@@ -38,7 +38,8 @@ class Found:
 
 def told_files(root: Path, files: list[Path], ending: str = "") -> str:
     """Where files lie, in a few words: 'images (12 files)'."""
-    folders = sorted({file.parent.relative_to(root).as_posix() for file in files})
+    parents = {file.parent for file in files}
+    folders = sorted((one.relative_to(root) if one.is_relative_to(root) else one).as_posix() for one in parents)
     shown = ["the folder itself" if folder == "." else folder for folder in folders]
     return f"{listed(shown, _FOLDERS_TOLD)}{ending} ({counted(len(files), 'file')})"
 
@@ -75,7 +76,7 @@ def named_cases(root: Path, images: Sequence[tuple[str, Path]]) -> list[str]:
     Raises:
         FileError: If an image is there twice.
     """
-    stems = [_stem(image) for _, image in images]
+    stems = [stem_of(image) for _, image in images]
     folders = [image.parent.relative_to(root).parts if image.is_relative_to(root) else () for _, image in images]
     for depth in range(max(map(len, folders), default=0) + 1):
         names = [
@@ -88,6 +89,7 @@ def named_cases(root: Path, images: Sequence[tuple[str, Path]]) -> list[str]:
     raise FileError(root, f"one case named '{twice}'", "several", "name each image once, or rename the files")
 
 
-def _stem(image: Path) -> str:
+def stem_of(image: Path) -> str:
+    """The name of an image without what its format ends it with, as in `.nii.gz`."""
     format = find_label_format(image)
     return format.stem_of(image) if format else image.stem

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from samtailor.data.formats import find_format, find_label_format
@@ -15,9 +16,11 @@ from samtailor.errors import FileError
 from samtailor.files import read_text
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".lst")
+_BEGINNING = 1 << 16  # bytes by which lists are told from other texts
 _DELIMITERS = ",;\t"
 _FILES = frozenset(("file", "filename", "file_name", "path", "x"))
 _SPLITS = frozenset(("split", "set", "subset", "phase", "part"))
+_EXPECTED = "a list of images and labels"
 _FIX = "write a line 'image,mask' and then a pair of files on each line, with paths relative to the folder"
 
 
@@ -34,14 +37,12 @@ def find(root: Path) -> Found | None:
     """The pairs that lists in a folder name; None if no list there names any.
 
     Raises:
-        FileError: If a list of pairs names a file that is not there.
+        FileError: If a list of pairs names a file that is not there, or a split that is none.
     """
-    lists = [path for path in visible_files(root) if path.suffix.lower() in _SUFFIXES and path.stem != "requirements"]
     pairs: dict[Path, list[tuple[str, Path, Path]]] = {}
-    for path in lists:
-        rows = list(_rows(path))
-        if rows and (columns := _columns(rows[0][1])):
-            pairs[path] = list(_pairs(root, path, rows, columns))
+    for path in visible_files(root):
+        if path.suffix.lower() in _SUFFIXES and (columns := _columns_of(path)):
+            pairs[path] = _pairs(root, path, list(_rows(read_text(path, _EXPECTED, _FIX))), columns)
     if any(split for found in pairs.values() for split, _, _ in found):  # beside them a list of all cases says no more
         pairs = {path: found for path, found in pairs.items() if all(split for split, _, _ in found)}
     every = [pair for found in pairs.values() for pair in found]
@@ -56,9 +57,23 @@ def find(root: Path) -> Found | None:
     return Found(cases, told, splits)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _columns_of(path: Path) -> _Columns | None:
+    """Where images and labels stand in a file; None if its beginning is none of a list of pairs, or no text."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        beginning = stream.read(_BEGINNING)
+    try:
+        text = beginning.decode("utf-8-sig", "strict" if len(beginning) < _BEGINNING else "ignore")
+        first = [cells for _, cells in islice(_rows(text), 2)]
+    except (UnicodeDecodeError, csv.Error):
+        return None
+    return _columns(*first) if first else None
+
+
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
     """Lines with something on them, cut into columns, with their numbers."""
-    lines = read_text(path, "a list of images and labels", _FIX).splitlines()
+    lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
     delimiter = next((sign for sign in _DELIMITERS if sign in first), None)
     for number, line in enumerate(lines, start=1):
@@ -67,28 +82,61 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield number, [cell.strip() for cell in cells]
 
 
-def _columns(first: Sequence[str]) -> _Columns | None:
-    """Where images and labels stand; None if the list is none of pairs."""
+def _columns(first: Sequence[str], second: Sequence[str] = ()) -> _Columns | None:
+    """Where images and labels stand, by the first two rows; None if they are not those of a list of pairs."""
     if len(first) > 1 and find_format(Path(first[0])) and find_label_format(Path(first[1])):
         return _Columns(0, 1, 2 if len(first) > 2 and split_of(first[2]) else None, has_header=False)
     roles = [role_of_folder(cell) or ("image" if cell.lower() in _FILES else None) for cell in first]
     if any(find_format(Path(cell)) for cell in first) or not {"image", "label"} <= set(roles):
         return None
+    image, label = roles.index("image"), roles.index("label")
+    if label < len(second) and not Path(second[label]).suffix[1:2].isalpha():  # a word or a number, not a file
+        return None
     split = next((index for index, cell in enumerate(first) if cell.lower() in _SPLITS), None)
-    return _Columns(roles.index("image"), roles.index("label"), split, has_header=True)
+    return _Columns(image, label, split, has_header=True)
 
 
 def _pairs(
     root: Path, path: Path, rows: Sequence[tuple[int, list[str]]], columns: _Columns
-) -> Iterator[tuple[str, Path, Path]]:
+) -> list[tuple[str, Path, Path]]:
     """Split ('' if none), image and label of each line."""
-    for number, cells in rows[columns.has_header :]:
+    pairs = []
+    rows = rows[columns.has_header :]
+    for number, cells in rows:
         if len(cells) <= max(columns.image, columns.label):
             raise FileError(path, f"an image and a label in line {number}", f"{' '.join(cells):.80}", _FIX)
-        image, label = root / cells[columns.image], root / cells[columns.label]
+        image, label = (_located(root, cells[column]) for column in (columns.image, columns.label))
         for file, format in ((image, find_format(image)), (label, find_label_format(label))):
             if format is None or not file.exists():
                 found = "nothing there" if format else "no image or label"
-                raise FileError(path, f"the file '{file.relative_to(root)}' of line {number}", found, _FIX)
-        cell = cells[columns.split] if columns.split is not None and columns.split < len(cells) else path.stem
-        yield split_of(cell) or "", image, label
+                told = file.relative_to(root) if file.is_relative_to(root) else file
+                raise FileError(path, f"the file '{told}' of line {number}", found, _FIX)
+        pairs.append((image, label))
+    return [(split, *pair) for split, pair in zip(_splits(path, rows, columns), pairs, strict=True)]
+
+
+def _splits(path: Path, rows: Sequence[tuple[int, list[str]]], columns: _Columns) -> list[str]:
+    """Split of each line, '' if none: by its column if that tells splits, else by the name of the list."""
+    if (column := columns.split) is not None:
+        named = [cells[column] if column < len(cells) else "" for _, cells in rows]
+        found = [split_of(name) for name in named]
+        for split, name, (number, _) in zip(found, named, rows, strict=True):
+            if split is None and any(found):
+                fix = "name a split in each line, or remove the line"
+                raise FileError(path, f"train, val or test as the split of line {number}", f"'{name:.80}'", fix)
+        if any(found):
+            return [split or "" for split in found]
+    return [split_of(path.stem) or ""] * len(rows)
+
+
+def _located(root: Path, name: str) -> Path:
+    """The file that a list names, relative to the folder; of a path of another machine, as much as is there."""
+    path = Path(name)
+    if not (root / path).exists() and "\\" in name:
+        path = Path(name.replace("\\", "/"))
+    if path.is_relative_to(root.absolute()):
+        return root / path.relative_to(root.absolute())
+    if (path.is_absolute() or PureWindowsPath(name).is_absolute()) and not path.exists():
+        tails = (root.joinpath(*path.parts[first:]) for first in range(1, len(path.parts)))
+        return next((tail for tail in tails if tail.exists()), path)
+    return root / path

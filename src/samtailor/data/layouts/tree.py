@@ -108,12 +108,15 @@ def find(root: Path) -> Found | None:
     parts = defaultdict(list)
     for name, pair in by_name.items():
         parts[pair.group[0]].append(name)
-    splits = read_lists(root, list(by_name)) if "" in parts else {split: tuple(part) for split, part in parts.items()}
+    splits, remarks = {split: tuple(part) for split, part in parts.items()}, _alone(root, files, pairs)
+    if "" in parts:
+        splits, wrong = read_lists(root, list(by_name))
+        remarks += wrong
     told = {
         "images": told_files(root, [image.path for image in images]),
         "labels": f"{told_files(root, [pair.label.path for pair in pairs])}: {_told_pair(pairs[0])}",
     }
-    return Found(cases, told, splits, _alone(root, files, pairs), channels=_channels(pairs[0]))
+    return Found(cases, told, splits, remarks, channels=_channels(pairs[0]))
 
 
 def unlabelled(root: Path) -> list[Path]:
