@@ -10,8 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
+import numpy as np
 import pytest
 import torch
+import yaml
 
 import samtailor
 from samtailor.cli import main
@@ -31,6 +33,7 @@ from samtailor.settings import (
     require,
     takes,
 )
+from samtailor.training.settings import LossConfig, OptimConfig, SamplingConfig, TrainConfig
 from samtailor.zeroshot.settings import GeneratorSettings
 
 
@@ -180,6 +183,21 @@ def test_settings_are_held_to_their_types_wherever_they_come_from() -> None:
         Ranged(share=2)
     with pytest.raises(ConfigError, match=r"part\.share: expected a number from 0 to 1; found -1"):
         from_plain(Ranged, {"share": -1}, "file.yaml")
+
+
+def test_numbers_of_numpy_are_kept_as_pythons() -> None:
+    shares = np.linspace(0, 1, 3)
+    kept = TrainConfig(
+        data="data",
+        out="run",
+        seed=np.arange(3)[1],  # type: ignore[arg-type]
+        optim=OptimConfig(lr=shares[1]),
+        loss=LossConfig(class_weights=[np.float32(1), shares[2]]),  # type: ignore[list-item]
+        sampling=SamplingConfig(per_epoch=[np.int16(4), 8]),  # type: ignore[list-item]
+    )
+    plain = kept.to_plain()
+    assert yaml.safe_load(yaml.safe_dump(plain)) == plain
+    assert (kept.seed, kept.optim.lr, kept.loss.class_weights, kept.sampling.per_epoch) == (1, 0.5, [1.0, 1.0], [4, 8])
 
 
 @pytest.mark.parametrize(

@@ -134,8 +134,21 @@ class Checked:
             cls.prefix = f"{group}."
 
     def __post_init__(self) -> None:
-        names = [field.name for field in fields(self)]
-        require({name: getattr(self, name) for name in names}, hints_of(type(self)), self.prefix)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        require(values, hints_of(type(self)), self.prefix)
+        for name, value in values.items():
+            object.__setattr__(self, name, _of_python(value))
+
+
+def _of_python(value: Any) -> Any:
+    """A value whose numbers are Python's own, which YAML and JSON know, in place of NumPy's."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_of_python, value))
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else value
 
 
 def as_text(settings: Any, *paths: str) -> None:

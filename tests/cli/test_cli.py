@@ -64,6 +64,9 @@ def test_an_unknown_verb_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_of_a_verb_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["help"]) == 0
     assert "  tune-bias " in capsys.readouterr().out
+    for words in (["help", "help"], ["help", "--help"], ["--help", "--help"], ["-h", "help"]):
+        assert main(words) == 0
+        assert "  tune-bias " in capsys.readouterr().out
     for words in (["help", "tune-bias"], ["help", "tune_bias"], ["tune_bias", "--help"]):
         with pytest.raises(SystemExit, match="0"):
             main(words)

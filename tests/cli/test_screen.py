@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -114,3 +116,14 @@ def test_a_terminal_has_bars(monkeypatch: pytest.MonkeyPatch) -> None:
         assert list(tracked("cases", [1, 2])) == [1, 2]
     assert "cases ━" in file.getvalue()
     assert "2/2" in file.getvalue()
+
+
+def test_json_has_null_for_numbers_that_are_not_finite(capsys: pytest.CaptureFixture[str]) -> None:
+    screen.show({"dsc": [0.5, float("nan"), float("-inf")], "world": World(), "file": Path("a")}, True)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert (found["dsc"], found["file"]) == ([0.5, None, None], "a")
+    assert found["world"]["size"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -74,6 +75,25 @@ def test_a_change_that_was_cut_off_is_left_out_and_the_next_ones_count(tmp_path:
         assert np.array_equal(edits(tmp_path).read(), expected)  # type: ignore[arg-type]
         file.write_bytes(whole)
         edits(tmp_path).add(BOX, noise((2, 2, 3), 3))
+
+
+def test_a_change_without_room_is_not_kept_and_the_next_ones_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label = changed(tmp_path)
+    kept = edits(tmp_path)
+    before = kept.file.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large|bytes could be written"):
+            kept.add(BOX, noise((2, 2, 3), 3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert kept.file.read_bytes() == before
+    later = noise((2, 2, 3), 4)
+    kept.add(BOX, later)
+    label[BOX] = later
+    assert np.array_equal(edits(tmp_path).read(), label)  # type: ignore[arg-type]
 
 
 def test_damaged_voxels_are_not_taken(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from samtailor.page import fitting as fitting_module
 from samtailor.page.fitting import FitAgain
 from samtailor.runs import Run
 from tests.page.conftest import Opening
@@ -134,6 +135,31 @@ def test_what_speaks_against_the_new_segmenter_is_told(open_page: Opening, pictu
         time.sleep(0.02)
     assert fitting.describe()["state"] == "done", fitting.describe()
     assert fitting.describe()["warning"] == "water is not found; the loss did not fall"
+
+
+def test_a_segmenter_that_cannot_be_taken_ends_the_fit(
+    open_page: Opening,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = open_page(pictures / "run", pictures / "data").server
+
+    def load(*_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(fitting_module, "load", load)
+    fitting = FitAgain(server.project, tmp_path, "tiny-sam", None, [sys.executable, "-c", "pass"])
+    fitting.start("5s")
+    end = time.monotonic() + _LONG
+    while fitting.describe()["state"] == "running":
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert (fitting.describe()["state"], fitting.describe()["error"]) == ("failed", "out of memory")
+    assert "Traceback" in caplog.text
+    fitting.start("5s")  # the next one may begin
+    fitting.close()
 
 
 TELLS = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from samtailor.data.cache import CachedCase
 from samtailor.data.dataset import open_dataset
 from samtailor.models.zoo import Base
+from samtailor.training import fit
 from samtailor.training.fit import Cases, fingerprint_of, load_cases
+from samtailor.training.judgement import Judged
 from samtailor.training.resolve import resolve
 from samtailor.training.settings import AugmentConfig, TrainConfig
 from samtailor.training.train import train
@@ -81,3 +84,15 @@ def test_a_run_says_which_corruptions_it_was_trained_on_and_repeats(
     assert rows_of(again) == rows_of(run)
     clean = train(**vars(replace(config, out=str(tmp_path / "clean"), augment=AugmentConfig())))
     assert rows_of(clean) != rows_of(run)
+
+
+def test_copies_are_no_further_cases_that_show_a_class(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[list[int]] = []
+
+    def judged(config: TrainConfig, rows: Any, names: Any, shares: Any, having: Any, *rest: Any) -> Judged:
+        shown.append(having.tolist())
+        return Judged(config, rows, names, shares, having, *rest)
+
+    monkeypatch.setattr(fit, "Judged", judged)
+    train(**vars(replace(config, augment=AugmentConfig(corrupt="gaussian", copies=2))))
+    assert shown == [[4, 4, 4]]

@@ -172,6 +172,8 @@ def test_the_whole_training_is_the_sum_of_its_parts(tiny_base: Base, nnunet_fold
     found = by_rule(config, lambda _: True)
     steps, windows = found.options[0].steps_per_epoch, found.workload.validation_windows
     assert found.options[0].seconds == 5 * steps * 2.0 + 2 * windows * 0.5
+    tuned = by_rule(replace(config, tune_bias=True, tune_refinement=True), lambda _: True)
+    assert tuned.options[0].seconds == found.options[0].seconds + 2 * windows * 0.5
     lengths = replace(config, sampling=replace(config.sampling, per_epoch=[16, 16, 12, 12, 4]))
     given = by_rule(lengths, lambda _: True).options[0]
     assert given.seconds == (60 / config.batch_size) * 2.0 + 2 * windows * 0.5

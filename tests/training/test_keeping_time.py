@@ -75,7 +75,9 @@ class Machine:
 def config(tiny_base: Base, nnunet_folder: Path, tmp_path: Path) -> TrainConfig:
     """In half of the epochs the rate of a step depends on how many there are in its epoch."""
     optim = OptimConfig(lr=1e-3, warmup=0.5)
-    return changed(config_of(nnunet_folder, tmp_path / "run"), recipe="lora", time=f"{GIVEN}s", optim=optim)
+    return changed(
+        config_of(nnunet_folder, tmp_path / "run"), recipe="lora", epochs=None, time=f"{GIVEN}s", optim=optim
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_folds_end_in_time_together_though_the_machine_is_slower_for_the_later_o
 def test_a_run_that_is_made_longer_ends_in_time(
     seconds: float, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = train(**vars(replace(config, time=None, sampling=replace(config.sampling, per_epoch=40))))
+    run = train(**vars(replace(config, time=None, epochs=2, sampling=replace(config.sampling, per_epoch=40))))
     begun = TrainConfig.from_plain(run.read_config(), "config.yaml")
     machine = Machine(monkeypatch, [seconds])
     monkeypatch.setattr(extension, "epochs_until", partial(epochs_until, measure=by_area(4 * MEASURED)))

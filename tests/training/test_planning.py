@@ -60,6 +60,18 @@ def test_what_is_no_time_is_refused(text: str, nnunet_folder: Path) -> None:
         TrainConfig(data=nnunet_folder, out="run", time=text)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"epochs": 3}, {"head_epochs": 1}, {"validate_every": 2}, {"sampling": SamplingConfig(per_epoch=40)}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_time_goes_with_no_schedule(settings: dict[str, Any], nnunet_folder: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"time: expected without (epochs|head_epochs|validate_every|sampling\.per_epoch),"
+    ):
+        TrainConfig(data=nnunet_folder, out="run", time="10m", **settings)
+
+
 @pytest.mark.parametrize("seconds", [60, 1800, 7200])
 @pytest.mark.parametrize("validation", [0.01, 5.0, 20.0, 60.0])
 @pytest.mark.parametrize("with_head", [False, True])
@@ -112,7 +124,7 @@ def test_images_are_as_large_as_there_is_time_for(
     tiny_base: Base, nnunet_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = open_dataset(nnunet_folder).with_default_split()  # slices of 32 x 24 pixels
-    config = replace(config_of(nnunet_folder, Path("run")), time="10m")
+    config = replace(config_of(nnunet_folder, Path("run")), epochs=None, time="10m")
     open_size = replace(config, sampling=replace(config.sampling, image_size=None))
     monkeypatch.setattr(planning, "find_base", lambda _: replace(tiny_base, image_size=128))
     assert planned(open_size, folder, time.monotonic(), by_area(0.1)).config.sampling.image_size == 32
@@ -136,7 +148,7 @@ def test_images_are_smaller_where_validations_would_take_the_time(
 ) -> None:
     monkeypatch.setattr(planning, "find_base", lambda _: replace(tiny_base, image_size=128))
     folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
-    config = replace(config_of(folder.root, Path("run")), time="10m")
+    config = replace(config_of(folder.root, Path("run")), epochs=None, time="10m")
     config = replace(config, sampling=replace(config.sampling, image_size=None))
     plan = planned(config, folder, time.monotonic(), by_area(1e-3, window=0.35 * 600 * VALIDATED))
     assert plan.config.sampling.image_size == 64
@@ -155,7 +167,7 @@ def test_pictures_are_shrunk_as_far_as_their_objects_allow(
 ) -> None:
     monkeypatch.setattr(planning, "object_side", lambda _: side)
     folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
-    config = replace(config_of(folder.root, Path("run")), time="10m")
+    config = replace(config_of(folder.root, Path("run")), epochs=None, time="10m")
 
     def field(image_size: int, asked: Any = "auto") -> int | None:
         sampling = replace(config.sampling, image_size=image_size, field=asked)
@@ -185,7 +197,7 @@ def test_more_of_the_background_is_seen_where_it_is_nearly_everything(
     side: int, asked: Any, rare: float, tiny_base: Base, tmp_path: Path
 ) -> None:
     folder = with_objects_of(side, tmp_path / "pictures")  # 0.5 % of the pixels, or 2 %
-    config = replace(config_of(folder.root, Path("run")), time="10m")
+    config = replace(config_of(folder.root, Path("run")), epochs=None, time="10m")
 
     def found(**sampling: Any) -> Any:
         asked_for = replace(config.sampling, image_size=32, rare=asked, **sampling)
@@ -201,7 +213,9 @@ def test_some_crops_of_it_show_twice_as_much(tiny_base: Base, tmp_path: Path) ->
 
     def found(folder: Dataset, **asked: Any) -> Any:
         config = config_of(folder.root, Path("run"))
-        config = replace(config, time="10m", sampling=replace(config.sampling, image_size=32, field="auto"))
+        config = replace(
+            config, epochs=None, time="10m", sampling=replace(config.sampling, image_size=32, field="auto")
+        )
         config = replace(config, sampling=replace(config.sampling, **asked))
         return planned(config, folder, time.monotonic(), by_area(0.01)).config.sampling.wide
 
@@ -216,7 +230,7 @@ def test_it_is_turned_any_way_unless_the_user_has_said_how(tiny_base: Base, tmp_
     def found(folder: Dataset, field: Any = "auto", **augment: Any) -> tuple[Any, Any, Any]:
         config = config_of(folder.root, Path("run"))
         sampling = replace(config.sampling, image_size=32, field=field)
-        config = replace(config, time="10m", sampling=sampling, augment=AugmentConfig(**augment))
+        config = replace(config, epochs=None, time="10m", sampling=sampling, augment=AugmentConfig(**augment))
         plan = planned(config, folder, time.monotonic(), by_area(0.01)).config
         return plan.augment.flip, plan.augment.rotate, plan.tta
 
@@ -232,7 +246,7 @@ def test_slices_of_volumes_are_not_turned_any_way(
 ) -> None:
     monkeypatch.setattr(planning._Trials, "is_bare", True)
     config = config_of(nnunet_folder, Path("run"))
-    config = replace(config, time="10m", sampling=replace(config.sampling, field=16))
+    config = replace(config, epochs=None, time="10m", sampling=replace(config.sampling, field=16))
     plan = planned(config, open_dataset(nnunet_folder).with_default_split(), time.monotonic(), by_area(0.01)).config
     assert (plan.sampling.rare, plan.augment.flip, plan.augment.rotate) == (0.4, "none", 15)
     assert plan.sampling.wide == 0
@@ -244,7 +258,7 @@ def test_views_from_above_are_seen_in_crops_that_are_not_enlarged(
     monkeypatch.setattr(planning, "object_side", lambda _: 100.0)
     monkeypatch.setattr(planning, "find_base", lambda _: replace(tiny_base, image_size=512))
     folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
-    config = replace(config_of(folder.root, Path("run")), time="10m", sampling=SamplingConfig())
+    config = replace(config_of(folder.root, Path("run")), epochs=None, time="10m", sampling=SamplingConfig())
 
     def seen(from_above: bool, step: float, **sampling: Any) -> tuple[int | None, Any]:
         monkeypatch.setattr(Dataset, "seen_from_above", from_above)
@@ -266,7 +280,9 @@ def test_classes_of_land_cover_are_weighed(
     asked: Any, tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = generate.image_folder(tmp_path / "pictures", cases=6, size=(64, 64))
-    config = replace(config_of(root, Path("run")), time="10m", loss=LossConfig(ce=0.4, class_weights=asked))
+    config = replace(
+        config_of(root, Path("run")), epochs=None, time="10m", loss=LossConfig(ce=0.4, class_weights=asked)
+    )
 
     def weights(from_above: bool) -> Any:
         monkeypatch.setattr(Dataset, "seen_from_above", from_above)
@@ -291,7 +307,7 @@ def test_the_head_comes_first_where_the_encoder_sees_little(
     seconds: float, begins: int, tiny_base: Base, nnunet_folder: Path, image_folder: Path
 ) -> None:
     def head_epochs(root: Path) -> int:
-        config = changed(config_of(root, Path("run")), time="10m", batch_size=4)
+        config = changed(config_of(root, Path("run")), epochs=None, time="10m", batch_size=4)
         folder = open_dataset(root).with_default_split()
         return planned(config, folder, time.monotonic(), by_area(4 * seconds)).config.head_epochs  # at 32 pixels
 
@@ -304,7 +320,9 @@ def test_slices_of_volumes_are_seen_whole(
 ) -> None:
     monkeypatch.setattr(planning, "object_side", lambda _: 5.0)
     folder = open_dataset(nnunet_folder).with_default_split()
-    plan = planned(replace(config_of(nnunet_folder, Path("run")), time="10m"), folder, time.monotonic(), by_area(0.01))
+    plan = planned(
+        replace(config_of(nnunet_folder, Path("run")), epochs=None, time="10m"), folder, time.monotonic(), by_area(0.01)
+    )
     assert plan.config.sampling.field is None
 
 
@@ -312,7 +330,7 @@ def test_a_single_class_gets_a_threshold(tiny_base: Base, tmp_path: Path) -> Non
     root = generate.image_folder(tmp_path / "pictures", cases=6, size=(64, 64))
 
     def is_tuned(**settings: Any) -> bool:
-        config = replace(config_of(root, Path("run")), time="10m", **settings)
+        config = replace(config_of(root, Path("run")), epochs=None, time="10m", **settings)
         folder = open_dataset(root).with_default_split()
         plan = planned(config, folder, time.monotonic(), by_area(0.01))
         return plan.config.tune_bias
@@ -331,7 +349,7 @@ def test_only_of_volumes_is_it_asked_whether_largest_components_gain(
     tiny_base: Base, image_folder: Path, nnunet_folder: Path
 ) -> None:
     def is_tuned(root: Path, **settings: Any) -> bool:
-        config = replace(config_of(root, Path("run")), time="10m", **settings)
+        config = replace(config_of(root, Path("run")), epochs=None, time="10m", **settings)
         folder = open_dataset(root).with_default_split()
         return planned(config, folder, time.monotonic(), by_area(0.01)).config.tune_refinement
 
@@ -361,7 +379,7 @@ def test_nothing_is_tuned_where_that_would_take_the_training_its_time(
 ) -> None:
     caplog.set_level("INFO", "samtailor")
     folder = open_dataset(nnunet_folder).with_default_split()
-    config = replace(config_of(nnunet_folder, Path("run")), time="30m")
+    config = replace(config_of(nnunet_folder, Path("run")), epochs=None, time="30m")
     windows = planned(config, folder, time.monotonic(), by_area(1e-3)).phases[-1].workload.validation_windows
     measure = by_area(1e-3, window=window / windows * 64**2 / 32**2 * 10)
     found = planned(config, folder, time.monotonic(), measure)
@@ -375,7 +393,7 @@ def test_nothing_is_tuned_where_that_would_take_the_training_its_time(
 
 def test_what_memory_does_not_hold_is_made_smaller_or_refused(tiny_base: Base, tmp_path: Path) -> None:
     folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
-    config = replace(config_of(folder.root, Path("run")), time="10m")
+    config = replace(config_of(folder.root, Path("run")), epochs=None, time="10m")
     config = replace(config, sampling=replace(config.sampling, image_size=None))
 
     def small_only(job: Probe, limit: int) -> Measurement | None:
@@ -391,7 +409,7 @@ def test_bfloat16_is_taken_where_it_is_faster(
     share: float | None, expected: str, tiny_base: Base, nnunet_folder: Path
 ) -> None:
     folder = open_dataset(nnunet_folder).with_default_split()
-    config = replace(config_of(nnunet_folder, Path("run")), time="10m", device="cpu")
+    config = replace(config_of(nnunet_folder, Path("run")), epochs=None, time="10m", device="cpu")
 
     def measure(job: Probe, limit: int) -> Measurement | None:
         found = by_area(0.1)(job, limit)
@@ -410,7 +428,7 @@ def test_folds_share_what_measuring_leaves_of_the_time(
     tiny_base: Base, nnunet_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = open_dataset(nnunet_folder).with_default_split()
-    config = replace(config_of(nnunet_folder, Path("run")), time="10m")
+    config = replace(config_of(nnunet_folder, Path("run")), epochs=None, time="10m")
     begin = now = time.monotonic()
 
     def measure(job: Probe, limit: int) -> Measurement:
@@ -438,7 +456,7 @@ def test_what_was_chosen_repeats_without_measuring(
         return planned(config, folder, began, by_area(20.0))
 
     monkeypatch.setattr(planning, "planned", choose)
-    config = changed(config_of(nnunet_folder, tmp_path / "run"), recipe=recipe, time="25s")
+    config = changed(config_of(nnunet_folder, tmp_path / "run"), recipe=recipe, epochs=None, time="25s")
     run = train(**vars(config))
     written = TrainConfig.from_plain(run.read_config(), "config.yaml")
     assert written.time is None
@@ -461,7 +479,7 @@ def test_a_training_without_a_schedule_is_laid_out_where_there_is_no_gpu(
 
     def choose(config: TrainConfig, folder: Any, began: float, runs: int) -> Timetable:
         asked.append(config.time)
-        return planned(replace(config, time="25s"), folder, began, by_area(20.0))
+        return planned(replace(config, epochs=None, time="25s"), folder, began, by_area(20.0))
 
     monkeypatch.setattr(planning, "planned", choose)
     with caplog.at_level("INFO", "samtailor"):
@@ -476,14 +494,14 @@ def test_a_training_without_a_schedule_is_laid_out_where_there_is_no_gpu(
 
 def test_estimate_has_no_time_of_its_own(tiny_base: Base, nnunet_folder: Path) -> None:
     with pytest.raises(ConfigError, match="time: expected with train"):
-        estimate_training(replace(config_of(nnunet_folder, Path("run")), time="10m"))
+        estimate_training(replace(config_of(nnunet_folder, Path("run")), epochs=None, time="10m"))
 
 
 def test_the_data_are_looked_at_once_however_many_sizes_are_tried(
     tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
-    config = replace(config_of(folder.root, Path("run")), time="10m")
+    config = replace(config_of(folder.root, Path("run")), epochs=None, time="10m")
     loaded: list[str] = []
     load = SliceCache.load
     monkeypatch.setattr(SliceCache, "load", lambda self, files: loaded.append(files.name) or load(self, files))

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"samtailor: error: expected a working directory, {found}", file=sys.stderr)
         return FAILED
     match list(sys.argv[1:] if arguments is None else arguments):
-        case [] | ["-h" | "--help" | "help"]:
+        case [] | ["-h" | "--help" | "help"] | ["-h" | "--help" | "help", "-h" | "--help" | "help", *_]:
             print(_overview())
         case ["help" | "--help" | "-h", name, *_]:
             return main([name, "--help"])

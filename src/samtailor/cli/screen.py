@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
 import warnings
@@ -185,9 +186,15 @@ def show(result: Any, as_json: bool) -> None:
             print(complaint, file=sys.stderr)
         return
     plain = result.to_json() if hasattr(result, "to_json") else result
-    print(json.dumps(plain, indent=1, default=_plain))
+    print(json.dumps(_plain(plain), indent=1, default=str, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
-    """What stands in JSON for a value that it does not know."""
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
+    """A value as JSON has it, which knows neither dataclasses nor numbers that are not finite: those are null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,6 +11,7 @@ bytes. What a kill cuts off in the middle is the last change, which nobody was t
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import struct
@@ -58,10 +59,16 @@ class Edits:
         self._changes = 0
 
     def add(self, box: Box, values: NDArray[np.uint8]) -> None:
-        """Keep a change, of a label that is kept."""
+        """Keep a change, of a label that is kept; if there is no room for all of it, none of it."""
         record = _record(box, values)
-        with self.file.open("ab") as file:
-            file.write(record)
+        with self.file.open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                if (written := file.write(record)) != len(record):
+                    raise OSError(errno.ENOSPC, f"{written} of {len(record)} bytes could be written", str(self.file))
+            except OSError:
+                file.truncate(size)
+                raise
         self._changes += len(record)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -21,6 +22,8 @@ from samtailor.runs import Run
 from samtailor.segmenter import load
 from samtailor.settings import AnyPath
 from samtailor.training.settings import seconds_in
+
+LOG = logging.getLogger("samtailor")
 
 State = Literal["idle", "running", "done", "failed"]
 _FRACTION = re.compile(r"^epoch .*?\b(\d{1,3})%")
@@ -171,8 +174,10 @@ class FitAgain:
         try:
             warning = Run(run).warning
             self._project.take(load(run, self._weights), run)
-        except SamTailorError as error:
-            self._state, self._error = "failed", str(error)
+        except Exception as error:  # whatever it is: no fit is at work any more
+            if not isinstance(error, SamTailorError):
+                LOG.exception("The segmenter of %s could not be taken", run)
+            self._state, self._error = "failed", str(error) or type(error).__name__
         else:
             self._warning = "; ".join(warning.found) if warning else None
             self._state = "done"

@@ -144,6 +144,7 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
             phase.preparing + phase.training_all(workload.samples) + phase.validating_all(changed.validate_every)
             for phase in phases
         )
+        seconds += phases[-1].tuning(changed)
         needed = sum(phase.disk for phase in phases)
         memory = all(one.measured.fits_gpu(HEADROOM) and one.measured.memory <= limit for one in phases)
         return Option(flags, phases[-1].measured, steps, seconds, needed, fits=memory and needed <= disk)

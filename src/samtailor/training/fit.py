@@ -322,7 +322,7 @@ def fit(
         with made_of(checkpoint, "a checkpoint of this run", _way_out(run, checkpoint)):
             raise
     if world().is_first:
-        having = np.sum([case.counts.any(axis=0) for case in cases.train], axis=0)
+        having = np.sum([case.counts.any(axis=0) for case in cases.train], axis=0) // (1 + len(copies_of(config)))
         truth = np.sum([case.counts.sum(axis=0) for case in cases.validation], axis=0)
         names, steps = model.labels.names, trainer.global_step
         run.write_warning(Judged(config, run.history(), names, fitting.shares, having, truth, steps).warning())

@@ -281,8 +281,23 @@ class TrainConfig(Checked):
         as_text(self, "data", "out", "weights")
         if self.time is not None:
             seconds_in(self.time)
+            if self.schedule:
+                raise ConfigError(
+                    f"time: expected without {' and '.join(self.schedule)}, which it chooses; found both; leave one out"
+                )
         for name, steps in _STEPS.items():
             object.__setattr__(self, name, steps.chosen(getattr(self, name)))
+
+    @property
+    def schedule(self) -> list[str]:
+        """Names of the settings of how long a training is that were made, instead of `time`."""
+        made = {
+            "epochs": self.epochs is not None,
+            "head_epochs": self.head_epochs > 0,
+            "validate_every": self.validate_every > 1,
+            "sampling.per_epoch": self.sampling.per_epoch is not None,
+        }
+        return [name for name, is_made in made.items() if is_made]
 
     @property
     def selection(self) -> Selection:
