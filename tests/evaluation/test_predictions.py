@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samtailor.evaluation.predictions import PredictedCase, representative_cases, score_and_write
+from samtailor.evaluation.predictions import (
+    RESULTS,
+    PredictedCase,
+    representative_cases,
+    score_and_write,
+    write_results,
+)
 from samtailor.evaluation.scores import to_markdown
 from tests.evaluation.examples import FIRST, LABELS, SECOND, case, scores, volume
 
@@ -42,6 +48,15 @@ def test_tables_and_figures_are_written_and_nothing_else(tmp_path: Path) -> None
         if name.endswith(".png"):
             with Image.open(tmp_path / "out" / name) as picture:
                 assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 20
+
+
+def test_figures_of_an_older_evaluation_do_not_stay(tmp_path: Path) -> None:
+    kept = {"metrics.json", "metrics.csv", "metrics.md", "boxplot.png"}
+    for name in (*RESULTS, "mine.txt"):
+        (tmp_path / name).write_bytes(b"older")
+    write_results(scores(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "mine.txt"}
+    assert all((tmp_path / name).read_bytes() != b"older" for name in kept)
 
 
 def test_scores_are_those_of_the_label_maps(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
@@ -35,6 +34,7 @@ from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.measure import Grid, measure
 from samtailor.files import read_json
 from samtailor.labels import IGNORE, LabelSpace, default_palette
+from samtailor.memory import available_memory
 from samtailor.metrics.protocols import FLARE22_CLASSES, ProtocolName
 from samtailor.progress import report
 from samtailor.reporting.view import View, drawn_channels
@@ -255,7 +255,7 @@ def measure_pairs(
 def _workers(pairs: Sequence[MaskPair]) -> int:
     """Cases to measure at once: one for each core, as far as the free memory goes."""
     largest = max(int(np.prod(read_geometry(case.prediction).shape)) for case in pairs)
-    fitting = psutil.virtual_memory().available // (_BYTES_PER_VOXEL * largest)
+    fitting = available_memory() // (_BYTES_PER_VOXEL * largest)
     return max(1, min(os.cpu_count() or 1, len(pairs), int(fitting)))
 
 

@@ -97,15 +97,18 @@ def _score_one(case: PredictedCase, labels: LabelSpace, protocol: ProtocolName, 
     return replace(measure(case.name, case.truth, case.prediction, labels, protocol, grid), fold=case.fold)
 
 
-RESULTS = (
-    *("metrics.json", "metrics.csv", "metrics.md", "confusion.png", "boxplot.png"),
-    *("overlay_best.png", "overlay_median.png", "overlay_worst.png"),
-)
+_CONFUSION = "confusion.png"
+_OVERLAYS = {role: f"overlay_{role}.png" for role in ("best", "median", "worst")}
+RESULTS = ("metrics.json", "metrics.csv", "metrics.md", "boxplot.png", _CONFUSION, *_OVERLAYS.values())
 """Files that `write_results` may write."""
 
 
 def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | None = None) -> Scores:
-    """Write tables and figures, overlays only with views of the cases; gives the scores, which know the folder."""
+    """Write tables and figures, overlays only with views of the cases; gives the scores, which know the folder.
+
+    Figures of older scores that these have none of are removed.
+    """
+    older = {_CONFUSION, *_OVERLAYS.values()}
     write_tables(scores, out)
     main = scores.metrics[0]
     means = scores.case_means(main)
@@ -114,12 +117,16 @@ def write_results(scores: Scores, out: Path, view_of: Callable[[int], View] | No
         for role, index in representative_cases(scores).items():
             title = f"{role.capitalize()} case: {scores.cases[index].name}, {what} {decimal(means[index])}"
             figure = overlay_figure(view_of(index), scores.labels, with_bound(title, scores))
-            save_figure(figure, out / f"overlay_{role}.png")
+            save_figure(figure, out / _OVERLAYS[role])
+            older.remove(_OVERLAYS[role])
     if scores.confusion is not None:
         title = with_bound("% of each true class's pixels", scores)
-        save_figure(confusion_figure(scores.confusion, scores.labels, title), out / "confusion.png")
+        save_figure(confusion_figure(scores.confusion, scores.labels, title), out / _CONFUSION)
+        older.remove(_CONFUSION)
     boxes = box_plot(scores.per_case(main), scores.labels, METRIC_NAMES[main], with_bound("", scores))
     save_figure(boxes, out / "boxplot.png")
+    for name in older:
+        (out / name).unlink(missing_ok=True)
     return replace(scores, folder=out)
 
 

@@ -166,6 +166,24 @@ def require_scenes(jobs: Iterable[Job], wanted: Wanted) -> None:
             raise ConfigError(f"{flag}: expected {expected}; found {job.file}; predict it without --{flag}")
 
 
+def require_apart(jobs: Iterable[Job], wanted: Wanted) -> None:
+    """Refuse images of one name, such as a.png and a.tif, where what is written beside their labels is of one name too.
+
+    Raises:
+        ConfigError: Naming both images.
+    """
+    named: dict[str, Job] = {}
+    for job in jobs:
+        if other := named.get(job.files.name):
+            both = next((file for file in other.results(wanted) if file in job.results(wanted)), None)
+            if both or wanted.volumes:
+                where = f"would both be {both}" if both else f"would both be called '{job.files.name}' in the table"
+                raise ConfigError(
+                    f"out: the results of {other.file} and {job.file} {where}; predict them into two folders"
+                )
+        named[job.files.name] = job
+
+
 def read(job: Job, channels: ChannelChoice) -> Case:
     """The image of a job, with the channels wanted."""
     require_there(job)
