@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,6 +124,28 @@ class TestWhereLabelsGo:
         again = open_dataset(image_folder)
         assert again.cases[1].label == done.target
         assert again.cases[0].label == image_folder / "masks" / "tile_0.png"
+
+    @pytest.mark.parametrize("shared", ["masks/tile_0.png", "both.tif"])
+    def test_a_label_of_several_images_is_left_alone(self, shared: str, image_folder: Path) -> None:
+        ids = np.asarray(Image.open(image_folder / "masks" / "tile_0.png"))
+        Image.fromarray(ids).save(image_folder / "both.tif")
+        cases = {f"tile_{n}": {"images": [f"images/tile_{n}.png"], "label": shared} for n in range(2)}
+        (image_folder / "dataset.json").write_text(json.dumps({"classes": generate.PICTURE_CLASSES, "dataset": cases}))
+        folder = open_folder(image_folder)
+        before = (image_folder / shared).read_bytes()
+        with pytest.raises(RequestError, match="a label file of its own, found that of tile_1 too; download the label"):
+            save(folder, read_image(folder.cases[0].images[0]), folder.cases[0], painted((1, 40, 48)))
+        assert (image_folder / shared).read_bytes() == before
+
+    def test_a_case_whose_name_is_spelled_with_marks_apart(self, image_folder: Path) -> None:
+        Image.open(image_folder / "masks" / "tile_0.png").save(image_folder / "one.tif")
+        name = unicodedata.normalize("NFD", "é")
+        cases = {name: {"images": ["images/tile_0.png"], "label": "one.tif"}}
+        (image_folder / "dataset.json").write_text(json.dumps({"classes": generate.PICTURE_CLASSES, "dataset": cases}))
+        folder = open_folder(image_folder)
+        done = save(folder, read_image(folder.cases[0].images[0]), folder.cases[0], painted((1, 40, 48)))
+        assert not (image_folder / "one.tif").exists()
+        assert open_dataset(image_folder).cases[0].label == done.target
 
     def test_as_its_neighbours_are_called(self, tmp_path: Path) -> None:
         (tmp_path / "pics").mkdir()

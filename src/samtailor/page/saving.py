@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from samtailor.data.case import Case, CaseFiles
 from samtailor.data.formats import find_format, format_of
 from samtailor.data.formats.format import Format
-from samtailor.data.layouts.contents import Contents
+from samtailor.data.layouts.contents import Contents, composed
 from samtailor.data.layouts.listed import described_classes
 from samtailor.data.layouts.names import role_of_folder
-from samtailor.errors import FileError
+from samtailor.errors import FileError, listed
 from samtailor.files import atomic, read_json, write_json
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.page.cases import Folder
@@ -82,13 +82,13 @@ def save(folder: Folder, case: Case, files: CaseFiles, label: NDArray[np.uint8])
     elif target.exists():
         backup = _copied(folder.root, target)
     write_label(case, target, label, folder.labels)
-    if files.label is not None and files.label != target:
-        files.label.unlink(missing_ok=True)  # two labels of one image would be refused; its copy lies with the backups
     saved = replace(files, label=target)
     if folder.dataset is None:
         _describe(folder, files)
     elif folder.dataset.layout == "listed":
         _list_label(folder.root, saved)
+    if files.label is not None and files.label != target:
+        files.label.unlink(missing_ok=True)  # two labels of one image would be refused; its copy lies with the backups
     return Saved(saved, target, backup)
 
 
@@ -96,11 +96,14 @@ def target_of(folder: Folder, files: CaseFiles) -> Path:
     """The file that a label of an image is to be.
 
     Raises:
-        RequestError: If the image's label is of a kind that cannot be written.
+        RequestError: If the image's label is of a kind that cannot be written, or that of other images too.
     """
     format = format_of(files.images[0])
     if files.label is None:
         return _new_label(folder, files, format)
+    if others := [case.name for case in folder.cases if case.label == files.label and case.name != files.name]:
+        found = f"{files.label}: expected a label file of its own, found that of {listed(others)} too"
+        raise RequestError(409, f"{found}; download the label, or give each image a label of its own first")
     if files.label.name.lower().endswith(_written(format)):
         return files.label
     layout = folder.dataset.layout if folder.dataset else "inferred"
@@ -202,7 +205,7 @@ def _list_label(root: Path, files: CaseFiles) -> None:
     content = read_json(path, dict, "restore it")
     assert files.label is not None
     relative = Path(os.path.relpath(files.label, root)).as_posix()
-    entry = content["dataset"].get(files.name)
+    entry = next((entry for name, entry in content["dataset"].items() if composed(name) == files.name), None)
     if not isinstance(entry, dict):
         raise FileError(path, f"the case '{files.name}' in its list", "none", "restart samtailor app")
     if entry.get("label") != relative:
