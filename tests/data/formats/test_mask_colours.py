@@ -72,6 +72,24 @@ class TestIndices:
         path = write_indexed(tmp_path / "x.png", IDS, *palette)
         np.testing.assert_array_equal(ids_of(path, UNSTATED), IDS)
 
+    @pytest.mark.parametrize("name", ["x.png", "x.tif"])
+    def test_white_on_black_is_so_whichever_index_is_which(self, tmp_path: Path, name: str) -> None:
+        mask = (IDS == 1).astype(np.uint8)
+        white, black = (255, 255, 255), (0, 0, 0)
+        by_number = LabelSpace.from_names(("background", "object"))
+        by_level = LabelSpace(by_number.names, (0, 255), by_number.palette)
+        for indices, palette in ((mask, (black, white)), (1 - mask, (white, black)), (mask + 1, (black, black, white))):
+            path = write_indexed(tmp_path / name, indices, *palette)
+            np.testing.assert_array_equal(ids_of(path, by_number), mask)
+            np.testing.assert_array_equal(ids_of(path, by_level), 255 * mask)
+            content = PictureFormat().content(path)
+            assert (content.ids, content.step) == ({0: (mask == 0).sum(), 1: mask.sum()}, 255)
+        empty = write_indexed(tmp_path / name, np.ones_like(mask), white, black)
+        assert PictureFormat().content(empty).ids == {0: mask.size}
+        np.testing.assert_array_equal(ids_of(empty, by_number), 0 * mask)
+        stated = LabelSpace(by_number.names, (0, 1), (white, black))
+        np.testing.assert_array_equal(ids_of(write_indexed(tmp_path / name, mask, white, black), stated), mask)
+
     @pytest.mark.parametrize("palette", [[(0, 0, 0)] * 3, [(0, 0, 0), (90, 90, 90), (180, 180, 180)]])
     def test_a_palette_that_tells_no_colours_is_passed_over(self, tmp_path: Path, palette: list[Any]) -> None:
         path = write_indexed(tmp_path / "x.png", IDS, *palette)

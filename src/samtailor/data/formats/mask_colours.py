@@ -25,7 +25,7 @@ def ids_of(raster: Raster, samples: NDArray[Any], labels: LabelSpace, own: bool)
     if labels.threshold is not None:
         return _of_levels(raster, samples, labels, labels.threshold)
     if raster.palette is not None:
-        return samples[..., 0] if own else _of_indices(raster.path, samples[..., 0], raster.palette, labels)
+        return samples[..., 0] if own else _of_indices(raster, samples[..., 0], raster.palette, labels)
     match samples.shape[2]:
         case 1:
             return _of_gray(raster, samples[..., 0], labels)
@@ -69,12 +69,13 @@ def _of_levels(raster: Raster, samples: NDArray[Any], labels: LabelSpace, thresh
     return np.where(bright, *map(np.int32, reversed(labels.ids)))
 
 
-def _of_indices(path: Path, indices: NDArray[Any], palette: NDArray[np.uint8], labels: LabelSpace) -> NDArray[Any]:
+def _of_indices(raster: Raster, indices: NDArray[Any], palette: NDArray[np.uint8], labels: LabelSpace) -> NDArray[Any]:
     """Ids of indices into a palette of the file's own.
 
     The indices are the ids where the palette has the label space's colours for them. Else the colours say what the
-    pixels are, if they are all known. Else the indices are ids again, if the palette just makes them visible: in one
-    colour or rising gray, or because the label space has no colours of its own.
+    pixels are, if they are all known; or black and white (see `Raster.as_bits`). Else the indices are ids again, if
+    the palette just makes them visible: in one colour or rising gray, or because the label space has no colours of its
+    own.
     """
     used = np.flatnonzero(counts_of(indices, len(palette))).tolist()
     colours = {index: _colour(palette[index]) for index in used}
@@ -90,12 +91,15 @@ def _of_indices(path: Path, indices: NDArray[Any], palette: NDArray[np.uint8], l
         table[used] = [known[colours[index]] for index in used]
         ids: NDArray[Any] = table[indices]
         return ids
-    if are_ids and (not tells or _rising_gray(palette[used]) or labels.palette == default_palette(len(labels))):
+    is_free = labels.palette == default_palette(len(labels))
+    if is_free and (bits := raster.as_bits(indices)) is not None:
+        return _of_gray(*bits, labels)
+    if are_ids and (not tells or _rising_gray(palette[used]) or is_free):
         return indices
     odd = {index: colour for index, colour in colours.items() if known.get(colour) != index}
     found = ", ".join(f"index {index} in {colour}" for index, colour in list(odd.items())[:5])
     fix = "give the mask the colours of the palette in dataset.json, or take the palette out: indices are then ids"
-    raise FileError(path, f"the palette's colours {_listed(expected)}", found, fix)
+    raise FileError(raster.path, f"the palette's colours {_listed(expected)}", found, fix)
 
 
 def _of_colours(path: Path, pixels: NDArray[Any], labels: LabelSpace) -> NDArray[Any]:

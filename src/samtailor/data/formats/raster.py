@@ -6,13 +6,14 @@ import json
 import math
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samtailor.chunks import counts_of
 from samtailor.data.formats.format import require_memory
 from samtailor.errors import FileError
 
@@ -57,6 +58,19 @@ class Raster(ABC):
     def has_colours(self) -> bool:
         """Whether the samples are indices of colours that are not all gray."""
         return self.palette is not None and not (self.palette == self.palette[:, :1]).all()
+
+    def as_bits(self, indices: NDArray[Any]) -> tuple[Raster, NDArray[np.uint8]] | None:
+        """The same with one bit for each pixel, 1 where it is white, if a palette makes a mask black and white.
+
+        Programs that make palettes number colours in any order: white may be index 0, and black 1.
+        """
+        if self.palette is None:
+            return None
+        used = np.flatnonzero(counts_of(indices, len(self.palette)))
+        shown = self.palette[used if len(used) > 1 else [0, *used]]  # of one level, 0 and what it stands for
+        if not (shown == shown[:, :1]).all() or set(shown[:, 0].tolist()) != {0, 255}:
+            return None
+        return replace(self, palette=None, step=255), (self.palette[:, 0] == 255).astype(np.uint8)[indices]
 
     @property
     def kept(self) -> np.dtype[Any]:
