@@ -12,11 +12,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from samtailor.data.case import Void
 from samtailor.data.in_memory import case_of_array
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, NotFiniteError
 from samtailor.inference.predictor import Predictor
+from samtailor.inference.result import segment
 from samtailor.labels import LabelSpace
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
@@ -315,3 +317,20 @@ def test_scores_that_are_no_numbers_are_refused(what: str, tiny_base: Base, imag
     expected = f"expected finite scores, found NaN or infinity in slice {3 if what == 'image' else 0}"
     with pytest.raises(NotFiniteError, match=expected):
         predictor.label(image)
+
+
+def test_a_refinement_sees_nothing_where_there_is_nothing(
+    tiny_base: Base, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = np.zeros((5, 40, 56), np.int16)
+    found[:, :, :30] = 1  # where there is nothing, whatever the network says
+    found[:, 5:9, 40:44] = 1
+    where = np.zeros(found.shape, np.bool_)
+    where[:, :, :35] = True
+    predictor = predictor_of(tiny_base)
+    monkeypatch.setattr(predictor, "_most_probable", lambda *_: found.copy())
+    case = case_of_array(image.swapaxes(0, 1).astype(np.float32), (1.0, 1.0, 1.0))
+    object.__setattr__(case.geometry, "void", Void(where, "a test"))
+    np.testing.assert_array_equal(segment(predictor, case).label, found)
+    predictor.refinement = (LargestComponent(),)
+    np.testing.assert_array_equal(segment(predictor, case).label, np.where(where, 0, found))

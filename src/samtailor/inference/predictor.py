@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import samtailor.kinds as kinds
+from samtailor.data.case import Void
 from samtailor.data.intensity import Slices
 from samtailor.data.preprocessing import Window, cut, wider_side
 from samtailor.errors import ConfigError, DataWarning, NotFiniteError
@@ -183,6 +184,7 @@ class Predictor:
         spacing: tuple[float, float, float] | None = None,
         embeddings: NDArray[np.float16] | None = None,
         probabilities: NDArray[np.float16] | None = None,
+        void: Void | None = None,
     ) -> NDArray[np.int16]:
         """Most probable class of every pixel (Eq. 1 of the report), refined.
 
@@ -192,6 +194,8 @@ class Predictor:
             embeddings: What `embeddings` gave of all windows in order, if it is known; (windows, N). Not with flips.
             probabilities: Where the softmax over classes goes if it is wanted, (K, S, H, W); may lie on disk. The
                 refinement does not change it.
+            void: Pixels that hold nothing, on which nothing was trained: the refinement sees background there, or what
+                is found there might be the largest component.
 
         Returns:
             Class indices, (S, H, W).
@@ -199,6 +203,8 @@ class Predictor:
         if probabilities is None and any(step.needs_probabilities for step in self.refinement):
             probabilities = room_for(self.probabilities_shape(image))
         label = self._most_probable(image, embeddings, probabilities)
+        if self.refinement and void is not None:
+            label[void.where] = 0
         for step in self.refinement:
             label = step(label, probabilities, image, spacing)
         return label

@@ -152,5 +152,5 @@ def redraw(predictor: Predictor, result: Result) -> Result:
     """
     for member in predictor.members:
         member.rough = result.label
-    label = predictor.label(result.slices, result.case.geometry.spacing)
+    label = predictor.label(result.slices, result.case.geometry.spacing, void=result.case.geometry.void)
     return replace(result, label=label, probabilities=None)

@@ -171,5 +171,5 @@ def segment(predictor: Predictor, case: Case, probabilities: bool = False, scrat
     """Segment a case of the segmenter's number of channels; a nameless file in `scratch` may hold the probabilities."""
     slices = predictor.model.preprocessing.prepare(case)
     softmax = room_for(predictor.probabilities_shape(slices), scratch) if probabilities else None
-    label = predictor.label(slices, case.geometry.spacing, probabilities=softmax)
+    label = predictor.label(slices, case.geometry.spacing, probabilities=softmax, void=case.geometry.void)
     return Result(case, slices, label, predictor.model.labels, softmax)

@@ -161,7 +161,7 @@ class Study:
         for place, (file, case) in enumerate(zip(self.files, cases, strict=True)):
             if case.label is None:
                 raise DataError(f"{file.name}: expected a label file, found none; add it")
-            label = predictor.label(preprocessing.prepare(case), case.geometry.spacing)
+            label = predictor.label(preprocessing.prepare(case), case.geometry.spacing, void=case.geometry.void)
             yield measure(file.name, case.label, label, self.labels, self.protocol, grid_of(file))
             report("cases", place + 1, len(self.files))
 
