@@ -12,7 +12,7 @@ import torch
 import yaml
 from peft import LoraConfig
 
-from samtailor.data.intensity import CTWindow
+from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError, SamTailorError, WeightsError
@@ -122,6 +122,18 @@ def test_the_card_tells_of_steps_before_and_after_the_network(tiny_base: Base, t
         assert line in card
         assert line not in (tmp_path / "plain" / "README.md").read_text()
     assert load_model(tmp_path / "share").practice == plain.practice
+
+
+@pytest.mark.parametrize(
+    ("channels", "seen", "kind"), [(1, None, "nii.gz"), (1, 256, "png"), (3, None, "png"), (4, 512, "png")]
+)
+def test_the_card_predicts_what_the_segmenter_was_trained_on(
+    channels: int, seen: int | None, kind: str, tiny_base: Base, tmp_path: Path
+) -> None:
+    preprocessing = Preprocessing(Range(), 32, None, channels, seen=seen)
+    segmenter = SegmenterModel.create(tiny_base.name, HeadOnly(), LABELS, preprocessing)
+    save_pretrained(segmenter, tmp_path / "share")
+    assert f'segmenter.predict("case.{kind}")' in (tmp_path / "share" / "README.md").read_text()
 
 
 def test_no_file_names_a_path_of_the_user(run: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,18 @@ def test_the_state_of_another_version_s_optimiser_is_refused(
     run.history_file.unlink()
     with pytest.raises(ConfigError, match="another version of samtailor wrote it"):
         resume(run.directory)
+
+
+def test_a_run_on_weights_of_one_s_own_goes_on_from_any_folder(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(tiny_base.weights, tmp_path / "mine.pth")
+    monkeypatch.chdir(tmp_path)
+    run = train(**vars(changed(config_of(nnunet_folder, tmp_path / "run", epochs=1), weights="mine.pth")))
+    monkeypatch.chdir("/")
+    assert len(resume(run.directory, epochs=2).history()) == 2
+    load_model(run.directory)
+    relative = {**run.read_config(), "weights": "mine.pth"}  # as older versions wrote it
+    run.write_config(relative)
+    monkeypatch.chdir(tmp_path)
+    assert len(resume(run.directory, epochs=3).history()) == 3

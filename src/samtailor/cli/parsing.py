@@ -189,7 +189,7 @@ class VerbParser:
             text = "Processes on this machine, each with a GPU of its own if there are any (see docs/distributed.md)."
             _add_flag(usual, Setting("devices", int, 1, text))
         rare.add_argument("--json", action="store_true", help="Print the result as JSON.")
-        text = "YAML file with any of the settings; the command line comes before it."
+        text = "YAML file with any of the settings; what the command line says overrides it."
         parser.add_argument("--config", action="config", help=text)
         return parser
 

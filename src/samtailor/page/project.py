@@ -104,7 +104,7 @@ class Project:
             return
         root = self.folder.root
         refusal = (
-            f"data: expected a folder that no other page has open, found {root} open on one; go to that page, or end it"
+            f"data: expected a folder that no other page has open, found {root} open on one; use that page, or stop it"
         )
         with alone(root, refusal):
             yield

@@ -32,14 +32,15 @@ class ReproduceConfig(Checked):
             prompts, dense CRF, level sets) and 'robustness' (fits on corrupted images). table3 counts the parameters of
             LoRA and adapters on SAM ViT-B; it needs neither weights nor data, and is printed.
         data: Labelled folder of the report's data set, or of one that stands in for it (the heading says so).
-        base: Base model that is fitted and tried without fitting; the report's if None.
+        base: Base model that is fitted and tried without fitting; by default the report's.
         weights: Its weights, as for train.
-        base2: Base model of the SAM 2 column; that of the experiment if None.
+        base2: Base model of the SAM 2 column; by default that of the experiment.
         weights2: Its weights.
         seeds: Seeds; every fitted column is trained once for each.
         columns: Columns of the table: sam, sam2, adapter, lora-RANK, head-only, full; or fits of boundaries and
             robustness; those of the experiment if none are given.
-        out: Where the cells and the page are written; runs/ and the name of the table that owns the cells if None.
+        out: Where the cells and the page are written; by default runs/ and the name of
+            the table that owns the cells.
         settings: YAML file with a schedule of your own, with keys of the experiment's file such as 'train'.
         device: 'auto' takes a GPU if there is one.
         dry_run: Only list the cells, and what is missing.

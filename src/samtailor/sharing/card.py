@@ -51,7 +51,7 @@ def write_card(
         weights=weights,
         file_needed=weights is not None and not is_hub_name(weights),
         use=use,
-        kind="png" if model.preprocessing.channels == 3 else "nii.gz",
+        kind="png" if model.preprocessing.channels == 3 or model.preprocessing.seen is not None else "nii.gz",
         quality=quality,
         split=_SPLITS[quality.split] if quality else None,
         picture=PICTURE_NAME,

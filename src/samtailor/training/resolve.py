@@ -87,6 +87,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     return replace(
         config,
         data=str(Path(config.data).resolve()),
+        weights=None if config.weights is None else _wherever_we_are(str(config.weights)),
         prompt_fraction=fraction,
         validate_every=min(config.validate_every, epochs),
         sampling=_resolve_sampling(replace(config.sampling, image_size=image_size), dataset),
@@ -95,6 +96,12 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         tta=flip if config.tta == "auto" else config.tta or "none",
         optim=replace(config.optim, lr=lr),
     )
+
+
+def _wherever_we_are(weights: str) -> str:
+    """The absolute path of weights that lie here, so that a run goes on from any folder; or their name on the hub."""
+    path = Path(weights).expanduser()
+    return str(path.resolve()) if path.exists() else weights
 
 
 def least_side(base: Base) -> int:

@@ -365,7 +365,7 @@ def _left_open(
             yield f"{group}{name}"
         elif isinstance(value, dict):
             yield from _left_open(written[name], read[name], value, f"{group}{name}.")
-        elif read[name] != value and name != "data":  # a path may be spelt otherwise
+        elif read[name] != value and name not in ("data", "weights"):  # a path may be spelt otherwise
             yield f"{group}{name}"
 
 
