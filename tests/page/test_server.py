@@ -378,6 +378,28 @@ class TestInterpolation:
 
 
 class TestPredictions:
+    def test_what_is_drawn_is_what_is_edited_whatever_is_predicted_meanwhile(
+        self, open_page: Opening, pictures: Path
+    ) -> None:
+        (pictures / "data" / "masks" / "tile_0.png").unlink()
+        page = open_page(pictures / "run", pictures / "data")
+        number = page.row("tile_0")["id"]
+        page.open(number)
+        drawn = page.label(number).copy()
+        assert not drawn.any()
+        page.server.project.predict(number)  # as those of all cases are, in the background
+        predicted = page.server.project.label(number, "prediction").copy()
+        assert predicted.any()
+        page.paint(number, (0, 0, 0, 1, 2, 2), 1)
+        drawn[0, :2, :2] = 1
+        assert np.array_equal(page.server.project.label(number, "edit"), drawn)
+        page.json("POST", f"/api/cases/{number}/revert", params={"to": "prediction"})
+        project = page.server.project
+        project.take(project.require_segmenter(), pictures / "run")  # a fit has ended
+        page.paint(number, (0, 0, 0, 1, 2, 2), 1)
+        predicted[0, :2, :2] = 1
+        assert np.array_equal(project.label(number, "edit"), predicted)
+
     def test_a_prediction_with_score_and_uncertainty(self, open_page: Opening, pictures: Path) -> None:
         page = open_page(pictures / "run", pictures / "data")
         answer = page.json("POST", "/api/cases/0/predict")

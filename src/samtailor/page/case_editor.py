@@ -82,9 +82,13 @@ class CaseEditor:
             return self._label.copy()
 
     def predicted(self, prediction: NDArray[np.uint8] | None) -> None:
-        """Take a prediction, or none; it becomes the working label unless there is a truth or an edit."""
+        """Take a prediction, or none; what the page draws and edits stays the working label until it looks again."""
         with self._lock:
             self.prediction = prediction
+
+    def looked_at(self) -> None:
+        """The page fetches everything anew: without truth and edits, the prediction becomes the working label."""
+        with self._lock:
             if not self._is_edited:
                 self._label = self._first()
 

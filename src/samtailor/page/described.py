@@ -49,6 +49,7 @@ def described_row(project: Project, number: int) -> dict[str, Any]:
 def described_case(project: Project, number: int) -> dict[str, Any]:
     """What the page shows of a case, which is opened."""
     with project.editing(number) as editor:
+        editor.looked_at()
         shown, geometry = editor.shown, editor.case.geometry
         spacing, unit = spacing_of(editor.case.name, geometry)
         return {

@@ -177,7 +177,7 @@ class Project:
         return self.segmenter
 
     def predict(self, number: int) -> float:
-        """Segment a case; its working label becomes the prediction, unless there is a truth or an edit.
+        """Segment a case; where it is next opened, that is its working label, unless there is a truth or an edit.
 
         Returns:
             Seconds that it took.
