@@ -15,6 +15,7 @@ from samtailor.data.formats import format_of, read_case
 from samtailor.errors import FileError
 from samtailor.labels import IGNORE, LabelSpace
 from tests import generate
+from tests.data.formats.test_geotiff import write
 
 SHOWN = np.arange(30 * 40).reshape(30, 40) // 100  # 0 to 11 in stripes
 RAMP = np.where(SHOWN < 5, 0, 255).astype(np.uint8)
@@ -170,3 +171,23 @@ def test_what_was_inferred_is_told(tmp_path: Path) -> None:
     text = " ".join(str(report).split())
     for words in ("images (3 files)", "0.png goes with 0.png", "class 1 (255): masks are white on black", "--write"):
         assert words in text
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [("int16", (-9999, -9999)), ("int8", (-128, -128)), ("float32", (-9999, -1)), ("uint8", (15, 255))],
+)
+def test_what_each_file_says_is_no_data_is_no_class(dtype: str, nodata: tuple[int, int], tmp_path: Path) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    for index, value in enumerate(nodata):
+        mask = ids(0, 1, value, dtype=np.int32).astype(dtype)
+        write(tmp_path / "images" / f"{index}.tif", np.ones((3, 30, 40), np.uint8))
+        write(tmp_path / "masks" / f"{index}.tif", mask[None], nodata=value)
+    dataset = open_dataset(tmp_path)
+    assert classes(dataset.labels) == (ONE, (0, 1), None)
+    assert dataset.told["classes"].endswith("what a file says is no data counts nowhere")
+    for case in dataset.cases:
+        label = read_case(case, dataset.labels).label
+        assert label is not None
+        assert np.array_equal(label[0], ids(0, 1, IGNORE, dtype=np.int16))

@@ -13,6 +13,7 @@ from samtailor.labels import LabelSpace, default_palette
 BACKGROUND = "background"
 _BLACK: Colour = (0, 0, 0)
 _WHITE = 255
+_LARGEST_ID = 65535
 _USUAL_IDS = 128  # classes are numbered from 0; what is above is a gray level, or stands for 'nothing'
 _DENSE = 4  # of so many numbers at least one is the id of a class
 _MOST_IDS, _MOST_COLOURS = 256, 256
@@ -46,9 +47,9 @@ def _of_ids(contents: Mapping[Path, LabelContent], palette: Mapping[int, Colour]
     """Classes of gray levels, voxels and indices of one palette."""
     counts = _counted(contents.values())
     first = next(iter(contents))
-    if wrong := [identifier for identifier in counts if not 0 <= identifier <= 65535]:
+    if wrong := [identifier for identifier in counts if not 0 <= identifier <= _LARGEST_ID]:
         file = next(file for file, content in contents.items() if wrong[0] in content.ids)
-        raise FileError(file, "label ids from 0 to 65535", str(wrong[0]), _WRITE)
+        raise FileError(file, f"label ids from 0 to {_LARGEST_ID}", str(wrong[0]), _WRITE)
     if not palette and _is_soft(counts):
         labels = LabelSpace((BACKGROUND, "class 1"), (0, _WHITE), default_palette(2), threshold=127)
         return labels, f"masks are white on black with soft edges, {len(counts)} levels: above 127 is white"
@@ -75,6 +76,8 @@ def _of_ids(contents: Mapping[Path, LabelContent], palette: Mapping[int, Colour]
         told += "; 0, the background, occurs nowhere"
     if ignore is not None:
         told += f"; {ignore} counts nowhere"
+    elif any(content.nodata in content.ids and content.nodata for content in contents.values()):
+        told += "; what a file says is no data counts nowhere"
     return labels, told
 
 
@@ -116,14 +119,20 @@ def _shared_palette(contents: Mapping[Path, LabelContent]) -> dict[int, Colour] 
 
 
 def _counted(contents: Iterable[LabelContent]) -> Counter[int]:
-    """Pixels of each id, or level: masks of one bit go with those of eight that are black and white."""
+    """Pixels of each id, or level, but for what a file says is no data.
+
+    Masks of one bit go with those of eight that are black and white.
+    """
     contents = list(contents)
     eight_bits = {level for content in contents if content.step == 1 for level in (content.ids or _levels(content))}
     as_levels = bool(eight_bits - {0}) and eight_bits <= {0, _WHITE}
     counts: Counter[int] = Counter()
     for content in contents:
         factor = content.step if as_levels else 1
-        counts.update({factor * identifier: number for identifier, number in content.ids.items()})
+        there = {
+            identifier: n for identifier, n in content.ids.items() if not identifier or identifier != content.nodata
+        }
+        counts.update({factor * identifier: number for identifier, number in there.items()})
         counts.update(_levels(content))
     return counts
 
@@ -145,7 +154,8 @@ def _is_soft(counts: Mapping[int, int]) -> bool:
 def _ignored(contents: Iterable[LabelContent], counts: Mapping[int, int]) -> int | None:
     """The id that counts nowhere: what the files say is no data, or 255 beside classes that are numbered from 0."""
     if nodata := {content.nodata for content in contents} - {None, 0}:
-        return nodata.pop() if len(nodata) == 1 else None
+        (one, *more) = nodata
+        return one if one is not None and 0 < one <= _LARGEST_ID and not more else None
     others = set(counts) - {0, _WHITE}
     if _WHITE in counts and others and max(others) < min(_USUAL_IDS, _DENSE * (len(others) + 1)):
         return _WHITE
