@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
+from samtailor.models.zoo import Base
 from samtailor.page import fitting as fitting_module
 from samtailor.page.fitting import FitAgain
+from samtailor.page.request_error import RequestError
 from samtailor.runs import Run
+from tests import generate
 from tests.page.conftest import Opening
 from tests.page.pages import Page
+from tests.small_run import small_run
 
 _LONG = 300
 
@@ -160,6 +165,32 @@ def test_a_segmenter_that_cannot_be_taken_ends_the_fit(
     assert "Traceback" in caplog.text
     fitting.start("5s")  # the next one may begin
     fitting.close()
+
+
+def test_what_the_run_took_of_the_data_is_shown_and_fitted(
+    open_page: Opening, tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(4):
+        pixels, ids = generate.picture((40, 48), index)
+        bands = np.concatenate([pixels, pixels[..., :1]], axis=2).transpose(2, 0, 1)
+        for name in ("images", "masks"):
+            (tmp_path / "data" / name).mkdir(parents=True, exist_ok=True)
+        image, mask = (tmp_path / "data" / name / f"{index}.tif" for name in ("images", "masks"))
+        tifffile.imwrite(image, bands, photometric="minisblack", planarconfig="separate")
+        tifffile.imwrite(mask, ids)
+    small_run(tmp_path / "data", tmp_path / "run", tiny_base, bands="4,3,2")
+    page = open_page(tmp_path / "run")
+    assert page.project()["data"] == str(tmp_path / "data")
+    assert page.json("POST", "/api/cases/0/predict")["row"]["predicted"]
+    asked: list[list[str]] = []
+
+    def begin(words: list[str], **_: Any) -> Any:
+        asked.append(words)
+        raise RequestError(409, "enough is known")
+
+    monkeypatch.setattr(fitting_module.subprocess, "Popen", begin)
+    page.refused("POST", "/api/fit", 409, json={"time": "5s"})
+    assert asked[0][asked[0].index("--bands") + 1] == "4,3,2"
 
 
 TELLS = """

@@ -13,7 +13,7 @@ from samtailor.page.project import Project
 from samtailor.page.prompting import PromptedBase
 from samtailor.runs import CrossValidation, Run
 from samtailor.segmenter import load
-from samtailor.settings import AnyPath, Device
+from samtailor.settings import WHOLE, AnyPath, Device
 
 
 def begun(
@@ -43,18 +43,26 @@ def begun(
     assert run is not None
     segmenter = load(run, weights)
     place = Path(run)
-    root = Path(data) if data is not None else _data_of(place)
-    images = None if root is None else open_folder(root, classes, segmenter.labels)
+    trained = _trained(place)
+    root = Path(data) if data is not None else _data_of(trained)
+    seen = trained.selection if trained else WHOLE
+    # A fold is that of a training; the page shows the splits of the folder.
+    images = (
+        None if root is None else open_folder(root, classes, segmenter.labels, seen._replace(fold=None, folds=None))
+    )
     project = Project(images, segmenter, run, device=device)
     runs = Path(out) if out is not None else place.resolve().parent if place.exists() else Path("runs")
     return project, FitAgain(project, runs, segmenter.model.base.base, weights or segmenter.model.base.file)
 
 
-def _data_of(place: Path) -> Path | None:
-    """The data that a run was trained on, if it is still there."""
+def _trained(place: Path) -> Run | None:
+    """The run that is shown, the first of a cross-validation; None if it is a segmenter alone."""
     folds = CrossValidation(place)
     run = folds.run(0) if folds.is_there else Run(place)
-    if not run.is_there:
-        return None
-    root = Path(str(run.read_dataset()["root"]))
-    return root if root.is_dir() else None
+    return run if run.is_there else None
+
+
+def _data_of(run: Run | None) -> Path | None:
+    """The data that a run was trained on, if it is still there."""
+    root = Path(str(run.read_dataset()["root"])) if run else None
+    return root if root and root.is_dir() else None

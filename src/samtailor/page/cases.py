@@ -17,6 +17,7 @@ from samtailor.data.named import looking_like
 from samtailor.errors import ConfigError, FileError
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace
+from samtailor.settings import WHOLE, Selection
 
 _BACKGROUND = "background"
 
@@ -31,6 +32,7 @@ class Folder:
         cases: Images with their labels, those of the data set first.
         splits: Split of a case, by its name.
         dataset: What the folder is as a data set; None while it has no label.
+        selection: What is taken of it.
     """
 
     root: Path
@@ -38,6 +40,7 @@ class Folder:
     cases: list[CaseFiles]
     splits: Mapping[str, str] = field(default_factory=dict)
     dataset: Dataset | None = None
+    selection: Selection = WHOLE
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -50,13 +53,16 @@ class Folder:
         return [case for case in self.cases if case.label is not None]
 
 
-def open_folder(root: Path, classes: Sequence[str] | None = None, labels: LabelSpace | None = None) -> Folder:
+def open_folder(
+    root: Path, classes: Sequence[str] | None = None, labels: LabelSpace | None = None, selection: Selection = WHOLE
+) -> Folder:
     """Look at a folder of images.
 
     Args:
         root: A data set, or a folder of images without any label.
         classes: Names of the classes; of a data set they must be its own. The background may be left out.
         labels: Classes of a segmenter, which a data set must have, and by which a folder is labelled that has none.
+        selection: What is taken of a data set.
 
     Raises:
         DataError: If there is no image, or the data set is not as expected.
@@ -67,7 +73,7 @@ def open_folder(root: Path, classes: Sequence[str] | None = None, labels: LabelS
         raise FileError(root, "a folder of images", "a file" if root.is_file() else "nothing", "give a folder's path")
     if _has_no_label(root):
         return _without_labels(root, named, labels)
-    dataset = open_dataset(root)
+    dataset = open_dataset(root, *selection)
     for other, whose in ((named, "--classes"), (labels, "the segmenter")):
         if other is not None and other.names != dataset.labels.names:
             raise ConfigError(
@@ -78,7 +84,7 @@ def open_folder(root: Path, classes: Sequence[str] | None = None, labels: LabelS
     if dataset.layout == "inferred":  # the other layouts list images without a label themselves
         cases += _named_apart(root, tree.unlabelled(root), cases)
     splits = {name: split for split, names in dataset.splits.items() for name in names}
-    return Folder(root, dataset.labels, cases, splits, dataset)
+    return Folder(root, dataset.labels, cases, splits, dataset, selection)
 
 
 def space_of(classes: Sequence[str]) -> LabelSpace:

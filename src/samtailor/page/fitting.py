@@ -20,7 +20,7 @@ from samtailor.page.project import Project
 from samtailor.page.request_error import RequestError
 from samtailor.runs import Run
 from samtailor.segmenter import load
-from samtailor.settings import AnyPath
+from samtailor.settings import AnyPath, Selection
 from samtailor.training.settings import seconds_in
 
 LOG = logging.getLogger("samtailor")
@@ -100,7 +100,7 @@ class FitAgain:
             run = self._new_run(folder.root.resolve().name)
             data = fit_data(folder, run.name, self._project.shows_ct())
             require_place(run, data=data, is_run=True)
-            self._process = self._begun(data, run, time)
+            self._process = self._begun(data, run, time, folder.selection)
             self._state, self._line = "running", "starting"
             self._fraction = self._error = self._warning = None
             self._run, self._is_stopped = run, False
@@ -131,11 +131,13 @@ class FitAgain:
             process.kill()
             process.wait()
 
-    def _begun(self, data: Path, run: Path, time: str) -> subprocess.Popen[str]:
+    def _begun(self, data: Path, run: Path, time: str, selection: Selection) -> subprocess.Popen[str]:
         """The process of a training."""
         words = ["train", str(data), "--out", str(run), "--time", time, "--base", self._base]
         words += ["--device", self._project.device, "--prompt_fraction", _PROMPTED]
         words += [] if self._weights is None else ["--weights", str(self._weights)]
+        words += ["--dataset", selection.dataset]
+        words += [] if selection.bands is None else ["--bands", selection.bands]
         return subprocess.Popen(
             [*self._program, *words],
             stdin=subprocess.DEVNULL,
