@@ -136,7 +136,7 @@ class FitAgain:
         words = ["train", str(data), "--out", str(run), "--time", time, "--base", self._base]
         words += ["--device", self._project.device, "--prompt_fraction", _PROMPTED]
         words += [] if self._weights is None else ["--weights", str(self._weights)]
-        words += ["--dataset", selection.dataset]
+        words += [] if selection.dataset == "auto" else ["--dataset", selection.dataset]
         words += [] if selection.bands is None else ["--bands", selection.bands]
         return subprocess.Popen(
             [*self._program, *words],
