@@ -153,14 +153,12 @@ class CaseAnswers:
         return attached(await self._threads.with_files(written), f"{files.name}{suffix}")
 
     async def predict(self, request: Request) -> Response:
-        """Segment a case, whose working label is then fetched anew."""
+        """Segment a case."""
         number = _id(request)
         self._project.case(number)
 
         def predict() -> dict[str, Any]:
             seconds = self._project.predict(number)
-            with self._project.editing(number) as editor:
-                editor.looked_at()  # by whoever has asked for it
             return {"seconds": seconds, "row": described_row(self._project, number)}
 
         return JSONResponse(await self._threads.with_networks(predict))

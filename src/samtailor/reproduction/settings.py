@@ -39,8 +39,8 @@ class ReproduceConfig(Checked):
         seeds: Seeds; every fitted column is trained once for each.
         columns: Columns of the table: sam, sam2, adapter, lora-RANK, head-only, full; or fits of boundaries and
             robustness; those of the experiment if none are given.
-        out: Where the cells and the page are written; by default runs/ and the name of
-            the table that owns the cells.
+        out: Where the cells and the page are written; by default runs/ and the name of the table that owns the
+            cells.
         settings: YAML file with a schedule of your own, with keys of the experiment's file such as 'train'.
         device: 'auto' takes a GPU if there is one.
         dry_run: Only list the cells, and what is missing.

@@ -29,8 +29,8 @@ _MOST_PER_EPOCH = 2000  # a validation after each 500 steps of 4, even if there 
 
 def scheduled(config: TrainConfig) -> TrainConfig:
     """The config with a time to end in, if nobody set a schedule and there is no GPU: 20 epochs would take a day."""
-    is_long_enough = config.time is not None or config.schedule
-    return config if is_long_enough or choose_device(config.device).type != "cpu" else replace(config, time=_TIME)
+    is_set = config.time is not None or config.schedule
+    return config if is_set or choose_device(config.device).type != "cpu" else replace(config, time=_TIME)
 
 
 def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:

@@ -31,3 +31,8 @@ class LabelContent:
     step: int = 1
     nodata: int | None = None
     names: Mapping[int, str] | None = None
+
+    @property
+    def counted(self) -> dict[int, int]:
+        """Pixels of each id but the one that stands for no data; 0 counts whatever it stands for."""
+        return {identifier: n for identifier, n in self.ids.items() if not identifier or identifier != self.nodata}

@@ -92,7 +92,7 @@ def _of_indices(raster: Raster, indices: NDArray[Any], palette: NDArray[np.uint8
         ids: NDArray[Any] = table[indices]
         return ids
     is_free = labels.palette == default_palette(len(labels))
-    if is_free and (bits := raster.as_bits(indices)) is not None:
+    if is_free and (bits := raster.as_bits(indices, used)) is not None:
         return _of_gray(*bits, labels)
     if are_ids and (not tells or _rising_gray(palette[used]) or is_free):
         return indices

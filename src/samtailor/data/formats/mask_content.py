@@ -29,10 +29,10 @@ def content_of(raster: Raster, samples: NDArray[Any]) -> LabelContent:
     names = raster.class_names
     if raster.palette is not None:
         indices = samples[..., 0]
-        if names is None and (bits := raster.as_bits(indices)) is not None:
-            return content_of(bits[0], bits[1][..., None])
         counts = counts_of(indices, len(raster.palette))
         ids = {index: int(counts[index]) for index in np.flatnonzero(counts).tolist()}
+        if names is None and (bits := raster.as_bits(indices, list(ids))) is not None:
+            return content_of(bits[0], bits[1][..., None])
         if not raster.has_colours:
             return LabelContent("ids", ids, nodata=nodata, names=names)
         palette = {index: _colour(*raster.palette[index].tolist()) for index in ids}

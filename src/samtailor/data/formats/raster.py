@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samtailor.chunks import counts_of
 from samtailor.data.formats.format import require_memory
 from samtailor.errors import FileError
 
@@ -59,15 +59,18 @@ class Raster(ABC):
         """Whether the samples are indices of colours that are not all gray."""
         return self.palette is not None and not (self.palette == self.palette[:, :1]).all()
 
-    def as_bits(self, indices: NDArray[Any]) -> tuple[Raster, NDArray[np.uint8]] | None:
+    def as_bits(self, indices: NDArray[Any], used: Sequence[int]) -> tuple[Raster, NDArray[np.uint8]] | None:
         """The same with one bit for each pixel, 1 where it is white, if a palette makes a mask black and white.
 
         Programs that make palettes number colours in any order: white may be index 0, and black 1.
+
+        Args:
+            indices: Pixels of the mask, (H, W).
+            used: Which indices occur there.
         """
         if self.palette is None:
             return None
-        used = np.flatnonzero(counts_of(indices, len(self.palette)))
-        shown = self.palette[used if len(used) > 1 else [0, *used]]  # of one level, 0 and what it stands for
+        shown = self.palette[list(used) if len(used) > 1 else [0, *used]]  # of one level, 0 and what it stands for
         if not (shown == shown[:, :1]).all() or set(shown[:, 0].tolist()) != {0, 255}:
             return None
         return replace(self, palette=None, step=255), (self.palette[:, 0] == 255).astype(np.uint8)[indices]

@@ -76,7 +76,7 @@ def _of_ids(contents: Mapping[Path, LabelContent], palette: Mapping[int, Colour]
         told += "; 0, the background, occurs nowhere"
     if ignore is not None:
         told += f"; {ignore} counts nowhere"
-    elif any(content.nodata in content.ids and content.nodata for content in contents.values()):
+    elif any(len(content.counted) < len(content.ids) for content in contents.values()):
         told += "; what a file says is no data counts nowhere"
     return labels, told
 
@@ -129,10 +129,7 @@ def _counted(contents: Iterable[LabelContent]) -> Counter[int]:
     counts: Counter[int] = Counter()
     for content in contents:
         factor = content.step if as_levels else 1
-        there = {
-            identifier: n for identifier, n in content.ids.items() if not identifier or identifier != content.nodata
-        }
-        counts.update({factor * identifier: number for identifier, number in there.items()})
+        counts.update({factor * identifier: number for identifier, number in content.counted.items()})
         counts.update(_levels(content))
     return counts
 
@@ -153,9 +150,9 @@ def _is_soft(counts: Mapping[int, int]) -> bool:
 
 def _ignored(contents: Iterable[LabelContent], counts: Mapping[int, int]) -> int | None:
     """The id that counts nowhere: what the files say is no data, or 255 beside classes that are numbered from 0."""
-    if nodata := {content.nodata for content in contents} - {None, 0}:
-        (one, *more) = nodata
-        return one if one is not None and 0 < one <= _LARGEST_ID and not more else None
+    if nodata := {content.nodata for content in contents if content.nodata}:
+        one = max(nodata)
+        return one if len(nodata) == 1 and 0 < one <= _LARGEST_ID else None
     others = set(counts) - {0, _WHITE}
     if _WHITE in counts and others and max(others) < min(_USUAL_IDS, _DENSE * (len(others) + 1)):
         return _WHITE

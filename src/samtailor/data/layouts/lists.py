@@ -106,11 +106,11 @@ def _pairs(
         if len(cells) <= max(columns.image, columns.label):
             raise FileError(path, f"an image and a label in line {number}", f"{' '.join(cells):.80}", _FIX)
         image, label = (_located(root, cells[column]) for column in (columns.image, columns.label))
-        for file, format in ((image, find_format(image)), (label, find_label_format(label))):
+        named = (columns.image, image, find_format(image)), (columns.label, label, find_label_format(label))
+        for column, file, format in named:
             if format is None or not file.exists():
                 found = "nothing there" if format else "no image or label"
-                told = file.relative_to(root) if file.is_relative_to(root) else file
-                raise FileError(path, f"the file '{told}' of line {number}", found, _FIX)
+                raise FileError(path, f"the file '{cells[column]}' of line {number}", found, _FIX)
         pairs.append((image, label))
     return [(split, *pair) for split, pair in zip(_splits(path, rows, columns), pairs, strict=True)]
 
