@@ -10,7 +10,7 @@ import pytest
 
 from samtailor.data.formats import FORMATS
 from samtailor.errors import ConfigError, DataError, DataWarning
-from samtailor.inference.inputs import Wanted, plan, read, require_apart
+from samtailor.inference.inputs import Wanted, plan, read
 from samtailor.settings import LabelKind
 from tests.data.formats.npz import Npz, NpzFolder
 
@@ -173,14 +173,14 @@ def test_two_results_never_share_a_place(folder: Path, tmp_path: Path) -> None:
 def test_pictures_of_one_name_have_no_place_beside_their_labels(tmp_path: Path) -> None:
     for name in ("a.png", "a.nii", "b.png"):
         (tmp_path / name).touch()
-    jobs = plan([tmp_path], tmp_path / "out")
-    require_apart(jobs, Wanted())  # a.png and a.nii.gz are labels of their own
-    require_apart(plan([tmp_path / "a.nii", tmp_path / "b.png"], tmp_path / "out"), Wanted(overlay=True, volumes=True))
+    out = tmp_path / "out"
+    plan([tmp_path], out)  # a.png and a.nii.gz are labels of their own
+    plan([tmp_path / "a.nii", tmp_path / "b.png"], out, wanted=Wanted(overlay=True, volumes=True))
     for wanted, place in ((Wanted(overlay=True), "overlays/a.png"), (Wanted(heat_map=True), "heat-maps/a.png")):
         with pytest.raises(ConfigError, match=rf"a\.nii and .*a\.png would both be .*{place}; predict them into two"):
-            require_apart(jobs, wanted)
+            plan([tmp_path], out, wanted=wanted)
     with pytest.raises(ConfigError, match=r"a\.nii and .*a\.png would both be called 'a' in the table"):
-        require_apart(jobs, Wanted(volumes=True))
+        plan([tmp_path], out, wanted=Wanted(volumes=True))
 
 
 def test_a_file_name_is_no_folder(folder: Path, tmp_path: Path) -> None:

@@ -106,8 +106,17 @@ class Job:
         beside = format.written_beside(self.target) if format else ()
         return [self.target, *beside, *(file for file, is_wanted in more if is_wanted)]
 
+    def places(self, wanted: Wanted) -> list[str]:
+        """What no other job may have: every file that is written for it, and its name in the table of volumes."""
+        row = f"called '{self.files.name}' in the table"
+        return [*map(str, self.results(wanted)), *([row] if wanted.volumes else [])]
 
-def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto") -> list[Job]:
+
+ONLY_LABELS = Wanted()
+"""Nothing beside the labels."""
+
+
+def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto", wanted: Wanted = ONLY_LABELS) -> list[Job]:
     """Find the images and name their results.
 
     Args:
@@ -115,6 +124,8 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto") -> l
             (`x_0000.nii.gz`, `x_0001.nii.gz`) are one image. What does not exist is kept, and fails when it is read.
         out: Folder of the results; each has the name of its image.
         kind: Kind of the label files.
+        wanted: What is written beside them, by the names of the images: a.png and a.tif may both be labelled, but not
+            drawn over.
 
     Raises:
         ConfigError: If there is nothing to do, an image's format writes no labels of that kind, or a result would
@@ -127,17 +138,18 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto") -> l
     if not jobs:
         raise ConfigError("inputs: expected files, folders or glob patterns, found none")
     sources = {_real(path) for job in jobs for path in job.files.images}
-    inputs_of: dict[Path, Path] = {}
+    inputs_of: dict[str, Path] = {}
     for job in jobs:
         if _real(job.target) in sources:
             raise ConfigError(
                 f"out: the result of {job.file} would overwrite the input {job.target}; name another folder"
             )
-        if other := inputs_of.get(job.target):
-            raise ConfigError(
-                f"out: the results of {other} and {job.file} would both be {job.target}; predict them into two folders"
-            )
-        inputs_of[job.target] = job.file
+        for place in job.places(wanted):
+            if other := inputs_of.get(place):
+                raise ConfigError(
+                    f"out: the results of {other} and {job.file} would both be {place}; predict them into two folders"
+                )
+            inputs_of[place] = job.file
     return jobs
 
 
@@ -164,24 +176,6 @@ def require_scenes(jobs: Iterable[Job], wanted: Wanted) -> None:
         if flag and os.path.lexists(job.file) and not is_scene(job.file):
             expected = "GeoTIFFs only, as other results are not written so"
             raise ConfigError(f"{flag}: expected {expected}; found {job.file}; predict it without --{flag}")
-
-
-def require_apart(jobs: Iterable[Job], wanted: Wanted) -> None:
-    """Refuse images of one name, such as a.png and a.tif, where what is written beside their labels is of one name too.
-
-    Raises:
-        ConfigError: Naming both images.
-    """
-    named: dict[str, Job] = {}
-    for job in jobs:
-        if other := named.get(job.files.name):
-            both = next((file for file in other.results(wanted) if file in job.results(wanted)), None)
-            if both or wanted.volumes:
-                where = f"would both be {both}" if both else f"would both be called '{job.files.name}' in the table"
-                raise ConfigError(
-                    f"out: the results of {other.file} and {job.file} {where}; predict them into two folders"
-                )
-        named[job.files.name] = job
 
 
 def read(job: Job, channels: ChannelChoice) -> Case:

@@ -120,7 +120,7 @@ def predict(
     from samtailor.data.polygons import Drawing
     from samtailor.distributed.collectives import broadcast_from_first, connect, gather, raise_on_all_ranks
     from samtailor.inference.ensemble import mean_of
-    from samtailor.inference.inputs import Wanted, plan, require_apart, require_ground, require_scenes
+    from samtailor.inference.inputs import Wanted, plan, require_ground, require_scenes
     from samtailor.inference.pipeline import join_jobs, joint_report, predict_jobs, written_at
     from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.inference.scenes import divided, require_room
@@ -135,9 +135,8 @@ def predict(
     wanted = Wanted(probabilities, overlays, probability_type, cog, drawing, table is not None, heat_maps)
     with raise_on_all_ranks():
         choose_device(device, precision)
-        planned, refinement = plan(inputs, Path(out), format), chosen_refinement(refine)
+        planned, refinement = plan(inputs, Path(out), format, wanted), chosen_refinement(refine)
         require_scenes(planned, wanted)
-        require_apart(planned, wanted)
         if here.is_first:
             require_place(out, [run, *inputs])
             if table is not None:
