@@ -92,16 +92,17 @@ class TestShown:
         windowed.refined(Prompt("liver", 1, box=(2, 4, 26, 14)))  # 1.25 x 24 pixels wide, at the left and upper rim
         assert_box(windowed.shown[0], *(x * SIZE / 30 for x in (2, 4, 26, 14)))
 
-    def test_a_mask_is_shown_as_logits(self, whole: Known) -> None:
-        mask = np.zeros((HEIGHT, WIDTH), bool)
-        mask[8:24, 16:48] = True
+    @pytest.mark.parametrize(("kind", "inside"), [("bool", 1), ("uint8", 255), ("float32", 0.5)])
+    def test_a_mask_is_shown_as_logits(self, kind: str, inside: float, whole: Known) -> None:
+        mask = np.zeros((HEIGHT, WIDTH), kind)
+        mask[8:24, 16:48] = inside
         whole.refined(Prompt("liver", 0, mask=mask))
         (shown,) = whole.shown
         assert shown.points is shown.boxes is shown.labels is None
         assert shown.masks is not None
         side = shown.masks.shape[-1]
         square = np.zeros((WIDTH, WIDTH), np.float32)
-        square[:HEIGHT] = mask
+        square[:HEIGHT] = mask != 0
         share = F.interpolate(torch.tensor(square)[None, None], (side, side), mode="bilinear", antialias=True)[:, 0]
         torch.testing.assert_close(shown.masks, (2 * share - 1) * MASK_LOGIT)
         assert shown.masks.max() == pytest.approx(MASK_LOGIT)
@@ -242,7 +243,7 @@ class TestWithoutTraining:
         whole.segmenter.model.practice = Practice(prompts="none")
         probabilities = np.zeros((3, 1, HEIGHT, WIDTH), np.float16)
         probabilities[1, 0], probabilities[0, 0] = self.PROBABLE, 0.9 - self.PROBABLE
-        monkeypatch.setattr(whole.predictor, "probabilities", lambda slices: probabilities)
+        monkeypatch.setattr(whole.predictor, "probabilities", lambda image, slices: probabilities)
         return whole
 
     def corrected(self, known: Known, prompt: Prompt, before: int = 0) -> NDArray[np.bool_]:

@@ -16,10 +16,11 @@ from samtailor.data.formats import read_case, read_image
 from samtailor.data.intensity import CTWindow, Range, Slices, scale
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import DataError
+from samtailor.inference.ensemble import mean_of
 from samtailor.inference.predictor import Piece, Predictor
 from samtailor.inference.prompt import Prompt
 from samtailor.inference.prompted import MARGIN
-from samtailor.inference.refine import refine
+from samtailor.inference.refine import Corrections, refine
 from samtailor.inference.result import Result, segment
 from samtailor.labels import LabelSpace
 from samtailor.losses import ClassAwareLoss
@@ -116,18 +117,43 @@ def test_slices_are_seen_with_the_neighbours_that_prediction_saw_them_with(
     for found, feature in zip(predictor.features(result.slices, Piece(index, window)), expected, strict=True):
         torch.testing.assert_close(found[0], feature)
 
-    whole, seen = predictor.probabilities(result.slices), list[NDArray[np.float16]]()
-    probabilities = Predictor.probabilities
+    wanted = range(index, index + 1)
+    whole, alone = predictor.probabilities(result.slices), predictor.probabilities(result.slices, wanted)
+    np.testing.assert_allclose(alone[:, 0], whole[:, index], atol=2e-3)
 
-    def noted(self: Predictor, slices: Slices) -> NDArray[np.float16]:
-        seen.append(probabilities(self, slices))
-        return seen[-1]
+
+@pytest.mark.parametrize("sees", ["depth adapters", "neighbours", "depth adapters of two networks"])
+def test_a_correction_goes_by_what_prediction_found_of_its_slice(
+    sees: str, tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depth = sees != "neighbours"
+    preprocessing = Preprocessing(Range(), tiny_base.image_size, None, 1, neighbours=not depth)
+    models = []
+    for seed in range(2 if "two" in sees else 1):
+        torch.manual_seed(seed)
+        models.append(SegmenterModel.create(tiny_base.name, Adapter(depth=depth), LABELS, preprocessing).eval())
+        for name, parameter in models[-1].trained_state().items():
+            if parameter.ndim > 1:
+                torch.nn.init.normal_(parameter, std=1.0 if ".adapter." in name else 0.3)
+    predictor = mean_of([Predictor(model, device="cpu") for model in models])
+    slices = np.random.default_rng(0).random((5, 1, 24, 32), np.float32) * np.float32([0.2, 1, 0.1, 0.9, 0.4]).reshape(
+        -1, 1, 1, 1
+    )
+    whole = predictor.probabilities(slices)
+    assert np.abs(whole[:, 3] - predictor.probabilities(slices[3:4])[:, 0]).max() > 0.02  # neighbours matter
+    corrections = Corrections(predictor, slices, LABELS)
+    asked, found = Predictor.probabilities, list[NDArray[np.float16]]()
+
+    def noted(self: Predictor, image: Slices, slices: range | None = None) -> NDArray[np.float16]:
+        found.append(asked(self, image, slices))
+        return found[-1]
 
     monkeypatch.setattr(Predictor, "probabilities", noted)
-    everything = replace(result, label=np.ones_like(result.label))
-    refine(predictor, everything, [Prompt("liver", index, box=(1, 1, 31, 23))])
-    (of_group,) = seen
-    np.testing.assert_allclose(of_group[:, index % 3], whole[:, index], atol=2e-3)
+    for index in range(5):
+        corrections.correct(np.ones((24, 32), np.int16), Prompt("liver", index, box=(1, 1, 31, 23)))
+    assert len(found) == 5
+    for index, of_slice in enumerate(found):
+        np.testing.assert_allclose(of_slice[:, 0], whole[:, index], atol=1e-3)
 
 
 class TestASegmenterThatWasTrainedWithoutPrompts:
@@ -173,7 +199,8 @@ def test_prompts_are_answered_in_the_predictor_s_precision(tiny_base: Base, case
         (Prompt("liver", 0), "expected points, a box or a mask, found none"),
         (Prompt("liver", 0, box=(5, 1, 2, 2)), "expected a box"),
         (Prompt("liver", 0, points=((1.0, 999.0),)), "found 1.0, 999.0"),
-        (Prompt("liver", 0, mask=np.zeros((2, 2), bool)), "found 2 x 2"),
+        (Prompt("liver", 0, mask=np.ones((2, 2), bool)), "found 2 x 2"),
+        (Prompt("liver", 0, mask=np.zeros((2, 2), bool)), "expected a mask of something, found an empty one"),
     ],
 )
 def test_a_prompt_that_does_not_fit_is_refused(prompt: Prompt, message: str, tiny_base: Base, case: Path) -> None:

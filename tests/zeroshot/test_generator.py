@@ -114,6 +114,12 @@ class TestEveryBase:
         assert [record.point for record in few] == [record.point for record in many]
         assert np.allclose([r.predicted_iou for r in few], [r.predicted_iou for r in many], atol=1e-5)
 
+    @pytest.mark.parametrize("size", [(1, 200), (200, 1), (3, 5)])
+    def test_a_few_pixels_in_crops(self, size: tuple[int, int], any_base: Base) -> None:
+        records = samtailor.masks_everything(picture(size), any_base.name, crop_n_layers=2, **EVERY)
+        assert all(record.segmentation.shape == size for record in records)
+        assert all(min(record.crop.size) > 0 for record in records)
+
     def test_another_input_size(self, any_base: Base) -> None:
         records = samtailor.masks_everything(picture(), any_base.name, image_size=96, **EVERY)
         assert all(record.segmentation.shape == (40, 56) for record in records)

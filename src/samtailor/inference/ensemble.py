@@ -51,12 +51,12 @@ class Ensemble(Predictor):
         return self._members
 
     def _stitched(
-        self, image: Slices, embeddings: NDArray[np.float16] | None, rows: slice
+        self, image: Slices, embeddings: NDArray[np.float16] | None, rows: slice, slices: range
     ) -> Iterator[tuple[int, Settled]]:
         """Slice and logarithms of sums of probabilities, which stand for logits: their softmax is the mean."""
         if embeddings is not None:
             raise ValueError("embeddings are those of one segmenter")
-        for in_turn in zip(*(member._stitched(image, None, rows) for member in self._members), strict=True):
+        for in_turn in zip(*(member._stitched(image, None, rows, slices) for member in self._members), strict=True):
             index, part = in_turn[0]
             assert all((found.rows, found.columns) == (part.rows, part.columns) for _, found in in_turn)
             logarithms = torch.stack([found.logits.float().log_softmax(dim=0) for _, found in in_turn])

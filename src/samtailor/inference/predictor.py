@@ -73,7 +73,7 @@ class Piece:
     slice: int
     window: Window
     repeated: bool = False
-    """Whether it only fills up a group of slices."""
+    """Whether it only fills up a group of slices, and is not wanted itself."""
 
 
 @dataclass(frozen=True)
@@ -210,10 +210,21 @@ class Predictor:
         return label
 
     @torch.inference_mode()
-    def probabilities(self, image: Slices) -> NDArray[np.float16]:
-        """Softmax over classes of every pixel of slices in [0, 1], (S, C, H, W) to (K, S, H, W)."""
-        probabilities = np.empty(self.probabilities_shape(image), np.float16)
-        self._most_probable(image, None, probabilities)
+    def probabilities(self, image: Slices, slices: range | None = None) -> NDArray[np.float16]:
+        """Softmax over classes of every pixel.
+
+        Args:
+            image: Slices in [0, 1], (S, C, H, W).
+            slices: Which of them are wanted, N one after the other; all if None.
+
+        Returns:
+            (K, N, H, W).
+        """
+        wanted = slices or range(len(image))
+        classes, _, *size = self.probabilities_shape(image)
+        probabilities = np.empty((classes, len(wanted), *size), np.float16)
+        for band in self.bands(image, probabilities=True, slices=wanted):
+            probabilities[:, wanted.index(band.index), band.rows] = band.probabilities
         return probabilities
 
     def windows(self, height: int, width: int) -> list[Window]:
@@ -242,6 +253,7 @@ class Predictor:
         probabilities: bool = False,
         rows: slice | None = None,
         certainty: bool = False,
+        slices: range | None = None,
     ) -> Iterator[Band]:
         """The label before it is refined, band of rows by band of rows.
 
@@ -250,15 +262,17 @@ class Predictor:
 
         Args:
             image: Slices in [0, 1], (S, C, H, W), which may be computed, and read, where they are looked at.
-            embeddings: As in `label`; for all rows only.
+            embeddings: As in `label`; for all rows of all slices only.
             probabilities: Whether the softmax over classes is wanted.
             rows: Rows that are wanted, from the start of a band (see `bands_of`) to the end of one; all if None.
             certainty: Whether the softmax of the label's class is wanted.
+            slices: Which slices are wanted, one after the other; all if None.
         """
         width = image.shape[3]
         classes = len(self.model.labels) if probabilities else None
         begun: dict[int, Band] = {}
-        for index, part in self._stitched(image, embeddings, rows or slice(0, image.shape[2])):
+        everywhere, throughout = slice(0, image.shape[2]), range(len(image))
+        for index, part in self._stitched(image, embeddings, rows or everywhere, slices or throughout):
             if index not in begun:
                 begun[index] = Band.empty(index, part.band, width, classes, certainty)
             band = begun[index]
@@ -292,10 +306,11 @@ class Predictor:
         return label
 
     def _stitched(
-        self, image: Slices, embeddings: NDArray[np.float16] | None, rows: slice
+        self, image: Slices, embeddings: NDArray[np.float16] | None, rows: slice, slices: range
     ) -> Iterator[tuple[int, Settled]]:
-        """Slice and class logits of everything in some rows; windows blended by weights that fall to their rims.
+        """Slice and class logits of everything in some rows of some slices.
 
+        Windows are blended by weights that fall to their rims.
         The parts of a slice come in its bands from top to bottom; slices that are computed as one group come at the
         same time.
         """
@@ -305,7 +320,7 @@ class Predictor:
         stitchers: dict[int, Stitcher] = {}
         # Windows above these rows reach into them.
         touching = [window for window in windows if window.y + window.side > rows.start and window.y < rows.stop]
-        for done, (piece, logits) in enumerate(self._window_logits(image, touching, views, embeddings), start=1):
+        for done, (piece, logits) in enumerate(self._window_logits(image, slices, touching, views, embeddings), 1):
             if piece.slice not in stitchers:
                 stitchers[piece.slice] = Stitcher(windows, height, width, [view.flip for view in views])
             stitcher = stitchers[piece.slice]
@@ -313,24 +328,26 @@ class Predictor:
             yield from ((piece.slice, part) for part in parts if part.band.start >= rows.start)
             if piece.window == touching[-1]:
                 del stitchers[piece.slice]
-            if self.tells_progress and len(image) > 1:
-                report("slices", done / len(touching), len(image))
+            if self.tells_progress and len(slices) > 1:
+                report("slices", done / len(touching), len(slices))
             elif self.tells_progress:
                 report("windows", done, len(touching))
 
     def _window_logits(
         self,
         image: Slices,
+        slices: range,
         windows: list[Window],
         views: Sequence[WindowView],
         embeddings: NDArray[np.float16] | None,
     ) -> Iterator[tuple[Piece, tuple[Tensor, ...]]]:
-        """What the network gives for every window, the part of each view in its class logits, (K, n, n), still flipped.
+        """What the network gives for every window of some slices.
 
+        That is the part of each view in its class logits, (K, n, n), still flipped.
         Slices come in order, windows row by row.
         """
         group = self.model.group
-        batches = _batches(len(image), windows, group, max(1, self.batch_size // group) * group)
+        batches = _batches(slices, len(image), windows, group, max(1, self.batch_size // group) * group)
         if embeddings is None:
             computed = self._computed(image, batches, views)
         elif views == (PLAIN,):
@@ -413,11 +430,11 @@ class Predictor:
             yield pack(self.model.encode_frozen(inputs.to(self.model.device))).half().cpu().numpy()
 
 
-def _batches(slices: int, windows: list[Window], group: int, size: int) -> Iterator[list[Piece]]:
-    """All windows of all slices: group by group of neighbouring slices, in it window by window."""
+def _batches(wanted: range, slices: int, windows: list[Window], group: int, size: int) -> Iterator[list[Piece]]:
+    """All windows of the wanted slices: group by group of neighbouring slices, in it window by window."""
     pieces = (
-        Piece(index, window, repeated=first + i >= slices)
-        for first in range(0, slices, group)
+        Piece(index, window, repeated=first + i not in wanted)
+        for first in range(wanted.start - wanted.start % group, wanted.stop, group)
         for window in windows
         for i, index in enumerate(group_of(first, slices, group))
     )

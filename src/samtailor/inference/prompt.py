@@ -25,7 +25,7 @@ class Prompt:
         points: Column x and row y of points on the object.
         not_points: Column x and row y of points beside it.
         box: Left, top, right and bottom of a box around it.
-        mask: Rough mask of it, (H, W).
+        mask: Rough mask of it, (H, W); numbers other than 0 belong to it.
     """
 
     name: str
@@ -35,6 +35,11 @@ class Prompt:
     box: tuple[float, float, float, float] | None = None
     mask: Mask | None = None
 
+    def __post_init__(self) -> None:
+        """Take masks of 0 and 255, as pictures have them, for what they mean."""
+        if self.mask is not None:
+            object.__setattr__(self, "mask", self.mask.astype(bool))
+
     @property
     def places(self) -> list[tuple[float, float]]:
         """Column x and row y of all points and of the box's corners."""
@@ -43,7 +48,7 @@ class Prompt:
 
     def shown(self, size: tuple[int, ...]) -> Mask:
         """The inside of box and mask, of a slice (H, W)."""
-        shown = np.zeros(size, bool) if self.mask is None else self.mask.astype(bool)
+        shown = np.zeros(size, bool) if self.mask is None else self.mask
         return shown if self.box is None else shown | self.in_box(size)
 
     def in_box(self, size: tuple[int, ...], margin: float = 0.0) -> Mask:
@@ -68,6 +73,7 @@ class Prompt:
         self._require(0 <= self.slice < slices, f"a slice from 0 to {slices - 1}", self.slice)
         self._require(bool(self.places) or self.mask is not None, "points, a box or a mask", "none")
         if self.mask is not None:
+            self._require(bool(self.mask.any()), "a mask of something", "an empty one")
             found = " x ".join(map(str, self.mask.shape))
             self._require(self.mask.shape == (height, width), f"a mask of {height} x {width}", found)
         if self.box is not None:

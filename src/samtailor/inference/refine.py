@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.intensity import Slices
 from samtailor.errors import DataWarning
-from samtailor.inference.predictor import Predictor, group_of
+from samtailor.inference.predictor import Predictor
 from samtailor.inference.probable import around, object_of, touching
 from samtailor.inference.prompt import Mask, Prompt, pixels_at
 from samtailor.inference.prompted import PromptedMasks
@@ -38,21 +38,17 @@ class Corrections:
             slices: What the network sees of the case, (S, C, H, W).
             labels: The classes.
         """
-        self._predictor, self._slices, self._labels = predictor, slices, labels
+        self._slices, self._labels = slices, labels
         self.draws = predictor.model.practice.prompts != "none"
         self._masks = PromptedMasks(predictor, slices) if self.draws else None
         # Prompts for several classes mostly speak of the same slice: it is segmented once.
-        self._probabilities_of = lru_cache(maxsize=4)(self._segmented)
+        self._probabilities_of = lru_cache(maxsize=4)(
+            lambda index: predictor.probabilities(slices, range(index, index + 1))[:, 0]
+        )
 
     def prepare(self, index: int) -> None:
         """Segment a slice, for clicks that nothing drawn answers: they need not wait for it then."""
         self._probabilities_of(index)
-
-    def _segmented(self, index: int) -> NDArray[np.float16]:
-        """Class probabilities of a slice, (K, H, W)."""
-        # The segmenter looks at these slices together.
-        group = group_of(index, len(self._slices), self._predictor.model.group)
-        return self._predictor.probabilities(self._slices[group[0] : group[-1] + 1])[:, index - group[0]]
 
     def correct(self, plane: NDArray[np.int16], prompt: Prompt) -> None:
         """Correct a slice of a label in place, as `refine` says.

@@ -77,7 +77,8 @@ def crops_of(size: tuple[int, int], layers: int, overlap_ratio: float) -> list[C
             for j in range(count):
                 x, y = (side_x - overlap) * i, (side_y - overlap) * j
                 crops.append(Crop(x, y, min(x + side_x, width), min(y + side_y, height), layer))
-    return crops
+    # Of an image that is a few pixels wide some are empty.
+    return [crop for crop in crops if min(crop.size) > 0]
 
 
 def is_cut(box: tuple[int, int, int, int], crop: Crop, size: tuple[int, int]) -> bool:
@@ -121,7 +122,8 @@ class InputRule:
         if self.is_square:
             return self.side, self.side
         scale = self.side / max(size)
-        return int(size[0] * scale + 0.5), int(size[1] * scale + 0.5)
+        rows, columns = (max(1, int(length * scale + 0.5)) for length in size)
+        return rows, columns
 
     def tensor(self, image: NDArray[Any]) -> Tensor:
         """Network input (1, 3, side, side), float32, of an image or a crop (H, W, 3), uint8, or float in [0, 1]."""
