@@ -86,9 +86,9 @@ def _facts(dataset: Dataset) -> dict[str, str]:
     if not (named := dataset.named):
         return {}
     shipped = dataset.layout == "publisher"
-    ours = "by its classes and names, in another layout; --dataset none takes it for another"
+    how = "as its publisher ships it" if shipped else "by its classes and names, in another layout"
     facts = {
-        "recognised": f"{named.title} ({named.name}), {'as its publisher ships it' if shipped else ours}",
+        "recognised": f"{named.title} ({named.name}), {how}; if it is other data, take --dataset none",
         "published": named.published,
         "terms": named.terms,
         "split": named.split if shipped else "",

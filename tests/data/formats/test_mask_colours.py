@@ -234,5 +234,5 @@ def test_colours_that_jpeg_has_changed_are_told_by_their_cause(tmp_path: Path) -
     colours[4:9, 3:8] = (255, 0, 0)
     Image.fromarray(colours).save(tmp_path / "mask.jpg")
     labels = LabelSpace(("background", "red"), (0, 1), ((0, 0, 0), (255, 0, 0)))
-    with pytest.raises(FileError, match="save masks as PNG: JPEG changes their colours"):
+    with pytest.raises(FileError, match="save masks as PNG: JPEG and WebP change their colours"):
         PictureFormat().read_ids(tmp_path / "mask.jpg", labels)

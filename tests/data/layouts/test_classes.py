@@ -74,6 +74,13 @@ ONE = ("background", "class 1")
         ([ids(0, 127, 255)], (("background", "class 1", "class 2"), (0, 127, 255), None)),
         ([ids(0, 300, dtype=np.uint16)], (ONE, (0, 300), None)),
         ([paletted(VOC)], (("background", "class 1", "class 3"), (0, 1, 3), 255)),
+        (
+            [paletted({0: (0, 0, 0), 15: (192, 128, 128), 255: (224, 224, 192)})],
+            (("background", "class 15"), (0, 15), 255),
+        ),
+        ([ids(0, 15, 255)], (("background", "class 1", "class 2"), (0, 15, 255), None)),
+        ([ids(0, 1), ids(0, 255), ids(0, 1, 255)], (ONE, (0, 1), 255)),
+        ([ids(0, 1), ids(0, 255), ids(0, 2)], (("background", "class 1", "class 2"), (0, 1, 2), 255)),
         ([coloured((0, 0, 0), (255, 255, 255))], (ONE, (0, 255), None)),
         ([coloured((0, 0, 0), (255, 255, 255)), ids(0, 255)], (ONE, (0, 255), None)),
         ([coloured((0, 0, 0), (1, 1, 1), (2, 2, 2))], (("background", "class 1", "class 2"), (0, 1, 2), None)),
@@ -144,6 +151,10 @@ def test_names_in_the_files_are_kept(tmp_path: Path) -> None:
     ("masks", "words"),
     [
         ([ids(0)], "others than 0, found none"),
+        (
+            [ids(0, 1), ids(0, 255), ids(0), ids(0, 1)],
+            r"found 2 of 0 and 1 such as 0\.png and 1 of 0 and 255 such as 1",
+        ),
         (
             [np.random.default_rng(0).integers(0, 60000, (30, 40)).astype(np.uint16)],
             "different numbers, up to .*objects",

@@ -164,6 +164,18 @@ def test_images_of_one_name_are_those_of_the_split(tmp_path: Path) -> None:
     assert [case.images[0].parent.name for case in dataset.cases] == ["train2017", "val2017"]
 
 
+def test_annotations_of_joints_beside_those_of_objects_are_passed_over(tmp_path: Path) -> None:
+    pictures(tmp_path / "images", 1, 2)
+    people = coco()
+    people["categories"] = [{"id": n, "name": name, "keypoints": ["nose"]} for n, name in ((1, "man"), (3, "child"))]
+    generate.write_json(tmp_path / "annotations" / "person_keypoints_train.json", people)
+    assert open_dataset(tmp_path).labels.names == ("background", "man", "child")
+    generate.write_json(tmp_path / "annotations" / "instances_train.json", coco())
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels.names == ("background", "house", "door")
+    assert "annotations/instances_train.json" in dataset.told["labels"]
+
+
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no such category": (lambda c: c["annotations"][0].update(category_id=9), "one of category 9"),
     "no such image": (lambda c: c["annotations"][0].update(image_id=9), "none with the id 9"),

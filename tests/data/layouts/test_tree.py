@@ -13,6 +13,7 @@ from samtailor.data.check import check
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.errors import FileError
 from tests import generate
+from tests.data.formats.dicom.files import laid, write_series
 
 IMAGES = ["a.png", "b.png", "c.png"]
 
@@ -62,6 +63,11 @@ def pairs(dataset: Dataset) -> dict[str, tuple[list[str], str]]:
         ("training/*.png", "trainannot/*.png"),
         ("VOC2012/JPEGImages/*.jpg", "VOC2012/SegmentationClass/*.png"),
         ("images_jpg/*.jpg", "labels_png/*.png"),
+        ("scan_*/image.png", "scan_*/label.png"),
+        ("*/photo.png", "*/mask.png"),
+        ("*/images/photo.png", "*/gt/seg.png"),
+        ("images/*.bmp", "masks/*.bmp"),
+        ("images/*.webp", "masks/*.png"),
     ],
 )
 def test_images_and_labels_are_found_by_their_names(image: str, label: str, tmp_path: Path) -> None:
@@ -167,6 +173,30 @@ def test_volumes_have_channels_by_what_their_names_end_with(tmp_path: Path) -> N
     assert pairs(dataset)["p1"] == (["p1/p1_flair.nii.gz", "p1/p1_t1.nii.gz"], "p1/p1_seg.nii.gz")
 
 
+def test_a_folder_for_each_case_needs_no_names(tmp_path: Path) -> None:
+    volumes(tmp_path / "a", *(f"p{case}/{name}" for case in (1, 2) for name in ("ct", "pet", "seg")))
+    dataset = open_dataset(tmp_path / "a")
+    assert dataset.channels == ("ct", "pet")
+    assert pairs(dataset) == {f"p{n}": ([f"p{n}/ct.nii.gz", f"p{n}/pet.nii.gz"], f"p{n}/seg.nii.gz") for n in (1, 2)}
+    volumes(tmp_path / "b", "scan_1/volume", "scan_1/label", "scan_2/volume", "scan_2/label")
+    assert list(pairs(open_dataset(tmp_path / "b"))) == ["1", "2"]
+    write_series(tmp_path / "c" / "p1" / "dicom", *laid(generate.volume((12, 10, 4), 0)[0]))
+    volumes(tmp_path / "c", "p1/label")
+    assert pairs(open_dataset(tmp_path / "c")) == {"p1": (["p1/dicom"], "p1/label.nii.gz")}
+
+
+def test_images_that_are_called_otherwise_in_each_folder_are_refused(tmp_path: Path) -> None:
+    volumes(tmp_path, "p1/ct", "p1/seg", "p2/mr", "p2/seg")
+    with pytest.raises(FileError, match="2 images and 2 labels"):
+        open_dataset(tmp_path)
+
+
+def test_pictures_beside_one_label_are_not_its_channels(tmp_path: Path) -> None:
+    folder(folder(tmp_path, "*/left.png", "*/mask.png"), "*/right.png", "*/mask.png")
+    with pytest.raises(FileError, match="6 images and 3 labels"):
+        open_dataset(tmp_path)
+
+
 def test_a_missing_channel_is_named(tmp_path: Path) -> None:
     volumes(tmp_path, *(f"{case}_{kind}" for case in ("p1", "p2", "p3") for kind in ("t1", "t2", "seg")))
     (tmp_path / "p2_t2.nii.gz").unlink()
@@ -211,6 +241,19 @@ def test_a_dataset_json_of_classes_alone_leaves_the_rest_to_names(tmp_path: Path
     assert dataset.labels.names == ("nothing", "field", "lake")
     assert dataset.splits == {"train": ("a",)}
     assert len(dataset.cases) == 3
+
+
+@pytest.mark.parametrize(
+    ("image", "label"), [("images/train/*.png", "masks/train/*.png"), ("images/*.png", "masks/*_mask.png")]
+)
+def test_a_dataset_json_of_classes_alone_leaves_other_places_in_images_and_masks_to_names(
+    image: str, label: str, tmp_path: Path
+) -> None:
+    root = folder(tmp_path, image, label)
+    generate.write_json(root / "dataset.json", {"classes": ["nothing", "field", "lake"]})
+    dataset = open_dataset(root)
+    assert (dataset.layout, dataset.labels.names) == ("inferred", ("nothing", "field", "lake"))
+    assert pairs(dataset)["a"] == ([image.replace("*", "a")], label.replace("*", "a"))
 
 
 def test_damaged_masks_are_left_to_the_check(tmp_path: Path) -> None:

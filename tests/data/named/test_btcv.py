@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.check_dataset import check_dataset
@@ -49,7 +51,15 @@ def test_a_folder_without_images_or_labels_is_explained(missing: str, tmp_path: 
         open_dataset(root)
 
 
+def test_other_data_in_a_folder_of_its_name_is_none_of_it(tmp_path: Path) -> None:
+    inside = tmp_path / "RawData" / "Training"
+    for place in ("img/a.png", "label/a.png"):
+        (inside / place).parent.mkdir(parents=True)
+        Image.fromarray(np.eye(16, dtype=np.uint8)).save(inside / place)
+    assert open_dataset(tmp_path).name is None
+
+
 def test_an_archive_that_is_still_packed_is_explained(tmp_path: Path) -> None:
     (tmp_path / "RawData.zip").touch()
-    with pytest.raises(FileError, match=r"BTCV as its publisher ships it.*found RawData\.zip; unpack"):
+    with pytest.raises(FileError, match=r"BTCV as its publisher ships it.*found RawData\.zip; unpack.*--dataset none"):
         open_dataset(tmp_path)

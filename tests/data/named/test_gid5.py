@@ -51,6 +51,14 @@ def test_tiles_are_trained_on_whole_and_split_by_number(tmp_path: Path) -> None:
     assert check_dataset(dataset.root).findings == ()
 
 
+def test_tiles_of_one_category_are_somebody_elses(tmp_path: Path) -> None:
+    root = gid5_tiles(tmp_path / "data")
+    for tile in (path for path in root.rglob("*.*") if not path.name.startswith("water")):
+        tile.unlink()
+    dataset = open_dataset(root)
+    assert (dataset.name, dataset.layout, len(dataset.cases)) == (None, "inferred", 5)
+
+
 def test_check_is_content_with_scenes(tmp_path: Path) -> None:
     report = check_dataset(gid5_scenes(tmp_path / "data"))
     assert report.findings == ()

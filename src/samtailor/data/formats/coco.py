@@ -54,12 +54,14 @@ class CocoFile:
         categories: Name of each class by its id in labels, from 1, in the order of the ids.
         first: What is added to the ids of categories.
         images: By their ids.
+        keypoints: Whether its categories have points, such as joints, beside their outlines.
     """
 
     path: Path
     categories: Mapping[int, str]
     first: int
     images: Mapping[int, CocoImage]
+    keypoints: bool
 
 
 def is_coco(path: Path) -> bool:
@@ -110,7 +112,8 @@ def _coco_file(path: Path, size: int, modified: int) -> CocoFile:
         if alone := marked.keys() - images.keys():
             raise FileError(path, "an image for each annotation", f"none with the id {min(alone)}", _FIX)
         named = {number + first: name for number, name in sorted(categories.items())}
-        return CocoFile(path, named, first, images)
+        keypoints = any("keypoints" in category for category in content["categories"])
+        return CocoFile(path, named, first, images, keypoints)
 
 
 class CocoFormat(LabelFormat):

@@ -129,8 +129,8 @@ def _of_colours(path: Path, pixels: NDArray[Any], labels: LabelSpace) -> NDArray
     if unknown:
         colours = [(v >> 16, v >> 8 & 255, v & 255) for v in sorted(unknown)[:5]]
         fix = "add the colours to the palette in dataset.json, or store the mask as class ids"
-        if path.suffix.lower() in (".jpg", ".jpeg"):
-            fix = "save masks as PNG: JPEG changes their colours"
+        if path.suffix.lower() in (".jpg", ".jpeg", ".webp"):
+            fix = "save masks as PNG: JPEG and WebP change their colours"
         raise FileError(path, f"the palette's colours {sorted(known_ids)}", f"also {colours}", fix)
     return ids
 

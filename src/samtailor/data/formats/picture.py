@@ -1,4 +1,4 @@
-"""Pictures: PNG, JPEG and TIFF, of any number of channels; masks as class ids or palette colours."""
+"""Pictures: PNG, JPEG, TIFF, BMP and WebP, of any number of channels; masks as class ids or palette colours."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from samtailor.data.formats.label_content import LabelContent
 from samtailor.data.formats.mask_colours import ids_of
 from samtailor.data.formats.mask_content import content_of
 from samtailor.data.formats.nodata import lacking
-from samtailor.data.formats.png_jpeg import READERS as PNG_JPEG
-from samtailor.data.formats.png_jpeg import open_png_jpeg
+from samtailor.data.formats.pillow_raster import READERS as OF_PILLOW
+from samtailor.data.formats.pillow_raster import open_with_pillow
 from samtailor.data.formats.raster import Raster
 from samtailor.data.formats.tiff import SIGNATURES as TIFF
 from samtailor.data.formats.tiff import open_tiff
@@ -88,12 +88,12 @@ class PictureGeometry(Geometry):
 
 
 class PictureFormat(Format):
-    """PNG, JPEG and TIFF; one file holds all channels, and numbers at the end of its name are a name.
+    """PNG, JPEG, TIFF, BMP and WebP; one file holds all channels, and numbers at the end of its name are a name.
 
     What a file is, its first bytes say, not its name.
     """
 
-    suffixes = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+    suffixes = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
     label_suffixes: ClassVar = {"png": ".png"}
     probabilities_suffix = ".tif"
     volumes = False
@@ -150,12 +150,13 @@ def _open(path: Path) -> Raster:
     require_file(path, "picture")
     with path.open("rb") as file:
         head = file.read(8)
-    if head.startswith(tuple(PNG_JPEG)):
-        return open_png_jpeg(path)
+    if head.startswith(tuple(OF_PILLOW)):
+        return open_with_pillow(path)
     if head.startswith(TIFF):
         return open_tiff(path)
     found = f"a file that begins with {head!r}" if head else "an empty file"
-    raise FileError(path, "a readable picture: PNG, JPEG or TIFF", found, "convert the file, or copy it again")
+    expected = "a readable picture: PNG, JPEG, TIFF, BMP or WebP"
+    raise FileError(path, expected, found, "convert the file, or copy it again")
 
 
 def _void(raster: Raster, without: NDArray[np.bool_] | None, why: str, alpha: NDArray[Any] | None) -> Void | None:

@@ -1,4 +1,4 @@
-"""What every picture file says of itself, whatever kind it is of: `png_jpeg.py`, `tiff.py`, `gdal_raster.py` tell."""
+"""What every picture file says of itself, whatever it is: `pillow_raster.py`, `tiff.py`, `gdal_raster.py` tell."""
 
 from __future__ import annotations
 

@@ -53,7 +53,8 @@ def _of_ids(contents: Mapping[Path, LabelContent], palette: Mapping[int, Colour]
     if not palette and _is_soft(counts):
         labels = LabelSpace((BACKGROUND, "class 1"), (0, _WHITE), default_palette(2), threshold=127)
         return labels, f"masks are white on black with soft edges, {len(counts)} levels: above 127 is white"
-    ignore = _ignored(contents.values(), counts)
+    _require_one_white(contents)
+    ignore = _ignored(contents.values(), counts, indexed=bool(palette))
     ids = tuple(sorted({0, *counts} - {ignore}))
     if len(ids) < 2:
         expected = "pixels of a class in the labels, others than 0"
@@ -92,7 +93,7 @@ def _of_colours(contents: Mapping[Path, LabelContent]) -> tuple[LabelSpace, str]
         colours.update(content.colours or {_shown(content, identifier): n for identifier, n in content.ids.items()})
         if len(colours) > _MOST_COLOURS:
             expected = f"a colour for each class in the masks, at most {_MOST_COLOURS}"
-            fix = "save masks without smoothing, as PNG: JPEG changes their colours; if they are no masks, rename them"
+            fix = "save masks without smoothing, as PNG (JPEG changes colours); if they are no masks, rename them"
             raise FileError(file, expected, f"{len(colours)}", fix)
     others = sorted(set(colours) - {_BLACK})
     if not others:
@@ -148,13 +149,30 @@ def _is_soft(counts: Mapping[int, int]) -> bool:
     return between < sum(number for level, number in counts.items() if level >= high)
 
 
-def _ignored(contents: Iterable[LabelContent], counts: Mapping[int, int]) -> int | None:
-    """The id that counts nowhere: what the files say is no data, or 255 beside classes that are numbered from 0."""
+def _require_one_white(contents: Mapping[Path, LabelContent]) -> None:
+    """Refuse masks of 0 and 1 among those of 0 and 255: white would be the class here and count nowhere there."""
+    held = {file: set(content.ids) - {0} for file, content in contents.items() if content.step == 1}
+    files = {white: [file for file, ids in held.items() if ids == {white}] for white in (1, _WHITE)}
+    if all(files.values()) and all(len(ids) < 2 and ids <= {1, _WHITE} for ids in held.values()):
+        found = " and ".join(f"{len(some)} of 0 and {white} such as {some[0].name}" for white, some in files.items())
+        fix = (
+            "write the objects of all with the same number; if 255 marks what counts nowhere, write "
+            '{"classes": ["background", ...], "ignore_index": 255} into dataset.json'
+        )
+        raise FileError(files[1][0].parent, "masks of 0 and 1, or of 0 and 255", found, fix)
+
+
+def _ignored(contents: Iterable[LabelContent], counts: Mapping[int, int], indexed: bool = False) -> int | None:
+    """The id that counts nowhere: what the files say is no data, or 255 beside classes that are numbered from 0.
+
+    Indices of a palette are no gray levels, so that any class may have a small one.
+    """
     if nodata := {content.nodata for content in contents if content.nodata}:
         one = max(nodata)
         return one if len(nodata) == 1 and 0 < one <= _LARGEST_ID else None
     others = set(counts) - {0, _WHITE}
-    if _WHITE in counts and others and max(others) < min(_USUAL_IDS, _DENSE * (len(others) + 1)):
+    largest = _USUAL_IDS if indexed else min(_USUAL_IDS, _DENSE * (len(others) + 1))
+    if _WHITE in counts and others and max(others) < largest:
         return _WHITE
     return None
 

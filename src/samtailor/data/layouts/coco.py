@@ -28,6 +28,8 @@ def find(root: Path) -> Found | None:
     files = [coco_file(path) for path in _candidates(root) if is_coco(path)]
     if not files:
         return None
+    # COCO itself ships the joints of people in files of their own, beside all objects of the same images.
+    files = [file for file in files if not file.keypoints] or files
     pictures = _pictures(root)
     entries, missing = [], []
     for file in files:

@@ -62,11 +62,17 @@ def with_bands(path: Path, content: dict[str, Any], contents: Contents) -> Conte
 
 
 def recognises(root: Path) -> bool:
-    """Whether the folder has images and a dataset.json, and no labels under another name than masks."""
-    if not (root / "images").is_dir() or not os.path.lexists(root / "dataset.json"):
+    """Whether the folder has images and a dataset.json, and no labels in other places or under other names."""
+    folder = root / "images"
+    if not folder.is_dir() or not os.path.lexists(root / "dataset.json"):
         return False
     others = [path for path in visible_entries(root) if os.path.isdir(path) and role_of_folder(path.name) == "label"]
-    return (root / "masks").is_dir() or not others
+    if not (root / "masks").is_dir() and others:
+        return False
+    images, masks = by_stem(folder), by_stem(root / "masks", labels=True)
+    if not images:
+        return not any(os.path.isdir(path) for path in visible_entries(folder))
+    return not masks or bool(images.keys() & masks.keys())
 
 
 def read_splits(root: Path, contents: Contents) -> Splits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,7 +153,8 @@ def _in_folder(paths: Sequence[Path], group: tuple[str, ...], role: Role | None)
             own = "other" if role or without_label_affix(undrawn(stem)) else "image"
         elif role in ("image", None):
             base = without_label_affix(stem)
-            is_label = base is not None and (role is None or base in there)
+            # scan_01/image.nii.gz and scan_01/label.nii.gz: the folder is called after what the images are.
+            is_label = base is not None and (role is None or base in there or (base == "" and len(there) > 1))
             own = "label" if is_label or not find_format(path) else "image"
         assert format is not None
         assert own is not None
@@ -192,7 +193,9 @@ def _paired(files: Sequence[_File]) -> list[_Pair]:
         taken = {file.path for pair in pairs for file in pair.files}
         images = [file for file in images if file.path not in taken]
         labels = [file for file in labels if file.path not in taken]
-    return pairs + (_with_endings(images, labels) or _with_label_ending(images, labels))
+    return pairs + (
+        _with_endings(images, labels) or _with_label_ending(images, labels) or _in_own_folders(images, labels)
+    )
 
 
 def _whole(stem: str) -> str | None:
@@ -263,6 +266,24 @@ def _with_label_ending(images: Sequence[_File], labels: Sequence[_File]) -> list
                 break
     distinct = len({pair.images[0].path for pair in pairs}) == len(pairs)
     return pairs if len(endings) == 1 and distinct else []
+
+
+def _in_own_folders(images: Sequence[_File], labels: Sequence[_File]) -> list[_Pair]:
+    """Labels whose names say nothing but that they are labels, with the images beside them: a folder for each case.
+
+    Its images, the channels of a volume or one picture, must be called alike in all of them.
+    """
+    beside: dict[tuple[str, ...], list[_File]] = defaultdict(list)
+    for image in sorted(images, key=lambda image: image.stem):
+        beside[image.group].append(image)
+    counts = Counter(label.group for label in labels)
+    pairs = [
+        _Pair(tuple(beside[label.group]), label, "")
+        for label in labels
+        if counts[label.group] == 1 and without_label_affix(label.stem) == "" and label.group in beside
+    ]
+    alike = len({tuple(image.stem for image in pair.images) for pair in pairs}) == 1
+    return pairs if alike and (pairs[0].label.volume or len(pairs[0].images) == 1) else []
 
 
 def _told_pair(pair: _Pair) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from samtailor.data.case import CaseFiles
-from samtailor.data.layouts.contents import Contents, matching, pair
+from samtailor.data.layouts.contents import Contents, matching, pair, visible_files
 from samtailor.data.named.named_dataset import NamedDataset, split_in_order
 from samtailor.labels import LabelSpace
 
@@ -27,8 +27,12 @@ _TRAIN = tuple(f"case{number:04d}" for number in (5, 6, 7, 9, 21, 23, 24, 26, 27
 def looks_like(root: Path) -> bool:
     """Whether the folder is RawData or its Training, or holds them or their archive."""
     inside = {path.name for path in root.iterdir()}
-    if {"RawData", "RawData.zip"} & inside:
+    if "RawData.zip" in inside:
         return True
+    if "RawData" in inside:
+        folders = {kind: _base(root) / kind for kind in ("img", "label")}
+        published = any(_files(folder, kind) for kind, folder in folders.items())
+        return published or not any(visible_files(folder) for folder in folders.values())
     found = [_files(base / kind, kind).keys() for base in (root, root / "Training") for kind in ("img", "label")]
     return any(found) and {name for names in found for name in names} <= {*_TRAIN, *_VAL, *_TEST}
 

@@ -25,6 +25,7 @@ from samtailor.labels import LabelSpace
 _SCENES = "Large-scale Classification_5classes"
 _IMAGES, _OTHER_BANDS, _LABELS = "image_RGB", "image_NirRGB", "label_5classes"
 _TILE = re.compile(r"(built-?up|farmland|forest|meadow|water)_?\d+", re.IGNORECASE)
+_LEAST_CATEGORIES = 2  # whoever maps one of them may call tiles so, too
 _TILE_IMAGES = ("images", "image", "img", "imgs")
 _TILE_LABELS = ("labels", "label", "masks", "mask", "gt", "annotations")
 
@@ -33,7 +34,10 @@ def looks_like(root: Path) -> bool:
     """Whether the folder holds the scenes, or one of their folders, or tiles."""
     if _base(root) != root or _has_scenes(root):
         return True
-    return not (root / "dataset.json").exists() and bool(_tiles(root, _TILE_IMAGES)) and not _others(root)
+    if (root / "dataset.json").exists():
+        return False
+    categories = {_category(name) for name in _tiles(root, _TILE_IMAGES)}
+    return len(categories) >= _LEAST_CATEGORIES and not _others(root)
 
 
 def read_contents(root: Path) -> Contents:
@@ -60,12 +64,17 @@ def read_splits(root: Path, cases: tuple[CaseFiles, ...]) -> Mapping[str, tuple[
         return split_of_names(names)
     categories = defaultdict(list)
     for name in sorted(names, key=lambda name: (len(name), name)):
-        categories[name.rstrip("0123456789")].append(name)
+        categories[_category(name)].append(name)
     splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for members in categories.values():
         for split, part in split_in_order(members).items():
             splits[split] += part
     return {split: tuple(sorted(part)) for split, part in splits.items() if part}
+
+
+def _category(tile: str) -> str:
+    """A tile's name without its number."""
+    return tile.rstrip("0123456789")
 
 
 def _base(root: Path) -> Path:

@@ -66,7 +66,7 @@ class NamedDataset:
         """The error of a publisher's folder in which something indispensable is missing."""
         folder = next(folder for folder in (missing, *missing.parents) if folder.is_dir())
         found = entries(folder) + ("" if folder == root else f" (in {folder.relative_to(root).as_posix()})")
-        fix = f"unpack all that its publisher ships: {self.published}"
+        fix = f"unpack all that its publisher ships: {self.published}; if it is other data, take --dataset none"
         return FileError(root, f"{self.title} as its publisher ships it: {expected}", found, fix)
 
     def remark(self, folder: Path, expected: str, number: int, absent: list[str]) -> tuple[Finding, ...]:

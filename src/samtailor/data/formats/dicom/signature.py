@@ -24,7 +24,8 @@ _OTHER = re.compile(r"(9|11|30|66|67|68|78|79|80|81|82|88|90|91|104|131|200|201|
 _SEGMENTS = ("66.4", "66.7")
 _FRAMES = re.compile(r"(2\.[12]|4\.[134]|128\.1|130|13\.1\.[1-5]|12\.[12]\.1|6\.2|3\.1|7\.[1-4]|20|77\.1\.6)$")
 
-_OTHERS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".gz", ".json", ".csv", ".txt", ".xml", ".pdf", ".html")
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+_OTHERS = (*_PICTURES, ".nii", ".gz", ".json", ".csv", ".txt", ".xml", ".pdf", ".html")
 """Suffixes of files that are not opened: folders of ten thousand pictures are looked at, too."""
 
 

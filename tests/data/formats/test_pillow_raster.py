@@ -1,4 +1,4 @@
-"""Only PNG, JPEG and TIFF are opened, whatever their names, and nothing is allocated that they cannot hold."""
+"""Only what we know is opened, whatever files are called, and nothing is allocated that they cannot hold."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from samtailor.data.formats import read_header, read_image
+from samtailor.data.formats import format_of, read_header, read_image
 from samtailor.errors import FileError
+from samtailor.labels import LabelSpace
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 
@@ -23,24 +24,24 @@ def encoded(kind: str) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
-@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP"])
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif", "x.bmp", "x.webp"])
 def test_the_content_says_what_a_file_is(tmp_path: Path, kind: str, name: str) -> None:
     (tmp_path / name).write_bytes(encoded(kind))
     image = read_image(tmp_path / name).image
     assert image.shape == (3, *read_header(tmp_path / name).geometry.shape) == (3, 1, 24, 40)
-    if kind != "JPEG":
+    if kind not in ("JPEG", "WEBP"):
         np.testing.assert_array_equal(image, np.moveaxis(COLOUR, -1, 0)[:, None])
 
 
-@pytest.mark.parametrize("kind", ["EPS", "BMP", "GIF", "WEBP", "PDF", "ICO", "PPM"])
+@pytest.mark.parametrize("kind", ["EPS", "GIF", "PDF", "ICO", "PPM", "TGA", "PCX"])
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif"])
 def test_other_formats_are_not_opened(tmp_path: Path, kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / name).write_bytes(encoded(kind))
     monkeypatch.setattr(Image, "open", None)
     for read in (read_header, read_image):
         with pytest.raises(
-            FileError, match=rf"{name}: expected a readable picture: PNG, JPEG or TIFF, found a file that"
+            FileError, match=rf"{name}: expected a readable picture: PNG, JPEG, TIFF, BMP or WebP, found a file that"
         ):
             read(tmp_path / name)
 
@@ -80,7 +81,10 @@ class TestSize:
         start = jpeg.index(b"\xff\xc0") + 5
         jpeg[start : start + 4] = struct.pack(">HH", 65_000, 65_000)
         (tmp_path / "x.jpg").write_bytes(jpeg)
-        for name, claim in (("x.png", "1e.04 MB"), ("x.jpg", "4225 MB")):
+        bmp = bytearray(encoded("BMP"))
+        bmp[18:26] = struct.pack("<ii", 65_000, 65_000)
+        (tmp_path / "x.bmp").write_bytes(bmp)
+        for name, claim in (("x.png", "1e.04 MB"), ("x.jpg", "4225 MB"), ("x.bmp", "1.268e.04 MB")):
             for read in (read_header, read_image):
                 with pytest.raises(FileError, match=rf"{name}: .*too short for the {claim} that its header claims"):
                     read(tmp_path / name)
@@ -98,6 +102,71 @@ class TestSize:
         (tmp_path / "x.png").write_bytes(png(4, 4, bytes(20), bomb))
         with pytest.raises(FileError, match=r"x\.png: expected a readable picture"):
             read_header(tmp_path / "x.png")
+
+
+class TestBmpAndWebp:
+    """Masks are stored so, too."""
+
+    MASK = np.zeros((7, 13), np.uint8)
+    MASK[2:5, 3:9] = 2
+    MASK[5:, 9:] = 1
+    LABELS = LabelSpace.from_names(("background", "one", "two"))
+
+    @pytest.mark.parametrize("palette", [None, [0, 0, 0, 255, 0, 0, 0, 255, 0]])
+    def test_ids_and_indices_of_a_bmp(self, palette: list[int] | None, tmp_path: Path) -> None:
+        mask = Image.fromarray(self.MASK)
+        if palette:
+            mask.putpalette(palette)
+        mask.save(tmp_path / "x.bmp")
+        for name in ("x.bmp", "x.BMP"):
+            (tmp_path / "x.bmp").rename(tmp_path / name)
+            ids, geometry = format_of(tmp_path / name).read_ids(tmp_path / name, self.LABELS)
+            np.testing.assert_array_equal(ids[0], self.MASK)
+            assert geometry.shape == (1, 7, 13)
+            (tmp_path / name).rename(tmp_path / "x.bmp")
+
+    def test_one_bit_is_black_and_white(self, tmp_path: Path) -> None:
+        Image.fromarray(self.MASK > 0).save(tmp_path / "x.bmp")
+        np.testing.assert_array_equal(read_image(tmp_path / "x.bmp").image[0, 0], 255 * (self.MASK > 0))
+        assert format_of(tmp_path / "x.bmp").content(tmp_path / "x.bmp").step == 255
+
+    def test_run_lengths(self, tmp_path: Path) -> None:
+        # Four pixels of index 1 and the end of a row; a jump over three columns, two of index 2; the end.
+        runs = bytes([4, 1, 0, 0, 0, 2, 3, 0, 2, 2, 0, 1])
+        colours = bytes([0, 0, 0, 0, 0, 0, 255, 0, 0, 255, 0, 0])  # blue, green, red and nothing
+        header = struct.pack("<IiiHHIIiiII", 40, 5, 2, 1, 8, 1, len(runs), 0, 0, 3, 0)
+        start = 14 + len(header) + len(colours)
+        content = b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + header + colours + runs
+        (tmp_path / "x.bmp").write_bytes(content)
+        ids, _ = format_of(tmp_path / "x.bmp").read_ids(tmp_path / "x.bmp", self.LABELS)
+        assert ids[0].tolist() == [[0, 0, 0, 2, 2], [1, 1, 1, 1, 0]]  # rows come from the bottom
+
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+    def test_colours_of_a_webp_without_loss(self, mode: str, tmp_path: Path) -> None:
+        colours = np.array(self.LABELS.palette, np.uint8)[self.MASK]
+        Image.fromarray(colours).convert(mode).save(tmp_path / "x.webp", lossless=True)
+        ids, _ = format_of(tmp_path / "x.webp").read_ids(tmp_path / "x.webp", self.LABELS)
+        np.testing.assert_array_equal(ids[0], self.MASK)
+
+    def test_transparent_pixels_are_without_data(self, tmp_path: Path) -> None:
+        pixels = np.full((4, 4, 4), 200, np.uint8)
+        pixels[0, :, 3] = 0
+        Image.fromarray(pixels).save(tmp_path / "x.webp", lossless=True)
+        case = read_image(tmp_path / "x.webp")
+        assert case.image.shape == (3, 1, 4, 4)
+        assert case.geometry.void is not None
+        assert case.geometry.void.where[0].sum(axis=1).tolist() == [4, 0, 0, 0]
+
+    def test_an_animation_is_refused(self, tmp_path: Path) -> None:
+        frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+        frames[0].save(tmp_path / "x.webp", save_all=True, append_images=frames[1:])
+        with pytest.raises(FileError, match="expected a single picture, found an animation of 2 frames"):
+            read_header(tmp_path / "x.webp")
+
+    def test_sound_in_the_same_container_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "x.webp").write_bytes(b"RIFF\x24\0\0\0WAVEfmt " + bytes(24))
+        with pytest.raises(FileError, match=r"x\.webp: expected a readable picture"):
+            read_header(tmp_path / "x.webp")
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])

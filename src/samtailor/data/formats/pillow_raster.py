@@ -1,4 +1,4 @@
-"""PNG and JPEG, decoded by Pillow."""
+"""PNG, JPEG, BMP and WebP, decoded by Pillow."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from samtailor.data.formats.format import reading
 from samtailor.data.formats.raster import Raster, full_palette, require_content, require_pixels, upright_or
@@ -23,19 +25,26 @@ from samtailor.errors import FileError
 
 # Opened by their classes, not by `Image.open`: that would try all formats that Pillow knows (EPS starts Ghostscript),
 # and refuses sound pictures of more than 179 megapixels. What a file can hold and what fits in memory we check.
-READERS: dict[bytes, type[ImageFile.ImageFile]] = {b"\x89PNG\r\n\x1a\n": PngImageFile, b"\xff\xd8\xff": JpegImageFile}
+READERS: dict[bytes, type[ImageFile.ImageFile]] = {
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    b"\xff\xd8\xff": JpegImageFile,
+    b"BM": BmpImageFile,
+    b"RIFF": WebPImageFile,
+}
 """How files begin, and what reads them."""
 
 _DEEP = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}  # Pillow's names of the high and the low bytes
 _DEEP_GRAY_ALPHA = "LA;16B"
 _STEPS = {"1": 255, "L;2": 85, "L;4": 17}
-# The most that the files can hold: deflate's bytes per byte, and a bit per block of 8 x 8 samples with room to spare.
-_PNG_RATIO, _JPEG_PIXELS_PER_BYTE = 1032, 2048
+# The most that the files can hold: deflate's bytes per byte; a bit per block of 8 x 8 samples with room to spare; four
+# bytes of a BMP's run lengths may leave out 255 x 255 pixels. A WebP has at most 16,383 rows and columns.
+_PNG_RATIO, _JPEG_PIXELS_PER_BYTE, _BMP_PIXELS_PER_BYTE = 1032, 2048, 255 * 255 // 4
+_BMP_RUNS = (1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PngJpeg(Raster):
-    """A PNG or JPEG file.
+class PillowRaster(Raster):
+    """A PNG, JPEG, BMP or WebP file.
 
     Attributes:
         transparency: What the file says of transparent indices (alpha of each, or the one index) or of a transparent
@@ -83,8 +92,8 @@ class PngJpeg(Raster):
         return np.where((samples == np.array(self.transparency)).all(axis=-1), np.uint8(0), np.uint8(255))
 
 
-def open_png_jpeg(path: Path) -> PngJpeg:
-    """What a PNG or JPEG says of itself; refuses animations."""
+def open_with_pillow(path: Path) -> PillowRaster:
+    """What a file says of itself; refuses animations."""
     with reading(path, "picture"), _open(path) as image:
         require_pixels(path, (image.height, image.width))
         raw = _raw_mode(image)
@@ -101,13 +110,9 @@ def open_png_jpeg(path: Path) -> PngJpeg:
         transparency = image.info.get("transparency")
         if image.mode == "1" and transparency is not None:
             transparency = int(bool(transparency))
-        pixels, held = math.prod(image.size), path.stat().st_size
-        if isinstance(image, PngImageFile):
-            bits = {"1": 1, "L;2": 2, "L;4": 4, "P;1": 1, "P;2": 2, "P;4": 4}.get(raw, 8 * dtype.itemsize * bands)
-            require_content(path, image.height * (image.width * bits + 7) // 8, held * _PNG_RATIO)
-        else:
-            require_content(path, pixels, held * _JPEG_PIXELS_PER_BYTE)
-        return PngJpeg(
+        bits = {"1": 1, "L;2": 2, "L;4": 4, "P;1": 1, "P;2": 2, "P;4": 4}.get(raw, 8 * dtype.itemsize * bands)
+        _require_content(path, image, image.height * (image.width * bits + 7) // 8)
+        return PillowRaster(
             path=path,
             size=(image.height, image.width),
             dtype=dtype,
@@ -126,6 +131,20 @@ def _open(path: Path) -> ImageFile.ImageFile:
     with path.open("rb") as file:
         head = file.read(8)
     return next(reader for start, reader in READERS.items() if head.startswith(start))(path)
+
+
+def _require_content(path: Path, image: ImageFile.ImageFile, size: int) -> None:
+    """Refuse a file that cannot hold the pixels of its header, which have a size in bytes."""
+    pixels, held = math.prod(image.size), path.stat().st_size
+    match image:
+        case PngImageFile():
+            require_content(path, size, held * _PNG_RATIO)
+        case JpegImageFile():
+            require_content(path, pixels, held * _JPEG_PIXELS_PER_BYTE)
+        case BmpImageFile() if image.info.get("compression") in _BMP_RUNS:
+            require_content(path, pixels, held * _BMP_PIXELS_PER_BYTE)
+        case BmpImageFile():
+            require_content(path, size, held)
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:
