@@ -43,6 +43,15 @@ def pictures_without(root: Path, count: int = 6, folder: str = "") -> Path:
     return root
 
 
+def outlined(path: Path, *names: str) -> None:
+    """LabelMe's file of a picture of 40 x 48, with a triangle of each class."""
+    shapes = [
+        {"label": name, "points": [[1 + 20 * n, 1], [19 + 20 * n, 1], [9 + 20 * n, 19]], "shape_type": "polygon"}
+        for n, name in enumerate(names)
+    ]
+    generate.write_json(path, {"version": "5.5", "flags": {}, "shapes": shapes, "imageHeight": 40, "imageWidth": 48})
+
+
 def saved_all(root: Path, classes: tuple[str, ...] = ("field", "water"), count: int = 4) -> list[Path]:
     """Save labels of the first cases of a folder; their files."""
     folder = open_folder(root, classes)
@@ -218,6 +227,39 @@ class TestWhatIsReplaced:
         assert error.value.status == 409
         assert json.loads((tmp_path / "instances.json").read_text()) == coco
         assert not (tmp_path / ".samtailor").exists()
+
+    def test_no_mask_is_put_beside_outlines_that_alone_name_the_classes(self, tmp_path: Path) -> None:
+        """The folder could not be opened again: nobody would know which number is which name."""
+        for name in ("a", "b", "c"):
+            Image.fromarray(generate.picture((40, 48), 0)[0]).save(tmp_path / f"{name}.png")
+        for name in ("a", "b"):
+            outlined(tmp_path / f"{name}.json", "field", "water")
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        folder = open_folder(tmp_path)
+        for files in folder.cases:
+            with pytest.raises(RequestError, match=r"the outlines of a\.json alone.*samtailor check .* --write"):
+                save(folder, read_image(files.images[0]), files, painted((1, 40, 48)))
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+    def test_a_mask_never_takes_the_place_of_its_image(self, order: tuple[int, ...], tmp_path: Path) -> None:
+        """Outlines lie beside their images, and are called as they are."""
+        for name in ("a", "b", "c"):
+            Image.fromarray(generate.picture((40, 48), 0)[0]).save(tmp_path / f"{name}.png")
+        for name in ("a", "b"):
+            outlined(tmp_path / f"{name}.json", "field", "water")
+        generate.write_json(tmp_path / "dataset.json", {"classes": ["background", "field", "water"]})
+        images = {path: path.read_bytes() for path in tmp_path.glob("*.png")}
+        folder = open_folder(tmp_path)
+        assert [case.label is None for case in folder.cases] == [False, False, True]
+        for number in order:
+            files = folder.cases[number]
+            done = save(folder, read_image(files.images[0]), files, painted((1, 40, 48)))
+            folder.cases[number] = done.files
+            assert done.target == tmp_path / f"{files.name}_mask.png"
+        assert {path: path.read_bytes() for path in images} == images
+        again = open_dataset(tmp_path)
+        assert [case.label for case in again.cases] == [tmp_path / f"{name}_mask.png" for name in "abc"]
 
 
 class TestGeometry:

@@ -99,8 +99,27 @@ def target_of(folder: Folder, files: CaseFiles) -> Path:
         RequestError: If the image's label is of a kind that cannot be written, or that of other images too.
     """
     format = format_of(files.images[0])
-    if files.label is None:
-        return _new_label(folder, files, format)
+    target = _new_label(folder, files, format) if files.label is None else _other_label(folder, files, format)
+    if target in files.images:  # where outlines lie beside their images
+        return target.with_name(f"{_stem(files)}_mask{format.label_suffix}")
+    return target
+
+
+def _require_ids(folder: Folder) -> None:
+    """Refuse masks beside outlines that alone say which classes there are: no dataset.json says their ids."""
+    inferred = folder.dataset is not None and "classes" in folder.dataset.told
+    outlined = (case.label for case in folder.labelled if case.label and find_format(case.label) is None)
+    if inferred and (one := next(outlined, None)) is not None:
+        raise RequestError(
+            409,
+            f"save: expected a dataset.json that says the ids of the classes, found them by the outlines of {one.name} "
+            f"alone; stop the page, run samtailor check {folder.root} --write, and begin again",
+        )
+
+
+def _other_label(folder: Folder, files: CaseFiles, format: Format) -> Path:
+    """The file that takes the place of the label that there is, or is it."""
+    assert files.label is not None
     if others := [case.name for case in folder.cases if case.label == files.label and case.name != files.name]:
         found = f"{files.label}: expected a label file of its own, found that of {listed(others)} too"
         raise RequestError(409, f"{found}; download the label, or give each image a label of its own first")
@@ -113,6 +132,7 @@ def target_of(folder: Folder, files: CaseFiles) -> Path:
             f"{files.label}: expected a label file of its own with {' or '.join(_written(format))}, as labels of such "
             "images are written; found another kind; download the label, or convert the data set's labels first",
         )
+    _require_ids(folder)
     own = find_format(files.label)
     stem = own.stem_of(files.label) if own else files.label.stem
     return files.label.with_name(f"{stem}{format.label_suffix}")
@@ -126,6 +146,7 @@ def _written(format: Format) -> tuple[str, ...]:
 
 def _new_label(folder: Folder, files: CaseFiles, format: Format) -> Path:
     """Where the layout expects the label of an image that has none yet."""
+    _require_ids(folder)
     name = f"{files.name}{format.label_suffix}"
     image = files.images[0]
     match folder.dataset.layout if folder.dataset else "inferred":

@@ -145,6 +145,27 @@ def test_what_belongs_to_nothing_is_left_out_and_told(tmp_path: Path) -> None:
     assert "1 without: masks/b.png" in told
 
 
+def test_what_cannot_be_read_is_told_where_images_and_labels_lie(tmp_path: Path) -> None:
+    root = folder(tmp_path, "imgs/*.png", "gt/*.png")
+    for name in ("imgs/d.gif", "imgs/e.npy", "gt/d.gif", "readme.md", "notes/f.gif"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    (root / "imgs" / "old").mkdir()
+    told = {Path(remark.file).name: remark for remark in open_dataset(root).remarks}
+    assert {name: remark.found for name, remark in told.items()} == {
+        "imgs": "2 others, which are passed over: d.gif, e.npy",
+        "gt": "1 others, which are passed over: d.gif",
+    }
+    assert {remark.expected for remark in told.values()} == {"files of the kinds .png"}
+    for path in [*(root / "imgs").glob("*.png"), *(root / "gt").glob("*.png")]:
+        path.rename(path.with_suffix(".npy"))
+    folder(root, "imgs/*.png", "imgs/*.png")
+    with pytest.raises(
+        FileError, match=r"found 3 images and 0 labels, none of the same name; beside them 7 \.npy, 3 \.gif"
+    ):
+        open_dataset(root)
+
+
 def test_several_labels_of_an_image_are_refused(tmp_path: Path) -> None:
     root = folder(tmp_path, "*.png", "*_mask.png")
     shutil.copy(root / "a_mask.png", root / "a_mask_1.png")

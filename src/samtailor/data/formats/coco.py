@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +16,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.draw import polygon
 
-from samtailor.data.case import Geometry
-from samtailor.data.formats.format import LabelFormat
+from samtailor.data.formats.outlines import OutlineFormat, enclosed, in_pairs
 from samtailor.errors import FileError
 from samtailor.files import made_of, read_text
 from samtailor.labels import LabelSpace
@@ -116,11 +114,10 @@ def _coco_file(path: Path, size: int, modified: int) -> CocoFile:
         return CocoFile(path, named, first, images, keypoints)
 
 
-class CocoFormat(LabelFormat):
+class CocoFormat(OutlineFormat):
     """One image's annotations in a file of many."""
 
     suffixes: ClassVar = (".coco",)
-    volumes: ClassVar = False
 
     def recognises(self, path: Path) -> bool:
         """Whether the path names an image within a JSON file."""
@@ -135,21 +132,17 @@ class CocoFormat(LabelFormat):
         file, image = _image(path)
         return json.dumps([file.first, image.size, list(image.annotations)], sort_keys=True).encode()
 
-    def read_ids(self, path: Path, labels: LabelSpace, grid: Geometry | None = None) -> tuple[NDArray[Any], Geometry]:
-        """Ids of the categories, drawn on the grid of the image, shape (1, H, W); of several the last counts."""
+    def annotated_size(self, path: Path) -> tuple[int, int] | None:
+        """Size of the image, as the file says it."""
+        return _image(path)[1].size
+
+    def objects(self, path: Path, labels: LabelSpace, size: tuple[int, int]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """The annotations, in the order of the file, with the ids of their categories."""
         file, image = _image(path)
-        if grid is None:
-            raise FileError(path, "an image on whose grid annotations are drawn", "none that can be read", _FIX)
-        if grid.shape[1:] != image.size:
-            expected, found = (" x ".join(map(str, size)) for size in (grid.shape[1:], image.size))
-            fix = "give the image that was annotated, or export the annotations again; EXIF may have turned it"
-            raise FileError(path, f"annotations of an image of {expected} pixels, as {image.name} is", found, fix)
-        ids = np.full(image.size, labels.ids[0], np.int32)
         for annotation in image.annotations:
             with made_of(path, f"a segmentation of annotation {annotation.get('id')} on {image.name}", _FIX):
-                mask = mask_of(annotation.get("segmentation"), image.size)
-            ids[mask] = int(annotation["category_id"]) + file.first
-        return ids[None], grid
+                mask = mask_of(annotation.get("segmentation"), size)
+            yield int(annotation["category_id"]) + file.first, mask
 
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Names of the categories; the background has none."""
@@ -186,11 +179,7 @@ def mask_of(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
         raise ValueError("no polygon, a box alone perhaps")
     mask = np.zeros(size, np.bool_)
     for points in segmentation:
-        corners = np.array(points, np.float64)
-        if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2 or not np.isfinite(corners).all():
-            raise ValueError(f"a polygon of {np.size(corners) / 2:g} points")
-        x, y = corners.reshape(-1, 2).T
-        mask[polygon(y - 0.5, x - 0.5, size)] = True
+        mask |= enclosed(in_pairs(points), size)
     return mask
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from samtailor.data.formats.label_content import Colour, LabelContent
+from samtailor.data.formats.labelme import BACKGROUND as OWN_BACKGROUND
+from samtailor.data.formats.labelme import IGNORED
 from samtailor.errors import FileError, counted
 from samtailor.labels import LabelSpace, default_palette
 
@@ -35,6 +37,8 @@ def classes_of(contents: Mapping[Path, LabelContent]) -> tuple[LabelSpace, str]:
         FileError: If they show no class but the background, more than can be classes, or do not go together.
     """
     kinds = {content.kind for content in contents.values()}
+    if "names" in kinds:
+        return _of_names(contents)
     if "colours" in kinds:
         return _of_colours(contents)
     palette = _shared_palette(contents)
@@ -103,6 +107,21 @@ def _of_colours(contents: Mapping[Path, LabelContent]) -> tuple[LabelSpace, str]
     labels = LabelSpace(_names(tuple(range(len(palette))), ()), tuple(range(len(palette))), palette)
     absent = "" if _BLACK in colours else "; black, the background, occurs nowhere"
     return labels, f"the colours of the masks{absent}"
+
+
+def _of_names(contents: Mapping[Path, LabelContent]) -> tuple[LabelSpace, str]:
+    """Classes of outlines that are called by name, in the order of their names."""
+    if other := next((file for file, content in contents.items() if content.kind != "names"), None):
+        one = next(file for file, content in contents.items() if content.kind == "names")
+        fix = f"convert one kind to the other, or {_WRITE}"
+        raise FileError(other, f"outlines with names of classes, as in {one.name}", "numbers or colours", fix)
+    counts = Counter(name for content in contents.values() for name in content.objects)
+    names = sorted(counts.keys() - {IGNORED, OWN_BACKGROUND, BACKGROUND})
+    if not names:
+        file = next(iter(contents))
+        raise FileError(file.parent, "outlines of objects", "none", "mark the objects")
+    ignore = len(names) + 1 if IGNORED in counts else None
+    return LabelSpace.from_names((BACKGROUND, *names), ignore), "the names of the outlines"
 
 
 def _shown(content: LabelContent, identifier: int) -> Colour:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import accompanies, find_format, find_label_format
-from samtailor.data.layouts.contents import composed, entries, folders_below
+from samtailor.data.layouts.contents import composed, entries, folders_below, passed_over
 from samtailor.data.layouts.found import Found, told_files
 from samtailor.data.layouts.names import (
     Role,
@@ -26,6 +27,7 @@ from samtailor.data.layouts.split_lists import read_lists
 from samtailor.errors import FileError, Finding, counted, listed
 
 _DEEPEST = 5
+_KINDS_TOLD = 4  # of files that cannot be read
 _NUMBERED = re.compile("_[0-9]{4}")
 _TRAIN_IDS = "_labeltrainids"
 
@@ -92,7 +94,8 @@ def find(root: Path) -> Found | None:
     Raises:
         FileError: If what belongs together cannot be told.
     """
-    files = [file for file in _files(root) if file.role != "other"]
+    there = list(_files(root))
+    files = [file for file in there if file.role != "other"]
     pairs = _paired_anyhow(files)
     if not pairs:
         return None
@@ -108,10 +111,11 @@ def find(root: Path) -> Found | None:
     parts = defaultdict(list)
     for name, pair in by_name.items():
         parts[pair.group[0]].append(name)
-    splits, remarks = {split: tuple(part) for split, part in parts.items()}, _alone(root, files, pairs)
+    splits = {split: tuple(part) for split, part in parts.items()}
+    remarks = (*_alone(root, files, pairs), *_passed_over(root, there, pairs))
     if "" in parts:
         splits, wrong = read_lists(root, list(by_name))
-        remarks += wrong
+        remarks = (*remarks, *wrong)
     told = {
         "images": told_files(root, [image.path for image in images]),
         "labels": f"{told_files(root, [pair.label.path for pair in pairs])}: {_told_pair(pairs[0])}",
@@ -135,10 +139,15 @@ def _files(root: Path) -> Iterator[_File]:
     for folder, inside in folders_below(root):
         paths = [path for path in inside if find_label_format(path) and not accompanies(path)]
         parts = folder.relative_to(root).parts
-        role = next((role for part in reversed(parts) if (role := role_of_folder(part))), None)
+        role = _role_of(parts)
         split = next((split for part in reversed(parts) if (split := split_of(part))), None)
         group = (split or "", *filter(None, map(rest_of_folder, parts)))
         yield from _in_folder(paths, group, role)
+
+
+def _role_of(parts: Sequence[str]) -> Role | None:
+    """What a folder holds by its name, or by that of one that it lies in."""
+    return next((role for part in reversed(parts) if (role := role_of_folder(part))), None)
 
 
 def _in_folder(paths: Sequence[Path], group: tuple[str, ...], role: Role | None) -> Iterator[_File]:
@@ -329,6 +338,15 @@ def _alone(root: Path, files: Sequence[_File], pairs: Sequence[_Pair]) -> tuple[
     return tuple(remarks)
 
 
+def _passed_over(root: Path, files: Sequence[_File], pairs: Sequence[_Pair]) -> Iterator[Finding]:
+    """What folders of images or labels hold that cannot be read."""
+    known = {file.path for file in files}
+    kinds = sorted({file.path.suffix for pair in pairs for file in pair.files})
+    for folder, inside in folders_below(root):
+        if _role_of(folder.relative_to(root).parts) in ("image", "label"):
+            yield from passed_over(folder, known.union(filter(os.path.isdir, inside)), kinds)
+
+
 def _article(what: str) -> str:
     return f"an {what}" if what[0] in "aeiou" else f"a {what}"
 
@@ -336,10 +354,17 @@ def _article(what: str) -> str:
 def refused(root: Path) -> FileError:
     """The error of a folder in which no images and labels are found that belong together."""
     files = list(_files(root))
+    if not files:
+        return FileError(root, EXPECTED, entries(root), _FIX)
     count = {role: sum(file.role == role for file in files) for role in ("image", "label")}
-    found = (
-        f"{counted(count['image'], 'image')} and {counted(count['label'], 'label')}, none of the same name"
-        if files
-        else entries(root)
+    known = {file.path for file in files}
+    others = Counter(
+        path.suffix.lower()
+        for _, inside in folders_below(root)
+        for path in inside
+        if path not in known and not os.path.isdir(path) and path.suffix
     )
+    unread = [f"{number} {suffix}" for suffix, number in others.most_common(_KINDS_TOLD)]
+    told = f"; beside them {', '.join(unread)}" if unread else ""
+    found = f"{counted(count['image'], 'image')} and {counted(count['label'], 'label')}, none of the same name{told}"
     return FileError(root, EXPECTED, found, _FIX)
