@@ -54,7 +54,7 @@ Recognition = Literal["auto", "none"]
 """Whether a data set may be taken for one that is known by name."""
 
 PolygonKind = Literal["gpkg", "geojson"]
-LabelKind = Literal["auto", "nifti", "png", "geotiff", "seg", "rtstruct", "seg.nrrd"]
+LabelKind = Literal["auto", "nifti", "png", "geotiff", "seg", "rtstruct", "mha", "nrrd", "seg.nrrd"]
 """Kinds of label files by the names that the formats have for them (`label_suffixes`); 'auto' is each format's own."""
 
 RARE = "rarely used"

@@ -112,9 +112,9 @@ class Result:
         """Write the label in the geometry of the input.
 
         Args:
-            path: File to write. Its suffix says which of the kinds that the input's format has: `.nii.gz` and `.nii`
-                for volumes, `.png` for pictures, `.tif` for GeoTIFF, and for DICOM series `.seg.dcm`, `.rtstruct.dcm`
-                and `.nii.gz`.
+            path: File to write. Its suffix says which of the kinds that the input's format has: `.nii.gz` and
+                `.seg.nrrd` for volumes, `.mha` or `.nrrd` for those of ITK, `.png` for pictures, `.tif` for GeoTIFF,
+                and `.seg.dcm` and `.rtstruct.dcm` for DICOM series.
 
         Raises:
             FileError: If the suffix is of none of them, or the file is one that the input was read from.

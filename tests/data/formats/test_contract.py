@@ -13,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import rasterio
+import SimpleITK
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,6 +25,7 @@ from samtailor.data.formats import FORMATS, find_format, format_of, read_case, r
 from samtailor.data.formats.dicom import DicomFormat
 from samtailor.data.formats.format import Format
 from samtailor.data.formats.geotiff import GeoTiffFormat
+from samtailor.data.formats.itk import MetaImageFormat, NrrdFormat
 from samtailor.data.formats.nifti import NiftiFormat
 from samtailor.data.formats.picture import PictureFormat
 from samtailor.errors import DataError, FileError
@@ -78,6 +80,27 @@ def nifti_writer(codes: str) -> Callable[[Path, NDArray[Any]], None]:
             nib.orientations.axcodes2ornt("SPL"), nib.orientations.axcodes2ornt(codes)
         )
         nib.save(nib.Nifti1Image(image[0], affine).as_reoriented(to_codes), path)
+
+    return write
+
+
+def itk_writer(codes: str, packed: bool = True, dtype: str = "uint8") -> Callable[[Path, NDArray[Any]], None]:
+    """Writes a volume as SimpleITK does, with axes that point to `codes`; several channels as a vector."""
+
+    def write(path: Path, image: NDArray[Any]) -> None:
+        affine = generate.affine((2.0, 3.0, 5.0), "SPL")  # the canonical axes
+        to_codes = nib.orientations.ornt_transform(
+            nib.orientations.axcodes2ornt("SPL"), nib.orientations.axcodes2ornt(codes)
+        )
+        turned = nib.Nifti1Image(np.moveaxis(image, 0, -1), affine).as_reoriented(to_codes)
+        array = np.asanyarray(turned.dataobj).transpose(2, 1, 0, 3).astype(dtype)
+        volume = SimpleITK.GetImageFromArray(array[..., 0] if len(image) == 1 else array, isVector=len(image) > 1)
+        matrix = np.diag([-1, -1, 1, 1]) @ turned.affine
+        spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+        volume.SetSpacing(spacing.tolist())
+        volume.SetDirection((matrix[:3, :3] / spacing).ravel().tolist())
+        volume.SetOrigin(matrix[:3, 3].tolist())
+        SimpleITK.WriteImage(volume, str(path), useCompression=packed)
 
     return write
 
@@ -176,6 +199,30 @@ KINDS: dict[type[Format], Kind] = {
         (1, 4, 9, 7),
         {f"x_{codes}.nii.gz": nifti_writer(codes) for codes in ("LPS", "SPL", "ARI", "PIR", "RIA")},
         lambda path: read_image(path).image,
+    ),
+    MetaImageFormat: Kind(
+        MetaImageFormat(),
+        (1, 4, 9, 7),
+        {
+            "x.mha": itk_writer("LPS"),
+            "turned.mha": itk_writer("PIR", dtype="int16"),
+            "raw.mha": itk_writer("ARI", packed=False, dtype="float32"),
+            "beside.mhd": itk_writer("SPL", packed=False),
+            "packed.mhd": itk_writer("RIA", dtype="uint16"),
+        },
+        lambda path: read_image(path).image,
+        NiftiFormat,
+    ),
+    NrrdFormat: Kind(
+        NrrdFormat(),
+        (2, 4, 9, 7),
+        {
+            "x.nrrd": itk_writer("LPS"),
+            "turned.nrrd": itk_writer("PIR", dtype="int16"),
+            "raw.nrrd": itk_writer("ARI", packed=False, dtype="float64"),
+        },
+        lambda path: read_image(path).image,
+        NiftiFormat,
     ),
     DicomFormat: Kind(
         DicomFormat(),

@@ -20,9 +20,11 @@ from samtailor.data.formats.coco import CocoFormat
 from samtailor.data.formats.dicom import DicomFormat
 from samtailor.data.formats.format import Format, Header, LabelFormat, SceneFormat
 from samtailor.data.formats.geotiff import GeoTiffFormat
+from samtailor.data.formats.itk import MetaImageFormat, NrrdFormat
 from samtailor.data.formats.labelme import LabelMeFormat
 from samtailor.data.formats.nifti import NiftiFormat
 from samtailor.data.formats.picture import PictureFormat
+from samtailor.data.formats.slicer_labels import SlicerFormat
 from samtailor.data.formats.vector import VectorFormat
 from samtailor.data.formats.yolo import YoloFormat
 from samtailor.data.scene import Scene
@@ -30,10 +32,17 @@ from samtailor.errors import DataError as DataError
 from samtailor.errors import FileError, counted, listed
 from samtailor.labels import IGNORE, LabelSpace
 
-FORMATS: list[Format] = [NiftiFormat(), GeoTiffFormat(), PictureFormat(), DicomFormat()]
+FORMATS: list[Format] = [
+    NiftiFormat(),
+    MetaImageFormat(),
+    NrrdFormat(),
+    GeoTiffFormat(),
+    PictureFormat(),
+    DicomFormat(),
+]
 """All formats; the first that recognises a path reads it."""
 
-LABEL_FORMATS: list[LabelFormat] = [VectorFormat(), CocoFormat(), LabelMeFormat(), YoloFormat()]
+LABEL_FORMATS: list[LabelFormat] = [VectorFormat(), CocoFormat(), LabelMeFormat(), YoloFormat(), SlicerFormat()]
 """Formats of labels that are no images."""
 
 

@@ -28,6 +28,15 @@ class VolumeAxes(Geometry):
         return 1.0
 
     @property
+    def file_axes(self) -> tuple[tuple[float, ...], NDArray[np.float64]]:
+        """Spacing in mm along the file's axes, and the orientation `from_canonical`.
+
+        In single precision, as NIfTI's headers have it: a label has the same distances in every format.
+        """
+        steps = np.linalg.norm(self.file_affine[:3, :3], axis=0).astype(np.float32)
+        return tuple(steps.tolist()), self.from_canonical
+
+    @property
     def to_canonical(self) -> NDArray[np.float64]:
         """Orientation of nibabel, shape (3, 2), that takes the file's axes to (slices, rows, columns)."""
         return ornt_transform(io_orientation(self.file_affine), _CANONICAL)  # type: ignore[no-any-return]

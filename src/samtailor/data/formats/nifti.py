@@ -318,8 +318,12 @@ def _open(path: Path) -> _Volume:
 def _read_intensities(path: Path) -> tuple[NDArray[Any], VolumeGeometry]:
     """Numbers of one file in canonical axes, shape (volumes, S, H, W), and its geometry."""
     array, geometry = _open(path).read()
-    if array.dtype.kind == "f" and array.dtype != np.float32:
-        # Scaled integers come as doubles; half of that holds any scanner's values. What is beyond becomes infinite.
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float32)
-    return array, geometry
+    return in_single_precision(array), geometry
+
+
+def in_single_precision(array: NDArray[Any]) -> NDArray[Any]:
+    """Doubles and halves in single precision, which holds any scanner's values; what is beyond becomes infinite."""
+    if array.dtype.kind != "f" or array.dtype == np.float32:
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)

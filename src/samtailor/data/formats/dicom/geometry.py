@@ -47,15 +47,6 @@ class SeriesGeometry(VolumeAxes):
         """Without the headers, which name patients."""
         return f"SeriesGeometry(file_shape={self.file_shape}, file_affine={self.file_affine.tolist()})"
 
-    @property
-    def file_axes(self) -> tuple[tuple[float, ...], NDArray[np.float64]]:
-        """Spacing in mm along the file's axes, and the orientation `from_canonical`.
-
-        In single precision, as NIfTI's headers have it: a label has the same distances in either format.
-        """
-        steps = np.linalg.norm(self.file_affine[:3, :3], axis=0).astype(np.float32)
-        return tuple(steps.tolist()), self.from_canonical
-
     def to_stored(self, label: NDArray[Any]) -> NDArray[Any]:
         """A canonical array (S, H, W) as (planes, rows, columns), without copying."""
         stored: NDArray[Any] = apply_orientation(label, self.from_canonical).transpose(2, 1, 0)
