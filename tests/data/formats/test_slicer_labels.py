@@ -81,6 +81,11 @@ def test_what_does_not_fit_is_refused(image: SimpleITK.Image, tmp_path: Path) ->
     write(path, np.stack([ids, ids], axis=-1), image, liver=1, spleen=1)
     with pytest.raises(FileError, match="segments in one layer, found 2 layers"):
         label_of(tmp_path)
+    origin = image.GetOrigin()
+    image.SetOrigin((origin[0] + 0.4, *origin[1:]))
+    write(path, ids[:, :, 1:], image, (1, 0, 0), liver=1)
+    with pytest.raises(DataError, match="slices x rows x columns like the image"):
+        label_of(tmp_path)
     image.SetSpacing((1, 1, 1))
     write(path, ids, image, liver=1)
     with pytest.raises(DataError, match="spacing"):
