@@ -8,7 +8,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nibabel as nib
 import numpy as np
@@ -244,6 +244,60 @@ class TestPainting:
         assert np.array_equal(page.label(0), truth_of(pictures / "data", "tile_0"))
         assert not page.row("tile_0")["edited"]
         assert page.refused("POST", "/api/cases/0/revert", 400, params={"to": "edit"})
+
+
+class TestRevisions:
+    """Two pages show a case: what one has not seen, it does not overwrite."""
+
+    CHANGES: ClassVar[dict[str, tuple[str, str, dict[str, Any]]]] = {
+        "paint": ("PATCH", "label?box=0,0,0,1,2,3", {"content": bytes(6)}),
+        "revert": ("POST", "revert?to=empty", {}),
+        "prompt": ("POST", "prompt", {"json": {"class": 1, "box": [1, 1, 9, 9]}}),
+        "save": ("POST", "save", {}),
+    }
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_a_change_of_a_label_that_is_another_now_is_refused(
+        self, change: str, open_page: Opening, pictures: Path
+    ) -> None:
+        page = open_page(pictures / "run", pictures / "data")
+        page.open(0)
+        method, what, more = self.CHANGES[change]
+        seen = page.client.get("/api/cases/0/label").headers["etag"]
+        page.paint(0, (0, 0, 0, 1, 20, 20), 2)
+        before = page.label(0)
+        refusal = page.refused(method, f"/api/cases/0/{what}", 412, headers={"If-Match": seen}, **more)
+        assert "changed elsewhere" in refusal
+        np.testing.assert_array_equal(page.label(0), before)
+        now = page.client.get("/api/cases/0/label").headers["etag"]
+        assert now != seen
+        answer = page.client.request(method, f"/api/cases/0/{what}", headers={"If-Match": now}, **more)
+        assert answer.status_code == 200, answer.text
+
+    def test_who_changes_it_knows_the_next_one(self, open_page: Opening, pictures: Path) -> None:
+        page = open_page(pictures / "run", pictures / "data")
+        page.open(0)
+        seen = page.client.get("/api/cases/0/label").headers["etag"]
+        for change in ("paint", "prompt", "revert", "paint"):
+            method, what, more = self.CHANGES[change]
+            answer = page.client.request(method, f"/api/cases/0/{what}", headers={"If-Match": seen}, **more)
+            assert answer.status_code == 200, answer.text
+            seen = answer.headers["etag"]
+            assert seen == page.client.get("/api/cases/0/label").headers["etag"]
+        assert "etag" not in page.client.get("/api/cases/0/label?of=truth").headers
+
+    def test_between_slices(self, open_page: Opening, volumes: Path) -> None:
+        page = open_page(volumes / "run", volumes / "data")
+        for z in (1, 4):
+            page.paint(0, (z, 2, 2, z + 1, 8, 8), 1)
+        seen = page.client.get("/api/cases/0/label").headers["etag"]
+        ask = {"class": 1, "first": 1, "last": 4}
+        page.paint(0, (2, 0, 0, 3, 9, 9), 2)
+        assert "elsewhere" in page.refused(
+            "POST", "/api/cases/0/interpolate", 412, headers={"If-Match": seen}, json=ask
+        )
+        answer = page.client.post("/api/cases/0/interpolate", json=ask)
+        assert answer.headers["etag"] == page.client.get("/api/cases/0/label").headers["etag"]
 
 
 class TestPrompts:

@@ -77,16 +77,27 @@ def told(status: int, error: Exception | str) -> Response:
     return JSONResponse({"error": " ".join(str(error).split()) or type(error).__name__}, status)
 
 
-def changed(change: Change | None, note: str = "") -> Response:
-    """What has changed in a label, for the page to draw."""
-    headers = {"X-Box": told_box(change[0]) if change else "none"}
+def revision_seen(request: Request) -> str | None:
+    """The revision of the label that a request is about; None if it is about any."""
+    seen = request.headers.get("If-Match", "*")
+    return None if seen == "*" else seen.strip('"')
+
+
+def revised(revision: str) -> dict[str, str]:
+    """Headers that tell the revision of a label."""
+    return {"ETag": f'"{revision}"'}
+
+
+def changed(change: Change | None, revision: str, note: str = "") -> Response:
+    """What has changed in a label, for the page to draw, and its revision."""
+    headers = revised(revision) | {"X-Box": told_box(change[0]) if change else "none"}
     if note:
         headers["X-Note"] = quote(note)
     body = np.ascontiguousarray(change[1]).tobytes() if change else b""
     return Response(body, headers=headers, media_type="application/octet-stream")
 
 
-def streamed(array: NDArray[Any]) -> Response:
+def streamed(array: NDArray[Any], **headers: str) -> Response:
     """Numbers of an array, piece by piece: ten browsers do not need ten copies."""
     content = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
@@ -94,7 +105,7 @@ def streamed(array: NDArray[Any]) -> Response:
         for start in range(0, len(content), _PIECE):
             yield content[start : start + _PIECE]
 
-    headers = {"Content-Length": str(len(content))}
+    headers["Content-Length"] = str(len(content))
     return StreamingResponse(pieces(), headers=headers, media_type="application/octet-stream")
 
 

@@ -13,10 +13,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from samtailor.data.formats import format_of
-from samtailor.page.answers import attached, changed, route, streamed, written_by
+from samtailor.page.answers import attached, changed, revised, revision_seen, route, streamed, written_by
 from samtailor.page.bodies import exact_body, json_body
 from samtailor.page.box import box_of, shape_of, size_of
-from samtailor.page.case_editor import Change
+from samtailor.page.case_editor import Change, revision_of
 from samtailor.page.described import described_case, described_row
 from samtailor.page.predictions import NOT_COUNTED
 from samtailor.page.project import Project
@@ -71,7 +71,8 @@ class CaseAnswers:
     async def label(self, request: Request) -> Response:
         """A label of a case."""
         of = request.query_params.get("of", "edit")
-        return streamed(await self._threads.with_files(self._project.label, _id(request), of))
+        label = await self._threads.with_files(self._project.label, _id(request), of)
+        return streamed(label, **(revised(revision_of(label)) if of == "edit" else {}))
 
     async def paint(self, request: Request) -> Response:
         """Set a box of the working label."""
@@ -88,20 +89,22 @@ class CaseAnswers:
         if wrong := np.setdiff1d(values, [*range(len(self._project.labels)), NOT_COUNTED]).tolist():
             raise RequestError(400, f"expected class indices up to {len(self._project.labels) - 1}, found {wrong[:5]}")
 
-        def paint() -> None:
-            with self._project.editing(number) as editor:
+        def paint() -> str:
+            with self._project.editing(number) as editor, editor.since(revision_seen(request)):
                 editor.paint(box, values)
+                return editor.revision
 
-        await self._threads.with_files(paint)
-        return JSONResponse({})
+        return JSONResponse({}, headers=revised(await self._threads.with_files(paint)))
 
     async def prompt(self, request: Request) -> Response:
         """Correct the working label by points and a box."""
         number, content = _id(request), await json_body(request)
         self._project.case(number)
         prompt = prompt_of(content, self._project.labels)
-        change, corrector = await self._threads.with_networks(self._project.prompt, number, prompt)
-        answer = changed(change, note_of(corrector))
+        change, corrector, revision = await self._threads.with_networks(
+            self._project.prompt, number, prompt, revision_seen(request)
+        )
+        answer = changed(change, revision, note_of(corrector))
         # While the user looks at it; a click that nothing drawn answers would wait for that.
         answer.background = BackgroundTask(self._threads.with_networks, self._project.prepare, number, prompt.slice)
         return answer
@@ -112,11 +115,11 @@ class CaseAnswers:
         class_id = class_of(content, self._project.labels)
         first, last = (whole_number(content.get(name), name) for name in ("first", "last"))
 
-        def interpolate() -> Change | None:
-            with self._project.editing(number) as editor:
-                return editor.interpolate(class_id, first, last)
+        def interpolate() -> tuple[Change | None, str]:
+            with self._project.editing(number) as editor, editor.since(revision_seen(request)):
+                return editor.interpolate(class_id, first, last), editor.revision
 
-        return changed(await self._threads.with_files(interpolate))
+        return changed(*await self._threads.with_files(interpolate))
 
     async def revert(self, request: Request) -> Response:
         """Replace the working label."""
@@ -124,19 +127,20 @@ class CaseAnswers:
         if to not in ("truth", "prediction", "empty"):
             raise RequestError(400, f"to: expected truth, prediction or empty; found '{to:.40}'")
 
-        def revert() -> None:
-            with self._project.editing(number) as editor:
+        def revert() -> str:
+            with self._project.editing(number) as editor, editor.since(revision_seen(request)):
                 editor.revert(to)  # type: ignore[arg-type]
+                return editor.revision
 
-        await self._threads.with_files(revert)
-        return JSONResponse({})
+        revision = await self._threads.with_files(revert)
+        return JSONResponse({"row": described_row(self._project, number)}, headers=revised(revision))
 
     async def save(self, request: Request) -> Response:
         """Write the working label into the data set."""
         number = _id(request)
 
         def save() -> dict[str, Any]:
-            path, backup = self._project.save(number)
+            path, backup = self._project.save(number, revision_seen(request))
             return {"path": path, "backup": backup, "row": described_row(self._project, number)}
 
         return JSONResponse(await self._threads.with_files(save))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import RLock
 from typing import Literal
 
@@ -22,6 +25,11 @@ from samtailor.page.shown_image import ShownImage
 Source = Literal["truth", "prediction", "empty"]
 Change = tuple[Box, NDArray[np.uint8]]
 """A box of the label and what stands there now."""
+
+
+def revision_of(label: NDArray[np.uint8]) -> str:
+    """What tells a label from any other."""
+    return f"{zlib.crc32(np.ascontiguousarray(label).data):08x}"
 
 
 class CaseEditor:
@@ -52,6 +60,7 @@ class CaseEditor:
         self._edits = edits
         self._lock = RLock()
         self.prediction = prediction
+        self._revision: str | None = None
         kept = edits.read()
         self._label = self._first() if kept is None else kept
         self._is_edited = kept is not None
@@ -81,6 +90,30 @@ class CaseEditor:
         with self._lock:
             return self._label.copy()
 
+    @property
+    def revision(self) -> str:
+        """What tells the working label from any other."""
+        with self._lock:
+            if self._revision is None:
+                self._revision = revision_of(self._label)
+            return self._revision
+
+    @contextmanager
+    def since(self, revision: str | None) -> Iterator[None]:
+        """A block in which nobody else changes the working label, which must be one that a page has seen.
+
+        Raises:
+            RequestError: If it is another; any is right for None.
+        """
+        with self._lock:
+            if revision not in (None, self.revision):
+                raise RequestError(
+                    412,
+                    f"'{self.case.name}': expected the label that this page shows, found one that was changed "
+                    "elsewhere; make the change on that one",
+                )
+            yield
+
     def predicted(self, prediction: NDArray[np.uint8] | None) -> None:
         """Take a prediction, or none; what the page draws and edits stays the working label until it looks again."""
         with self._lock:
@@ -90,7 +123,7 @@ class CaseEditor:
         """The page fetches everything anew: without truth and edits, the prediction becomes the working label."""
         with self._lock:
             if not self._is_edited:
-                self._label = self._first()
+                self._label, self._revision = self._first(), None
 
     def paint(self, box: Box, values: NDArray[np.uint8]) -> None:
         """Set a box of the working label to given values."""
@@ -100,6 +133,7 @@ class CaseEditor:
                 self._is_edited = True
             self._edits.add(box, values)
             self._label[box] = values
+            self._revision = None
             if self._edits.are_long:
                 self._edits.begin(self._label)
 
@@ -118,6 +152,7 @@ class CaseEditor:
             else:
                 self._edits.begin(label)
             self._label, self._is_edited = label.copy(), to != self._unedited
+            self._revision = None
 
     def prompt(self, corrector: Corrector, prompt: Prompt) -> Change | None:
         """Correct the working label by a prompt; None if nothing changes."""

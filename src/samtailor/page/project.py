@@ -216,19 +216,20 @@ class Project:
             result = segmenter.predict(case, device=self.device)
         result.save(target)
 
-    def prompt(self, number: int, prompt: Prompt) -> tuple[Change | None, Corrector]:
-        """Correct the working label of a case by a prompt.
+    def prompt(self, number: int, prompt: Prompt, revision: str | None = None) -> tuple[Change | None, Corrector, str]:
+        """Correct the working label of a case by a prompt, given for the label of some revision, or for any.
 
         Returns:
-            What has changed, and what has answered.
+            What has changed, what has answered, and the revision of the label then.
         """
         self.case(number)
         with self._open.using(number) as one, self.network:
-            if one.corrector is None:
-                one.corrector = self._corrector(one.editor)
+            with one.editor.since(revision):
+                if one.corrector is None:
+                    one.corrector = self._corrector(one.editor)
             try:
                 prompt.require_fit(self.labels, one.editor.shape)
-                return one.editor.prompt(one.corrector, prompt), one.corrector
+                return one.editor.prompt(one.corrector, prompt), one.corrector, one.editor.revision
             except DataError as error:
                 raise RequestError(400, str(error)) from error
 
@@ -239,8 +240,8 @@ class Project:
             with self.network:
                 one.corrector.prepare(index)
 
-    def save(self, number: int) -> tuple[str, str | None]:
-        """Write the working label into the data set.
+    def save(self, number: int, revision: str | None = None) -> tuple[str, str | None]:
+        """Write the working label into the data set, if it is that of a revision, or whichever it is.
 
         Returns:
             The file, and the copy of what it replaces, as paths in the data set.
@@ -255,7 +256,7 @@ class Project:
         if folder is None or not self.editable:
             found = "found another; download the label"
             raise RequestError(409, f"save: expected a folder that can be written to, {found}")
-        with self.editing(number) as editor, self._saving:
+        with self.editing(number) as editor, self._saving, editor.since(revision):
             label = editor.label()
             saved = save(folder, editor.case, listed.files, label)
             listed.files = folder.cases[number] = saved.files

@@ -95,6 +95,53 @@ def test_what_is_saved_is_in_the_data_set_and_drafts_outlive_the_page(
     np.testing.assert_array_equal(np.asarray(Image.open(data / "masks" / "tile_0.png")), saved)
 
 
+def test_what_was_saved_is_the_truth_and_is_not_edited(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    truth, row, of_truth = page.locator("#sources :text('Truth')"), page.locator("#cases li").first, "**/label?of=truth"
+    with page.expect_request(of_truth):
+        truth.click()
+    page.locator("#sources :text('Label')").click()
+    page.keyboard.press("d")
+    drag(page, (0, 0), (30, 0))
+    expect(row).to_contain_text("edited")
+    page.keyboard.press("Control+s")
+    page.wait_for_selector("#notes :text('Saved as')")
+    expect(row).not_to_contain_text("edited")
+    with page.expect_request(of_truth):
+        truth.click()
+    np.testing.assert_array_equal(label(page, "truth"), label(page))
+    page.locator("#sources :text('Label')").click()
+    drag(page, (0, 40), (30, 40))
+    expect(row).to_contain_text("edited")
+    truth.click()
+    page.locator("#use-as-label").click()
+    synced(page)
+    np.testing.assert_array_equal(label(page, "truth"), label(page))
+    expect(row).not_to_contain_text("edited")
+
+
+def test_a_case_that_is_changed_on_another_page_is_opened_again(server: PageServer, browse: Browse) -> None:
+    first, second = browse(server), browse(server)
+    for page in (first, second):
+        page.keyboard.press("d")
+        page.keyboard.press("1")
+    drag(first, (0, 0), (30, 0))
+    there = label(first)
+    drag(second, (0, 40), (30, 40))
+    second.wait_for_selector("#errors :text('changed elsewhere')")
+    browse.forgive("412")
+    ready(second)
+    np.testing.assert_array_equal(label(second), there)
+    drag(second, (0, 40), (30, 40))
+    both = label(second)
+    assert (both != there).any()
+    assert (both[there == 1] == 1).all()
+    first.keyboard.press("Control+s")
+    first.wait_for_selector("#errors :text('changed elsewhere')")
+    browse.forgive("412")
+    np.testing.assert_array_equal(label(first), both)
+
+
 def test_edits_wait_while_the_server_cannot_be_reached(server: PageServer, browse: Browse) -> None:
     page = browse(server)
     before = label(page)

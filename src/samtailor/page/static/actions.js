@@ -69,8 +69,15 @@ export class Actions {
 
   /** Fetch again what the server has of the opened case. */
   async #renew(opened) {
-    opened.renew(await api.open(opened.id));
+    await this.#renewSources(opened);
     this.edits.replaced(opened, await api.label(opened.id, "edit"));
+  }
+
+  /** Forget which labels there were but the edited one, and fetch again those that are drawn. */
+  async #renewSources(opened) {
+    opened.renew(await api.open(opened.id));
+    const { shown, compare } = this.store.state;
+    for (const of of [shown, compare]) if (opened.sources.includes(of)) await opened.fetchSource(of);
     this.store.emit("sources");
   }
 
@@ -101,8 +108,9 @@ export class Actions {
     const { opened } = this.store.state;
     await this.#work(async () => {
       await this.sync.settled();
-      await api.revert(opened.id, to);
+      const { row } = await api.revert(opened.id, to);
       this.edits.replaced(opened, await api.label(opened.id, "edit"));
+      this.store.updateRow(row);
       this.store.set({ shown: "edit" });
     });
   }
@@ -116,6 +124,7 @@ export class Actions {
       await this.sync.settled();
       const { path, backup, row } = await api.save(opened.id);
       this.store.updateRow(row);
+      await this.#renewSources(opened);
       this.store.emit("saved", { id: opened.id, path });
       say(`Saved as ${path}.${backup ? ` The label before is kept as ${backup}.` : ""}`);
     });

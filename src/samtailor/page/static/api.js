@@ -9,22 +9,31 @@ export class ApiError extends Error {
   }
 }
 
+/** What tells the label that is here from any other, by case: who changes it says which one is meant. */
+const revisions = new Map();
+
 /**
  * @param {string} method
  * @param {string} path
- * @param {{json?: any, body?: BodyInit, signal?: AbortSignal}} [options]
+ * @param {{json?: any, body?: BodyInit, signal?: AbortSignal, of?: number}} [options] `of` is the case whose label the
+ *   request is about.
  * @returns {Promise<Response>}
  */
-async function ask(method, path, { json, body, signal } = {}) {
+async function ask(method, path, { json, body, signal, of } = {}) {
   let response;
   try {
     const headers = json === undefined ? {} : { "Content-Type": "application/json" };
+    if (method !== "GET" && revisions.has(of)) headers["If-Match"] = revisions.get(of);
     response = await fetch(path, { method, headers, body: json === undefined ? body : JSON.stringify(json), signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "The server cannot be reached. Is `samtailor app` still running?");
   }
-  if (response.ok) return response;
+  if (response.ok) {
+    if (response.headers.has("ETag")) revisions.set(of, response.headers.get("ETag"));
+    return response;
+  }
+  if (response.status === 412) window.dispatchEvent(new CustomEvent("changed-elsewhere", { detail: of }));
   const answer = await response.json().catch(() => null);
   throw new ApiError(
     response.status,
@@ -42,8 +51,8 @@ const bytes = async (...request) => new Uint8Array(await (await ask(...request))
  */
 
 /** @returns {Promise<Change>} */
-async function change(path, body) {
-  const response = await ask("POST", path, { json: body });
+async function change(id, what, body) {
+  const response = await ask("POST", `/api/cases/${id}/${what}`, { json: body, of: id });
   const box = response.headers.get("X-Box") ?? "none";
   return {
     box: box === "none" ? null : box.split(",").map(Number),
@@ -57,16 +66,16 @@ export const api = {
   thumbnail: (id) => `/api/cases/${id}/thumbnail`,
   open: (id, signal) => json("POST", `/api/cases/${id}/open`, { signal }),
   image: (id, signal) => bytes("GET", `/api/cases/${id}/image`, { signal }),
-  label: (id, of, signal) => bytes("GET", `/api/cases/${id}/label?of=${of}`, { signal }),
+  label: (id, of, signal) => bytes("GET", `/api/cases/${id}/label?of=${of}`, { signal, of: id }),
   predict: (id) => json("POST", `/api/cases/${id}/predict`),
   predictAll: () => json("POST", "/api/predict"),
   predictingAll: () => json("GET", "/api/predict"),
   stopPredicting: () => json("DELETE", "/api/predict"),
-  patch: (id, box, content) => json("PATCH", `/api/cases/${id}/label?box=${box.join(",")}`, { body: content }),
-  prompt: (id, prompt) => change(`/api/cases/${id}/prompt`, prompt),
-  interpolate: (id, between) => change(`/api/cases/${id}/interpolate`, between),
-  revert: (id, to) => json("POST", `/api/cases/${id}/revert?to=${to}`),
-  save: (id) => json("POST", `/api/cases/${id}/save`),
+  patch: (id, box, content) => json("PATCH", `/api/cases/${id}/label?box=${box.join(",")}`, { body: content, of: id }),
+  prompt: (id, prompt) => change(id, "prompt", prompt),
+  interpolate: (id, between) => change(id, "interpolate", between),
+  revert: (id, to) => json("POST", `/api/cases/${id}/revert?to=${to}`, { of: id }),
+  save: (id) => json("POST", `/api/cases/${id}/save`, { of: id }),
   download: (id) => `/api/cases/${id}/download`,
   upload: (file) => json("POST", `/api/upload?name=${encodeURIComponent(file.name)}`, { body: file }),
   fit: () => json("GET", "/api/fit"),

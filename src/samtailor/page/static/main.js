@@ -41,6 +41,10 @@ buildStatus(store);
 buildUpload(kit.actions);
 listenToKeys(kit);
 
+window.addEventListener("changed-elsewhere", (/** @type {any} */ { detail: id }) => {
+  if (store.state.opened?.id === id) kit.actions.open(id);
+});
+
 for (const tab of document.querySelectorAll("#tabs button"))
   tab.addEventListener("click", () => {
     document.body.dataset.tab = tab.dataset.tab;

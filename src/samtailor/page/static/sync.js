@@ -4,7 +4,8 @@ import { api, ApiError } from "./api.js";
 import { say } from "./messages.js";
 
 const [FIRST_WAIT, LONGEST_WAIT] = [1000, 15000]; // ms between two tries
-const REFUSALS = [400, 404, 413, 422]; // which no second try will change; all else may pass
+const REFUSALS = [400, 404, 412, 413, 422]; // which no second try will change; all else may pass
+const STALE = 412; // the label was changed elsewhere: what else waits for it was made on another one
 
 export class Sync {
   /** @type {{id: number, box: number[], content: Uint8Array}[]} */ #queue = [];
@@ -64,7 +65,7 @@ export class Sync {
         this.#wait = FIRST_WAIT;
       } catch (error) {
         if (error instanceof ApiError && REFUSALS.includes(error.status)) {
-          this.#queue.shift();
+          this.#queue = this.#queue.filter((edit, at) => at > 0 && !(error.status === STALE && edit.id === id));
           this.refused(error, id);
         } else {
           this.#later(error);
