@@ -55,6 +55,11 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def as_unicode(name: str) -> str:
+    """A name of a file whose bytes that are no UTF-8, which Linux allows, are written as codes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def reserve(file: IO[bytes], size: int, place: Path) -> None:
     """Make a file that large, on disk and not only by name.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -173,6 +174,20 @@ class TestCases:
         assert answer.headers["content-type"] == "application/json"
         assert answer.json()["cases"][0]["name"] == name
         assert answer.json()["classes"][1]["name"] == "<b>x</b>"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names of files are Unicode elsewhere")
+    def test_names_that_are_no_unicode_come_as_they_are(self, open_page: Opening, tmp_path: Path) -> None:
+        folder = os.fsencode(tmp_path / "images")
+        os.mkdir(folder)
+        Image.fromarray(generate.picture((40, 48), 0)[0]).save(tmp_path / "x.png")
+        os.rename(tmp_path / "x.png", os.path.join(folder, b"caf\xe9.png"))
+        page = open_page(base="tiny-sam", data=tmp_path / "images", classes=("field",))
+        assert [row["name"] for row in page.project()["cases"]] == ["caf\udce9"]
+        assert page.open(0)["name"] == "caf\udce9"
+        page.paint(0, (0, 0, 0, 1, 4, 4))
+        assert "caf%5Cudce9.png" in page.client.get("/api/cases/0/download").headers["content-disposition"]
+        assert page.json("POST", "/api/cases/0/save")["path"] == "labels/caf\udce9.png"
+        assert os.path.exists(os.path.join(folder, b"labels", b"caf\xe9.png"))
 
 
 class TestPainting:

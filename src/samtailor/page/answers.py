@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from samtailor.errors import ConfigError, DataError, SamTailorError
+from samtailor.files import as_unicode
 from samtailor.page.box import told_box
 from samtailor.page.case_editor import Change
 from samtailor.page.request_error import RequestError
@@ -32,6 +34,14 @@ _TYPES = {
 }
 _PIECE = 1 << 20
 Answer = Callable[[Request], Awaitable[Response]]
+
+
+class Json(JSONResponse):
+    """Plain values, in which names of files may hold bytes that are no UTF-8: all that is not ASCII comes as codes."""
+
+    def render(self, content: Any) -> bytes:
+        """Text of the values."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 def written_by(write: Callable[[Path], None], suffix: str) -> bytes:
@@ -74,7 +84,7 @@ async def no_such_address(_: Request, error: Exception) -> Response:
 
 def told(status: int, error: Exception | str) -> Response:
     """What is wrong, in one line."""
-    return JSONResponse({"error": " ".join(str(error).split()) or type(error).__name__}, status)
+    return Json({"error": " ".join(str(error).split()) or type(error).__name__}, status)
 
 
 def revision_seen(request: Request) -> str | None:
@@ -111,7 +121,7 @@ def streamed(array: NDArray[Any], **headers: str) -> Response:
 
 def attached(content: bytes, name: str) -> Response:
     """A file to be kept under a name."""
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(as_unicode(name), safe='')}"}
     return Response(content, headers=headers, media_type="application/octet-stream")
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from samtailor.data.formats import format_of
-from samtailor.page.answers import attached, changed, revised, revision_seen, route, streamed, written_by
+from samtailor.page.answers import Json, attached, changed, revised, revision_seen, route, streamed, written_by
 from samtailor.page.bodies import exact_body, json_body
 from samtailor.page.box import box_of, shape_of, size_of
 from samtailor.page.case_editor import Change, revision_of
@@ -56,7 +56,7 @@ class CaseAnswers:
 
     async def open(self, request: Request) -> Response:
         """Open a case."""
-        return JSONResponse(await self._threads.with_files(described_case, self._project, _id(request)))
+        return Json(await self._threads.with_files(described_case, self._project, _id(request)))
 
     async def image(self, request: Request) -> Response:
         """Numbers of a case's image."""
@@ -94,7 +94,7 @@ class CaseAnswers:
                 editor.paint(box, values)
                 return editor.revision
 
-        return JSONResponse({}, headers=revised(await self._threads.with_files(paint)))
+        return Json({}, headers=revised(await self._threads.with_files(paint)))
 
     async def prompt(self, request: Request) -> Response:
         """Correct the working label by points and a box."""
@@ -133,7 +133,7 @@ class CaseAnswers:
                 return editor.revision
 
         revision = await self._threads.with_files(revert)
-        return JSONResponse({"row": described_row(self._project, number)}, headers=revised(revision))
+        return Json({"row": described_row(self._project, number)}, headers=revised(revision))
 
     async def save(self, request: Request) -> Response:
         """Write the working label into the data set."""
@@ -143,7 +143,7 @@ class CaseAnswers:
             path, backup = self._project.save(number, revision_seen(request))
             return {"path": path, "backup": backup, "row": described_row(self._project, number)}
 
-        return JSONResponse(await self._threads.with_files(save))
+        return Json(await self._threads.with_files(save))
 
     async def download(self, request: Request) -> Response:
         """The working label as a file."""
@@ -165,7 +165,7 @@ class CaseAnswers:
             seconds = self._project.predict(number)
             return {"seconds": seconds, "row": described_row(self._project, number)}
 
-        return JSONResponse(await self._threads.with_networks(predict))
+        return Json(await self._threads.with_networks(predict))
 
 
 def _id(request: Request) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from samtailor.page.answers import attached, no_such_address, route, static_file, written_by
+from samtailor.page.answers import Json, attached, no_such_address, route, static_file, written_by
 from samtailor.page.bodies import json_body, save_body
 from samtailor.page.case_answers import CaseAnswers
 from samtailor.page.described import described_project, described_row
@@ -75,24 +75,24 @@ class Server:
 
     async def describe(self, _: Request) -> Response:
         """What the page works on."""
-        return JSONResponse(await self.threads.with_files(self._described))
+        return Json(await self.threads.with_files(self._described))
 
     def _described(self) -> dict[str, Any]:
         return described_project(self.project) | {"fit": self.fitting.describe(), "max_upload": self.max_upload}
 
     async def predicting_now(self, _: Request) -> Response:
         """How far the prediction of all cases is."""
-        return JSONResponse(self.predicting.describe())
+        return Json(self.predicting.describe())
 
     async def predict_all(self, _: Request) -> Response:
         """Predict all cases that are not."""
         await self.threads.with_files(self.predicting.start)
-        return JSONResponse(self.predicting.describe())
+        return Json(self.predicting.describe())
 
     async def stop_predicting(self, _: Request) -> Response:
         """Stop the prediction of all cases."""
         self.predicting.stop()
-        return JSONResponse(self.predicting.describe())
+        return Json(self.predicting.describe())
 
     async def upload(self, request: Request) -> Response:
         """List an image that was dropped on the page."""
@@ -103,7 +103,7 @@ class Server:
             await save_body(request, files.images[0], self.max_upload)
             case = await self.threads.with_files(self.project.add_upload, files)
             unless_listed.pop_all()
-        return JSONResponse({"row": described_row(self.project, case.id)})
+        return Json({"row": described_row(self.project, case.id)})
 
     async def predict_file(self, request: Request) -> Response:
         """The label of an image that is sent, for other programs."""
@@ -117,7 +117,7 @@ class Server:
 
     async def fit(self, _: Request) -> Response:
         """Where the fit is."""
-        return JSONResponse(self.fitting.describe())
+        return Json(self.fitting.describe())
 
     async def start_fit(self, request: Request) -> Response:
         """Fit on what is labelled."""
@@ -125,12 +125,12 @@ class Server:
         if not isinstance(time, str):
             raise RequestError(400, f"time: expected a time such as 10m, found {time!r:.40}")
         await self.threads.with_files(self.fitting.start, time)
-        return JSONResponse(self.fitting.describe())
+        return Json(self.fitting.describe())
 
     async def stop_fit(self, _: Request) -> Response:
         """Stop the fit."""
         await self.threads.with_files(self.fitting.stop)
-        return JSONResponse(self.fitting.describe())
+        return Json(self.fitting.describe())
 
 
 def _name(request: Request) -> str:

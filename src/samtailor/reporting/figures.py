@@ -20,7 +20,7 @@ from matplotlib.font_manager import get_font
 from matplotlib.text import Text
 
 from samtailor.errors import listed
-from samtailor.files import atomic
+from samtailor.files import as_unicode, atomic
 from samtailor.labels import IGNORE, LabelSpace
 
 _LONGEST = 60  # letters of a name
@@ -57,11 +57,6 @@ def _take_literally(figure: Figure) -> None:
         text.set_parse_math(False)
         if len(families) > 1:
             text.set_fontfamily(families)
-
-
-def as_unicode(name: str) -> str:
-    """A name whose bytes that are no UTF-8 are written as codes."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def short(name: str) -> str:
