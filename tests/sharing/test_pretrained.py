@@ -15,7 +15,8 @@ from peft import LoraConfig
 from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps.gaussian import GaussianDenoising
-from samtailor.errors import ConfigError, SamTailorError, WeightsError
+from samtailor.errors import ConfigError, DataWarning, SamTailorError, WeightsError
+from samtailor.files import write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel, load_model
@@ -154,6 +155,32 @@ def test_an_evaluation_on_the_validation_split_is_second_best(run: Path, tmp_pat
     (run / "evaluation" / "test").rename(run / "evaluation" / "val")
     save_pretrained(load_model(run), tmp_path / "share", run)
     assert "On the validation split:" in (tmp_path / "share" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        (
+            "data",
+            "other fields",
+            "those of other data, other fields: the card leaves them out; evaluate again on fields",
+        ),
+        ("segmenter", "0123456789ab", "those of the segmenter as it was before"),
+    ],
+)
+def test_scores_of_other_data_or_an_earlier_segmenter_are_left_out(
+    name: str, value: str, words: str, run: Path, tmp_path: Path
+) -> None:
+    metrics = run / "evaluation" / "test" / "metrics.json"
+    content = json.loads(metrics.read_text())
+    assert name in content["source"]
+    content["source"][name] = value
+    write_json(metrics, content)
+    with pytest.warns(DataWarning, match=words):
+        save_pretrained(load_model(run), tmp_path / "share", run, picture=True)
+    card = (tmp_path / "share" / "README.md").read_text()
+    assert "not evaluated on a test split" in card
+    assert not (tmp_path / "share" / "overlay.png").exists()
 
 
 def test_without_an_evaluation_the_validation_stands_in_and_says_so(run: Path, tmp_path: Path) -> None:

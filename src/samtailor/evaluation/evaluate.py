@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from samtailor.metrics.protocols import ProtocolName, require_protocol
 from samtailor.outputs import require_free, require_place
 from samtailor.refinement import Refine, chosen_refinement
-from samtailor.runs import found_at
+from samtailor.runs import Run, found_at
 from samtailor.settings import (
     AnyPath,
     ClassBias,
@@ -100,7 +100,7 @@ def evaluate(
     from samtailor.evaluation.predictions import RESULTS, score_and_write
     from samtailor.inference.ensemble import mean_of
     from samtailor.inference.predictor import Predictor, choose_device
-    from samtailor.models.segmenter_model import load_models
+    from samtailor.models.segmenter_model import load_models, weights_told
 
     choose_device(device, precision)  # refused, if at all, before anything is read
     refinement, degradation = chosen_refinement(refine), corruption_of(corrupt, severity, corrupt_seed)
@@ -126,7 +126,10 @@ def evaluate(
     cases = predict_parts(by_part, parts, dataset.labels, degradation)
     source: dict[str, Any] = {"data": dataset.root.resolve().name, "split": split}
     source |= {"run": place.directory.resolve().name}
-    source |= {"folds": len(models)} if len(models) > 1 else {}
+    if isinstance(place, Run):
+        source |= {"segmenter": weights_told(place)}
+    else:
+        source |= {"folds": len(models)}
     source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
     flips = tta or models[0].practice.tta
     source |= {"tta": flips} if flips != "none" else {}

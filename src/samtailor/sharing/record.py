@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from samtailor.errors import ConfigError, counted
+from samtailor.errors import ConfigError, DataWarning, counted
 from samtailor.files import made_of, read_json, read_text
 from samtailor.labels import LabelSpace
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.mean_dsc import foreground_mean
-from samtailor.models.segmenter_model import WEIGHTS_NAME, SegmenterModel, read_weights
+from samtailor.models.segmenter_model import WEIGHTS_NAME, SegmenterModel, read_weights, weights_told
 from samtailor.reporting.table import Table, decimal
 from samtailor.runs import Run
 from samtailor.settings import Fraction, require
@@ -74,12 +75,15 @@ def read_record(directory: Path, model: SegmenterModel, picture: bool) -> Record
             f"learning rate {config['optim']['lr']:g}, {config['loss']['ce']:g} cross entropy + "
             f"{config['loss']['dice']:g} Dice, seed {config['seed']}"
         )
+    data = Path(dataset["root"]).name
     return Record(
-        data=Path(dataset["root"]).name,
+        data=data,
         cases={split: len(names) for split, names in dataset["splits"].items()},
         training=training,
         channels=tuple(dataset["channels"]),
-        quality=_evaluated(run, "test", picture) or _evaluated(run, "val", picture) or _validated(best, model.labels),
+        quality=_evaluated(run, "test", data, picture)
+        or _evaluated(run, "val", data, picture)
+        or _validated(best, model.labels),
     )
 
 
@@ -95,15 +99,27 @@ def _require_same(run: Run, model: SegmenterModel) -> None:
         )
 
 
-def _evaluated(run: Run, split: Literal["test", "val"], picture: bool) -> Quality | None:
-    """What `samtailor evaluate` has written into the run, if it has."""
+def _evaluated(run: Run, split: Literal["test", "val"], data: str, picture: bool) -> Quality | None:
+    """What `samtailor evaluate` has written into the run, if it has, of this segmenter and data set."""
     folder = run.evaluation(split)
     metrics, table = folder / "metrics.json", folder / "metrics.md"
     if not metrics.is_file() or not table.is_file():
         return None
     with made_of(metrics, "the scores of an evaluation", "evaluate again"):
-        dsc = read_json(metrics, dict, "evaluate again")["mean_without_background"]["dsc"]
+        content = read_json(metrics, dict, "evaluate again")
+        dsc, source = content["mean_without_background"]["dsc"], content.get("source", {})
         require({"dsc": dsc}, {"dsc": Fraction | None})
+        own = {"data": data, "segmenter": weights_told(run)}
+        others = [name for name, value in own.items() if source.get(name, value) != value]
+    if others:
+        found = f"other data, {source['data']}" if "data" in others else "the segmenter as it was before"
+        warnings.warn(
+            f"{metrics}: expected scores of this segmenter on {data}, found those of {found}: the card leaves them "
+            f"out; evaluate again on {data} to have some in it",
+            DataWarning,
+            stacklevel=5,
+        )
+        return None
     pictures = [folder / name for name in _PICTURES if (folder / name).is_file()] if picture else []
     return Quality(
         split, dsc, read_text(table, "a table of scores", "evaluate again"), pictures[0] if pictures else None
