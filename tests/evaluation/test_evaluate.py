@@ -9,21 +9,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from samtailor.data.cache import prepare_case
+from samtailor.data.cache import SliceCache, prepare_case
 from samtailor.data.corruptions import degradation
 from samtailor.data.dataset import open_dataset
 from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError, DataError, SamTailorError
-from samtailor.evaluation.cases import cases_of_split, grid_of
+from samtailor.evaluation.cases import cases_of_split, grid_of, predict_cases
 from samtailor.evaluation.evaluate import evaluate
+from samtailor.evaluation.tuning.cases import predicted
 from samtailor.files import cache_home
+from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel, save_practice, weights_told
 from samtailor.models.zoo import Base
 from samtailor.recipes import HeadOnly
+from samtailor.refinement.largest_component import LargestComponent
 from samtailor.runs import Run
 from samtailor.training.settings import TrainConfig
 from tests.conftest import Report
@@ -169,6 +173,31 @@ def test_a_corrupted_evaluation_lies_beside_the_clean_one_and_says_what_was_done
     assert (noisy.counts.prediction != other.counts.prediction).any()
     np.testing.assert_array_equal(noisy.counts.truth, clean.counts.truth)
     np.testing.assert_array_equal(evaluate(run, nnunet_folder).counts.prediction, clean.counts.prediction)
+
+
+@pytest.mark.parametrize("from_cache", [False, True])
+def test_refinement_sees_nothing_where_an_image_holds_nothing(
+    from_cache: bool, tmp_path: Path, tiny_base: Base, image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in prediction: what is found there might be the largest component."""
+    files = open_dataset(image_folder).cases[0]
+    with Image.open(files.images[0]) as opened:
+        pixels = np.dstack([np.asarray(opened), np.full(opened.size[::-1], 255, np.uint8)])
+    pixels[:, :30, 3] = 0  # transparent
+    Image.fromarray(pixels).save(files.images[0])
+    found = np.zeros((1, *pixels.shape[:2]), np.int16)
+    found[:, :, :30] = found[:, 5:9, 40:44] = 1
+    expected = np.where(np.arange(pixels.shape[1]) < 30, 0, found)
+    labels = open_dataset(image_folder).labels
+    model = SegmenterModel.create(tiny_base.name, HeadOnly(), labels, Preprocessing(Range(), 32, None, 3))
+    if from_cache:
+        SliceCache(labels, model.preprocessing).load(files)
+    monkeypatch.setattr(Predictor, "_most_probable", lambda *_: found.copy())
+    predictor = Predictor(model, device="cpu", refinement=(LargestComponent(),))
+    (evaluated,) = predict_cases(predictor, [files], labels)
+    np.testing.assert_array_equal(evaluated.prediction, expected)
+    (tuned,) = predicted(Predictor(model, device="cpu", refinement=()), [files], labels, tmp_path)
+    np.testing.assert_array_equal(tuned.refined(LargestComponent()).case.prediction, expected)
 
 
 def test_corruption_comes_before_denoising(tmp_path: Path, tiny_base: Base, nnunet_folder: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.chunks import counts_of
-from samtailor.data.case import CaseFiles
+from samtailor.data.case import CaseFiles, Void
 from samtailor.data.corruptions import Degradation
 from samtailor.data.formats import label_format_of, read_case
 from samtailor.data.formats.format import reading
@@ -26,7 +26,7 @@ from samtailor.errors import FileError
 from samtailor.files import cache_home, read_json, regular
 from samtailor.labels import LabelSpace
 
-_VERSION = 2  # of what reading a file gives
+_VERSION = 3  # of what reading a file gives
 _UNSEEN = {"image_size", "field", "seen", "neighbours"}
 """Settings of the preprocessing that do not change slices; all others are in the key, whoever adds them."""
 _ATTEMPTS = 3
@@ -43,6 +43,7 @@ class CachedCase:
         label: Class indices, shape (S, H, W); None without label file.
         spacing: Distance in mm of slices, rows, columns; None for pictures.
         counts: Pixels of each class in each slice, shape (S, K); zeros without label.
+        void: Pixels of the image that hold nothing, if there are any.
     """
 
     name: str
@@ -51,6 +52,7 @@ class CachedCase:
     label: NDArray[np.int16] | None
     spacing: tuple[float, float, float] | None
     counts: NDArray[np.int64]
+    void: Void | None = None
 
 
 def prepare_case(
@@ -68,7 +70,7 @@ def prepare_case(
     counts = np.zeros((len(image), len(labels)), dtype=np.int64)
     for index, plane in enumerate(() if case.label is None else case.label):
         counts[index] = counts_of(plane, len(labels))
-    return CachedCase(files.name, key, image, case.label, case.geometry.spacing, counts)
+    return CachedCase(files.name, key, image, case.label, case.geometry.spacing, counts, case.geometry.void)
 
 
 def add_content(digest: hashlib.blake2b, files: CaseFiles) -> None:
@@ -137,10 +139,13 @@ class SliceCache:
         arrays: dict[str, NDArray[Any]] = {"image": case.image, "counts": case.counts}
         if case.label is not None:
             arrays["label"] = case.label
+        if case.void is not None:
+            arrays["void"] = case.void.where
         self.directory.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=self.directory))
         try:
-            meta: dict[str, Any] = {"spacing": case.spacing, "arrays": {}}
+            why = None if case.void is None else case.void.why
+            meta: dict[str, Any] = {"spacing": case.spacing, "void": why, "arrays": {}}
             for name, array in arrays.items():
                 np.save(temporary / f"{name}.npy", array)
                 meta["arrays"][name] = _signature(np.ascontiguousarray(array))
@@ -174,7 +179,8 @@ def _open(entry: Path, name: str, key: str) -> CachedCase | None:
         if any(_signature(arrays[array]) != signature for array, signature in meta["arrays"].items()):
             return None
         spacing = tuple(meta["spacing"]) if meta["spacing"] else None
-        return CachedCase(name, key, arrays["image"], arrays.get("label"), spacing, arrays["counts"])
+        void = Void(arrays["void"], meta["void"]) if "void" in arrays else None
+        return CachedCase(name, key, arrays["image"], arrays.get("label"), spacing, arrays["counts"], void)
     except Exception:  # whatever is wrong with an entry, it is built again
         return None
 

@@ -107,7 +107,7 @@ def predict_cases(
     load = SliceCache(labels, preprocessing).load
     if degradation is not None:
         load = partial(prepare_case, labels=labels, preprocessing=preprocessing, degradation=degradation)
-    return cases_with(lambda _, case: predictor.label(case.image, case.spacing), load, files, "cases")
+    return cases_with(lambda _, case: predictor.label(case.image, case.spacing, void=case.void), load, files, "cases")
 
 
 def predict_parts(

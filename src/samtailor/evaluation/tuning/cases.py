@@ -63,7 +63,10 @@ def predicted(
 
     def label_of(file: CaseFiles, case: CachedCase) -> NDArray[np.int16]:
         softmax[file.name] = room_for(predictor.probabilities_shape(case.image), Path(scratch))
-        return predictor.label(case.image, case.spacing, probabilities=softmax[file.name])
+        label = predictor.label(case.image, case.spacing, probabilities=softmax[file.name])
+        if case.void is not None:  # as prediction does before it refines
+            label[case.void.where] = 0
+        return label
 
     load = SliceCache(labels, predictor.model.preprocessing).load
     cases = cases_with(label_of, load, files, "cases")
