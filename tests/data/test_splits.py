@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.data.neighbours import blocks_of
 from samtailor.data.splits import nnunets_folds, stratified
 from samtailor.errors import FileError
+from samtailor.labels import LabelSpace
 from tests import generate
 from tests.data.layouts.test_tree import folder
 
@@ -140,6 +142,60 @@ def test_folders_name_patients_too() -> None:
     assert (
         in_folders(*(f"{split}/p{i}_{s}.png" for i in range(9) for s, split in enumerate(("train", "val")))) == [2] * 9
     )
+
+
+def volumes(root: Path, *names: str) -> Dataset:
+    """A data set of volumes of these names, which need not be read."""
+    labels = LabelSpace.from_names(("background", "heart"))
+    cases = tuple(
+        CaseFiles(name.replace("/", "-"), (root / f"{name}.nii.gz",), root / "label.nii.gz") for name in names
+    )
+    return Dataset(labels, tuple(sorted(cases, key=lambda case: case.name)), ("MR",), root=root, layout="nnunet")
+
+
+def test_volumes_of_a_patient_are_in_one_split(tmp_path: Path) -> None:
+    names = {
+        "bids": [f"sub-{n:02}_ses-{s}" for n in range(1, 13) for s in (1, 2)],
+        "frames": [f"patient{n:03}_frame{f:02}" for n in range(1, 9) for f in (1, 9 + n % 4)],
+        "few": [f"P{n}_visit_{s}" for n in (1, 2, 3, 4) for s in (1, 2, 3)],
+        "folders": [f"p{n}/{kind}" for n in range(1, 11) for kind in ("before", "after")],
+    }
+    for kind, of in names.items():
+        dataset = volumes(tmp_path, *of).with_default_split()
+        split_of = {name: split for split, part in dataset.splits.items() for name in part}
+        patients = {case.name: re.match(r"\D*\d+", case.name) for case in dataset.cases}
+        seen = {(match[0], split_of[name]) for name, match in patients.items() if match}
+        assert len(seen) == len({patient for patient, _ in seen}), kind
+        assert {split for split, part in dataset.splits.items() if part} == {"train", "val", "test"}
+        assert len(dataset.splits["train"]) >= len(of) / 2
+        assert "volumes of a patient by their names or folders" in dataset.drawn
+
+
+def test_folds_of_nnunet_say_that_they_part_patients(tmp_path: Path) -> None:
+    _, told = volumes(tmp_path, *(f"sub-{n:02}_ses-{s}" for n in range(9) for s in (1, 2))).folds()
+    assert told == (
+        "those of nnU-Net; volumes of a patient by their names or folders (such as sub-00_ses-1) are in several of them"
+    )
+    assert volumes(tmp_path, *(f"case_{n}" for n in range(9))).folds()[1] == "those of nnU-Net"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"case_{n:03}" for n in range(30)],
+        [f"{site}_{n:03}" for site in ("north", "south") for n in range(15)],
+        [f"A{site}_{n:03}" for site in (1, 2, 3) for n in range(10)],
+        [f"{n:08x}" for n in range(0, 1 << 30, 1 << 25)],
+    ],
+)
+def test_volumes_of_others_are_drawn_one_by_one(names: list[str], tmp_path: Path) -> None:
+    """As ever: a split that changed would compare with nothing."""
+    dataset = volumes(tmp_path, *names).with_default_split()
+    order = np.random.default_rng(0).permutation(sorted(names)).tolist()
+    val, test = round(0.1 * len(names)), round(0.2 * len(names))
+    assert dataset.drawn == "drawn at random"
+    assert set(dataset.splits["val"]) == set(order[:val])
+    assert set(dataset.splits["test"]) == set(order[val : val + test])
 
 
 @pytest.mark.parametrize("name", ["t_r{r}_c{c}", "t-x{c}-y{r}", "T row{r} col{c}", "{y}.r{r}.c{c}"])

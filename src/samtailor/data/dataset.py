@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from samtailor.data.layouts.bands import with_bands
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.layout import Layout, LayoutName
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, published
-from samtailor.data.neighbours import Blocks, blocks_of
+from samtailor.data.neighbours import Blocks, blocks_of, patients_of
 from samtailor.data.shown import traits_of
 from samtailor.data.splits import FOLDS, folds_of, nnunets_folds, stratified
 from samtailor.errors import FileError, counted
@@ -110,7 +110,8 @@ class Dataset(Contents):
         It is drawn, but always the same, whatever the seed of a training: results compare only on the same cases.
         A folder that names its training cases keeps its splits; one that names test cases only keeps those. Of one
         whose folders show training cases but none for validation, some are taken for that. Pictures that no
-        dataset.json describes are dealt out by their classes, with neighbours in one split.
+        dataset.json describes are dealt out by their classes, with neighbours in one split; volumes of one patient are
+        in one split, as far as names and folders show them.
 
         Raises:
             DataError: If there are too few cases.
@@ -132,9 +133,14 @@ class Dataset(Contents):
         sizes: dict[str, int] = {
             split: max(1, round(len(names) * _SHARES[split] / total)) for split in missing if split != "train"
         }
+        all_sizes = {"train": len(names) - sum(sizes.values())} | sizes
+        patients = Blocks(()) if self.pictures else patients_of(self._named(names))
         if is_told and self.pictures:
-            parts, drawn = self._stratified(names, {"train": len(names) - sum(sizes.values())} | sizes)
+            parts, drawn = self._stratified(names, all_sizes)
             kept |= parts
+        elif patients.told and len(set(patients.keys)) >= len(all_sizes):
+            drawn = f"drawn at random, {patients.told}"
+            kept |= stratified({case.name: frozenset() for case in self._named(names)}, patients.keys, all_sizes)
         else:
             drawn = "drawn at random"
             order = np.random.default_rng(_SPLIT_SEED).permutation(names).tolist()
@@ -188,15 +194,20 @@ class Dataset(Contents):
         if len(names) < count:
             raise FileError(self.root, f"at least {count} cases for {count} folds", str(len(names)), "add cases")
         if not self.pictures:
-            return nnunets_folds(names, count), "those of nnU-Net"
+            parted = patients_of(self._named(names)).told.replace("stay together", "are in several of them")
+            return nnunets_folds(names, count), "; ".join(filter(None, ["those of nnU-Net", parted]))
         sizes = {str(part): (len(names) + count - 1 - part) // count for part in range(count)}
         parts, drawn = self._stratified(names, sizes)
         return folds_of(list(parts.values())), drawn
 
+    def _named(self, names: Collection[str]) -> list[CaseFiles]:
+        """Cases by their names, in their order."""
+        wanted = set(names)
+        return [case for case in self.cases if case.name in wanted]
+
     def _stratified(self, names: Sequence[str], sizes: Mapping[str, int]) -> tuple[dict[str, tuple[str, ...]], str]:
         """Cases dealt out by their classes in blocks of neighbours, and how, in words."""
-        wanted = set(names)
-        cases = [case for case in self.cases if case.name in wanted]
+        cases = self._named(names)
         blocks = blocks_of(cases)
         if len(set(blocks.keys)) < len(sizes):
             blocks = Blocks(tuple(range(len(cases))))

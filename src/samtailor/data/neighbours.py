@@ -23,6 +23,7 @@ _BLOCKS_OF_SERIES = 10
 _FOLDERS = 5  # in so many folders pictures may lie by what they show; fewer are those of splits
 _SERIES = 10  # so many series are no classes but blocks; where their names differ in numbers alone, so are fewer
 _LARGEST_SERIES = 0.2  # of all pictures: of a larger series, neighbours are blocks
+_MOST_OF_PATIENT = 6  # volumes, however few patients there are
 _DENSEST = 0.3  # of the numbers between the first and the last that are there; else they count nothing
 _NEXT = 1.5  # sides of a picture between the centres of neighbours
 
@@ -61,6 +62,22 @@ def blocks_of(cases: Sequence[CaseFiles]) -> Blocks:
     return _by_coordinates(cases) or _by_names(cases) or Blocks(tuple(range(len(cases))))
 
 
+def patients_of(volumes: Sequence[CaseFiles]) -> Blocks:
+    """Blocks of volumes that names or folders show to be of one patient (`sub-03_ses-1`); else each is alone."""
+    members = _members(_series_of(volumes))
+    keys: list[Hashable] = list(range(len(volumes)))
+    if not _are_blocks(members):
+        return Blocks(tuple(keys))
+    several = ""
+    for series, indices in members.items():
+        if 1 < len(indices) <= max(_LARGEST_SERIES * len(volumes), _MOST_OF_PATIENT):
+            several = several or volumes[indices[0]].name
+            for index in indices:
+                keys[index] = (series,)
+    told = f"volumes of a patient by their names or folders (such as {several}) stay together"
+    return Blocks(tuple(keys), told if several else "")
+
+
 def _by_coordinates(cases: Sequence[CaseFiles]) -> Blocks | None:
     """Squares on the ground, if all pictures say where they lie, in one CRS, and some are next to each other."""
     if not all(is_scene(case.images[0]) for case in cases):
@@ -92,13 +109,8 @@ def _by_coordinates(cases: Sequence[CaseFiles]) -> Blocks | None:
 
 def _by_names(cases: Sequence[CaseFiles]) -> Blocks | None:
     """Blocks of what names number, or folders hold: whole series, and of large ones what is next to each other."""
-    places = _places([case.name for case in cases])
-    folders = [str(case.images[0].parent) for case in cases]
-    if len(set(folders)) >= _FOLDERS and _are_blocks(set(folders)):
-        places = [_Place(folder, place.numbers) for folder, place in zip(folders, places, strict=True)]
-    members = defaultdict(list)
-    for index, place in enumerate(places):
-        members[place.series].append(index)
+    places = _series_of(cases)
+    members = _members(places)
     are_blocks = _are_blocks({place.series for place in places if place.numbers})
     keys: list[Hashable] = [(place.series, index) for index, place in enumerate(places)]
     example, largest = "", 0
@@ -121,6 +133,23 @@ def _by_names(cases: Sequence[CaseFiles]) -> Blocks | None:
     if example:
         told.append(f"pictures of a series by their names or folders (such as that of {example}) stay together")
     return Blocks(tuple(keys), ", ".join(told)) if told else None
+
+
+def _series_of(cases: Sequence[CaseFiles]) -> list[_Place]:
+    """Where each case is, by names, and by folders if these are not those of splits."""
+    places = _places([case.name for case in cases])
+    folders = [str(case.images[0].parent) for case in cases]
+    if len(set(folders)) >= _FOLDERS and _are_blocks(set(folders)):
+        return [_Place(folder, place.numbers) for folder, place in zip(folders, places, strict=True)]
+    return places
+
+
+def _members(places: Sequence[_Place]) -> dict[str, list[int]]:
+    """Indices of the cases of each series."""
+    members = defaultdict(list)
+    for index, place in enumerate(places):
+        members[place.series].append(index)
+    return members
 
 
 def _places(names: Sequence[str]) -> list[_Place]:
