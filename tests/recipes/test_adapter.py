@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
+from samtailor.errors import ConfigError
 from samtailor.labels import LabelSpace
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.models.zoo import Base
@@ -55,6 +56,16 @@ def test_a_bottleneck_is_relu_between_two_projections_to_a_quarter() -> None:
     assert adapter.down.out_features == adapter.up.in_features == 2
     torch.testing.assert_close(adapter(TOKENS), through(adapter, TOKENS))
     assert (through(adapter, TOKENS) != adapter.up(adapter.down(TOKENS))).any()  # the test sees a ReLU
+
+
+def test_a_bottleneck_that_would_be_empty_is_refused(tiny_base: Base) -> None:
+    with pytest.raises(ConfigError, match=r"reduction: expected at most \d+, the width of one of .*; found 4096"):
+        SegmenterModel.create(
+            tiny_base.name,
+            Adapter(reduction=4096),
+            LabelSpace.from_names(("a", "b")),
+            Preprocessing(Range(), 32, None, 1),
+        )
 
 
 def test_each_place_of_an_adapter_is_as_in_the_equations() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, cast
 
+from samtailor.errors import ConfigError
 from samtailor.recipes.recipe import BACKBONE, Recipe, attention_blocks
 from samtailor.settings import Count, Finite, Within
 
@@ -60,11 +61,18 @@ class Adapter(Recipe):
         Image encoder: one after the attention, one parallel to the MLP, and with `depth` one across slices before the
         attention. Mask decoder: one parallel to the MLP, one after the residual of the image-to-token cross attention,
         which is before the norm that follows it.
+
+        Raises:
+            ConfigError: If the reduction leaves nothing of the width of a block.
         """
         import samtailor.recipes.adapter_layers as layers
 
         def bottleneck(norm: nn.Module) -> layers.Bottleneck:
-            return layers.Bottleneck(layers.width_of(norm), self.reduction)
+            width = layers.width_of(norm)
+            if self.reduction > width:
+                found = f"the width of one of the blocks; found {self.reduction}, with which no adapter is left there"
+                raise ConfigError(f"reduction: expected at most {width}, {found}")
+            return layers.Bottleneck(width, self.reduction)
 
         encoder = network.get_submodule("image_encoder")
         for name in attention_blocks(encoder, self.last_blocks):
