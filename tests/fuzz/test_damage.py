@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import SimpleITK
 import tifffile
 from PIL import Image
 from pydicom.uid import RLELossless
@@ -57,6 +58,8 @@ TARGETS: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ),
     ("volumes/imagesTs/*", (("predict", "run", "volumes/imagesTs", "--out", "out"),)),
     ("series/**/*", (("predict", "run", "series", "--out", "out"),)),
+    ("itk/**/*", (("check", "itk"), ("predict", "run", "itk/images", "--out", "out"))),
+    ("outlines/**/*", (("check", "outlines"),)),
     ("pictures/**/*", (("check", "pictures"), ("score", "pictures/masks", "pictures", "--out", "out"))),
     ("scenes/**/*", (("check", "scenes"), ("score", "mosaics", "scenes", "--split", "test", "--out", "out"))),
     ("mosaics/*", (("score", "mosaics", "scenes", "--split", "test", "--out", "out"),)),
@@ -158,6 +161,29 @@ def _batch(seeds: Sequence[int], source: Path, scratch: Path, results: multiproc
         shutil.rmtree(place)
 
 
+def _itk_folder(root: Path) -> None:
+    """Volumes as ITK's programs keep them, and segmentations of 3D Slicer."""
+    for index, suffix in enumerate((".mha", ".nrrd", ".mhd", ".nrrd")):
+        hu, ids = generate.volume((12, 10, 3), index)
+        image, segments = (SimpleITK.GetImageFromArray(array.T) for array in (hu, ids))
+        for number, name in enumerate(generate.LABELS.names[1:]):
+            segments.SetMetaData(f"Segment{number}_Name", name)
+            segments.SetMetaData(f"Segment{number}_LabelValue", str(number + 1))
+        for folder, file, one in (("images", f"{index}{suffix}", image), ("labels", f"{index}.seg.nrrd", segments)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            SimpleITK.WriteImage(one, str(root / folder / file), useCompression=index > 0)
+
+
+def _outlines(root: Path) -> None:
+    """Pictures with outlines of YOLO."""
+    for index, suffix in enumerate((".bmp", ".webp", ".png", ".bmp")):
+        for folder in ("images", "labels"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generate.picture((20, 24), index)[0]).save(root / "images" / f"{index}{suffix}")
+        (root / "labels" / f"{index}.txt").write_text("0 0.1 0.1 0.6 0.1 0.6 0.8\n2 0.5 0.5 0.9 0.5 0.9 0.9 0.5 0.9\n")
+    (root / "data.yaml").write_text("names: [cat, dog, cow]\n")
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory, tiny_base: Base) -> Iterator[Path]:
     """A data set of each kind, a run, a baseline and two evaluations, all small and sound."""
@@ -166,6 +192,8 @@ def source(tmp_path_factory: pytest.TempPathFactory, tiny_base: Base) -> Iterato
     for name, change in (("plain", None), ("packed", lambda header, _: header.compress(RLELossless))):
         write_series(root / "series" / name, generate.volume((3, 10, 12), 1)[0], change=change)
     write_enhanced(root / "series" / "frames" / "1.dcm", generate.volume((3, 10, 12), 2)[0])
+    _itk_folder(root / "itk")
+    _outlines(root / "outlines")
     for folder in ("images", "masks"):
         (root / "pictures" / folder).mkdir(parents=True)
     for index, suffix in enumerate((".png", ".jpg", ".tif", ".tif", ".png")):
