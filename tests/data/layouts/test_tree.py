@@ -166,6 +166,24 @@ def test_what_cannot_be_read_is_told_where_images_and_labels_lie(tmp_path: Path)
         open_dataset(root)
 
 
+@pytest.mark.parametrize("places", [("imgs/{}.png", "gt/{}.png", "{}.json"), ("{}.png", "{}_mask.png", "{}.json")])
+def test_masks_count_before_the_outlines_that_they_were_made_of(places: tuple[str, str, str], tmp_path: Path) -> None:
+    image, mask, outline = places
+    root = folder(tmp_path, image.format("*"), mask.format("*"))
+    shapes = [{"label": "cat", "points": [[1, 1], [9, 1], [9, 9]]}]
+    for name in "abc":
+        generate.write_json(root / outline.format(name), {"shapes": shapes})
+    dataset = open_dataset(root)
+    assert [label for _, label in pairs(dataset).values()] == [mask.format(name) for name in "abc"]
+    assert not dataset.remarks
+    (root / mask.format("b")).unlink()
+    with pytest.raises(FileError, match="outlines with names of classes, as in b"):
+        open_dataset(root)
+    generate.write_json(root / "dataset.json", {"classes": ["background", "cat", "dog"]})
+    expected = [mask.format("a"), outline.format("b"), mask.format("c")]
+    assert [label for _, label in pairs(open_dataset(root)).values()] == expected
+
+
 def test_several_labels_of_an_image_are_refused(tmp_path: Path) -> None:
     root = folder(tmp_path, "*.png", "*_mask.png")
     shutil.copy(root / "a_mask.png", root / "a_mask_1.png")

@@ -95,8 +95,7 @@ def find(root: Path) -> Found | None:
         FileError: If what belongs together cannot be told.
     """
     there = list(_files(root))
-    files = [file for file in there if file.role != "other"]
-    pairs = _paired_anyhow(files)
+    files, pairs = _paired_best(there)
     if not pairs:
         return None
     images = [image for pair in pairs for image in pair.images]
@@ -129,8 +128,8 @@ def unlabelled(root: Path) -> list[Path]:
     Raises:
         FileError: If what belongs together cannot be told.
     """
-    files = [file for file in _files(root) if file.role != "other"]
-    taken = {file.path for pair in _paired_anyhow(files) for file in pair.files}
+    files, pairs = _paired_best(list(_files(root)))
+    taken = {file.path for pair in pairs for file in pair.files}
     return sorted(file.path for file in files if file.role == "image" and file.path not in taken)
 
 
@@ -173,6 +172,19 @@ def _in_folder(paths: Sequence[Path], group: tuple[str, ...], role: Role | None)
 def _stem(path: Path) -> str:
     format = find_label_format(path)
     return format.stem_of(path) if format else path.name
+
+
+def _paired_best(there: Sequence[_File]) -> tuple[list[_File], list[_Pair]]:
+    """Images and labels, and which belong together. Of an image that has a mask, outlines beside it count nothing."""
+    files = [file for file in there if file.role != "other"]
+    outlines = [file for file in files if not find_format(file.path)]
+    drawn = [file for file in files if find_format(file.path)]
+    masks = _paired_anyhow(drawn)
+    masked = {image.path for pair in masks for image in pair.images}
+    unmasked = [file for file in drawn if file.role == "image" and file.path not in masked]
+    outlined = _paired_anyhow([*unmasked, *outlines]) if outlines else []
+    used = [pair.label for pair in outlined] if masks else outlines
+    return [*drawn, *used], [*masks, *outlined]
 
 
 def _paired_anyhow(files: Sequence[_File]) -> list[_Pair]:
