@@ -56,6 +56,7 @@ def test_polygons_are_drawn_one_after_the_other(tmp_path: Path) -> None:
         ("data.yaml", "path: .\ntrain: images/train\nnc: 3\nnames: ['cat', 'dog', 'cow']\n"),
         ("my data.yml", "names:\n  0: cat\n  2: cow\n"),
         ("classes.txt", "cat\ndog\ncow\n"),
+        ("beside the labels/classes.txt", "cat\ndog\ncow\n"),
         (None, ""),
     ],
 )
@@ -63,7 +64,7 @@ def test_names_are_the_data_sets(images: str, labels: str, file: str | None, tex
     root = folder(tmp_path, images, labels, SQUARE, CORNER, f"{CORNER}\n{SQUARE}", "")
     (root / "other.yaml").write_text("- a list\n")
     if file:
-        (root / file).write_text(text)
+        (root / file.replace("beside the labels", labels or ".")).write_text(text)
     dataset = open_dataset(root)
     names = ("background", "cat", "cow") if file else ("background", "class 1", "class 3")
     assert (dataset.labels.names, dataset.labels.ids) == (names, (0, 1, 3))

@@ -53,6 +53,10 @@ class YoloFormat(OutlineFormat):
             return _begins_so(path)
         return _has_outlines(path.parent, path.parent.stat().st_mtime_ns)
 
+    def accompanies(self, path: Path) -> bool:
+        """Whether a file is a list of the classes' names."""
+        return path.name in _LISTS
+
     def annotated_size(self, path: Path) -> tuple[int, int] | None:
         """None: all is in fractions."""
         return None
