@@ -130,7 +130,7 @@ def geotiff_writer(overviews: Sequence[int] = (), **settings: Any) -> Callable[[
     def write(path: Path, image: NDArray[Any]) -> None:
         bands, _, rows, columns = image.shape
         grid = {"crs": "EPSG:32633", "transform": TRANSFORM, "height": rows, "width": columns, "count": bands}
-        with rasterio.open(path, "w", driver="GTiff", **{"dtype": "uint8", **grid, **settings}) as dataset:
+        with rasterio.open(path, "w", **{"driver": "GTiff", "dtype": "uint8", **grid, **settings}) as dataset:
             dataset.write(image[:, 0])
         if overviews:
             with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(path, "r+") as dataset:
@@ -189,6 +189,7 @@ KINDS: dict[type[Format], Kind] = {
             "big.TIF": geotiff_writer(bigtiff="yes", compress="deflate", dtype="int16", interleave="band"),
             "turned.tif": geotiff_writer(dtype="float32", transform=TRANSFORM @ rasterio.Affine.rotation(30)),
             "double.tif": geotiff_writer(dtype="float64", compress="zstd", endianness="big"),
+            "sentinel.jp2": geotiff_writer(driver="JP2OpenJPEG", quality=100, reversible="yes", dtype="uint16"),
             "overviews.tif": geotiff_writer(dtype="uint16", overviews=[2, 4]),
             "mosaic.vrt": write_mosaic,
         },

@@ -26,6 +26,9 @@ SIDECARS = (".aux.xml", ".ovr", ".msk")
 _LOOKED_FOR = (*SIDECARS, ".tfw", ".tifw", ".wld", ".tab", ".IMD", ".RPB", ".XML")
 """What GDAL looks for beside a raster."""
 
+_DRIVERS = {".vrt": ("VRT", "VRT"), ".jp2": ("JP2OpenJPEG", "JPEG 2000 image")}
+"""GDAL's names of the kinds that the suffix says, and ours; all others are GeoTIFF."""
+
 logging.getLogger("rasterio").addHandler(logging.NullHandler())  # what is wrong with a file is told in our errors
 
 
@@ -67,14 +70,14 @@ def require_companions(path: Path, suffixes: Sequence[str]) -> None:
 
 
 def open_dataset(path: Path) -> Any:
-    """The dataset of a GeoTIFF or VRT, open for reading.
+    """The dataset of a GeoTIFF, VRT or JPEG 2000, open for reading.
 
     What a file is called cannot make GDAL open it as one of its hundred other kinds.
 
     Raises:
-        FileError: If it is neither.
+        FileError: If it is none of these.
     """
     require_companions(path, _LOOKED_FOR)
-    driver = "VRT" if path.suffix.lower() == ".vrt" else "GTiff"
-    with gdal(path) as rasterio, reading(path, "GeoTIFF" if driver == "GTiff" else "VRT"):
+    driver, kind = _DRIVERS.get(path.suffix.lower(), ("GTiff", "GeoTIFF"))
+    with gdal(path) as rasterio, reading(path, kind):
         return rasterio.open(path, driver=driver)

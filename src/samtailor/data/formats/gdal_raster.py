@@ -63,7 +63,7 @@ ExcerptReader = Callable[[slice, slice], Excerpt]
 
 @dataclass(frozen=True, kw_only=True)
 class GdalRaster(Raster):
-    """A GeoTIFF or VRT.
+    """A GeoTIFF, VRT or JPEG 2000.
 
     Attributes:
         crs: Its coordinate reference system as WKT; None if it names none.
@@ -123,7 +123,7 @@ def _part(samples: NDArray[Any], nodata: list[float | None], mask: NDArray[np.bo
 
 
 def open_raster(path: Path) -> GdalRaster:
-    """What a GeoTIFF or VRT says of itself; refuses complex numbers, and files whose pixels lie on no grid."""
+    """What such a file says of itself; refuses complex numbers, and files whose pixels lie on no grid."""
     with open_dataset(path) as dataset, gdal(path), reading(path, "GeoTIFF"):
         return _described(path, dataset)
 

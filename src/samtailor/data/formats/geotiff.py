@@ -135,18 +135,18 @@ class GeoGeometry(SceneGeometry):
 
 
 class GeoTiffFormat(SceneFormat):
-    """TIFF with a CRS or a transform by its tags, and GDAL's VRT; one file holds all bands."""
+    """TIFF with a CRS or a transform by its tags, GDAL's VRT, and JPEG 2000; one file holds all bands."""
 
-    suffixes = (".tif", ".tiff", ".vrt")
+    suffixes = (".tif", ".tiff", ".vrt", ".jp2")
     label_suffixes: ClassVar = {"geotiff": ".tif"}
     probabilities_suffix = ".tif"
     volumes = False
 
     def recognises(self, path: Path) -> bool:
-        """Whether the path is a VRT, or a TIFF that says where it lies; what is not there says nothing."""
+        """Whether the path is a VRT or JPEG 2000, or a TIFF that says where it lies; what is not there says nothing."""
         if not super().recognises(path):
             return False
-        return path.suffix.lower() == ".vrt" or (os.path.isfile(path) and _is_georeferenced(path))
+        return path.suffix.lower() in (".vrt", ".jp2") or (os.path.isfile(path) and _is_georeferenced(path))
 
     def parts(self, path: Path) -> list[Path]:
         """The file, what GDAL reads beside it (masks, overviews, metadata), and what a VRT is made of."""
