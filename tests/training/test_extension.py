@@ -14,6 +14,7 @@ import samtailor.training.extension as extension
 from samtailor.cli import main
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError
+from samtailor.evaluation.tuning.tune_bias import tune_bias
 from samtailor.files import read_json
 from samtailor.models.segmenter_model import load_model, save_practice
 from samtailor.models.zoo import Base
@@ -117,6 +118,18 @@ def test_what_is_tuned_is_tuned_again(
     assert not run.bias_file.exists()  # else a kill before the tuning would leave the segmenter without
     resume(run.directory)
     assert run.bias_file.is_file()
+
+
+def test_what_was_tuned_by_hand_is_to_be_tuned_again(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = train(**vars(short(nnunet_folder, tmp_path / "run", tune_bias=False)))
+    tune_bias(run.directory, nnunet_folder)
+    assert run.bias_file.is_file()
+    resume(run.directory, epochs=3)
+    assert not run.bias_file.exists()
+    assert f"run samtailor tune-bias {run.directory} {nnunet_folder} again" in caplog.text
+    assert "refinement was tuned" not in caplog.text
 
 
 def test_a_longer_run_is_tuned_from_the_steps_that_its_config_chooses(

@@ -288,7 +288,13 @@ def _write_length(run: Run, config: TrainConfig) -> None:
     from samtailor.training.fit import refinement_of
 
     run.write_config(config.to_plain())
-    for file in (run.bias_file, run.refinement_file):
+    tuned = {"bias": (run.bias_file, config.tune_bias), "refinement": (run.refinement_file, config.tune_refinement)}
+    for name, (file, is_tuned_again) in tuned.items():
+        if file.exists() and not is_tuned_again:
+            LOG.warning(
+                "The %s was tuned for the segmenter before: once it is trained, run samtailor tune-%s %s %s again.",
+                *(name, name, quote(str(run.directory)), quote(str(config.data))),
+            )
         file.unlink(missing_ok=True)
     if config.tune_refinement and run.segmenter_directory.is_dir():
         save_practice(run.segmenter_directory, refinement=refinement_of(config))
