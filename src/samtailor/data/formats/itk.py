@@ -244,11 +244,11 @@ class MetaImageFormat(_ItkFormat):
                 break
         if (place := content.get("ElementDataFile")) is None:
             raise FileError(path, "MetaImage's text, which ends with ElementDataFile", "another beginning", _DAMAGED)
-        is_text = content.get("BinaryData", "True") == "False"
+        is_text = content.get("BinaryData", "").lower() == "false"
         if is_text or not place or place == "LIST" or "%" in place or Path(place).name != place:
             found = "voxels as text" if is_text else f"ElementDataFile = {place:.60}"
             raise FileError(path, "voxels in the file, or in one beside it", found, _SAVE_AGAIN)
-        packing = "zlib" if content.get("CompressedData") == "True" else ""
+        packing = "zlib" if content.get("CompressedData", "").lower() == "true" else ""
         if place == "LOCAL":
             return _Voxels(path, start, packing)
         beside = path.with_name(place)
@@ -275,9 +275,9 @@ class NrrdFormat(_ItkFormat):
                 break
             start += len(line)
             if not line.strip():
-                encoding = content.get("encoding", "raw")
-                if encoding not in ("raw", "gzip", "gz") or {"data file", "datafile"} & content.keys():
-                    found = f"encoding {encoding}" if "data" not in "".join(content) else "voxels in another file"
+                encoding, is_apart = content.get("encoding", "raw"), {"data file", "datafile"} & content.keys()
+                if is_apart or encoding not in ("raw", "gzip", "gz"):
+                    found = "voxels in another file" if is_apart else f"encoding {encoding}"
                     raise FileError(path, "raw or packed voxels in the file itself", found, _SAVE_AGAIN)
                 return _Voxels(path, start, "" if encoding == "raw" else "gzip")
             name, _, value = line.decode("latin-1").partition(":")
