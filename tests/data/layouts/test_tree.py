@@ -216,9 +216,15 @@ def test_a_folder_for_each_case_needs_no_names(tmp_path: Path) -> None:
     volumes(tmp_path / "a", *(f"p{case}/{name}" for case in (1, 2) for name in ("ct", "pet", "seg")))
     dataset = open_dataset(tmp_path / "a")
     assert dataset.channels == ("ct", "pet")
+    assert dataset.told["channels"] == "ct by its window, pet by percentiles"
     assert pairs(dataset) == {f"p{n}": ([f"p{n}/ct.nii.gz", f"p{n}/pet.nii.gz"], f"p{n}/seg.nii.gz") for n in (1, 2)}
     volumes(tmp_path / "b", "scan_1/volume", "scan_1/label", "scan_2/volume", "scan_2/label")
     assert list(pairs(open_dataset(tmp_path / "b"))) == ["1", "2"]
+    assert open_dataset(tmp_path / "b").channels == ("image",)
+    volumes(tmp_path / "d", "p1/ct", "p1/seg", "p2/ct", "p2/seg")
+    assert open_dataset(tmp_path / "d").channels == ("CT",)
+    assert open_dataset(tmp_path / "d").told["channels"] == "CT by its window"
+    assert "take --intensity.kind window" in open_dataset(tmp_path / "b").told["channels"]
     write_series(tmp_path / "c" / "p1" / "dicom", *laid(generate.volume((12, 10, 4), 0)[0]))
     volumes(tmp_path / "c", "p1/label")
     assert pairs(open_dataset(tmp_path / "c")) == {"p1": (["p1/dicom"], "p1/label.nii.gz")}

@@ -59,7 +59,7 @@ def read_contents(root: Path) -> Contents:
     if contents.bits:
         contents = images.with_bands(path, given, contents)
     elif not given:
-        told["channels"] = f"{', '.join(contents.channels)}, by percentiles; of CT take --intensity.kind window"
+        told["channels"] = _told_channels(contents.channels)
     shown = {} if found.splits.keys() == {"train"} else found.splits  # all there is
     splits = images.splits_of(root) if "splits" in given else shown
     return replace(contents, told=told, splits=splits)
@@ -112,6 +112,15 @@ def content_of(path: Path) -> LabelContent:
 @lru_cache(maxsize=1 << 16)
 def _content(path: Path, state: tuple[int, int] | None) -> LabelContent:
     return label_format_of(path).content(path)
+
+
+def _told_channels(channels: Sequence[str]) -> str:
+    """How channels of volumes are scaled where nobody says it."""
+    ct = [name for name in channels if name.upper() == "CT"]
+    others = [name for name in channels if name not in ct]
+    told = [f"{', '.join(ct)} by its window"] if ct else []
+    told += [f"{', '.join(others)} by percentiles"] if others else []
+    return ", ".join(told) + ("" if ct else "; of CT take --intensity.kind window")
 
 
 def _told(labels: LabelSpace) -> str:

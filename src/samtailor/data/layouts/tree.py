@@ -315,7 +315,7 @@ def _told_pair(pair: _Pair) -> str:
 def _channels(pair: _Pair) -> tuple[str, ...]:
     """Names of the channels of volumes: what of the files' names tells them apart."""
     if len(pair.images) == 1:
-        return ("image",)
+        return ("CT",) if pair.images[0].stem.upper() == "CT" else ("image",)
     names = [image.stem[len(pair.name) :].strip("_-. ") for image in pair.images]
     numbered = all(_NUMBERED.fullmatch(image.stem[-5:]) for image in pair.images)
     return tuple(f"channel {number}" for number in range(len(names))) if numbered else tuple(names)
