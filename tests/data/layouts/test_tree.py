@@ -11,6 +11,7 @@ from PIL import Image
 
 from samtailor.data.check import check
 from samtailor.data.dataset import Dataset, open_dataset
+from samtailor.data.formats import read_case, read_geometry
 from samtailor.errors import FileError
 from tests import generate
 from tests.data.formats.dicom.files import laid, write_series
@@ -227,7 +228,26 @@ def test_a_folder_for_each_case_needs_no_names(tmp_path: Path) -> None:
     assert "take --intensity.kind window" in open_dataset(tmp_path / "b").told["channels"]
     write_series(tmp_path / "c" / "p1" / "dicom", *laid(generate.volume((12, 10, 4), 0)[0]))
     volumes(tmp_path / "c", "p1/label")
-    assert pairs(open_dataset(tmp_path / "c")) == {"p1": (["p1/dicom"], "p1/label.nii.gz")}
+    dicom = open_dataset(tmp_path / "c")
+    assert pairs(dicom) == {"p1": (["p1/dicom"], "p1/label.nii.gz")}
+    assert (dicom.channels, dicom.told["channels"]) == (("CT",), "CT by its window")
+
+
+@pytest.mark.parametrize("label", ["{}.seg.dcm", "{}/seg.dcm"])
+def test_dicom_series_and_segmentations_need_no_names_of_classes(label: str, tmp_path: Path) -> None:
+    series = "{}" if label == "{}.seg.dcm" else "{}/ct"
+    for index, name in enumerate(("a", "b", "c")):
+        hu, ids = generate.volume((4, 10, 12), index)
+        path, target = tmp_path / series.format(name), tmp_path / label.format(name)
+        write_series(path, *laid(hu))
+        read_geometry(path).write_label(tmp_path / "x.seg.dcm", ids.astype(np.int16), generate.LABELS)
+        (tmp_path / "x.seg.dcm").rename(target)
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels.names == generate.LABELS.names
+    assert pairs(dataset)["b"] == ([series.format("b")], label.format("b"))
+    case = read_case(dataset.cases[1], dataset.labels)
+    assert case.label is not None
+    np.testing.assert_array_equal(np.unique(case.label), np.unique(generate.volume((4, 10, 12), 1)[1]))
 
 
 def test_images_that_are_called_otherwise_in_each_folder_are_refused(tmp_path: Path) -> None:

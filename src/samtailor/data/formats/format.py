@@ -77,6 +77,10 @@ class LabelFormat(ABC):
         """Whether a path that it recognises is an image, as far as the first bytes tell, and no label for instance."""
         return True
 
+    def modality(self, path: Path) -> str | None:
+        """What an image was taken by, in DICOM's words such as 'CT' or 'MR'; None if the file does not say."""
+        return None
+
     def accompanies(self, path: Path) -> bool:
         """Whether a file is none of this format but belongs to one beside it; nobody need be told that it is there."""
         return False

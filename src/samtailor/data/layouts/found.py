@@ -12,6 +12,8 @@ from samtailor.data.layouts.contents import composed
 from samtailor.errors import FileError, Finding, counted, listed
 from samtailor.labels import LabelSpace
 
+UNKNOWN = ("image",)
+"""The name of a channel of which nobody knows more."""
 _FOLDERS_TOLD = 3
 
 
@@ -33,7 +35,7 @@ class Found:
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     remarks: tuple[Finding, ...] = ()
     labels: LabelSpace | None = None
-    channels: tuple[str, ...] = ("image",)
+    channels: tuple[str, ...] = UNKNOWN
 
 
 def told_files(root: Path, files: list[Path], ending: str = "") -> str:

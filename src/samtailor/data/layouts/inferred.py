@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from samtailor.data.formats.label_content import LabelContent
 from samtailor.data.layouts import coco, images, listed, lists, split_file, tree
 from samtailor.data.layouts.classes import classes_of
 from samtailor.data.layouts.contents import Contents
-from samtailor.data.layouts.found import Found
+from samtailor.data.layouts.found import UNKNOWN, Found
 from samtailor.data.layouts.layout import Layout, Splits
 from samtailor.errors import FileError
 from samtailor.errors import listed as first_of
@@ -79,10 +80,19 @@ def read_splits(root: Path, contents: Contents) -> Splits:
 def _contents(found: Found, labels: LabelSpace, given: dict[str, Any]) -> Contents:
     title = given.get("name")
     if format_of(found.cases[0].images[0]).volumes:
-        return Contents(labels, found.cases, found.channels, remarks=found.remarks, title=title)
+        return Contents(labels, found.cases, _channels(found), remarks=found.remarks, title=title)
     pictures = {case.name: case.images[0] for case in found.cases}
     masks = {case.name: case.label for case in found.cases if case.label}
     return Contents.from_pictures(labels, pictures, masks, found.remarks, title)
+
+
+def _channels(found: Found) -> tuple[str, ...]:
+    """Names of the channels of volumes: what their names tell, or else what the first image says of itself."""
+    first = found.cases[0].images[0]
+    with suppress(FileError):  # the check of the case says what is wrong
+        if found.channels == UNKNOWN and (known := format_of(first).modality(first)):
+            return (known,)
+    return found.channels
 
 
 def _classes(found: Found) -> tuple[LabelSpace, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import accompanies, find_format, find_label_format
 from samtailor.data.layouts.contents import composed, entries, folders_below, passed_over
-from samtailor.data.layouts.found import Found, told_files
+from samtailor.data.layouts.found import UNKNOWN, Found, told_files
 from samtailor.data.layouts.names import (
     Role,
     is_drawn,
@@ -163,7 +163,8 @@ def _in_folder(paths: Sequence[Path], group: tuple[str, ...], role: Role | None)
             base = without_label_affix(stem)
             # scan_01/image.nii.gz and scan_01/label.nii.gz: the folder is called after what the images are.
             is_label = base is not None and (role is None or base in there or (base == "" and len(there) > 1))
-            own = "label" if is_label or not find_format(path) else "image"
+            found = find_format(path)
+            own = "label" if is_label or found is None or not found.can_be_image(path) else "image"
         assert format is not None
         assert own is not None
         yield _File(path, composed(stem), group, own, format.volumes)
@@ -315,7 +316,7 @@ def _told_pair(pair: _Pair) -> str:
 def _channels(pair: _Pair) -> tuple[str, ...]:
     """Names of the channels of volumes: what of the files' names tells them apart."""
     if len(pair.images) == 1:
-        return ("CT",) if pair.images[0].stem.upper() == "CT" else ("image",)
+        return ("CT",) if pair.images[0].stem.upper() == "CT" else UNKNOWN
     names = [image.stem[len(pair.name) :].strip("_-. ") for image in pair.images]
     numbered = all(_NUMBERED.fullmatch(image.stem[-5:]) for image in pair.images)
     return tuple(f"channel {number}" for number in range(len(names))) if numbered else tuple(names)

@@ -7,6 +7,7 @@ is no volume, `pixels.py` decodes. Only what is read needs the extra.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +20,7 @@ from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.formats.dicom.geometry import LABEL_SUFFIXES, SeriesGeometry
 from samtailor.data.formats.dicom.signature import image_files, is_dicom, is_image, is_image_folder, kind_of
 from samtailor.data.formats.format import Format, Header, on_one_grid, with_channels
+from samtailor.data.formats.label_content import LabelContent
 from samtailor.errors import FileError
 from samtailor.extras import require_extra
 from samtailor.labels import LabelSpace
@@ -67,6 +69,10 @@ class DicomFormat(Format):
         """Whether it is none of the objects that belong to an image, such as results."""
         return os.path.isdir(path) or kind_of(path) is None or is_image(kind_of(path))
 
+    def modality(self, path: Path) -> str | None:
+        """What the series was taken by."""
+        return str(_series(path).planes[0].file.get("Modality") or "") or None
+
     def read_header(self, path: Path) -> Header:
         """Geometry and type of the intensities, or of the ids of a segmentation."""
         if kind_of(path) == "segments":
@@ -82,6 +88,10 @@ class DicomFormat(Format):
     def read_ids(self, path: Path, labels: LabelSpace, grid: Geometry | None = None) -> tuple[NDArray[Any], Geometry]:
         """Ids of the classes that the segments of a segmentation are named after."""
         return _segmentation(path).read_ids(labels, grid)
+
+    def content(self, path: Path) -> LabelContent:
+        """Segments of each name."""
+        return LabelContent("names", objects=Counter(_segmentation(path).names.values()))
 
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Names of all classes, as a segmentation of ours has them; others know their segments only."""
