@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import rasterio
+import SimpleITK
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -242,14 +243,15 @@ class TestWhatIsReplaced:
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
     @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
-    def test_a_mask_never_takes_the_place_of_its_image(self, order: tuple[int, ...], tmp_path: Path) -> None:
+    @pytest.mark.parametrize("kind", ["png", "jpg"])
+    def test_a_mask_never_takes_the_place_of_its_image(self, order: tuple[int, ...], kind: str, tmp_path: Path) -> None:
         """Outlines lie beside their images, and are called as they are."""
         for name in ("a", "b", "c"):
-            Image.fromarray(generate.picture((40, 48), 0)[0]).save(tmp_path / f"{name}.png")
+            Image.fromarray(generate.picture((40, 48), 0)[0]).save(tmp_path / f"{name}.{kind}")
         for name in ("a", "b"):
             outlined(tmp_path / f"{name}.json", "field", "water")
         generate.write_json(tmp_path / "dataset.json", {"classes": ["background", "field", "water"]})
-        images = {path: path.read_bytes() for path in tmp_path.glob("*.png")}
+        images = {path: path.read_bytes() for path in tmp_path.glob(f"*.{kind}")}
         folder = open_folder(tmp_path)
         assert [case.label is None for case in folder.cases] == [False, False, True]
         for number in order:
@@ -260,6 +262,22 @@ class TestWhatIsReplaced:
         assert {path: path.read_bytes() for path in images} == images
         again = open_dataset(tmp_path)
         assert [case.label for case in again.cases] == [tmp_path / f"{name}_mask.png" for name in "abc"]
+
+    def test_a_label_in_two_files_makes_room_as_a_whole(self, tmp_path: Path) -> None:
+        for index, name in enumerate(("a", "b")):
+            hu, ids = generate.volume((16, 12, 6), index)
+            for folder, array, suffix in (("images", hu, "mha"), ("labels", ids, "mhd")):
+                (tmp_path / folder).mkdir(exist_ok=True)
+                SimpleITK.WriteImage(SimpleITK.GetImageFromArray(array.T), str(tmp_path / folder / f"{name}.{suffix}"))
+        folder = open_folder(tmp_path)
+        case = read_image(folder.cases[0].images[0])
+        done = save(folder, case, folder.cases[0], painted(case.geometry.shape))
+        assert sorted(path.name for path in (tmp_path / "labels").iterdir()) == ["a.mha", "b.mhd", "b.raw"]
+        assert done.target == tmp_path / "labels" / "a.mha"
+        kept = {path.suffix for path in (tmp_path / ".samtailor" / "backups" / "labels").iterdir()}
+        assert kept == {".mhd", ".raw"}
+        assert done.backup is not None
+        assert done.backup.suffix == ".mhd"
 
 
 class TestGeometry:

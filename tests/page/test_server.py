@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from samtailor.data.formats import read_case
+from samtailor.inference.refine import Corrections
 from samtailor.labels import LabelSpace
 from samtailor.page.project import Project
 from samtailor.segmenter import load
@@ -300,6 +301,36 @@ class TestRevisions:
             seen = answer.headers["etag"]
             assert seen == page.client.get("/api/cases/0/label").headers["etag"]
         assert "etag" not in page.client.get("/api/cases/0/label?of=truth").headers
+
+    def test_a_change_whose_answer_was_lost_may_be_sent_again(self, open_page: Opening, pictures: Path) -> None:
+        page = open_page(pictures / "run", pictures / "data")
+        page.open(0)
+        seen = page.client.get("/api/cases/0/label").headers["etag"]
+        ask = {"headers": {"If-Match": seen}, "content": bytes([2]) * 6}
+        first, second = (page.client.patch("/api/cases/0/label?box=0,0,0,1,2,3", **ask) for _ in range(2))
+        assert (first.status_code, second.status_code) == (200, 200)
+        assert first.headers["etag"] == second.headers["etag"] != seen
+        assert page.client.patch("/api/cases/0/label?box=0,0,0,1,2,3", **ask | {"content": bytes(6)}).status_code == 412
+        page.paint(0, (0, 5, 5, 1, 9, 9), 1)
+        assert page.client.patch("/api/cases/0/label?box=0,0,0,1,2,3", **ask).status_code == 412
+
+    def test_what_was_changed_while_a_prompt_was_answered_is_not_passed_over(
+        self, open_page: Opening, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        page = open_page(pictures / "run", pictures / "data")
+        page.open(0)
+        correct = Corrections.correct
+
+        def meanwhile(self: Corrections, plane: Any, prompt: Any) -> None:
+            correct(self, plane, prompt)
+            plane[:] = 1
+            page.paint(0, (0, 30, 30, 1, 34, 34), 2)
+
+        monkeypatch.setattr(Corrections, "correct", meanwhile)
+        seen = page.client.get("/api/cases/0/label").headers["etag"]
+        ask = {"class": 1, "box": [1, 1, 9, 9]}
+        assert "elsewhere" in page.refused("POST", "/api/cases/0/prompt", 412, headers={"If-Match": seen}, json=ask)
+        assert (page.label(0)[0, 30:34, 30:34] == 2).all()
 
     def test_between_slices(self, open_page: Opening, volumes: Path) -> None:
         page = open_page(volumes / "run", volumes / "data")

@@ -90,9 +90,8 @@ class CaseAnswers:
             raise RequestError(400, f"expected class indices up to {len(self._project.labels) - 1}, found {wrong[:5]}")
 
         def paint() -> str:
-            with self._project.editing(number) as editor, editor.since(revision_seen(request)):
-                editor.paint(box, values)
-                return editor.revision
+            with self._project.editing(number) as editor:
+                return editor.paint_once(box, values, revision_seen(request))
 
         return Json({}, headers=revised(await self._threads.with_files(paint)))
 

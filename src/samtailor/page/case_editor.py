@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import RLock
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,7 @@ class CaseEditor:
         self._lock = RLock()
         self.prediction = prediction
         self._revision: str | None = None
+        self._painted: tuple[Any, str] | None = None  # what was asked for last, and the revision since
         kept = edits.read()
         self._label = self._first() if kept is None else kept
         self._is_edited = kept is not None
@@ -137,6 +138,23 @@ class CaseEditor:
             if self._edits.are_long:
                 self._edits.begin(self._label)
 
+    def paint_once(self, box: Box, values: NDArray[np.uint8], revision: str | None) -> str:
+        """Set a box of the label of a revision, or of any; what is asked for again, as the answer was lost, is done.
+
+        Returns:
+            The revision then.
+
+        Raises:
+            RequestError: If the label is another.
+        """
+        asked = revision, box, revision_of(values)
+        with self._lock:
+            if revision is None or self._painted != (asked, self.revision):
+                with self.since(revision):
+                    self.paint(box, values)
+                self._painted = asked, self.revision
+            return self.revision
+
     def revert(self, to: Source) -> None:
         """Replace the whole working label.
 
@@ -154,15 +172,23 @@ class CaseEditor:
             self._label, self._is_edited = label.copy(), to != self._unedited
             self._revision = None
 
-    def prompt(self, corrector: Corrector, prompt: Prompt) -> Change | None:
-        """Correct the working label by a prompt; None if nothing changes."""
-        with self._lock:
+    def prompt(self, corrector: Corrector, prompt: Prompt, revision: str | None = None) -> tuple[Change | None, str]:
+        """Correct the label of a revision, or of any, by a prompt.
+
+        Returns:
+            What has changed, if anything has, and the revision then.
+
+        Raises:
+            RequestError: If the label is another, before the prompt is answered or after.
+        """
+        with self.since(revision):
             before = self._indices(prompt.slice)
         after = before.copy()
         corrector.correct(after, prompt)
         void = self.case.geometry.void
         changed = (after != before) if void is None else (after != before) & ~void.where[prompt.slice]
-        return self._change(slice(prompt.slice, prompt.slice + 1), changed[None], after[None])
+        with self.since(revision):
+            return self._change(slice(prompt.slice, prompt.slice + 1), changed[None], after[None]), self.revision
 
     def interpolate(self, class_id: int, first: int, last: int) -> Change | None:
         """Draw a class in the slices between two that show it; None if nothing changes.

@@ -224,12 +224,12 @@ class Project:
         """
         self.case(number)
         with self._open.using(number) as one, self.network:
-            with one.editor.since(revision):
-                if one.corrector is None:
-                    one.corrector = self._corrector(one.editor)
+            if one.corrector is None:
+                one.corrector = self._corrector(one.editor)
             try:
                 prompt.require_fit(self.labels, one.editor.shape)
-                return one.editor.prompt(one.corrector, prompt), one.corrector, one.editor.revision
+                change, now = one.editor.prompt(one.corrector, prompt, revision)
+                return change, one.corrector, now
             except DataError as error:
                 raise RequestError(400, str(error)) from error
 

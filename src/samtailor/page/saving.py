@@ -76,9 +76,10 @@ def save(folder: Folder, case: Case, files: CaseFiles, label: NDArray[np.uint8])
         RequestError: If the layout has no place for it that can be written.
     """
     target = target_of(folder, files)
-    backup = None
+    backup, replaced = None, list[Path]()
     if files.label is not None and files.label.is_file():
-        backup = _copied(folder.root, files.label)
+        replaced = _parts(files.label)
+        backup, *_ = [_copied(folder.root, part) for part in replaced]
     elif target.exists():
         backup = _copied(folder.root, target)
     write_label(case, target, label, folder.labels)
@@ -88,8 +89,15 @@ def save(folder: Folder, case: Case, files: CaseFiles, label: NDArray[np.uint8])
     elif folder.dataset.layout == "listed":
         _list_label(folder.root, saved)
     if files.label is not None and files.label != target:
-        files.label.unlink(missing_ok=True)  # two labels of one image would be refused; its copy lies with the backups
+        for part in replaced:  # two labels of one image would be refused; their copies lie with the backups
+            part.unlink(missing_ok=True)
     return Saved(saved, target, backup)
+
+
+def _parts(label: Path) -> list[Path]:
+    """The file of a label, and what of it lies beside it under its name, such as the voxels of an `.mhd`."""
+    beside = [label.with_suffix(suffix) for suffix in (".raw", ".zraw")] if label.suffix.lower() == ".mhd" else []
+    return [label, *filter(Path.is_file, beside)]
 
 
 def target_of(folder: Folder, files: CaseFiles) -> Path:
@@ -100,7 +108,9 @@ def target_of(folder: Folder, files: CaseFiles) -> Path:
     """
     format = format_of(files.images[0])
     target = _new_label(folder, files, format) if files.label is None else _other_label(folder, files, format)
-    if target in files.images:  # where outlines lie beside their images
+    image = files.images[0]
+    beside = target.parent == image.parent and target.name == f"{_stem(files)}{format.label_suffix}"
+    if beside and image.is_file() and target != files.label:  # as outlines lie; a mask would be taken for an image
         return target.with_name(f"{_stem(files)}_mask{format.label_suffix}")
     return target
 

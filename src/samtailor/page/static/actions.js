@@ -39,6 +39,7 @@ export class Actions {
         point: /** @type {any} */ (point),
         window: { low, high },
       });
+      api.shows(id, next.label);
       this.store.emit("history");
       window.history.replaceState(null, "", `#case-${id}`);
       return true;

@@ -30,7 +30,7 @@ async function ask(method, path, { json, body, signal, of } = {}) {
     throw new ApiError(0, "The server cannot be reached. Is `samtailor app` still running?");
   }
   if (response.ok) {
-    if (response.headers.has("ETag")) revisions.set(of, response.headers.get("ETag"));
+    if (method !== "GET" && response.headers.has("ETag")) revisions.set(of, response.headers.get("ETag"));
     return response;
   }
   if (response.status === 412) window.dispatchEvent(new CustomEvent("changed-elsewhere", { detail: of }));
@@ -61,12 +61,21 @@ async function change(id, what, body) {
   };
 }
 
+/** A label, with what tells it from any other. @returns {Promise<Uint8Array & {revision?: string}>} */
+async function label(id, of, signal) {
+  const response = await ask("GET", `/api/cases/${id}/label?of=${of}`, { signal });
+  const revision = response.headers.get("ETag");
+  return Object.assign(new Uint8Array(await response.arrayBuffer()), { revision });
+}
+
 export const api = {
   project: () => json("GET", "/api/project"),
   thumbnail: (id) => `/api/cases/${id}/thumbnail`,
   open: (id, signal) => json("POST", `/api/cases/${id}/open`, { signal }),
   image: (id, signal) => bytes("GET", `/api/cases/${id}/image`, { signal }),
-  label: (id, of, signal) => bytes("GET", `/api/cases/${id}/label?of=${of}`, { signal, of: id }),
+  label,
+  /** From now on this label of a case is on the page. */
+  shows: (id, { revision }) => revision && revisions.set(id, revision),
   predict: (id) => json("POST", `/api/cases/${id}/predict`),
   predictAll: () => json("POST", "/api/predict"),
   predictingAll: () => json("GET", "/api/predict"),

@@ -1,5 +1,6 @@
 /** Every change of the label passes here: it is counted, drawn, remembered for undo, and sent to the server. */
 
+import { api } from "./api.js";
 import { cut, difference } from "./planes.js";
 import { Stroke } from "./stroke.js";
 
@@ -38,6 +39,7 @@ export class Edits {
 
   /** The server has another label: the same here, as a step. @param {Uint8Array} label */
   replaced(opened, label) {
+    api.shows(opened.id, label);
     const box = difference(opened.label, label, opened.shape);
     if (box) this.applied(opened, box, cut(label, opened.shape, box));
   }
