@@ -147,9 +147,10 @@ def test_folders_name_patients_too() -> None:
 def volumes(root: Path, *names: str) -> Dataset:
     """A data set of volumes of these names, which need not be read."""
     labels = LabelSpace.from_names(("background", "heart"))
-    cases = tuple(
-        CaseFiles(name.replace("/", "-"), (root / f"{name}.nii.gz",), root / "label.nii.gz") for name in names
-    )
+    stems = [name.rpartition("/")[2] for name in names]
+    called = stems if len(set(stems)) == len(names) else [name.replace("/", "-") for name in names]
+    files = [root / f"{name}.nii.gz" for name in names]
+    cases = [CaseFiles(name, (file,), root / "label.nii.gz") for name, file in zip(called, files, strict=True)]
     return Dataset(labels, tuple(sorted(cases, key=lambda case: case.name)), ("MR",), root=root, layout="nnunet")
 
 
@@ -158,7 +159,12 @@ def test_volumes_of_a_patient_are_in_one_split(tmp_path: Path) -> None:
         "bids": [f"sub-{n:02}_ses-{s}" for n in range(1, 13) for s in (1, 2)],
         "frames": [f"patient{n:03}_frame{f:02}" for n in range(1, 9) for f in (1, 9 + n % 4)],
         "few": [f"P{n}_visit_{s}" for n in (1, 2, 3, 4) for s in (1, 2, 3)],
+        "many": [f"sub-{n:02}_ses-{s}" for n in range(1, 5) for s in range(1, 9)],
+        "words": [f"pat{n:02}_{kind}" for n in range(1, 21) for kind in ("pre", "post")],
+        "sides": [f"knee_{n:03}_{side}" for n in range(20) for side in ("left", "right")],
         "folders": [f"p{n}/{kind}" for n in range(1, 11) for kind in ("before", "after")],
+        "sessions": [f"sub-{n:02}/ses-{s}/image" for n in range(1, 21) for s in (1, 2)],
+        "bids folders": [f"sub-{n:02}/ses-{s}/sub-{n:02}_ses-{s}_ct" for n in range(1, 21) for s in (1, 2)],
     }
     for kind, of in names.items():
         dataset = volumes(tmp_path, *of).with_default_split()
@@ -177,6 +183,7 @@ def test_folds_of_nnunet_say_that_they_part_patients(tmp_path: Path) -> None:
         "those of nnU-Net; volumes of a patient by their names or folders (such as sub-00_ses-1) are in several of them"
     )
     assert volumes(tmp_path, *(f"case_{n}" for n in range(9))).folds()[1] == "those of nnU-Net"
+    assert volumes(tmp_path, *(f"case_{n}" for n in range(6))).folds()[1] == "those of nnU-Net"
 
 
 @pytest.mark.parametrize(
@@ -184,6 +191,8 @@ def test_folds_of_nnunet_say_that_they_part_patients(tmp_path: Path) -> None:
     [
         [f"case_{n:03}" for n in range(30)],
         [f"{site}_{n:03}" for site in ("north", "south") for n in range(15)],
+        [f"case_{n:02}" for n in range(6)],
+        [f"scan_{n:02}/image" for n in range(20)],
         [f"A{site}_{n:03}" for site in (1, 2, 3) for n in range(10)],
         [f"{n:08x}" for n in range(0, 1 << 30, 1 << 25)],
     ],
@@ -191,7 +200,7 @@ def test_folds_of_nnunet_say_that_they_part_patients(tmp_path: Path) -> None:
 def test_volumes_of_others_are_drawn_one_by_one(names: list[str], tmp_path: Path) -> None:
     """As ever: a split that changed would compare with nothing."""
     dataset = volumes(tmp_path, *names).with_default_split()
-    order = np.random.default_rng(0).permutation(sorted(names)).tolist()
+    order = np.random.default_rng(0).permutation(sorted(name.replace("/", "-") for name in names)).tolist()
     val, test = round(0.1 * len(names)), round(0.2 * len(names))
     assert dataset.drawn == "drawn at random"
     assert set(dataset.splits["val"]) == set(order[:val])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import gcd, isqrt
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -18,12 +18,16 @@ from samtailor.data.formats import is_scene, read_geometry
 from samtailor.data.formats.geotiff import GeoGeometry
 from samtailor.errors import FileError
 
+K = TypeVar("K", bound=Hashable)
+
 _BLOCKS = 20  # at least: a split of a tenth then has two
 _BLOCKS_OF_SERIES = 10
 _FOLDERS = 5  # in so many folders pictures may lie by what they show; fewer are those of splits
 _SERIES = 10  # so many series are no classes but blocks; where their names differ in numbers alone, so are fewer
 _LARGEST_SERIES = 0.2  # of all pictures: of a larger series, neighbours are blocks
-_MOST_OF_PATIENT = 6  # volumes, however few patients there are
+_LEAST_PATIENTS = 3  # of fewer nothing could be learnt and tested
+_MOST_OF_PATIENT = 6  # volumes, however few patients there are, where names do not say that they are patients
+_PATIENT = re.compile(r"(?:sub|subj|subject|pat|patient|pt|p)[_\-. ]?\d", re.IGNORECASE)
 _DENSEST = 0.3  # of the numbers between the first and the last that are there; else they count nothing
 _NEXT = 1.5  # sides of a picture between the centres of neighbours
 
@@ -64,16 +68,25 @@ def blocks_of(cases: Sequence[CaseFiles]) -> Blocks:
 
 def patients_of(volumes: Sequence[CaseFiles]) -> Blocks:
     """Blocks of volumes that names or folders show to be of one patient (`sub-03_ses-1`); else each is alone."""
-    members = _members(_series_of(volumes))
+    folders = Counter(volume.images[0].parent for volume in volumes)
+    # A folder for each volume tells nothing that the names, which have it before them then, do not.
+    places = _series_of(volumes) if max(folders.values()) > 1 else _places([volume.name for volume in volumes])
+    numbered = _members(places, lambda place: (place.series, *place.numbers))
+    by_series = _members(places, lambda place: (place.series,))
     keys: list[Hashable] = list(range(len(volumes)))
-    if not _are_blocks(members):
-        return Blocks(tuple(keys))
     several = ""
-    for series, indices in members.items():
-        if 1 < len(indices) <= max(_LARGEST_SERIES * len(volumes), _MOST_OF_PATIENT):
-            several = several or volumes[indices[0]].name
-            for index in indices:
-                keys[index] = (series,)
+    are_blocks = len(by_series) >= _LEAST_PATIENTS and _are_blocks({place.series for place in places})
+    for index, place in enumerate(places):
+        series, number = (place.series,), (place.series, *place.numbers)
+        size = len(by_series[series])
+        is_patient = _PATIENT.match(place.series.rpartition("/")[2]) or size <= _LARGEST_SERIES * len(volumes)
+        if are_blocks and size > 1 and (is_patient or size <= _MOST_OF_PATIENT):
+            keys[index] = series
+        elif place.numbers and len(numbered[number]) > 1:  # pat01_before, pat01_after
+            keys[index] = number
+        else:
+            continue
+        several = several or volumes[index].name
     told = f"volumes of a patient by their names or folders (such as {several}) stay together"
     return Blocks(tuple(keys), told if several else "")
 
@@ -110,7 +123,7 @@ def _by_coordinates(cases: Sequence[CaseFiles]) -> Blocks | None:
 def _by_names(cases: Sequence[CaseFiles]) -> Blocks | None:
     """Blocks of what names number, or folders hold: whole series, and of large ones what is next to each other."""
     places = _series_of(cases)
-    members = _members(places)
+    members = _members(places, lambda place: place.series)
     are_blocks = _are_blocks({place.series for place in places if place.numbers})
     keys: list[Hashable] = [(place.series, index) for index, place in enumerate(places)]
     example, largest = "", 0
@@ -144,11 +157,11 @@ def _series_of(cases: Sequence[CaseFiles]) -> list[_Place]:
     return places
 
 
-def _members(places: Sequence[_Place]) -> dict[str, list[int]]:
-    """Indices of the cases of each series."""
+def _members(places: Sequence[_Place], key: Callable[[_Place], K]) -> dict[K, list[int]]:
+    """Indices of the cases of each key."""
     members = defaultdict(list)
     for index, place in enumerate(places):
-        members[place.series].append(index)
+        members[key(place)].append(index)
     return members
 
 
