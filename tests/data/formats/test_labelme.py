@@ -146,11 +146,11 @@ def test_the_dataset_json_of_it_says_the_same(tmp_path: Path) -> None:
     assert after.fingerprint() == before.fingerprint()
 
 
-def test_masks_do_not_mix_with_outlines(tmp_path: Path) -> None:
+def test_outlines_with_names_do_not_mix_with_those_of_numbers(tmp_path: Path) -> None:
     write(tmp_path / "a.json", shape("cat", [[2, 1], [6, 1], [6, 4], [2, 4]]))
     Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / "b.png")
-    Image.fromarray(np.eye(*SIZE, dtype=np.uint8)).save(tmp_path / "b_mask.png")
-    with pytest.raises(FileError, match=r"b_mask.*outlines with names of classes, as in a\.json, found numbers"):
+    (tmp_path / "b.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5")
+    with pytest.raises(FileError, match=r"b\.txt.*outlines with names of classes, as in a\.json, found numbers"):
         open_dataset(tmp_path)
 
 
@@ -173,6 +173,16 @@ def test_another_size_and_a_cut_file_are_named(tmp_path: Path) -> None:
         LabelMeFormat().content(path)
     with pytest.raises(FileError, match="on whose grid"):
         LabelMeFormat().read_ids(path, LABELS)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb"])
+def test_a_shape_without_a_name_is_a_finding_of_its_file(name: str, tmp_path: Path) -> None:
+    corners = [[2, 1], [6, 1], [6, 4], [2, 4]]
+    for index, label in enumerate((name, "cat", "cat", "cat")):
+        write(tmp_path / f"{index}.json", shape(label, corners))
+    (error,) = check(tmp_path).errors
+    assert error.file.endswith("0.json")
+    assert error.expected == "a name that can be shown for each shape"
 
 
 def test_other_json_is_none_of_it(tmp_path: Path) -> None:

@@ -118,12 +118,34 @@ class TestBmpAndWebp:
         if palette:
             mask.putpalette(palette)
         mask.save(tmp_path / "x.bmp")
+        if palette:
+            assert format_of(tmp_path / "x.bmp").content(tmp_path / "x.bmp").palette[1] == (255, 0, 0)
         for name in ("x.bmp", "x.BMP"):
             (tmp_path / "x.bmp").rename(tmp_path / name)
             ids, geometry = format_of(tmp_path / name).read_ids(tmp_path / name, self.LABELS)
             np.testing.assert_array_equal(ids[0], self.MASK)
             assert geometry.shape == (1, 7, 13)
             (tmp_path / name).rename(tmp_path / "x.bmp")
+
+    def test_256_colours(self, tmp_path: Path) -> None:
+        colours = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)
+        indices = np.arange(256, dtype=np.uint8).reshape(16, 16)
+        image = Image.fromarray(indices)
+        image.putpalette(colours.tobytes())
+        for name in ("x.bmp", "x.png"):
+            image.save(tmp_path / name)
+            np.testing.assert_array_equal(read_image(tmp_path / name).image[:, 0], np.moveaxis(colours[indices], -1, 0))
+
+    def test_sixteen_bits_of_colour(self, tmp_path: Path) -> None:
+        pixels = np.array([[0b0111110000000000, 0b0000001111100000], [0b0000000000011111, 0]], "<u2")
+        header = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 0, pixels.nbytes, 0, 0, 0, 0)
+        start = 14 + len(header)
+        content = b"BM" + struct.pack("<IHHI", start + pixels.nbytes, 0, 0, start) + header + pixels[::-1].tobytes()
+        (tmp_path / "x.bmp").write_bytes(content)
+        assert read_image(tmp_path / "x.bmp").image[:, 0].reshape(3, 4).T.tolist() == [
+            *([255, 0, 0], [0, 255, 0]),
+            *([0, 0, 255], [0, 0, 0]),
+        ]
 
     def test_one_bit_is_black_and_white(self, tmp_path: Path) -> None:
         Image.fromarray(self.MASK > 0).save(tmp_path / "x.bmp")

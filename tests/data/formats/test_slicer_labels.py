@@ -97,6 +97,17 @@ def test_what_does_not_fit_is_refused(image: SimpleITK.Image, tmp_path: Path) ->
         label_format_of(path).content(path)
 
 
+def test_many_segments_with_all_that_slicer_says_of_them(image: SimpleITK.Image, tmp_path: Path) -> None:
+    ids = np.zeros(SHAPE[::-1], int)
+    ids[0, 0, :10] = np.arange(1, 11)
+    path = tmp_path / "x.seg.nrrd"
+    write(path, ids, image, **{f"segment {n}": n for n in range(1, 201)})
+    told = b"".join(b"Segment%d_Tags:=%s\n" % (n, b"Segmentation.Status:inprogress|" * 12) for n in range(200))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"\n\n", b"\n" + told + b"\n", 1))
+    assert len(label_format_of(path).content(path).objects) == 200
+
+
 def test_our_own_come_back(tmp_path: Path) -> None:
     hu, _ = generate.volume(SHAPE, 0)
     generate.write_volume(tmp_path / "x.nii.gz", hu, generate.affine((0.7, 0.8, 2.5), "PSR"))

@@ -75,6 +75,14 @@ def test_names_are_the_data_sets(images: str, labels: str, file: str | None, tex
     assert not check(root).errors
 
 
+def test_names_of_other_data_sets_are_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "coco.yaml").write_text("names: [person, bicycle, car]\n")
+    flat = folder(tmp_path / "flat", "", "", SQUARE, CORNER)
+    assert open_dataset(flat).labels.names == ("background", "class 1", "class 3")
+    mine = folder(tmp_path / "mine", "images/train", "labels/train", SQUARE, CORNER)
+    assert open_dataset(mine).labels.names == ("background", "class 1", "class 3")
+
+
 def test_the_dataset_json_of_it_says_the_same(tmp_path: Path) -> None:
     root = folder(tmp_path, "images", "labels", *[SQUARE] * 5)
     before = open_dataset(root).with_default_split().fingerprint()

@@ -176,6 +176,16 @@ def test_annotations_of_joints_beside_those_of_objects_are_passed_over(tmp_path:
     assert "annotations/instances_train.json" in dataset.told["labels"]
 
 
+def test_joints_of_other_images_and_none_at_all_are_objects(tmp_path: Path) -> None:
+    for split, numbers, keypoints in (("train", (1, 2, 3), []), ("val", (4,), None), ("test", (5,), ["nose"])):
+        pictures(tmp_path / split, *numbers)
+        content = coco(images=numbers)
+        if keypoints is not None:
+            content["categories"] = [category | {"keypoints": keypoints} for category in content["categories"]]
+        generate.write_json(tmp_path / split / "annotations.json", content)
+    assert open_dataset(tmp_path).splits == {"train": ("1", "2", "3"), "val": ("4",), "test": ("5",)}
+
+
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no such category": (lambda c: c["annotations"][0].update(category_id=9), "one of category 9"),
     "no such image": (lambda c: c["annotations"][0].update(image_id=9), "none with the id 9"),

@@ -99,11 +99,15 @@ def test_files_may_lie_outside_the_folder(tmp_path: Path) -> None:
         ("rle.csv", f"image,mask\nx/a.png,{'1 2 ' * 60000}\n".encode()),
         ("meta.csv", b"image,label\na.png,cat\nb.png,dog\n"),
         ("age.csv", b"image,label\na.png,0.5\n"),
+        ("reports.csv", b"images/a.png,reports/a.txt\nimages/b.png,reports/b.txt\n"),
+        ("captions.csv", b"images/a.png,somewhere/a.json\n"),
     ],
 )
 def test_other_texts_beside_the_data_are_passed_over(name: str, content: bytes, tmp_path: Path) -> None:
     root = folder(tmp_path, "images/*.png", "masks/*.png")
     (root / name).write_bytes(content)
+    (root / "reports").mkdir()
+    (root / "reports" / "a.txt").write_text("Nothing to be seen.")
     assert "lists" not in open_dataset(root).told
 
 

@@ -178,11 +178,24 @@ def test_masks_count_before_the_outlines_that_they_were_made_of(places: tuple[st
     assert [label for _, label in pairs(dataset).values()] == [mask.format(name) for name in "abc"]
     assert not dataset.remarks
     (root / mask.format("b")).unlink()
-    with pytest.raises(FileError, match="outlines with names of classes, as in b"):
-        open_dataset(root)
+    left = open_dataset(root)
+    assert [label for _, label in pairs(left).values()] == [mask.format("a"), mask.format("c")]
+    assert [remark.found for remark in left.remarks] == ["1 with outlines only, which are left out: b.json"]
     generate.write_json(root / "dataset.json", {"classes": ["background", "cat", "dog"]})
     expected = [mask.format("a"), outline.format("b"), mask.format("c")]
     assert [label for _, label in pairs(open_dataset(root)).values()] == expected
+
+
+@pytest.mark.parametrize(("suffix", "text"), [("json", '{"shapes": []}'), ("txt", "0 0.5 0.5 0.2 0.2")])
+def test_an_image_folder_may_hold_outlines_beside_its_masks(suffix: str, text: str, image_folder: Path) -> None:
+    before = pairs(open_dataset(image_folder))
+    for mask in sorted((image_folder / "masks").iterdir()):
+        mask.with_suffix(f".{suffix}").write_text(text)
+    dataset = open_dataset(image_folder)
+    assert (dataset.layout, pairs(dataset)) == ("images", before)
+    assert f"passed over: tile_0.{suffix}" in dataset.remarks[0].found
+    (image_folder / "masks" / "tile_1.png").unlink()
+    assert pairs(open_dataset(image_folder))["tile_1"][1] == f"masks/tile_1.{suffix}"
 
 
 def test_several_labels_of_an_image_are_refused(tmp_path: Path) -> None:

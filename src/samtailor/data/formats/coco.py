@@ -110,7 +110,7 @@ def _coco_file(path: Path, size: int, modified: int) -> CocoFile:
         if alone := marked.keys() - images.keys():
             raise FileError(path, "an image for each annotation", f"none with the id {min(alone)}", _FIX)
         named = {number + first: name for number, name in sorted(categories.items())}
-        keypoints = any("keypoints" in category for category in content["categories"])
+        keypoints = any(category.get("keypoints") for category in content["categories"])
         return CocoFile(path, named, first, images, keypoints)
 
 

@@ -45,7 +45,7 @@ from samtailor.labels import LabelSpace
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # from LPS, in which ITK has places
 _NAMES = "labels"  # what we call the class names, as JSON
-_LONGEST = 1 << 16  # bytes of the text at the beginning
+_LONGEST = 1 << 22  # bytes of the text at the beginning
 _LARGEST_RATIO = 1032  # deflate makes no more of a byte
 _BLOCK = 1 << 24
 _SAVE_AGAIN = "save it again with SimpleITK or 3D Slicer, as one file with raw or compressed voxels"

@@ -82,7 +82,10 @@ def _content(path: Path) -> dict[str, Any]:
 def _shapes(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     """Name and content of each shape."""
     with made_of(path, "LabelMe's shapes, each with a label", _FIX):
-        return [(str(shape["label"]), shape) for shape in _content(path)["shapes"]]
+        shapes = [(str(shape["label"]), shape) for shape in _content(path)["shapes"]]
+    if wrong := next((repr(name) for name, _ in shapes if not (name.strip() and name.isprintable())), None):
+        raise FileError(path, "a name that can be shown for each shape", wrong, "name the shape, or take it away")
+    return shapes
 
 
 def _mask_of(shape: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:

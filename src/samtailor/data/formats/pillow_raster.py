@@ -35,6 +35,7 @@ READERS: dict[bytes, type[ImageFile.ImageFile]] = {
 
 _DEEP = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}  # Pillow's names of the high and the low bytes
 _DEEP_GRAY_ALPHA = "LA;16B"
+_BITS = {"1": 1, "L;2": 2, "L;4": 4, "P;1": 1, "P;2": 2, "P;4": 4, "BGR;15": 16, "BGR;16": 16}
 _STEPS = {"1": 255, "L;2": 85, "L;4": 17}
 # The most that the files can hold: deflate's bytes per byte; a bit per block of 8 x 8 samples with room to spare; four
 # bytes of a BMP's run lengths may leave out 255 x 255 pixels. A WebP has at most 16,383 rows and columns.
@@ -105,12 +106,14 @@ def open_with_pillow(path: Path) -> PillowRaster:
             raise FileError(path, "a single picture", f"an animation of {frames} frames", "save the frame you mean")
         palette = None
         if image.mode == "P" and image.palette:
-            palette = full_palette(np.frombuffer(bytes(image.palette.palette), np.uint8).reshape(-1, 3))
+            kept = image.palette.rawmode or "RGB"  # BMP has blue first, and a fourth byte
+            colours = np.frombuffer(bytes(image.palette.palette), np.uint8).reshape(-1, len(kept))
+            palette = full_palette(colours[:, [kept.index(colour) for colour in "RGB"]])
         bands = 2 if raw == _DEEP_GRAY_ALPHA else len(image.getbands())  # Pillow calls that RGBA
         transparency = image.info.get("transparency")
         if image.mode == "1" and transparency is not None:
             transparency = int(bool(transparency))
-        bits = {"1": 1, "L;2": 2, "L;4": 4, "P;1": 1, "P;2": 2, "P;4": 4}.get(raw, 8 * dtype.itemsize * bands)
+        bits = _BITS.get(raw, 8 * dtype.itemsize * bands)
         _require_content(path, image, image.height * (image.width * bits + 7) // 8)
         return PillowRaster(
             path=path,

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,7 +29,8 @@ _HEAD = 1 << 10
 _NUMBER = rb"-?(?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?"
 _FIRST = re.compile(rb"\s*\d+(?:[ \t]+" + _NUMBER + rb"){4}(?:\s|$)")
 """How such a file begins: a class and at least the four numbers of a box."""
-_ABOVE = 3  # folders of labels, of a split, and the data set's
+_INSIDE = re.compile(r"labels?|annotations?|masks?|train(?:ing)?|val(?:id|idation)?|test(?:ing)?|data", re.IGNORECASE)
+"""How folders inside a data set are called: where one is called otherwise, it is the data set's."""
 _LARGEST = 1.001  # a fraction, rounded
 _BOX = 4  # numbers
 _EXPECTED = "lines of a class and the corners of its object, as fractions of width and height"
@@ -74,9 +74,11 @@ class YoloFormat(OutlineFormat):
 
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Names that the data set has for its classes."""
-        for folder in islice(path.absolute().parents, _ABOVE):
+        for folder in path.absolute().parents:
             if names := _names_in(folder):
                 return {0: "background"} | {number + 1: name for number, name in names.items()}
+            if not _INSIDE.fullmatch(folder.name):
+                break
         return None
 
 

@@ -29,7 +29,8 @@ def find(root: Path) -> Found | None:
     if not files:
         return None
     # COCO itself ships the joints of people in files of their own, beside all objects of the same images.
-    files = [file for file in files if not file.keypoints] or files
+    outlined = set[str]().union(*(_names(file) for file in files if not file.keypoints))
+    files = [file for file in files if not (file.keypoints and outlined.issuperset(_names(file)))]
     pictures = _pictures(root)
     entries, missing = [], []
     for file in files:
@@ -54,6 +55,11 @@ def find(root: Path) -> Found | None:
         "classes": ", ".join(f"{name} ({number})" for name, number in zip(labels.names, labels.ids, strict=True)),
     }
     return Found(cases, told, splits, remarks, labels)
+
+
+def _names(file: CocoFile) -> set[str]:
+    """Names of the images of a file."""
+    return {image.name for image in file.images.values()}
 
 
 def _candidates(root: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from samtailor.data.case import CaseFiles
 from samtailor.data.channels import ChannelChoice
 from samtailor.data.formats import accompanies, find_format, find_label_format, read_header
+from samtailor.data.formats.format import LabelFormat
 from samtailor.errors import FileError, Finding, SamTailorError, listed
 from samtailor.labels import LabelSpace
 
@@ -187,12 +188,16 @@ def matching(folder: Path, pattern: str) -> dict[str, Path]:
 def by_stem(folder: Path, ending: str = "", labels: bool = False) -> dict[str, Path]:
     """Pictures, or their labels, in a folder by stem; those with the ending only, which is taken off."""
 
-    def name_of(file: Path) -> str | None:
-        format = find_label_format(file) if labels else find_format(file)
+    def name_of(file: Path, find: Callable[[Path], LabelFormat | None] = find_format) -> str | None:
+        format = find(file)
         stem = format.stem_of(file) if format and not format.volumes else ""
         return stem.removesuffix(ending) if stem and stem.endswith(ending) else None
 
-    return by_name(folder, name_of)
+    files = by_name(folder, name_of)
+    if labels:  # outlines, but of what there are masks that were made of them
+        outlines = by_name(folder, lambda file: None if find_format(file) else name_of(file, find_label_format))
+        files = dict(sorted((outlines | files).items()))
+    return files
 
 
 def passed_over(folder: Path, used: Container[Path], kinds: Sequence[str]) -> tuple[Finding, ...]:

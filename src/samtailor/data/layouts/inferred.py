@@ -15,14 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from samtailor.data.formats import format_of, label_format_of
+from samtailor.data.formats import find_format, format_of, label_format_of
 from samtailor.data.formats.label_content import LabelContent
 from samtailor.data.layouts import coco, images, listed, lists, split_file, tree
 from samtailor.data.layouts.classes import classes_of
 from samtailor.data.layouts.contents import Contents
 from samtailor.data.layouts.found import UNKNOWN, Found
 from samtailor.data.layouts.layout import Layout, Splits
-from samtailor.errors import FileError
+from samtailor.errors import FileError, Finding
 from samtailor.errors import listed as first_of
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace
@@ -48,6 +48,8 @@ def read_contents(root: Path) -> Contents:
     found = next((found for finder in FINDERS if (found := finder(root))), None)
     if found is None:
         raise tree.refused(root)
+    if found.labels is None and not given.keys() & {"classes", "labels"}:
+        found = _of_one_kind(root, found)
     told = dict(found.told)
     if given.keys() & {"classes", "labels"}:
         labels = listed.labels_of(path, given)
@@ -84,6 +86,20 @@ def _contents(found: Found, labels: LabelSpace, given: dict[str, Any]) -> Conten
     pictures = {case.name: case.images[0] for case in found.cases}
     masks = {case.name: case.label for case in found.cases if case.label}
     return Contents.from_pictures(labels, pictures, masks, found.remarks, title)
+
+
+def _of_one_kind(root: Path, found: Found) -> Found:
+    """The cases with masks, if some have outlines instead: nobody says which of their names is which number."""
+    masks = [case for case in found.cases if case.label and find_format(case.label)]
+    if len(masks) in (0, len(found.cases)):
+        return found
+    names = {case.name for case in masks}
+    left = [case.label for case in found.cases if case.name not in names and case.label]
+    told = f"{len(left)} with outlines only, which are left out: {first_of([path.name for path in left], 3)}"
+    fix = 'write the classes into dataset.json: {"classes": ["background", ...]}, or convert the outlines to masks'
+    remark = Finding("warning", str(root), "masks, or outlines, for all images", told, fix)
+    splits = {split: tuple(name for name in part if name in names) for split, part in found.splits.items()}
+    return replace(found, cases=tuple(masks), splits=splits, remarks=(*found.remarks, remark))
 
 
 def _channels(found: Found) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def _columns_of(path: Path) -> _Columns | None:
         first = [cells for _, cells in islice(_rows(text), 2)]
     except (UnicodeDecodeError, csv.Error):
         return None
-    return _columns(*first) if first else None
+    return _columns(path.parent, *first) if first else None
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -82,9 +82,14 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
             yield number, [cell.strip() for cell in cells]
 
 
-def _columns(first: Sequence[str], second: Sequence[str] = ()) -> _Columns | None:
+def _may_be_label(path: Path) -> bool:
+    """Whether a file is a label, or is called as labels are; texts and JSON are called as anything is."""
+    return find_label_format(path) is not None and (path.exists() or path.suffix.lower() not in (".txt", ".json"))
+
+
+def _columns(root: Path, first: Sequence[str], second: Sequence[str] = ()) -> _Columns | None:
     """Where images and labels stand, by the first two rows; None if they are not those of a list of pairs."""
-    if len(first) > 1 and find_format(Path(first[0])) and find_label_format(Path(first[1])):
+    if len(first) > 1 and find_format(Path(first[0])) and _may_be_label(root / first[1]):
         return _Columns(0, 1, 2 if len(first) > 2 and split_of(first[2]) else None, has_header=False)
     roles = [role_of_folder(cell) or ("image" if cell.lower() in _FILES else None) for cell in first]
     if any(find_format(Path(cell)) for cell in first) or not {"image", "label"} <= set(roles):
