@@ -203,6 +203,11 @@ def test_several_labels_of_an_image_are_refused(tmp_path: Path) -> None:
     shutil.copy(root / "a_mask.png", root / "a_mask_1.png")
     with pytest.raises(FileError, match=r"one label of 'a', found a_mask\.png and a_mask_1\.png; merge them"):
         open_dataset(root)
+    other = folder(tmp_path / "outlines", "*.png", "*.png")
+    (other / "a.json").write_text('{"shapes": []}')
+    (other / "a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5")
+    with pytest.raises(FileError, match=r"one label of 'a', found a\.json and a\.txt; rename or remove one of them"):
+        open_dataset(other)
 
 
 def test_images_without_any_labels_are_refused_with_the_names_that_are_known(tmp_path: Path) -> None:

@@ -233,7 +233,8 @@ def _matched(images: Sequence[_File], labels: Sequence[_File], image_key: _Key, 
             for some, what in ((found, "label"), (partners, "image")):
                 if len(some) > 1:
                     names = " and ".join(file.path.name for file in some[:2])
-                    fix = "merge them" if what == "label" else "rename or remove one of them"
+                    are_masks = what == "label" and all(find_format(file.path) for file in some)
+                    fix = "merge them" if are_masks else "rename or remove one of them"
                     raise FileError(some[0].path.parent, f"one {what} of '{key[-1]}'", names, fix)
             pairs.append(_Pair((partners[0],), found[0], key[-1]))
     return pairs
