@@ -14,10 +14,11 @@ import samtailor
 from samtailor.cli import main
 from samtailor.data.formats import read_geometry
 from samtailor.errors import ConfigError, DataError
-from samtailor.evaluation.masks import read_pair
+from samtailor.evaluation.masks import open_truth, read_pair
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import FLARE22_CLASSES
-from tests.generate import LABELS, affine, write_json, write_volume
+from samtailor.settings import WHOLE
+from tests.generate import LABELS, affine, picture, write_json, write_volume
 
 
 def shifted(folder: Path, out: Path, step: int = 1) -> Path:
@@ -60,6 +61,22 @@ def test_a_data_set_gives_split_classes_and_pictures(
     assert "Protocol 'nnunet'" in capsys.readouterr().out
     assert (out / "overlay_best.png").is_file()
     assert json.loads((out / "metrics.json").read_text())["source"]["split"] == "test"
+
+
+@pytest.mark.parametrize(("folder", "is_data"), [("pictures", True), ("masks", False)])
+def test_outlines_beside_images_are_a_data_set_and_beside_masks_nothing(
+    folder: str, is_data: bool, tmp_path: Path
+) -> None:
+    root = tmp_path / folder
+    root.mkdir()
+    for name in "abc":
+        pixels, ids = picture((40, 48), ord(name))
+        Image.fromarray(pixels if is_data else ids).save(root / f"{name}.png")
+        shapes = [{"label": "field", "points": [[1, 1], [19, 1], [9, 19]]}]
+        write_json(root / f"{name}.json", {"shapes": shapes, "imageHeight": 40, "imageWidth": 48})
+    truth = open_truth(root, None, WHOLE)
+    assert (truth.dataset is not None) is is_data
+    assert {case.label.suffix for case in truth.cases if case.label} == {".json" if is_data else ".png"}
 
 
 def test_cases_measured_at_once_score_as_one_after_the_other(tmp_path: Path, nnunet_folder: Path) -> None:

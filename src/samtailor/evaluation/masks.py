@@ -29,6 +29,7 @@ from samtailor.data.formats.format import LabelFormat
 from samtailor.data.intensity import Percentile, scale
 from samtailor.data.layouts.contents import by_name
 from samtailor.data.layouts.listed import labels_of
+from samtailor.data.layouts.names import role_of_folder
 from samtailor.errors import DataError, DataWarning, FileError
 from samtailor.evaluation.case_scores import CaseScore
 from samtailor.evaluation.measure import Grid, measure
@@ -95,7 +96,7 @@ def open_truth(root: Path, split: Split | None, selection: Selection) -> Truth:
     """Label files of a folder that holds them itself (then without split), or of a labelled data set."""
     if not root.is_dir():
         raise FileError(root, "a folder of labels, or a data set", "no such folder", "give the path of the labels")
-    files = masks_in(root, find_label_format)
+    files = _labels_in(root)
     if files:
         if split is not None:
             raise FileError(root, f"a data set with a split '{split}'", "a folder of label files", "name the data set")
@@ -107,6 +108,15 @@ def open_truth(root: Path, split: Split | None, selection: Selection) -> Truth:
     cases = tuple(case for case in wanted if case.label is not None)
     others = frozenset(case.name for case in dataset.cases) - {case.name for case in cases}
     return Truth(root, cases, others, dataset.labels, dataset)
+
+
+def _labels_in(root: Path) -> dict[str, Path]:
+    """Label files of a folder, by the names of their cases; none if it has outlines beside the images they are of."""
+    masks = masks_in(root)
+    outlines = masks_in(root, lambda file: None if find_format(file) else find_label_format(file))
+    if masks.keys() & outlines.keys():
+        return masks if role_of_folder(root.resolve().name) == "label" else {}
+    return dict(sorted((masks | outlines).items()))
 
 
 def masks_in(folder: Path, find: Callable[[Path], LabelFormat | None] = find_format) -> dict[str, Path]:
