@@ -12,13 +12,13 @@ from PIL import Image
 
 import samtailor
 from samtailor.cli import main
-from samtailor.data.formats import read_geometry
+from samtailor.data.formats import read_geometry, read_image
 from samtailor.errors import ConfigError, DataError
 from samtailor.evaluation.masks import open_truth, read_pair
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import FLARE22_CLASSES
 from samtailor.settings import WHOLE
-from tests.generate import LABELS, affine, picture, write_json, write_volume
+from tests.generate import LABELS, affine, picture, volume, write_json, write_volume
 
 
 def shifted(folder: Path, out: Path, step: int = 1) -> Path:
@@ -77,6 +77,23 @@ def test_outlines_beside_images_are_a_data_set_and_beside_masks_nothing(
     truth = open_truth(root, None, WHOLE)
     assert (truth.dataset is not None) is is_data
     assert {case.label.suffix for case in truth.cases if case.label} == {".json" if is_data else ".png"}
+
+
+def test_a_segmentation_of_slicer_lies_on_the_mask_or_is_refused(tmp_path: Path) -> None:
+    hu, ids = volume((12, 10, 6), 0)
+    masks, labels = tmp_path / "predicted", tmp_path / "labels"
+    write_volume(masks / "x.nii.gz", ids)
+    write_volume(tmp_path / "x.nii.gz", hu)
+    labels.mkdir()
+    label = read_image(masks / "x.nii.gz").image[0]
+    read_geometry(tmp_path / "x.nii.gz").write_label(labels / "x.seg.nrrd", label, LABELS)
+    write_json(tmp_path / "dataset.json", {"labels": dict(zip(LABELS.names, LABELS.ids, strict=True))})
+    samtailor.score(masks, labels, out=tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert content["mean_without_background"]["dsc"] == 1
+    write_volume(masks / "x.nii.gz", ids[:, :, 1:], affine((1, 1, 1)))
+    with pytest.raises(DataError, match=r"x\.seg\.nrrd: expected .* slices x rows x columns like the mask"):
+        samtailor.score(masks, labels, out=tmp_path / "again")
 
 
 def test_cases_measured_at_once_score_as_one_after_the_other(tmp_path: Path, nnunet_folder: Path) -> None:

@@ -195,6 +195,8 @@ def read_pair(one: MaskPair, labels: LabelSpace) -> Pair:
     space = prediction_space(one.prediction, labels)
     predicted, place = format_of(one.prediction).read_ids(one.prediction, space)
     ids, geometry = label_format_of(one.label).read_ids(one.label, labels, place)
+    if difference := place.difference(geometry, "label", "mask"):
+        raise FileError(one.label, *difference)
     truth = class_indices(one.label, ids, labels, _FIX)
     if len(labels) == 2 and 255 not in (*labels.ids, labels.ignore_id) and set(np.unique(predicted)) <= {0, 255}:
         space = replace(labels, ids=(0, 255))  # white on black, as other tools write masks of one class
