@@ -263,6 +263,19 @@ class TestWhatIsReplaced:
         again = open_dataset(tmp_path)
         assert [case.label for case in again.cases] == [tmp_path / f"{name}_mask.png" for name in "abc"]
 
+    def test_a_mask_that_a_list_has_beside_its_image_stays_where_it_is(self, tmp_path: Path) -> None:
+        listed = {}
+        for index, name in enumerate(("a", "b")):
+            pixels, ids = generate.picture((40, 48), index)
+            Image.fromarray(pixels).save(tmp_path / f"{name}.jpg")
+            Image.fromarray(ids).save(tmp_path / f"{name}.png")
+            listed[name] = {"images": [f"{name}.jpg"], "label": f"{name}.png"}
+        generate.write_json(tmp_path / "dataset.json", {"classes": ["background", "field", "water"], "dataset": listed})
+        folder = open_folder(tmp_path)
+        done = save(folder, read_image(tmp_path / "a.jpg"), folder.cases[0], painted((1, 40, 48)))
+        assert done.target == tmp_path / "a.png"
+        assert len(open_dataset(tmp_path).cases) == 2
+
     def test_a_label_in_two_files_makes_room_as_a_whole(self, tmp_path: Path) -> None:
         for index, name in enumerate(("a", "b")):
             hu, ids = generate.volume((16, 12, 6), index)
