@@ -159,10 +159,10 @@ def ignored(root: Path) -> None:
             "if it is a case, name it case_1_0000.nii.gz",
         ),
         (
-            lambda r: (r / "imagesTr/case_1_0000.nii.gz").rename(r / "imagesTr/case_1_0000.mha"),
+            lambda r: (r / "imagesTr/case_1_0000.nii.gz").rename(r / "imagesTr/case_1_0000.mnc"),
             "warning",
             "imagesTr",
-            "1 others, which are passed over: case_1_0000.mha",
+            "1 others, which are passed over: case_1_0000.mnc",
         ),
         (lambda r: (r / "labelsTr/old").mkdir(), "warning", "labelsTr", "passed over: old"),
         (lambda r: (r / "labelsTr/old.nii.gz").mkdir(), "warning", "labelsTr", "passed over: old.nii.gz"),

@@ -114,7 +114,7 @@ def test_files_that_belong_to_no_case_are_named(nnunet_folder: Path) -> None:
         ({"labels": None}, "labels"),
         ({"channel_names": None}, "channel_names"),
         ({"channel_names": {"1": "CT"}}, "number the channels from 0"),
-        ({"file_ending": ".mha"}, "convert the files"),
+        ({"file_ending": ".mnc"}, "convert the files"),
         ({"training": ["x"]}, "image and label"),
     ],
 )

@@ -482,8 +482,8 @@ def test_what_is_no_volume_is_refused(tmp_path: Path) -> None:
         read_image(path)
     with pytest.raises(DataError, match="found nothing"):
         read_image(tmp_path / "missing.nii.gz")
-    with pytest.raises(DataError, match=r"expected one of \.nii\.gz.*found '\.mha'"):
-        read_image(tmp_path / "x.mha")
+    with pytest.raises(DataError, match=r"expected one of \.nii\.gz.*found '\.mnc'"):
+        read_image(tmp_path / "x.mnc")
 
 
 def test_probabilities_lie_on_the_grid_with_classes_last(tmp_path: Path) -> None:
