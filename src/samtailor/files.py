@@ -155,7 +155,7 @@ def read_json(path: Path, expected: type[dict[str, Any]] | type[list[Any]], fix:
     kind = f"a JSON file with {'an object {...}' if expected is dict else 'a list [...]'}"
     text = read_text(path, kind, fix)
     try:
-        content = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
+        content = json.loads(text, object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError) as error:  # ValueError: syntax, and numbers of more than 4300 digits
         found = "an empty file" if not text.strip() else _first_line(error)
         raise FileError(path, kind, found, f"fix the syntax, or {fix}") from error
@@ -217,11 +217,6 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} twice in one object")
     return content
-
-
-def _no_constant(name: str) -> None:
-    """Refuse what Python reads as a number, and JSON has not: what is made of it could not be written again."""
-    raise ValueError(f"{name}, which is no JSON")
 
 
 def _first_line(error: Exception) -> str:

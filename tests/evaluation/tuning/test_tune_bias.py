@@ -169,19 +169,11 @@ def test_offsets_travel_with_the_segmenter(run: Path, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("bias", "words"),
-    [
-        ([0.0, 1.0], "bias: expected"),
-        (["a", 0, 0], "bias: expected"),
-        (3, "bias: expected"),
-        ([0.0, float("nan"), 0.0], r"segmenter\.json: expected a JSON file .*found NaN, which is no JSON"),
-    ],
-)
-def test_offsets_that_do_not_fit_the_classes_are_refused(bias: Any, words: str, run: Path) -> None:
+@pytest.mark.parametrize("bias", [[0.0, 1.0], ["a", 0, 0], 3, [0.0, float("nan"), 0.0]])
+def test_offsets_that_do_not_fit_the_classes_are_refused(bias: Any, run: Path) -> None:
     file = run / "segmenter" / "segmenter.json"
     file.write_text(json.dumps(content(run) | {"bias": bias}))
-    with pytest.raises(FileError, match=words):
+    with pytest.raises(FileError, match="bias: expected"):
         load_model(run)
 
 
