@@ -84,6 +84,14 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     assert "samtailor evaluate writes" in refused(write(tmp_path / "a", VALUES), tmp_path / "other.json")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+    wrong = write(tmp_path / "b", {**VALUES, "one": (value, 0.5)})
+    text = refused(write(tmp_path / "a", VALUES), wrong)
+    assert f"expected the scores that samtailor evaluate writes, found {value} as a score" in text
+    assert str(wrong / "metrics.json") in text
+
+
 def test_other_cases_are_named(tmp_path: Path) -> None:
     more, less = write(tmp_path / "a", VALUES), write(tmp_path / "b", {"three": (0.1, 0.2), "one": (0.3, 0.4)})
     text = refused(more, less)

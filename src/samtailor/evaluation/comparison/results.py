@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,6 +135,8 @@ def _read(file: Path, name: str, metric: str) -> ScoredResult:
 def _array(cases: dict[str, dict[str, dict[str, Any]]], classes: Sequence[str], key: str) -> NDArray[np.float64]:
     """One number of each case and class, (N, K), NaN where it is null or absent."""
     rows = [[case.get(name, {}).get(key) for name in classes] for case in cases.values()]
+    if wrong := [value for row in rows for value in row if isinstance(value, float) and not math.isfinite(value)]:
+        raise ValueError(f"{wrong[0]} as a score")
     return np.array(rows, dtype=np.float64).reshape(len(cases), len(classes))
 
 
