@@ -134,13 +134,14 @@ class Dataset(Contents):
             split: max(1, round(len(names) * _SHARES[split] / total)) for split in missing if split != "train"
         }
         all_sizes = {"train": len(names) - sum(sizes.values())} | sizes
-        patients = Blocks(()) if self.pictures else patients_of(self._named(names))
+        cases = self._named(names)
+        patients = Blocks(()) if self.pictures else patients_of(cases)
         if is_told and self.pictures:
             parts, drawn = self._stratified(names, all_sizes)
             kept |= parts
         elif patients.told and len(set(patients.keys)) >= len(all_sizes):
-            drawn = f"drawn at random, {patients.told}"
-            kept |= stratified({case.name: frozenset() for case in self._named(names)}, patients.keys, all_sizes)
+            drawn = f"drawn at random, {patients.told} stay together"
+            kept |= stratified({case.name: frozenset() for case in cases}, patients.keys, all_sizes)
         else:
             drawn = "drawn at random"
             order = np.random.default_rng(_SPLIT_SEED).permutation(names).tolist()
@@ -194,8 +195,9 @@ class Dataset(Contents):
         if len(names) < count:
             raise FileError(self.root, f"at least {count} cases for {count} folds", str(len(names)), "add cases")
         if not self.pictures:
-            parted = patients_of(self._named(names)).told.replace("stay together", "are in several of them")
-            return nnunets_folds(names, count), "; ".join(filter(None, ["those of nnU-Net", parted]))
+            parted = patients_of(self._named(names)).told
+            told = f"; {parted} are in several of them" if parted else ""
+            return nnunets_folds(names, count), f"those of nnU-Net{told}"
         sizes = {str(part): (len(names) + count - 1 - part) // count for part in range(count)}
         parts, drawn = self._stratified(names, sizes)
         return folds_of(list(parts.values())), drawn

@@ -87,7 +87,7 @@ def patients_of(volumes: Sequence[CaseFiles]) -> Blocks:
         else:
             continue
         several = several or volumes[index].name
-    told = f"volumes of a patient by their names or folders (such as {several}) stay together"
+    told = f"volumes of a patient by their names or folders (such as {several})"
     return Blocks(tuple(keys), told if several else "")
 
 

@@ -34,6 +34,7 @@ from samtailor.labels import LabelSpace
 from samtailor.settings import LabelKind
 from tests import generate
 from tests.data.formats.dicom.files import laid, write_enhanced, write_series
+from tests.data.formats.itk_image import lay
 from tests.data.formats.npz import Npz
 
 LABELS = LabelSpace(("background", "liver", "spleen"), (0, 3, 200), ((0, 0, 0), (1, 2, 3), (4, 5, 6)))
@@ -95,11 +96,7 @@ def itk_writer(codes: str, packed: bool = True, dtype: str = "uint8") -> Callabl
         turned = nib.Nifti1Image(np.moveaxis(image, 0, -1), affine).as_reoriented(to_codes)
         array = np.asanyarray(turned.dataobj).transpose(2, 1, 0, 3).astype(dtype)
         volume = SimpleITK.GetImageFromArray(array[..., 0] if len(image) == 1 else array, isVector=len(image) > 1)
-        matrix = np.diag([-1, -1, 1, 1]) @ turned.affine
-        spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-        volume.SetSpacing(spacing.tolist())
-        volume.SetDirection((matrix[:3, :3] / spacing).ravel().tolist())
-        volume.SetOrigin(matrix[:3, 3].tolist())
+        lay(volume, turned.affine)
         SimpleITK.WriteImage(volume, str(path), useCompression=packed)
 
     return write

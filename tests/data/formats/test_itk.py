@@ -17,6 +17,7 @@ from samtailor.data.formats.itk import MetaImageFormat, NrrdFormat
 from samtailor.errors import ConfigError, FileError
 from samtailor.labels import LabelSpace
 from tests import generate
+from tests.data.formats.itk_image import lay
 
 VOLUME = np.random.default_rng(0).integers(-900, 900, (7, 9, 11)).astype(np.int16)
 LABELS = LabelSpace.from_names(("background", "liver", "spleen"))
@@ -28,11 +29,7 @@ def write(
     """A volume whose array has z, y, x, with axes that point to codes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = SimpleITK.GetImageFromArray(array, isVector=vector)
-    matrix = np.diag([-1, -1, 1, 1]) @ generate.affine((0.7, 0.8, 2.5), codes)
-    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((matrix[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(matrix[:3, 3].tolist())
+    lay(image, generate.affine((0.7, 0.8, 2.5), codes))
     SimpleITK.WriteImage(image, str(path), useCompression=packed)
     return path
 

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.conditions import count_ids
-from samtailor.data.formats.axes import VolumeAxes
 from samtailor.data.formats.format import (
     Format,
     Header,
@@ -34,8 +33,8 @@ from samtailor.data.formats.format import (
     require_suffix,
     with_channels,
 )
-from samtailor.data.formats.label_content import LabelContent
-from samtailor.data.formats.nifti import NiftiFormat, VolumeGeometry, in_single_precision
+from samtailor.data.formats.label_content import LabelContent, class_names_in
+from samtailor.data.formats.nifti import NiftiFormat, StoredAsNifti, in_single_precision
 from samtailor.data.formats.slicer_segmentation import SUFFIX as SLICER_SUFFIX
 from samtailor.data.formats.whole_numbers import whole_numbers
 from samtailor.errors import FileError
@@ -53,7 +52,7 @@ _DAMAGED = "the file is damaged or truncated: copy or convert it again"
 
 
 @dataclass(frozen=True)
-class ItkGeometry(VolumeAxes):
+class ItkGeometry(StoredAsNifti):
     """How the canonical array of a volume lies in its file.
 
     Attributes:
@@ -69,7 +68,7 @@ class ItkGeometry(VolumeAxes):
         require_suffix(path, (*_WRITERS, *NiftiFormat.suffixes, SLICER_SUFFIX))
         writer = next((writer for suffix, writer in _WRITERS.items() if path.name.lower().endswith(suffix)), None)
         if writer is None or path.name.lower().endswith(SLICER_SUFFIX):
-            return self._nifti().write_label(path, label, labels)
+            return self.as_nifti().write_label(path, label, labels)
         itk = _itk(path)
         stored = apply_orientation(labels.to_ids(label), self.from_canonical)
         image = itk.GetImageFromArray(np.ascontiguousarray(stored.transpose(2, 1, 0)))
@@ -81,14 +80,6 @@ class ItkGeometry(VolumeAxes):
         image.SetMetaData(_NAMES, json.dumps(dict(zip(map(str, labels.ids), labels.names, strict=True))))
         with atomic(path) as temporary:
             itk.WriteImage(image, str(temporary), useCompression=True, imageIO=writer)
-
-    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
-        """Write a 4-D NIfTI volume with the classes last."""
-        self._nifti().write_probabilities(path, probabilities)
-
-    def _nifti(self) -> VolumeGeometry:
-        """The same grid as NIfTI has it."""
-        return VolumeGeometry.new(self.file_affine, self.file_shape)
 
 
 class _Voxels(NamedTuple):
@@ -167,9 +158,7 @@ class _ItkFormat(Format):
 
     def read_names(self, path: Path) -> dict[int, str] | None:
         """Class names beside the header."""
-        with suppress(ValueError, TypeError, AttributeError, RecursionError):  # somebody else's text
-            return {int(i): str(name) for i, name in json.loads(self.header(path).texts.get(_NAMES, "")).items()}
-        return None
+        return class_names_in(self.header(path).texts.get(_NAMES))
 
     def header(self, path: Path) -> ItkHeader:
         """What a file says of itself; refused if it is no volume."""

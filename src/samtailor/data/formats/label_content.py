@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 Colour = tuple[int, int, int]
+
+
+def class_names_in(text: str | None) -> dict[int, str] | None:
+    """Class name of each id, by the JSON that we leave in files; None of any other text."""
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):  # somebody else's
+        return {int(i): str(name) for i, name in json.loads(text or "").items()}
+    return None
 
 
 @dataclass(frozen=True)

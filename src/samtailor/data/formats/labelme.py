@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
 from samtailor.data.formats.label_content import LabelContent
-from samtailor.data.formats.outlines import OutlineFormat, enclosed
+from samtailor.data.formats.outlines import OutlineFile, enclosed
 from samtailor.errors import FileError, listed
 from samtailor.files import made_of, read_json
 from samtailor.labels import LabelSpace
@@ -31,17 +30,13 @@ _HEAD = 1 << 12  # bytes within which shapes begin: what precedes them is a vers
 _FIX = "save it with LabelMe again"
 
 
-class LabelMeFormat(OutlineFormat):
+class LabelMeFormat(OutlineFile):
     """Polygons, rectangles, circles and masks of one picture."""
 
     suffixes: ClassVar = (".json",)
 
-    def recognises(self, path: Path) -> bool:
-        """Whether a JSON file holds shapes; any may that is not there."""
-        if not super().recognises(path):
-            return False
-        if not os.path.isfile(path):
-            return not os.path.lexists(path)
+    def holds_outlines(self, path: Path) -> bool:
+        """Whether a JSON file holds shapes."""
         with path.open("rb") as file:
             return b'"shapes"' in file.read(_HEAD)
 

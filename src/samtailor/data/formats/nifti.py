@@ -122,6 +122,20 @@ class VolumeGeometry(VolumeAxes):
             nib.save(image_class(array, self.file_affine, header), temporary)
 
 
+class StoredAsNifti(VolumeAxes):
+    """Axes of files of other formats, of which some results are NIfTI on the same grid."""
+
+    file_shape: tuple[int, int, int]
+
+    def as_nifti(self) -> VolumeGeometry:
+        """The same grid as NIfTI has it."""
+        return VolumeGeometry.new(self.file_affine, self.file_shape)
+
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
+        """Write a 4-D NIfTI volume with the classes last."""
+        self.as_nifti().write_probabilities(path, probabilities)
+
+
 class NiftiFormat(Format):
     """NIfTI-1 and NIfTI-2; one file per channel (`x_0000.nii.gz`, `x_0001.nii.gz`), or channels on the fourth axis."""
 

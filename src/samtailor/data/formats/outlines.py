@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,20 @@ class OutlineFormat(LabelFormat):
         for identifier, mask in self.objects(path, labels, size):
             ids[mask] = identifier
         return ids[None], grid
+
+
+class OutlineFile(OutlineFormat):
+    """Outlines in a file for each picture, which is called as other texts are."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether a file holds outlines; any may that is not there."""
+        if not super().recognises(path):
+            return False
+        return self.holds_outlines(path) if os.path.isfile(path) else not os.path.lexists(path)
+
+    @abstractmethod
+    def holds_outlines(self, path: Path) -> bool:
+        """Whether a file with the suffix holds outlines, by its beginning."""
 
 
 def enclosed(corners: Any, size: tuple[int, int]) -> NDArray[np.bool_]:

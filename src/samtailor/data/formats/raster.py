@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.formats.format import require_memory
+from samtailor.data.formats.label_content import class_names_in
 from samtailor.errors import FileError
 
 _PEAK = 10 / 3  # bytes in memory for each of the pixels: Pillow's RGB with an empty byte, its copy, and the array
@@ -87,9 +86,7 @@ class Raster(ABC):
     @property
     def class_names(self) -> dict[int, str] | None:
         """Class names that `write_label` left in the file; None if there are none."""
-        with suppress(ValueError, TypeError, AttributeError, RecursionError):  # somebody else's text
-            return {int(i): str(name) for i, name in json.loads(self.names or "").items()}
-        return None
+        return class_names_in(self.names)
 
     def read(self) -> tuple[NDArray[Any], NDArray[Any] | None]:
         """Samples (H, W, C) of the picture as shown, and its alpha channel (H, W), if there is one."""

@@ -7,7 +7,6 @@ background's here.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.formats.label_content import LabelContent
-from samtailor.data.formats.outlines import OutlineFormat, enclosed, in_pairs
+from samtailor.data.formats.outlines import OutlineFile, enclosed, in_pairs
 from samtailor.errors import FileError
 from samtailor.files import made_of, read_text, read_yaml
 from samtailor.labels import LabelSpace
@@ -38,17 +37,13 @@ _FIX = "export the annotations again, as YOLO's segmentation"
 _LISTS = ("classes.txt", "obj.names")
 
 
-class YoloFormat(OutlineFormat):
+class YoloFormat(OutlineFile):
     """Polygons of one picture; an empty file is of one without objects."""
 
     suffixes: ClassVar = (".txt",)
 
-    def recognises(self, path: Path) -> bool:
-        """Whether a text begins as such files do, or is empty beside one that does; any may that is not there."""
-        if not super().recognises(path):
-            return False
-        if not os.path.isfile(path):
-            return not os.path.lexists(path)
+    def holds_outlines(self, path: Path) -> bool:
+        """Whether a text begins as such files do, or is empty beside one that does."""
         if path.stat().st_size:
             return _begins_so(path)
         return _has_outlines(path.parent, path.parent.stat().st_mtime_ns)

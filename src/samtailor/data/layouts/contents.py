@@ -195,7 +195,8 @@ def by_stem(folder: Path, ending: str = "", labels: bool = False) -> dict[str, P
 
     files = by_name(folder, name_of)
     if labels:  # outlines, but of what there are masks that were made of them
-        outlines = by_name(folder, lambda file: None if find_format(file) else name_of(file, find_label_format))
+        masks = set(files.values())
+        outlines = by_name(folder, lambda file: None if file in masks else name_of(file, find_label_format))
         files = dict(sorted((outlines | files).items()))
     return files
 

@@ -10,9 +10,8 @@ import numpy as np
 from nibabel.orientations import apply_orientation
 from numpy.typing import NDArray
 
-from samtailor.data.formats.axes import VolumeAxes
 from samtailor.data.formats.format import require_suffix
-from samtailor.data.formats.nifti import VolumeGeometry
+from samtailor.data.formats.nifti import StoredAsNifti
 from samtailor.extras import require_extra
 from samtailor.labels import LabelSpace
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SeriesGeometry(VolumeAxes):
+class SeriesGeometry(StoredAsNifti):
     """How the canonical array of a series lies in its files.
 
     The axes of the file are columns, rows and planes; planes are in the order of their places along the normal of the
@@ -56,7 +55,7 @@ class SeriesGeometry(VolumeAxes):
         """Write a segmentation object or a structure set that refers to the series, or NIfTI or NRRD on its grid."""
         require_suffix(path, LABEL_SUFFIXES.values())
         if path.name.lower().endswith((LABEL_SUFFIXES["nifti"], LABEL_SUFFIXES["seg.nrrd"])):
-            return self._nifti().write_label(path, label, labels)
+            return self.as_nifti().write_label(path, label, labels)
         require_extra("highdicom", "dicom", "writing DICOM", path)
         if path.name.lower().endswith(LABEL_SUFFIXES["seg"]):
             from samtailor.data.formats.dicom.segmentation import write_segmentation
@@ -65,11 +64,3 @@ class SeriesGeometry(VolumeAxes):
         from samtailor.data.formats.dicom.rtstruct import write_structure_set
 
         return write_structure_set(path, label, labels, self)
-
-    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
-        """Write a 4-D NIfTI volume with the classes last."""
-        self._nifti().write_probabilities(path, probabilities)
-
-    def _nifti(self) -> VolumeGeometry:
-        """The same grid as NIfTI has it."""
-        return VolumeGeometry.new(self.file_affine, self.file_shape)
