@@ -72,15 +72,20 @@ class Kind:
         return read_geometry(path)
 
 
+def turned(image: NDArray[Any], codes: str) -> nib.Nifti1Image:
+    """A canonical array (S, H, W, ...) in a volume with axes that point to `codes`."""
+    to_codes = nib.orientations.ornt_transform(
+        nib.orientations.axcodes2ornt("SPL"), nib.orientations.axcodes2ornt(codes)
+    )
+    affine = generate.affine((2.0, 3.0, 5.0), "SPL")  # the canonical axes
+    return nib.Nifti1Image(image, affine).as_reoriented(to_codes)
+
+
 def nifti_writer(codes: str) -> Callable[[Path, NDArray[Any]], None]:
     """Writes an image whose file has axes that point to `codes`."""
 
     def write(path: Path, image: NDArray[Any]) -> None:
-        affine = generate.affine((2.0, 3.0, 5.0), "SPL")  # the canonical axes
-        to_codes = nib.orientations.ornt_transform(
-            nib.orientations.axcodes2ornt("SPL"), nib.orientations.axcodes2ornt(codes)
-        )
-        nib.save(nib.Nifti1Image(image[0], affine).as_reoriented(to_codes), path)
+        nib.save(turned(image[0], codes), path)
 
     return write
 
@@ -89,14 +94,10 @@ def itk_writer(codes: str, packed: bool = True, dtype: str = "uint8") -> Callabl
     """Writes a volume as SimpleITK does, with axes that point to `codes`; several channels as a vector."""
 
     def write(path: Path, image: NDArray[Any]) -> None:
-        affine = generate.affine((2.0, 3.0, 5.0), "SPL")  # the canonical axes
-        to_codes = nib.orientations.ornt_transform(
-            nib.orientations.axcodes2ornt("SPL"), nib.orientations.axcodes2ornt(codes)
-        )
-        turned = nib.Nifti1Image(np.moveaxis(image, 0, -1), affine).as_reoriented(to_codes)
-        array = np.asanyarray(turned.dataobj).transpose(2, 1, 0, 3).astype(dtype)
+        volume_in_codes = turned(np.moveaxis(image, 0, -1), codes)
+        array = np.asanyarray(volume_in_codes.dataobj).transpose(2, 1, 0, 3).astype(dtype)
         volume = SimpleITK.GetImageFromArray(array[..., 0] if len(image) == 1 else array, isVector=len(image) > 1)
-        lay(volume, turned.affine)
+        lay(volume, volume_in_codes.affine)
         SimpleITK.WriteImage(volume, str(path), useCompression=packed)
 
     return write
