@@ -22,7 +22,7 @@ from tests.tiny_base import tiny_base as make_tiny_base
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How many files the fuzz test damages, and from which seed on."""
-    parser.addoption("--trials", type=int, default=1000, help="damaged files of the fuzz test")
+    parser.addoption("--trials", type=int, default=300, help="damaged files of the fuzz test")
     parser.addoption("--fuzz_seed", type=int, default=0, help="seed of its first trial")
 
 

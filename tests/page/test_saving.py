@@ -15,6 +15,7 @@ import rasterio
 import SimpleITK
 from numpy.typing import NDArray
 from PIL import Image
+from rasterio.shutil import copy
 
 from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import open_dataset
@@ -291,6 +292,39 @@ class TestWhatIsReplaced:
         assert kept == {".mhd", ".raw"}
         assert done.backup is not None
         assert done.backup.suffix == ".mhd"
+
+    def test_a_shapefile_makes_room_as_a_whole(self, tmp_path: Path) -> None:
+        root = generate_scenes.scene_folder(tmp_path / "scenes", count=3)
+        folder = open_folder(root)
+        (files,) = (case for case in folder.cases if case.label == root / "masks" / "s2.shp")
+        case = read_image(files.images[0])
+        done = save(folder, case, files, painted(case.geometry.shape))
+        assert sorted(path.name for path in (root / "masks").glob("s2.*")) == ["s2.qml", "s2.tif"]
+        assert done.target == root / "masks" / "s2.tif"
+        kept = {path.suffix for path in (root / ".samtailor" / "backups" / "masks").iterdir()}
+        assert kept == {".shp", ".shx", ".dbf", ".prj", ".cpg"}
+
+    def test_what_a_mosaic_is_made_of_may_become_the_label(self, tmp_path: Path) -> None:
+        root = generate_scenes.scene_folder(tmp_path / "scenes", count=3)
+        mask = root / "masks" / "s0.tif"
+        before = mask.read_bytes()
+        copy(mask, root / "masks" / "s0.vrt", driver="VRT")
+        generate.write_json(
+            root / "dataset.json",
+            {
+                "classes": generate.PICTURE_CLASSES,
+                "dataset": {"s0": {"images": ["images/s0.tif"], "label": "masks/s0.vrt"}},
+            },
+        )
+        folder = open_folder(root)
+        case = read_image(folder.cases[0].images[0])
+        done = save(folder, case, folder.cases[0], painted(case.geometry.shape))
+        assert done.target == mask
+        assert (read_case(done.files, folder.labels).label >= -1).all()
+        copies = {path.suffix: path for path in (root / ".samtailor" / "backups" / "masks").iterdir()}
+        assert copies.keys() == {".vrt", ".tif"}
+        assert copies[".tif"].read_bytes() == before
+        assert not (root / "masks" / "s0.vrt").exists()
 
 
 class TestGeometry:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import Case, CaseFiles
-from samtailor.data.formats import find_format, format_of
+from samtailor.data.formats import find_format, format_of, label_format_of
 from samtailor.data.formats.format import Format
 from samtailor.data.layouts.contents import Contents, composed
 from samtailor.data.layouts.listed import described_classes
@@ -90,14 +90,16 @@ def save(folder: Folder, case: Case, files: CaseFiles, label: NDArray[np.uint8])
         _list_label(folder.root, saved)
     if files.label is not None and files.label != target:
         for part in replaced:  # two labels of one image would be refused; their copies lie with the backups
-            part.unlink(missing_ok=True)
+            if part != target:
+                part.unlink(missing_ok=True)
     return Saved(saved, target, backup)
 
 
 def _parts(label: Path) -> list[Path]:
-    """The file of a label, and what of it lies beside it under its name, such as the voxels of an `.mhd`."""
-    beside = [label.with_suffix(suffix) for suffix in (".raw", ".zraw")] if label.suffix.lower() == ".mhd" else []
-    return [label, *filter(Path.is_file, beside)]
+    """The file of a label, and what of it lies beside it under its name: voxels of an `.mhd`, a Shapefile's columns."""
+    parts = label_format_of(label).parts(label)
+    beside = (part for part in parts if part.parent == label.parent and part.name.startswith(f"{label.stem}."))
+    return list(dict.fromkeys((label, *beside)))
 
 
 def target_of(folder: Folder, files: CaseFiles) -> Path:

@@ -512,6 +512,21 @@ class TestFilesBesideImages:
         told = passed_over(tmp_path, [tmp_path / "x.tif", tmp_path / "x.TIF"], (".tif",))
         assert [finding.found for finding in told] == ["2 others, which are passed over: alone.qml, alone.tif.ovr"]
 
+    def test_those_of_a_label_go_when_another_takes_its_place(self, tmp_path: Path) -> None:
+        geometry = GeoTiffFormat().read_header(write(tmp_path / "x.tif", noise())).geometry
+        path, labels = tmp_path / "label.tif", LabelSpace.from_names(("field", "water"))
+        for value in (0, 1):
+            geometry.write_label(path, np.full(geometry.shape, value, np.int16), labels)
+            assert (GeoTiffFormat().read_ids(path, labels)[0] == value).all()
+            assert sorted(file.name for file in tmp_path.glob("label*")) == ["label.qml", "label.tif"]
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False, TIFF_USE_OVR=True):
+                with rasterio.open(path, "r+") as dataset:
+                    dataset.write_mask(np.zeros(SIZE, bool))
+                with rasterio.open(path, "r+") as dataset:
+                    dataset.build_overviews([2])
+            (tmp_path / "label.tif.aux.xml").write_text("<PAMDataset></PAMDataset>")
+            assert len(list(tmp_path.glob("label.tif.*"))) == 4
+
     def test_what_an_image_is_read_from_are_its_parts(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.tif", noise())
         assert GeoTiffFormat().parts(path) == [path]

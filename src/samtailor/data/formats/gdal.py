@@ -21,7 +21,7 @@ _SETTINGS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",  # a folder of 10,000 images is not listed for each of them
 }
 
-SIDECARS = (".aux.xml", ".ovr", ".msk")
+SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
 """Metadata, overviews and masks that GDAL keeps beside a raster, behind its name."""
 _LOOKED_FOR = (*SIDECARS, ".tfw", ".tifw", ".wld", ".tab", ".IMD", ".RPB", ".XML")
 """What GDAL looks for beside a raster."""
