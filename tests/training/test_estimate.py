@@ -143,6 +143,16 @@ def test_corrupted_copies_are_counted(recipe: RecipeName, tiny_base: Base, nnune
     assert by_rule(config, lambda _: True).options[0].steps_per_epoch == len(fitting.samples)
 
 
+def test_a_smaller_image_is_estimated_as_it_would_be_trained(tiny_base: Base, tmp_path: Path) -> None:
+    """Its crops are smaller, too, and there are more of them."""
+    data = generate.image_folder(tmp_path / "large", cases=6, size=(300, 300))
+    given, *_, smaller = by_rule(config_of(data), lambda _: True).options
+    assert smaller.flags == "--sampling.image_size 32"
+    alone = by_rule(config_of(data, image_size=32), lambda _: True).options[0]
+    assert (smaller.steps_per_epoch, smaller.seconds) == (alone.steps_per_epoch, alone.seconds)
+    assert smaller.steps_per_epoch > 2 * given.steps_per_epoch
+
+
 def test_many_cases_are_counted_in_part(tiny_base: Base, tmp_path: Path) -> None:
     config = config_of(generate.image_folder(tmp_path / "many", cases=30))
     found = by_rule(config, lambda _: True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import samtailor.training.planning as planning
@@ -391,7 +392,9 @@ def test_nothing_is_tuned_where_that_would_take_the_training_its_time(
     assert planned(asked, folder, time.monotonic(), measure).config.tune_refinement
 
 
-def test_what_memory_does_not_hold_is_made_smaller_or_refused(tiny_base: Base, tmp_path: Path) -> None:
+def test_what_memory_does_not_hold_is_made_smaller_or_refused(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = open_dataset(generate.image_folder(tmp_path / "pictures", cases=6, size=(128, 96))).with_default_split()
     config = replace(config_of(folder.root, Path("run")), epochs=None, time="10m")
     config = replace(config, sampling=replace(config.sampling, image_size=None))
@@ -401,6 +404,10 @@ def test_what_memory_does_not_hold_is_made_smaller_or_refused(tiny_base: Base, t
 
     assert planned(config, folder, time.monotonic(), small_only).config.sampling.image_size == 32
     with pytest.raises(ConfigError, match=r"time: expected memory for a step at 32 pixels, found .* GB free; take"):
+        planned(config, folder, time.monotonic(), lambda *_: None)
+    monkeypatch.setattr(planning, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2_000_000_000, 4_000_000_000))
+    with pytest.raises(ConfigError, match=r"found 1\.8 GB free on the GPU, [\d.]+ GB free beside it; take"):
         planned(config, folder, time.monotonic(), lambda *_: None)
 
 

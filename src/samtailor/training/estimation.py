@@ -28,7 +28,7 @@ from samtailor.recipes.recipe import attention_blocks
 from samtailor.training.estimate_report import HEADROOM, Estimate, Option, Workload
 from samtailor.training.fit import check_surroundings
 from samtailor.training.measure import Measurement, Probe, measure_apart
-from samtailor.training.resolve import copies_of, preprocessing_of, resolve
+from samtailor.training.resolve import copies_of, least_side, preprocessing_of, resolve
 from samtailor.training.samples import choose_slices, label_of
 from samtailor.training.settings import TrainConfig
 
@@ -129,14 +129,16 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
     if config.time is not None:
         raise ConfigError("time: expected with train, which measures and lays itself out; found it with estimate")
     folder = open_dataset(Path(config.data), *config.selection).with_default_split()
-    config = resolve(config, folder)
     weights_files(config.base, config.weights)  # fetched once, not by every measurement
+    given = resolve(config, folder)
+    cases = sampled(given, folder)
     free, disk = available_memory(), _disk_free()
     limit = int(HEADROOM * free)
-    workload, measured = look(config, folder, sampled(config, folder), measure, limit)
 
-    def option(changed: TrainConfig) -> Option:
-        flags, steps = flags_of(config, changed), math.ceil(workload.samples / changed.batch_size)
+    def option(asked: TrainConfig) -> Option:
+        changed = resolve(asked, folder)  # crops, and how many of them there are, may go with the image size
+        workload, measured = look(changed, folder, cases, measure, limit)
+        flags, steps = flags_of(config, asked), math.ceil(workload.samples / changed.batch_size)
         phases = phases_of(changed, workload, measured)
         if phases is None:
             return Option(flags, None, steps, None, None, fits=False)
@@ -149,8 +151,7 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
         memory = all(one.measured.fits_gpu(HEADROOM) and one.measured.memory <= limit for one in phases)
         return Option(flags, phases[-1].measured, steps, seconds, needed, fits=memory and needed <= disk)
 
-    checkpointing, half_image = (partial(vary, folder=folder) for vary in (_checkpointing, _half_image))
-    variations = (checkpointing, _half_batch, _single_batch, _last_blocks, half_image)
+    variations = (partial(_checkpointing, folder=folder), _half_batch, _single_batch, _last_blocks, _half_image)
     singles = [changed for vary in variations if (changed := vary(config)) is not None]
     options = [option(changed) for changed in tracked("measuring settings", [config, *singles])]
     if not any(found.fits for found in options):
@@ -158,9 +159,19 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
             options.append(option(changed))
             if options[-1].fits:
                 break
-    validations = config.epoch_count // config.validate_every
-    given = (str(config.data), config.base, config.recipe.name, config.epoch_count, validations, config.workers)
-    return Estimate(*given, len(folder.channels), free, disk, workload, tuple(options))
+    return Estimate(
+        data=str(given.data),
+        base=given.base,
+        recipe=given.recipe.name,
+        epochs=given.epoch_count,
+        validations=given.epoch_count // given.validate_every,
+        workers=given.workers,
+        channels=len(folder.channels),
+        memory_free=free,
+        disk_free=disk,
+        workload=look(given, folder, cases, measure, limit)[0],
+        options=tuple(options),
+    )
 
 
 def flags_of(given: TrainConfig, changed: TrainConfig) -> str:
@@ -225,15 +236,13 @@ def _last_blocks(config: TrainConfig) -> TrainConfig | None:
     return replace(config, recipe=recipe_from_json({**recipe, "last_blocks": last}))
 
 
-def _half_image(config: TrainConfig, folder: Dataset) -> TrainConfig | None:
+def _half_image(config: TrainConfig) -> TrainConfig | None:
     """Half the image size, if the base takes it."""
-    assert config.sampling.image_size is not None
-    stride = find_base(config.base).stride
-    size = config.sampling.image_size // 2 // stride * stride
-    try:
-        return resolve(replace(config, sampling=replace(config.sampling, image_size=size or 1)), folder)
-    except ConfigError:
+    base = find_base(config.base)
+    size = (config.sampling.image_size or base.image_size) // 2 // base.stride * base.stride
+    if size < least_side(base):
         return None
+    return replace(config, sampling=replace(config.sampling, image_size=size))
 
 
 @dataclass(frozen=True)

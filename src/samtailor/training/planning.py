@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+import torch
 
 from samtailor.data.cache import CachedCase
 from samtailor.data.channels import needs_projection
@@ -323,9 +324,17 @@ def planned(
             _tell_what_is_left_out(config, found.config)
             return found
     raise ConfigError(
-        f"time: expected memory for a step at {sizes[-1]} pixels, found {trials.limit / 1e9:.1f} GB free; take "
+        f"time: expected memory for a step at {sizes[-1]} pixels, found {_free_memory(config, trials.limit)}; take "
         "--batch_size 1, a smaller base (samtailor models), or --recipe head-only"
     )
+
+
+def _free_memory(config: TrainConfig, limit: int) -> str:
+    """What a step found too little, in words."""
+    free, device = f"{limit / 1e9:.1f} GB free", choose_device(config.device)
+    if device.type != "cuda":
+        return free
+    return f"{HEADROOM * torch.cuda.mem_get_info(device)[0] / 1e9:.1f} GB free on the GPU, {free} beside it"
 
 
 def _with_usual(config: TrainConfig, folder: Dataset) -> TrainConfig:
