@@ -124,6 +124,10 @@ def test_images_of_one_name_have_their_folders_before_it(tmp_path: Path) -> None
         ("image,mask\nx/a.png,y/a9.xyz\n", "file 'y/a9.xyz' of line 2, found no image or label"),
         ("image,mask\nx/a.png\n", "an image and a label in line 2"),
         (
+            f"image,mask,rle\nx/a.png,y/a9.png,{'1 2 ' * 50_000}\n",
+            "a list of images and labels, found field larger than",
+        ),
+        (
             "image,mask\n/gone/x/a.png,y/a9.png\n/gone/x/z.png,y/a9.png\n",
             "file '/gone/x/z.png' of line 3, found nothing",
         ),

@@ -42,7 +42,7 @@ def find(root: Path) -> Found | None:
     pairs: dict[Path, list[tuple[str, Path, Path]]] = {}
     for path in visible_files(root):
         if path.suffix.lower() in _SUFFIXES and (columns := _columns_of(path)):
-            pairs[path] = _pairs(root, path, list(_rows(read_text(path, _EXPECTED, _FIX))), columns)
+            pairs[path] = _pairs(root, path, _all_rows(path), columns)
     if any(split for found in pairs.values() for split, _, _ in found):  # beside them a list of all cases says no more
         pairs = {path: found for path, found in pairs.items() if all(split for split, _, _ in found)}
     every = [pair for found in pairs.values() for pair in found]
@@ -69,6 +69,14 @@ def _columns_of(path: Path) -> _Columns | None:
     except (UnicodeDecodeError, csv.Error):
         return None
     return _columns(path.parent, *first) if first else None
+
+
+def _all_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """`_rows` of a file that is a list of pairs."""
+    try:
+        return list(_rows(read_text(path, _EXPECTED, _FIX)))
+    except csv.Error as error:
+        raise FileError(path, _EXPECTED, str(error), _FIX) from error
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
