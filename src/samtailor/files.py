@@ -15,7 +15,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -43,14 +43,23 @@ _number = itertools.count()
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary name next to `path`, with its suffix, renamed to `path` when the block succeeds."""
+def atomic(path: Path, beside: Sequence[str] = ()) -> Iterator[Path]:
+    """A temporary name next to `path`, with its suffix, renamed to `path` when the block succeeds.
+
+    Args:
+        path: File to write.
+        beside: What programs put behind the name of such a file for what they keep beside it: of the file that is
+            replaced, that goes, too.
+    """
     ending = path.name[-_ENDING:]  # with the whole name, a long one would be too long
     temporary = path.with_name(f".{os.getpid()}-{next(_number)}-{ending}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
         os.replace(temporary, path)
+        for ending in beside:
+            if (kept := path.with_name(f"{path.name}{ending}")).is_file():
+                kept.unlink()
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -222,6 +224,26 @@ def test_what_was_there_is_replaced(kind: PolygonKind, tmp_path: Path) -> None:
         write(tmp_path / f"x.{kind}", label)
     assert len(features(tmp_path / f"x.{kind}")[0]) == 4
     assert [path.name for path in tmp_path.iterdir()] == [f"x.{kind}"]
+
+
+def test_what_a_program_that_crashed_has_left_does_not_spoil_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.gpkg"
+    write(path, np.ones((4, 4), np.int16))
+    program = (
+        "import os, sqlite3, sys\n"
+        "file = sqlite3.connect(sys.argv[1])\n"
+        "file.execute('PRAGMA journal_mode=WAL')\n"
+        "file.execute('CREATE TABLE notes (text)')\n"
+        "file.executemany('INSERT INTO notes VALUES (?)', [('x' * 1000,)] * 50)\n"
+        "file.commit()\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+    assert (tmp_path / "x.gpkg-wal").is_file()
+    write(path, np.eye(4, dtype=np.int16))
+    assert [file.name for file in tmp_path.iterdir()] == ["x.gpkg"]
+    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert len(features(path)[0]) == 4
 
 
 def test_a_geopackage_brings_the_colours_of_its_classes(tmp_path: Path) -> None:

@@ -150,7 +150,10 @@ def label_raster(
     """
     kept, nodata = label_type(labels, geometry.nodata)
     ids = np.array([*labels.ids, nodata]).astype(kept)
-    with _in_place_of(path) as target, atomic(path.with_suffix(STYLE_SUFFIX)) as style:  # the label appears last
+    with (
+        atomic(path, SIDECARS) as target,
+        atomic(path.with_suffix(STYLE_SUFFIX)) as style,  # the label appears last
+    ):
         style.write_text(_style(labels), encoding="utf-8")
         settings = {"count": 1, "dtype": kept.name, "nodata": nodata}
         with _raster(target, geometry, settings, "nearest" if cloud_optimised else None) as (dataset, raster):
@@ -189,7 +192,7 @@ def probability_raster(
     if kept == "float16":
         settings["nbits"] = 16  # GDAL's way to keep halves, which it reads as single precision
     with (
-        _in_place_of(path) as target,
+        atomic(path, SIDECARS) as target,
         _raster(target, geometry, settings, "average" if cloud_optimised else None) as (dataset, raster),
     ):
         with gdal(path):
@@ -213,17 +216,6 @@ def label_type(labels: LabelSpace, wanted: float | None) -> tuple[np.dtype[Any],
             if nodata is not None and low <= nodata <= high and nodata == int(nodata) and nodata not in labels.ids:
                 return np.dtype(kept), int(nodata)
     raise ValueError(f"{labels.ids} are no ids of 32 bits")
-
-
-@contextmanager
-def _in_place_of(path: Path) -> Iterator[Path]:
-    """`atomic`; what GDAL keeps beside the file that is replaced tells of that one, and goes with it."""
-    with atomic(path) as target:
-        yield target
-    for suffix in SIDECARS:
-        beside = path.with_name(f"{path.name}{suffix}")
-        if beside.is_file():
-            beside.unlink()
 
 
 @contextmanager

@@ -25,6 +25,11 @@ _LAYER = "polygons"
 _BAND = 1 << 20  # pixels that are traced at once
 _VERSION = "1.2"  # of GeoPackage; of later ones, older GIS warn
 _UTC = 100  # GDAL's number of the time zone
+_OF_SQLITE = (
+    "-wal",
+    "-shm",
+    "-journal",
+)  # left by a program that has crashed, it is read as part of the file
 _PLACES = 9  # decimal places of degrees: a tenth of a millimetre
 
 
@@ -184,7 +189,7 @@ def polygon_file(
     Raises:
         FileError: If there is no room for it.
     """
-    with atomic(path) as temporary:
+    with atomic(path, _OF_SQLITE) as temporary:
         is_geojson = drawing.kind == "geojson"
         packed = temporary.with_name(f"{temporary.name}.gpkg") if is_geojson else temporary
         try:
