@@ -6,7 +6,7 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY src src
 # Where the pinned torch comes with CUDA by default, name the index of its CPU builds: --build-arg TORCH_INDEX=URL
 ARG TORCH_INDEX
-# torch comes first and alone, in the pinned CPU build; else other packages could bring one with CUDA along.
+# torch comes first and alone, else other packages could bring one with CUDA along.
 RUN python -m venv /opt/samtailor \
     && /opt/samtailor/bin/pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} -c constraints.txt torch \
     && /opt/samtailor/bin/pip install --no-cache-dir -c constraints.txt ".[dicom,geo,onnx]"

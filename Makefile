@@ -10,10 +10,10 @@ INSTALLED := $(VENV)/.installed
 
 install: $(INSTALLED)
 
-# torch comes first and alone, in the pinned CPU build; else other packages could bring one with CUDA along.
+# torch comes first and alone, as pinned; where that comes with CUDA, TORCH_INDEX names the index of its CPU builds.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[crf]" || echo "No C++ compiler: without the dense CRF"
 	touch $@

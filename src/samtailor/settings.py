@@ -308,7 +308,7 @@ class IntensityConfig(Checked, group="intensity"):
         kind: 'window', 'range' or 'percentile'; 'auto' takes the CT window for channels called CT, the full range for
             8-bit pictures, percentiles of each channel for everything else (the colours of a picture share theirs); a
             list has a kind for each channel.
-        values: Level and width of the window, or low and high of range or percentile; the kind's default if None;
+        values: Level and width of the window, or low and high of range or percentile; by default the kind's;
             a list has a pair for each channel.
     """
 

@@ -59,8 +59,10 @@ class Dataset(Contents):
 
     @property
     def protocol(self) -> ProtocolName:
-        """Protocol its results are usually given in, if it is known by name; else ours."""
-        return self.named.protocol if self.named else "samtailor"
+        """Protocol its results are usually given in: its publisher's, of other scenes that of land cover, else ours."""
+        if self.named:
+            return self.named.protocol
+        return "remote-sensing" if self.pictures and is_scene(self.cases[0].images[0]) else "samtailor"
 
     @property
     def pictures(self) -> bool:
@@ -75,7 +77,7 @@ class Dataset(Contents):
     @property
     def seen_from_above(self) -> bool:
         """Whether its pictures have no up and down: georeferenced ones, and known remote sensing."""
-        return self.protocol == "remote-sensing" or (self.pictures and is_scene(self.cases[0].images[0]))
+        return self.protocol == "remote-sensing"
 
     @property
     def held_out(self) -> Split:

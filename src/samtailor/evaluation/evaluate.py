@@ -61,7 +61,8 @@ def evaluate(
             'test' the mean of all folds.
         out: Where tables and figures are written; evaluation/SPLIT in the run by default, or
             evaluation/SPLIT-NAME-SEVERITY where images are corrupted.
-        protocol: Which scores are computed, and by which rules; by default the data set's own, or else 'samtailor'.
+        protocol: Which scores are computed, and by which rules; by default the data set's own, of other
+            georeferenced scenes 'remote-sensing', or else 'samtailor'.
         batch_size: Images computed at once.
         device: 'auto' takes a GPU if there is one.
         bootstrap: Resamples of the 95 % intervals.
@@ -83,8 +84,8 @@ def evaluate(
             picture.
         windows: What the network sees at once of a picture: 'whole' all of it, shrunk to the network's input;
             'training' squares as large as the pictures, or crops, of the training, which overlap; 'auto' is the
-            training's crops if there were any, else the whole of it unless it is more than 1.5 times as large as all
-            pictures of the training.
+            training's crops if there were any, else the whole of it unless its longer side is more than 1.5 times that
+            of the largest picture of the training.
         bias: 'none' leaves out the offsets of the class logits that `samtailor.tune_bias` has stored in the segmenter.
 
     Returns:

@@ -36,13 +36,14 @@ def score(
     Args:
         predictions: Folder of masks (NIfTI, PNG, TIFF), each named after its case.
         labels: Folder of label files of the same names, or a labelled data set.
-        protocol: Which scores are computed, and by which rules; by default the data set's own, or else 'samtailor'.
+        protocol: Which scores are computed, and by which rules; by default the data set's own, of other
+            georeferenced scenes 'remote-sensing', or else 'samtailor'.
         out: Where tables and figures are written; the folder 'scores' in that of the predictions by default.
         split: Cases of a data set to score; all of them by default.
         fold: Entry of splits_final.json, or one of five folds where the folder has no such file; by default its own
             splits.
         dataset: 'none' takes the folder for no data set that is known by name, whatever its files are called.
-        classes: dataset.json with the classes, if neither the labels' folder nor the masks say what they are.
+        classes: A `dataset.json` with the classes, if neither the labels' folder nor the masks say what they are.
         ignore_background: Pixels of the first class count nowhere (remote-sensing only), for data whose background
             means 'not labelled'.
         workers: Cases read and measured at once; by default as many as the machine has cores and memory for.

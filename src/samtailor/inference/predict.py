@@ -76,8 +76,9 @@ def predict(
         skip_existing: Leave out inputs whose result is there already, of an interrupted prediction with the same run.
         refine: What is done after the network's first pass: 'none', or some of the following, joined by commas in the
             order in which they are to be done. 'outline' draws every object again from prompts along its outline;
-            'crf' and 'level-set' move boundaries to where the image has them; 'fill-holes', 'smallest' and
-            'largest-component' drop what is too small to be there. By default what the segmenter has saved.
+            'crf' and 'level-set' move boundaries to where the image has them; 'fill-holes' fills background that one
+            class encloses; 'smallest' drops small objects; 'largest-component' keeps the largest part of each class. By
+            default what the segmenter has saved.
         overwrite: Replace results that are in `out` already.
         format: Kind of the label files, one that the inputs' formats write; 'auto' is the input's own, 'seg.nrrd'
             of volumes a segmentation of 3D Slicer.
@@ -104,8 +105,8 @@ def predict(
             slice where it is most so.
         windows: What the network sees at once of a picture: 'whole' all of it, shrunk to the network's input;
             'training' squares as large as the pictures, or crops, of the training, which overlap; 'auto' is the
-            training's crops if there were any, else the whole of it unless it is more than 1.5 times as large as all
-            pictures of the training.
+            training's crops if there were any, else the whole of it unless its longer side is more than 1.5 times that
+            of the largest picture of the training.
         bias: 'none' leaves out the offsets of the class logits that `samtailor.tune_bias` has stored in the segmenter.
 
     Returns:

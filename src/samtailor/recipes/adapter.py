@@ -29,7 +29,7 @@ class Adapter(Recipe):
         scale: Factor s of the adapter parallel to the MLP.
         depth: Add a third adapter to each block, which attends across neighbouring slices of a volume; a sample is
             then a group of slices.
-        last_blocks: Adapt this many attention blocks of the image encoder, counted from its end; all if None.
+        last_blocks: Adapt this many attention blocks of the image encoder, counted from its end; by default all.
     """
 
     name: ClassVar[str] = "adapter"

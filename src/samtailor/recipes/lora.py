@@ -36,10 +36,10 @@ class LoRA(Recipe):
         dora: Also train the length of each weight vector beside its direction (DoRA, arXiv 2402.09353).
         rslora: Scale the update by alpha / sqrt(r), so that steps are as large at high ranks as at low ones (rsLoRA,
             arXiv 2312.03732).
-        alpha: Scale of the update, over r (over its root with `rslora`). If None, r, so that the update is B A; with
+        alpha: Scale of the update, over r (over its root with `rslora`). By default r, so that the update is B A; with
             `rslora` 2, so that it is B A at rank 4.
         last_blocks: Adapt this many attention blocks of the image encoder, counted from its end, and what comes after
-            the first of them; all of it if None.
+            the first of them; by default all of it.
         layers: Which layers have an update: 'query-value'; 'linear': also keys, output projections and MLPs; 'all':
             also the convolutions of the image encoder. Those with fewer weights than an update has, such as depth-wise
             ones, are trained themselves.

@@ -83,9 +83,9 @@ class SamplingConfig(Checked, group="sampling"):
     """Which slices and crops are trained on.
 
     Attributes:
-        image_size: Side of the square the network sees, in pixels; the base's own size if None.
+        image_size: Side of the square the network sees, in pixels; by default the base's own size.
         field: Side, in pixels of the slice, of the square that is cropped and resized to `image_size`; a field
-            smaller than `image_size` enlarges. None: the whole slice. 'auto': the whole slice, but of pictures whose
+            smaller than `image_size` enlarges. 'null' (None) is the whole slice; 'auto', too, but of pictures whose
             longer side is more than four times `image_size` a crop of that size (224 for the scenes of GID-5).
         empty: Slices (or crops) without foreground, as a fraction of those with; surplus is dropped.
         rare: Probability that a crop is centred on a pixel of a foreground class (each class present equally
@@ -98,7 +98,7 @@ class SamplingConfig(Checked, group="sampling"):
             are seen in crops, where over 99 % of the training pixels are background.
         neighbours: The three colours that the network sees of a volume of one channel are a slice with those before and
             behind it, rather than three times the slice.
-        per_epoch: Training samples in an epoch; if None, one per slice, or where 'auto' has chosen crops, as many as
+        per_epoch: Training samples in an epoch; by default one per slice, or where 'auto' has chosen crops, as many as
             tile the training pictures, at most 2000. A list has a number for each epoch: what `time` writes down when
             the machine's speed has changed.
     """
@@ -142,7 +142,7 @@ class OptimConfig(Checked, group="optim"):
     """AdamW with linear warm-up and polynomial decay.
 
     Attributes:
-        lr: Peak learning rate; if None, 1e-3 for LoRA and adapters, 3e-4 for the head alone, 1e-4 for everything.
+        lr: Peak learning rate; by default 1e-3 for LoRA and adapters, 3e-4 for the head alone, 1e-4 for everything.
         weight_decay: Decoupled weight decay of the weights of layers; biases, norms, tokens and embeddings have none.
         warmup: Fraction of all steps during which the rate rises linearly.
         power: Exponent of the polynomial decay to zero.

@@ -43,10 +43,10 @@ class GeneratorSettings(Checked):
     Attributes:
         points_per_side: Points along a side of the grid; every point is a prompt.
         points_per_batch: Points in memory at once.
-        pred_iou_thresh: Masks whose predicted IoU is not above are dropped; None is the original's default, 0.88 for
+        pred_iou_thresh: Masks whose predicted IoU is not above are dropped; by default the original's, 0.88 for
             SAM and 0.8 for SAM 2, and 0 (nothing is dropped) for MedSAM and LiteMedSAM, which know boxes only.
         stability_score_thresh: Masks of a lower stability are dropped: the IoU of the mask at a higher and at a lower
-            logit threshold. None is the original's 0.95, and 0 for MedSAM and LiteMedSAM.
+            logit threshold. By default the original's 0.95, and 0 for MedSAM and LiteMedSAM.
         stability_score_offset: How much higher and lower.
         box_nms_thresh: Of masks whose boxes have a larger IoU, the one with the highest predicted IoU is kept.
         crop_n_layers: Layers of crops that are segmented as well; layer i has 4^i.
@@ -57,7 +57,7 @@ class GeneratorSettings(Checked):
             low-resolution mask in SAM 2).
         mask_threshold: Logit above which a pixel belongs to a mask.
         use_m2m: Each mask is given to the decoder once more, as a prompt.
-        multimask_output: Three masks for each point instead of one; None does so but for MedSAM and LiteMedSAM, which
+        multimask_output: Three masks for each point instead of one; by default, but for MedSAM and LiteMedSAM, which
             were fitted with one.
     """
 
@@ -113,12 +113,12 @@ class BaselineConfig(GeneratorSettings):
             splits.
         dataset: 'none' takes the folder for no data set that is known by name, whatever its files are called.
         bands: Which bands are used of pictures with more than three, by number from 1 such as 4,3,2 (or by the names
-            that dataset.json gives them); or 'all', which a learned projection brings to three.
-        slices: Slices with foreground, or pictures, drawn from all; every one if None.
+            that dataset.json gives them); or 'all', of which the base sees the mean.
+        slices: Slices with foreground, or pictures, drawn from all; by default every one.
         seed: Seed of the drawn slices and points, and of the bootstrap.
-        protocol: Rules of the scores; the data set's own, or else SamTailor's, if None.
+        protocol: Rules of the scores; by default those of evaluate.
         weights: Weights of the base, if not the published ones: a file, a folder in transformers' format, a hub name.
-        image_size: Side of the network's input, in pixels; that of the pretraining if None.
+        image_size: Side of the network's input, in pixels; by default that of the pretraining.
         intensity: How file intensities become the 8 bits that the network sees.
         bootstrap: Resamples of the 95 % intervals.
         device: 'auto' takes a GPU if there is one.

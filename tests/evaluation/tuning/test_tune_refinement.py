@@ -18,7 +18,9 @@ from samtailor.evaluation.evaluate import evaluate
 from samtailor.evaluation.tuning.tune_refinement import tune_refinement
 from samtailor.models.segmenter_model import load_model, save_practice
 from samtailor.models.zoo import Base
+from samtailor.refinement.fill_holes import FillHoles
 from samtailor.refinement.largest_component import LargestComponent
+from samtailor.refinement.level_set import LevelSet
 from samtailor.refinement.smallest import Smallest
 from samtailor.refinement.step import RefinementStep
 from tests.evaluation.test_evaluate import make_run
@@ -175,6 +177,20 @@ def test_a_candidate_whose_package_is_missing_is_refused_before_any_work(
     monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
     assert main(["tune-refinement", str(run), str(image_folder), "--candidates", "smallest", "crf"]) == 2
     assert "pip install 'samtailor[crf]'" in capsys.readouterr().err
+
+
+def test_where_no_candidate_is_named_all_that_is_installed_is_tried(
+    run: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    with caplog.at_level("INFO"):
+        found = tune_refinement(run, image_folder, trials=4, device="cpu")
+    tried = [trial.steps[-1] for trial in found.trials if trial.steps]
+    assert {type(step) for step in tried} == {LevelSet, FillHoles, Smallest, LargestComponent}
+    assert not any(step.method == "itk-geodesic" for step in tried if isinstance(step, LevelSet))
+    for extra in ("crf", "level-set"):
+        assert f"pip install 'samtailor[{extra}]'" in caplog.text
 
 
 def test_volumes_have_no_boundary_iou(tmp_path: Path, tiny_base: Base, nnunet_folder: Path) -> None:

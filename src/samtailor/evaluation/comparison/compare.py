@@ -31,7 +31,7 @@ def compare(
     """Compare results on the same cases: paired differences, bootstrap intervals, Wilcoxon tests.
 
     Args:
-        results: metrics.json files, folders that hold one, or runs; the first one is the reference.
+        results: Files `metrics.json`, folders that hold one, or runs; the first one is the reference.
         metric: Score to compare, as it is called in the metrics.json files.
         split: Split whose scores are taken from runs.
         out: Directory of a page with figures and numbers; none is written by default.

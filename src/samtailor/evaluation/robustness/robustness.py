@@ -53,7 +53,7 @@ def robustness(
         cases: So many cases of the split, drawn by the seed; by default all.
         slices: So many slices of each volume, evenly spread over those with labels; by default all.
         out: Where tables and the figure are written; evaluation/SPLIT-robustness in the run by default.
-        protocol: Rules of the DSC; by default the data set's own, or else 'samtailor'.
+        protocol: Rules of the DSC; by default those of evaluate.
         batch_size: Images computed at once.
         device: 'auto' takes a GPU if there is one.
         precision: 'auto' is bfloat16 where a GPU computes in it, single precision elsewhere.

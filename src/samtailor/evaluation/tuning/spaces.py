@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -37,6 +38,11 @@ SPACES: dict[str, Mapping[str, tuple[Any, ...]]] = {
     "largest-component": {},
 }
 """Values of the settings that are tried, by step; all others keep their defaults."""
+
+USUAL = ("crf", "level-set", "fill-holes", "smallest", "largest-component")
+"""Steps that are tried where nobody names some; what the network draws again takes a segmenter trained for it."""
+
+LOG = logging.getLogger("samtailor")
 
 
 def require_candidates(names: Sequence[str]) -> None:
@@ -74,3 +80,17 @@ def settings_of(name: str, most: int, seed: int) -> list[Step]:
         chosen = np.random.default_rng(seed).choice(len(others), most - 1, replace=False)
         others = [others[index] for index in sorted(chosen)]
     return [default, *others]
+
+
+def ready(steps: Sequence[Step]) -> list[Step]:
+    """Those that can work here; what the others lack is told."""
+    found, lacks = [], dict[str, None]()
+    for step in steps:
+        try:
+            step.require_ready()
+            found.append(step)
+        except ConfigError as error:
+            lacks[str(error)] = None
+    for lack in lacks:
+        LOG.info("Not tried: %s", lack)
+    return found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def tune_refinement(
     run: AnyPath,
     data: AnyPath,
-    candidates: Sequence[str] = ("crf", "level-set", "fill-holes", "smallest", "largest-component"),
+    candidates: Sequence[str] | None = None,
     metric: Literal["dsc", "iou", "nsd", "boundary_iou"] = "dsc",
     trials: Count = 12,
     seed: Seed = 0,
@@ -35,7 +35,8 @@ def tune_refinement(
     Args:
         run: Directory of the run.
         data: The run's labelled folder, or another with its classes and a split 'val'.
-        candidates: Steps to try, in the order in which they are to be applied (see `samtailor.predict`).
+        candidates: Steps to try, in the order in which they are to be applied (see `samtailor.predict`). By default
+            crf, level-set, fill-holes, smallest and largest-component, but for what is not installed.
         metric: What is to gain, as a mean over the cases, then over the classes but the background: 'dsc' or 'iou'; at
             boundaries 'nsd' (2 mm, volumes) or 'boundary_iou' (3 pixels, pictures).
         trials: Settings that are tried of each candidate at most: all of its grid, or a random choice.
@@ -56,15 +57,17 @@ def tune_refinement(
     from samtailor.evaluation.tuning.report import Tuning, to_plain
     from samtailor.evaluation.tuning.search import Search
     from samtailor.evaluation.tuning.setup import TuningData
-    from samtailor.evaluation.tuning.spaces import require_candidates, settings_of
+    from samtailor.evaluation.tuning.spaces import USUAL, ready, require_candidates, settings_of
     from samtailor.files import write_json, write_text
     from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import save_practice
     from samtailor.refinement import chosen_refinement
 
     choose_device(device, precision)  # refused, if at all, before anything is read
-    require_candidates(candidates)
-    settings = [settings_of(name, trials, seed) for name in candidates]
+    require_candidates(candidates or USUAL)
+    settings = [settings_of(name, trials, seed) for name in candidates or USUAL]
+    if candidates is None:
+        settings = [usable for steps in settings if (usable := ready(steps))]
     for step in (step for steps in settings for step in steps):
         step.require_ready()
     opened = TuningData.opened(Path(run), Path(data))
