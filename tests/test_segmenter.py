@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
+from rasterio.shutil import copy
 
 from samtailor.data.formats import read_image
 from samtailor.data.in_memory import case_of_array
@@ -70,6 +72,17 @@ def test_a_result_never_replaces_what_it_was_made_from(segmenter: Segmenter, fil
     assert file.read_bytes() == before
     for _ in range(2):  # an earlier result is replaced
         result.save(tmp_path / "label.nii.gz")
+
+
+def test_a_result_never_replaces_what_a_mosaic_is_made_of(segmenter: Segmenter, tmp_path: Path) -> None:
+    grid = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), "dtype": "float32", "count": 1}
+    source = tmp_path / "scene.tif"
+    with rasterio.open(source, "w", driver="GTiff", height=24, width=32, **grid) as file:
+        file.write(np.linspace(-200, 300, 768, dtype=np.float32).reshape(1, 24, 32))
+    copy(source, tmp_path / "scene.vrt", driver="VRT")
+    result = segmenter.predict(tmp_path / "scene.vrt", device="cpu")
+    with pytest.raises(FileError, match="expected a file of its own"):
+        result.save(source)
 
 
 def test_a_notebook_shows_what_a_segmenter_is_made_of(tiny_base: Base) -> None:

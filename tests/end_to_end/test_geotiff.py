@@ -57,7 +57,7 @@ def test_every_verb_takes_scenes_and_three_of_their_bands(tiny_base: Base, tmp_p
     saved = json.loads((run / "segmenter" / "segmenter.json").read_text())["preprocessing"]
     assert (saved["channels"], saved["bands"]) == (3, [4, 3, 2])
     scores = evaluate(run, data, "test", device="cpu")
-    assert {"oa", "miou", "kappa"} <= set(scores.overall_metrics)  # as scenes are scored, unless another protocol is named
+    assert {"oa", "miou", "kappa"} <= set(scores.overall_metrics)  # the protocol of scenes
     names = open_dataset(data).splits["test"]
     scenes = [data / "images" / f"{name}.tif" for name in names]
     predicted = predict(run, scenes, tmp_path / "out", overlays=True, device="cpu")

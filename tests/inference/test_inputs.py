@@ -7,6 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import rasterio
+from rasterio.shutil import copy
 
 from samtailor.data.formats import FORMATS
 from samtailor.errors import ConfigError, DataError, DataWarning
@@ -162,6 +164,17 @@ def test_a_result_never_overwrites_an_input(folder: Path, tmp_path: Path) -> Non
         plan([folder / "frame_0000.png"], folder)
     with pytest.raises(ConfigError, match="overwrite the input"):
         plan([folder / "a_0000.nii.gz", folder / "a.nii.gz"], folder / "sub" / "..")
+
+
+def test_a_result_never_overwrites_what_an_input_is_made_of(tmp_path: Path) -> None:
+    grid = {"crs": "EPSG:32633", "transform": rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), "dtype": "uint8", "count": 1}
+    with rasterio.open(tmp_path / "scene.tif", "w", driver="GTiff", height=5, width=6, **grid) as file:
+        file.write(np.ones((1, 5, 6), np.uint8))
+    copy(tmp_path / "scene.tif", tmp_path / "scene.vrt", driver="VRT")
+    with pytest.raises(ConfigError, match=r"result of .*scene\.vrt would overwrite the input .*scene\.tif"):
+        plan([tmp_path / "scene.vrt"], tmp_path)
+    (job,) = plan([tmp_path / "scene.vrt"], tmp_path / "out")
+    assert job.target == tmp_path / "out" / "scene.tif"
 
 
 def test_two_results_never_share_a_place(folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,15 @@ from pathlib import Path
 
 from samtailor.data.case import Case, CaseFiles, ProbabilityType
 from samtailor.data.channels import ChannelChoice
-from samtailor.data.formats import find_format, image_files, image_suffixes, is_scene, read_case, read_geometry
+from samtailor.data.formats import (
+    find_format,
+    image_files,
+    image_suffixes,
+    is_scene,
+    parts_of,
+    read_case,
+    read_geometry,
+)
 from samtailor.data.layouts.contents import passed_over, visible_entries
 from samtailor.data.polygons import Drawing, Ground
 from samtailor.errors import ConfigError, DataError, DataWarning, FileError, Finding
@@ -137,7 +145,7 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto", want
     jobs = [Job(files, out / f"{files.name}{_label_suffix(files.images[0], kind)}") for files in _find_images(inputs)]
     if not jobs:
         raise ConfigError("inputs: expected files, folders or glob patterns, found none")
-    sources = {_real(path) for job in jobs for path in job.files.images}
+    sources = _sources(jobs)
     inputs_of: dict[str, Path] = {}
     for job in jobs:
         if _real(job.target) in sources:
@@ -151,6 +159,13 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto", want
                 )
             inputs_of[place] = job.file
     return jobs
+
+
+def _sources(jobs: Sequence[Job]) -> set[Path]:
+    """What no result may replace: the images, and where there may be such a result, what they are made of."""
+    images = [path for job in jobs for path in job.files.images]
+    could_replace = any(os.path.lexists(job.target) for job in jobs)
+    return set(map(_real, parts_of(images) if could_replace else images))
 
 
 def require_ground(jobs: Iterable[Job]) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samtailor.data.case import Case
+from samtailor.data.formats import parts_of
 from samtailor.data.intensity import Scaled
 from samtailor.data.polygons import Drawing, Ground, write_polygons
 from samtailor.errors import FileError
@@ -135,7 +136,7 @@ class Result:
     def _apart(self, path: str | Path) -> Path:
         """The path, unless a result would replace what it was made from."""
         path = Path(path)
-        if path.exists() and any(path.samefile(file) for file in self.case.files if file.exists()):
+        if path.exists() and any(path.samefile(file) for file in parts_of(self.case.files) if file.exists()):
             raise FileError(path, "a file of its own for the result", "what it was made from", "name another file")
         return path
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,15 @@ def image_files(path: Path) -> CaseFiles:
     """The case that a user means by one path: `x_0000.nii.gz` brings its channels `x_0001.nii.gz`, ... along."""
     format = find_format(path)
     return format.case_files(path) if format else CaseFiles(path.name, (path,))
+
+
+def parts_of(images: Iterable[Path]) -> Iterator[Path]:
+    """All files that images are read from, what a VRT is made of among them; of what cannot be read itself alone."""
+    for image in images:
+        yield image
+        if format := find_format(image):
+            with suppress(DataError, OSError):
+                yield from format.parts(image)
 
 
 def accompanies(path: Path) -> bool:
