@@ -134,12 +134,16 @@ class Geometry(ABC):
         """
 
     @abstractmethod
-    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any], labels: LabelSpace) -> None:
         """Write class probabilities as float32, part by part: the array may lie on disk.
 
         Args:
             path: File to write, with the format's `probabilities_suffix`; appears complete or not at all.
             probabilities: Shape (K, S, H, W), in [0, 1].
+            labels: The classes; formats that have a place for names have them there.
+
+        Raises:
+            FileError: If it has another suffix.
         """
 
 

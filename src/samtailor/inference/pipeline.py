@@ -147,7 +147,7 @@ def _compute(
         probabilities, labels = result.probabilities, result.labels
         return [*steps, partial(write_whole, geometry, result.label, probabilities, labels, job, wanted)], volumes
     if wanted.probabilities and result.probabilities is not None:
-        steps.append(partial(geometry.write_probabilities, job.probabilities_file, result.probabilities))
+        steps.append(partial(geometry.write_probabilities, job.probabilities_file, result.probabilities, result.labels))
     return [*steps, partial(geometry.write_label, job.target, result.label, result.labels)], volumes
 
 

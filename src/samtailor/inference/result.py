@@ -131,7 +131,7 @@ class Result:
         """
         if self.probabilities is None:
             raise ValueError("predict with probabilities=True first")
-        self.case.geometry.write_probabilities(self._apart(path), self.probabilities)
+        self.case.geometry.write_probabilities(self._apart(path), self.probabilities, self.labels)
 
     def _apart(self, path: str | Path) -> Path:
         """The path, unless a result would replace what it was made from."""

@@ -35,7 +35,8 @@ class NpzGeometry(Geometry):
         with atomic(path) as temporary:
             np.savez(temporary, pixels=labels.to_ids(label[0]), names=names)
 
-    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any], labels: LabelSpace) -> None:
+        require_suffix(path, Npz.suffixes)
         with atomic(path) as temporary:
             np.savez(temporary, pixels=probabilities[:, 0].astype(np.float32))
 

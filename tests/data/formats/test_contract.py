@@ -326,7 +326,7 @@ class TestReading:
         )
         geometry = read_geometry(tmp_path / name)
         geometry.write_label(label, kind.label(), LABELS)
-        geometry.write_probabilities(probabilities, np.zeros((3, *kind.shape[1:]), np.float16))
+        geometry.write_probabilities(probabilities, np.zeros((3, *kind.shape[1:]), np.float16), LABELS)
         assert type(find_format(label)) is type(kind.format)
         assert type(find_format(probabilities)) is (kind.probabilities_as or type(kind.format))
         assert not kind.format.recognises(tmp_path / "notes.txt")
@@ -343,13 +343,16 @@ class TestWriting:
         np.testing.assert_array_equal(case.label, kind.label())
         assert Grid.from_geometry(read_geometry(target)).spacing == Grid.from_geometry(case.geometry).spacing
 
-    def test_a_suffix_of_no_kind_of_label_is_refused_with_those_there_are(self, kind: Kind, tmp_path: Path) -> None:
+    def test_a_suffix_of_no_kind_of_result_is_refused_with_those_there_are(self, kind: Kind, tmp_path: Path) -> None:
         geometry = kind.write(tmp_path / next(iter(kind.writers)))
         with pytest.raises(FileError) as error:
             geometry.write_label(tmp_path / "label.xyz", kind.label(), LABELS)
         for suffix in kind.format.label_suffixes.values():
             assert suffix in error.value.expected
-        assert not (tmp_path / "label.xyz").exists()
+        with pytest.raises(FileError) as error:
+            geometry.write_probabilities(tmp_path / "p.xyz", np.zeros((3, *kind.shape[1:]), np.float16), LABELS)
+        assert kind.format.probabilities_suffix in error.value.expected
+        assert not list(tmp_path.glob("*.xyz"))
 
     def test_the_names_of_the_classes_come_back(self, kind: Kind, tmp_path: Path) -> None:
         target = tmp_path / f"label{kind.format.label_suffix}"
@@ -360,7 +363,7 @@ class TestWriting:
         kind, path = written
         probabilities = np.random.default_rng(2).random((3, *kind.shape[1:])).astype(np.float16)
         target = path.with_name(f"p{kind.format.probabilities_suffix}")
-        read_geometry(path).write_probabilities(target, probabilities)
+        read_geometry(path).write_probabilities(target, probabilities, LABELS)
         found = kind.read_probabilities(target)
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, probabilities.astype(np.float32))
@@ -382,7 +385,7 @@ class TestWriting:
         with pytest.raises(OSError, match="no space left"):
             geometry.write_label(targets[0], kind.label(), LABELS)
         with pytest.raises(OSError, match="no space left"):
-            geometry.write_probabilities(targets[1], probabilities)
+            geometry.write_probabilities(targets[1], probabilities, LABELS)
         assert sorted(tmp_path.iterdir()) == before
         assert {target.read_bytes() for target in targets} == {b"what was there before"}
 

@@ -492,7 +492,7 @@ def test_probabilities_lie_on_the_grid_with_classes_last(tmp_path: Path) -> None
     geometry = read_image(tmp_path / "x.nii.gz").geometry
     probabilities = rng.random((3, *geometry.shape)).astype(np.float16)
     path = tmp_path / "p.nii.gz"
-    geometry.write_probabilities(path, probabilities)
+    geometry.write_probabilities(path, probabilities, LabelSpace.from_names(("a", "b", "c")))
     assert nib.load(path).shape == (4, 3, 2, 3)
     assert np.array_equal(read_image(path).image, probabilities.astype(np.float32))
 

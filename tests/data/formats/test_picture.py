@@ -500,7 +500,7 @@ def test_probabilities_are_pages_of_a_tiff(tmp_path: Path) -> None:
     geometry = read_image(tmp_path / "x.png").geometry
     probabilities = RNG.random((3, 1, 5, 7)).astype(np.float16)
     path = tmp_path / "p.tif"
-    geometry.write_probabilities(path, probabilities)
+    geometry.write_probabilities(path, probabilities, LABELS)
     assert np.array_equal(tifffile.imread(path), probabilities[:, 0].astype(np.float32))
 
 

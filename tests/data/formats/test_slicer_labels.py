@@ -108,9 +108,10 @@ def test_many_segments_with_all_that_slicer_says_of_them(image: SimpleITK.Image,
     assert len(label_format_of(path).content(path).objects) == 200
 
 
-def test_our_own_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), (1,)], ids=["3-D", "4-D"])
+def test_our_own_come_back(more: tuple[int, ...], tmp_path: Path) -> None:
     hu, _ = generate.volume(SHAPE, 0)
-    generate.write_volume(tmp_path / "x.nii.gz", hu, generate.affine((0.7, 0.8, 2.5), "PSR"))
+    generate.write_volume(tmp_path / "x.nii.gz", hu.reshape(*SHAPE, *more), generate.affine((0.7, 0.8, 2.5), "PSR"))
     geometry = read_geometry(tmp_path / "x.nii.gz")
     label = np.random.default_rng(0).integers(0, 3, geometry.shape).astype(np.int16)
     geometry.write_label(tmp_path / "x.seg.nrrd", label, LABELS)

@@ -111,9 +111,9 @@ class GeoGeometry(SceneGeometry):
             for rows in blocks(label.shape[1:]):
                 raster.write(_first(rows), label[0][rows], self._void_of(rows))
 
-    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
-        """Write a GeoTIFF with one band per class."""
-        with probability_raster(path, self, len(probabilities)) as raster:
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any], labels: LabelSpace) -> None:
+        """Write a GeoTIFF with one band per class, named as the class is."""
+        with self.probability_writer(path, labels, "float32") as raster:
             for rows in blocks((self.size[0], self.size[1] * len(probabilities))):
                 raster.write(_first(rows), probabilities[:, 0, rows[0]], self._void_of(rows))
 
@@ -128,6 +128,7 @@ class GeoGeometry(SceneGeometry):
         self, path: Path, labels: LabelSpace, kept: ProbabilityType, cloud_optimised: bool = False
     ) -> AbstractContextManager[RowWriter]:
         """What writes a GeoTIFF with one band per class, named as the class is, from top to bottom."""
+        require_suffix(path, (GeoTiffFormat.probabilities_suffix,))
         return probability_raster(path, self, len(labels), labels.names, kept, cloud_optimised)
 
     def _void_of(self, rows: tuple[int | slice, ...]) -> NDArray[np.bool_] | None:

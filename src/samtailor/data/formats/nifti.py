@@ -97,7 +97,7 @@ class VolumeGeometry(VolumeAxes):
         """Write label ids, class names in a header extension (JSON); or a segmentation of 3D Slicer."""
         require_suffix(path, (*NiftiFormat.suffixes, SLICER_SUFFIX))
         if path.name.lower().endswith(SLICER_SUFFIX):
-            stored = apply_orientation(label, self.from_canonical).reshape(self.file_shape)
+            stored = apply_orientation(label, self.from_canonical)
             affine = self.file_affine * np.array([self.unit] * 3 + [1.0])[:, None]
             return write_slicer_segmentation(path, stored, affine, labels)
         array = apply_orientation(labels.to_ids(label), self.from_canonical)
@@ -105,8 +105,9 @@ class VolumeGeometry(VolumeAxes):
         extension = nib.nifti1.Nifti1Extension(_COMMENT, json.dumps({"labels": names}).encode())
         self._write(path, array.reshape(self.file_shape), array.dtype, extension)
 
-    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any], labels: LabelSpace) -> None:
         """Write a 4-D volume with the classes last."""
+        require_suffix(path, NiftiFormat.suffixes)
         array = apply_orientation(np.moveaxis(probabilities, 0, -1), self.from_canonical)
         self._write(path, array, np.float32)  # converted part by part: the array may lie on disk
 
@@ -131,9 +132,9 @@ class StoredAsNifti(VolumeAxes):
         """The same grid as NIfTI has it."""
         return VolumeGeometry.new(self.file_affine, self.file_shape)
 
-    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any], labels: LabelSpace) -> None:
         """Write a 4-D NIfTI volume with the classes last."""
-        self.as_nifti().write_probabilities(path, probabilities)
+        self.as_nifti().write_probabilities(path, probabilities, labels)
 
 
 class NiftiFormat(Format):

@@ -72,8 +72,9 @@ class PictureGeometry(Geometry):
         with atomic(path) as temporary:
             image.save(temporary, format="PNG", pnginfo=names)
 
-    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None:
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any], labels: LabelSpace) -> None:
         """Write a TIFF with one page per class."""
+        require_suffix(path, (PictureFormat.probabilities_suffix,))
         pages = probabilities[:, 0]
         with atomic(path) as temporary:
             tifffile.imwrite(
