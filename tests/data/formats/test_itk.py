@@ -63,6 +63,20 @@ def test_a_label_lies_on_its_image_for_itk_too(suffix: str, kind: str, tmp_path:
     assert format_of(target).content(target).names == dict(enumerate(LABELS.names))
 
 
+@pytest.mark.parametrize(("suffix", "letters", "kept"), [("mha", 50, True), ("mha", 60, False), ("nrrd", 60, True)])
+def test_names_that_are_too_long_for_metaimage_are_left_out_with_a_word(
+    suffix: str, letters: int, kept: bool, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    names = ("background", *(f"{number:0{letters}}" for number in range(480)))
+    geometry = read_image(write(tmp_path / f"x.{suffix}")).geometry
+    path = tmp_path / f"label.{suffix}"
+    geometry.write_label(path, np.full(geometry.shape, 400, np.int16), LabelSpace.from_names(names))
+    assert format_of(path).read_names(path) == (dict(enumerate(names)) if kept else None)
+    ids, _ = format_of(path).read_ids(path, LabelSpace.from_names(names))
+    assert (ids == 400).all()
+    assert [("left out" in str(warning.message)) for warning in recwarn] == [True] * (not kept)
+
+
 def test_several_numbers_per_voxel_are_channels(tmp_path: Path) -> None:
     both = np.stack([VOLUME, VOLUME + 1], axis=-1)
     path = write(tmp_path / "x.mha", both, vector=True)

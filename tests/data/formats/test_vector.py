@@ -246,6 +246,18 @@ class TestCases:
         _, findings = check_case(CaseFiles("x", (tmp_path / "x.tif",), tmp_path / "x.gpkg"), LABELS, 1)
         assert [Path(finding.file).name for finding in findings] == ["x.tif"]
 
+    @pytest.mark.parametrize("suffix", ["shp", "gpkg"])
+    def test_it_may_be_called_anything(self, suffix: str, tmp_path: Path) -> None:
+        path = write(tmp_path / f"x.{suffix}", [box(0, 0, 9, 9)], ["water"])
+        expected, _ = VectorFormat().read_ids(path, LABELS, place())
+        there = tmp_path / "at;last!"
+        there.mkdir()
+        for part in VectorFormat().parts(path):
+            part.rename(there / f"a!b;c{part.suffix}")
+        found, _ = VectorFormat().read_ids(there / f"a!b;c.{suffix}", LABELS, place())
+        np.testing.assert_array_equal(found, expected)
+        assert found.any()
+
     def test_parts_of_a_shapefile_belong_to_it(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.shp", [box(0, 0, 9, 9)], ["water"])
         assert {part.suffix for part in VectorFormat().parts(path)} == {".shp", ".shx", ".dbf", ".prj", ".cpg"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -244,6 +245,23 @@ def test_what_a_program_that_crashed_has_left_does_not_spoil_the_new_file(tmp_pa
     assert [file.name for file in tmp_path.iterdir()] == ["x.gpkg"]
     assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert len(features(path)[0]) == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_in_which_others_see_archives_and_ends(
+    kind: PolygonKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pyogrio takes what stands before a '!' for an archive, and what stands behind a ';' for no part of a path."""
+    place, here = tmp_path / "at;last!" / "a!b", tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for name in (f"x!y;z.{kind}", f"x.{kind}"):
+        write(place / name, np.eye(4, dtype=np.int16))
+        shutil.copy(place / name, here / f"copy.{kind}")
+        assert len(features(here / f"copy.{kind}")[0]) == 4
+    assert sorted(path.name for path in place.iterdir()) == [f"x!y;z.{kind}", f"x.{kind}"]
+    assert [path.name for path in tmp_path.rglob(f"*.{kind}") if path.parent not in (place, here)] == []
+    assert [path.name for path in here.iterdir()] == [f"copy.{kind}"]
 
 
 def test_a_geopackage_brings_the_colours_of_its_classes(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,8 @@ SIDECARS = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
 """Metadata, overviews and masks that GDAL keeps beside a raster, behind its name."""
 _LOOKED_FOR = (*SIDECARS, ".tfw", ".tifw", ".wld", ".tab", ".IMD", ".RPB", ".XML")
 """What GDAL looks for beside a raster."""
+
+_SIGNS = frozenset("!;")
 
 _DRIVERS = {".vrt": ("VRT", "VRT"), ".jp2": ("JP2OpenJPEG", "JPEG 2000 image")}
 """GDAL's names of the kinds that the suffix says, and ours; all others are GeoTIFF."""
@@ -67,6 +70,19 @@ def require_companions(path: Path, suffixes: Sequence[str]) -> None:
             if os.path.exists(beside) and not (os.path.isfile(beside) or os.path.isdir(beside)):
                 fix = "take it away, or restore the file"
                 raise FileError(beside, f"a file that belongs to {path.name}", "a pipe or a device", fix)
+
+
+@contextmanager
+def plainly_named(files: Sequence[Path]) -> Iterator[Path]:
+    """The first of some files that lie together, by a name in which pyogrio sees neither archives (!) nor ends (;)."""
+    if not _SIGNS & set(str(files[0])):
+        yield files[0]
+        return
+    with TemporaryDirectory(prefix="samtailor-") as place:
+        links = [Path(place, "".join("_" if sign in _SIGNS else sign for sign in file.name)) for file in files]
+        for link, file in zip(links, files, strict=True):
+            link.symlink_to(file.absolute())
+        yield links[0]
 
 
 def open_dataset(path: Path) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import warnings
 import zlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,7 @@ from samtailor.data.formats.label_content import LabelContent, class_names_in
 from samtailor.data.formats.nifti import NiftiFormat, StoredAsNifti, in_single_precision
 from samtailor.data.formats.slicer_segmentation import SUFFIX as SLICER_SUFFIX
 from samtailor.data.formats.whole_numbers import whole_numbers
-from samtailor.errors import FileError
+from samtailor.errors import DataWarning, FileError
 from samtailor.extras import require_extra
 from samtailor.files import atomic
 from samtailor.labels import LabelSpace
@@ -45,6 +46,7 @@ from samtailor.labels import LabelSpace
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # from LPS, in which ITK has places
 _NAMES = "labels"  # what we call the class names, as JSON
 _LONGEST = 1 << 22  # bytes of the text at the beginning
+_LONGEST_FIELD = 32_000  # letters; of 32,768 MetaIO reads no more
 _LARGEST_RATIO = 1032  # deflate makes no more of a byte
 _BLOCK = 1 << 24
 _SAVE_AGAIN = "save it again with SimpleITK or 3D Slicer, as one file with raw or compressed voxels"
@@ -77,7 +79,12 @@ class ItkGeometry(StoredAsNifti):
         image.SetSpacing(spacing.tolist())
         image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
         image.SetOrigin(affine[:3, 3].tolist())
-        image.SetMetaData(_NAMES, json.dumps(dict(zip(map(str, labels.ids), labels.names, strict=True))))
+        names = json.dumps(dict(zip(map(str, labels.ids), labels.names, strict=True)))
+        if writer == _WRITERS[".mha"] and len(names) > _LONGEST_FIELD:
+            told = f"{path}: the {len(labels)} class names are too long for MetaImage, and are left out"
+            warnings.warn(f"{told}; as .nrrd or .nii.gz it would have them", DataWarning, stacklevel=2)
+        else:
+            image.SetMetaData(_NAMES, names)
         with atomic(path) as temporary:
             itk.WriteImage(image, str(temporary), useCompression=True, imageIO=writer)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Geometry
 from samtailor.data.formats.format import LabelFormat, reading
-from samtailor.data.formats.gdal import gdal, require_companions
+from samtailor.data.formats.gdal import gdal, plainly_named, require_companions
 from samtailor.data.formats.geotiff import GeoGeometry, crs_name, told_box
 from samtailor.errors import FileError, listed
 from samtailor.extras import require_extra
@@ -84,12 +84,13 @@ def _place(path: Path, grid: Geometry | None) -> GeoGeometry:
 def _polygons(path: Path, labels: LabelSpace, place: GeoGeometry) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Polygons that may touch an image, in its CRS, in the order of the file, and their ids."""
     require_companions(path, _LOOKED_FOR)
+    parts = VectorFormat().parts(path)
     pyogrio, shapely = (require_extra(name, "geo", "a vector label", path) for name in ("pyogrio", "shapely"))
-    with reading(path, "vector file"):
-        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+    with reading(path, "vector file"), plainly_named(parts) as file:
+        layers = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
     layer = _layer(path, layers, labels.layer)
-    with reading(path, "vector file"):
-        info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
+    with reading(path, "vector file"), plainly_named(parts) as file:
+        info = pyogrio.read_info(file, layer=layer, force_feature_count=True)
     if not info["features"]:
         return np.array([], object), np.array([], np.int64)
     column = labels.column or _COLUMN
@@ -99,8 +100,8 @@ def _polygons(path: Path, labels: LabelSpace, place: GeoGeometry) -> tuple[NDArr
     if not info["crs"]:
         fix = "say which it is: ogr2ogr -a_srs EPSG:... OUT IN (a Shapefile's lies in its .prj)"
         raise FileError(path, "a CRS", "none", fix)
-    with reading(path, "vector file"):
-        _, _, wkb, (values,) = pyogrio.raw.read(path, layer=layer, columns=[column], force_2d=True)
+    with reading(path, "vector file"), plainly_named(parts) as file:
+        _, _, wkb, (values,) = pyogrio.raw.read(file, layer=layer, columns=[column], force_2d=True)
         geometries = shapely.from_wkb(wkb)
     _require_areas(path, shapely, geometries)
     ids = _ids(path, values, labels, column)

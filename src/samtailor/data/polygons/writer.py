@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.chunks import blocks
+from samtailor.data.formats.gdal import plainly_named
 from samtailor.data.polygons.borders import simplified
 from samtailor.data.polygons.ground import Ground
 from samtailor.data.polygons.regions import Regions, RegionTracer
@@ -25,11 +26,7 @@ _LAYER = "polygons"
 _BAND = 1 << 20  # pixels that are traced at once
 _VERSION = "1.2"  # of GeoPackage; of later ones, older GIS warn
 _UTC = 100  # GDAL's number of the time zone
-_OF_SQLITE = (
-    "-wal",
-    "-shm",
-    "-journal",
-)  # left by a program that has crashed, it is read as part of the file
+_OF_SQLITE = ("-wal", "-shm", "-journal")  # what a program that has crashed leaves is read as part of the file
 _PLACES = 9  # decimal places of degrees: a tenth of a millimetre
 
 
@@ -193,12 +190,13 @@ def polygon_file(
         is_geojson = drawing.kind == "geojson"
         packed = temporary.with_name(f"{temporary.name}.gpkg") if is_geojson else temporary
         try:
-            writer = PolygonWriter(packed, ground, width, labels, drawing)
-            with _told(path):
+            with _told(path), plainly_named([packed]) as target:
+                writer = PolygonWriter(target, ground, width, labels, drawing)
                 yield writer
                 writer.finish()
                 if is_geojson:
-                    _write_geojson(packed, temporary)
+                    with plainly_named([temporary]) as made:
+                        _write_geojson(target, made)
         finally:
             if packed != temporary:
                 packed.unlink(missing_ok=True)
