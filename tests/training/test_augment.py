@@ -109,3 +109,26 @@ class TestIntensity:
             assert shown.min() == pytest.approx(0, abs=0.25)
             assert shown.min() >= 0
             assert shown.max() <= 1
+
+
+def test_each_change_is_drawn_on_its_own():
+    """An image that is neither flipped nor moved is as often brighter as any other."""
+    augment = Augmentation(AugmentConfig(flip="both", affine=0.5, rotate=15.0, intensity=0.3), 8)
+    image, target = torch.rand(3, 8, 8), torch.zeros(8, 8, dtype=torch.long)
+    fired = []
+    for seed in range(400):
+        augment(image, target, seed)
+        fired.append([change._do_transform for change in augment._changes.transforms])
+    together = np.corrcoef(np.array(fired, float).T)
+    assert together.shape == (8, 8)
+    assert np.abs(together - np.eye(8)).max() < 0.2
+
+
+def test_what_is_gray_stays_gray_and_colours_do_not():
+    augment = Augmentation(AugmentConfig(flip="none", rotate=0.0, intensity=1.0), 16)
+    target = torch.zeros(16, 16, dtype=torch.long)
+    gray, _ = augment(torch.rand(1, 16, 16).expand(3, -1, -1), target, 0)
+    assert gray.shape == (3, 16, 16)
+    assert (gray == gray[:1]).all()
+    colours, _ = augment(torch.full((3, 16, 16), 0.5) + torch.tensor([0, 0, 1e-3])[:, None, None], target, 0)
+    assert (colours[0] - colours[1]).abs().max() > 0.01

@@ -129,14 +129,15 @@ def _by_names(cases: Sequence[CaseFiles]) -> Blocks | None:
     example, largest = "", 0
     dimensions = max(len(place.numbers) for place in places)
     for series, indices in members.items():
+        numbered = [index for index in indices if places[index].numbers]  # in folders perhaps not all of them are
         if are_blocks and len(indices) <= _LARGEST_SERIES * len(places):
             example = example or (cases[indices[0]].name if len(indices) > 1 else "")
             for index in indices:
                 keys[index] = (series,)
-        elif found := _of_numbers([places[index].numbers for index in indices], len(places)):
+        elif found := _of_numbers([places[index].numbers for index in numbered], len(places)):
             side, cells = found
             largest = max(largest, side)
-            for index, cell in zip(indices, cells, strict=True):
+            for index, cell in zip(numbered, cells, strict=True):
                 keys[index] = (series, *cell)
     told = []
     if largest > 1:

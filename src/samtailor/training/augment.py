@@ -18,6 +18,7 @@ from monai.transforms import (
 )
 from torch import Tensor
 
+from samtailor.data.channels import COLOURS
 from samtailor.settings import Flip
 from samtailor.training.settings import AugmentConfig
 
@@ -54,9 +55,10 @@ class Augmentation:
             math.radians(config.rotate), config.zoom, config.shift * image_size
         )
         flips = (RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in AXES[config.flip])
-        self._spatial = Compose([*flips, affine])
-        self._intensity = Compose(
+        self._changes = Compose(  # one for all: of its seed each change gets one of its own
             [
+                *flips,
+                affine,
                 RandAdjustContrastd("image", prob=config.intensity, gamma=(0.7, 1.5)),
                 RandScaleIntensityd("image", prob=config.intensity, factors=0.2),
                 RandShiftIntensityd("image", prob=config.intensity, offsets=0.1),
@@ -66,8 +68,13 @@ class Augmentation:
         )
 
     def __call__(self, image: Tensor, target: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Change one sample, (C, N, N) in [0, 1] and (N, N) class indices; the seed decides every random choice."""
-        self._spatial.set_random_state(seed)
-        self._intensity.set_random_state(seed)
-        sample = self._intensity(self._spatial({"image": image, "target": target[None].float()}))
-        return sample["image"].as_tensor().clamp(0, 1), sample["target"].as_tensor()[0].round().long()
+        """Change one sample, (C, N, N) in [0, 1] and (N, N) class indices; the seed decides every random choice.
+
+        What is gray stays gray: noise does not colour it.
+        """
+        channels = len(image)
+        gray = channels == COLOURS and bool((image == image[:1]).all())
+        self._changes.set_random_state(seed)
+        sample = self._changes({"image": image[:1] if gray else image, "target": target[None].float()})
+        changed = sample["image"].as_tensor().clamp(0, 1).expand(channels, -1, -1)
+        return changed, sample["target"].as_tensor()[0].round().long()
