@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from samtailor.data.case import Void
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.inference.predictor import Predictor
@@ -57,6 +58,24 @@ def test_validation_computes_in_the_precision_of_the_training(
     assert not seen
     task.validation_step(0)
     assert seen == {dtype}
+
+
+def test_what_holds_nothing_is_no_object_of_the_steps_after_the_network(
+    tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Predictions have background there before they keep the largest component."""
+    task = task_of(tiny_base, "32")
+    task.model.practice = replace(task.model.practice, refinement=({"kind": "largest-component"},))
+    case = cached_case(LABELS)
+    drawn = np.zeros(label_of(case).shape, np.int16)
+    drawn[:, :, :8] = drawn[:, 2:4, 10:] = 1
+    empty = np.zeros(drawn.shape, bool)
+    empty[:, :, :9] = True
+    monkeypatch.setattr(Predictor, "_most_probable", lambda *_: drawn.copy())
+    assert (task.predict(case, None) == 1)[:, :, :8].all()
+    found = task.predict(replace(case, void=Void(empty, "no data")), None)
+    assert (found == 1)[:, 2:4, 10:].all()
+    assert not found[:, :, :9].any()
 
 
 @pytest.mark.parametrize("protocol", ["samtailor", "remote-sensing"])

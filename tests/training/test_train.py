@@ -168,6 +168,17 @@ def test_checkpoints_hold_only_what_is_trained(tiny_base: Base, nnunet_folder: P
     assert checkpoint["state_dict"].keys() == load_model(run.directory).trained_state().keys()
 
 
+@pytest.mark.parametrize("flip", ["auto", "both"])
+def test_a_head_that_has_seen_no_flips_is_not_averaged_over_them(
+    flip: Any, tiny_base: Base, image_folder: Path, tmp_path: Path
+) -> None:
+    """Its embeddings are computed once, of the images as they are."""
+    config = config_of(image_folder, tmp_path / "run", "head-only", epochs=1)
+    run = train(**vars(replace(config, tta="auto", augment=replace(config.augment, flip=flip))))
+    practice = load_model(run.directory).practice
+    assert (practice.flip, practice.tta) == ("none", "none")
+
+
 def test_a_picture_much_larger_than_those_of_the_training_is_seen_at_their_scale(
     tiny_base: Base, image_folder: Path, tmp_path: Path
 ) -> None:

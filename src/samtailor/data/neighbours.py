@@ -125,7 +125,7 @@ def _by_names(cases: Sequence[CaseFiles]) -> Blocks | None:
     places = _series_of(cases)
     members = _members(places, lambda place: place.series)
     are_blocks = _are_blocks({place.series for place in places if place.numbers})
-    keys: list[Hashable] = [(place.series, index) for index, place in enumerate(places)]
+    keys: list[Hashable] = [(place.series, None, index) for index, place in enumerate(places)]
     example, largest = "", 0
     dimensions = max(len(place.numbers) for place in places)
     for series, indices in members.items():

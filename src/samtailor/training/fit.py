@@ -158,7 +158,8 @@ def new_segmenter(
     preprocessing = preprocessing_of(config, channels)
     if largest is not None:
         preprocessing = replace(preprocessing, seen=max(largest))
-    flip, tta = config.augment.flip, config.tta or "none"
+    flip = "none" if config.is_cached(preprocessing.channels) else config.augment.flip
+    tta = config.tta or "none"
     assert flip != "auto", "the flips must be resolved before training"
     assert tta != "auto", "the flips must be resolved before training"
     practice = Practice(

@@ -11,7 +11,7 @@ from samtailor.refinement.outline_prompts import drawn_again, object_of, parts_b
 from samtailor.refinement.outline_settings import OutlinePrompts
 
 JITTER = 0.1
-"""Largest shift of a box's sides, over its longer one: users' boxes are not tight."""
+"""Largest shift of a box's sides, over its width or height: users' boxes are not tight."""
 POINTS = 3
 """Points of a prompt, drawn from the object."""
 
@@ -21,8 +21,8 @@ def draw_prompt(mask: Tensor, random: Generator) -> Prompts:
     pixels = mask.nonzero().flip(1)  # x, y
     if torch.rand((), generator=random) < 0.5:
         low, high = pixels.amin(0), pixels.amax(0) + 1
-        shift = (2 * torch.rand(4, generator=random) - 1) * JITTER * float((high - low).max())
-        box = torch.cat([low, high]).float() + shift.to(mask.device)
+        shift = (2 * torch.rand(4, generator=random) - 1).to(mask.device) * JITTER * (high - low).repeat(2)
+        box = torch.cat([low, high]).float() + shift
         return Prompts(boxes=box.clamp(0, mask.shape[0])[None])
     chosen = pixels[torch.randint(len(pixels), (POINTS,), generator=random).to(mask.device)]
     return Prompts(points=chosen[None].float(), labels=torch.ones(1, POINTS, dtype=torch.int, device=mask.device))

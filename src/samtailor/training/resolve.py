@@ -67,8 +67,10 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
             f"loss.class_weights: expected one weight for each of the {len(dataset.labels)} classes "
             f"({', '.join(dataset.labels.names)}), found {len(weights)}"
         )
-    flip = config.augment.flip
-    if flip == "auto":
+    flip, is_cached = config.augment.flip, config.is_cached(len(dataset.channels))
+    if flip == "auto" and is_cached and not config.cache_frozen:
+        flip = "none"
+    elif flip == "auto":
         flip = "both" if dataset.seen_from_above else "columns" if dataset.pictures else "none"
     rotate = _ROTATE if config.augment.rotate == "auto" else config.augment.rotate
     corrupt = ",".join(corruption_names(config.augment.corrupt, "augment.corrupt", dataset.channels, dataset.name))
@@ -93,7 +95,7 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         sampling=_resolve_sampling(replace(config.sampling, image_size=image_size), dataset),
         intensity=resolve_intensity(config.intensity, dataset.bits, dataset.channels),
         augment=replace(config.augment, flip=flip, rotate=rotate, corrupt=corrupt or "none"),
-        tta=flip if config.tta == "auto" else config.tta or "none",
+        tta=("none" if is_cached else flip) if config.tta == "auto" else config.tta or "none",
         optim=replace(config.optim, lr=lr),
     )
 

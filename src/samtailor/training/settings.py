@@ -47,6 +47,8 @@ _STEPS: dict[str, Steps[Any]] = {"denoise": DENOISE, "refine": REFINE}
 class AugmentConfig(Checked, group="augment"):
     """Random changes of training images; probabilities in [0, 1].
 
+    `head-only` trains on embeddings that are computed once, and knows damaged copies only.
+
     Attributes:
         flip: Axes that may be flipped: 'auto' is none of volumes, where anatomy has a left and a right, both of views
             from above (georeferenced, or known as remote sensing), and columns of other pictures; with `time` also
@@ -87,7 +89,7 @@ class SamplingConfig(Checked, group="sampling"):
         field: Side, in pixels of the slice, of the square that is cropped and resized to `image_size`; a field
             smaller than `image_size` enlarges. 'null' (None) is the whole slice; 'auto', too, but of pictures whose
             longer side is more than four times `image_size` a crop of that size (224 for the scenes of GID-5).
-        empty: Slices (or crops) without foreground, as a fraction of those with; surplus is dropped.
+        empty: Slices without foreground, as a fraction of those with; surplus is dropped. Crops lie where `rare` says.
         rare: Probability that a crop is centred on a pixel of a foreground class (each class present equally
             likely) rather than anywhere. 'auto' is 0.7, with `time` 0.4 where over 99 % of the training pixels are
             background, more of which is seen then.
@@ -148,7 +150,8 @@ class OptimConfig(Checked, group="optim"):
         power: Exponent of the polynomial decay to zero.
         clip: Largest gradient norm.
         accumulate: Batches per optimiser step, whose gradients are averaged. Each batch has a loss of its own, and so
-            a Dice of its own: steps resemble those of one larger batch, but are not the same.
+            a Dice of its own: steps resemble those of one larger batch, but are not the same. Where an epoch's last
+            step has fewer batches, it is as much smaller.
         ema: Decay, per step, of the exponential moving average of the weights, which is what is validated and kept:
             0.99 averages over the last hundred steps. 0 keeps the weights of the last step.
     """

@@ -257,7 +257,7 @@ class SegmentationTask(lightning.LightningModule):
     def predict(self, case: CachedCase, embeddings: NDArray[np.float16] | None) -> NDArray[np.int16]:
         """Class indices of a case, (S, H, W), as validations predict it."""
         predictor = Predictor(self.model, self._batch_size, str(self.device), self.config.precision, tta="none")
-        return predictor.label(case.image, case.spacing, embeddings)
+        return predictor.label(case.image, case.spacing, embeddings, void=case.void)
 
     def on_validation_epoch_end(self) -> None:
         """Log the DSC of each class in the cases of all processes, and the mean that is chosen by."""
