@@ -125,6 +125,29 @@ def test_of_few_cases_the_check_is_left_out() -> None:
     assert choice.holds
 
 
+@pytest.mark.parametrize("mean", [MeanDsc(), MeanDsc(is_pooled=True), MeanDsc(is_pooled=True, has_background=True)])
+def test_a_class_that_no_truth_shows_is_not_given_up(mean: MeanDsc) -> None:
+    """Specks of it score 0 while they are there, and count nowhere once they are gone."""
+    cases = [case(seed, noise=0.5) for seed in range(4)]
+    for one in cases:
+        one.case.truth[one.case.truth == 3] = 0
+        one.probabilities[:, 0, 10, :2] = np.array([0.1, 0.1, 0.1, 0.7])[:, None]
+    choice = choose(cases, CLASSES, mean)
+    assert choice.bias[3] == 0
+    assert np.isnan(mean.by_class(choice.without)[3])
+    assert choice.shown.tolist() == [True, True, True, False]
+    assert abs(np.array(choice.bias)).max() < 2
+
+
+def test_where_no_truth_shows_anything_nothing_is_chosen() -> None:
+    one = case(0)
+    one.case.truth[one.case.truth > 0] = 0
+    choice = choose([one], CLASSES, MEAN)
+    assert choice.bias == (0, 0, 0, 0)
+    assert choice.kept == (None, choice.without)
+    assert np.isnan(MEAN(choice.without))
+
+
 def test_a_class_that_is_nowhere_keeps_its_offset() -> None:
     one = case(0)
     one.case.truth[one.case.truth == 3] = 0

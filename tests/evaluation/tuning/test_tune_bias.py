@@ -103,6 +103,21 @@ def test_what_gains_is_stored_and_nothing_else_changes(
     assert content(run)["bias"] == list(found.choice.bias)
 
 
+@pytest.mark.parametrize("reason", ["none is best", "the best do not hold"])
+def test_offsets_that_are_worse_than_none_are_taken_away(
+    reason: str, run: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The segmenter may have been trained on since they were chosen."""
+    usual = (0.0, 0.0, 0.0) if reason == "none is best" else (0.0, 0.1, 0.0)
+    monkeypatch.setattr(search, "best_bias", lambda *_: usual)
+    monkeypatch.setattr(search.BiasChoice, "holds", False)
+    save_practice(run / "segmenter", bias=(0.0, -20.0, -20.0))
+    found = tune_bias(run, image_folder, device="cpu")
+    assert found.is_stored
+    assert "the offsets that the segmenter had are taken away (mean DSC 0.0000 -> " in found.verdict().text
+    assert load_model(run / "segmenter").practice.bias is None
+
+
 @pytest.mark.parametrize(("protocol", "is_pooled"), [("nnunet", False), ("samtailor", False), ("remote-sensing", True)])
 def test_what_is_to_gain_is_what_the_data_sets_protocol_counts(
     protocol: str, is_pooled: bool, run: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -30,11 +30,12 @@ _FEWEST = 4  # cases of which each half says something of the other
 
 @dataclass(frozen=True)
 class BiasChoice:
-    """Offsets that were chosen, and how well they do.
+    """Offsets that were chosen, and how well they do; of classes that no truth shows nothing is counted.
 
     Attributes:
         bias: Offset of each class's logit.
         mean: What they were to raise.
+        shown: Which classes the truth of some case has, (K,).
         chosen: Counts of each case and class with them, (cases, K).
         without: The same without offsets.
         held_out: Of each case with the offsets that the other half of the cases chose; None of too few cases.
@@ -42,6 +43,7 @@ class BiasChoice:
 
     bias: Bias
     mean: MeanDsc
+    shown: NDArray[np.bool_]
     chosen: Overlap
     without: Overlap
     held_out: Overlap | None
@@ -52,10 +54,15 @@ class BiasChoice:
         least = self.mean(self.without)
         return self.mean(self.chosen) > least and (self.held_out is None or self.mean(self.held_out) > least)
 
+    @property
+    def kept(self) -> tuple[Bias | None, Overlap]:
+        """The offsets that hold, or none, and the counts with them."""
+        return (self.bias, self.chosen) if self.holds else (None, self.without)
+
 
 def choose(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> BiasChoice:
     """Offsets that raise the mean DSC of cases, and what they are worth on cases that did not choose them."""
-    none = (0.0,) * classes
+    shown = _shown(cases, classes)
     bias = best_bias(cases, classes, mean)
     held_out = None
     if len(cases) >= _FEWEST:
@@ -64,7 +71,26 @@ def choose(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> BiasChoic
             other = best_bias(cases[1 - part :: 2], classes, mean)
             for place, counts in zip(held_out, counts_of(cases[part::2], other), strict=True):
                 place[part::2] = counts
-    return BiasChoice(bias, mean, counts_of(cases, bias), counts_of(cases, none), held_out)
+        held_out = of_shown(held_out, shown)
+    chosen, without = (of_shown(counts_of(cases, offsets), shown) for offsets in (bias, (0.0,) * classes))
+    return BiasChoice(bias, mean, shown, chosen, without, held_out)
+
+
+def of_shown(counts: Overlap, shown: NDArray[np.bool_]) -> Overlap:
+    """The counts (..., K) without what is found of classes that no truth shows.
+
+    They would count only where something of them is found: what takes a class away would seem to gain.
+    """
+    return counts._replace(fp=np.where(shown, counts.fp, 0))
+
+
+def _shown(cases: Sequence[TunedCase], classes: int) -> NDArray[np.bool_]:
+    """Which classes the truth of some case has, (K,)."""
+    shown = np.zeros(classes, bool)
+    for one in cases:
+        found = np.unique(one.case.truth)
+        shown[found[found != IGNORE]] = True
+    return shown
 
 
 def counts_of(cases: Sequence[TunedCase], bias: Bias) -> Overlap:
@@ -82,13 +108,12 @@ def counts_of(cases: Sequence[TunedCase], bias: Bias) -> Overlap:
 
 def best_bias(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> Bias:
     """Offsets of greatest mean by coordinate ascent; exact for two classes, up to the spacing of `OFFSETS`."""
-    bias = np.zeros(classes)
+    bias, shown = np.zeros(classes), _shown(cases, classes)
     for _ in range(1 if classes == 2 else _SWEEPS):
         before = bias.copy()
-        for index in tracked("classes", range(1, classes)):
-            means = mean.along(Overlap.stacked((_counts_along(one, bias, index) for one in cases), axis=1))
-            if np.isnan(means).all():
-                continue
+        for index in tracked("classes", [index for index in range(1, classes) if shown[index]]):
+            counts = Overlap.stacked((_counts_along(one, bias, index) for one in cases), axis=1)
+            means = mean.along(of_shown(counts, shown))
             here = int(np.argmin(abs(OFFSETS - bias[index])))
             best = np.flatnonzero(means == np.nanmax(means))
             bias[index] = OFFSETS[min(best, key=lambda place: abs(place - here))]

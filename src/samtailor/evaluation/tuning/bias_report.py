@@ -26,7 +26,7 @@ class BiasTuning(TuningResult):
         saved: The offsets that the segmenter had before; None if none.
         before: Counts of each case and class with these, (cases, K).
         cases: Names of the validation cases.
-        is_stored: Whether the segmenter has the offsets now.
+        is_stored: Whether the segmenter was changed: it has the offsets now or, if they do not hold, none any more.
         folder: Where the tables are written.
     """
 
@@ -76,7 +76,10 @@ class BiasTuning(TuningResult):
         """What came of it, in a sentence."""
         mean = self.choice.mean
         if self.is_stored:
-            gain = f"mean DSC {decimal(mean(self.before))} -> {decimal(mean(self.choice.chosen))}"
+            kept, counts = self.choice.kept
+            gain = f"mean DSC {decimal(mean(self.before))} -> {decimal(mean(counts))}"
+            if kept is None:
+                return Message("good", f"the offsets that the segmenter had are taken away ({gain})")
             return Message("good", f"stored in the segmenter ({gain}); --bias none turns it off")
         if mean(self.choice.chosen) > mean(self.before):
             return Message("warning", "the gain does not hold on cases that did not choose it: nothing is stored")

@@ -25,8 +25,9 @@ def tune_bias(
     mean DSC is greatest: of each class over the cases or, where the data set's protocol counts the pixels of all cases
     together (irstd, remote-sensing), over these; on land cover (remote-sensing) the background is a class, too. Only if
     the mean is higher than before, and offsets that one half of the cases chooses gain on the other half as well, the
-    segmenter has them from then on: predict and evaluate add them unless --bias none says otherwise. Its weights are
-    not touched. The refinement is to be tuned after the bias.
+    segmenter has them from then on: predict and evaluate add them unless --bias none says otherwise. Earlier ones that
+    are worse than none are taken away. A class that no validation case shows keeps its logit. The weights are not
+    touched. The refinement is to be tuned after the bias.
 
     Args:
         run: Directory of the run.
@@ -43,7 +44,7 @@ def tune_bias(
     """
     import tempfile
 
-    from samtailor.evaluation.tuning.bias import choose, counts_of
+    from samtailor.evaluation.tuning.bias import choose, counts_of, of_shown
     from samtailor.evaluation.tuning.bias_report import BiasTuning
     from samtailor.evaluation.tuning.cases import predicted
     from samtailor.evaluation.tuning.setup import TuningData
@@ -63,11 +64,13 @@ def tune_bias(
         cases = predicted(predictor, opened.files, opened.dataset.labels, scratch)
         mean = MeanDsc.of_protocol(opened.dataset.protocol)
         choice = choose(cases, len(model.labels), mean)
-        before = choice.without if model.practice.bias is None else counts_of(cases, model.practice.bias)
-        is_stored = choice.holds and mean(choice.chosen) > mean(before)
-        tuning = BiasTuning(model.labels, choice, model.practice.bias, before, opened.names, is_stored, folder)
+        saved = model.practice.bias
+        before = choice.without if saved is None else of_shown(counts_of(cases, saved), choice.shown)
+        kept, counts = choice.kept
+        is_stored = mean(counts) > mean(before)
+        tuning = BiasTuning(model.labels, choice, saved, before, opened.names, is_stored, folder)
         if is_stored:
-            save_practice(opened.run.segmenter_directory, bias=choice.bias)
+            save_practice(opened.run.segmenter_directory, bias=kept)
         write_text(folder / "bias.md", tuning.to_markdown())
         write_json(opened.run.bias_file, tuning.to_json())
     return tuning
