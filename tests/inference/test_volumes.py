@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import Case, Geometry, Void
 from samtailor.data.formats import read_image
+from samtailor.data.formats.geotiff import GeoGeometry
 from samtailor.data.intensity import Percentile
 from samtailor.data.polygons import Ground
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, DataWarning
 from samtailor.inference.predict import predict
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.result import segment
@@ -45,7 +46,7 @@ class Grid(Geometry):
         return self._affine
 
     def write_label(self, path: Path, label: NDArray[Any], labels: LabelSpace) -> None: ...
-    def write_probabilities(self, path: Path, probabilities: NDArray[Any]) -> None: ...
+    def write_probabilities(self, path: Path, probabilities: NDArray[Any], labels: LabelSpace) -> None: ...
 
 
 def case(affine: NDArray[np.float64] | None, slices: int = 3) -> tuple[Case, NDArray[np.int16]]:
@@ -83,6 +84,15 @@ def test_voxels_of_a_tilted_volume_are_as_large_as_they_are() -> None:
 def test_what_says_nothing_of_its_size_is_counted(slices: int, unit: str) -> None:
     found = volumes_of(*case(None, slices), LABELS)["liver"]
     assert (found.unit, found.size) == (unit, found.count)
+
+
+@pytest.mark.parametrize("crs", ['LOCAL_CS["site",UNIT["metre",1]]', "+proj=longlat +a=1737400 +b=1737400 +no_defs"])
+def test_what_lies_nowhere_on_the_earth_is_counted_with_a_word(crs: str) -> None:
+    geometry = GeoGeometry((4, 5), rasterio.CRS.from_string(crs).to_wkt(), (1, 0, 0, 0, -1, 0))
+    case = Case("site", np.zeros((1, 1, 4, 5)), geometry)
+    with pytest.warns(DataWarning, match="site: areas are in pixels: one that does not lie on the Earth"):
+        found = volumes_of(case, np.ones((1, 4, 5), np.int16), LABELS)
+    assert (found[LABELS.names[1]].size, found[LABELS.names[1]].unit) == (20, "pixels")
 
 
 def test_pixels_that_hold_nothing_count_nowhere() -> None:

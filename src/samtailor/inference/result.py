@@ -99,13 +99,10 @@ class Result:
         return png(overlay_figure(view, self.labels, self.case.name))
 
     def volumes(self) -> dict[str, Volume]:
-        """What each class takes: ml in volumes, square metres on the Earth, pixels in pictures; box, mean intensity.
+        """What each class takes: ml in volumes, square metres on the Earth, pixels elsewhere; box, mean intensity.
 
         Returns:
             By class name: `size` in `unit`, `count`, `box` and `mean`.
-
-        Raises:
-            FileError: If the case is said to lie on the Earth, but does not.
         """
         return volumes_of(self.case, self.label, self.labels)
 

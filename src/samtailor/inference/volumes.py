@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from scipy import ndimage
 from samtailor.data.case import Case, Geometry
 from samtailor.data.formats.geotiff import GeoGeometry
 from samtailor.data.polygons import Ground
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, DataWarning, FileError
 from samtailor.files import write_text
 from samtailor.labels import IGNORE, LabelSpace
 
@@ -62,11 +63,7 @@ class Tally:
     """Counts the classes of a case whose rows come in any order, each once."""
 
     def __init__(self, file: Path, geometry: Geometry, labels: LabelSpace, channels: int) -> None:
-        """Count nothing yet; `file` is for messages.
-
-        Raises:
-            FileError: If the case is said to lie on the Earth, but does not.
-        """
+        """Count nothing yet; `file` is for messages."""
         self._names = labels.names
         self._unit, self._sizes = _unit_of(file, geometry)
         self._counts = np.zeros(len(labels), np.int64)
@@ -162,8 +159,11 @@ def write_volumes(path: Path, cases: Iterable[CaseVolumes]) -> None:
 def _unit_of(file: Path, geometry: Geometry) -> tuple[Unit, Callable[[slice], NDArray[np.float64]]]:
     """In which unit the pixels of a case are measured, and how large one is in each of some rows."""
     if isinstance(geometry, GeoGeometry) and geometry.crs and geometry.transform:
-        ground, width = Ground.of(file, geometry), geometry.shape[2]
-        return "m2", lambda rows: ground.pixel_areas(rows, width)
+        try:
+            ground, width = Ground.of(file, geometry), geometry.shape[2]
+            return "m2", lambda rows: ground.pixel_areas(rows, width)
+        except FileError as error:
+            warnings.warn(f"{file}: areas are in pixels: {error.found}", DataWarning, stacklevel=2)
     unit: Unit = "pixels" if geometry.shape[0] == 1 else "voxels"
     size = 1.0
     if (affine := geometry.affine) is not None:  # slices of a tilted gantry are no boxes

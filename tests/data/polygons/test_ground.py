@@ -99,6 +99,21 @@ def test_a_projection_that_is_not_true_is_followed_along_its_curves() -> None:
     assert area(ground, square) == pytest.approx(in_equal_area_projection(square, "EPSG:3034"), rel=1e-5)
 
 
+@pytest.mark.parametrize(("crs", "unit"), [(4326, 1.0), (4807, 10 / 9), (6933, 17_367_530.44 / 180)])
+@pytest.mark.parametrize("degrees", [170, 200, 270, 360])
+def test_more_than_half_round_the_earth(degrees: int, crs: int, unit: float) -> None:
+    """Edges of a raster of the world lead all the way round, and not the short way back."""
+    columns = degrees // 5
+    south, north = -7_000_000.0, 7_000_000.0
+    if crs != 6933:
+        south, north = -72 * unit, 72 * unit
+    ground = ground_of(crs, (5 * unit, 0, -180 * unit, 0, -(north - south) / 36, north), (36, columns))
+    corners = ground.on_map(np.array([[0, 0], [columns, 0], [columns, 36], [0, 36]]))
+    whole, part = ground.areas(np.array([shapely.Polygon(corners), shapely.box(0, south, 10 * unit, north)]))
+    assert whole == pytest.approx(degrees / 10 * part, rel=1e-3)
+    assert ground.pixel_areas(slice(0, 36), columns).sum() * columns == pytest.approx(whole, rel=1e-3)
+
+
 def test_across_the_antimeridian() -> None:
     ground = ground_of(4326, (0.01, 0, 179, 0, -0.01, 11), (100, 200))
     here = area(ground, shapely.box(179, 10, 181, 11))

@@ -22,6 +22,7 @@ _SEMI_MAJOR = 6_378_137.0  # m, WGS 84
 _ECCENTRICITY = math.sqrt(0.00669437999014)
 _TRUE = 0.01  # areas in a map's plane may be that much too large or small; UTM's are so by a tenth of it
 _LONGEST = 64  # pixels; what is straight on the map is a curve in degrees, by a hundredth of a pixel for such an edge
+_QUARTER = 1e7  # m of a meridian
 _TILES = 4  # along a side of a scene, of which each is compared
 
 
@@ -85,6 +86,16 @@ class Ground:
         a, b, _, d, e, _ = self.transform
         return _LONGEST * min(math.hypot(a, d), math.hypot(b, e))
 
+    @property
+    def _longest_measured(self) -> float:
+        """Length in map units of edges that lead a quarter round the Earth at most, so that it is clear which way."""
+        from rasterio.crs import CRS
+
+        if (metres := _metres(self.crs)) is not None:
+            return min(self.longest, _QUARTER / metres)
+        with gdal(_WHAT):
+            return math.pi / 2 / float(CRS.from_wkt(self.crs).units_factor[1])
+
     def on_map(self, points: NDArray[Any]) -> NDArray[np.float64]:
         """Map coordinates of points (column, row), (..., 2)."""
         a, b, c, d, e, f = self.transform
@@ -104,7 +115,7 @@ class Ground:
             return np.empty(0)
         import shapely
 
-        coordinates, (rings, firsts) = shapely.to_ragged_array(shapely.segmentize(polygons, self.longest))[1:]
+        coordinates, (rings, firsts) = shapely.to_ragged_array(shapely.segmentize(polygons, self._longest_measured))[1:]
         longitude, height = self._cylindrical(coordinates)
         turn = np.diff(longitude)
         turn -= 2 * np.pi * np.rint(turn / (2 * np.pi))  # the short way, also across the antimeridian
