@@ -66,3 +66,11 @@ def test_scores_pool_the_images_and_niou_averages_them() -> None:
     }
     low, high = scores.overall("iou").interval or (0, 0)
     assert low <= 4 / 6 <= high
+
+
+def test_an_image_of_which_nothing_counts_is_not_averaged() -> None:
+    labels = LabelSpace.from_names(("background", "target"))
+    pairs = [(image((10, 10)), image((10, 10))), (np.full((40, 50), IGNORE, np.int16), image((10, 10)))]
+    cases = tuple(measure(f"{n}", t[None], p[None], labels, "irstd") for n, (t, p) in enumerate(pairs))
+    assert Scores(labels, "irstd", cases).overall("niou").value == 1
+    assert np.isnan(Scores(labels, "irstd", cases[1:]).overall("niou").value)

@@ -100,8 +100,9 @@ def of_targets(
             case "iou":
                 return np.asarray(intersection / union)
             case "niou":
-                ious = [case.intersection / max(case.union, 1) for case in cases]
-                return np.asarray((draws @ np.array(ious)) / draws.sum(axis=1))
+                ious = [case.intersection / max(case.union, 1) for case in cases]  # 0 without any target
+                counted = draws * np.array([case.pixels > 0 for case in cases])
+                return np.asarray((counted @ np.array(ious)) / counted.sum(axis=1))
             case "pd":
                 return np.asarray(found / targets)
             case "fa":

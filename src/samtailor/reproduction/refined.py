@@ -151,10 +151,12 @@ def _predict(wanted: Sequence[Refined], files: Sequence[CaseFiles]) -> None:
             result = segment(predictor, case, probabilities=any(step.needs_probabilities for step in label_steps))
             network_seconds = time.perf_counter() - started
             for one in group:
-                label, started = result.label, time.perf_counter()
-                for step in one.steps:
-                    if isinstance(step, RefinementStep):
-                        label = step(label, result.probabilities, result.slices, case.geometry.spacing)
+                label, started = result.label.copy(), time.perf_counter()
+                steps = [step for step in one.steps if isinstance(step, RefinementStep)]
+                if steps and (void := case.geometry.void):
+                    label[void.where] = 0  # as in prediction
+                for step in steps:
+                    label = step(label, result.probabilities, result.slices, case.geometry.spacing)
                 seconds = network_seconds + time.perf_counter() - started
                 replace(result, label=label).save(saved_file(one.predictions, file))
                 one.add(file.name, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import yaml
 from safetensors.numpy import save_file
 
 import samtailor
-from samtailor.evaluation.comparison.fits import fits_table, pictures_of
+from samtailor.evaluation.comparison.fits import fits_table, pictures_of, run_of
 from samtailor.evaluation.comparison.results import ScoredResult, read_results
 from tests.evaluation.comparison.files import write
 
@@ -48,6 +49,11 @@ def test_settings_that_differ_time_and_parameters_are_told(results: list[ScoredR
         ("optim.lr", "0.001", "0.0001", "-"),
     )
     assert fits_table(results[2:]) is None
+
+
+def test_scores_at_the_root_of_a_disk_are_of_no_run(results: list[ScoredResult]) -> None:
+    assert run_of(results[0]) is not None
+    assert run_of(replace(results[0], file=Path("/metrics.json"))) is None
 
 
 def test_best_median_and_worst_case_of_each_run_are_shown(results: list[ScoredResult]) -> None:

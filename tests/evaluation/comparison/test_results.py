@@ -72,6 +72,18 @@ def test_other_protocols_are_refused(tmp_path: Path) -> None:
     assert "'flare22' in" in text
 
 
+def test_the_background_counts_in_all_or_in_none(tmp_path: Path) -> None:
+    """The truth of the other classes is the same, so that nothing else tells them apart."""
+    with_background, without = write(tmp_path / "a", VALUES), write(tmp_path / "b", VALUES)
+    content = json.loads((without / "metrics.json").read_text())
+    content.setdefault("rules", {})["background"] = "its pixels count nowhere"
+    (without / "metrics.json").write_text(json.dumps(content))
+    for folders in ((with_background, without), (without, with_background)):
+        text = refused(*folders)
+        assert f"left out in {without / 'metrics.json'}, not in {with_background / 'metrics.json'}" in text
+    assert len(align(read_results((without, without), "dsc", "test"), common=False)) == 2
+
+
 @pytest.mark.parametrize("protocol", [None, {"empty_rule": "nnunet"}])
 def test_old_files_without_protocol_are_refused(tmp_path: Path, protocol: Any) -> None:
     old = write(tmp_path / "b", VALUES, protocol=protocol)

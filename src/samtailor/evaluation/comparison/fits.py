@@ -22,8 +22,9 @@ _SHOWN = {"best": "best case", "median": "median case", "worst": "worst case"}
 
 def run_of(result: ScoredResult) -> Run | None:
     """The run that a result was scored in; None for masks of other tools and scores written elsewhere."""
-    run = Run(result.file.resolve().parents[2])
-    return run if run.is_there and result.file.resolve().is_relative_to(run.directory / "evaluation") else None
+    folder = result.file.resolve().parent  # RUN/evaluation/SPLIT
+    run = Run(folder.parent.parent)
+    return run if run.is_there and folder.is_relative_to(run.directory / "evaluation") else None
 
 
 def fits_table(results: Sequence[ScoredResult]) -> Table | None:

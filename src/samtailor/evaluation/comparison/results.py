@@ -35,6 +35,7 @@ class ScoredResult:
         voxels: Voxels of each case and class in the truth, (N, K); NaN where the file does not tell.
         upper_bound: How the ground truth was used to make the masks, if it was.
         source: What was scored, in words; empty if the file does not tell.
+        ignores_background: Whether the pixels of the background were left out.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ScoredResult:
     voxels: NDArray[np.float64]
     upper_bound: str | None = None
     source: str = ""
+    ignores_background: bool = False
 
     def case_means(self) -> NDArray[np.float64]:
         """Mean of each case over the classes that count, (N,); NaN where none does."""
@@ -120,7 +122,7 @@ def _read(file: Path, name: str, metric: str) -> ScoredResult:
             "score again with samtailor evaluate or samtailor score"
         )
     with made_of(file, "the scores that samtailor evaluate writes", "score again"):
-        require(content, {"classes": list[str], "cases": dict, "upper_bound": str | None})
+        require(content, {"classes": list[str], "cases": dict, "upper_bound": str | None, "rules": dict})
         _, *classes = content["classes"]
         cases: dict[str, dict[str, dict[str, Any]]] = content["cases"]
         keys = dict.fromkeys(key for case in cases.values() for scores in case.values() for key in scores)
@@ -128,8 +130,18 @@ def _read(file: Path, name: str, metric: str) -> ScoredResult:
             found = ", ".join(key for key in keys if not key.endswith("voxels"))
             raise FileError(file, f"the metric '{metric}' of each case and class", found, "choose one of these")
         values, voxels = (_array(cases, classes, key) for key in (metric, _VOXELS))
-    bound, source = content.get("upper_bound"), _in_words(content.get("source"))
-    return ScoredResult(name, file, content["protocol"], tuple(classes), tuple(cases), values, voxels, bound, source)
+    return ScoredResult(
+        name,
+        file,
+        content["protocol"],
+        tuple(classes),
+        tuple(cases),
+        values,
+        voxels,
+        content.get("upper_bound"),
+        _in_words(content.get("source")),
+        "background" in content.get("rules", {}),
+    )
 
 
 def _array(cases: dict[str, dict[str, dict[str, Any]]], classes: Sequence[str], key: str) -> NDArray[np.float64]:
@@ -151,7 +163,7 @@ def align(results: Sequence[ScoredResult], common: bool) -> list[ScoredResult]:
     """The same results on the same cases and classes, in the order of the first one.
 
     Raises:
-        DataError: If protocols or truths differ; or cases or classes, unless only those that are `common` are wanted.
+        DataError: If protocols, the background or truths differ; or cases or classes, unless only those that are `common` are wanted.
     """
     first, *others = results
     for result in others:
@@ -159,6 +171,12 @@ def align(results: Sequence[ScoredResult], common: bool) -> list[ScoredResult]:
             raise DataError(
                 f"expected results of one protocol; found '{first.protocol}' in {first.file} and "
                 f"'{result.protocol}' in {result.file}, whose numbers cannot be compared; score one of them again"
+            )
+        if result.ignores_background != first.ignores_background:
+            ignoring, other = (result, first) if result.ignores_background else (first, result)
+            raise DataError(
+                f"expected results that count the background alike; found it left out in {ignoring.file}, not in "
+                f"{other.file}; score one of them again"
             )
     cases = _shared("cases", {result.file: result.cases for result in results}, common)
     classes = _shared("classes", {result.file: result.classes for result in results}, common)
