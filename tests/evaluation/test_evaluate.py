@@ -24,7 +24,7 @@ from samtailor.evaluation.tuning.cases import predicted
 from samtailor.files import cache_home
 from samtailor.inference.predictor import Predictor
 from samtailor.labels import LabelSpace
-from samtailor.models.segmenter_model import SegmenterModel, save_practice, weights_told
+from samtailor.models.segmenter_model import SegmenterModel, save_practice, segmenter_told
 from samtailor.models.zoo import Base
 from samtailor.recipes import HeadOnly
 from samtailor.refinement.largest_component import LargestComponent
@@ -163,7 +163,7 @@ def test_a_corrupted_evaluation_lies_beside_the_clean_one_and_says_what_was_done
     assert (run / "evaluation" / "test" / "metrics.json").is_file()
     content = json.loads((run / "evaluation" / "test-gaussian-5" / "metrics.json").read_text())
     assert content["source"] == {
-        **{"data": "nnunet", "split": "test", "run": "run", "segmenter": weights_told(Run(run))},
+        **{"data": "nnunet", "split": "test", "run": "run", "segmenter": segmenter_told(Run(run))},
         **{"corruption": "gaussian", "severity": 5, "corrupt_seed": 0},
     }
     assert "Images corrupted before everything else: gaussian, severity 5 of 5, seed 0." in str(noisy)

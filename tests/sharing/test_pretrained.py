@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,13 +17,15 @@ from samtailor.data.intensity import CTWindow, Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError, DataWarning, SamTailorError, WeightsError
+from samtailor.evaluation.evaluate import evaluate
 from samtailor.files import write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.practice import Practice
-from samtailor.models.segmenter_model import SegmenterModel, load_model
+from samtailor.models.segmenter_model import SegmenterModel, load_model, save_practice
 from samtailor.models.sources import fetch
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, HeadOnly, LoRA, Recipe
+from samtailor.runs import Run
 from samtailor.sharing.pretrained import push_to_hub, save_pretrained
 from tests.hub_server import HubServer
 
@@ -181,6 +184,37 @@ def test_scores_of_other_data_or_an_earlier_segmenter_are_left_out(
     card = (tmp_path / "share" / "README.md").read_text()
     assert "not evaluated on a test split" in card
     assert not (tmp_path / "share" / "overlay.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"tta": "both"}, "those of tta both"),
+        ({"windows": "training"}, "those of windows training"),
+        ({"refine": "largest-component"}, "those of refine largest-component"),
+    ],
+)
+def test_scores_by_other_settings_than_its_own_are_left_out(
+    settings: dict[str, Any], words: str, run: Path, tmp_path: Path
+) -> None:
+    data = Run(run).read_config()["data"]
+    evaluate(run, data, "test", device="cpu", **settings)
+    with pytest.warns(DataWarning, match=words):
+        save_pretrained(load_model(run), tmp_path / "share", run)
+    assert "not evaluated on a test split" in (tmp_path / "share" / "README.md").read_text()
+
+
+def test_scores_from_before_something_was_tuned_are_left_out(run: Path, tmp_path: Path) -> None:
+    save_practice(run / "segmenter", bias=(0.0, 1.0, 0.0))
+    with pytest.warns(DataWarning, match="those of the segmenter as it was before"):
+        save_pretrained(load_model(run), tmp_path / "share", run)
+    data = Run(run).read_config()["data"]
+    evaluate(run, data, "test", device="cpu", bias="none")
+    with pytest.warns(DataWarning, match="those of bias none"):
+        save_pretrained(load_model(run), tmp_path / "again", run)
+    evaluate(run, data, "test", device="cpu")
+    save_pretrained(load_model(run), tmp_path / "last", run)
+    assert "On the test split:" in (tmp_path / "last" / "README.md").read_text()
 
 
 def test_without_an_evaluation_the_validation_stands_in_and_says_so(run: Path, tmp_path: Path) -> None:

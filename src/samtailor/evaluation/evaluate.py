@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from samtailor.metrics.protocols import ProtocolName, require_protocol
 from samtailor.outputs import require_free, require_place
-from samtailor.refinement import Refine, chosen_refinement
+from samtailor.refinement import Refine, chosen_refinement, told
 from samtailor.runs import Run, found_at
 from samtailor.settings import (
     AnyPath,
@@ -101,7 +101,7 @@ def evaluate(
     from samtailor.evaluation.predictions import RESULTS, score_and_write
     from samtailor.inference.ensemble import mean_of
     from samtailor.inference.predictor import Predictor, choose_device
-    from samtailor.models.segmenter_model import load_models, weights_told
+    from samtailor.models.segmenter_model import load_models, segmenter_told
 
     choose_device(device, precision)  # refused, if at all, before anything is read
     refinement, degradation = chosen_refinement(refine), corruption_of(corrupt, severity, corrupt_seed)
@@ -128,7 +128,7 @@ def evaluate(
     source: dict[str, Any] = {"data": dataset.root.resolve().name, "split": split}
     source |= {"run": place.directory.resolve().name}
     if isinstance(place, Run):
-        source |= {"segmenter": weights_told(place)}
+        source |= {"segmenter": segmenter_told(place)}
     else:
         source |= {"folds": len(models)}
     source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
@@ -136,5 +136,6 @@ def evaluate(
     source |= {"tta": flips} if flips != "none" else {}
     source |= {"wide": predictors[0].wide} if predictors[0].wide else {}
     source |= {"windows": windows} if windows != "auto" else {}
+    source |= {"refine": told(refinement)} if refinement is not None else {}
     source |= {"bias": bias} if any(model.practice.bias is not None for model in models) else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

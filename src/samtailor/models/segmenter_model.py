@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from samtailor.data.intensity import ByChannel
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.errors import ConfigError, WeightsError
-from samtailor.files import atomic, made_of, read_json, regular, sha256, write_json
+from samtailor.files import atomic, made_of, read_json, regular, write_json
 from samtailor.labels import LabelSpace
 from samtailor.models.checkpoints import checksum
 from samtailor.models.class_aware import ClassAwareSam, Features
@@ -292,9 +292,9 @@ def load_model(source: str | Path, weights: str | Path | None = None) -> Segment
     return SegmenterModel.load(folder, weights)
 
 
-def weights_told(run: Run) -> str:
-    """The beginning of the checksum of a run's segmenter: scores say by it what they are of."""
-    return sha256(run.segmenter_directory / WEIGHTS_NAME)[:_TOLD]
+def segmenter_told(run: Run) -> str:
+    """The beginning of a checksum of a run's segmenter, and of what tuning has stored: scores say what they are of."""
+    return checksum([run.segmenter_directory / name for name in (CONFIG_NAME, WEIGHTS_NAME)])[:_TOLD]
 
 
 def load_models(source: str | Path, weights: str | Path | None = None) -> list[SegmenterModel]:

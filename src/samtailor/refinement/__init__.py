@@ -41,15 +41,20 @@ def chosen_refinement(refine: Refine | None) -> tuple[Step, ...] | None:
     if refine is None:
         return None
     steps = REFINE.chosen(refine)
-    names = {kind: name for name, kind in STEPS.items()}
     for place, step in enumerate(steps):
         step.require_ready()
         if place and isinstance(step, SecondPass) and not isinstance(steps[place - 1], SecondPass):
-            found = f"{names[type(step)]} after {names[type(steps[place - 1])]}"
+            found = f"{told([step])} after {told([steps[place - 1]])}"
             raise ConfigError(
                 f"refine: expected what the network draws again first, then what changes it; found {found}"
             )
     return steps
+
+
+def told(steps: Sequence[Step]) -> str:
+    """The names of steps, joined by commas; 'none' if there are none."""
+    names = {kind: name for name, kind in STEPS.items()}
+    return ",".join(names[type(step)] for step in steps) or "none"
 
 
 def require_no_label_steps(steps: Sequence[Step]) -> None:
@@ -58,10 +63,9 @@ def require_no_label_steps(steps: Sequence[Step]) -> None:
     Raises:
         ConfigError: Naming them.
     """
-    names = {kind: name for name, kind in STEPS.items()}
-    if found := [names[type(step)] for step in steps if isinstance(step, RefinementStep)]:
+    if found := [step for step in steps if isinstance(step, RefinementStep)]:
         raise ConfigError(
             f"refine: expected a segmenter without steps that change its label where the class bias is tuned, found "
-            f"{', '.join(found)}; train without --refine, tune the bias, then find the steps with samtailor "
+            f"{told(found)}; train without --refine, tune the bias, then find the steps with samtailor "
             "tune-refinement"
         )

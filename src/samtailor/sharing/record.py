@@ -15,7 +15,8 @@ from samtailor.files import made_of, read_json, read_text
 from samtailor.labels import LabelSpace
 from samtailor.metrics.empty import EMPTY_RULES
 from samtailor.metrics.mean_dsc import foreground_mean
-from samtailor.models.segmenter_model import WEIGHTS_NAME, SegmenterModel, read_weights, weights_told
+from samtailor.models.practice import Practice
+from samtailor.models.segmenter_model import WEIGHTS_NAME, SegmenterModel, read_weights, segmenter_told
 from samtailor.reporting.table import Table, decimal
 from samtailor.runs import Run
 from samtailor.settings import Fraction, require
@@ -81,8 +82,8 @@ def read_record(directory: Path, model: SegmenterModel, picture: bool) -> Record
         cases={split: len(names) for split, names in dataset["splits"].items()},
         training=training,
         channels=tuple(dataset["channels"]),
-        quality=_evaluated(run, "test", data, picture)
-        or _evaluated(run, "val", data, picture)
+        quality=_evaluated(run, "test", data, model.practice, picture)
+        or _evaluated(run, "val", data, model.practice, picture)
         or _validated(best, model.labels),
     )
 
@@ -99,20 +100,22 @@ def _require_same(run: Run, model: SegmenterModel) -> None:
         )
 
 
-def _evaluated(run: Run, split: Literal["test", "val"], data: str, picture: bool) -> Quality | None:
-    """What `samtailor evaluate` has written into the run, if it has, of this segmenter and data set."""
+def _evaluated(run: Run, split: Literal["test", "val"], data: str, practice: Practice, picture: bool) -> Quality | None:
+    """What `samtailor evaluate` has written into the run, if it has, of this segmenter as it predicts, and data set."""
     folder = run.evaluation(split)
     metrics, table = folder / "metrics.json", folder / "metrics.md"
     if not metrics.is_file() or not table.is_file():
         return None
     with made_of(metrics, "the scores of an evaluation", "evaluate again"):
         content = read_json(metrics, dict, "evaluate again")
-        dsc, source = content["mean_without_background"]["dsc"], content.get("source", {})
+        dsc, source = content["mean_without_background"]["dsc"], {"tta": "none"} | content.get("source", {})
         require({"dsc": dsc}, {"dsc": Fraction | None})
-        own = {"data": data, "segmenter": weights_told(run)}
-        others = [name for name, value in own.items() if source.get(name, value) != value]
-    if others:
-        found = f"other data, {source['data']}" if "data" in others else "the segmenter as it was before"
+        own = {"data": data, "segmenter": segmenter_told(run), "tta": practice.tta}
+        own |= {"windows": "auto", "bias": "saved", "refine": ""}  # by default
+        other = next((name for name, value in own.items() if source.get(name, value) != value), None)
+    if other:
+        of_others = {"data": f"other data, {source.get('data')}", "segmenter": "the segmenter as it was before"}
+        found = of_others.get(other, f"{other} {source.get(other)}")
         warnings.warn(
             f"{metrics}: expected scores of this segmenter on {data}, found those of {found}: the card leaves them "
             f"out; evaluate again on {data} to have some in it",

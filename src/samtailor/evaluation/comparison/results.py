@@ -163,7 +163,8 @@ def align(results: Sequence[ScoredResult], common: bool) -> list[ScoredResult]:
     """The same results on the same cases and classes, in the order of the first one.
 
     Raises:
-        DataError: If protocols, the background or truths differ; or cases or classes, unless only those that are `common` are wanted.
+        DataError: If protocols, the background or truths differ; or cases or classes, unless only those that are
+            `common` are wanted.
     """
     first, *others = results
     for result in others:
