@@ -23,6 +23,7 @@ from samtailor.evaluation.robustness.robustness import robustness
 from samtailor.evaluation.robustness.study import chosen, some_slices
 from samtailor.labels import LabelSpace
 from samtailor.models.practice import Practice
+from samtailor.models.segmenter_model import save_practice
 from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter
 from samtailor.refinement.largest_component import LargestComponent
@@ -231,6 +232,8 @@ def test_scores_that_are_not_defined_are_no_numbers_anywhere() -> None:
         ({"corruptions": "none"}, "corruptions: expected at least one, found 'none'"),
         ({"cases": 0}, "cases: expected a whole number from 1"),
         ({"refine": "magic"}, "refine: expected one of"),
+        ({"slices": 2, "refine": "smallest"}, "refine: expected no steps that change the label.*; found smallest"),
+        ({"slices": 2, "protocol": "flare22"}, "protocol: expected one without ranges of slices.*found flare22"),
         ({"baseline": "nowhere"}, "nowhere"),
         ({"others": ["nowhere"]}, "nowhere"),
     ],
@@ -282,9 +285,21 @@ def test_slices_are_for_volumes_that_are_seen_slice_by_slice(
         robustness(pictures, image_folder, slices=2)
     model = study.load_model(run)
     deep = study.SegmenterModel.create(tiny_base.name, Adapter(depth=True), model.labels, model.preprocessing)
-    deep.save(run / "segmenter")
-    with pytest.raises(ConfigError, match="slices: expected runs that see each slice alone"):
-        robustness(run, nnunet_folder, slices=2)
+    neighbours = replace(model.preprocessing, neighbours=True)
+    joined = study.SegmenterModel.create(tiny_base.name, Adapter(), model.labels, neighbours)
+    for other in (deep, joined):
+        other.save(run / "segmenter")
+        with pytest.raises(ConfigError, match="slices: expected runs that see each slice alone"):
+            robustness(run, nnunet_folder, slices=2)
+
+
+def test_single_slices_are_scored_as_the_network_labels_them(run: Path, nnunet_folder: Path) -> None:
+    """An object that the volume holds together is in pieces in some of its slices."""
+    plain = robustness(run, nnunet_folder, corruptions="blur", slices=2)
+    save_practice(run / "segmenter", refinement=({"kind": "largest-component"},))
+    refined = robustness(run, nnunet_folder, corruptions="blur", slices=2)
+    np.testing.assert_array_equal(refined.dsc["run"], plain.dsc["run"])
+    assert "as the network labels them" in refined.scope()
 
 
 def test_an_mr_corruption_of_colour_pictures_works(tmp_path: Path, tiny_base: Base, image_folder: Path) -> None:

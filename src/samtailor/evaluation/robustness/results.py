@@ -124,7 +124,9 @@ class Robustness(Shown):
         count = len(self.cases)
         cases = f"{counted(count, 'case')} of {self.data}, split {self.split}"
         drawn = f", drawn of {self.out_of} by seed {self.seed}" if count < self.out_of else ""
-        part = f"; of each volume {self.slices} slices, spread over those with labels" if self.slices else ""
+        part = ""
+        if self.slices:
+            part = f"; of each volume {self.slices} slices, spread over those with labels, as the network labels them"
         return f"{cases}{drawn}{part}. Mean DSC of the classes but the background, protocol '{self.protocol}'."
 
     def _baseline_note(self) -> tuple[str, ...]:

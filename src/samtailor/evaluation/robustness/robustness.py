@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from samtailor.errors import ConfigError
-from samtailor.metrics.protocols import ProtocolName
+from samtailor.metrics.protocols import PROTOCOLS, ProtocolName
 from samtailor.outputs import require_free, require_place
 from samtailor.refinement import Refine, chosen_refinement
 from samtailor.runs import Run
@@ -51,7 +51,8 @@ def robustness(
         corruptions: Kinds of damage joined by commas (docs/guide/robustness.md lists them); 'auto' are those of the
             data's modality.
         cases: So many cases of the split, drawn by the seed; by default all.
-        slices: So many slices of each volume, evenly spread over those with labels; by default all.
+        slices: So many slices of each volume, evenly spread over those with labels; by default all. Steps after the
+            network, which look at whole volumes, and rules of ranges of slices (flare22) are left out then.
         out: Where tables and the figure are written; evaluation/SPLIT-robustness in the run by default.
         protocol: Rules of the DSC; by default those of evaluate.
         batch_size: Images computed at once.
@@ -85,6 +86,13 @@ def robustness(
     if out:
         require_free([target / name for name in RESULTS], overwrite)
     dataset = open_dataset(Path(data), *selection)
+    rules = protocol or dataset.protocol
+    if slices is not None and PROTOCOLS[rules].slice_range:
+        if protocol:
+            raise ConfigError(
+                f"protocol: expected one without ranges of slices with --slices, found {rules}; take nnunet"
+            )
+        rules = "nnunet"
     names = corruption_names(corruptions, "corruptions", dataset.channels, dataset.name)
     if not names:
         raise ConfigError("corruptions: expected at least one, found 'none'; take 'auto', or name some")
@@ -96,7 +104,7 @@ def robustness(
     study = Study(
         dataset.labels,
         files,
-        protocol or dataset.protocol,
+        rules,
         names,
         seed,
         slices,

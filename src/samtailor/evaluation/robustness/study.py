@@ -32,7 +32,7 @@ from samtailor.metrics.protocols import ProtocolName
 from samtailor.models.checkpoints import checksum
 from samtailor.models.segmenter_model import CONFIG_NAME, WEIGHTS_NAME, SegmenterModel, load_model
 from samtailor.progress import report, tracked
-from samtailor.refinement import STEPS
+from samtailor.refinement import STEPS, told
 from samtailor.refinement.step import Step
 from samtailor.runs import Run
 from samtailor.settings import Precision
@@ -65,14 +65,19 @@ def require_comparable(path: Path, dataset: Dataset, slices: int | None, refinem
             f"{path}: expected a run of the data's classes, {', '.join(dataset.labels.names)}; found "
             f"{', '.join(model.labels.names)}; name another run, or its own data"
         )
-    if slices is not None and model.group > 1:
+    if slices is not None and (model.group > 1 or model.preprocessing.neighbours):
         raise ConfigError(
-            f"slices: expected runs that see each slice alone; found {path}, which looks at {model.group} neighbours "
-            "together; take --cases to score fewer cases"
+            f"slices: expected runs that see each slice alone; found {path}, which looks at neighbours together; take "
+            "--cases to score fewer cases"
         )
     for step in model.preprocessing.steps:
         step.require_ready()
-    Predictor(model, device="cpu", refinement=refinement)  # looks at the steps behind the network
+    predictor = Predictor(model, device="cpu", refinement=refinement)  # looks at the steps behind the network
+    if slices is not None and refinement and predictor.refinement:
+        raise ConfigError(
+            f"refine: expected no steps that change the label with --slices, for they look at whole volumes; found "
+            f"{told(predictor.refinement)}; leave one of the two out"
+        )
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Study:
         batch_size: Windows per batch.
         device: 'auto', 'cpu' or 'cuda'.
         precision: In which networks compute.
-        refinement: What is done to labels at the end; what a segmenter has saved if None.
+        refinement: What is done to labels at the end; what a segmenter has saved if None. Nothing to single slices.
         across_devices: Whether scores that were kept on another device, or in another precision, count as well.
     """
 
@@ -135,7 +140,10 @@ class Study:
         return {path: _curves(values) for path, values in dsc.items()}
 
     def _predictor(self, model: SegmenterModel) -> Predictor:
-        return Predictor(model, self.batch_size, self.device, self.precision, self.refinement)
+        predictor = Predictor(model, self.batch_size, self.device, self.precision, self.refinement)
+        if self.slices is not None:
+            predictor.refinement = ()  # whose steps look at whole volumes
+        return predictor
 
     def _key(self, segmenter: str, content: str, damage: Degradation | None) -> str:
         """Hash of everything that scores depend on, but for the corruption and its severity, which are the name."""
@@ -147,7 +155,7 @@ class Study:
             "data": content,
             "labels": self.labels.to_json(),
             "protocol": self.protocol,
-            "slices": self.slices,
+            "slices": self.slices and [self.slices, "as the network labels them"],
             "computed": None if self.across_devices else (device.type, chosen_precision(self.precision, device)),
             "refinement": refinement,
             "corruptions": damage and (damage.to_json()["version"], damage.seed),
