@@ -1,6 +1,6 @@
 """What `samtailor export` wrote, run with onnxruntime and numpy: python onnx_predict.py segmenter.onnx IMAGE OUT.
 
-IMAGE is a picture or a NIfTI volume, OUT a PNG or NIfTI file of what `predict --tta none --refine none` finds.
+IMAGE is a picture of 8 bits or a NIfTI volume, OUT the PNG or NIfTI file that `predict --tta none --refine none` writes.
 """
 
 import json
@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 network, image_file, out_file = sys.argv[1:]
 session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
@@ -21,11 +21,11 @@ if is_volume := image_file.endswith((".nii", ".nii.gz")):
     import nibabel as nib
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-    volume, ours = nib.load(image_file), axcodes2ornt("SPL")  # slices, rows, columns
+    volume, ours = nib.squeeze_image(nib.load(image_file)), axcodes2ornt("SPL")  # slices, rows, columns
     volume = volume.as_reoriented(ornt_transform(theirs := io_orientation(volume.affine), ours))
     image = volume.get_fdata(dtype=np.float32)[:, None]  # (S, C, H, W)
 else:
-    picture = Image.open(image_file).convert("L" if how["channels"] == 1 else "RGB")
+    picture = ImageOps.exif_transpose(Image.open(image_file)).convert("L" if how["channels"] == 1 else "RGB")
     image = np.atleast_3d(np.asarray(picture, np.float32)).transpose(2, 0, 1)[None]
 
 low, high = scaling.get("low"), scaling.get("high")
@@ -44,7 +44,7 @@ side = how["field"] or (seen if seen and longest > 1.5 * seen else longest)  # o
 image = np.pad(image, [(0, 0), (0, 0), (0, max(0, side - height)), (0, max(0, side - width))])
 starts = [np.linspace(0, n - side, 1 + int(np.ceil((n - side) / (0.75 * side)))).round() for n in image.shape[2:]]
 bell = np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / (side / 4)) ** 2)
-ids = np.empty((len(image), height, width), np.int16)
+ids = np.empty((len(image), height, width), np.int32)
 for i, plane in enumerate(image):
     total = np.zeros((len(known["classes"]), *plane.shape[1:]))
     for y, x in np.stack(np.meshgrid(*starts), axis=-1).reshape(-1, 2).astype(int):

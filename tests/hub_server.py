@@ -150,7 +150,8 @@ class HubServer(FileServer):
         match verb:
             case "revision":
                 siblings = [{"rfilename": name} for name in files]
-                return _json({"id": repo, "modelId": repo, "sha": self.commit(repo), "siblings": siblings})
+                about = {"id": repo, "modelId": repo, "sha": self.commit(repo), "private": repo in self.private}
+                return _json({**about, "siblings": siblings})
             case "tree":
                 return _json([_entry(name, content) for name, content in files.items()])
         return self._resolve(repo, file)
@@ -195,9 +196,10 @@ class HubServer(FileServer):
 
     def _create(self, content: dict[str, Any]) -> Answer:
         repo = f"{content['organization']}/{content['name']}"
-        if content.get("visibility") == "private" or content.get("private"):
+        is_new = repo not in self.repositories
+        if is_new and (content.get("visibility") == "private" or content.get("private")):
             self.private.add(repo)
-        status = 409 if repo in self.repositories else 200
+        status = 200 if is_new else 409
         self.repositories.setdefault(repo, {})
         return replace(_json({"url": f"{self.url}/{repo}"}), status=status)
 

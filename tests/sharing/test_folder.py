@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,36 @@ def test_an_earlier_share_is_replaced_as_a_whole(tmp_path: Path) -> None:
     write(tmp_path / "share", "a")
     write(tmp_path / "share", "b")
     assert listed(tmp_path / "share") == {CARD_NAME, "b"}
+    assert listed(tmp_path) == {"share"}
+
+
+def test_a_folder_that_is_there_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may be in it, or it may be a disk of its own, which cannot be renamed."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    before = folder.stat().st_ino
+    for name in ("a", "b"):
+        write(Path("."), name)
+        assert listed(Path(".")) == {CARD_NAME, name}
+    assert folder.stat().st_ino == before
+    assert listed(tmp_path) == {"here"}
+
+
+def test_a_disk_that_fails_half_way_leaves_an_earlier_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "share", "a")
+    replace = os.replace
+
+    def failing(source: Path, target: Path) -> None:
+        if target == tmp_path / "share" / "b":
+            raise OSError("the disk is gone")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OSError, match="the disk is gone"):
+        write(tmp_path / "share", "a", "b")
+    assert listed(tmp_path / "share") == {CARD_NAME, "a"}
+    assert (tmp_path / "share" / "a").read_text() == "a"
     assert listed(tmp_path) == {"share"}
 
 

@@ -140,6 +140,19 @@ def test_the_card_predicts_what_the_segmenter_was_trained_on(
     assert f'segmenter.predict("case.{kind}")' in (tmp_path / "share" / "README.md").read_text()
 
 
+def test_what_is_to_be_private_does_not_go_where_everyone_sees_it(tiny_base: Base, hub: HubServer) -> None:
+    hub.repositories["anna/fields"] = {}
+    segmenter = new_segmenter(tiny_base, LoRA(rank=2))
+    with pytest.raises(
+        ConfigError, match="private: expected a repository that its owner alone sees, found anna/fields"
+    ):
+        push_to_hub(segmenter, "anna/fields", private=True)
+    assert hub.repositories["anna/fields"] == {}
+    for _ in range(2):
+        push_to_hub(segmenter, "anna/own", private=True)
+    assert hub.repositories["anna/own"]
+
+
 def test_no_file_names_a_path_of_the_user(run: Path, tmp_path: Path) -> None:
     save_pretrained(load_model(run), tmp_path / "share", run)
     for file in (tmp_path / "share").iterdir():

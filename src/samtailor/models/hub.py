@@ -18,7 +18,7 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # loaded when asked for
 
 from samtailor.download import FIX, OFFLINE_VARIABLES, download, offline_variable
-from samtailor.errors import WeightsError
+from samtailor.errors import ConfigError, WeightsError
 from samtailor.files import cache_home
 from samtailor.published import NAME_ANOTHER
 from samtailor.version import VERSION
@@ -106,6 +106,11 @@ def upload(folder: Path, repo: str, private: bool, names: Collection[str]) -> st
     api = HfApi(**_LIBRARY)
     try:
         url = api.create_repo(repo, private=private, exist_ok=True)
+        if private and not api.model_info(url.repo_id).private:  # an earlier repository stays as it is
+            raise ConfigError(
+                f"private: expected a repository that its owner alone sees, found {repo}, which everyone sees; name "
+                "another one, or make it private on the hub first"
+            )
         old, message = sorted(names), "Share a segmenter"
         api.upload_folder(repo_id=url.repo_id, folder_path=folder, commit_message=message, delete_patterns=old)
     except _FAILURES as error:

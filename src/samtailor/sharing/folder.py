@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,18 +32,23 @@ def require_folder(folder: Path, run: str | Path, overwrite: bool, what: str) ->
 
 @contextmanager
 def whole_folder(folder: Path, names: Set[str]) -> Iterator[Path]:
-    """A temporary folder next to `folder`, renamed to `folder` when the block succeeds.
+    """A temporary folder, whose files become those of `folder` when the block succeeds.
 
-    It may be new, empty, or an earlier one of files of these names, which is replaced; all else is a ConfigError.
+    That may be new, empty, or an earlier one of files of these names, which are replaced; all else is a ConfigError. A
+    folder that is there stays: it may be the one that somebody is in, or a disk of its own.
     """
     folder = folder.resolve()
     _require_ours(folder, names)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{os.getpid()}-{folder.name}")
-    temporary.mkdir()
+    is_there = folder.exists()
+    hidden = f".{os.getpid()}-{folder.name}"
+    temporary = folder / hidden if is_there else folder.with_name(hidden)
+    temporary.mkdir(parents=True)
     try:
         yield temporary
-        _replace(folder, temporary)
+        if is_there:
+            _replace_files(folder, temporary)
+        else:
+            os.replace(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -64,16 +69,23 @@ def _require_ours(folder: Path, names: Set[str]) -> None:
         )
 
 
-def _replace(folder: Path, complete: Path) -> None:
-    """Put a complete folder in the place of an earlier one."""
-    if not folder.exists():
-        os.replace(complete, folder)
-        return
-    earlier = folder.with_name(f"{complete.name}-earlier")
-    os.replace(folder, earlier)
+def _replace_files(folder: Path, complete: Path) -> None:
+    """Put the files of a complete folder inside `folder` into it, in the place of those there; the card comes last."""
+    earlier = folder / f"{complete.name}-earlier"
+    old = [path.name for path in folder.iterdir() if path != complete]
+    new = sorted((path.name for path in complete.iterdir()), key=lambda name: name == CARD_NAME)
+    earlier.mkdir()
     try:
-        os.replace(complete, folder)
+        _move(old, folder, earlier)
+        _move(new, complete, folder)
     except OSError:
-        os.replace(earlier, folder)
+        _move([name for name in new if not (complete / name).exists()], folder, complete)
+        _move([path.name for path in earlier.iterdir()], earlier, folder)
         raise
-    shutil.rmtree(earlier, ignore_errors=True)
+    finally:
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _move(names: Iterable[str], source: Path, target: Path) -> None:
+    for name in names:
+        os.replace(source / name, target / name)
