@@ -385,6 +385,10 @@ class TrainConfig(Checked):
 
 @dataclass(frozen=True)
 class EstimateConfig(TrainConfig):
-    """A training of which memory and time are estimated; nothing is written to `out`."""
+    """A training of which memory and time are estimated; nothing is written to `out`.
+
+    Attributes:
+        out: Ignored: that a run's config.yaml and the words of train can be given as they are.
+    """
 
     out: AnyPath = ""
