@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from samtailor.errors import FileError
 from samtailor.page import edits as edits_module
 from samtailor.page.box import Box
-from samtailor.page.edits import Edits
+from samtailor.page.edits import FOLDER, Edits, can_be_kept
 
 CLASSES = ("background", "liver", "spleen")
 SHAPE = (4, 6, 5)
@@ -165,7 +165,7 @@ KILLED = """
 import sys
 from pathlib import Path
 import numpy as np
-from samtailor.page.edits import Edits
+from samtailor.page.edits import FOLDER, Edits, can_be_kept
 edits = Edits(Path(sys.argv[1]), "a", ("background", "x"), (8, 64, 64))
 edits.begin(np.zeros((8, 64, 64), np.uint8))
 print(0, flush=True)
@@ -192,3 +192,14 @@ def test_what_was_told_to_be_done_survives_a_kill(tmp_path: Path) -> None:
     assert label is not None
     for number in range(last - 7, last + 1):
         assert int(label[number % 8, 0, 0]) in (number % 200, (number + 8) % 200)  # the next may be on disk as well
+
+
+def test_what_is_somebody_elses_cannot_keep_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write anything, so that permissions are played here."""
+    closed: set[Path] = set()
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in closed)
+    assert can_be_kept(tmp_path)
+    (tmp_path / FOLDER / "edits").mkdir(parents=True)
+    assert can_be_kept(tmp_path)
+    closed.add(tmp_path / FOLDER / "edits")
+    assert not can_be_kept(tmp_path)

@@ -41,6 +41,12 @@ def test_the_token_in_the_address_becomes_a_cookie_and_leaves_the_address() -> N
     assert page.get("/").text == "hello GET"
 
 
+@pytest.mark.parametrize("other", ['prefs={"theme":"dark"}', "items[]=3", "name=a b", "é=1", "alone", "a=1"])
+def test_cookies_of_other_programs_on_the_machine_lock_nobody_out(other: str) -> None:
+    cookies = f"{other}; samtailor-{PORT}={TOKEN}".encode("latin-1")
+    assert client().get("/", headers={b"Cookie": cookies}).status_code == 200  # type: ignore[dict-item]
+
+
 @pytest.mark.parametrize(
     "shown",
     [

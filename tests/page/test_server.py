@@ -24,6 +24,7 @@ from samtailor.segmenter import load
 from tests import generate
 from tests.page.conftest import Opening
 from tests.page.pages import MOST, Page, changed, told
+from tests.page.test_saving import pictures_without
 
 
 def truth_of(data: Path, name: str) -> Any:
@@ -302,6 +303,15 @@ class TestRevisions:
             assert seen == page.client.get("/api/cases/0/label").headers["etag"]
         assert "etag" not in page.client.get("/api/cases/0/label?of=truth").headers
 
+    def test_a_label_of_another_case_is_another_one(self, open_page: Opening, tmp_path: Path) -> None:
+        """After a restart, numbers may be those of other cases: empty labels of one size are not one."""
+        pictures = pictures_without(tmp_path / "data")
+        page = open_page(base="tiny-sam", data=pictures, classes=("field", "water"))
+        seen = [page.client.get(f"/api/cases/{number}/label").headers["etag"] for number in range(6)]
+        assert len(set(seen)) == 6
+        answer = page.client.patch("/api/cases/1/label?box=0,0,0,1,1,1", content=b"\x01", headers={"If-Match": seen[0]})
+        assert answer.status_code == 412
+
     def test_a_change_whose_answer_was_lost_may_be_sent_again(self, open_page: Opening, pictures: Path) -> None:
         page = open_page(pictures / "run", pictures / "data")
         page.open(0)
@@ -545,10 +555,30 @@ class TestPredictions:
         begun = page.json("POST", "/api/predict")
         assert begun["of"] == 5
         finish(page)
-        assert page.json("GET", "/api/predict") == {"running": False, "done": 5, "of": 5}
+        assert page.json("GET", "/api/predict") == {"running": False, "done": 5, "of": 5, "failed": 1}
         rows = page.project()["cases"]
         assert [row["predicted"] for row in rows] == [True, True, True, False, True, True]
         assert "readable picture" in rows[3]["error"]
+
+    def test_an_error_of_a_library_is_one_of_its_case(
+        self, open_page: Opening, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Such as a GPU that is full: those behind it are reached."""
+        page = open_page(pictures / "run", pictures / "data")
+        predict = page.server.project.predict
+
+        def failing(number: int) -> Any:
+            if number == 1:
+                raise RuntimeError("CUDA out of memory")
+            return predict(number)
+
+        monkeypatch.setattr(page.server.project, "predict", failing)
+        page.json("POST", "/api/predict")
+        finish(page)
+        assert page.json("GET", "/api/predict") == {"running": False, "done": 6, "of": 6, "failed": 1}
+        rows = page.project()["cases"]
+        assert [row["predicted"] for row in rows] == [True, False, True, True, True, True]
+        assert rows[1]["error"] == "CUDA out of memory"
 
     def test_it_can_be_stopped(self, open_page: Opening, pictures: Path) -> None:
         page = open_page(pictures / "run", pictures / "data")

@@ -70,9 +70,9 @@ class CaseAnswers:
 
     async def label(self, request: Request) -> Response:
         """A label of a case."""
-        of = request.query_params.get("of", "edit")
-        label = await self._threads.with_files(self._project.label, _id(request), of)
-        return streamed(label, **(revised(revision_of(label)) if of == "edit" else {}))
+        number, of = _id(request), request.query_params.get("of", "edit")
+        label = await self._threads.with_files(self._project.label, number, of)
+        return streamed(label, **(revised(revision_of(label, self._project.case(number).key)) if of == "edit" else {}))
 
     async def paint(self, request: Request) -> Response:
         """Set a box of the working label."""

@@ -27,9 +27,10 @@ Change = tuple[Box, NDArray[np.uint8]]
 """A box of the label and what stands there now."""
 
 
-def revision_of(label: NDArray[np.uint8]) -> str:
-    """What tells a label from any other."""
-    return f"{zlib.crc32(np.ascontiguousarray(label).data):08x}"
+def revision_of(label: NDArray[np.uint8], key: str) -> str:
+    """What tells a label from any other, also of another case: after a restart, a number may be that of another one."""
+    start = zlib.crc32(key.encode("utf-8", "surrogateescape"))
+    return f"{zlib.crc32(np.ascontiguousarray(label).data, start):08x}"
 
 
 class CaseEditor:
@@ -96,7 +97,7 @@ class CaseEditor:
         """What tells the working label from any other."""
         with self._lock:
             if self._revision is None:
-                self._revision = revision_of(self._label)
+                self._revision = revision_of(self._label, self._edits.key)
             return self._revision
 
     @contextmanager
@@ -147,7 +148,7 @@ class CaseEditor:
         Raises:
             RequestError: If the label is another.
         """
-        asked = revision, box, revision_of(values)
+        asked = revision, box, revision_of(values, self._edits.key)
         with self._lock:
             if revision is None or self._painted != (asked, self.revision):
                 with self.since(revision):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ from samtailor.page.box import Box, shape_of, size_of
 
 FOLDER = ".samtailor"
 """What the page keeps in a data set."""
+EDITS = "edits"
+"""Where in it the edits are."""
 
 _HEAD = struct.Struct("<8I")  # the box, bytes, checksum
 _FORMAT = 1
@@ -36,11 +39,18 @@ _LONG = 8 << 20
 _QUICK = 1  # of zlib's levels: a label of 512 x 512 x 130 takes 50 ms
 
 
+def can_be_kept(root: Path) -> bool:
+    """Whether edits can be kept in a data set: in what is there of their folder, which may be somebody else's."""
+    place = root / FOLDER / EDITS
+    return os.access(next(folder for folder in (place, *place.parents) if folder.exists()), os.W_OK)
+
+
 class Edits:
     """The unsaved label of one case."""
 
     def __init__(self, folder: Path, key: str, classes: Sequence[str], shape: tuple[int, ...]) -> None:
         """Keep a label of a shape (S, H, W); `key` tells the case apart from others."""
+        self.key = key
         self.file = file_of(folder, key)
         self._classes, self._shape = list(classes), shape
         self._changes = 0

@@ -11,10 +11,10 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -96,12 +96,9 @@ class Guard:
         kind, _, found = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             yield found.strip()
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return
+        cookies = cookie_parser(headers.get("cookie", ""))  # pair by pair: those of other programs may be anything
         if self._cookie in cookies:
-            yield cookies[self._cookie].value
+            yield cookies[self._cookie]
 
     def _is_token(self, found: str) -> bool:
         return secrets.compare_digest(found.encode(), self._token.encode())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from threading import Event, Lock, Thread
 from typing import Any
 
 from samtailor.errors import SamTailorError
 from samtailor.page.project import Project
 from samtailor.page.request_error import RequestError
+
+LOG = logging.getLogger("samtailor")
 
 
 class Predicting:
@@ -19,11 +22,11 @@ class Predicting:
         self._lock = Lock()
         self._thread: Thread | None = None
         self._stop = Event()
-        self._done = self._of = 0
+        self._done = self._of = self._failed = 0
 
     def describe(self) -> dict[str, Any]:
         """How far it is."""
-        return {"running": self._is_running, "done": self._done, "of": self._of}
+        return {"running": self._is_running, "done": self._done, "of": self._of, "failed": self._failed}
 
     @property
     def _is_running(self) -> bool:
@@ -42,7 +45,7 @@ class Predicting:
             waiting = [case.id for case in self._project.cases if not self._project.predictions.now(case.id)]
             if not waiting:
                 raise RequestError(409, "predict: expected cases without a prediction, found none")
-            self._done, self._of = 0, len(waiting)
+            self._done, self._of, self._failed = 0, len(waiting), 0
             self._stop.clear()
             self._thread = Thread(target=self._run, args=(waiting,), daemon=True)
             self._thread.start()
@@ -57,6 +60,9 @@ class Predicting:
                 return
             try:
                 self._project.predict(number)
-            except (SamTailorError, OSError, MemoryError) as error:  # the others need not wait for this one
-                self._project.case(number).error = str(error)
+            except Exception as error:  # of libraries, too: the others need not wait for this one
+                if not isinstance(error, SamTailorError | OSError | MemoryError):
+                    LOG.exception("%s could not be predicted", self._project.case(number).files.name)
+                self._project.case(number).error = str(error) or type(error).__name__
+                self._failed += 1
             self._done += 1

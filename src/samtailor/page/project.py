@@ -23,7 +23,7 @@ from samtailor.inference.prompt import Prompt
 from samtailor.labels import IGNORE, LabelSpace
 from samtailor.page.case_editor import CaseEditor, Change
 from samtailor.page.cases import Folder, ListedCase, listed_cases
-from samtailor.page.edits import FOLDER, Edits
+from samtailor.page.edits import EDITS, FOLDER, Edits, can_be_kept
 from samtailor.page.open_cases import OpenCases
 from samtailor.page.predictions import NOT_COUNTED, Prediction, Predictions, mean_dsc
 from samtailor.page.prompting import BaseCorrections, Corrector, PromptedBase
@@ -37,7 +37,6 @@ from samtailor.settings import Device
 
 MOST_CLASSES = 255
 """Classes whose indices, and that of pixels that count nowhere, are bytes."""
-_EDITS = "edits"
 
 
 class Project:
@@ -82,6 +81,7 @@ class Project:
         self.predictions = Predictions()
         self.uploads = Uploads()
         self.editable = folder is not None and os.access(folder.root, os.W_OK)
+        self._keeps_edits = folder is not None and self.editable and can_be_kept(folder.root)
         self.network = Lock()
         self._open = OpenCases(self._opened)
         self._listing, self._saving, self._looking = Lock(), Lock(), Lock()
@@ -313,12 +313,12 @@ class Project:
     @property
     def edits_folders(self) -> list[Path]:
         """Where unsaved edits lie: of dropped images, then of the data set's; in the cache if that takes none."""
-        folders = [self.uploads.folder / _EDITS]
-        if self.folder is not None and self.editable:
-            folders.append(self.folder.root / FOLDER / _EDITS)
+        folders = [self.uploads.folder / EDITS]
+        if self.folder is not None and self._keeps_edits:
+            folders.append(self.folder.root / FOLDER / EDITS)
         elif self.folder is not None:
             place = str(self.folder.root.resolve()).encode("utf-8", "surrogateescape")
-            folders.append(cache_home() / _EDITS / hashlib.sha256(place).hexdigest()[:24])
+            folders.append(cache_home() / EDITS / hashlib.sha256(place).hexdigest()[:24])
         return folders
 
     def _corrector(self, editor: CaseEditor) -> Corrector:

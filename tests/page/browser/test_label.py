@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests import generate
-from tests.page.browser.screen import colour, drag, expect, label, ready, synced
+from tests.page.browser.screen import canvas, clear, colour, drag, expect, label, opened, ready, synced
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
 
@@ -155,3 +156,44 @@ def test_edits_wait_while_the_server_cannot_be_reached(server: PageServer, brows
     synced(page)
     assert (label(page) != before).any()
     browse.forgive("ERR_FAILED")
+
+
+def test_an_answer_for_a_case_that_was_opened_again_is_not_hidden(server: PageServer, browse: Browse) -> None:
+    """What the page shows is what the server has, though the answer belongs to what was on the page before."""
+    page = browse(server)
+    name = page.locator("#facts").inner_text().split()[0]
+    clear(page)
+    page.keyboard.press("p")
+    page.keyboard.press("1")
+    waiting: list[Any] = []
+    page.route("**/api/cases/*/prompt", lambda route: waiting.append(route))
+    x, y = canvas(page)
+    page.mouse.click(x, y)
+    page.wait_for_selector("body.busy")
+    while not waiting:
+        page.wait_for_timeout(20)
+    page.keyboard.press("n")
+    expect(page.locator("#facts")).not_to_contain_text(name)
+    page.locator("#cases li", has_text=name).first.click()
+    expect(page.locator("#facts")).to_contain_text(name)
+    waiting[0].continue_()
+    page.unroute("**/api/cases/*/prompt")
+    ready(page)
+    page.wait_for_timeout(500)
+    ready(page)
+    given = label(page)
+    assert given.any()
+    counts = page.locator("#classes .class-count").all_inner_texts()
+    assert counts[1] == f"{(given == 1).sum():,} px"
+
+
+def test_a_button_in_a_message_is_about_its_own_case(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    page.keyboard.press("r")
+    page.wait_for_selector("#notes :text('Predicted in')")
+    page.keyboard.press("n")
+    opened(page, "tile_1")
+    before = label(page)
+    page.locator("#notes button", has_text="Use as label").click()
+    page.wait_for_selector("#notes :text('Open tile_0 again first')")
+    np.testing.assert_array_equal(label(page), before)

@@ -92,3 +92,35 @@ def test_the_brush_is_round_in_the_world_and_covers_what_it_passes(server: PageS
     assert (np.ptp(disc, axis=0) + 1).tolist() == [11, 5]
     assert {(u, 10) for u in range(6, 46)} <= set(map(tuple, stroke.tolist()))
     assert len(stroke) == pytest.approx(30 * 11 + np.pi * 25, abs=12)
+
+
+def test_while_a_tool_is_pressed_nothing_is_undone_and_other_panes_end_it(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    clear(page)
+    page.keyboard.press("d")
+    page.keyboard.press("1")
+    drag(page, (-60, -60), (-40, -60))
+    first = label(page)
+    x, y = canvas(page)
+    page.mouse.move(x + 40, y + 40)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 40, steps=3)
+    page.keyboard.press("Control+z")  # says nothing to the stroke, nor to the one before
+    page.mouse.up()
+    both = label(page)
+    assert (both[first > 0] == 1).all()
+    assert (both > 0).sum() > (first > 0).sum()
+    page.keyboard.press("Control+z")
+    np.testing.assert_array_equal(label(page), first)
+    page.keyboard.press("r")
+    page.wait_for_selector("#notes :text('Predicted in')")
+    page.wait_for_selector("body:not(.busy)")
+    page.locator("#sources button", has_text="Label").click()
+    x, y = canvas(page)
+    page.mouse.move(x + 40, y + 40)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 40, steps=3)
+    page.keyboard.press("c")  # two panes beside each other: the one that was painted in is gone
+    page.wait_for_selector(".pane >> nth=1")
+    page.mouse.up()
+    np.testing.assert_array_equal(label(page), first)

@@ -100,3 +100,25 @@ def test_the_window_is_set_by_numbers_and_by_a_right_drag(volume_server: PageSer
     page.mouse.up(button="right")
     assert float(page.locator("#width").input_value()) > 400
     assert float(page.locator("#level").input_value()) == pytest.approx(80, abs=1)
+
+
+def test_a_stroke_stays_in_the_slice_that_is_shown(volume_server: PageServer, browse: Browse) -> None:
+    page = browse(volume_server)
+    clear(page)
+    page.keyboard.press("d")
+    page.keyboard.press("1")
+    slices = page.locator("#slice-number")
+    shown = slices.inner_text()
+    x, y = canvas(page)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 20, y, steps=3)
+    page.mouse.wheel(0, 100)
+    page.keyboard.press("PageUp")
+    page.mouse.move(x + 40, y, steps=3)
+    expect(slices).to_have_text(shown)
+    page.mouse.up()
+    page.mouse.wheel(0, 100)
+    expect(slices).not_to_have_text(shown)
+    drawn = np.flatnonzero(label(page).any(axis=(1, 2)))
+    assert drawn.tolist() == [int(shown.split()[0]) - 1]

@@ -59,11 +59,12 @@ export class Actions {
       const { seconds, row } = await api.predict(opened.id);
       await this.#renew(opened);
       this.store.updateRow(row);
+      if (opened !== this.store.state.opened) return;
       const isOwn = opened.meta.shown !== "prediction"; // edits and truth stay what is edited
       if (isOwn) await this.show("prediction");
       say(
         `Predicted in ${seconds.toFixed(1)} s.${isOwn ? " Your label is unchanged." : ""}`,
-        isOwn ? { label: "Use as label", run: () => this.useAsLabel("prediction") } : undefined,
+        isOwn ? { label: "Use as label", run: () => this.useAsLabel("prediction", opened) } : undefined,
       );
     });
   }
@@ -78,6 +79,8 @@ export class Actions {
   async #renewSources(opened) {
     opened.renew(await api.open(opened.id));
     const { shown, compare } = this.store.state;
+    if (opened === this.store.state.opened && !opened.sources.includes(shown)) this.store.set({ shown: "edit" });
+    if (opened === this.store.state.opened && !opened.sources.includes(compare)) this.store.set({ compare: "" });
     for (const of of [shown, compare]) if (opened.sources.includes(of)) await opened.fetchSource(of);
     this.store.emit("sources");
   }
@@ -105,8 +108,8 @@ export class Actions {
   }
 
   /** The label that is edited becomes truth, prediction, or empty. It can be undone. */
-  async useAsLabel(to) {
-    const { opened } = this.store.state;
+  async useAsLabel(to, opened = this.store.state.opened) {
+    if (opened !== this.store.state.opened) return say(`Open ${opened.meta.name} again first.`);
     await this.#work(async () => {
       await this.sync.settled();
       const { row } = await api.revert(opened.id, to);
@@ -166,6 +169,16 @@ export class Actions {
     if (ids.length === 0) return;
     const at = ids.indexOf(this.store.state.opened?.id);
     this.open(ids[at < 0 ? 0 : (at + step + ids.length) % ids.length]);
+  }
+
+  /** The server may have other predictions of the opened case: what can be shown of it is fetched again. */
+  async renew() {
+    const { opened } = this.store.state;
+    try {
+      if (opened) await this.#renewSources(opened);
+    } catch (error) {
+      fail(error);
+    }
   }
 
   /** Fetch the list again. */

@@ -97,7 +97,7 @@ export class Cases {
           "span",
           { class: "chips" },
           ...chips,
-          row.error ? el("span", { class: "chip error", text: "cannot be read" }) : null,
+          row.error ? el("span", { class: "chip error", title: row.error, text: "failed" }) : null,
         ),
       ),
     );
@@ -138,25 +138,30 @@ export class Cases {
       if ($("predict-all").dataset.running) await api.stopPredicting();
       else {
         await api.predictAll();
-        await this.watch();
-        say("Predictions are done. Order by “most uncertain” to see what to label next.");
+        const { done, of, failed } = await this.watch();
+        const lacking = failed ? ` ${failed} failed: the list says why.` : "";
+        if (done < of) say(`Stopped after ${done} of ${of}.${lacking}`);
+        else say(`Predictions are done.${lacking} Order by “most uncertain” to see what to label next.`);
       }
     } catch (error) {
       fail(error);
     }
   }
 
-  /** Show how far the predictions in the background are, if there are some, until their end. */
+  /** Show how far the predictions in the background are, if there are some, until their end. @returns How far then. */
   async watch() {
     const button = $("predict-all");
+    let state = await api.predictingAll();
     try {
-      for (let state = await api.predictingAll(); state.running; state = await api.predictingAll()) {
+      for (; state.running; state = await api.predictingAll()) {
         button.dataset.running = "yes";
         button.textContent = `Stop (${state.done} of ${state.of})`;
         await new Promise((resolve) => setTimeout(resolve, CHECK));
         await this.actions.refresh();
       }
       await this.actions.refresh();
+      await this.actions.renew();
+      return state;
     } finally {
       delete button.dataset.running;
       button.textContent = "Predict all";

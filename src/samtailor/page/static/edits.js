@@ -31,6 +31,7 @@ export class Edits {
 
   /** The server changed a box of the label: the same here, as a step that can be undone. */
   applied(opened, box, content) {
+    if (!this.#isOpen(opened)) return;
     const before = cut(opened.label, opened.shape, box);
     this.history.push(opened.id, box, before, content);
     this.#write(opened, box, content);
@@ -39,9 +40,18 @@ export class Edits {
 
   /** The server has another label: the same here, as a step. @param {Uint8Array} label */
   replaced(opened, label) {
+    if (!this.#isOpen(opened)) return;
     api.shows(opened.id, label);
     const box = difference(opened.label, label, opened.shape);
     if (box) this.applied(opened, box, cut(label, opened.shape, box));
+  }
+
+  /** Whether a case is still on the canvas; where it was opened again meanwhile, that label is the one of before. */
+  #isOpen(opened) {
+    const now = this.store.state.opened;
+    if (now !== opened && now?.id === opened.id)
+      window.dispatchEvent(new CustomEvent("changed-elsewhere", { detail: opened.id }));
+    return now === opened;
   }
 
   /** @returns {boolean} Whether there was something to undo. */
@@ -55,8 +65,8 @@ export class Edits {
   }
 
   #step(take) {
-    const { opened, busy } = this.store.state;
-    const step = opened && !busy ? take(opened.id) : null;
+    const { opened, busy, pressed } = this.store.state;
+    const step = opened && !busy && !pressed ? take(opened.id) : null;
     if (!step) return false;
     this.#write(opened, step.box, step.content);
     this.sync.send(opened.id, step.box, step.content);

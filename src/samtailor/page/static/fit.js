@@ -57,6 +57,7 @@ export function buildFit(store, actions) {
   const finished = async (fit) => {
     if (fit.state === "failed") return fail(fit.error ?? "The fit failed.");
     await actions.refresh();
+    await actions.renew();
     if (fit.state !== "done") return say("The fit was stopped.");
     const { opened } = store.state;
     if (dialog.open) dialog.close();

@@ -122,13 +122,18 @@ export function listen(pane, stage, toolbox) {
     const tool = toolbox.current;
     if (!toolbox.ready(pane)) return null;
     tool.down(spotOf(pane, start));
+    store.set({ pressed: true });
     return {
       move: (event) => tool.move(spotOf(pane, event)),
       up(event) {
+        store.set({ pressed: false });
         tool.up(spotOf(pane, event));
         look(spotOf(pane, event));
       },
-      cancel: () => tool.cancel(),
+      cancel() {
+        store.set({ pressed: false });
+        tool.cancel();
+      },
     };
   };
 

@@ -62,8 +62,9 @@ export class Stage {
     this.go(pane.slice + slices, pane);
   }
 
-  /** Show a slice of a plane, by default the large one. */
+  /** Show a slice of a plane, by default the large one; not while a tool is at work in one. */
   go(slice, { plane } = this.main) {
+    if (this.store.state.pressed) return;
     const point = [...this.store.state.point];
     point[plane.axes[2]] = Math.max(0, Math.min(plane.depth - 1, slice));
     this.store.set({ point: /** @type {any} */ (point) });

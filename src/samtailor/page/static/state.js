@@ -30,7 +30,8 @@
  * @property {[number, number, number]} point Voxel of the crosshair, (slice, row, column).
  * @property {{low: number, high: number}} window Intensities shown black and white.
  * @property {string} big The plane that is large.
- * @property {boolean} panning Space is held. @property {boolean} busy The server works on the label.
+ * @property {boolean} panning Space is held. @property {boolean} pressed A tool is at work, between press and release.
+ * @property {boolean} busy The server works on the label.
  */
 
 /** @returns {State} */
@@ -55,6 +56,7 @@ const initial = () => ({
   window: { low: 0, high: 255 },
   big: "axial",
   panning: false,
+  pressed: false,
   busy: false,
 });
 

@@ -81,7 +81,7 @@ export class Sync {
   #later(error) {
     this.#sending = false;
     if (this.#wait === FIRST_WAIT)
-      say("Edits cannot be sent just now. They wait on this page, which should stay open.");
+      say(`Edits cannot be kept just now: ${error.message} They wait on this page, which should stay open.`);
     this.offline = true;
     this.store.emit("sync");
     for (const { reject } of this.#settled.splice(0)) reject(error);

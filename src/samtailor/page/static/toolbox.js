@@ -44,7 +44,8 @@ export class Toolbox {
       brushTool(kit, true),
       fillTool(kit),
     ];
-    this.store.on(["tool", "opened", "active"], () => this.cancel());
+    // With other panes, what is half done would never end: their canvas is another one.
+    this.store.on(["tool", "opened", "active", "big", "compare"], () => this.cancel());
     this.store.on(["stepped"], () => kit.prompts.forget());
   }
 
@@ -60,6 +61,7 @@ export class Toolbox {
   /** Forget what is half done. */
   cancel() {
     for (const tool of this.tools) tool.cancel?.();
+    this.store.set({ pressed: false });
     this.store.emit("mark");
   }
 
