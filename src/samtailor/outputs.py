@@ -44,9 +44,13 @@ def require_place(
         raise ConfigError(f"{name}: expected {expected}, found {inside}: {out}; name another folder")
 
 
+TEMPORARY = ".samtailor-"
+"""What temporary folders in a folder of the user begin with; one that a killed process has left stands in no way."""
+
+
 def require_new(folder: Path, advice: str = "name another one") -> None:
     """Refuse a folder that holds something."""
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(not path.name.startswith(TEMPORARY) for path in folder.iterdir()):
         raise ConfigError(f"out: expected a new or empty directory, found files in {folder}; {advice}")
 
 

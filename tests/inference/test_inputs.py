@@ -177,6 +177,16 @@ def test_a_result_never_overwrites_what_an_input_is_made_of(tmp_path: Path) -> N
     assert job.target == tmp_path / "out" / "scene.tif"
 
 
+def test_nothing_that_is_written_overwrites_an_input(tmp_path: Path) -> None:
+    for folder, wanted in (("overlays", Wanted(overlay=True)), ("probabilities", Wanted(probabilities=True))):
+        image = tmp_path / folder / ("x.png" if folder == "overlays" else "x.tif")
+        image.parent.mkdir()
+        image.touch()
+        plan([image], tmp_path)
+        with pytest.raises(ConfigError, match="would overwrite the input"):
+            plan([image], tmp_path, wanted=wanted)
+
+
 def test_two_results_never_share_a_place(folder: Path, tmp_path: Path) -> None:
     (folder / "sub" / "b.nii.gz").touch()
     with pytest.raises(ConfigError, match=r"b\.nii and .*sub/b\.nii\.gz would both be"):

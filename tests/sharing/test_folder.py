@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samtailor.errors import ConfigError
-from samtailor.sharing.folder import CARD_MARK, CARD_NAME, whole_folder
+from samtailor.sharing.folder import CARD_MARK, CARD_NAME, require_folder, whole_folder
 
 NAMES = frozenset({CARD_NAME, "a", "b"})
 
@@ -52,17 +52,32 @@ def test_a_folder_that_is_there_stays_the_same(tmp_path: Path, monkeypatch: pyte
     assert listed(tmp_path) == {"here"}
 
 
-def test_a_disk_that_fails_half_way_leaves_an_earlier_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_killed_process_has_left_and_what_has_come_meanwhile_stay(tmp_path: Path) -> None:
+    (tmp_path / "share" / ".samtailor-1").mkdir(parents=True)
+    require_folder(tmp_path / "share", tmp_path / "run", overwrite=False, what="share")
+    write(tmp_path / "share", "a")
+    with whole_folder(tmp_path / "share", NAMES) as scratch:
+        (scratch / CARD_NAME).write_text(CARD_MARK)
+        (tmp_path / "share" / "notes.txt").write_text("mine")
+    assert listed(tmp_path / "share") == {CARD_NAME, ".samtailor-1", "notes.txt"}
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_what_fails_half_way_leaves_an_earlier_share(
+    error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path / "share", "a")
     replace = os.replace
 
     def failing(source: Path, target: Path) -> None:
         if target == tmp_path / "share" / "b":
-            raise OSError("the disk is gone")
+            assert (tmp_path / "share" / "a").is_file()
+            assert not (tmp_path / "share" / CARD_NAME).is_file()  # the mark of what is whole
+            raise error("the disk is gone")
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", failing)
-    with pytest.raises(OSError, match="the disk is gone"):
+    with pytest.raises(error, match="the disk is gone"):
         write(tmp_path / "share", "a", "b")
     assert listed(tmp_path / "share") == {CARD_NAME, "a"}
     assert (tmp_path / "share" / "a").read_text() == "a"

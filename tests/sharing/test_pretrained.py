@@ -181,7 +181,8 @@ def test_an_evaluation_on_the_validation_split_is_second_best(run: Path, tmp_pat
             "other fields",
             "those of other data, other fields: the card leaves them out; evaluate again on fields",
         ),
-        ("segmenter", "0123456789ab", "those of the segmenter as it was before"),
+        ("segmenter", "0123456789ab", "those of another segmenter, or an older version"),
+        ("wide", 0.3, "those of wide 0.3"),
     ],
 )
 def test_scores_of_other_data_or_an_earlier_segmenter_are_left_out(
@@ -189,7 +190,7 @@ def test_scores_of_other_data_or_an_earlier_segmenter_are_left_out(
 ) -> None:
     metrics = run / "evaluation" / "test" / "metrics.json"
     content = json.loads(metrics.read_text())
-    assert name in content["source"]
+    assert name in content["source"] or name == "wide"
     content["source"][name] = value
     write_json(metrics, content)
     with pytest.warns(DataWarning, match=words):
@@ -217,9 +218,16 @@ def test_scores_by_other_settings_than_its_own_are_left_out(
     assert "not evaluated on a test split" in (tmp_path / "share" / "README.md").read_text()
 
 
+def test_its_own_settings_may_be_spelt_out(run: Path, tmp_path: Path) -> None:
+    data = Run(run).read_config()["data"]
+    evaluate(run, data, "test", device="cpu", refine="none", windows="auto", bias="saved", tta="none")
+    save_pretrained(load_model(run), tmp_path / "share", run)
+    assert "On the test split:" in (tmp_path / "share" / "README.md").read_text()
+
+
 def test_scores_from_before_something_was_tuned_are_left_out(run: Path, tmp_path: Path) -> None:
     save_practice(run / "segmenter", bias=(0.0, 1.0, 0.0))
-    with pytest.warns(DataWarning, match="those of the segmenter as it was before"):
+    with pytest.warns(DataWarning, match="those of another segmenter, or an older version"):
         save_pretrained(load_model(run), tmp_path / "share", run)
     data = Run(run).read_config()["data"]
     evaluate(run, data, "test", device="cpu", bias="none")

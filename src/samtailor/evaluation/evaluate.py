@@ -132,10 +132,11 @@ def evaluate(
     else:
         source |= {"folds": len(models)}
     source |= {"corruption": corrupt, "severity": severity, "corrupt_seed": corrupt_seed} if degradation else {}
-    flips = tta or models[0].practice.tta
+    practice = models[0].practice
+    flips = practice.flip if tta == "auto" else tta or practice.tta
     source |= {"tta": flips} if flips != "none" else {}
     source |= {"wide": predictors[0].wide} if predictors[0].wide else {}
     source |= {"windows": windows} if windows != "auto" else {}
-    source |= {"refine": told(refinement)} if refinement is not None else {}
+    source |= {"refine": told(refinement)} if refinement not in (None, chosen_refinement(practice.refinement)) else {}
     source |= {"bias": bias} if any(model.practice.bias is not None for model in models) else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

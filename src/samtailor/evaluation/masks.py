@@ -21,11 +21,13 @@ from samtailor.data.formats import (
     find_label_format,
     format_of,
     image_suffixes,
+    is_scene,
     label_format_of,
     read_case,
     read_geometry,
 )
 from samtailor.data.formats.format import LabelFormat
+from samtailor.data.formats.vector import VectorFormat
 from samtailor.data.intensity import Percentile, scale
 from samtailor.data.layouts.contents import by_name
 from samtailor.data.layouts.listed import labels_of
@@ -90,6 +92,16 @@ class Truth:
     others: frozenset[str]
     labels: LabelSpace | None
     dataset: Dataset | None = None
+
+    @property
+    def protocol(self) -> ProtocolName:
+        """Rules that it is usually scored by (see `Dataset.protocol`)."""
+        if self.dataset:
+            return self.dataset.protocol
+        first = self.cases[0].label
+        assert first is not None
+        is_on_earth = is_scene(first) or isinstance(find_label_format(first), VectorFormat)
+        return "remote-sensing" if is_on_earth else "samtailor"
 
 
 def open_truth(root: Path, split: Split | None, selection: Selection) -> Truth:

@@ -69,7 +69,7 @@ def score(
         require_free([target / name for name in RESULTS], overwrite)
     truth = open_truth(Path(labels), split, Selection(fold, dataset, "all"))
     pairs, errors = pair(Path(predictions), truth)
-    rules = protocol or (truth.dataset.protocol if truth.dataset else "samtailor")
+    rules = protocol or truth.protocol
     require_protocol(rules, ignore_background)
     refuse([*errors, *filter(None, map(geometry_error, pairs))], "masks")
     space = classes_of(pairs, truth, Path(classes) if classes else None, rules)

@@ -145,13 +145,14 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto", want
     jobs = [Job(files, out / f"{files.name}{_label_suffix(files.images[0], kind)}") for files in _find_images(inputs)]
     if not jobs:
         raise ConfigError("inputs: expected files, folders or glob patterns, found none")
-    sources = _sources(jobs)
+    sources = _sources(jobs, wanted)
     inputs_of: dict[str, Path] = {}
     for job in jobs:
-        if _real(job.target) in sources:
-            raise ConfigError(
-                f"out: the result of {job.file} would overwrite the input {job.target}; name another folder"
-            )
+        for result in job.results(wanted):
+            if _real(result) in sources:
+                raise ConfigError(
+                    f"out: the result of {job.file} would overwrite the input {result}; name another folder"
+                )
         for place in job.places(wanted):
             if other := inputs_of.get(place):
                 raise ConfigError(
@@ -161,11 +162,12 @@ def plan(inputs: Sequence[str | Path], out: Path, kind: LabelKind = "auto", want
     return jobs
 
 
-def _sources(jobs: Sequence[Job]) -> set[Path]:
-    """What no result may replace: the images, and where there may be such a result, what they are made of."""
+def _sources(jobs: Sequence[Job], wanted: Wanted) -> set[Path]:
+    """What no result may replace: the images, and where there are such files, what mosaics are made of."""
     images = [path for job in jobs for path in job.files.images]
-    could_replace = any(os.path.lexists(job.target) for job in jobs)
-    return set(map(_real, parts_of(images) if could_replace else images))
+    mosaics = [path for path in images if path.suffix.lower() == ".vrt"]
+    could_replace = any(os.path.lexists(result) for job in jobs for result in job.results(wanted))
+    return set(map(_real, (*images, *(parts_of(mosaics) if could_replace else ()))))
 
 
 def require_ground(jobs: Iterable[Job]) -> None:

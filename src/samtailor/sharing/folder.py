@@ -10,7 +10,7 @@ from pathlib import Path
 
 from samtailor.errors import ConfigError, listed
 from samtailor.files import read_text
-from samtailor.outputs import require_new, require_place
+from samtailor.outputs import TEMPORARY, require_new, require_place
 
 CARD_NAME = "README.md"
 """The model card; a folder that holds one of ours was written by us."""
@@ -40,13 +40,13 @@ def whole_folder(folder: Path, names: Set[str]) -> Iterator[Path]:
     folder = folder.resolve()
     _require_ours(folder, names)
     is_there = folder.exists()
-    hidden = f".{os.getpid()}-{folder.name}"
-    temporary = folder / hidden if is_there else folder.with_name(hidden)
+    hidden = f"{TEMPORARY}{os.getpid()}"
+    temporary = folder / hidden if is_there else folder.with_name(f"{hidden}-{folder.name}")
     temporary.mkdir(parents=True)
     try:
         yield temporary
         if is_there:
-            _replace_files(folder, temporary)
+            _replace_files(folder, temporary, names)
         else:
             os.replace(temporary, folder)
     finally:
@@ -59,7 +59,7 @@ def _require_ours(folder: Path, names: Set[str]) -> None:
         return
     if not folder.is_dir():
         raise ConfigError(f"{folder}: expected a folder to write to, found a file; name another one")
-    found = {path.name for path in folder.iterdir()}
+    found = {path.name for path in folder.iterdir() if not path.name.startswith(TEMPORARY)}
     card = folder / CARD_NAME
     is_ours = found <= names and card.is_file() and CARD_MARK in read_text(card, "a model card", "name another folder")
     if found and not is_ours:
@@ -69,21 +69,19 @@ def _require_ours(folder: Path, names: Set[str]) -> None:
         )
 
 
-def _replace_files(folder: Path, complete: Path) -> None:
-    """Put the files of a complete folder inside `folder` into it, in the place of those there; the card comes last."""
-    earlier = folder / f"{complete.name}-earlier"
-    old = [path.name for path in folder.iterdir() if path != complete]
-    new = sorted((path.name for path in complete.iterdir()), key=lambda name: name == CARD_NAME)
+def _replace_files(folder: Path, complete: Path, names: Set[str]) -> None:
+    """Put the files of a complete folder inside `folder` into it, in the place of those of the names; the card last."""
+    old = [name for name in sorted(names) if (folder / name).exists()]
+    new = sorted((path.name for path in complete.iterdir()), key=lambda name: (name == CARD_NAME, name))
+    earlier = complete / "earlier"
     earlier.mkdir()
     try:
         _move(old, folder, earlier)
         _move(new, complete, folder)
-    except OSError:
+    except BaseException:
         _move([name for name in new if not (complete / name).exists()], folder, complete)
         _move([path.name for path in earlier.iterdir()], earlier, folder)
         raise
-    finally:
-        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _move(names: Iterable[str], source: Path, target: Path) -> None:

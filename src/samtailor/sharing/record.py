@@ -25,6 +25,10 @@ _PICTURES = ("overlay_median.png", "overlay_worst.png", "overlay_best.png")
 """The picture of a card, the most honest first; evaluation writes one of few cases only as 'best' or 'worst'."""
 
 
+_BY_DEFAULT = {"tta": "none", "wide": 0.0, "windows": "auto", "bias": "saved", "refine": ""}
+"""How a segmenter predicts, where `metrics.json` does not say so."""
+
+
 @dataclass(frozen=True)
 class Quality:
     """How good a segmenter is, as far as its run knows.
@@ -108,13 +112,12 @@ def _evaluated(run: Run, split: Literal["test", "val"], data: str, practice: Pra
         return None
     with made_of(metrics, "the scores of an evaluation", "evaluate again"):
         content = read_json(metrics, dict, "evaluate again")
-        dsc, source = content["mean_without_background"]["dsc"], {"tta": "none"} | content.get("source", {})
+        dsc, source = content["mean_without_background"]["dsc"], _BY_DEFAULT | content.get("source", {})
         require({"dsc": dsc}, {"dsc": Fraction | None})
-        own = {"data": data, "segmenter": segmenter_told(run), "tta": practice.tta}
-        own |= {"windows": "auto", "bias": "saved", "refine": ""}  # by default
+        own = _BY_DEFAULT | {"data": data, "segmenter": segmenter_told(run), "tta": practice.tta, "wide": practice.wide}
         other = next((name for name, value in own.items() if source.get(name, value) != value), None)
     if other:
-        of_others = {"data": f"other data, {source.get('data')}", "segmenter": "the segmenter as it was before"}
+        of_others = {"data": f"other data, {source.get('data')}", "segmenter": "another segmenter, or an older version"}
         found = of_others.get(other, f"{other} {source.get(other)}")
         warnings.warn(
             f"{metrics}: expected scores of this segmenter on {data}, found those of {found}: the card leaves them "

@@ -104,3 +104,11 @@ def test_the_score_is_the_mean_over_classes_but_the_background() -> None:
     assert iou == pytest.approx((2 / 8 + 2 / 6) / 2)
     (_, boundary), *_ = searched([], metric="boundary_iou")[0]
     assert boundary == pytest.approx((2 / 8 + 2 / 6) / 2)  # all of it is boundary
+
+
+def test_a_class_that_no_truth_shows_counts_neither_with_its_specks_nor_without() -> None:
+    labels = LabelSpace.from_names((*LABELS.names, "road"))
+    speck = TRUTH.copy()
+    speck[0, 0, 0] = 3
+    with_speck, without = case_of(speck), case_of(TRUTH)
+    assert MeanScore("dsc", labels)([with_speck]) == MeanScore("dsc", labels)([without]) == 1

@@ -116,6 +116,8 @@ def test_offsets_that_are_worse_than_none_are_taken_away(
     assert found.is_stored
     assert "the offsets that the segmenter had are taken away (mean DSC 0.0000 -> " in found.verdict().text
     assert load_model(run / "segmenter").practice.bias is None
+    plain = json.loads((run / "tuning" / "bias.json").read_text())
+    assert (plain["stored"], plain["taken_away"]) == (False, True)
 
 
 @pytest.mark.parametrize(("protocol", "is_pooled"), [("nnunet", False), ("samtailor", False), ("remote-sensing", True)])

@@ -29,7 +29,7 @@ from samtailor.data.formats.vector import VectorFormat
 from samtailor.data.formats.yolo import YoloFormat
 from samtailor.data.scene import Scene
 from samtailor.errors import DataError as DataError
-from samtailor.errors import FileError, counted, listed
+from samtailor.errors import FileError, SamTailorError, counted, listed
 from samtailor.labels import IGNORE, LabelSpace
 
 FORMATS: list[Format] = [
@@ -88,7 +88,7 @@ def parts_of(images: Iterable[Path]) -> Iterator[Path]:
     for image in images:
         yield image
         if format := find_format(image):
-            with suppress(DataError, OSError):
+            with suppress(SamTailorError, OSError):
                 yield from format.parts(image)
 
 

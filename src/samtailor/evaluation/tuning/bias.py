@@ -35,7 +35,6 @@ class BiasChoice:
     Attributes:
         bias: Offset of each class's logit.
         mean: What they were to raise.
-        shown: Which classes the truth of some case has, (K,).
         chosen: Counts of each case and class with them, (cases, K).
         without: The same without offsets.
         held_out: Of each case with the offsets that the other half of the cases chose; None of too few cases.
@@ -43,7 +42,6 @@ class BiasChoice:
 
     bias: Bias
     mean: MeanDsc
-    shown: NDArray[np.bool_]
     chosen: Overlap
     without: Overlap
     held_out: Overlap | None
@@ -62,7 +60,6 @@ class BiasChoice:
 
 def choose(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> BiasChoice:
     """Offsets that raise the mean DSC of cases, and what they are worth on cases that did not choose them."""
-    shown = _shown(cases, classes)
     bias = best_bias(cases, classes, mean)
     held_out = None
     if len(cases) >= _FEWEST:
@@ -71,26 +68,18 @@ def choose(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> BiasChoic
             other = best_bias(cases[1 - part :: 2], classes, mean)
             for place, counts in zip(held_out, counts_of(cases[part::2], other), strict=True):
                 place[part::2] = counts
-        held_out = of_shown(held_out, shown)
-    chosen, without = (of_shown(counts_of(cases, offsets), shown) for offsets in (bias, (0.0,) * classes))
-    return BiasChoice(bias, mean, shown, chosen, without, held_out)
+        held_out = of_shown(held_out)
+    chosen, without = (of_shown(counts_of(cases, offsets)) for offsets in (bias, (0.0,) * classes))
+    return BiasChoice(bias, mean, chosen, without, held_out)
 
 
-def of_shown(counts: Overlap, shown: NDArray[np.bool_]) -> Overlap:
-    """The counts (..., K) without what is found of classes that no truth shows.
+def of_shown(counts: Overlap) -> Overlap:
+    """Counts (..., cases, K) without what is found of classes that the truth of no case shows.
 
-    They would count only where something of them is found: what takes a class away would seem to gain.
+    They would count, with 0, where something of them is found only: giving them up would seem to gain.
     """
-    return counts._replace(fp=np.where(shown, counts.fp, 0))
-
-
-def _shown(cases: Sequence[TunedCase], classes: int) -> NDArray[np.bool_]:
-    """Which classes the truth of some case has, (K,)."""
-    shown = np.zeros(classes, bool)
-    for one in cases:
-        found = np.unique(one.case.truth)
-        shown[found[found != IGNORE]] = True
-    return shown
+    is_shown = counts.truth.any(axis=-2, keepdims=True)
+    return counts._replace(fp=np.where(is_shown, counts.fp, 0))
 
 
 def counts_of(cases: Sequence[TunedCase], bias: Bias) -> Overlap:
@@ -108,12 +97,14 @@ def counts_of(cases: Sequence[TunedCase], bias: Bias) -> Overlap:
 
 def best_bias(cases: Sequence[TunedCase], classes: int, mean: MeanDsc) -> Bias:
     """Offsets of greatest mean by coordinate ascent; exact for two classes, up to the spacing of `OFFSETS`."""
-    bias, shown = np.zeros(classes), _shown(cases, classes)
+    bias = np.zeros(classes)
     for _ in range(1 if classes == 2 else _SWEEPS):
         before = bias.copy()
-        for index in tracked("classes", [index for index in range(1, classes) if shown[index]]):
+        for index in tracked("classes", range(1, classes)):
             counts = Overlap.stacked((_counts_along(one, bias, index) for one in cases), axis=1)
-            means = mean.along(of_shown(counts, shown))
+            if not counts.truth[0, :, index].any():  # nothing tells what it gains from
+                continue
+            means = mean.along(of_shown(counts))
             here = int(np.argmin(abs(OFFSETS - bias[index])))
             best = np.flatnonzero(means == np.nanmax(means))
             bias[index] = OFFSETS[min(best, key=lambda place: abs(place - here))]

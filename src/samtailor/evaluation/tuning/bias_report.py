@@ -100,7 +100,8 @@ class BiasTuning(TuningResult):
             "background": self.choice.mean.has_background,
             "dsc": dsc | {"held_out": self.held_out},
             "cases": list(self.cases),
-            "stored": self.is_stored,
+            "stored": self.is_stored and self.choice.holds,
+            "taken_away": self.is_stored and not self.choice.holds,
         }
 
 

@@ -21,6 +21,7 @@ from samtailor.evaluation.predictions import PredictedCase
 from samtailor.inference.predictor import Predictor
 from samtailor.inference.room import room_for
 from samtailor.labels import LabelSpace
+from samtailor.metrics.confusion import nan_mean
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.refinement.step import RefinementStep
 
@@ -77,6 +78,8 @@ def predicted(
 class MeanScore:
     """The mean of a metric over cases and classes, as nnU-Net takes it: of each class over the cases, then of these.
 
+    Classes that the truth of no case shows are left out: giving them up would seem to gain.
+
     Attributes:
         metric: By its key.
         labels: The classes; the background is left out.
@@ -93,4 +96,6 @@ class MeanScore:
             for one in cases
         )
         scores = CaseScores(self.labels, protocol, scored, resamples=1)
-        return scores.summary(self.metric).without_background.value
+        by_class = nan_mean(scores.per_case(self.metric), axis=0)
+        by_class[~np.any(scores.counts.truth, axis=0)] = np.nan
+        return float(nan_mean(by_class[1:]))

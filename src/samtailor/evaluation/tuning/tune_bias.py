@@ -65,7 +65,7 @@ def tune_bias(
         mean = MeanDsc.of_protocol(opened.dataset.protocol)
         choice = choose(cases, len(model.labels), mean)
         saved = model.practice.bias
-        before = choice.without if saved is None else of_shown(counts_of(cases, saved), choice.shown)
+        before = choice.without if saved is None else of_shown(counts_of(cases, saved))
         kept, counts = choice.kept
         is_stored = mean(counts) > mean(before)
         tuning = BiasTuning(model.labels, choice, saved, before, opened.names, is_stored, folder)

@@ -64,8 +64,9 @@ def tune_refinement(
     from samtailor.refinement import chosen_refinement
 
     choose_device(device, precision)  # refused, if at all, before anything is read
-    require_candidates(candidates or USUAL)
-    settings = [settings_of(name, trials, seed) for name in candidates or USUAL]
+    names = USUAL if candidates is None else candidates
+    require_candidates(names)
+    settings = [settings_of(name, trials, seed) for name in names]
     if candidates is None:
         settings = [usable for steps in settings if (usable := ready(steps))]
     for step in (step for steps in settings for step in steps):
