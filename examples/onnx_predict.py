@@ -1,6 +1,6 @@
 """What `samtailor export` wrote, run with onnxruntime and numpy: python onnx_predict.py segmenter.onnx IMAGE OUT.
 
-IMAGE is a picture of 8 bits or a NIfTI volume, OUT a PNG or NIfTI file that `predict --tta none --refine none` writes.
+IMAGE is a picture of 8 bits or a NIfTI volume; OUT becomes the PNG or NIfTI file of `predict --tta none --refine none`.
 """
 
 import json

@@ -143,9 +143,7 @@ def test_the_card_predicts_what_the_segmenter_was_trained_on(
 def test_what_is_to_be_private_does_not_go_where_everyone_sees_it(tiny_base: Base, hub: HubServer) -> None:
     hub.repositories["anna/fields"] = {}
     segmenter = new_segmenter(tiny_base, LoRA(rank=2))
-    with pytest.raises(
-        ConfigError, match="private: expected a repository that its owner alone sees, found anna/fields"
-    ):
+    with pytest.raises(ConfigError, match="private: expected a private repository, found anna/fields, which is public"):
         push_to_hub(segmenter, "anna/fields", private=True)
     assert hub.repositories["anna/fields"] == {}
     for _ in range(2):

@@ -108,8 +108,8 @@ def upload(folder: Path, repo: str, private: bool, names: Collection[str]) -> st
         url = api.create_repo(repo, private=private, exist_ok=True)
         if private and not api.model_info(url.repo_id).private:  # an earlier repository stays as it is
             raise ConfigError(
-                f"private: expected a repository that its owner alone sees, found {repo}, which everyone sees; name "
-                "another one, or make it private on the hub first"
+                f"private: expected a private repository, found {repo}, which is public; name another one, or make it "
+                "private on the hub first"
             )
         old, message = sorted(names), "Share a segmenter"
         api.upload_folder(repo_id=url.repo_id, folder_path=folder, commit_message=message, delete_patterns=old)

@@ -47,7 +47,7 @@ _STEPS: dict[str, Steps[Any]] = {"denoise": DENOISE, "refine": REFINE}
 class AugmentConfig(Checked, group="augment"):
     """Random changes of training images; probabilities in [0, 1].
 
-    `head-only` trains on embeddings that are computed once, and knows damaged copies only.
+    `head-only` trains on embeddings that are computed once: of these changes only `corrupt` has an effect there.
 
     Attributes:
         flip: Axes that may be flipped: 'auto' is none of volumes, where anatomy has a left and a right, both of views
@@ -388,7 +388,7 @@ class EstimateConfig(TrainConfig):
     """A training of which memory and time are estimated; nothing is written to `out`.
 
     Attributes:
-        out: Ignored: that a run's config.yaml and the words of train can be given as they are.
+        out: Ignored; accepted so that the flags of train or a run's config.yaml can be given unchanged.
     """
 
     out: AnyPath = ""

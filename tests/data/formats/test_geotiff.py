@@ -526,6 +526,10 @@ class TestFilesBesideImages:
                     dataset.build_overviews([2])
             (tmp_path / "label.tif.aux.xml").write_text("<PAMDataset></PAMDataset>")
             assert len(list(tmp_path.glob("label.tif.*"))) == 4
+        geometry.write_probabilities(path, np.zeros((2, *geometry.shape), np.float16), labels)
+        assert not list(tmp_path.glob("label.tif.*"))
+        with rasterio.open(path) as dataset:
+            assert dataset.descriptions == labels.names
 
     def test_what_an_image_is_read_from_are_its_parts(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.tif", noise())

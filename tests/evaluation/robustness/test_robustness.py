@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from samtailor.cli import main
+from samtailor.data.dataset import Dataset
 from samtailor.data.steps.gaussian import GaussianDenoising
 from samtailor.errors import ConfigError, SamTailorError
 from samtailor.evaluation.evaluate import evaluate
@@ -291,6 +292,12 @@ def test_slices_are_for_volumes_that_are_seen_slice_by_slice(
         other.save(run / "segmenter")
         with pytest.raises(ConfigError, match="slices: expected runs that see each slice alone"):
             robustness(run, nnunet_folder, slices=2)
+
+
+def test_single_slices_have_no_ranges(run: Path, nnunet_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dataset, "protocol", "flare22")
+    assert robustness(run, nnunet_folder, corruptions="blur", slices=2).protocol == "nnunet"
+    assert robustness(run, nnunet_folder, corruptions="blur").protocol == "flare22"
 
 
 def test_single_slices_are_scored_as_the_network_labels_them(run: Path, nnunet_folder: Path) -> None:
