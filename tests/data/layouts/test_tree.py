@@ -112,6 +112,50 @@ def test_lists_name_cases_by_files_too(tmp_path: Path) -> None:
     assert (warning.severity, warning.found) == ("warning", "none, in 1 line such as '4'")
 
 
+def test_a_folder_for_testing_beside_images_and_masks_stays_for_testing(tmp_path: Path) -> None:
+    folder(tmp_path, "images/*.png", "masks/*.png", tuple(f"a{n}" for n in range(8)))
+    folder(tmp_path, "test/images/*.png", "test/masks/*.png", ("t0", "t1"))
+    dataset = open_dataset(tmp_path).with_default_split()
+    assert dataset.splits["test"] == ("t0", "t1")
+    assert sum(map(len, dataset.splits.values())) == 10
+    assert not dataset.remarks
+
+
+def test_a_folder_that_names_no_split_beside_those_that_do_is_in_none_with_a_word(tmp_path: Path) -> None:
+    for split, names in (("train", ("a", "b", "c", "d", "e")), ("test", ("f",)), ("holdout", ("g", "h"))):
+        folder(tmp_path, f"{split}/images/*.png", f"{split}/masks/*.png", names)
+    dataset = open_dataset(tmp_path)
+    assert dataset.with_default_split().splits["test"] == ("f",)
+    named = {name for names in dataset.with_default_split().splits.values() for name in names}
+    assert named == {"a", "b", "c", "d", "e", "f"}
+    assert [remark.found for remark in dataset.remarks] == ["none for g, h"]
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ({"trainval": "abcd", "test": "ef"}, {"train": "abcd", "test": "ef"}),
+        ({"trainval": "abcd", "val": "cd", "test": "ef"}, {"train": "ab", "val": "cd", "test": "ef"}),
+        ({"test": "ef"}, {"test": "ef"}),
+    ],
+)
+def test_lists_of_tested_cases_alone_and_of_two_splits_in_one(
+    lists: dict[str, str], expected: dict[str, str], tmp_path: Path
+) -> None:
+    folder(tmp_path, "img/*.png", "mask/*.png", tuple("abcdef"))
+    for name, cases in lists.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(cases))
+    assert open_dataset(tmp_path).splits == {split: tuple(cases) for split, cases in expected.items()}
+
+
+@pytest.mark.parametrize(
+    "name", ["BraTS2021_0000*", "BraTS-GLI-0000*-000", "KiTS23/case_0000*", "LiTS/volume-*", "PanTS/*"]
+)
+def test_names_of_data_sets_say_no_split(name: str, tmp_path: Path) -> None:
+    folder(tmp_path, f"{name}/x_image.png", f"{name}/x_seg.png", tuple("123"))
+    assert open_dataset(tmp_path).splits == {}
+
+
 def test_training_cases_without_others_give_some_for_validation(tmp_path: Path) -> None:
     folder(tmp_path, "train/images/*.png", "train/masks/*.png", tuple("abcdefgh"))
     folder(tmp_path, "test/images/*.png", "test/masks/*.png", ("x",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from typing import Literal
 
 from samtailor.settings import Split
@@ -79,6 +80,7 @@ _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "ts"), "test"),
 }
+_SHORT = frozenset(("tr", "ts", "dev"))
 _KINDS = frozenset(
     [
         "png",
@@ -129,16 +131,23 @@ def role_of_folder(name: str) -> Role | None:
 
 def split_of(name: str) -> Split | None:
     """The split that the name of a folder or a list says; None if it says none."""
-    splits = {_SPLITS[word] for word in _words(name) if word in _SPLITS}
+    splits = {_SPLITS[word] for word in _split_words(name)}
     return splits.pop() if len(splits) == 1 else None
+
+
+def _split_words(name: str) -> Set[str]:
+    """Words of a name that say a split; short ones beside what a folder holds (imagesTs) or alone, but not in BraTS."""
+    words = _words(name)
+    says_so = len(words) == 1 or bool(words & (_IMAGES | _LABELS))
+    return {word for word in words if word in _SPLITS and (says_so or word not in _SHORT)}
 
 
 def rest_of_folder(name: str) -> str:
     """What of a folder's name tells cases apart: the name without role, split and kind of file."""
-    words = _words(name)
-    if not words & (_IMAGES | _LABELS | _SPLITS.keys()):
+    splits = _split_words(name)
+    if not splits and not _words(name) & (_IMAGES | _LABELS):
         return name
-    known = _IMAGES | _LABELS | _OTHERS | _SPLITS.keys() | _KINDS
+    known = _IMAGES | _LABELS | _OTHERS | splits | _KINDS
     return "-".join(word for word in _in_order(name) if word not in known and word != "8")
 
 

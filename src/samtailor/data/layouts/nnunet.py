@@ -1,9 +1,10 @@
 """The nnU-Net layout, and the Medical Segmentation Decathlon's, which it descends from.
 
 `imagesTr/<case>_0000.nii.gz` (one file per channel), `labelsTr/<case>.nii.gz`, `dataset.json`,
-`splits_final.json`; cases of `imagesTs` that have a label in `labelsTs` are the test split. An image may also be a
-folder that holds a DICOM series, `imagesTr/<case>_0000/`: `file_ending` is that of files then. The Decathlon's
-dataset.json maps ids to names, lists its files, and has all channels in one 4-D file.
+`splits_final.json`; cases of `imagesTs` that have a label in `labelsTs` are the test split, those of `imagesVa` (AMOS,
+WORD) that of validation, unless a split file says which is. An image may also be a folder that holds a DICOM series,
+`imagesTr/<case>_0000/`: `file_ending` is that of files then. The Decathlon's dataset.json maps ids to names, lists its
+files, and has all channels in one 4-D file.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from samtailor.errors import FileError, Finding
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
 
+_OTHERS = ("Ts", "Va", "Val")
+"""Ends of the folders of cases that are not for training."""
+_LISTS = {"Tr": "training", "Va": "validation"}
+"""Lists in the Decathlon's dataset.json."""
 _NUMBERED = re.compile("(.+)_([0-9]{4})")
 
 
@@ -37,21 +42,26 @@ def read_contents(root: Path) -> Contents:
     kinds = image_suffixes(only_volumes=True)
     if not isinstance(ending, str) or not ending.endswith(kinds):
         raise FileError(path, f"file_ending {' or '.join(kinds)}", f"{ending!r}", "convert the files to NIfTI")
-    if isinstance(content.get("training"), list):
-        training = _listed_cases(root, path, content["training"], len(channels), ending)
-    else:
-        training = _scanned_cases(root, "Tr", len(channels), ending)
-    test = [case for case in _scanned_cases(root, "Ts", len(channels), ending) if case.label]
+    lists = {part: content.get(name) for part, name in _LISTS.items()}
+
+    def cases_of(part: str) -> list[CaseFiles]:
+        if isinstance(listed := lists.get(part), list):
+            return _listed_cases(root, path, listed, part, len(channels), ending)
+        return _scanned_cases(root, part, len(channels), ending)
+
+    training = cases_of("Tr")
+    others = [case for part in _OTHERS for case in cases_of(part) if case.label]
     if not training:
         fix = f"name the images <case>_0000{ending} there"
         raise FileError(root / "imagesTr", f"images <case>_0000{ending}", entries(root / "imagesTr"), fix)
-    cases = tuple(sorted((*training, *test), key=lambda case: case.name))
+    cases = tuple(sorted((*training, *others), key=lambda case: case.name))
     for first, second in pairwise(cases):
         if first.name == second.name:
             found = f"{first.images[0]} and {second.images[0]}"
             raise FileError(root, f"one case named '{first.name}'", found, "rename or remove one of them")
     used = {file for case in cases for file in (*case.images, case.label)}
-    folders = [root / folder for folder in ("imagesTr", "labelsTr", "labelsTs")]
+    named = ("imagesTr", "labelsTr", *(f"labels{part}" for part in _OTHERS))
+    folders = [root / folder for folder in named if folder == "imagesTr" or (root / folder).is_dir()]
     volumes = {file for folder in folders for file in _volumes(folder).values()}
     orphans = tuple(sorted(volumes - used))
     remarks = [remark for folder in folders for remark in passed_over(folder, volumes, kinds)]
@@ -72,11 +82,17 @@ def recognises(root: Path) -> bool:
 
 
 def read_splits(root: Path, contents: Contents) -> Splits:
-    """Case names of train and val of the first fold, and of test where there are labelled test cases."""
-    test = tuple(case.name for case in contents.cases if case.images[0].parent.name == "imagesTs")
-    splits = {"test": test} if test else {}
+    """Case names of train and val of the first fold, and of val and test where there are labelled cases of them."""
+    parts = {"val": ("imagesVa", "imagesVal"), "test": ("imagesTs",)}
+    found = {
+        split: tuple(case.name for case in contents.cases if case.images[0].parent.name in folders)
+        for split, folders in parts.items()
+    }
+    shown = {split: names for split, names in found.items() if names}
     path = root / split_file.NAME
-    return split_file.read_fold(path, 0) | splits if path.exists() else splits
+    fold = split_file.read_fold(path, 0) if path.exists() else {}
+    tested = {"test": found["test"]} if found["test"] else {}
+    return {**shown, **fold, **tested}
 
 
 def channels_of(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
@@ -140,20 +156,20 @@ def _stem(path: Path) -> str | None:
     return format.stem_of(path) if format and format.volumes else None
 
 
-def _listed_cases(root: Path, path: Path, listed: list[Any], channels: int, ending: str) -> list[CaseFiles]:
+def _listed_cases(root: Path, path: Path, listed: list[Any], part: str, channels: int, ending: str) -> list[CaseFiles]:
     """Cases of the Decathlon's list; nnU-Net's first version listed 'x.nii.gz' for 'x_0000.nii.gz', ..."""
-    scanned = {case.name: case for case in _scanned_cases(root, "Tr", channels, ending)}
+    scanned = {case.name: case for case in _scanned_cases(root, part, channels, ending)}
     cases = []
     for entry in listed:
         if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
             fix = 'list {"image": "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}'
-            raise FileError(path, "training cases with image and label", f"{entry!r:.80}", fix)
+            raise FileError(path, f"{_LISTS[part]} cases with image and label", f"{entry!r:.80}", fix)
         image = root / entry["image"]
         name = composed(_stem(image) or image.name)
         if name in scanned and not os.path.exists(image):
             cases.append(scanned[name])
             continue
-        label = root / str(entry.get("label", f"labelsTr/{image.name}"))
+        label = root / str(entry.get("label", f"labels{part}/{image.name}"))
         cases.append(CaseFiles(name, (image,), label if os.path.isfile(label) else None))
     return cases
 

@@ -1,4 +1,4 @@
-"""Lists of case names that say which case is in which split: train.txt, val.txt, test.txt, as VOC has them."""
+"""Lists of case names that say which case is in which split: train.txt (or trainval.txt), val.txt, test.txt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def read_lists(root: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], tuple[Finding, ...]]:
-    """Case names of each split, of the first folder that has lists of them, and what is wrong with such lists.
+    """Case names of each split, of the first folder that has lists of some, and what is wrong with such lists.
 
     What a list names that is no case, such as an image without a label, is left out of it.
     """
@@ -25,7 +25,9 @@ def read_lists(root: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, .
     remarks = []
     for folder in (root / name for name in _FOLDERS):
         lists = {path.stem.lower(): path for path in visible_files(folder) if path.suffix.lower() in (".txt", ".lst")}
-        splits = {}
+        if "train" not in lists and "trainval" in lists:
+            lists["train"] = lists["trainval"]
+        splits: dict[str, tuple[str, ...]] = {}
         for split in _SPLITS:
             if path := lists.get(split):
                 lines = read_text(path, "a list of case names, one a line", _FIX).splitlines()
@@ -35,7 +37,10 @@ def read_lists(root: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, .
                     first = next(filter(None, lines))
                     what = f"none, in {counted(len(lines), 'line')} such as '{first:.80}'"
                     remarks.append(Finding("warning", str(path), "names of cases, one a line", what, _FIX))
-        if splits.get("train"):
+        if any(splits.values()):
+            others = {name for split in ("val", "test") for name in splits.get(split, ())}
+            if lists.get("train") == lists.get("trainval"):  # with those for validation, if they have a list, too
+                splits["train"] = tuple(name for name in splits.get("train", ()) if name not in others)
             return {split: part for split, part in splits.items() if part}, tuple(remarks)
     return {}, tuple(remarks)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,14 +112,23 @@ def find(root: Path) -> Found | None:
         parts[pair.group[0]].append(name)
     splits = {split: tuple(part) for split, part in parts.items()}
     remarks = (*_alone(root, files, pairs), *_passed_over(root, there, pairs))
-    if "" in parts:
-        splits, wrong = read_lists(root, list(by_name))
-        remarks = (*remarks, *wrong)
+    if unnamed := splits.pop("", ()):
+        by_lists, wrong = read_lists(root, list(by_name))
+        splits = by_lists or splits
+        remarks = (*remarks, *wrong, *_in_no_split(root, splits, unnamed))
     told = {
         "images": told_files(root, [image.path for image in images]),
         "labels": f"{told_files(root, [pair.label.path for pair in pairs])}: {_told_pair(pairs[0])}",
     }
     return Found(cases, told, splits, remarks, channels=_channels(pairs[0]))
+
+
+def _in_no_split(root: Path, splits: Mapping[str, Sequence[str]], unnamed: Sequence[str]) -> Iterator[Finding]:
+    """A word on cases of folders that name no split where others name the training cases: nothing takes them."""
+    named = {name for names in splits.values() for name in names}
+    if "train" in splits and (left := [name for name in unnamed if name not in named]):
+        fix = "move them into the folder of a split, or name their split in dataset.json"
+        yield Finding("warning", str(root), "a split for each case", f"none for {listed(left, 3)}", fix)
 
 
 def unlabelled(root: Path) -> list[Path]:
