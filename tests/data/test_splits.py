@@ -149,6 +149,21 @@ def test_in_a_large_folder_a_picture_without_a_number_is_a_block_of_its_own() ->
     assert in_folders("p1/overview.png", *(f"p1/a{i}.png" for i in range(80)), *others) == [1] + [5] * 16 + [4] * 5
 
 
+def test_visits_of_adni_that_have_words_stay_together(tmp_path: Path) -> None:
+    names = [f"{n:03}_S_{1000 + n}_{visit}" for n in range(20) for visit in ("bl", "m06", "m12")]
+    dataset = volumes(tmp_path, *names).with_default_split()
+    patients = [{name[:10] for name in part} for part in dataset.splits.values()]
+    assert sum(map(len, patients)) == len(set().union(*patients)) == 20
+
+
+def test_tiles_that_overlap_and_copies_of_a_picture_stay_together() -> None:
+    tiles = [f"P{p:04}_{x}_{x + 800}_{y}_{y + 800}" for p in range(6) for x in (0, 600, 1200) for y in (0, 600, 1200)]
+    assert by_names(*tiles)[0] == [9] * 6
+    copies = [f"img{n:03}_jpg.rf.{hashlib.md5(bytes([n, k])).hexdigest()}" for n in range(10) for k in range(3)]
+    sizes, told = by_names(*copies)
+    assert (sizes, told) == ([3] * 10, "copies of a picture (by Roboflow's names) stay together")
+
+
 def volumes(root: Path, *names: str) -> Dataset:
     """A data set of volumes of these names, which need not be read."""
     labels = LabelSpace.from_names(("background", "heart"))
@@ -166,6 +181,8 @@ def test_volumes_of_a_patient_are_in_one_split(tmp_path: Path) -> None:
         "few": [f"P{n}_visit_{s}" for n in (1, 2, 3, 4) for s in (1, 2, 3)],
         "many": [f"sub-{n:02}_ses-{s}" for n in range(1, 5) for s in range(1, 9)],
         "words": [f"pat{n:02}_{kind}" for n in range(1, 21) for kind in ("pre", "post")],
+        "some twice": [f"sub-{n:02}_ses-1" for n in range(1, 13)] + [f"sub-{n:02}_ses-2" for n in (3, 6, 9, 12)],
+        "scans": [f"BraTS-GLI-{n:05}-{s:03}" for n in range(20) for s in range(1 + (n % 3 == 0))],
         "sides": [f"knee_{n:03}_{side}" for n in range(20) for side in ("left", "right")],
         "folders": [f"p{n}/{kind}" for n in range(1, 11) for kind in ("before", "after")],
         "sessions": [f"sub-{n:02}/ses-{s}/image" for n in range(1, 21) for s in (1, 2)],

@@ -33,12 +33,17 @@ _NEXT = 1.5  # sides of a picture between the centres of neighbours
 
 _APART = r"[_\-. ]"
 _LAST_WORD = re.compile(rf"{_APART}[^_\-. ]*$")
+_LEADING = re.compile(r"(?:(?:sub|subj|subject|pat|patient|pt|p)[_\-. ]?\d+|\d{3}_S_\d{4})(?!\d)", re.IGNORECASE)
+"""What names of volumes begin with that say their patient: BIDS' and ADNI's among them."""
+_COPIED = re.compile(r"[_.](?:jpe?g|png|bmp|webp|tiff?)\.rf\.[0-9a-z]{8,}$", re.IGNORECASE)
+"""What Roboflow puts behind the name of a picture that it has changed."""
 _ROW, _COLUMN = rf"(?:row|r|y){_APART}?(\d+)", rf"(?:column|col|c|x){_APART}?(\d+)"
 _GRIDS = [
     re.compile(rf"(?P<series>.*?){_APART}?{first}{_APART}{second}", re.IGNORECASE)
     for first, second in ((_ROW, _COLUMN), (_COLUMN, _ROW))
 ]
-_PATTERNS = (*_GRIDS, re.compile(r"(?P<series>.*?)(\d+)\D*"))
+_CORNERS = re.compile(r"(?P<series>.+?)_(\d+)_\d+_(\d+)_\d+")  # x0_x1_y0_y1 of a tile, as iSAID's
+_PATTERNS = (*_GRIDS, _CORNERS, re.compile(r"(?P<series>.*?)(\d+)\D*"))
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,17 @@ def patients_of(volumes: Sequence[CaseFiles]) -> Blocks:
     numbered = _members(places, lambda place: (place.series, *place.numbers))
     by_series = _members(places, lambda place: (place.series,))
     keys: list[Hashable] = list(range(len(volumes)))
+    leading = [match and match[0].lower() for match in map(_LEADING.match, (volume.name for volume in volumes))]
+    by_leading = Counter(filter(None, leading))
+    say_patients = len(by_leading) >= _LEAST_PATIENTS
     several = ""
     are_blocks = len(by_series) >= _LEAST_PATIENTS and _are_blocks({place.series for place in places})
     for index, place in enumerate(places):
         series, number = (place.series,), (place.series, *place.numbers)
         size = len(by_series[series])
+        if say_patients and (patient := leading[index]) and by_leading[patient] > 1:
+            keys[index], several = (patient,), several or volumes[index].name
+            continue
         is_patient = _PATIENT.match(place.series.rpartition("/")[2]) or size <= _LARGEST_SERIES * len(volumes)
         if are_blocks and size > 1 and (is_patient or size <= _MOST_OF_PATIENT):
             keys[index] = series
@@ -125,7 +136,8 @@ def _by_names(cases: Sequence[CaseFiles]) -> Blocks | None:
     places = _series_of(cases)
     members = _members(places, lambda place: place.series)
     are_blocks = _are_blocks({place.series for place in places if place.numbers})
-    keys: list[Hashable] = [(place.series, None, index) for index, place in enumerate(places)]
+    originals = [_COPIED.sub("", case.name) for case in cases]
+    keys: list[Hashable] = [(place.series, None, original) for place, original in zip(places, originals, strict=True)]
     example, largest = "", 0
     dimensions = max(len(place.numbers) for place in places)
     for series, indices in members.items():
@@ -140,6 +152,8 @@ def _by_names(cases: Sequence[CaseFiles]) -> Blocks | None:
             for index, cell in zip(numbered, cells, strict=True):
                 keys[index] = (series, *cell)
     told = []
+    if len(set(originals)) < len(cases) and not example:
+        told.append("copies of a picture (by Roboflow's names) stay together")
     if largest > 1:
         what = f"{largest} x {largest}" if dimensions > 1 else str(largest)
         up_to = "up to " * (len(members) > 1)
@@ -168,7 +182,7 @@ def _members(places: Sequence[_Place], key: Callable[[_Place], K]) -> dict[K, li
 
 def _places(names: Sequence[str]) -> list[_Place]:
     """Series and numbers by the first pattern that most names follow; each other name is a series of its own."""
-    parts = _without_shared_endings(names)
+    parts = _without_shared_endings([_COPIED.sub("", name) for name in names])
     for pattern in _PATTERNS:
         matches = [pattern.fullmatch(part) for part in parts]
         if sum(map(bool, matches)) > len(names) / 2:
@@ -185,7 +199,8 @@ def _without_shared_endings(names: Sequence[str]) -> list[str]:
     while True:
         endings = Counter(match[0] for part in parts if (match := _LAST_WORD.search(part)))
         ending, count = endings.most_common(1)[0] if endings else ("", 0)
-        if count <= len(parts) / 2:
+        is_number = ending[1:].isdigit()  # of a visit, unless all have it
+        if count <= len(parts) / 2 or (is_number and count < len(parts)):
             return parts
         parts = [part.removesuffix(ending) for part in parts]
 

@@ -111,6 +111,21 @@ def test_other_texts_beside_the_data_are_passed_over(name: str, content: bytes, 
     assert "lists" not in open_dataset(root).told
 
 
+def test_of_several_columns_of_images_that_with_files_counts(tmp_path: Path) -> None:
+    """As DeepGlobe's metadata.csv has them, with lines without a mask."""
+    root = folder(tmp_path, "x/*.png", "y/*9.png")
+    lines = [
+        "image_id,split,sat_image_path,mask_path",
+        "1,train,x/a.png,y/a9.png",
+        "2,train,x/b.png,y/b9.png",
+        "3,valid,x/c.png,",
+    ]
+    (root / "metadata.csv").write_text("\n".join(lines))
+    dataset = open_dataset(root)
+    assert [case.name for case in dataset.cases] == ["a", "b"]
+    assert [remark.found for remark in dataset.remarks] == ["1 line without, which is left out"]
+
+
 def test_images_of_one_name_have_their_folders_before_it(tmp_path: Path) -> None:
     root = folder(folder(tmp_path, "p/*.png", "m/p*.png", ("1",)), "q/*.png", "m/q*.png", ("1",))
     (root / "list.csv").write_text("image,mask\np/1.png,m/p1.png\nq/1.png,m/q1.png\n")

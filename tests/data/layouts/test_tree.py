@@ -149,7 +149,7 @@ def test_lists_of_tested_cases_alone_and_of_two_splits_in_one(
 
 
 @pytest.mark.parametrize(
-    "name", ["BraTS2021_0000*", "BraTS-GLI-0000*-000", "KiTS23/case_0000*", "LiTS/volume-*", "PanTS/*"]
+    "name", ["BraTS2021_0000*", "BraTS-GLI-0000*-000", "KiTS23/case_0000*", "LiTS/*", "PanTS/case-*"]
 )
 def test_names_of_data_sets_say_no_split(name: str, tmp_path: Path) -> None:
     folder(tmp_path, f"{name}/x_image.png", f"{name}/x_seg.png", tuple("123"))

@@ -12,7 +12,7 @@ from samtailor.data.formats import find_format, find_label_format
 from samtailor.data.layouts.contents import visible_files
 from samtailor.data.layouts.found import Found, cases_of, told_files
 from samtailor.data.layouts.names import role_of_folder, split_of
-from samtailor.errors import FileError
+from samtailor.errors import FileError, Finding, counted
 from samtailor.files import read_text
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".lst")
@@ -40,9 +40,15 @@ def find(root: Path) -> Found | None:
         FileError: If a list of pairs names a file that is not there, or a split that is none.
     """
     pairs: dict[Path, list[tuple[str, Path, Path]]] = {}
+    remarks: list[Finding] = []
     for path in visible_files(root):
         if path.suffix.lower() in _SUFFIXES and (columns := _columns_of(path)):
-            pairs[path] = _pairs(root, path, _all_rows(path), columns)
+            rows = _all_rows(path)[columns.has_header :]
+            labelled = [row for row in rows if row[1][columns.label : columns.label + 1] != [""]]
+            pairs[path] = _pairs(root, path, labelled, columns)
+            if count := len(rows) - len(labelled):
+                found = f"{counted(count, 'line')} without, which {'is' if count == 1 else 'are'} left out"
+                remarks.append(Finding("warning", str(path), "a label for each image", found, "if it is so, nothing"))
     if any(split for found in pairs.values() for split, _, _ in found):  # beside them a list of all cases says no more
         pairs = {path: found for path, found in pairs.items() if all(split for split, _, _ in found)}
     every = [pair for found in pairs.values() for pair in found]
@@ -54,7 +60,7 @@ def find(root: Path) -> Found | None:
         "images": told_files(root, [image for _, image, _ in every]),
         "labels": told_files(root, [label for _, _, label in every]),
     }
-    return Found(cases, told, splits)
+    return Found(cases, told, splits, tuple(remarks))
 
 
 def _columns_of(path: Path) -> _Columns | None:
@@ -102,11 +108,18 @@ def _columns(root: Path, first: Sequence[str], second: Sequence[str] = ()) -> _C
     roles = [role_of_folder(cell) or ("image" if cell.lower() in _FILES else None) for cell in first]
     if any(find_format(Path(cell)) for cell in first) or not {"image", "label"} <= set(roles):
         return None
-    image, label = roles.index("image"), roles.index("label")
+    image, label = (_column_of(role, roles, second) for role in ("image", "label"))
     if label < len(second) and not Path(second[label]).suffix[1:2].isalpha():  # a word or a number, not a file
         return None
     split = next((index for index, cell in enumerate(first) if cell.lower() in _SPLITS), None)
     return _Columns(image, label, split, has_header=True)
+
+
+def _column_of(role: str, roles: Sequence[str | None], row: Sequence[str]) -> int:
+    """The column of a role, of several (image_id, image_path) the first with a file in a row."""
+    columns = [index for index, other in enumerate(roles) if other == role]
+    with_file = (index for index in columns if index < len(row) and find_label_format(Path(row[index])))
+    return next(with_file, columns[0])
 
 
 def _pairs(
@@ -114,7 +127,6 @@ def _pairs(
 ) -> list[tuple[str, Path, Path]]:
     """Split ('' if none), image and label of each line."""
     pairs = []
-    rows = rows[columns.has_header :]
     for number, cells in rows:
         if len(cells) <= max(columns.image, columns.label):
             raise FileError(path, f"an image and a label in line {number}", f"{' '.join(cells):.80}", _FIX)
