@@ -242,6 +242,31 @@ def test_an_image_folder_may_hold_outlines_beside_its_masks(suffix: str, text: s
     assert pairs(open_dataset(image_folder))["tile_1"][1] == f"masks/tile_1.{suffix}"
 
 
+@pytest.mark.parametrize("fov", ["mask/*_mask.tif", "mask/*.tif"])
+def test_labels_of_two_kinds_are_an_error(fov: str, tmp_path: Path) -> None:
+    """HRF: the vessels, and what the camera sees."""
+    folder(tmp_path, "images/*_dr.jpg", "manual1/*_dr.tif", ("01", "02", "03"))
+    folder(tmp_path, "images/*_dr.jpg", fov.replace("*", "*_dr"), ("01", "02", "03"))
+    (error,) = (remark for remark in open_dataset(tmp_path).remarks if remark.severity == "error")
+    assert error.expected == "one label of '01_dr.jpg'"
+    assert "mask/01_dr" in error.found
+    assert "manual1/01_dr.tif" in error.found
+
+
+@pytest.mark.parametrize("inner", ["Dataset001", "D/E"])
+@pytest.mark.parametrize("what", ["dataset.json", "ImageSets/Segmentation/train.txt"])
+def test_a_folder_around_one_that_describes_itself_is_refused_with_its_name(
+    inner: str, what: str, tmp_path: Path
+) -> None:
+    root = folder(tmp_path / inner, "images/*.png", "masks/*.png")
+    assert open_dataset(tmp_path).cases  # nothing is said there that would be lost
+    (root / what).parent.mkdir(parents=True, exist_ok=True)
+    (root / what).write_text('{"classes": ["background", "field", "water"]}' if what == "dataset.json" else "a\nb\n")
+    with pytest.raises(FileError, match=f"give .*{inner}"):
+        open_dataset(tmp_path)
+    assert open_dataset(root).cases
+
+
 def test_several_labels_of_an_image_are_refused(tmp_path: Path) -> None:
     root = folder(tmp_path, "*.png", "*_mask.png")
     shutil.copy(root / "a_mask.png", root / "a_mask_1.png")

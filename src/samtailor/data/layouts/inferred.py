@@ -19,7 +19,7 @@ from samtailor.data.formats import find_format, format_of, label_format_of
 from samtailor.data.formats.label_content import LabelContent
 from samtailor.data.layouts import coco, images, listed, lists, split_file, tree
 from samtailor.data.layouts.classes import classes_of
-from samtailor.data.layouts.contents import Contents
+from samtailor.data.layouts.contents import Contents, visible_entries
 from samtailor.data.layouts.found import UNKNOWN, Found
 from samtailor.data.layouts.layout import Layout, Splits
 from samtailor.errors import FileError, Finding
@@ -32,6 +32,7 @@ FINDERS: tuple[Callable[[Path], Found | None], ...] = (lists.find, coco.find, tr
 """Ways to find cases; each gives None where a folder is not of its kind."""
 
 _THREADS = 4
+_DEEPEST = 3
 _CLASSES_TOLD = 8
 _FIX = 'write {"classes": ["background", ...]}'
 
@@ -45,6 +46,8 @@ def read_contents(root: Path) -> Contents:
     """Classes and cases, and what was taken for what."""
     path = root / "dataset.json"
     given: dict[str, Any] = read_json(path, dict, _FIX) if path.is_file() else {}
+    if inner := _described_inside(root):
+        raise FileError(root, "the data set itself", f"a folder around {inner.name}, which says more", f"give {inner}")
     found = next((found for finder in FINDERS if (found := finder(root))), None)
     if found is None:
         raise tree.refused(root)
@@ -66,6 +69,19 @@ def read_contents(root: Path) -> Contents:
     shown = {} if found.splits.keys() == {"train"} else found.splits  # all there is
     splits = images.splits_of(root) if "splits" in given else shown
     return replace(contents, told=told, splits=splits)
+
+
+def _described_inside(root: Path) -> Path | None:
+    """The folder that is all there is in another one, as an archive leaves it, and describes itself."""
+    folder = root
+    for _ in range(_DEEPEST):
+        inside = visible_entries(folder)
+        if len(inside) != 1 or not os.path.isdir(inside[0]):
+            break
+        folder = inside[0]
+        if (folder / "dataset.json").is_file() or (folder / "ImageSets").is_dir():
+            return folder
+    return None
 
 
 def read_splits(root: Path, contents: Contents) -> Splits:

@@ -350,7 +350,7 @@ def _case_names(root: Path, pairs: Sequence[_Pair]) -> list[str]:
 def _alone(root: Path, files: Sequence[_File], pairs: Sequence[_Pair]) -> tuple[Finding, ...]:
     """What is left out: images without a label, labels without an image."""
     taken = {file.path for pair in pairs for file in pair.files}
-    remarks = []
+    remarks = list(_second_labels(root, [file for file in files if file.path not in taken], pairs))
     for role, other, fix in (
         ("image", "label", "label them, or let them be: they are left out"),
         ("label", "image", "add the images, or let them be: they are left out"),
@@ -359,6 +359,19 @@ def _alone(root: Path, files: Sequence[_File], pairs: Sequence[_Pair]) -> tuple[
             found = f"{len(alone)} without: {listed([path.relative_to(root).as_posix() for path in alone], 3)}"
             remarks.append(Finding("warning", str(root), f"{_article(other)} for each {role}", found, fix))
     return tuple(remarks)
+
+
+def _second_labels(root: Path, left: Sequence[_File], pairs: Sequence[_Pair]) -> Iterator[Finding]:
+    """A label of an image that has another one, such as the mask of what a camera sees: which one is meant?"""
+    labelled = {(pair.group[0], image.stem): pair for pair in pairs for image in pair.images}
+    for label in left:
+        stems = (label.stem, without_label_affix(label.stem)) if label.role == "label" else ()
+        pair = next((found for stem in stems if (found := labelled.get((label.group[0], stem or "")))), None)
+        if pair:
+            names = " and ".join(file.path.relative_to(root).as_posix() for file in (pair.label, label))
+            fix = 'leave one folder of labels there, or name the files in dataset.json ("dataset")'
+            yield Finding("error", str(root), f"one label of '{pair.images[0].path.name}'", names, fix)
+            return
 
 
 def _passed_over(root: Path, files: Sequence[_File], pairs: Sequence[_Pair]) -> Iterator[Finding]:
