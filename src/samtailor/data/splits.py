@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -50,13 +50,13 @@ def stratified(
         members[block].append(name)
     groups = [members[list(members)[index]] for index in np.random.default_rng(_SEED).permutation(len(members))]
     counts = [Counter(one for name in group for one in traits[name]) for group in groups]
-    total = sum(counts, Counter[Hashable]())
+    total = _added(counts)
     lacking = {part: {one: n * size / len(traits) for one, n in total.items()} for part, size in sizes.items()}
     room = {part: float(size) for part, size in sizes.items()}
     parts: dict[str, list[int]] = {part: [] for part in sizes}
     left = list(range(len(groups)))
     while left:
-        present = sum((counts[index] for index in left), Counter[Hashable]())
+        present = _added(counts[index] for index in left)
         rarest = min(present, key=lambda one: (present[one], str(one)), default=None)
         dealt = [index for index in left if rarest is None or counts[index][rarest]]
         for number, index in enumerate(sorted(dealt, key=lambda index: -len(groups[index]))):
@@ -79,3 +79,11 @@ def stratified(
             parts[richest].remove(smallest)
             parts[part].append(smallest)
     return {part: tuple(sorted(name for index in chosen for name in groups[index])) for part, chosen in parts.items()}
+
+
+def _added(counts: Iterable[Counter[Hashable]]) -> Counter[Hashable]:
+    """All counts together; `sum` would make a Counter for each."""
+    total = Counter[Hashable]()
+    for count in counts:
+        total.update(count)
+    return total

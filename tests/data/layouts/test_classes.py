@@ -169,6 +169,20 @@ def test_what_cannot_be_classes_is_refused_by_name(masks: list[Any], words: str,
     assert str(tmp_path) in error.value.file
 
 
+def test_numbers_of_cells_are_no_classes_but_those_of_organs_are(tmp_path: Path) -> None:
+    masks = {
+        "cells": [ids(*range(count)) for count in (11, 5, 9, 7)],
+        "organs": [ids(*range(count)) for count in (11, 10, 8, 11)],
+        "some": [ids(*range(11)), ids(0, 2, 3), ids(0, 1), ids(0, 5, 9)],
+    }
+    for name in masks:
+        (tmp_path / name).mkdir()
+    with pytest.raises(FileError, match=r"0\.png: .*up to 4 in one and up to 10 .*single objects"):
+        open_dataset(folder(tmp_path / "cells", *masks["cells"]))
+    for name in ("organs", "some"):
+        assert len(open_dataset(folder(tmp_path / name, *masks[name])).labels) == 11
+
+
 def test_volumes_have_their_ids(tmp_path: Path) -> None:
     hu, labels = generate.volume((12, 10, 4), 0)
     generate.write_volume(tmp_path / "x.nii.gz", hu)

@@ -103,7 +103,9 @@ def _coco_file(path: Path, size: int, modified: int) -> CocoFile:
             marked.setdefault(int(annotation["image_id"]), []).append(annotation)
         images = {
             int(image["id"]): CocoImage(
-                str(image["file_name"]), (int(image["height"]), int(image["width"])), marked.get(int(image["id"]), [])
+                str(image["file_name"]).replace("\\", "/"),
+                (int(image["height"]), int(image["width"])),
+                marked.get(int(image["id"]), []),
             )
             for image in content["images"]
         }

@@ -19,6 +19,7 @@ _LARGEST_ID = 65535
 _USUAL_IDS = 128  # classes are numbered from 0; what is above is a gray level, or stands for 'nothing'
 _DENSE = 4  # of so many numbers at least one is the id of a class
 _MOST_IDS, _MOST_COLOURS = 256, 256
+_LEAST_COUNTED, _OBJECTS, _VARIED = 3, 8, 3  # labels; numbers in one of them; how many more these are than the fewest
 _FEW = 16  # classes may have so many gray levels of their own; more are a soft edge between black and white
 _SOFT = (40, 215)
 _WRITE = 'write the classes into dataset.json: {"classes": ["background", ...], "ids": [0, ...]}'
@@ -71,6 +72,7 @@ def _of_ids(contents: Mapping[Path, LabelContent], palette: Mapping[int, Colour]
         file = max(contents, key=lambda file: len(contents[file].ids))
         fix = f"if they number single objects, give all of a class its id; else {_WRITE}"
         raise FileError(file, expected, found, fix)
+    _require_classes(contents)
     colours = _distinct(tuple(palette.get(identifier, _BLACK) for identifier in ids))
     names = _names(ids, contents.values())
     labels = LabelSpace(names, ids, colours or default_palette(len(ids)), ignore)
@@ -179,6 +181,18 @@ def _require_one_white(contents: Mapping[Path, LabelContent]) -> None:
             '{"classes": ["background", ...], "ignore_index": 255} into dataset.json'
         )
         raise FileError(files[1][0].parent, "masks of 0 and 1, or of 0 and 255", found, fix)
+
+
+def _require_classes(contents: Mapping[Path, LabelContent]) -> None:
+    """Refuse numbers of single objects: in each label all from 1 to as many as there are, in some far more of them."""
+    held = {file: set(content.counted) - {0} for file, content in contents.items() if not content.names}
+    sizes = [len(ids) for ids in held.values() if ids]
+    are_counted = all(ids == set(range(1, len(ids) + 1)) for ids in held.values())
+    if are_counted and len(sizes) >= _LEAST_COUNTED and max(sizes) >= _OBJECTS and max(sizes) - min(sizes) > _VARIED:
+        file = max(held, key=lambda file: len(held[file]))
+        found = f"all numbers from 1 on in each, up to {min(sizes)} in one and up to {max(sizes)} in this one"
+        fix = f"they number single objects, as it seems: give all of a class its id; if they are classes, {_WRITE}"
+        raise FileError(file, "an id for each class in the labels", found, fix)
 
 
 def _ignored(contents: Iterable[LabelContent], counts: Mapping[int, int], indexed: bool = False) -> int | None:
