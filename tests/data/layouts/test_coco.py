@@ -98,6 +98,15 @@ def pictures(folder: Path, *numbers: int) -> None:
         Image.fromarray(pixels).save(folder / f"{number}.png")
 
 
+def test_names_may_have_folders_as_windows_writes_them(tmp_path: Path) -> None:
+    pictures(tmp_path / "images", 1, 2)
+    content = coco()
+    for image in content["images"]:
+        image["file_name"] = f"images\\{image['file_name']}"
+    generate.write_json(tmp_path / "all.json", content)
+    assert [case.name for case in open_dataset(tmp_path).cases] == ["1", "2"]
+
+
 def test_a_folder_of_images_and_annotations_is_a_data_set(tmp_path: Path) -> None:
     pictures(tmp_path / "images", 1, 2, 3)
     generate.write_json(tmp_path / "annotations" / "all.json", coco(images=(1, 2, 4)))
