@@ -71,9 +71,7 @@ def test_decathlon_json_lists_files_and_maps_ids_to_names(nnunet_folder: Path) -
 @pytest.mark.parametrize("is_listed", [False, True])
 @pytest.mark.parametrize("folder", ["Va", "Val"])
 def test_a_folder_of_cases_for_validation_is_taken_for_that(folder: str, is_listed: bool, nnunet_folder: Path) -> None:
-    """As AMOS and WORD have it."""
-    if is_listed and folder == "Val":
-        return
+    """As AMOS, whose files have no numbers of channels, and WORD have it."""
     (nnunet_folder / "splits_final.json").unlink()
     for kind in ("images", "labels"):
         (nnunet_folder / f"{kind}{folder}").mkdir()
@@ -82,12 +80,14 @@ def test_a_folder_of_cases_for_validation_is_taken_for_that(folder: str, is_list
             name = file.name.replace("_0000", "") if is_listed else file.name
             file.rename(nnunet_folder / f"{kind}{folder}" / name)
     if is_listed:
-        entries = [{"image": f"./imagesVa/case_{n}.nii.gz", "label": f"./labelsVa/case_{n}.nii.gz"} for n in (3, 4)]
-        rewrite(nnunet_folder, validation=entries)
+        entries = [{"image": f"./imagesTr/case_{n}.nii.gz", "label": f"./labelsTr/case_{n}.nii.gz"} for n in range(3)]
+        rewrite(nnunet_folder, training=entries, validation=["whatever"])
     dataset = open_dataset(nnunet_folder)
     assert dataset.splits == {"val": ("case_3", "case_4"), "test": ("case_5",)}
     assert dataset.with_default_split().splits["val"] == ("case_3", "case_4")
     assert dataset.orphans == ()
+    folds, _ = dataset.folds(3)
+    assert {name for fold in folds for names in fold.values() for name in names} == {"case_0", "case_1", "case_2"}
 
 
 def test_nnunets_first_version_lists_names_without_channel(nnunet_folder: Path) -> None:

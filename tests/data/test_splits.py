@@ -162,6 +162,8 @@ def test_tiles_that_overlap_and_copies_of_a_picture_stay_together() -> None:
     copies = [f"img{n:03}_jpg.rf.{hashlib.md5(bytes([n, k])).hexdigest()}" for n in range(10) for k in range(3)]
     sizes, told = by_names(*copies)
     assert (sizes, told) == ([3] * 10, "copies of a picture (by Roboflow's names) stay together")
+    words = [f"{letter * 3}_png.rf.{hashlib.md5(bytes([n])).hexdigest()}" for letter in "abcdefghijkl" for n in (1, 2)]
+    assert by_names(*words)[0] == [2] * 12
 
 
 def volumes(root: Path, *names: str) -> Dataset:

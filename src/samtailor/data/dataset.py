@@ -192,8 +192,10 @@ class Dataset(Contents):
         Raises:
             DataError: If there are too few cases.
         """
-        test = set(self.splits.get("test", ()))
-        names = [case.name for case in self.cases if case.name not in test]
+        held = set(self.splits.get("test", ()))
+        if self.layout == "nnunet":  # which never looks at a folder of cases for validation
+            held.update(self.splits.get("val", ()))
+        names = [case.name for case in self.cases if case.name not in held]
         if len(names) < count:
             raise FileError(self.root, f"at least {count} cases for {count} folds", str(len(names)), "add cases")
         if not self.pictures:

@@ -182,7 +182,8 @@ def _members(places: Sequence[_Place], key: Callable[[_Place], K]) -> dict[K, li
 
 def _places(names: Sequence[str]) -> list[_Place]:
     """Series and numbers by the first pattern that most names follow; each other name is a series of its own."""
-    parts = _without_shared_endings([_COPIED.sub("", name) for name in names])
+    names = [_COPIED.sub("", name) for name in names]
+    parts = _without_shared_endings(names)
     for pattern in _PATTERNS:
         matches = [pattern.fullmatch(part) for part in parts]
         if sum(map(bool, matches)) > len(names) / 2:

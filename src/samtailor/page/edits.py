@@ -42,7 +42,8 @@ _QUICK = 1  # of zlib's levels: a label of 512 x 512 x 130 takes 50 ms
 def can_be_kept(root: Path) -> bool:
     """Whether edits can be kept in a data set: in what is there of their folder, which may be somebody else's."""
     place = root / FOLDER / EDITS
-    return os.access(next(folder for folder in (place, *place.parents) if folder.exists()), os.W_OK)
+    there = next(folder for folder in (place, *place.parents) if os.path.exists(folder))  # as far as one can look
+    return os.access(there, os.W_OK | os.X_OK)
 
 
 class Edits:

@@ -114,13 +114,8 @@ def test_other_texts_beside_the_data_are_passed_over(name: str, content: bytes, 
 def test_of_several_columns_of_images_that_with_files_counts(tmp_path: Path) -> None:
     """As DeepGlobe's metadata.csv has them, with lines without a mask."""
     root = folder(tmp_path, "x/*.png", "y/*9.png")
-    lines = [
-        "image_id,split,sat_image_path,mask_path",
-        "1,train,x/a.png,y/a9.png",
-        "2,train,x/b.png,y/b9.png",
-        "3,valid,x/c.png,",
-    ]
-    (root / "metadata.csv").write_text("\n".join(lines))
+    pairs = "3,valid,x/c.png,\n1,train,x/a.png,y/a9.png\n2,train,x/b.png,y/b9.png\n"
+    (root / "metadata.csv").write_text(f"image_id,split,sat_image_path,mask_path\n{pairs}")
     dataset = open_dataset(root)
     assert [case.name for case in dataset.cases] == ["a", "b"]
     assert [remark.found for remark in dataset.remarks] == ["1 line without, which is left out"]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from samtailor.data.check import check
+from samtailor.data.check_dataset import check_dataset
 from samtailor.data.dataset import Dataset, open_dataset
 from samtailor.data.formats import read_case, read_geometry
 from samtailor.errors import FileError
@@ -128,12 +129,16 @@ def test_a_folder_that_names_no_split_beside_those_that_do_is_in_none_with_a_wor
     assert dataset.with_default_split().splits["test"] == ("f",)
     named = {name for names in dataset.with_default_split().splits.values() for name in names}
     assert named == {"a", "b", "c", "d", "e", "f"}
-    assert [remark.found for remark in dataset.remarks] == ["none for g, h"]
+    assert any("g, h" in finding.found for finding in check_dataset(tmp_path).warnings)
 
 
 @pytest.mark.parametrize(
     ("lists", "expected"),
     [
+        (
+            {"test": "ab", "ImageSets/Segmentation/train": "abcd", "ImageSets/Segmentation/val": "ef"},
+            {"train": "abcd", "val": "ef"},
+        ),
         ({"trainval": "abcd", "test": "ef"}, {"train": "abcd", "test": "ef"}),
         ({"trainval": "abcd", "val": "cd", "test": "ef"}, {"train": "ab", "val": "cd", "test": "ef"}),
         ({"test": "ef"}, {"test": "ef"}),
@@ -143,6 +148,7 @@ def test_lists_of_tested_cases_alone_and_of_two_splits_in_one(
     lists: dict[str, str], expected: dict[str, str], tmp_path: Path
 ) -> None:
     folder(tmp_path, "img/*.png", "mask/*.png", tuple("abcdef"))
+    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
     for name, cases in lists.items():
         (tmp_path / f"{name}.txt").write_text("\n".join(cases))
     assert open_dataset(tmp_path).splits == {split: tuple(cases) for split, cases in expected.items()}
@@ -242,6 +248,14 @@ def test_an_image_folder_may_hold_outlines_beside_its_masks(suffix: str, text: s
     assert pairs(open_dataset(image_folder))["tile_1"][1] == f"masks/tile_1.{suffix}"
 
 
+def test_short_words_say_a_split_where_they_are_words(tmp_path: Path) -> None:
+    for split, names in (("dataTr", ("a", "b", "c")), ("dataTs", ("d", "e"))):
+        folder(tmp_path, f"{split}/images/*.png", f"{split}/masks/*.png", names)
+    assert open_dataset(tmp_path).splits["test"] == ("d", "e")
+    brats = folder(tmp_path / "brats", "BraTS_images/*.png", "BraTS_labels/*.png")
+    assert open_dataset(brats).splits == {}
+
+
 @pytest.mark.parametrize("fov", ["mask/*_mask.tif", "mask/*.tif"])
 def test_labels_of_two_kinds_are_an_error(fov: str, tmp_path: Path) -> None:
     """HRF: the vessels, and what the camera sees."""
@@ -251,6 +265,23 @@ def test_labels_of_two_kinds_are_an_error(fov: str, tmp_path: Path) -> None:
     assert error.expected == "one label of '01_dr.jpg'"
     assert "mask/01_dr" in error.found
     assert "manual1/01_dr.tif" in error.found
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "more"),
+    [
+        ("siteA/images/*.png", "siteA/masks/*.png", "siteB/masks/*.png"),
+        ("p*/image.png", "p*/image_mask.png", "q*/image_mask.png"),
+        ("images/*.png", "masks/*.png", "masks_rgb/*.png"),
+        ("JPEGImages/*.jpg", "SegmentationClass/*.png", "SegmentationClassVisualization/*.jpg"),
+    ],
+)
+def test_labels_elsewhere_and_drawings_are_no_second_labels(image: str, label: str, more: str, tmp_path: Path) -> None:
+    folder(tmp_path, image, label, ("1", "2", "3"))
+    folder(tmp_path, more, more, ("1", "2"))
+    dataset = open_dataset(tmp_path)
+    assert len(dataset.cases) == 3
+    assert not [remark for remark in dataset.remarks if remark.severity == "error"]
 
 
 @pytest.mark.parametrize("inner", ["Dataset001", "D/E"])

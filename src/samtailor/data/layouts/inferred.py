@@ -46,7 +46,7 @@ def read_contents(root: Path) -> Contents:
     """Classes and cases, and what was taken for what."""
     path = root / "dataset.json"
     given: dict[str, Any] = read_json(path, dict, _FIX) if path.is_file() else {}
-    if inner := _described_inside(root):
+    if not given and (inner := _described_inside(root)):
         raise FileError(root, "the data set itself", f"a folder around {inner.name}, which says more", f"give {inner}")
     found = next((found for finder in FINDERS if (found := finder(root))), None)
     if found is None:
@@ -79,9 +79,18 @@ def _described_inside(root: Path) -> Path | None:
         if len(inside) != 1 or not os.path.isdir(inside[0]):
             break
         folder = inside[0]
-        if (folder / "dataset.json").is_file() or (folder / "ImageSets").is_dir():
+        if (folder / "ImageSets").is_dir() or _says_classes(folder / "dataset.json"):
             return folder
     return None
+
+
+def _says_classes(path: Path) -> bool:
+    """Whether a file is a dataset.json that says something for us, rather than for another tool."""
+    if not path.is_file():
+        return False
+    with suppress(FileError):
+        return bool(read_json(path, dict, _FIX).keys() & {"classes", "labels", "dataset"})
+    return False
 
 
 def read_splits(root: Path, contents: Contents) -> Splits:

@@ -18,6 +18,7 @@ from samtailor.files import read_text
 _SUFFIXES = (".csv", ".tsv", ".txt", ".lst")
 _BEGINNING = 1 << 16  # bytes by which lists are told from other texts
 _DELIMITERS = ",;\t"
+_LOOKED_AT = 100  # lines
 _FILES = frozenset(("file", "filename", "file_name", "path", "x"))
 _SPLITS = frozenset(("split", "set", "subset", "phase", "part"))
 _EXPECTED = "a list of images and labels"
@@ -71,10 +72,11 @@ def _columns_of(path: Path) -> _Columns | None:
         beginning = stream.read(_BEGINNING)
     try:
         text = beginning.decode("utf-8-sig", "strict" if len(beginning) < _BEGINNING else "ignore")
-        first = [cells for _, cells in islice(_rows(text), 2)]
+        first, *rest = [cells for _, cells in islice(_rows(text), _LOOKED_AT)] or [[]]
     except (UnicodeDecodeError, csv.Error):
         return None
-    return _columns(path.parent, *first) if first else None
+    second = next((cells for cells in rest if all(cells)), rest[0] if rest else ())  # some images may have no label
+    return _columns(path.parent, first, second) if first else None
 
 
 def _all_rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -102,7 +104,7 @@ def _may_be_label(path: Path) -> bool:
 
 
 def _columns(root: Path, first: Sequence[str], second: Sequence[str] = ()) -> _Columns | None:
-    """Where images and labels stand, by the first two rows; None if they are not those of a list of pairs."""
+    """Where images and labels stand, by the first row and a full one; None if they are not those of a list of pairs."""
     if len(first) > 1 and find_format(Path(first[0])) and _may_be_label(root / first[1]):
         return _Columns(0, 1, 2 if len(first) > 2 and split_of(first[2]) else None, has_header=False)
     roles = [role_of_folder(cell) or ("image" if cell.lower() in _FILES else None) for cell in first]

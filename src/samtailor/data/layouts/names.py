@@ -72,6 +72,9 @@ _OTHERS = frozenset(
         "colour",
         "overlay",
         "vis",
+        "visualization",
+        "visualisation",
+        "viz",
     ]
 )
 """Words that make of a folder of labels one of something else: single objects, boxes, drawings."""
@@ -129,6 +132,11 @@ def role_of_folder(name: str) -> Role | None:
     return "image" if words & _IMAGES else None
 
 
+def may_be_drawn(name: str) -> bool:
+    """Whether a folder of labels, beside another one, may be a drawing of these in colours."""
+    return bool(_words(name) & {"rgb", "colored", "coloured", "preview"})
+
+
 def split_of(name: str) -> Split | None:
     """The split that the name of a folder or a list says; None if it says none."""
     splits = {_SPLITS[word] for word in _split_words(name)}
@@ -136,10 +144,13 @@ def split_of(name: str) -> Split | None:
 
 
 def _split_words(name: str) -> Set[str]:
-    """Words of a name that say a split; short ones beside what a folder holds (imagesTs) or alone, but not in BraTS."""
-    words = _words(name)
-    says_so = len(words) == 1 or bool(words & (_IMAGES | _LABELS))
-    return {word for word in words if word in _SPLITS and (says_so or word not in _SHORT)}
+    """Words of a name that say a split; short ones as words of their own (imagesTs, ts_list), not in names (BraTS)."""
+    return {word for word in _words(name) if word in _SPLITS and (word not in _SHORT or _stands_alone(word, name))}
+
+
+def _stands_alone(word: str, name: str) -> bool:
+    """Whether a short word is between others in a name, or begins with a capital behind a small letter."""
+    return bool(re.search(rf"(?:(?<![^\W_])(?i:{word})|(?<=[a-z]){word.capitalize()})(?![^\W_])", name))
 
 
 def rest_of_folder(name: str) -> str:

@@ -26,10 +26,8 @@ from samtailor.errors import FileError, Finding
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
 
-_OTHERS = ("Ts", "Va", "Val")
-"""Ends of the folders of cases that are not for training."""
-_LISTS = {"Tr": "training", "Va": "validation"}
-"""Lists in the Decathlon's dataset.json."""
+_VALIDATION = ("Va", "Val")
+"""Ends of the folders of cases for validation."""
 _NUMBERED = re.compile("(.+)_([0-9]{4})")
 
 
@@ -42,15 +40,15 @@ def read_contents(root: Path) -> Contents:
     kinds = image_suffixes(only_volumes=True)
     if not isinstance(ending, str) or not ending.endswith(kinds):
         raise FileError(path, f"file_ending {' or '.join(kinds)}", f"{ending!r}", "convert the files to NIfTI")
-    lists = {part: content.get(name) for part, name in _LISTS.items()}
-
-    def cases_of(part: str) -> list[CaseFiles]:
-        if isinstance(listed := lists.get(part), list):
-            return _listed_cases(root, path, listed, part, len(channels), ending)
-        return _scanned_cases(root, part, len(channels), ending)
-
-    training = cases_of("Tr")
-    others = [case for part in _OTHERS for case in cases_of(part) if case.label]
+    if is_decathlon := isinstance(content.get("training"), list):
+        training = _listed_cases(root, path, content["training"], len(channels), ending)
+    else:
+        training = _scanned_cases(root, "Tr", len(channels), ending)
+    test = [case for case in _scanned_cases(root, "Ts", len(channels), ending) if case.label]
+    known = {case.name for case in training}
+    find = _alike if is_decathlon else _scanned_cases
+    validation = [case for part in _VALIDATION for case in find(root, part, len(channels), ending) if case.label]
+    others = (*test, *(case for case in validation if case.name not in known))
     if not training:
         fix = f"name the images <case>_0000{ending} there"
         raise FileError(root / "imagesTr", f"images <case>_0000{ending}", entries(root / "imagesTr"), fix)
@@ -60,8 +58,8 @@ def read_contents(root: Path) -> Contents:
             found = f"{first.images[0]} and {second.images[0]}"
             raise FileError(root, f"one case named '{first.name}'", found, "rename or remove one of them")
     used = {file for case in cases for file in (*case.images, case.label)}
-    named = ("imagesTr", "labelsTr", *(f"labels{part}" for part in _OTHERS))
-    folders = [root / folder for folder in named if folder == "imagesTr" or (root / folder).is_dir()]
+    named = ("imagesTr", "labelsTr", "labelsTs", *(f"labels{part}" for part in _VALIDATION))
+    folders = [root / folder for folder in named]
     volumes = {file for folder in folders for file in _volumes(folder).values()}
     orphans = tuple(sorted(volumes - used))
     remarks = [remark for folder in folders for remark in passed_over(folder, volumes, kinds)]
@@ -83,7 +81,7 @@ def recognises(root: Path) -> bool:
 
 def read_splits(root: Path, contents: Contents) -> Splits:
     """Case names of train and val of the first fold, and of val and test where there are labelled cases of them."""
-    parts = {"val": ("imagesVa", "imagesVal"), "test": ("imagesTs",)}
+    parts = {"val": [f"images{part}" for part in _VALIDATION], "test": ["imagesTs"]}
     found = {
         split: tuple(case.name for case in contents.cases if case.images[0].parent.name in folders)
         for split, folders in parts.items()
@@ -156,20 +154,27 @@ def _stem(path: Path) -> str | None:
     return format.stem_of(path) if format and format.volumes else None
 
 
-def _listed_cases(root: Path, path: Path, listed: list[Any], part: str, channels: int, ending: str) -> list[CaseFiles]:
+def _alike(root: Path, part: str, channels: int, ending: str) -> list[CaseFiles]:
+    """Cases of `images<part>` whose labels are called as they are, as the Decathlon's; or else as nnU-Net's."""
+    images, labels = (_volumes(root / f"{kind}{part}") for kind in ("images", "labels"))
+    alike = [CaseFiles(name, (file,), labels[name]) for name, file in sorted(images.items()) if name in labels]
+    return alike or _scanned_cases(root, part, channels, ending)
+
+
+def _listed_cases(root: Path, path: Path, listed: list[Any], channels: int, ending: str) -> list[CaseFiles]:
     """Cases of the Decathlon's list; nnU-Net's first version listed 'x.nii.gz' for 'x_0000.nii.gz', ..."""
-    scanned = {case.name: case for case in _scanned_cases(root, part, channels, ending)}
+    scanned = {case.name: case for case in _scanned_cases(root, "Tr", channels, ending)}
     cases = []
     for entry in listed:
         if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
             fix = 'list {"image": "./imagesTr/x.nii.gz", "label": "./labelsTr/x.nii.gz"}'
-            raise FileError(path, f"{_LISTS[part]} cases with image and label", f"{entry!r:.80}", fix)
+            raise FileError(path, "training cases with image and label", f"{entry!r:.80}", fix)
         image = root / entry["image"]
         name = composed(_stem(image) or image.name)
         if name in scanned and not os.path.exists(image):
             cases.append(scanned[name])
             continue
-        label = root / str(entry.get("label", f"labels{part}/{image.name}"))
+        label = root / str(entry.get("label", f"labelsTr/{image.name}"))
         cases.append(CaseFiles(name, (image,), label if os.path.isfile(label) else None))
     return cases
 

@@ -17,12 +17,13 @@ _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def read_lists(root: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], tuple[Finding, ...]]:
-    """Case names of each split, of the first folder that has lists of some, and what is wrong with such lists.
+    """Case names of each split, of the first folder with a list for training, or of some, and what is wrong with lists.
 
     What a list names that is no case, such as an image without a label, is left out of it.
     """
     known = set(names)
-    remarks = []
+    remarks: list[Finding] = []
+    others: dict[str, tuple[str, ...]] = {}
     for folder in (root / name for name in _FOLDERS):
         lists = {path.stem.lower(): path for path in visible_files(folder) if path.suffix.lower() in (".txt", ".lst")}
         if "train" not in lists and "trainval" in lists:
@@ -37,12 +38,14 @@ def read_lists(root: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, .
                     first = next(filter(None, lines))
                     what = f"none, in {counted(len(lines), 'line')} such as '{first:.80}'"
                     remarks.append(Finding("warning", str(path), "names of cases, one a line", what, _FIX))
-        if any(splits.values()):
-            others = {name for split in ("val", "test") for name in splits.get(split, ())}
-            if lists.get("train") == lists.get("trainval"):  # with those for validation, if they have a list, too
-                splits["train"] = tuple(name for name in splits.get("train", ()) if name not in others)
-            return {split: part for split, part in splits.items() if part}, tuple(remarks)
-    return {}, tuple(remarks)
+        if splits.get("train") and lists["train"] == lists.get("trainval"):  # without what has a list of its own
+            held = {name for split in ("val", "test") for name in splits.get(split, ())}
+            splits["train"] = tuple(name for name in splits["train"] if name not in held)
+        shown = {split: part for split, part in splits.items() if part}
+        if "train" in shown:
+            return shown, tuple(remarks)
+        others = others or shown
+    return others, tuple(remarks)
 
 
 def _names(*files: str) -> set[str]:

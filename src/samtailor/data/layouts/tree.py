@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from samtailor.data.layouts.found import UNKNOWN, Found, told_files
 from samtailor.data.layouts.names import (
     Role,
     is_drawn,
+    may_be_drawn,
     rest_of_folder,
     role_of_folder,
     split_of,
@@ -112,23 +113,15 @@ def find(root: Path) -> Found | None:
         parts[pair.group[0]].append(name)
     splits = {split: tuple(part) for split, part in parts.items()}
     remarks = (*_alone(root, files, pairs), *_passed_over(root, there, pairs))
-    if unnamed := splits.pop("", ()):
+    if splits.pop("", ()):
         by_lists, wrong = read_lists(root, list(by_name))
         splits = by_lists or splits
-        remarks = (*remarks, *wrong, *_in_no_split(root, splits, unnamed))
+        remarks = (*remarks, *wrong)
     told = {
         "images": told_files(root, [image.path for image in images]),
         "labels": f"{told_files(root, [pair.label.path for pair in pairs])}: {_told_pair(pairs[0])}",
     }
     return Found(cases, told, splits, remarks, channels=_channels(pairs[0]))
-
-
-def _in_no_split(root: Path, splits: Mapping[str, Sequence[str]], unnamed: Sequence[str]) -> Iterator[Finding]:
-    """A word on cases of folders that name no split where others name the training cases: nothing takes them."""
-    named = {name for names in splits.values() for name in names}
-    if "train" in splits and (left := [name for name in unnamed if name not in named]):
-        fix = "move them into the folder of a split, or name their split in dataset.json"
-        yield Finding("warning", str(root), "a split for each case", f"none for {listed(left, 3)}", fix)
 
 
 def unlabelled(root: Path) -> list[Path]:
@@ -362,16 +355,31 @@ def _alone(root: Path, files: Sequence[_File], pairs: Sequence[_Pair]) -> tuple[
 
 
 def _second_labels(root: Path, left: Sequence[_File], pairs: Sequence[_Pair]) -> Iterator[Finding]:
-    """A label of an image that has another one, such as the mask of what a camera sees: which one is meant?"""
-    labelled = {(pair.group[0], image.stem): pair for pair in pairs for image in pair.images}
+    """Labels of images that have another one in a folder beside, such as masks of what a camera sees: which are meant?
+
+    Single ones may be anything; most images must have two.
+    """
+    labelled = {(_around(pair.label.path), image.stem): pair for pair in pairs for image in pair.images}
+    doubled: dict[Path, list[tuple[_File, _Pair]]] = defaultdict(list)
     for label in left:
         stems = (label.stem, without_label_affix(label.stem)) if label.role == "label" else ()
-        pair = next((found for stem in stems if (found := labelled.get((label.group[0], stem or "")))), None)
-        if pair:
+        for stem in filter(None, stems):
+            pair = labelled.get((_around(label.path), stem))
+            if pair and pair.label.path.parent != label.path.parent and not may_be_drawn(label.path.parent.name):
+                doubled[label.path.parent].append((label, pair))
+                break
+    for found in doubled.values():
+        if len(found) > len(pairs) / 2:
+            (label, pair), *_ = found
             names = " and ".join(file.path.relative_to(root).as_posix() for file in (pair.label, label))
             fix = 'leave one folder of labels there, or name the files in dataset.json ("dataset")'
             yield Finding("error", str(root), f"one label of '{pair.images[0].path.name}'", names, fix)
             return
+
+
+def _around(label: Path) -> Path:
+    """The folder around that of a label."""
+    return label.parent.parent
 
 
 def _passed_over(root: Path, files: Sequence[_File], pairs: Sequence[_Pair]) -> Iterator[Finding]:

@@ -108,8 +108,9 @@ export class Actions {
   }
 
   /** The label that is edited becomes truth, prediction, or empty. It can be undone. */
-  async useAsLabel(to, opened = this.store.state.opened) {
-    if (opened !== this.store.state.opened) return say(`Open ${opened.meta.name} again first.`);
+  async useAsLabel(to, { id, meta } = this.store.state.opened) {
+    const { opened } = this.store.state;
+    if (opened?.id !== id) return say(`Open ${meta.name} again first.`);
     await this.#work(async () => {
       await this.sync.settled();
       const { row } = await api.revert(opened.id, to);
@@ -171,14 +172,14 @@ export class Actions {
     this.open(ids[at < 0 ? 0 : (at + step + ids.length) % ids.length]);
   }
 
-  /** The server may have other predictions of the opened case: what can be shown of it is fetched again. */
+  /** The server may have other predictions of the opened case: its labels are fetched again. */
   async renew() {
     const { opened } = this.store.state;
-    try {
-      if (opened) await this.#renewSources(opened);
-    } catch (error) {
-      fail(error);
-    }
+    if (!opened) return;
+    await this.#work(async () => {
+      await this.sync.settled();
+      await this.#renew(opened);
+    });
   }
 
   /** Fetch the list again. */
