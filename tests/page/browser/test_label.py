@@ -197,3 +197,40 @@ def test_a_button_in_a_message_is_about_its_own_case(server: PageServer, browse:
     page.locator("#notes button", has_text="Use as label").click()
     page.wait_for_selector("#notes :text('Open tile_0 again first')")
     np.testing.assert_array_equal(label(page), before)
+
+
+def test_a_button_in_a_message_works_where_its_case_is_open_again(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    page.keyboard.press("r")
+    page.wait_for_selector("#notes :text('Predicted in')")
+    page.keyboard.press("n")
+    opened(page, "tile_1")
+    page.keyboard.press("Shift+N")
+    opened(page, "tile_0")
+    page.locator("#notes button", has_text="Use as label").click()
+    page.wait_for_selector("#undo:not([disabled])")
+    np.testing.assert_array_equal(label(page), label(page, "prediction"))
+
+
+def test_a_stroke_counts_on_what_has_been_predicted_meanwhile(
+    data: Path, browse: Browse, request: pytest.FixtureRequest
+) -> None:
+    """The prediction becomes the label of a case that has none, on the server and on the page alike."""
+    (data / "masks" / "tile_0.png").unlink()
+    page = browse(request.getfixturevalue("server"))
+    page.locator("#cases li", has_text="tile_0").first.click()
+    opened(page, "tile_0")
+    assert not label(page).any()
+    page.locator("#predict-all").click()
+    page.wait_for_selector("#notes :text('Predictions are done')")
+    ready(page)
+    predicted = label(page, "prediction")
+    page.keyboard.press("d")
+    page.keyboard.press("1")
+    drag(page, (0, 0), (20, 0))
+    painted = label(page)
+    changed = painted != predicted
+    assert changed.any()
+    assert set(np.unique(painted[changed])) == {1}
+    counts = page.locator("#classes .class-count").all_inner_texts()
+    assert counts[1] == f"{(painted == 1).sum():,} px"
