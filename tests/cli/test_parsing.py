@@ -136,6 +136,39 @@ def test_words_of_several_files_come_from_the_file_too(tmp_path: Path) -> None:
     assert (found["run"], found["inputs"], found["overlays"]) == ("r2", ["c"], False)
 
 
+@pytest.mark.parametrize("value", ["", " null", " 96", " [1]", " none"])
+def test_a_group_of_settings_in_a_file_has_names(value: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"data: d\nout: o\naugment:{value}\n")
+    found = value.strip() if value.strip() not in ("", "null") else "nothing"
+    with pytest.raises(ConfigError, match=rf"c\.yaml: augment: expected settings by name, found '?{re.escape(found)}"):
+        parsed("train", "--config", str(tmp_path / "c.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("batch_sise: 2", r"found 'batch_sise' \(did you mean batch_size\?\)"),
+        ("optim: {lrr: 2}", r"found 'optim\.lrr' \(did you mean lr\?\)"),
+        ("xyzzy: 2", "found 'xyzzy'"),
+    ],
+)
+def test_unknown_names_in_a_file_are_refused_with_the_one_that_was_meant(
+    content: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "c.yaml").write_text(f"data: d\nout: o\n{content}\n")
+    with pytest.raises(ConfigError, match=message):
+        parsed("train", "--config", str(tmp_path / "c.yaml"))
+
+
+def test_names_in_a_file_may_have_dashes_and_one_value_is_a_list_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("run: r\ninputs: a.png\nout: o\nbatch-size: 3\n")
+    found = parsed("predict", "--config", str(file)).settings
+    assert (found["inputs"], found["batch_size"]) == (["a.png"], 3)
+    file.write_text("data: d\nout: o\noptim: {weight-decay: 0.5}\n")
+    assert parsed("train", "--config", str(file)).settings["optim"].weight_decay == 0.5
+
+
 def test_only_verbs_that_share_work_take_devices() -> None:
     assert parsed("train", "data", "--out", "run", "--devices", "2").devices == 2
     with pytest.raises(ConfigError, match="--devices"):
@@ -220,6 +253,11 @@ def test_a_flag_with_several_words_takes_those_behind_it_and_numbers_may_be_nega
     assert parsed("train", "d", "-o", "o", "--intensity.values", "[-160, 240]").settings["intensity"].values[0] == -160
     with pytest.raises(ConfigError, match=r"optim.lr: .* found -1"):
         parsed("train", "--optim.lr", "-1", "d", "-o", "o")
+
+
+def test_the_value_of_a_flag_may_have_spaces(tmp_path: Path) -> None:
+    found = parsed("predict", "run", "--out=my folder", "a.nii", "b c.nii").settings
+    assert (found["run"], found["out"], found["inputs"]) == ("run", "my folder", ["a.nii", "b c.nii"])
 
 
 def test_values_by_name_are_given_one_by_one_or_in_a_file(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import json
 import re
 from argparse import SUPPRESS, Action
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from types import UnionType
@@ -122,7 +122,7 @@ class VerbParser:
         actions = parser._option_string_actions  # by flag; argparse has no public name for them
         try:
             given = _joined(_in_order(arguments, actions), [s for s in self.settings if is_by_name(s.kind)])
-            found = parser.instantiate(parser.parse_args(_config_first(given)))
+            found = parser.instantiate(parser.parse_args(_config_first(given, partial(self._checked, actions))))
         except ArgumentError as error:
             raise ConfigError(f"{self._in_our_words(str(error))}; see {parser.prog} --help") from error
         if missing := [s.usage for s in self.required if s.flag not in found]:
@@ -136,6 +136,30 @@ class VerbParser:
             if setting.steps:
                 values[setting.name] = _take_steps(values, setting.name, setting.steps)
         return Call(self.verb, values, found.json, found.get("devices", 1))
+
+    def _checked(self, flags: Iterable[str], file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+        """What a config file says, its names spelt as those of flags, and one value of a list as a list.
+
+        Raises:
+            ConfigError: If it has an unknown name, or a value where settings by name belong.
+        """
+        known = {flag.removeprefix("--") for flag in flags} | {setting.flag for setting in self.settings}
+        groups = {
+            setting.flag for setting in self.settings if is_dataclass(setting.kind) and setting.kind is not Recipe
+        }
+        lists = {setting.flag for setting in self.settings if _element(setting.kind)}
+        found: dict[str, Any] = {}
+        for name, value in content.items():
+            key = _named(file, name, {flag.partition(".")[0] for flag in known})
+            if key in groups:
+                if not isinstance(value, dict):
+                    what = "nothing" if value is None else f"{value!r:.80}"
+                    fix = "write each on a line of its own below it, or leave it out"
+                    raise ConfigError(f"{file}: {key}: expected settings by name, found {what}; {fix}")
+                inside = {flag.partition(".")[2] for flag in known if flag.startswith(f"{key}.")}
+                value = {_named(file, str(one), inside, f"{key}."): setting for one, setting in value.items()}
+            found[key] = [value] if key in lists and isinstance(value, str | int | float) else value
+        return found
 
     def _in_our_words(self, error: str) -> str:
         """What jsonargparse says of a value of another type, as `settings.require` would say it."""
@@ -367,7 +391,7 @@ def _joined(arguments: Sequence[str], settings: Iterable[Setting]) -> list[str]:
 
 def _is_flag(argument: str) -> bool:
     """Whether argparse takes an argument for a flag."""
-    return argument[:1] == "-" and argument != "-" and " " not in argument
+    return argument[:1] == "-" and argument != "-" and " " not in argument.partition("=")[0]
 
 
 def _plain_flag(flag: str) -> str:
@@ -381,10 +405,17 @@ def _flag_meant(word: str, flags: Iterable[str]) -> str:
     return did_you_mean(f"--{word[2:].replace('-', '_')}", [*in_groups, *flags], in_groups)
 
 
-def _config_first(arguments: Sequence[str]) -> list[str]:
+def _named(file: Path, name: str, known: Collection[str], group: str = "") -> str:
+    """A name in a config file as its flag is spelt; refused with the one that was meant if there is none."""
+    if (spelt := name.replace("-", "_")) in known or name in known:
+        return name if name in known else spelt
+    raise ConfigError(f"{file}: expected names of settings, found '{group}{name}'{did_you_mean(spelt, known)}")
+
+
+def _config_first(arguments: Sequence[str], checked: Callable[[Path, Mapping[str, Any]], dict[str, Any]]) -> list[str]:
     """The same arguments with the config files in front, because jsonargparse lets the later one win.
 
-    What is in a file stands there in its place: jsonargparse would read it by the locale.
+    What is in a file stands there in its place, `checked`: jsonargparse would read it by the locale.
     """
     configs: list[str] = []
     others: list[str] = []
@@ -392,7 +423,8 @@ def _config_first(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         if is_file or argument.startswith("--config="):
             file = Path(argument.removeprefix("" if is_file else "--config="))
-            configs += ["--config", yaml.safe_dump(read_yaml(file, "give --config a YAML file with settings"))]
+            content = checked(file, read_yaml(file, "give --config a YAML file with settings"))
+            configs += ["--config", yaml.safe_dump(content)]
         elif argument != "--config":
             others.append(argument)
         is_file = argument == "--config" and not is_file
