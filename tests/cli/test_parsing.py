@@ -148,7 +148,7 @@ def test_a_group_of_settings_in_a_file_has_names(value: str, tmp_path: Path) -> 
     ("content", "message"),
     [
         ("batch_sise: 2", r"found 'batch_sise' \(did you mean batch_size\?\)"),
-        ("optim: {lrr: 2}", r"found 'optim\.lrr' \(did you mean lr\?\)"),
+        ("optim: {lrr: 2}", r"found 'lrr' in optim \(did you mean lr\?\)"),
         ("xyzzy: 2", "found 'xyzzy'"),
     ],
 )

@@ -144,10 +144,8 @@ class VerbParser:
             ConfigError: If it has an unknown name, or a value where settings by name belong.
         """
         known = {flag.removeprefix("--") for flag in flags} | {setting.flag for setting in self.settings}
-        groups = {
-            setting.flag for setting in self.settings if is_dataclass(setting.kind) and setting.kind is not Recipe
-        }
-        lists = {setting.flag for setting in self.settings if _element(setting.kind)}
+        groups = {s.flag for s in self.settings if is_dataclass(s.kind) and s.kind is not Recipe}
+        lists = {s.flag for s in self.settings if _element(s.kind) and not s.steps}
         found: dict[str, Any] = {}
         for name, value in content.items():
             key = _named(file, name, {flag.partition(".")[0] for flag in known})
@@ -157,7 +155,7 @@ class VerbParser:
                     fix = "write each on a line of its own below it, or leave it out"
                     raise ConfigError(f"{file}: {key}: expected settings by name, found {what}; {fix}")
                 inside = {flag.partition(".")[2] for flag in known if flag.startswith(f"{key}.")}
-                value = {_named(file, str(one), inside, f"{key}."): setting for one, setting in value.items()}
+                value = {_named(file, str(one), inside, f" in {key}"): setting for one, setting in value.items()}
             found[key] = [value] if key in lists and isinstance(value, str | int | float) else value
         return found
 
@@ -409,7 +407,7 @@ def _named(file: Path, name: str, known: Collection[str], group: str = "") -> st
     """A name in a config file as its flag is spelt; refused with the one that was meant if there is none."""
     if (spelt := name.replace("-", "_")) in known or name in known:
         return name if name in known else spelt
-    raise ConfigError(f"{file}: expected names of settings, found '{group}{name}'{did_you_mean(spelt, known)}")
+    raise ConfigError(f"{file}: expected names of settings, found '{name}'{group}{did_you_mean(spelt, known)}")
 
 
 def _config_first(arguments: Sequence[str], checked: Callable[[Path, Mapping[str, Any]], dict[str, Any]]) -> list[str]:
