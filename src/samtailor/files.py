@@ -236,7 +236,7 @@ def _first_line(error: Exception) -> str:
 def cache_home() -> Path:
     """Folder for everything that can be made again: the variable SAMTAILOR_HOME, or ~/.cache/samtailor."""
     if home := os.environ.get("SAMTAILOR_HOME"):
-        return Path(home)
+        return Path(home).expanduser()
     try:
         return Path.home() / ".cache" / "samtailor"
     except RuntimeError as error:

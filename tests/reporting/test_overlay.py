@@ -81,6 +81,19 @@ def test_the_title_names_the_slice_of_a_volume() -> None:
     assert overlay_figure(View.from_case(image[2:3], truth[2:3]), LABELS, "tile 7").get_suptitle() == "tile 7"
 
 
+@pytest.mark.parametrize("shape", [(1, 300, 60), (1, 40, 300)])
+def test_titles_stay_inside_the_figure(shape: tuple[int, int, int]) -> None:
+    """One of a baseline says that it is an upper bound."""
+    image, label = np.zeros((1, *shape), np.float32), np.zeros(shape, np.int16)
+    title = "case\n" + "An upper bound that uses the ground truth: of all masks, that with the highest Dice. " * 2
+    figure = overlay_figure(View.from_case(image, label, label), LABELS, title)
+    figure.draw_without_rendering()
+    box = figure._suptitle.get_window_extent()  # type: ignore[attr-defined]
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert box.y0 >= figure.axes[0].title.get_window_extent().y1
+
+
 def test_without_truth_image_and_prediction_are_shown() -> None:
     image, truth = volume()
     assert titles(overlay_figure(View.from_case(image, truth), LABELS, "case")) == ["image", "prediction"]

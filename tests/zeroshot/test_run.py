@@ -10,12 +10,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 import samtailor
 from samtailor.cli import main
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, SamTailorError
 from samtailor.models.zoo import Base
 from samtailor.zeroshot import run as module
 from samtailor.zeroshot.generator import MaskGenerator
@@ -143,3 +144,28 @@ def test_the_verb(image_folder: Path, tiny_base: Base, tmp_path: Path, capsys: p
 def test_nothing_is_written_where_the_base_is_unknown(image_folder: Path, tmp_path: Path) -> None:
     assert main(["baseline", str(image_folder), "--base", "sam-vit-x", "--out", str(tmp_path / "out")]) == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_other_weights_under_one_name_make_another_baseline(
+    tiny_base: Base, image_folder: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "mine.pth"
+    state = torch.load(str(tiny_base.weights), weights_only=True)
+    torch.save(state, weights)
+    scores = pictures(image_folder, tiny_base, tmp_path / "out", weights=weights, slices=1)
+    assert pictures(image_folder, tiny_base, tmp_path / "out", weights=weights, slices=1).counts.tp.tolist() == (
+        scores.counts.tp.tolist()
+    )
+    torch.save({name: value + 0.1 for name, value in state.items()}, weights)
+    with pytest.raises(ConfigError, match="found other weights_sha256; name another folder"):
+        pictures(image_folder, tiny_base, tmp_path / "out", weights=weights, slices=1)
+
+
+def test_what_cannot_be_leaves_nothing_that_refuses_what_can(
+    tiny_base: Base, image_folder: Path, tmp_path: Path
+) -> None:
+    torch.save({"other": torch.zeros(3)}, tmp_path / "wrong.pth")
+    with pytest.raises(SamTailorError, match=r"wrong\.pth"):
+        pictures(image_folder, tiny_base, tmp_path / "out", weights=tmp_path / "wrong.pth", slices=1)
+    assert not (tmp_path / "out" / "config.yaml").exists()
+    pictures(image_folder, tiny_base, tmp_path / "out", slices=1)

@@ -9,6 +9,7 @@ import functools
 import io
 import logging
 import math
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from samtailor.files import as_unicode, atomic
 from samtailor.labels import IGNORE, LabelSpace
 
 _LONGEST = 60  # letters of a name
+_LETTER = 0.096  # inches, on average and a little more, of bold ones of 11 points
 
 LOG = logging.getLogger("samtailor")
 
@@ -57,6 +59,12 @@ def _take_literally(figure: Figure) -> None:
         text.set_parse_math(False)
         if len(families) > 1:
             text.set_fontfamily(families)
+
+
+def fitted(title: str, width: float) -> str:
+    """A title in bold letters of 11 points, in lines that are no longer than a figure of so many inches is wide."""
+    letters = max(10, int(width / _LETTER))
+    return "\n".join(part for line in title.split("\n") for part in textwrap.wrap(line, letters) or [""])
 
 
 def short(name: str) -> str:

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from samtailor.reporting.figures import short
+from samtailor.reporting.figures import fitted, short
 from samtailor.reporting.overlay import gray_or_rgb
 from samtailor.reporting.view import Slices, drawn_channels, step_of
 
@@ -66,9 +66,12 @@ def heat_map_figure(maps: Sequence[HeatMap], title: str, aspect: float = 1.0) ->
     across, down = np.array([width, height]) * _PANEL / max(width, height)
     columns = min(_COLUMNS, len(maps))
     rows = -(-len(maps) // columns)
-    size = max(4, columns * (across + 0.15) + 1.2), rows * (down + 0.35) + 0.45
+    wide = max(4, columns * (across + 0.15) + 1.2)
+    title = fitted(title, wide)
+    above = 0.75 + 0.19 * title.count("\n")
+    size = wide, rows * (down + 0.35) + above - 0.3
     figure = Figure(figsize=size)
-    places = {"left": 0.1 / size[0], "right": 1 - 1.1 / size[0], "bottom": 0.1 / size[1], "top": 1 - 0.75 / size[1]}
+    places = {"left": 0.1 / size[0], "right": 1 - 1.1 / size[0], "bottom": 0.1 / size[1], "top": 1 - above / size[1]}
     grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw=places | {"wspace": 0.05, "hspace": 0.3 / down})
     for axes in grid.flat:
         axes.set_axis_off()
@@ -79,7 +82,7 @@ def heat_map_figure(maps: Sequence[HeatMap], title: str, aspect: float = 1.0) ->
         axes.imshow(probability, _COLOURS, vmin=0, vmax=1, alpha=opacity, aspect=aspect, interpolation="nearest")
         axes.set_title(one.name, fontsize=9)
     scale = ScalarMappable(Normalize(0, 1), _COLOURS)
-    bar = figure.add_axes((1 - 0.9 / size[0], 0.1 / size[1], 0.18 / size[0], 1 - 0.85 / size[1]))
+    bar = figure.add_axes((1 - 0.9 / size[0], 0.1 / size[1], 0.18 / size[0], 1 - (above + 0.1) / size[1]))
     figure.colorbar(scale, bar).set_label("probability", fontsize=9)
     figure.suptitle(title, fontsize=11, fontweight="bold", y=1 - 0.12 / size[1], va="top")
     return figure

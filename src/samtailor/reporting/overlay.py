@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from samtailor.labels import IGNORE, LabelSpace
-from samtailor.reporting.figures import class_colour, short
+from samtailor.reporting.figures import class_colour, fitted, short
 from samtailor.reporting.view import View
 
 Plane = NDArray[np.int16] | None
@@ -178,9 +178,11 @@ def overlay_row(
     longest = max(map(len, names), default=1)
     columns = max(1, min(len(names), int(len(panels) * size[0] / (0.5 + 0.075 * longest))))  # as many as fit
     legend = 0.15 + 0.195 * -(-len(present) // columns)
+    across = max(5, len(panels) * (size[0] + 0.1) + 0.1)
+    title = fitted(title, across)
     headings = 0.43 + 0.17 * (max(panel.name.count("\n") for panel in panels) + 1) + 0.19 * title.count("\n")
     total = size[1] + headings + legend
-    figure = Figure(figsize=(max(5, len(panels) * (size[0] + 0.1) + 0.1), total))
+    figure = Figure(figsize=(across, total))
     places = {"left": 0.01, "right": 0.99, "bottom": legend / total, "top": (legend + size[1]) / total, "wspace": 0.03}
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False, gridspec_kw=places)[0], panels, strict=True):
         _draw_panel(axes, picture, panel.plane, labels, aspect, inset)

@@ -30,7 +30,8 @@ from samtailor.files import made_of, read_json, read_yaml, write_text
 from samtailor.labels import IGNORE
 from samtailor.metrics.overlap import Overlap
 from samtailor.metrics.targets import TargetCounts
-from samtailor.models.zoo import find_base, load_base
+from samtailor.models.checkpoints import checksum
+from samtailor.models.zoo import find_base, load_base, weights_files
 from samtailor.outputs import require_new
 from samtailor.progress import tracked
 from samtailor.reporting.view import View
@@ -61,6 +62,11 @@ class BaselineWork:
         network = load_base(self.config.base, self.config.weights).to(choose_device(self.config.device))
         base = find_base(self.config.base)
         return MaskGenerator(network, base, self.config.generator(), self.config.image_size)
+
+    def require_possible(self, files: tuple[CaseFiles, ...]) -> None:
+        """Refuse weights of another network, and cases without foreground, before anything is written."""
+        self._plan(files)
+        _ = self.generator
 
     def finish(self, files: tuple[CaseFiles, ...]) -> Scores:
         """Do what is left, write tables and figures."""
@@ -230,13 +236,16 @@ def claim(work: BaselineWork, files: tuple[CaseFiles, ...]) -> None:
     # Neither where it lies nor what computes it changes the results.
     settings = {name: value for name, value in asdict(work.config).items() if name not in ("out", "device")}
     settings |= {"cases": [file.name for file in files], "fingerprint": work.dataset.fingerprint()}
+    settings |= {"weights_sha256": checksum(weights_files(work.config.base, work.config.weights))}
     text = yaml.safe_dump(settings, sort_keys=False)
     file = work.out / "config.yaml"
     if not file.is_file():
         require_new(work.out)
+        work.require_possible(files)
         write_text(file, text)
         return
-    found, wanted = read_yaml(file, "name another folder"), yaml.safe_load(text)
+    wanted = yaml.safe_load(text)
+    found = {"weights_sha256": settings["weights_sha256"], **read_yaml(file, "name another folder")}
     if changed := [k for k in {**found, **wanted} if found.get(k) != wanted.get(k)]:
         raise ConfigError(
             f"out: expected a new folder, or the same settings as in {file}; found other {', '.join(changed)}; "
