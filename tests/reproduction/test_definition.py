@@ -79,7 +79,19 @@ def test_settings_of_one_s_own_come_last(tmp_path: Path) -> None:
     assert str(own) in schedule.text
 
 
-@pytest.mark.parametrize(("content", "named"), [("trian: {}", "trian"), ("[1]", "[1]"), ("train: [", "mine.yaml")])
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("trian: {}", "trian"),
+        ("[1]", "[1]"),
+        ("train: [", "mine.yaml"),
+        ("train: 3", "under 'train'"),
+        ("train:", "found nothing"),
+        ("datasets:", "under 'datasets'"),
+        ("datasets: {gid: {train: {epochs: 1}}}", "found 'gid' (did you mean gid5?)"),
+        ("datasets: {gid5: {trian: {epochs: 1}}}", "found 'trian' (did you mean train?)"),
+    ],
+)
 def test_a_wrong_settings_file_is_refused(tmp_path: Path, content: str, named: str) -> None:
     (tmp_path / "mine.yaml").write_text(content)
     with pytest.raises(SamTailorError, match="settings") as error:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from samtailor.data.dataset import Split
 from samtailor.data.named import NAMED, DatasetName
-from samtailor.errors import ConfigError
+from samtailor.errors import ConfigError, did_you_mean
 from samtailor.files import read_yaml
 
 Settings = Mapping[str, Any]
@@ -235,4 +235,21 @@ def _read_own(path: Path) -> dict[str, Any]:
     if not set(content) <= {*_PARTS, "datasets"}:
         found = ", ".join(content)
         raise ConfigError(f"settings: expected some of the keys {keys} in {path}, found {found}; fix the file")
+    _require_named(path, "datasets", content.get("datasets", {}), get_args(DatasetName))
+    for name, change in content.get("datasets", {}).items():
+        _require_named(path, name, change, _PARTS)
+    for layer in (content, *content.get("datasets", {}).values()):
+        for part in _PARTS:
+            _require_named(path, part, layer.get(part, {}))
     return content
+
+
+def _require_named(path: Path, name: str, content: Any, known: Collection[str] | None = None) -> None:
+    """Refuse what is no settings by name, or has names that nothing would look at."""
+    if not isinstance(content, Mapping):
+        found = "nothing" if content is None else f"{content!r:.80}"
+        raise ConfigError(f"settings: expected settings by name under '{name}' in {path}, found {found}; fix the file")
+    if known is not None and (unknown := next((key for key in content if key not in known), None)) is not None:
+        meant = did_you_mean(str(unknown), known)
+        expected = f"some of {', '.join(known)} under '{name}' in {path}"
+        raise ConfigError(f"settings: expected {expected}, found '{unknown}'{meant}; fix the file")
