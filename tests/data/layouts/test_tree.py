@@ -331,6 +331,15 @@ def test_volumes_have_channels_by_what_their_names_end_with(tmp_path: Path) -> N
     assert pairs(dataset)["p1"] == (["p1/p1_flair.nii.gz", "p1/p1_t1.nii.gz"], "p1/p1_seg.nii.gz")
 
 
+def test_volumes_have_the_channels_that_lie_in_one_file(tmp_path: Path) -> None:
+    for index in range(3):
+        hu, ids = generate.volume((12, 10, 4), index)
+        generate.write_volume(tmp_path / "images" / f"{index}.nii.gz", np.stack([hu, hu, hu + 1], axis=-1))
+        generate.write_volume(tmp_path / "labels" / f"{index}.nii.gz", ids)
+    assert open_dataset(tmp_path).channels == ("channel 0", "channel 1", "channel 2")
+    assert not check_dataset(tmp_path).errors
+
+
 def test_a_folder_for_each_case_needs_no_names(tmp_path: Path) -> None:
     volumes(tmp_path / "a", *(f"p{case}/{name}" for case in (1, 2) for name in ("ct", "pet", "seg")))
     dataset = open_dataset(tmp_path / "a")

@@ -130,8 +130,13 @@ def _of_one_kind(root: Path, found: Found) -> Found:
 def _channels(found: Found) -> tuple[str, ...]:
     """Names of the channels of volumes: what their names tell, or else what the first image says of itself."""
     first = found.cases[0].images[0]
+    if found.channels != UNKNOWN:
+        return found.channels
     with suppress(FileError):  # the check of the case says what is wrong
-        if found.channels == UNKNOWN and (known := format_of(first).modality(first)):
+        format = format_of(first)
+        if (count := format.read_header(first).channels) > 1:
+            return tuple(f"channel {number}" for number in range(count))
+        if known := format.modality(first):
             return (known,)
     return found.channels
 
