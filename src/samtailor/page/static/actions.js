@@ -174,6 +174,7 @@ export class Actions {
 
   /** The server may have other predictions of the opened case: its labels are fetched again. */
   async renew() {
+    while (this.store.state.pressed) await new Promise((resolve) => setTimeout(resolve, 100)); // a stroke ends first
     const { opened } = this.store.state;
     if (!opened) return;
     await this.#work(async () => {
