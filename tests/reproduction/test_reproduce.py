@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,14 @@ def test_nothing_is_done_twice(page: Path, place: Path, tiny_base: Base) -> None
     assert all(before.values())
     reproduce(**vars(config(place, tiny_base, ["sam", "lora-4"], seeds=[0, 1])))
     assert {kind: times(place / "out", kind) for kind in kinds} == before
+
+
+def test_what_is_finished_counts_wherever_the_data_lie(
+    page: Path, place: Path, tiny_base: Base, tmp_path: Path
+) -> None:
+    shutil.copytree(place, tmp_path / "moved", symlinks=True)
+    plan = lay_out(config(tmp_path / "moved", tiny_base, ["sam", "lora-4"], seeds=[0, 1]))
+    assert [cell.state() for cell in plan.all_cells()] == ["done"] * 3
 
 
 def test_an_interrupted_cell_is_resumed(page: Path, place: Path, tiny_base: Base, tmp_path: Path) -> None:

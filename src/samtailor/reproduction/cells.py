@@ -129,9 +129,14 @@ class Fit(_Cell):
 
 @dataclass(frozen=True)
 class ZeroShot(_Cell):
-    """One base tried without fitting: segment everything, and take for each class the mask with the highest Dice."""
+    """One base tried without fitting: segment everything, and take for each class the mask with the highest Dice.
+
+    Attributes:
+        fingerprint: Of the data set (see `Dataset.fingerprint`).
+    """
 
     config: BaselineConfig
+    fingerprint: str
 
     what = "baseline"
 
@@ -164,7 +169,8 @@ class ZeroShot(_Cell):
         found = self.run.read_config()
         wanted = {name: value for name, value in asdict(self.config).items() if name in found and value is not None}
         wanted.pop("intensity", None)  # decided by the data, as is everything that is None
-        return found, wanted | {"data": str(Path(self.config.data).resolve())}
+        wanted.pop("data", None)  # which are the same if classes, cases and splits are
+        return found, wanted | {"fingerprint": self.fingerprint}
 
     def _is_finished(self) -> bool:
         return (self.run.directory / "metrics.json").is_file() and self.slices_file.is_file()

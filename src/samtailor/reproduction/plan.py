@@ -188,7 +188,7 @@ def _zero_shot(plan: Plan, column: Column) -> tuple[Cell, ...]:
     # By a data set's own protocol some classes would count in fewer slices than in the fits beside.
     own = {"base": base, "weights": weights, "kind": "everything", "split": plan.split, "protocol": MAIN}
     settings = {**plan.schedule.baseline, **_places(plan, column, 0), **own}
-    return (ZeroShot(column, from_plain(BaselineConfig, settings, "baseline")),)
+    return (ZeroShot(column, from_plain(BaselineConfig, settings, "baseline"), plan.dataset.fingerprint()),)
 
 
 def _fits(plan: Plan, column: Column) -> tuple[Cell, ...]:
