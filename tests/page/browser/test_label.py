@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests import generate
-from tests.page.browser.screen import canvas, clear, colour, drag, expect, label, opened, ready, synced
+from tests.page.browser.screen import Page, canvas, clear, colour, drag, expect, label, opened, ready, synced
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
 
@@ -187,12 +187,17 @@ def test_an_answer_for_a_case_that_was_opened_again_is_not_hidden(server: PageSe
     assert counts[1] == f"{(given == 1).sum():,} px"
 
 
-def test_a_button_in_a_message_is_about_its_own_case(server: PageServer, browse: Browse) -> None:
-    page = browse(server)
+def predicted_then_next(page: Page) -> Page:
+    """The message of a prediction of tile_0 is there, and tile_1 is opened."""
     page.keyboard.press("r")
     page.wait_for_selector("#notes :text('Predicted in')")
     page.keyboard.press("n")
     opened(page, "tile_1")
+    return page
+
+
+def test_a_button_in_a_message_is_about_its_own_case(server: PageServer, browse: Browse) -> None:
+    page = predicted_then_next(browse(server))
     before = label(page)
     page.locator("#notes button", has_text="Use as label").click()
     page.wait_for_selector("#notes :text('Open tile_0 again first')")
@@ -200,11 +205,7 @@ def test_a_button_in_a_message_is_about_its_own_case(server: PageServer, browse:
 
 
 def test_a_button_in_a_message_works_where_its_case_is_open_again(server: PageServer, browse: Browse) -> None:
-    page = browse(server)
-    page.keyboard.press("r")
-    page.wait_for_selector("#notes :text('Predicted in')")
-    page.keyboard.press("n")
-    opened(page, "tile_1")
+    page = predicted_then_next(browse(server))
     page.keyboard.press("Shift+N")
     opened(page, "tile_0")
     page.locator("#notes button", has_text="Use as label").click()
