@@ -57,8 +57,8 @@ def atomic(path: Path, beside: Sequence[str] = ()) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
-        for ending in beside:
-            if (kept := path.with_name(f"{path.name}{ending}")).is_file():
+        for suffix in beside:
+            if (kept := path.with_name(f"{path.name}{suffix}")).is_file():
                 kept.unlink()
     finally:
         temporary.unlink(missing_ok=True)

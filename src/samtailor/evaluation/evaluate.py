@@ -138,7 +138,7 @@ def evaluate(
     source |= {"tta": flips} if flips != "none" else {}
     source |= {"wide": predictors[0].wide} if predictors[0].wide else {}
     source |= {"windows": windows} if windows != "auto" else {}
-    is_own = refinement is None or [kinds.to_json(step, STEPS) for step in refinement] == list(practice.refinement)
-    source |= {} if is_own or refinement is None else {"refine": told(refinement)}
+    if refinement is not None and [kinds.to_json(step, STEPS) for step in refinement] != list(practice.refinement):
+        source |= {"refine": told(refinement)}
     source |= {"bias": bias} if any(model.practice.bias is not None for model in models) else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

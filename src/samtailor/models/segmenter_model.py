@@ -292,9 +292,14 @@ def load_model(source: str | Path, weights: str | Path | None = None) -> Segment
     return SegmenterModel.load(folder, weights)
 
 
+def segmenter_checksum(run: Run) -> str:
+    """Checksum of a run's segmenter: of its weights, and of what it is, with what tuning has stored."""
+    return checksum([run.segmenter_directory / name for name in (CONFIG_NAME, WEIGHTS_NAME)])
+
+
 def segmenter_told(run: Run) -> str:
-    """The beginning of a checksum of a run's segmenter, and of what tuning has stored: scores say what they are of."""
-    return checksum([run.segmenter_directory / name for name in (CONFIG_NAME, WEIGHTS_NAME)])[:_TOLD]
+    """The beginning of the checksum of a run's segmenter: scores say what they are of."""
+    return segmenter_checksum(run)[:_TOLD]
 
 
 def load_models(source: str | Path, weights: str | Path | None = None) -> list[SegmenterModel]:

@@ -29,8 +29,7 @@ from samtailor.inference.predictor import Predictor, choose_device, chosen_preci
 from samtailor.labels import LabelSpace
 from samtailor.metrics.overlap import Overlap
 from samtailor.metrics.protocols import ProtocolName
-from samtailor.models.checkpoints import checksum
-from samtailor.models.segmenter_model import CONFIG_NAME, WEIGHTS_NAME, SegmenterModel, load_model
+from samtailor.models.segmenter_model import SegmenterModel, load_model, segmenter_checksum
 from samtailor.progress import report, tracked
 from samtailor.refinement import STEPS, told
 from samtailor.refinement.step import Step
@@ -123,7 +122,7 @@ class Study:
         for file in self.files:
             content.update(file.name.encode("utf-8", "surrogateescape"))
             add_content(content, file)
-        segmenters = {path: _checksum(path) for path in runs}
+        segmenters = {path: segmenter_checksum(Run(path)) for path in runs}
         work = [(path, *condition) for path in runs for condition in self.conditions()]
         dsc: dict[Path, list[float]] = {path: [] for path in runs}
         predictor: tuple[Path, Predictor] | None = None
@@ -178,12 +177,6 @@ class Study:
         if self.slices is not None:
             case = some_slices(case, self.slices)
         return case if damage is None else damage(case)
-
-
-def _checksum(run: Path) -> str:
-    """Checksum of a run's segmenter: of what it is, and of its weights."""
-    folder = Run(run).segmenter_directory
-    return checksum([folder / CONFIG_NAME, folder / WEIGHTS_NAME])
 
 
 def some_slices(case: Case, count: int) -> Case:
