@@ -148,6 +148,8 @@ def test_a_group_of_settings_in_a_file_has_names(value: str, tmp_path: Path) -> 
     ("content", "message"),
     [
         ("batch_sise: 2", r"found 'batch_sise' \(did you mean batch_size\?\)"),
+        ("optim.lrr: 2", r"found 'optim\.lrr' \(did you mean optim\.lr\?\)"),
+        ("refine.crf.iteration: 2", r"found 'refine\.crf\.iteration' \(did you mean refine\.crf\.iterations\?\)"),
         ("optim: {lrr: 2}", r"found 'lrr' in optim \(did you mean lr\?\)"),
         ("xyzzy: 2", "found 'xyzzy'"),
     ],
@@ -167,6 +169,26 @@ def test_names_in_a_file_may_have_dashes_and_one_value_is_a_list_of_it(tmp_path:
     assert (found["inputs"], found["batch_size"]) == (["a.png"], 3)
     file.write_text("data: d\nout: o\noptim: {weight-decay: 0.5}\n")
     assert parsed("train", "--config", str(file)).settings["optim"].weight_decay == 0.5
+
+
+def test_a_line_of_a_file_may_name_a_setting_as_its_flag_does(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    lines = (
+        "optim.weight-decay: 0.5",
+        "optim: {lr: 0.1}",
+        "optim.clip: 2.0",
+        "refine: crf",
+        "refine.crf.iterations: 3",
+    )
+    file.write_text("\n".join(lines))
+    found = parsed("train", *required("train"), "--config", str(file)).settings
+    assert (found["optim"].weight_decay, found["optim"].lr, found["optim"].clip) == (0.5, 0.1, 2.0)
+    assert [step.iterations for step in found["refine"]] == [3]
+    found = parsed("train", *required("train"), f"--config={file}", "--refine.crf.iterations", "4").settings
+    assert [step.iterations for step in found["refine"]] == [4]
+    file.write_text("refine.crf.iterations: many\n")
+    with pytest.raises(ConfigError, match=r"^refine\.crf\.iterations: expected .* found many"):
+        parsed("train", *required("train"), "--config", str(file))
 
 
 def test_only_verbs_that_share_work_take_devices() -> None:

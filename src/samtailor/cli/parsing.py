@@ -140,22 +140,35 @@ class VerbParser:
     def _checked(self, flags: Iterable[str], file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         """What a config file says, its names spelt as those of flags, and one value of a list as a list.
 
+        A setting of a group or of a step may stand on a line of its own, by its flag: `optim.lr: 0.1`.
+
         Raises:
             ConfigError: If it has an unknown name, or a value where settings by name belong.
         """
         known = {flag.removeprefix("--") for flag in flags} | {setting.flag for setting in self.settings}
         groups = {s.flag for s in self.settings if is_dataclass(s.kind) and s.kind is not Recipe}
+        of_steps = {
+            f"{s.flag}.{one.flag}": _destination(s.name, one)
+            for s in self.settings
+            for one in (s.steps.settings() if s.steps else ())
+        }
         lists = {s.flag for s in self.settings if _element(s.kind) and not s.steps}
         found: dict[str, Any] = {}
         for name, value in content.items():
-            key = _named(file, name, {flag.partition(".")[0] for flag in known})
-            if key in groups:
+            key = _named(file, name, {*known, *(flag.partition(".")[0] for flag in known)})
+            group, dot, own = key.partition(".")
+            if key in of_steps:
+                key = of_steps[key]
+            elif dot and group in groups:
+                key, value = group, {**found.get(group, {}), own: value}
+            elif key in groups:
                 if not isinstance(value, dict):
                     what = "nothing" if value is None else f"{value!r:.80}"
                     fix = "write each on a line of its own below it, or leave it out"
                     raise ConfigError(f"{file}: {key}: expected settings by name, found {what}; {fix}")
                 inside = {flag.partition(".")[2] for flag in known if flag.startswith(f"{key}.")}
                 value = {_named(file, str(one), inside, f" in {key}"): setting for one, setting in value.items()}
+                value = {**found.get(key, {}), **value}
             found[key] = [value] if key in lists and isinstance(value, str | int | float) else value
         return found
 
