@@ -22,6 +22,11 @@ def test_work_inside_an_item_is_a_fraction_of_it_at_any_depth(reports: list[Repo
     assert inside == [0, 1, 1, 1 + 0.25 / 2, 1.5, 1 + 1.25 / 2, 2, 2]
 
 
+def test_of_nothing_nothing_is_reported(reports: list[Report]) -> None:
+    assert not list(tracked("cases", []))
+    assert not reports
+
+
 def test_bytes_are_shown_for_themselves(reports: list[Report]) -> None:
     for _ in tracked("cases", [0]):
         report("weights.pth", 10, 100, "bytes")

@@ -85,7 +85,8 @@ def tracked(what: str, items: Sequence[T]) -> Iterator[T]:
             yield value
         finally:
             _open.remove(item)
-    report(what, len(items), len(items))
+    if items:
+        report(what, len(items), len(items))
 
 
 def told_every() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,14 +109,29 @@ def test_only_the_first_of_several_processes_tells(
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_has_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is written on a terminal."""
     file = io.StringIO()
     console = Console(file=file, force_terminal=True, width=80, color_system=None)
     monkeypatch.setattr(screen, "Console", lambda **_: console)
+    return file
+
+
+def test_a_terminal_has_bars(terminal: io.StringIO) -> None:
     with shown():
         assert list(tracked("cases", [1, 2])) == [1, 2]
-    assert "cases ━" in file.getvalue()
-    assert "2/2" in file.getvalue()
+    assert "cases ━" in terminal.getvalue()
+    assert "2/2" in terminal.getvalue()
+
+
+def test_work_of_the_same_name_has_a_bar_again(terminal: io.StringIO) -> None:
+    with shown():
+        list(tracked("cases", [1, 2]))
+        report("cases", 2, 2)  # told again that it is done
+        list(tracked("cases", []))
+        list(tracked("cases", [1, 2, 3]))
+    assert re.findall(r"(\d+)/(\d+)[^\n]*\n", terminal.getvalue()) == [("2", "2"), ("3", "3")]
 
 
 def test_json_has_null_for_numbers_that_are_not_finite(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,11 +39,11 @@ class Bars:
         self._progress: progress.Progress | None = None
         self._unit: Unit = "items"
         self._tasks: dict[str, progress.TaskID] = {}
-        self._finished = ""
 
     def __call__(self, what: str, done: float, total: int, unit: Unit) -> None:
         """Show how far work is (see `samtailor.progress.Display`)."""
-        if not world().is_first or (self._progress is None and what == self._finished):
+        is_over = 0 < total <= done
+        if not world().is_first or (is_over and what not in self._tasks):
             return  # told again that it is done
         if self._progress is None or unit != self._unit or (unit == "items" and what not in self._tasks):
             self._start(unit)
@@ -51,9 +51,8 @@ class Bars:
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=None)
         self._progress.update(self._tasks[what], completed=done, total=total or None)
-        if unit == "items" and done >= total:
+        if unit == "items" and is_over:
             self.close()
-            self._finished = what
 
     def _start(self, unit: Unit) -> None:
         """Show the first bar of a kind."""
