@@ -336,7 +336,8 @@ def test_report_can_be_written_as_json_and_shown(nnunet_folder: Path) -> None:
 
 def test_progress_counts_the_cases(image_folder: Path, reports: list[Report]) -> None:
     check_dataset(image_folder)
-    assert reports == [("checking cases", done, 10) for done in range(1, 11)]
+    told = [report for report in reports if report[0] == "checking cases"]
+    assert told == [("checking cases", done, 10) for done in range(1, 11)]
 
 
 def test_the_training_that_comes_next_takes_what_was_checked(image_folder: Path) -> None:

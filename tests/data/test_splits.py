@@ -328,7 +328,7 @@ def test_a_split_file_is_read_in_every_layout(image_folder: Path, tmp_path: Path
     fold = [{"train": ["tile_0"], "val": ["tile_1"]}, {"train": ["tile_2"], "val": ["tile_3"]}]
     generate.write_json(image_folder / "splits_final.json", fold)
     assert open_dataset(image_folder, 1).splits == {"train": ("tile_2",), "val": ("tile_3",)}
-    assert open_dataset(image_folder).splits == {}  # as ever, with a dataset.json
+    assert open_dataset(image_folder).splits == {"train": ("tile_0",), "val": ("tile_1",)}
     root = shutil.copytree(image_folder, tmp_path / "inferred")
     (root / "dataset.json").unlink()
     assert open_dataset(root).splits == {"train": ("tile_0",), "val": ("tile_1",)}

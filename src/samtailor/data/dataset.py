@@ -111,15 +111,14 @@ class Dataset(Contents):
 
         It is drawn, but always the same, whatever the seed of a training: results compare only on the same cases.
         A folder that names its training cases keeps its splits; one that names test cases only keeps those. Of one
-        whose folders show training cases but none for validation, some are taken for that. Pictures that no
-        dataset.json describes are dealt out by their classes, with neighbours in one split; volumes of one patient are
-        in one split, as far as names and folders show them.
+        whose folders or lists show training cases but none for validation, some are taken for that. Pictures are dealt
+        out by their classes, with neighbours in one split; volumes of one patient are in one split, as far as names and
+        folders show them.
 
         Raises:
             DataError: If there are too few cases.
         """
-        is_told = self.layout == "inferred"
-        if "train" in self.splits and not (is_told and "val" not in self.splits):
+        if "train" in self.splits and not (self.shows_splits and "val" not in self.splits):
             return self
         kept = {split: names for split, names in self.splits.items() if split != "train"}
         missing = [split for split in _SHARES if split not in kept]
@@ -138,7 +137,7 @@ class Dataset(Contents):
         all_sizes = {"train": len(names) - sum(sizes.values())} | sizes
         cases = self._named(names)
         patients = Blocks(()) if self.pictures else patients_of(cases)
-        if is_told and self.pictures:
+        if self.pictures:
             parts, drawn = self._stratified(names, all_sizes)
             kept |= parts
         elif patients.told and len(set(patients.keys)) >= len(all_sizes):

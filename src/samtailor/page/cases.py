@@ -12,6 +12,7 @@ from samtailor.data.dataset import LAYOUTS, Dataset, open_dataset
 from samtailor.data.formats import format_of, image_files
 from samtailor.data.layouts import inferred, listed, tree
 from samtailor.data.layouts.contents import composed
+from samtailor.data.layouts.finding import find
 from samtailor.data.layouts.found import named_cases
 from samtailor.data.named import looking_like
 from samtailor.errors import ConfigError, FileError
@@ -98,7 +99,7 @@ def _has_no_label(root: Path) -> bool:
     layout = next(layout for layout in LAYOUTS if layout.recognises(root))
     if layout is not inferred.LAYOUT or looking_like(root):
         return False
-    return all(finder(root) is None for finder in inferred.FINDERS)
+    return find(root) is None
 
 
 def _without_labels(root: Path, named: LabelSpace | None, labels: LabelSpace | None) -> Folder:

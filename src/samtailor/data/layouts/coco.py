@@ -54,7 +54,7 @@ def find(root: Path) -> Found | None:
         "labels": f"COCO annotations in {', '.join(file.path.relative_to(root).as_posix() for file in files)}",
         "classes": ", ".join(f"{name} ({number})" for name, number in zip(labels.names, labels.ids, strict=True)),
     }
-    return Found(cases, told, splits, remarks, labels)
+    return Found(cases, told, splits, remarks, labels, named=frozenset(path for _, path, _ in entries))
 
 
 def _names(file: CocoFile) -> set[str]:

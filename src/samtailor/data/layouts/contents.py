@@ -30,6 +30,7 @@ class Contents:
         bands: Numbers, from 1, of the channels that are taken of each file with others; None takes files as they are.
         bands_there: How many channels the folder says that its files have, if it says so.
         splits: Case names of each split that the names of files and folders show.
+        shows_splits: Whether they are what names and lists show, because no dataset.json names any.
         told: What was taken for what, in words, by what it is; empty where dataset.json says all.
         bits: Bits per channel of pictures, the most of any; None for volumes.
         orphans: Label or channel files that belong to no case.
@@ -49,6 +50,7 @@ class Contents:
     bands: tuple[int, ...] | None = None
     bands_there: int | None = None
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shows_splits: bool = False
     told: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -28,6 +28,7 @@ class Found:
         remarks: What else is worth telling.
         labels: Classes, if the folder says what they are; else the labels tell.
         channels: Names of the channels of volumes.
+        named: Images that lists or annotations name, also those without a label; empty if there are neither.
     """
 
     cases: tuple[CaseFiles, ...]
@@ -36,6 +37,7 @@ class Found:
     remarks: tuple[Finding, ...] = ()
     labels: LabelSpace | None = None
     channels: tuple[str, ...] = UNKNOWN
+    named: frozenset[Path] = frozenset()
 
 
 def told_files(root: Path, files: list[Path], ending: str = "") -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from samtailor.data.formats import LABEL_FORMATS, image_suffixes
+from samtailor.data.layouts import split_file
 from samtailor.data.layouts.contents import (
     Contents,
     by_stem,
@@ -25,8 +26,10 @@ from samtailor.data.layouts.contents import (
     read_split,
     visible_entries,
 )
+from samtailor.data.layouts.finding import find
 from samtailor.data.layouts.layout import Layout, Splits
 from samtailor.data.layouts.names import role_of_folder
+from samtailor.data.layouts.split_lists import read_lists
 from samtailor.errors import FileError
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace, default_palette
@@ -49,7 +52,16 @@ def read_contents(root: Path) -> Contents:
     of_masks = (*kinds, *(suffix for format in LABEL_FORMATS for suffix in format.suffixes))
     folders = (("images", kinds), ("masks", of_masks))
     remarks = tuple(chain.from_iterable(passed_over(root / folder, used, names) for folder, names in folders))
-    return with_bands(path, content, Contents.from_pictures(labels, images, masks, remarks, content.get("name")))
+    contents = Contents.from_pictures(labels, images, masks, remarks, content.get("name"))
+    return with_lists(root, content, with_bands(path, content, contents))
+
+
+def with_lists(root: Path, content: dict[str, Any], contents: Contents) -> Contents:
+    """The contents with the splits that lists in the folder name, if dataset.json names none."""
+    if "splits" in content:
+        return contents
+    splits, remarks = read_lists(root, [case.name for case in contents.cases])
+    return replace(contents, splits=splits, shows_splits=True, remarks=(*contents.remarks, *remarks))
 
 
 def with_bands(path: Path, content: dict[str, Any], contents: Contents) -> Contents:
@@ -62,7 +74,7 @@ def with_bands(path: Path, content: dict[str, Any], contents: Contents) -> Conte
 
 
 def recognises(root: Path) -> bool:
-    """Whether the folder has images and a dataset.json, and no labels in other places or under other names."""
+    """Whether the folder has images and a dataset.json, and labels of their names in `masks`, or none anywhere."""
     folder = root / "images"
     if not folder.is_dir() or not os.path.lexists(root / "dataset.json"):
         return False
@@ -72,12 +84,12 @@ def recognises(root: Path) -> bool:
     images, masks = by_stem(folder), by_stem(root / "masks", labels=True)
     if not images:
         return not any(os.path.isdir(path) for path in visible_entries(folder))
-    return not masks or bool(images.keys() & masks.keys())
+    return bool(images.keys() & masks.keys()) or (not masks and find(root) is None)
 
 
 def read_splits(root: Path, contents: Contents) -> Splits:
-    """Case names of each split that dataset.json names; empty if it names none."""
-    return splits_of(root)
+    """Case names of each split that dataset.json names, or else lists, or the first fold of nnU-Net's split file."""
+    return splits_of(root) or split_file.completed(root, contents.splits)
 
 
 def splits_of(root: Path) -> Splits:

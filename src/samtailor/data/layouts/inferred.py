@@ -1,13 +1,12 @@
 """The folder that no dataset.json describes, or not all of it: what it lacks, files and labels tell.
 
-Each of `FINDERS` looks for cases in its own way, by names and lists; the first that finds some counts. Classes are then
-what the labels hold (`classes.py`).
+Cases are found by lists and names (`finding.py`); classes are what the labels hold (`classes.py`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import replace
@@ -17,9 +16,10 @@ from typing import Any
 
 from samtailor.data.formats import find_format, format_of, label_format_of
 from samtailor.data.formats.label_content import LabelContent
-from samtailor.data.layouts import coco, images, listed, lists, split_file, tree
+from samtailor.data.layouts import images, listed, split_file, tree
 from samtailor.data.layouts.classes import classes_of
 from samtailor.data.layouts.contents import Contents, visible_entries
+from samtailor.data.layouts.finding import find
 from samtailor.data.layouts.found import UNKNOWN, Found
 from samtailor.data.layouts.layout import Layout, Splits
 from samtailor.errors import FileError, Finding
@@ -27,9 +27,6 @@ from samtailor.errors import listed as first_of
 from samtailor.files import read_json
 from samtailor.labels import LabelSpace
 from samtailor.progress import report
-
-FINDERS: tuple[Callable[[Path], Found | None], ...] = (lists.find, coco.find, tree.find)
-"""Ways to find cases; each gives None where a folder is not of its kind."""
 
 _THREADS = 4
 _DEEPEST = 3
@@ -48,7 +45,7 @@ def read_contents(root: Path) -> Contents:
     given: dict[str, Any] = read_json(path, dict, _FIX) if path.is_file() else {}
     if not given and (inner := _described_inside(root)):
         raise FileError(root, "the data set itself", f"a folder around {inner.name}, which says more", f"give {inner}")
-    found = next((found for finder in FINDERS if (found := finder(root))), None)
+    found = find(root)
     if found is None:
         raise tree.refused(root)
     if found.labels is None and not given.keys() & {"classes", "labels"}:
@@ -68,7 +65,7 @@ def read_contents(root: Path) -> Contents:
         told["channels"] = _told_channels(contents.channels)
     shown = {} if found.splits.keys() == {"train"} else found.splits  # all there is
     splits = images.splits_of(root) if "splits" in given else shown
-    return replace(contents, told=told, splits=splits)
+    return replace(contents, told=told, splits=splits, shows_splits="splits" not in given)
 
 
 def _described_inside(root: Path) -> Path | None:
@@ -95,13 +92,7 @@ def _says_classes(path: Path) -> bool:
 
 def read_splits(root: Path, contents: Contents) -> Splits:
     """Splits that the folder shows, or else the first fold of nnU-Net's split file, if there is one."""
-    path = root / split_file.NAME
-    if "train" in contents.splits or not path.exists():
-        return contents.splits
-    fold = split_file.read_fold(path, 0)
-    named = {name for names in fold.values() for name in names}
-    others = {split: tuple(name for name in names if name not in named) for split, names in contents.splits.items()}
-    return fold | {split: names for split, names in others.items() if names}
+    return split_file.completed(root, contents.splits)
 
 
 def _contents(found: Found, labels: LabelSpace, given: dict[str, Any]) -> Contents:

@@ -13,7 +13,7 @@ from typing import Any
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import find_format, format_of
-from samtailor.data.layouts import images, nnunet, split_file
+from samtailor.data.layouts import images, nnunet
 from samtailor.data.layouts.contents import Contents, composed
 from samtailor.data.layouts.layout import Layout, Splits
 from samtailor.errors import FileError
@@ -39,13 +39,15 @@ def read_contents(root: Path) -> Contents:
     cases = _cases(root, path, content["dataset"])
     labels = labels_of(path, content)
     if format_of(cases[0].images[0]).volumes:
-        return Contents(labels, cases, nnunet.channels_of(path, content), title=content.get("name"))
+        contents = Contents(labels, cases, nnunet.channels_of(path, content), title=content.get("name"))
+        return images.with_lists(root, content, contents)
     if several := [case for case in cases if len(case.images) > 1]:
         found = f"{len(several[0].images)} files of '{several[0].name}'"
         raise FileError(path, "one picture file for each case", found, "merge the channels")
     pictures = {case.name: case.images[0] for case in cases}
     masks = {case.name: case.label for case in cases if case.label}
-    return images.with_bands(path, content, Contents.from_pictures(labels, pictures, masks, (), content.get("name")))
+    contents = Contents.from_pictures(labels, pictures, masks, (), content.get("name"))
+    return images.with_lists(root, content, images.with_bands(path, content, contents))
 
 
 def labels_of(path: Path, content: dict[str, Any]) -> LabelSpace:
@@ -71,9 +73,8 @@ def _cases(root: Path, path: Path, listed: Any) -> tuple[CaseFiles, ...]:
 
 
 def read_splits(root: Path, contents: Contents) -> Splits:
-    """Case names of each split that dataset.json names, or else of the first fold of nnU-Net's split file, if any."""
-    path = root / split_file.NAME
-    return images.splits_of(root) or (split_file.read_fold(path, 0) if path.exists() else {})
+    """Case names of each split that dataset.json names, or else lists, or nnU-Net's split file."""
+    return images.read_splits(root, contents)
 
 
 def described(root: Path, contents: Contents, splits: Splits) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -20,7 +21,8 @@ _BEGINNING = 1 << 16  # bytes by which lists are told from other texts
 _DELIMITERS = ",;\t"
 _LOOKED_AT = 100  # lines
 _FILES = frozenset(("file", "filename", "file_name", "path", "x"))
-_SPLITS = frozenset(("split", "set", "subset", "phase", "part"))
+SPLITS = frozenset(("split", "set", "subset", "phase", "part"))
+"""What a column of splits is called."""
 _EXPECTED = "a list of images and labels"
 _FIX = "write a line 'image,mask' and then a pair of files on each line, with paths relative to the folder"
 
@@ -42,9 +44,11 @@ def find(root: Path) -> Found | None:
     """
     pairs: dict[Path, list[tuple[str, Path, Path]]] = {}
     remarks: list[Finding] = []
+    named: set[Path] = set()
     for path in visible_files(root):
         if path.suffix.lower() in _SUFFIXES and (columns := _columns_of(path)):
-            rows = _all_rows(path)[columns.has_header :]
+            rows = all_rows(path, _EXPECTED, _FIX)[columns.has_header :]
+            named.update(_located(root, cells[columns.image]) for _, cells in rows if columns.image < len(cells))
             labelled = [row for row in rows if row[1][columns.label : columns.label + 1] != [""]]
             pairs[path] = _pairs(root, path, labelled, columns)
             if count := len(rows) - len(labelled):
@@ -61,34 +65,50 @@ def find(root: Path) -> Found | None:
         "images": told_files(root, [image for _, image, _ in every]),
         "labels": told_files(root, [label for _, _, label in every]),
     }
-    return Found(cases, told, splits, tuple(remarks))
+    return Found(cases, told, splits, tuple(remarks), named=frozenset(named))
 
 
 def _columns_of(path: Path) -> _Columns | None:
-    """Where images and labels stand in a file; None if its beginning is none of a list of pairs, or no text."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as stream:
-        beginning = stream.read(_BEGINNING)
-    try:
-        text = beginning.decode("utf-8-sig", "strict" if len(beginning) < _BEGINNING else "ignore")
-        first, *rest = [cells for _, cells in islice(_rows(text), _LOOKED_AT)] or [[]]
-    except (UnicodeDecodeError, csv.Error):
-        return None
+    """Where images and labels stand in a file; None if its beginning is none of a list of pairs."""
+    first, *rest = first_rows(path) or [[]]
     second = next((cells for cells in rest if all(cells)), rest[0] if rest else ())  # some images may have no label
     return _columns(path.parent, first, second) if first else None
 
 
-def _all_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """`_rows` of a file that is a list of pairs."""
+def first_rows(path: Path) -> list[list[str]]:
+    """The first lines of a table, by which it is known; none of what is no table.
+
+    Spreadsheets save in other encodings than UTF-8, too: `all_rows` refuses them then.
+    """
+    if not path.is_file():
+        return []
+    with path.open("rb") as stream:
+        beginning = stream.read(_BEGINNING)
     try:
-        return list(_rows(read_text(path, _EXPECTED, _FIX)))
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(beginning)  # the last letter may be cut in two
+    except UnicodeDecodeError:
+        utf_16 = beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = beginning.decode("utf-16" if utf_16 else "latin-1", "replace")
+    try:
+        return [cells for _, cells in islice(_rows(text), _LOOKED_AT)]
+    except csv.Error:
+        return []
+
+
+def all_rows(path: Path, expected: str, fix: str) -> list[tuple[int, list[str]]]:
+    """Lines with something on them, cut into columns, with their numbers.
+
+    Raises:
+        FileError: If the file cannot be read, or is not UTF-8.
+    """
+    try:
+        return list(_rows(read_text(path, expected, fix)))
     except csv.Error as error:
-        raise FileError(path, _EXPECTED, str(error), _FIX) from error
+        raise FileError(path, expected, str(error), fix) from error
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Lines with something on them, cut into columns, with their numbers."""
+    """`all_rows` of a text."""
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
     delimiter = next((sign for sign in _DELIMITERS if sign in first), None)
@@ -113,7 +133,7 @@ def _columns(root: Path, first: Sequence[str], second: Sequence[str] = ()) -> _C
     image, label = (_column_of(role, roles, second) for role in ("image", "label"))
     if label < len(second) and not Path(second[label]).suffix[1:2].isalpha():  # a word or a number, not a file
         return None
-    split = next((index for index, cell in enumerate(first) if cell.lower() in _SPLITS), None)
+    split = next((index for index, cell in enumerate(first) if cell.lower() in SPLITS), None)
     return _Columns(image, label, split, has_header=True)
 
 

@@ -27,6 +27,17 @@ def read_fold(path: Path, fold: int) -> dict[str, tuple[str, ...]]:
     return {name: read_split(path, folds[fold][name], name) for name in ("train", "val")}
 
 
+def completed(root: Path, splits: Splits) -> Splits:
+    """Splits that a folder shows, with the first fold of its split file, if it has one and they name no training."""
+    path = root / NAME
+    if "train" in splits or not path.exists():
+        return splits
+    fold = read_fold(path, 0)
+    named = {name for names in fold.values() for name in names}
+    others = {split: tuple(name for name in names if name not in named) for split, names in splits.items()}
+    return fold | {split: names for split, names in others.items() if names}
+
+
 def require_folds(path: Path, count: int) -> None:
     """Refuse a file of another number of folds, or that has a case in the validation of several.
 

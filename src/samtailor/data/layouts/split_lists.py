@@ -1,17 +1,21 @@
-"""Lists of case names that say which case is in which split: train.txt (or trainval.txt), val.txt, test.txt."""
+"""Lists of case names that say which case is in which split: train.txt (or trainval.txt), val.txt, test.txt; tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from samtailor.data.layouts.contents import composed, visible_files
 from samtailor.data.layouts.found import stem_of
+from samtailor.data.layouts.lists import SPLITS, all_rows, first_rows
+from samtailor.data.layouts.names import split_of
 from samtailor.errors import Finding, counted
 from samtailor.files import read_text
 from samtailor.settings import Split
 
 _FOLDERS = ("", "ImageSets/Segmentation", "ImageSets", "splits", "lists", "split")
+_TABLES = (".csv", ".tsv")
 _FIX = "write one name a line"
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -19,7 +23,8 @@ _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 def read_lists(root: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], tuple[Finding, ...]]:
     """Case names of each split, of the first folder with a list for training, or of some, and what is wrong with lists.
 
-    What a list names that is no case, such as an image without a label, is left out of it.
+    A folder without lists may have a table, of a line for each case with its name and, under 'split', its split. What a
+    list names that is no case, such as an image without a label, is left out of it.
     """
     known = set(names)
     remarks: list[Finding] = []
@@ -41,11 +46,28 @@ def read_lists(root: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, .
         if splits.get("train") and lists["train"] == lists.get("trainval"):  # without what has a list of its own
             held = {name for split in ("val", "test") for name in splits.get(split, ())}
             splits["train"] = tuple(name for name in splits["train"] if name not in held)
-        shown = {split: part for split, part in splits.items() if part}
+        shown = {split: part for split, part in splits.items() if part} or _of_tables(folder, known)
         if "train" in shown:
             return shown, tuple(remarks)
         others = others or shown
     return others, tuple(remarks)
+
+
+def _of_tables(folder: Path, known: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Case names of each split by the first table in a folder that has a column of splits; none if none has."""
+    for path in visible_files(folder):
+        header = next(iter(first_rows(path) if path.suffix.lower() in _TABLES else ()), [])
+        column = next((index for index, cell in enumerate(header) if cell.lower() in SPLITS), None)
+        if column is None:
+            continue
+        parts: dict[str, set[str]] = defaultdict(set)
+        for _, cells in all_rows(path, "a table with a case and its split on each line", "save it as CSV"):
+            if split := split_of(cells[column]) if column < len(cells) else None:
+                others = (cell for index, cell in enumerate(cells) if index != column)
+                parts[split] |= next((found for cell in others if (found := _names(cell).intersection(known))), set())
+        if any(parts.values()):
+            return {split: tuple(sorted(names)) for split, names in parts.items() if names}
+    return {}
 
 
 def _names(*files: str) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -122,6 +122,12 @@ def find(root: Path) -> Found | None:
         "labels": f"{told_files(root, [pair.label.path for pair in pairs])}: {_told_pair(pairs[0])}",
     }
     return Found(cases, told, splits, remarks, channels=_channels(pairs[0]))
+
+
+def images(root: Path, folders: Collection[Path]) -> list[Path]:
+    """Images below a folder, sorted: those of some folders, and of others that are called as folders of images are."""
+    files = (file.path for file in _files(root) if file.role == "image")
+    return sorted(f for f in files if f.parent in folders or _role_of(f.parent.relative_to(root).parts) == "image")
 
 
 def unlabelled(root: Path) -> list[Path]:
