@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from samtailor.data.case import Void
 from samtailor.data.intensity import Range
 from samtailor.data.preprocessing import Preprocessing
 from samtailor.inference.predictor import Predictor
-from samtailor.labels import LabelSpace
+from samtailor.labels import IGNORE, LabelSpace
 from samtailor.losses import ClassAwareLoss
 from samtailor.metrics.mean_dsc import MeanDsc
 from samtailor.metrics.protocols import ProtocolName
@@ -197,6 +197,21 @@ def test_the_loss_is_the_mean_over_first_and_second_passes(tiny_base: Base, monk
     first = task.loss(task.model(images.flatten(0, 1)), target.flatten(0, 1))
     second = task.loss(drawn[0], again)
     torch.testing.assert_close(loss, (6 * first + len(again) * second) / (6 + len(again)))
+
+
+@pytest.mark.parametrize("prompts", ["drawn", "outline"])
+@pytest.mark.parametrize("nothing", [IGNORE, PADDING_TARGET], ids=["ignored", "padding"])
+def test_a_batch_of_which_nothing_counts_can_be_differentiated(
+    nothing: int, prompts: Literal["drawn", "outline"], tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one of several processes; the head alone is trained, so that nothing before the features is."""
+    monkeypatch.setattr("samtailor.training.task.sum_over_processes", lambda number: number + 1)
+    task = prompting_task(tiny_base, 1.0)
+    task.config = replace(task.config, prompts=prompts)
+    task.training_step((torch.rand(2, 1, 3, 32, 32), torch.full((2, 1, 32, 32), nothing)), 0).backward()
+    gradient = task.model.network.mask_decoder.mask_tokens.weight.grad
+    assert gradient is not None
+    assert not gradient.any()
 
 
 def prompting_task(base: Base, fraction: float, seed: int = 0) -> SegmentationTask:

@@ -178,8 +178,11 @@ class SegmentationTask(lightning.LightningModule):
             sums_again = self.loss.sums(drawn, target[again])
         numbers = sum_over_processes(torch.stack([counts.sum(), counts.new_tensor(len(again), dtype=torch.int64)]))
         first, second = (self.loss.of_sums(sum_over_processes(some)) for some in (sums, sums_again))
-        anchor = features[0].reshape(-1)[0] * 0.0  # something to differentiate, whatever is there
-        return anchor + (first * numbers[0] + second * numbers[1]) / numbers.sum()
+        return self._nothing(features) + (first * numbers[0] + second * numbers[1]) / numbers.sum()
+
+    def _nothing(self, features: Features) -> Tensor:
+        """0 that can be differentiated, where nothing may be drawn: by the head, for a frozen encoder's maps cannot."""
+        return 0.0 * (features[0].reshape(-1)[0] + self.model.network.mask_decoder.mask_tokens.weight[0, 0])
 
     def _drawn_images(self, images: int, index: int) -> tuple[torch.Generator, Tensor]:
         """The random numbers of a step, and which of its images are prompted, (B,)."""
@@ -196,7 +199,7 @@ class SegmentationTask(lightning.LightningModule):
             sums = self.loss.sums(self.model.decode(tuple(feature[plain] for feature in features)), target[plain])
         else:
             sums = self.loss.no_sums(features[0], classes)
-        losses = [features[0].reshape(-1)[0] * 0.0]  # something to differentiate, whatever was drawn
+        losses = [self._nothing(features)]
         for i in (counts & prompted).nonzero()[:, 0].tolist():
             one = tuple(feature[i : i + 1] for feature in features)
             losses.append(prompted_loss(self.model.network, one, target[i], classes, random))
