@@ -15,6 +15,7 @@ from samtailor.cli import main
 from samtailor.data.dataset import open_dataset
 from samtailor.errors import ConfigError
 from samtailor.evaluation.tuning.tune_bias import tune_bias
+from samtailor.evaluation.tuning.tune_refinement import tune_refinement
 from samtailor.files import read_json
 from samtailor.models.segmenter_model import load_model, save_practice
 from samtailor.models.zoo import Base
@@ -28,7 +29,7 @@ from samtailor.training.train import resume, train
 from tests.training.configs import changed
 from tests.training.test_planning import by_area
 from tests.training.test_resume import STILL, stop_after
-from tests.training.test_train import config_of, rows_of
+from tests.training.test_train import config_of, plan_scores, rows_of
 
 LINEAR = OptimConfig(lr=1e-3, warmup=0, power=1.0)
 STEP = SegmentationTask.training_step
@@ -143,6 +144,40 @@ def test_a_longer_run_is_tuned_from_the_steps_that_its_config_chooses(
     assert run.refinement_file.stat().st_mtime_ns > written
     kept = load_model(run.directory).practice.refinement
     assert list(kept) == read_json(run.refinement_file, dict, "")["best" if kept else "before"]["steps"]
+
+
+def test_a_bias_that_is_left_to_tune_is_tuned_without_steps_tuned_by_hand(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = train(**vars(short(nnunet_folder, tmp_path / "run", tune_bias=True)))
+    tune_refinement(run.directory, nnunet_folder, ["largest-component"])
+    save_practice(run.segmenter_directory, refinement=({"kind": "largest-component"},))  # whether it gained or not
+    run.bias_file.unlink()
+    resume(run.directory)
+    assert run.bias_file.is_file()
+    assert not run.refinement_file.exists()
+    assert f"run samtailor tune-refinement {run.directory} {nnunet_folder} again" in caplog.text
+
+
+def test_what_comes_after_the_best_epoch_is_trained_again(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_scores(monkeypatch, 0.6, 0.1, 0.1, 0.9)
+    run = train(**vars(changed(short(nnunet_folder, tmp_path / "run"), epochs=3)))
+    resume(run.directory, from_="best", epochs=2)
+    assert [row["dsc"] for row in run.history()] == pytest.approx([0.6, 0.9])
+    assert run.is_finished()
+
+
+def test_of_a_lost_first_epoch_nothing_is_done(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = train(**vars(changed(short(nnunet_folder, tmp_path / "run"), epochs=1)))
+    run.last_checkpoint.unlink()
+    with caplog.at_level("INFO", "samtailor"):
+        resume(run.directory, epochs=2)
+    assert "2 epochs in all, of which 0 are done." in caplog.text
+    assert len(rows_of(run)) == 2
 
 
 @pytest.mark.parametrize(

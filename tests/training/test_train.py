@@ -486,16 +486,21 @@ def test_where_validation_can_measure_nothing_the_last_epoch_is_kept(
     assert run.is_finished()
 
 
-def test_the_segmenter_is_that_of_the_epoch_that_is_kept(
-    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scores = iter([0.2, 0.6, 0.6, 0.1])
+def plan_scores(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
+    """The validations to come have these scores."""
+    left = iter(scores)
     log = SegmentationTask.log
 
     def planned(task: SegmentationTask, name: str, value: Any, **options: Any) -> None:
-        log(task, name, next(scores) if name == "dsc" else value, **options)
+        log(task, name, next(left) if name == "dsc" else value, **options)
 
     monkeypatch.setattr(SegmentationTask, "log", planned)
+
+
+def test_the_segmenter_is_that_of_the_epoch_that_is_kept(
+    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_scores(monkeypatch, 0.2, 0.6, 0.6, 0.1)
     run = train(**vars(config_of(nnunet_folder, tmp_path / "run", epochs=4)))
     assert [round(row["dsc"], 3) for row in run.history()] == [0.2, 0.6, 0.6, 0.1]
     best = torch.load(run.best_checkpoint, weights_only=True)

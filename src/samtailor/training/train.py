@@ -234,20 +234,21 @@ def resume_run(
             cases = load_cases(config, folder)
             _require_same(begun, folder, cases)
             if has_new_length:
-                checkpoint_of(begun, from_)
                 config, deadline = _lengthen(begun, config, folder, from_, epochs, time, began)
         with raise_on_all_ranks():
             if here.is_first and has_new_length:
-                _write_length(begun, config)
+                begun.write_config(config.to_plain())
+                _forget_tuning(begun, config, "bias", "refinement")
         with raise_on_all_ranks():
-            if begun.is_finished() and not _left_to_tune(begun, config):
+            is_to_be_trained = has_new_length or not begun.is_finished()
+            if not is_to_be_trained and not _left_to_tune(begun, config):
                 done = len(begun.history())
                 LOG.info(
                     "%s is finished after %d of at most %d epochs; nothing is done (--epochs or --time make it longer)",
                     *(begun.directory, done, config.epochs),
                 )
                 return begun
-            if is_to_be_trained := not begun.is_finished():
+            if is_to_be_trained:
                 checkpoint = checkpoint_of(begun, from_)
                 model = new_segmenter(config, folder.labels, folder.channel_choice, folder.largest)
         if is_to_be_trained:
@@ -268,8 +269,9 @@ def _lengthen(
 ) -> tuple[TrainConfig, Deadline | None]:
     """The config of a run that is to have so many epochs; or as many as end in time, to which it is then kept."""
     from samtailor.training.extension import done_of, epochs_until, extended
+    from samtailor.training.fit import checkpoint_of
 
-    rows = run.history()
+    rows = run.history() if checkpoint_of(run, from_) else []
     if from_ == "best" and (best := run.best_epoch()):
         rows = [row for row in rows if row["epoch"] <= best["epoch"]]
     deadline = None
@@ -282,28 +284,31 @@ def _lengthen(
     return changed, deadline
 
 
-def _write_length(run: Run, config: TrainConfig) -> None:
-    """Write down a run's new length; what has been tuned was tuned for another segmenter than the one that comes."""
+def _forget_tuning(run: Run, config: TrainConfig, *names: str) -> None:
+    """Forget what has been tuned for a segmenter that changes; the bias is tuned without tuned label steps."""
     from samtailor.models.segmenter_model import save_practice
     from samtailor.training.fit import refinement_of
 
-    run.write_config(config.to_plain())
-    tuned = {"bias": (run.bias_file, config.tune_bias), "refinement": (run.refinement_file, config.tune_refinement)}
-    for name, (file, is_tuned_again) in tuned.items():
+    for name in names:
+        is_tuned_again, file = _tunings(run, config)[name]
         if file.exists() and not is_tuned_again:
             LOG.warning(
                 "The %s was tuned for the segmenter before: once it is trained, run samtailor tune-%s %s %s again.",
                 *(name, name, quote(str(run.directory)), quote(str(config.data))),
             )
         file.unlink(missing_ok=True)
-    if config.tune_refinement and run.segmenter_directory.is_dir():
+    if (config.tune_bias or config.tune_refinement) and run.segmenter_directory.is_dir():
         save_practice(run.segmenter_directory, refinement=refinement_of(config))
+
+
+def _tunings(run: Run, config: TrainConfig) -> dict[str, tuple[bool, Path]]:
+    """What may be tuned after a training, in order: whether the run's settings want it, and what then is there."""
+    return {"bias": (config.tune_bias, run.bias_file), "refinement": (config.tune_refinement, run.refinement_file)}
 
 
 def _left_to_tune(run: Run, config: TrainConfig) -> list[str]:
     """What is to be tuned of a segmenter whose training has ended, and is not yet, in order."""
-    wanted = {"bias": (config.tune_bias, run.bias_file), "refinement": (config.tune_refinement, run.refinement_file)}
-    return [name for name, (is_wanted, file) in wanted.items() if is_wanted and not file.is_file()]
+    return [name for name, (is_wanted, file) in _tunings(run, config).items() if is_wanted and not file.is_file()]
 
 
 def _tune(run: Run, config: TrainConfig) -> None:
@@ -320,6 +325,8 @@ def _tune(run: Run, config: TrainConfig) -> None:
     }
     with _telling_how_to_go_on(run):
         for name in _left_to_tune(run, config):
+            if name == "bias":
+                _forget_tuning(run, config, "refinement")
             tuned = tunings[name](
                 run.directory,
                 config.data,
