@@ -223,6 +223,16 @@ def test_as_many_epochs_are_laid_out_as_end_in_time(
     assert [pace.step for pace in deadline.paces] == [0.5, 5.0][-len(config.phases()) :]
 
 
+@pytest.mark.parametrize(("lengths", "expected"), [([40, 40, 8], 11), ([8, 8, 40], 3)])
+def test_epochs_to_come_are_as_long_as_they_will_be(
+    lengths: list[int], expected: int, tiny_base: Base, nnunet_folder: Path
+) -> None:
+    folder = open_dataset(nnunet_folder)
+    config = changed(short(nnunet_folder, Path("run")), epochs=len(lengths))
+    config = resolve(replace(config, sampling=SamplingConfig(64, None, per_epoch=lengths)), folder)
+    assert epochs_until(config, 2, "100s", time.monotonic(), folder, by_area(5.0))[0] == expected
+
+
 def test_too_short_a_time_is_refused(tiny_base: Base, nnunet_folder: Path) -> None:
     folder = open_dataset(nnunet_folder)
     config = resolve(changed(short(nnunet_folder, Path("run")), validate_every=2), folder)

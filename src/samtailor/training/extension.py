@@ -39,9 +39,8 @@ def extended(config: TrainConfig, rows: Sequence[Mapping[str, float]], epochs: i
         raise ConfigError(f"epochs: expected more than the {done} that are done, found {epochs}")
     patience = None if is_over(rows, epochs, config.patience) else config.patience
     sampling = config.sampling
-    if isinstance(lengths := sampling.per_epoch, list):
-        further = lengths[-1:] * (epochs - len(lengths))
-        sampling = replace(sampling, per_epoch=[*lengths, *further][:epochs])
+    if isinstance(sampling.per_epoch, list):
+        sampling = replace(sampling, per_epoch=[_length(config, 0, epoch) for epoch in range(1, epochs + 1)])
     return resolve(replace(config, epochs=epochs, patience=patience, sampling=sampling), folder)
 
 
@@ -98,5 +97,11 @@ def _taken(config: TrainConfig, phases: Sequence[Phase], samples: int, done: int
     *head, last = phases
     rest = [phase.of(range(done + 1, config.head_epochs + 1)) for phase in head]
     rest.append(last.of(range(max(done, config.head_epochs) + 1, epochs + 1)))
-    every = config.validate_every
-    return last.tuning(config) + sum(phase.training_all(samples) + phase.validating_all(every) for phase in rest)
+    training = sum(phase.training(_length(config, samples, epoch)) for phase in rest for epoch in phase.epochs)
+    return training + sum(phase.validating_all(config.validate_every) for phase in rest) + last.tuning(config)
+
+
+def _length(config: TrainConfig, samples: int, epoch: int) -> int:
+    """Samples of an epoch, usually `samples`; epochs behind those whose lengths are listed are as long as the last."""
+    lengths = config.sampling.per_epoch
+    return lengths[min(epoch, len(lengths)) - 1] if isinstance(lengths, list) else samples
