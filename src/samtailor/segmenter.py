@@ -85,7 +85,12 @@ class Segmenter:
                 the seed of its initial weights.
             recipe: Which parameters are adapted, and how; the others ask for no gradient.
             weights: Weights of the base, as for `samtailor.train`.
+
+        Raises:
+            ConfigError: If the recipe is one for volumes: samples are single slices.
         """
+        if recipe.group > 1:
+            raise ConfigError(f"recipe: expected one for single slices, found {recipe}; take samtailor.train for it")
         from samtailor.training.fit import new_segmenter  # Lightning, which prediction does without
 
         config = replace(samples.config, recipe=recipe, weights=None if weights is None else str(weights))

@@ -191,6 +191,13 @@ def test_a_line_of_a_file_may_name_a_setting_as_its_flag_does(tmp_path: Path) ->
         parsed("train", *required("train"), "--config", str(file))
 
 
+def test_a_text_in_a_file_that_looks_like_a_number_stays_what_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("data: 1e-3\nout: 2E5\noptim: {lr: 3e-4}\n")
+    found = parsed("train", "--config", str(file)).settings
+    assert (found["data"], found["out"], found["optim"].lr) == ("1e-3", "2E5", 3e-4)
+
+
 def test_only_verbs_that_share_work_take_devices() -> None:
     assert parsed("train", "data", "--out", "run", "--devices", "2").devices == 2
     with pytest.raises(ConfigError, match="--devices"):

@@ -165,8 +165,12 @@ def test_what_was_not_learned_is_told_at_the_end_and_can_be_read_later(
     caplog.clear()
     resume(run.directory)  # finished: nothing is done
     assert "did not learn" not in caplog.text
+    moved = run.directory.rename(tmp_path / "moved")
+    resume(moved, epochs=4)
+    assert f"samtailor resume {moved} --epochs" in str(Run(moved).warning)
+    again = Run(moved)
     again.write_warning(None)
-    assert Run(run.directory).warning is None
+    assert Run(moved).warning is None
     assert "next              samtailor evaluate" in str(again)
 
 

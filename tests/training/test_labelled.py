@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 import samtailor
 from samtailor.data.formats import read_image
 from samtailor.errors import ConfigError
-from samtailor.recipes import HeadOnly, LoRA
+from samtailor.recipes import Adapter, HeadOnly, LoRA
 from samtailor.training.settings import AugmentConfig, SamplingConfig
 from tests.tiny_base import Base
 
@@ -88,6 +88,20 @@ def test_new_segmenters_start_with_the_seed(image_folder: Path, tiny_base: Base)
         weights.append(samtailor.Segmenter.new(samples, HeadOnly()).model.network.mask_decoder.mask_tokens.weight)
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize(("augment", "flip"), [(None, "columns"), (True, "columns"), (False, "none")])
+def test_a_segmenter_knows_the_flips_of_its_samples(
+    augment: bool | None, flip: str, image_folder: Path, tiny_base: Base
+) -> None:
+    samples = samtailor.dataset(image_folder, base=tiny_base.name, augment=augment)
+    assert samtailor.Segmenter.new(samples, LoRA(rank=2)).model.practice.flip == flip
+
+
+def test_a_recipe_for_groups_of_slices_is_refused_for_samples_of_one(nnunet_folder: Path, tiny_base: Base) -> None:
+    samples = samtailor.dataset(nnunet_folder, base=tiny_base.name)
+    with pytest.raises(ConfigError, match=r"recipe: expected one for single slices, found .*depth"):
+        samtailor.Segmenter.new(samples, Adapter(depth=True))
 
 
 def test_the_loop_of_the_guide_runs(image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -423,6 +423,13 @@ def _named(file: Path, name: str, known: Collection[str], group: str = "") -> st
     raise ConfigError(f"{file}: expected names of settings, found '{name}'{group}{did_you_mean(spelt, known)}")
 
 
+class _Quoting(yaml.SafeDumper):
+    """Writes texts in quotes: jsonargparse takes some for numbers that PyYAML does not, such as 1e-3."""
+
+
+_Quoting.add_representer(str, lambda to, text: to.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
 def _config_first(arguments: Sequence[str], checked: Callable[[Path, Mapping[str, Any]], dict[str, Any]]) -> list[str]:
     """The same arguments with the config files in front, because jsonargparse lets the later one win.
 
@@ -435,7 +442,7 @@ def _config_first(arguments: Sequence[str], checked: Callable[[Path, Mapping[str
         if is_file or argument.startswith("--config="):
             file = Path(argument.removeprefix("" if is_file else "--config="))
             content = checked(file, read_yaml(file, "give --config a YAML file with settings"))
-            configs += ["--config", yaml.safe_dump(content)]
+            configs += ["--config", yaml.dump(content, Dumper=_Quoting)]
         elif argument != "--config":
             others.append(argument)
         is_file = argument == "--config" and not is_file

@@ -326,7 +326,8 @@ def fit(
         having = np.sum([case.counts.any(axis=0) for case in cases.train], axis=0) // (1 + len(copies_of(config)))
         truth = np.sum([case.counts.sum(axis=0) for case in cases.validation], axis=0)
         names, steps = model.labels.names, trainer.global_step
-        run.write_warning(Judged(config, run.history(), names, fitting.shares, having, truth, steps).warning())
+        here = replace(config, out=str(run.directory))  # wherever it was begun
+        run.write_warning(Judged(here, run.history(), names, fitting.shares, having, truth, steps).warning())
 
 
 def _what_is_left(run: Run) -> str:

@@ -97,7 +97,7 @@ def dataset(
         fold: Entry of splits_final.json, or one of five folds where the folder has no such file; by default its own
             splits.
         bands: Which bands of pictures with more than three are used, as for `samtailor.train`.
-        seed: Which slices without a class are taken, and the split where the folder has none.
+        seed: Which slices without a class are taken.
 
     Returns:
         The samples; `Segmenter.new` makes a segmenter for them.
@@ -108,7 +108,9 @@ def dataset(
     folder = open_dataset(Path(data), fold, bands=bands).with_default_split()
     if not folder.splits.get(split):
         raise ConfigError(f"split: expected one of {', '.join(folder.splits)}, which {data} has; found '{split}'")
-    changes = augment if isinstance(augment, AugmentConfig) else AugmentConfig()
+    is_augmented = split == "train" if augment is None else augment is not False
+    unchanged = AugmentConfig(flip="none", affine=0, intensity=0)
+    usual = AugmentConfig() if is_augmented else unchanged
     config = TrainConfig(
         data=data,
         out="",
@@ -117,7 +119,6 @@ def dataset(
         bands=bands,
         seed=seed,
         sampling=sampling or SamplingConfig(),
-        augment=changes,
+        augment=augment if isinstance(augment, AugmentConfig) else usual,
     )
-    is_augmented = split == "train" if augment is None else augment is not False
     return LabelledSamples(resolve(config, folder), folder, split, is_augmented)
