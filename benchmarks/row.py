@@ -140,10 +140,7 @@ def markdown(machine: Machine, rows: list[Row]) -> str:
         parts.append(_table(HEAD, [row.cells() for row in works]))
     growing = [row for row in rows if row.grows is not None]
     for (work, grows), points in groupby(growing, lambda row: (row.work, row.grows)):
-        cells = [
-            [str(p.at), f"{median(p.seconds):.3g}", _cell(p.gigabytes, ".2f"), _cell(p.found("rate"), ".0%")]
-            for p in points
-        ]
+        cells = [point.growth_cells() for point in points]
         parts += [f"## {work}", _table((grows or "", "s", "GB", "of the matrix rate"), cells)]
     return "\n\n".join(parts) + "\n"
 

@@ -8,7 +8,7 @@ import math
 import numbers
 import os
 import types
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import (
@@ -34,6 +34,7 @@ R = TypeVar("R")
 S = TypeVar("S")
 T = TypeVar("T")
 
+_MOST_SHOWN = 80  # characters of a value in a message
 AnyPath = str | Path
 Split = Literal["train", "val", "test"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -278,13 +279,22 @@ def in_words(hint: Any) -> str:
     return words.get(hint) or f"a {getattr(hint, '__name__', hint)}"
 
 
-def _shown(value: Any, most: int = 80) -> str:
+def by_dotted_name(settings: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    """Plain settings, as `to_plain` gives them, with those in groups by their dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from by_dotted_name(value, f"{group}{name}.")
+        else:
+            yield f"{group}{name}", value
+
+
+def _shown(value: Any) -> str:
     """A value as a message shows it, cut where it is long."""
     try:
         text = repr(value)
     except ValueError:  # Python writes no number of thousands of digits
         return "a number of too many digits"
-    return text if len(text) <= most else f"{text[:most]}..."
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 class Selection(NamedTuple):

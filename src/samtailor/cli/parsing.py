@@ -113,7 +113,6 @@ class VerbParser:
         self._documentation = docstring_parser.parse(inspect.getdoc(verb) or "")
         self.summary = " ".join((self._documentation.short_description or "").split())
         self.settings = list(_settings_of(verb, self._documentation))
-        self.words = [s.name for s in self.settings if s.is_word]
         self.required = sorted((s for s in self.settings if s.is_required), key=lambda setting: not setting.is_word)
 
     def parse(self, arguments: Sequence[str]) -> Call:
@@ -210,7 +209,7 @@ class VerbParser:
                 _add_steps(parser, group, setting, setting.steps)
             elif is_dataclass(setting.kind):
                 parser.add_class_arguments(setting.kind, setting.name)
-            elif setting.name in self.words:
+            elif setting.is_word:
                 # Optional for argparse, because words may come from the config; `parse` asks for what is missing.
                 nargs, kind = ("*", many) if (many := _element(setting.kind)) else ("?", setting.kind)
                 more: dict[str, Any] = {"default": SUPPRESS, "metavar": setting.name.upper(), "help": setting.help}
@@ -234,16 +233,12 @@ def _settings_of(verb: Callable[..., Any], documentation: docstring_parser.Docst
     helps = {parameter.arg_name: parameter.description or "" for parameter in documentation.params}
     kinds = hints_of(verb)
     for parameter in inspect.signature(verb).parameters.values():
-        kind, rare = _plain(kinds[parameter.name])
-        steps = next((mark for mark in _marks(kinds[parameter.name]) if isinstance(mark, Steps)), None)
+        kind = kinds[parameter.name]
+        marks = list(_marks(kind))
+        steps = next((mark for mark in marks if isinstance(mark, Steps)), None)
         default = _MUST if parameter.default is parameter.empty else parameter.default
-        word = WORD in _marks(kinds[parameter.name])
-        yield Setting(parameter.name, kind, default, helps.get(parameter.name, ""), rare, steps, word)
-
-
-def _plain(kind: Any) -> tuple[Any, bool]:
-    """A type without its marks, and whether it was marked as rarely used."""
-    return _unmarked(kind), RARE in _marks(kind)
+        text = helps.get(parameter.name, "")
+        yield Setting(parameter.name, _unmarked(kind), default, text, RARE in marks, steps, WORD in marks)
 
 
 def _marks(kind: Any) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from samtailor.files import atomic, write_text
 from samtailor.reporting.html import filled, image
 from samtailor.reporting.table import Table
+from samtailor.settings import by_dotted_name
 from samtailor.version import VERSION
 
 
@@ -72,16 +73,7 @@ class Page:
 
 def settings_table(settings: Mapping[str, Any], heading: str = "setting") -> Table:
     """One row per setting, with dotted names, as the command line takes them."""
-    return Table((heading, "value"), tuple(flat_settings(settings)))
-
-
-def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names and values."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from flat_settings(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", str(value)
+    return Table((heading, "value"), tuple((name, str(value)) for name, value in by_dotted_name(settings)))
 
 
 def machine_table() -> Table:

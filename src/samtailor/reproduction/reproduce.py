@@ -89,4 +89,4 @@ def _page(plan: Plan) -> Path:
         case _:
             from samtailor.reproduction import page, scoring
 
-            return page.write_page(plan, scoring.score_columns(plan, plan.config.device))
+            return page.write_page(plan, scoring.score_columns(plan))

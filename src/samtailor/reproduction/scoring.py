@@ -26,15 +26,14 @@ from samtailor.reproduction.cells import MAIN, Cell, Fit, ZeroShot
 from samtailor.reproduction.plan import Plan
 from samtailor.reproduction.results import ColumnResult, present_dsc
 from samtailor.segmenter import load
-from samtailor.settings import Device
 from samtailor.training.resolve import preprocessing_of
 
 
-def score_columns(plan: Plan, device: Device = "auto") -> tuple[ColumnResult, ...]:
-    """Score the finished cells of an experiment; what is not predicted yet is predicted on the device."""
+def score_columns(plan: Plan) -> tuple[ColumnResult, ...]:
+    """Score the finished cells of an experiment; what is not predicted yet is predicted."""
     protocol = plan.dataset.protocol
     for fit in plan.fits:
-        _evaluate(plan, fit, list(dict.fromkeys((MAIN, protocol))), device)
+        _evaluate(plan, fit, list(dict.fromkeys((MAIN, protocol))))
     results = []
     for column, cells in plan.cells.items():
         metrics = [_read_metrics(cell.evaluation(plan.split)) for cell in cells]
@@ -61,7 +60,7 @@ def _scored(cell: Cell, cases: int) -> str:
     return f"{counted(count, 'slice')} of {counted(cases, 'case')}, those of a case taken together"
 
 
-def _evaluate(plan: Plan, cell: Fit, protocols: Sequence[ProtocolName], device: Device) -> None:
+def _evaluate(plan: Plan, cell: Fit, protocols: Sequence[ProtocolName]) -> None:
     """Predict the cases of the split, those that are not predicted yet, and score them by every protocol."""
     run, dataset, split = cell.run, plan.dataset, plan.split
     about = run.read_dataset()
@@ -73,7 +72,7 @@ def _evaluate(plan: Plan, cell: Fit, protocols: Sequence[ProtocolName], device: 
     if missing := [pair for pair in zip(files, saved, strict=True) if not _is_newer(pair[1], fitted)]:
         segmenter = load(run.directory)
         for file, path in tracked(f"predicting ({cell.column.name}, seed {cell.config.seed})", missing):
-            segmenter.predict(read_case(file, None), device=device).save(path)
+            segmenter.predict(read_case(file, None), device=plan.config.device).save(path)
     cache = SliceCache(dataset.labels, preprocessing_of(cell.config, dataset.channel_choice))
     for protocol in protocols:
         out = cell.evaluation(split, protocol)

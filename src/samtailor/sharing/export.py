@@ -41,9 +41,7 @@ _RENAMES = (
 """From the names of a class-aware SAM to those of transformers' networks, where they differ."""
 
 
-def merge_and_export(
-    model: SegmenterModel, folder: Path, run: Path | None = None, picture: bool = False, name: str | None = None
-) -> None:
+def merge_and_export(model: SegmenterModel, folder: Path, run: Path | None = None, picture: bool = False) -> None:
     """Write a segmenter as one network in transformers' format (see `Segmenter.merge_and_export`).
 
     `pred_masks[:, 0]` of the network under the default prompt and with `multimask_output=True` are the class logits. It
@@ -62,7 +60,7 @@ def merge_and_export(
             "convolutions beside the encoder; share the segmenter with save_pretrained"
         )
     record = read_record(run, model, picture) if run else None
-    base, name = find_base(model.base.base), name or folder.resolve().name
+    base, name = find_base(model.base.base), folder.resolve().name
     network = _network(model, base)
     with whole_folder(folder, NAMES) as scratch:
         network.save_pretrained(scratch)

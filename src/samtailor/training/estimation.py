@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from samtailor.models.zoo import find_base, weights_files
 from samtailor.progress import report, tracked
 from samtailor.recipes import recipe_from_json, recipe_to_json
 from samtailor.recipes.recipe import attention_blocks
+from samtailor.settings import by_dotted_name
 from samtailor.training.estimate_report import HEADROOM, Estimate, Option, Workload
 from samtailor.training.fit import check_surroundings
 from samtailor.training.measure import Measurement, Probe, measure_apart
@@ -176,18 +176,9 @@ def estimate_training(config: TrainConfig, measure: Measure = measure_apart) -> 
 
 def flags_of(given: TrainConfig, changed: TrainConfig) -> str:
     """The flags that make the one config of the other."""
-    before, after = (dict(_leaves(config.to_plain())) for config in (given, changed))
+    before, after = (dict(by_dotted_name(config.to_plain())) for config in (given, changed))
     different = {name: value for name, value in after.items() if value != before[name]}
     return " ".join(f"--{name}" if value is True else f"--{name} {value}" for name, value in different.items())
-
-
-def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by their dotted names."""
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _combinations(config: TrainConfig, variations: Sequence[Variation]) -> Iterator[TrainConfig]:

@@ -11,8 +11,8 @@ from shlex import quote
 from typing import Self
 
 from samtailor.errors import ConfigError, listed
-from samtailor.reporting.page import flat_settings
 from samtailor.runs import CrossValidation
+from samtailor.settings import by_dotted_name
 from samtailor.training.clock import Deadline, Pace
 from samtailor.training.planning import USED
 from samtailor.training.resolve import scheduled
@@ -103,7 +103,7 @@ def write_settings(folds: CrossValidation, config: TrainConfig) -> None:
 def _comparable(config: TrainConfig) -> dict[str, str]:
     """All that makes two trainings the same, wherever they are written."""
     plain = replace(config, data=_absolute(config.data), out="").to_plain()
-    return dict(flat_settings(plain))
+    return dict(by_dotted_name(plain))
 
 
 def _absolute(path: str | Path) -> str:

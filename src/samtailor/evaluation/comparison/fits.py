@@ -10,9 +10,10 @@ from safetensors import SafetensorError, safe_open
 
 from samtailor.errors import FileError
 from samtailor.evaluation.comparison.results import ScoredResult
-from samtailor.reporting.page import Picture, flat_settings
+from samtailor.reporting.page import Picture
 from samtailor.reporting.table import UNDEFINED, Table
 from samtailor.runs import Run
+from samtailor.settings import by_dotted_name
 
 _RESTORE = "restore the file, or compare the metrics.json files outside of their runs"
 _OWN = ("data", "out")
@@ -33,7 +34,10 @@ def fits_table(results: Sequence[ScoredResult]) -> Table | None:
     if not any(runs.values()):
         return None
     histories = [None if run is None else run.history() for run in runs.values()]
-    settings = {name: dict(flat_settings(run.read_config())) if run else {} for name, run in runs.items()}
+    settings = {
+        name: {key: str(value) for key, value in by_dotted_name(run.read_config())} if run else {}
+        for name, run in runs.items()
+    }
     rows = [
         ("epochs trained", *(UNDEFINED if rows is None else str(len(rows)) for rows in histories)),
         ("time in epochs", *map(_time, histories)),

@@ -62,7 +62,7 @@ def export(
     from samtailor.models.segmenter_model import load_model
     from samtailor.sharing.onnx.folder import export_network, require_format
 
-    require_format(format, "export")
+    require_format(format)
     folder = Path(out)
     require_folder(folder, run, overwrite, "export")
     record = Path(run) if Run(Path(run)).is_there else None

@@ -46,28 +46,26 @@ def export_network(
     split: bool = False,
     run: Path | None = None,
     picture: bool = False,
-    name: str | None = None,
     format: ExportFormat = "onnx",
 ) -> None:
-    """Write a segmenter for other programs (see `Segmenter.export`), under the folder's name if it has none.
+    """Write a segmenter for other programs (see `Segmenter.export`), under the folder's name.
 
     Raises:
         ConfigError: If the extra is missing, or the folder holds something else; then nothing is written.
     """
-    require_format(format, "export")
+    require_format(format)
     record = read_record(run, model, picture) if run else None
-    name = name or folder.resolve().name
     copied = plain_copy(model)
     with whole_folder(folder, NAMES) as scratch:
         for part in [_whole(copied), *(_pair(copied) if split else [])]:
             _WRITERS[format](part, scratch, _described(model, part))
-        write_card(scratch, model, name, record, format, _how_to_run(model, split, format))
+        write_card(scratch, model, folder.resolve().name, record, format, _how_to_run(model, split, format))
 
 
-def require_format(format: ExportFormat, where: str) -> None:
+def require_format(format: ExportFormat) -> None:
     """Refuse to begin with a format that there is not, or without the packages that it needs."""
     require({"format": format}, {"format": ExportFormat})
-    _REQUIRED[format](where)
+    _REQUIRED[format]()
 
 
 def _images(model: SegmenterModel, cells: int, groups: int) -> Tensor:

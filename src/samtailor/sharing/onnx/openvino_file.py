@@ -10,10 +10,10 @@ from samtailor.extras import require_extra
 from samtailor.sharing.onnx.tracing import NetworkPart, require_same, write_onnx
 
 
-def require_openvino(where: str) -> None:
+def require_openvino() -> None:
     """Refuse to begin without the packages that exporting needs."""
     for module in ("onnx", "onnxruntime", "openvino"):
-        require_extra(module, "openvino", "exporting to OpenVINO", where)
+        require_extra(module, "openvino", "exporting to OpenVINO", "export")
 
 
 def write_openvino(part: NetworkPart, folder: Path, metadata: Mapping[str, str]) -> None:

@@ -56,10 +56,10 @@ class NetworkPart:
     outputs: Mapping[str, Mapping[int, str]]
 
 
-def require_onnx(where: str) -> None:
+def require_onnx() -> None:
     """Refuse to begin without the packages that exporting needs."""
     for module in ("onnx", "onnxruntime"):
-        require_extra(module, "onnx", "exporting to ONNX", where)
+        require_extra(module, "onnx", "exporting to ONNX", "export")
 
 
 def write_onnx(part: NetworkPart, folder: Path, metadata: Mapping[str, str]) -> None:
