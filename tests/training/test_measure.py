@@ -62,7 +62,7 @@ def test_workers_take_the_preparation_off_the_step(job: Probe) -> None:
 
 
 def test_what_a_whole_case_takes_counts_though_only_slices_are_validated(job: Probe, tmp_path: Path) -> None:
-    pixels = 20_000_000
+    pixels = 8_000_000
     whole = replace(job, largest=(1, pixels, 1))
     small, large = memory_in_fresh_process(job, tmp_path / "small"), memory_in_fresh_process(whole, tmp_path / "large")
     assert large - small > 0.8 * pixels * (2 + 4 * 2 * (len(job.labels) + 1))
