@@ -273,6 +273,12 @@ class TestWithoutTraining:
         left = self.corrected(known, Prompt("liver", 1, box=box), before=1)
         np.testing.assert_array_equal(left, ~blocks((2, 2), side=18) | blocks((4, 4), side=12))
 
+    @pytest.mark.parametrize("step", [0.0, 6e-8])  # the smallest of half precision
+    def test_a_box_is_taken_as_it_is_where_its_class_is_probable_nowhere(self, step: float, known: Known) -> None:
+        known.predictor.probabilities(known.result.slices, range(1, 2))[1, 0] = step * (np.arange(WIDTH) % 3)
+        given = self.corrected(known, Prompt("liver", 1, box=(2, 2, 20, 20)))
+        np.testing.assert_array_equal(given, blocks((2, 2), side=18))
+
     def test_a_rough_mask_is_taken_as_it_is(self, known: Known) -> None:
         rough = blocks((20, 20))
         np.testing.assert_array_equal(self.corrected(known, Prompt("liver", 1, mask=rough)), rough)

@@ -14,7 +14,7 @@ REACH = 0.2
 LEAST = 0.5
 """Share of the probability at the click from which on a pixel is of the same object."""
 _NOTHING = 1e-3
-"""Probabilities far below it do not differ."""
+"""Probabilities far below it do not differ, nor do those whose logarithms differ by less."""
 
 
 def touching(mask: Mask, seeds: Mask) -> Mask:
@@ -42,7 +42,7 @@ def object_of(prompt: Prompt, probability: NDArray[np.float16]) -> tuple[Mask, M
     inside = prompt.shown(size)
     logarithm = np.log(probability.astype(np.float32) + _NOTHING)
     values = logarithm[inside]
-    if not len(values) or values.min() == values.max():
+    if not len(values) or np.ptp(values) < _NOTHING:
         return inside, inside
     return inside, inside & (logarithm > threshold_otsu(values))
 

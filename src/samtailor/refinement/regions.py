@@ -12,6 +12,7 @@ from torch import Tensor
 
 _SUPERPIXELS = 150  # of a window
 _APART = 3  # pixels between the watershed's markers
+_FLAT = 2**-11  # a range below it is rounding: the step, near 1, of the half precision that slices are kept in
 
 
 def label_by_regions(
@@ -40,7 +41,7 @@ def _regions(image: NDArray[np.float32], how: Literal["threshold", "watershed", 
     gray = image.mean(axis=2)
     if how == "slic":
         found = segmentation.slic(image, n_segments=_SUPERPIXELS, compactness=0.1, start_label=0, channel_axis=2)
-    elif np.ptp(gray) == 0:
+    elif np.ptp(gray) < _FLAT:
         found = np.zeros(gray.shape, int)
     elif how == "threshold":
         found = measure.label((gray > filters.threshold_otsu(gray)).astype(int), background=-1, connectivity=1) - 1
