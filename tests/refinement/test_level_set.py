@@ -132,11 +132,14 @@ def test_an_object_of_one_pixel_stays_and_one_at_the_border_works(method: Method
 
 
 @every_method
-@pytest.mark.parametrize("shape", [(1, 1, 9), (1, 9, 9), (3, 1, 9), (2, 9, 9)])
-def test_thin_volumes_work(method: Method, shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "thickness"),
+    [((1, 1, 9), 5), ((1, 9, 9), 5), ((3, 1, 9), 5), ((2, 9, 9), 5), ((3, 1, 9), 1), ((3, 9, 9), 1), ((2, 3, 9), 1)],
+)
+def test_thin_volumes_work(method: Method, shape: tuple[int, int, int], thickness: float) -> None:
     truth = np.zeros(shape, np.int16)
     truth[..., 3:6] = 1
-    scene = scene_of(truth, truth, 2, spacing=(5.0, 1.0, 1.0), blur=0)
+    scene = scene_of(truth, truth, 2, spacing=(thickness, 1.0, 1.0), blur=0)
     assert scene.dice(scene.refined(LevelSet(method))) > 0.6
 
 

@@ -159,6 +159,9 @@ class LevelSet(RefinementStep, group="refine.level-set"):
         from scipy import ndimage
 
         itk = _itk()
+        size = tuple(map(slice, mask.shape))
+        missing = [(0, max(_FEWEST - length, 0)) for length in mask.shape]
+        mask, edges = (np.pad(values, missing, "edge") for values in (mask, edges))
         distance = ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
         evolution = itk.GeodesicActiveContourLevelSetImageFilter()
         evolution.SetPropagationScaling(self.growth)
@@ -167,11 +170,13 @@ class LevelSet(RefinementStep, group="refine.level-set"):
         evolution.SetMaximumRMSError(_STILL)
         evolution.SetNumberOfIterations(self.iterations)
         start, edge_image = (itk.GetImageFromArray(x.astype(np.float32)) for x in (distance, edges))
-        return np.asarray(itk.GetArrayFromImage(evolution.Execute(start, edge_image)) <= 0)
+        return np.asarray(itk.GetArrayFromImage(evolution.Execute(start, edge_image))[size] <= 0)
 
 
 _ADVECTION = 3.0
 """How much stronger ITK's contours are drawn to edges than smoothed."""
+_FEWEST = 4
+"""Voxels along each axis that ITK's derivatives need."""
 _STILL = 1e-3
 """Change of the level set, in voxels, below which ITK's evolution has come to its end."""
 
