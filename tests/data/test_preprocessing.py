@@ -13,11 +13,16 @@ import torch
 from numpy.typing import NDArray
 
 from samtailor.data.cache import SliceCache
+from samtailor.data.case import Case, Void
 from samtailor.data.dataset import open_dataset
+from samtailor.data.formats.picture import PictureGeometry
 from samtailor.data.in_memory import case_of_array
 from samtailor.data.intensity import ByChannel, CTWindow, Intensity, Percentile, Range, Scaled, scale
 from samtailor.data.preprocessing import Preprocessing, Window
+from samtailor.data.steps.bilateral import BilateralDenoising
 from samtailor.data.steps.gaussian import GaussianDenoising
+from samtailor.data.steps.median import MedianDenoising
+from samtailor.data.steps.nlm import NonLocalMeansDenoising
 from samtailor.data.steps.step import PreprocessingStep
 from samtailor.errors import ConfigError
 from samtailor.settings import WindowChoice
@@ -72,6 +77,23 @@ class Double(PreprocessingStep):
 def test_steps_come_in_order_and_before_the_intensity() -> None:
     prepared = Preprocessing(Percentile(), 32, None, 1, (Add(100), Double())).prepare(CASE)
     np.testing.assert_array_equal(np.asarray(prepared), scale(2 * (CASE.image + 100.0), Percentile()).swapaxes(0, 1))
+
+
+@pytest.mark.parametrize(
+    "step", [GaussianDenoising(2.0), BilateralDenoising(), MedianDenoising(2), NonLocalMeansDenoising()]
+)
+def test_pixels_without_data_are_in_no_step_and_stay_as_they_are(step: PreprocessingStep) -> None:
+    truth = np.tile(120 + 40 * np.sin(np.arange(64) / 9), (64, 1))
+    noisy = truth + np.random.default_rng(0).normal(0, 5, truth.shape)
+    where = np.tile(np.arange(64) < 25, (1, 64, 1))
+    results = []
+    for nothing in (0, 250):
+        image = np.where(where, nothing, noisy).astype(np.uint8)[None]
+        case = Case("half", image, PictureGeometry((64, 64), Void(where, "nodata")))
+        results.append(np.asarray(Preprocessing(Range(), 32, None, 1, (step,)).prepare(case))[0, 0])
+        np.testing.assert_array_equal(results[-1][where[0]], np.float16(nothing / 255))
+    np.testing.assert_array_equal(results[0][~where[0]], results[1][~where[0]])
+    assert np.abs(255 * results[0] - truth)[:, 25:29].mean() < 5
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from samtailor.files import cache_home, read_json, regular
 from samtailor.labels import LabelSpace
 
 _VERSION = 3  # of what reading a file gives
+_STEPS_VERSION = 2  # of what steps are shown; in the key of entries that have some
 _UNSEEN = {"image_size", "field", "seen", "neighbours"}
 """Settings of the preprocessing that do not change slices; all others are in the key, whoever adds them."""
 _ATTEMPTS = 3
@@ -127,6 +128,8 @@ class SliceCache:
         """Hash of everything that determines the entry."""
         made_by = {name: value for name, value in self.preprocessing.to_json().items() if name not in _UNSEEN}
         settings: list[Any] = [_VERSION, made_by, self.labels.to_json(), len(files.images)]
+        if self.preprocessing.steps:
+            settings.append(_STEPS_VERSION)
         if self.degradation is not None:  # random numbers depend on the name
             settings.append([self.degradation.to_json(), files.name])
         digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=20)

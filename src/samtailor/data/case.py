@@ -43,6 +43,20 @@ class Void:
     where: NDArray[np.bool_]
     why: str
 
+    def filled(self, image: NDArray[Any]) -> NDArray[Any]:
+        """A copy of an image (C, S, H, W) that has there what the nearest pixel of the slice has that holds something.
+
+        What looks at neighbourhoods need not know of them then. A slice that holds nothing stays as it is.
+        """
+        from scipy.ndimage import distance_transform_edt
+
+        filled = image.copy()
+        for index, void in enumerate(self.where):
+            if void.any() and not void.all():
+                rows, columns = distance_transform_edt(void, return_distances=False, return_indices=True)
+                filled[:, index, void] = image[:, index, rows[void], columns[void]]
+        return filled
+
 
 class Geometry(ABC):
     """How the canonical array of a case lies in its file, and how results are written like it; one kind per format.

@@ -125,10 +125,13 @@ class Preprocessing(Checked, group="preprocessing"):
             DataError: If a picture is of another scale than those of the training.
         """
         require_intensities(case)
-        image = case.image
-        for step in self.steps:
-            image = step(image, case.geometry.spacing)
-        void = case.geometry.void
+        image, void = case.image, case.geometry.void
+        if self.steps:
+            image = image if void is None else void.filled(image)
+            for step in self.steps:
+                image = step(image, case.geometry.spacing)
+            if void is not None:
+                image[:, void.where] = case.image[:, void.where]
         known = image if void is None else image[:, ~void.where]
         if case.geometry.spacing is None:
             try:

@@ -119,16 +119,18 @@ def test_a_gray_image_that_is_repeated_stays_gray(name: str) -> None:
 
 
 @EACH
-def test_pixels_without_data_stay_as_they_are(name: str) -> None:
+def test_pixels_without_data_stay_as_they_are_and_reach_no_others(name: str) -> None:
     case = picture()
     where = np.zeros((1, 40, 48), bool)
     where[0, 5:20, 5:20] = True
-    image = case.image.copy()
-    image[:, where] = 255
-    known = replace(case, image=image, geometry=PictureGeometry((40, 48), Void(where, "nodata")))
-    result = degradation((name,), (5,), 0)(known).image
-    assert (result[:, where] == 255).all()
-    assert (result != image).any()
+    results = []
+    for nothing in (0, 255):
+        image = np.where(where, np.uint8(nothing), case.image)
+        known = replace(case, image=image, geometry=PictureGeometry((40, 48), Void(where, "nodata")))
+        results.append(degradation((name,), (5,), 0)(known).image)
+        assert (results[-1][:, where] == nothing).all()
+        assert (results[-1] != image).any()
+    np.testing.assert_array_equal(results[0][:, ~where], results[1][:, ~where])
 
 
 def test_pixels_without_data_do_not_set_the_scale() -> None:

@@ -14,7 +14,7 @@ from samtailor.data.case import Case
 from samtailor.data.conditions import require_intensities
 from samtailor.data.corruptions.corruption import Corruption, Image, Plane
 
-VERSION = 1  # of what the corruptions do: results and caches of another one are not used again
+VERSION = 2  # of what the corruptions do: results and caches of another one are not used again
 
 _PERCENTILES = (0.5, 99.5)
 _LOWEST = -1024.0  # Hounsfield's scale ends there: what is below is padding around the scanner's circle
@@ -56,7 +56,8 @@ class Degradation:
         if channels > 1 and (case.image == case.image[:1]).all():  # gray, repeated: noise does not colour it
             gray = self(replace(case, image=case.image[:1]))
             return replace(gray, image=np.repeat(gray.image, channels, axis=0))
-        scene = _Scene.of(case)
+        void = case.geometry.void
+        scene = _Scene.of(case if void is None else replace(case, image=void.filled(case.image)))
         image = np.empty_like(case.image)
         slices = image.shape[1]
         for index in range(slices):
@@ -65,9 +66,8 @@ class Degradation:
             plane = scene.plane(index, self._random(case.name, name, index), self._random(case.name, name))
             changed = corruption(plane, corruption.levels[severity - 1])
             image[:, index] = scene.in_file_units(index, changed - plane.image)
-        if case.geometry.void is not None:
-            where = case.geometry.void.where
-            image[:, where] = case.image[:, where]
+        if void is not None:
+            image[:, void.where] = case.image[:, void.where]
         return replace(case, image=image)
 
     def _drawn(self, case: str, index: int) -> tuple[str, int]:
