@@ -26,7 +26,7 @@ from samtailor.models.zoo import Base
 from samtailor.recipes import Adapter, HeadOnly, Recipe
 from samtailor.refinement.largest_component import LargestComponent
 from samtailor.refinement.step import RefinementStep
-from samtailor.settings import Precision
+from samtailor.settings import Precision, Thresholds
 from samtailor.training.embeddings import case_windows
 from tests.conftest import Report
 from tests.training.cases import cached_case
@@ -68,6 +68,18 @@ def test_the_label_is_the_argmax_of_the_probabilities(field: int | None, tiny_ba
     label = predictor.label(image)
     chosen = np.take_along_axis(probabilities, label[None].astype(int), axis=0)[0]
     assert (chosen >= probabilities.max(axis=0) - 1e-3).all()
+
+
+@pytest.mark.parametrize("threshold", [None, {"liver": 0.0}])
+def test_the_label_is_the_same_where_probabilities_are_kept(threshold: Thresholds | None, tiny_base: Base) -> None:
+    """Also where rounding makes those of several classes equal."""
+    model = predictor_of(tiny_base, 24).model
+    image = np.random.default_rng(0).random((1, 1, 80, 90)).astype(np.float16)
+    expected = Predictor(model, device="cpu").label(image)
+    predictor = Predictor(model, device="cpu", threshold=threshold)
+    kept = np.empty(predictor.probabilities_shape(image), np.float16)
+    np.testing.assert_array_equal(predictor.label(image, probabilities=kept), expected)
+    assert (kept.argmax(axis=0) != expected).any()
 
 
 def test_a_slice_of_the_networks_size_is_the_network_s_own_output(tiny_base: Base) -> None:

@@ -280,12 +280,10 @@ class Predictor:
             scores = part.logits
             if probabilities or certainty or self.threshold:
                 softmax = scores.softmax(dim=0)
-            if band.probabilities is not None or self.threshold:
-                scores = softmax.half()  # rounded first, so that the label is the argmax of what is kept
             if band.probabilities is not None:
-                band.probabilities[:, *place] = scores.cpu().numpy()
+                band.probabilities[:, *place] = softmax.half().cpu().numpy()
             if self.threshold:
-                scores = self.threshold.candidates(scores.float())
+                scores = self.threshold.candidates(softmax)
             label = winner(scores.float())
             band.label[place] = label.cpu().numpy()
             if band.certainty is not None:

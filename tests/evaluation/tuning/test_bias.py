@@ -59,6 +59,7 @@ def test_scores_along_an_offset_are_those_of_the_labels(index: int, rows: int, m
 def test_equal_probabilities_go_to_the_first_class() -> None:
     one = case(0)
     one.probabilities[:] = 0.25
+    one.case.prediction[:] = 0
     found = np.stack(search._counts_along(one, np.zeros(CLASSES), 2))
     np.testing.assert_array_equal(found[:, 60], np.stack(counts_of([one], (0.0,) * CLASSES))[:, 0])
     expected = np.stack(counts_of([labelled(one, np.array([0, 0, 0.1, 0]))], (0, 0, 0.1, 0)))[:, 0]

@@ -83,14 +83,19 @@ def of_shown(counts: Overlap) -> Overlap:
 
 
 def counts_of(cases: Sequence[TunedCase], bias: Bias) -> Overlap:
-    """Counts of each case and class, (cases, K), of the most probable classes with some offsets."""
+    """Counts of each case and class, (cases, K), of the most probable classes with some offsets.
+
+    Without any they are those of the label: the softmax is rounded.
+    """
     offsets = torch.tensor(bias)[:, None, None]
     found = []
     for one in cases:
         joint = np.zeros((len(bias), len(bias)), np.int64)
-        for softmax, truth in _blocks(one):
-            scores = _logarithm(softmax) + offsets if any(bias) else softmax
-            joint += confusion(truth, winner(scores).numpy(), len(bias))
+        if any(bias):
+            for softmax, truth in _blocks(one):
+                joint += confusion(truth, winner(_logarithm(softmax) + offsets).numpy(), len(bias))
+        else:
+            joint += confusion(one.case.truth, one.case.prediction, len(bias))
         found.append(Overlap.from_confusion(joint))
     return Overlap.stacked(found)
 
