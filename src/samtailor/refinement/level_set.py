@@ -161,7 +161,7 @@ class LevelSet(RefinementStep, group="refine.level-set"):
         itk = _itk()
         size = tuple(map(slice, mask.shape))
         missing = [(0, max(_FEWEST - length, 0)) for length in mask.shape]
-        mask, edges = (np.pad(values, missing, "edge") for values in (mask, edges))
+        mask, edges = np.pad(mask, missing, "edge"), np.pad(edges, missing, "edge")
         distance = ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
         evolution = itk.GeodesicActiveContourLevelSetImageFilter()
         evolution.SetPropagationScaling(self.growth)
