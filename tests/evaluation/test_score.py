@@ -14,7 +14,7 @@ import samtailor
 from samtailor.cli import main
 from samtailor.data.formats import read_geometry, read_image
 from samtailor.errors import ConfigError, DataError
-from samtailor.evaluation.masks import open_truth, read_pair
+from samtailor.evaluation.masks import MaskPair, open_truth, read_pair
 from samtailor.labels import LabelSpace
 from samtailor.metrics.protocols import FLARE22_CLASSES
 from samtailor.settings import WHOLE
@@ -79,21 +79,45 @@ def test_outlines_beside_images_are_a_data_set_and_beside_masks_nothing(
     assert {case.label.suffix for case in truth.cases if case.label} == {".json" if is_data else ".png"}
 
 
-def test_a_segmentation_of_slicer_lies_on_the_mask_or_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("of_slicer", "other"), [("label", "mask"), ("mask", "label")])
+def test_a_segmentation_of_slicer_lies_on_the_other_s_grid_or_is_refused(
+    of_slicer: str, other: str, tmp_path: Path
+) -> None:
     hu, ids = volume((12, 10, 6), 0)
-    masks, labels = tmp_path / "predicted", tmp_path / "labels"
-    write_volume(masks / "x.nii.gz", ids)
+    folders = {"mask": tmp_path / "predicted", "label": tmp_path / "labels"}
+    write_volume(folders[other] / "x.nii.gz", ids)
     write_volume(tmp_path / "x.nii.gz", hu)
-    labels.mkdir()
-    label = read_image(masks / "x.nii.gz").image[0]
-    read_geometry(tmp_path / "x.nii.gz").write_label(labels / "x.seg.nrrd", label, LABELS)
+    folders[of_slicer].mkdir()
+    label = read_image(folders[other] / "x.nii.gz").image[0]
+    read_geometry(tmp_path / "x.nii.gz").write_label(folders[of_slicer] / "x.seg.nrrd", label, LABELS)
     write_json(tmp_path / "dataset.json", {"labels": dict(zip(LABELS.names, LABELS.ids, strict=True))})
-    samtailor.score(masks, labels, out=tmp_path / "out")
+    samtailor.score(folders["mask"], folders["label"], out=tmp_path / "out")
     content = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert content["mean_without_background"]["dsc"] == 1
-    write_volume(masks / "x.nii.gz", ids[:, :, 1:], affine((1, 1, 1)))
-    with pytest.raises(DataError, match=r"x\.seg\.nrrd: expected .* slices x rows x columns like the mask"):
-        samtailor.score(masks, labels, out=tmp_path / "again")
+    write_volume(folders[other] / "x.nii.gz", ids[:, :, 1:], affine((1, 1, 1)))
+    with pytest.raises(DataError, match=rf"x\.seg\.nrrd: expected .* slices x rows x columns like the {other}"):
+        samtailor.score(folders["mask"], folders["label"], out=tmp_path / "again")
+
+
+def test_masks_and_labels_without_a_grid_lie_on_the_image(tmp_path: Path) -> None:
+    data, masks = tmp_path / "data", tmp_path / "masks"
+    masks.mkdir()
+    for name in "abc":
+        hu, ids = volume((12, 10, 6), ord(name))
+        write_volume(data / f"{name}.nii.gz", hu)
+        geometry = read_geometry(data / f"{name}.nii.gz")
+        write_volume(tmp_path / f"{name}.nii.gz", ids)
+        label = read_image(tmp_path / f"{name}.nii.gz").image[0]
+        for folder in (masks, data):
+            geometry.write_label(folder / f"{name}.seg.nrrd", label, LABELS)
+    write_json(masks / "itk-snap.json", {})  # might be outlines
+    scores = samtailor.score(masks, data, "nnunet", tmp_path / "out")
+    assert scores.summary("dsc").without_background.value == 1
+    (tmp_path / "labels").mkdir()
+    for name in "abc":
+        (data / f"{name}.seg.nrrd").rename(tmp_path / "labels" / f"{name}.seg.nrrd")
+    with pytest.raises(DataError, match=r"a\.seg\.nrrd: expected a mask, or a label, with a grid of its own"):
+        samtailor.score(masks, tmp_path / "labels", "nnunet", tmp_path / "again")
 
 
 def test_cases_measured_at_once_score_as_one_after_the_other(tmp_path: Path, nnunet_folder: Path) -> None:
@@ -113,13 +137,30 @@ def test_pictures_are_scored_for_land_cover(tmp_path: Path, image_folder: Path) 
     assert set(content["overall"]) == set(content["interval"]["overall"]) >= {"oa", "miou", "mf1", "kappa"}
 
 
-def test_white_masks_of_small_targets_are_targets(tmp_path: Path) -> None:
-    for folder, level in (("labels", 1), ("masks", 255)):
+@pytest.mark.parametrize(("level", "of_label"), [(255, 1), (1, 255), (65535, 1), (65535, 255), (1, 65535)])
+def test_masks_of_one_class_may_call_it_as_other_tools_do(level: int, of_label: int, tmp_path: Path) -> None:
+    for folder, white in (("labels", of_label), ("masks", level)):
         (tmp_path / folder).mkdir()
-        Image.fromarray(np.eye(8, dtype=np.uint8) * level).save(tmp_path / folder / "Misc_1.png")
-    write_json(tmp_path / "dataset.json", {"classes": ["background", "target"]})
+        Image.fromarray(np.eye(8, dtype=np.uint16) * white).save(tmp_path / folder / "Misc_1.png")
+    write_json(tmp_path / "dataset.json", {"labels": {"background": 0, "target": of_label}})
     scores = samtailor.score(tmp_path / "masks", tmp_path / "labels", "irstd")
     assert [scores.overall(metric).value for metric in ("iou", "niou", "pd", "fa")] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("level", "labels"),
+    [
+        (1, {"background": 0, "target": 2}),
+        (255, {"background": 0, "target": 1, "ignore": 255}),
+    ],
+)
+def test_masks_of_what_may_be_another_class_are_refused(level: int, labels: dict[str, int], tmp_path: Path) -> None:
+    for folder, pixels in (("labels", np.full((8, 8), labels["target"])), ("masks", np.eye(8) * level)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / folder / "x.png")
+    write_json(tmp_path / "dataset.json", {"labels": labels})
+    with pytest.raises(DataError, match=rf"found {level}|pixels of the ignore id"):
+        samtailor.score(tmp_path / "masks", tmp_path / "labels")
 
 
 def test_flare22_implies_its_classes(tmp_path: Path) -> None:
@@ -140,13 +181,20 @@ def test_our_own_masks_bring_their_classes_and_ids(tmp_path: Path) -> None:
     own = LabelSpace(LABELS.names, (0, 5, 9), LABELS.palette)
     (tmp_path / "masks").mkdir()
     write_json(tmp_path / "classes.json", {"classes": list(LABELS.names)})
-    from samtailor.evaluation.masks import MaskPair
-
     pair = MaskPair("case", tmp_path / "masks" / "case.nii.gz", tmp_path / "labels" / "case.nii.gz")
     truth = read_pair(MaskPair("case", pair.label, pair.label), LABELS)[0]
     geometry.write_label(pair.prediction, truth, own)
     scores = samtailor.score(tmp_path / "masks", tmp_path / "labels", classes=str(tmp_path / "classes.json"))
     assert scores.summary("dsc").without_background.value == 1
+
+
+def test_names_in_a_mask_say_which_of_two_classes_it_is(tmp_path: Path) -> None:
+    labels = LabelSpace.from_names(("background", "target"))
+    Image.fromarray(np.ones((8, 8), np.uint8)).save(tmp_path / "label.png")
+    own = LabelSpace(labels.names, (1, 0), labels.palette)
+    read_geometry(tmp_path / "label.png").write_label(tmp_path / "mask.png", np.ones((1, 8, 8), np.int16), own)
+    pair = read_pair(MaskPair("x", tmp_path / "mask.png", tmp_path / "label.png"), labels)
+    np.testing.assert_array_equal(pair.prediction, pair.truth)
 
 
 def test_everything_that_does_not_fit_is_named_at_once(

@@ -19,7 +19,6 @@ from samtailor.data.dataset import Dataset, Split, open_dataset
 from samtailor.data.formats import (
     find_format,
     find_label_format,
-    format_of,
     image_suffixes,
     is_scene,
     label_format_of,
@@ -45,6 +44,8 @@ from samtailor.settings import Selection
 
 _LISTED = 20
 _FIX = "fix the mask, or name its classes with --classes dataset.json"
+_WHITE = {255, 65535}
+"""Ids of what is white on black in 8 and 16 bits, as other tools write masks of one class."""
 
 # Bytes of a voxel while its case is measured: both label maps, and the distance transforms of a large organ.
 _BYTES_PER_VOXEL = 24
@@ -57,6 +58,17 @@ class MaskPair:
     name: str
     prediction: Path
     label: Path
+    image: Path | None = None
+    """Image of the case, if it is known."""
+
+    @property
+    def grid(self) -> Path:
+        """The file on whose grid both are compared: the first that has one, of mask, label and image."""
+        for file in (self.prediction, self.label, self.image):
+            if file and find_format(file):
+                return file
+        fix = "name the data set, whose images say where both lie"
+        raise FileError(self.prediction, "a mask, or a label, with a grid of its own", "neither", fix)
 
 
 class Pair(NamedTuple):
@@ -151,21 +163,29 @@ def read_classes(path: Path) -> LabelSpace:
 
 def pair(predictions: Path, truth: Truth) -> tuple[list[MaskPair], list[FileError]]:
     """Masks and labels of the same case, and what stands alone."""
+    cases = {case.name: case for case in truth.cases if case.label is not None}
     masks = masks_in(predictions)
-    labels = {case.name: case.label for case in truth.cases if case.label is not None}
-    if not labels:
+    if not masks:  # other files may look like outlines
+        found = masks_in(predictions, find_label_format)
+        masks = {name: file for name, file in found.items() if name in cases}
+    if not cases:
         raise FileError(truth.root, "cases with a label", "none", "name a folder with label files")
     if not masks:
         expected = f"masks ({', '.join(image_suffixes())}) named after their cases"
         raise FileError(predictions, expected, "none", "name their folder")
     hint = "predict it, or score one split with --split" if truth.dataset else "predict it, or take the label away"
-    alone = [FileError(predictions, f"a mask of case '{name}'", "none", hint) for name in labels if name not in masks]
+    alone = [FileError(predictions, f"a mask of case '{name}'", "none", hint) for name in cases if name not in masks]
     alone += [
         FileError(file, "a label of that name", f"none in {truth.root}", "rename the mask, or take it away")
         for name, file in masks.items()
-        if name not in labels and name not in truth.others
+        if name not in cases and name not in truth.others
     ]
-    return [MaskPair(name, masks[name], labels[name]) for name in labels if name in masks], alone
+    pairs = [
+        MaskPair(name, masks[name], case.label, case.images[0] if case.images else None)
+        for name, case in cases.items()
+        if name in masks and case.label is not None
+    ]
+    return pairs, alone
 
 
 def classes_of(pairs: Sequence[MaskPair], truth: Truth, given: Path | None, protocol: ProtocolName) -> LabelSpace:
@@ -186,9 +206,10 @@ def classes_of(pairs: Sequence[MaskPair], truth: Truth, given: Path | None, prot
 
 def geometry_error(one: MaskPair) -> FileError | None:
     """What is wrong with the grid of a mask, by the headers of both files."""
-    if find_format(one.label) is None:  # polygons, which are drawn on the mask's grid
-        return None
     try:
+        if not (find_format(one.label) and find_format(one.prediction)):  # what has no grid is drawn on the other's
+            read_geometry(one.grid)
+            return None
         label, prediction = read_geometry(one.label), read_geometry(one.prediction)
     except FileError as error:
         return error
@@ -204,14 +225,17 @@ def read_pair(one: MaskPair, labels: LabelSpace) -> Pair:
 
     Where either has no data, nothing is scored: a result has none where its image had none.
     """
+    grid = read_geometry(one.grid)
     space = prediction_space(one.prediction, labels)
-    predicted, place = format_of(one.prediction).read_ids(one.prediction, space)
-    ids, geometry = label_format_of(one.label).read_ids(one.label, labels, place)
-    if difference := place.difference(geometry, "label", "mask"):
-        raise FileError(one.label, *difference)
+    predicted, place = label_format_of(one.prediction).read_ids(one.prediction, space, grid)
+    ids, geometry = label_format_of(one.label).read_ids(one.label, labels, grid)
+    like = {one.prediction: "mask", one.label: "label"}.get(one.grid, "image")
+    for file, own, name in ((one.prediction, place, "mask"), (one.label, geometry, "label")):
+        if difference := grid.difference(own, name, like):
+            raise FileError(file, *difference)
     truth = class_indices(one.label, ids, labels, _FIX)
-    if len(labels) == 2 and 255 not in (*labels.ids, labels.ignore_id) and set(np.unique(predicted)) <= {0, 255}:
-        space = replace(labels, ids=(0, 255))  # white on black, as other tools write masks of one class
+    if (white := _white(predicted, space)) is not None:
+        space = replace(space, ids=(0, white))
     prediction = class_indices(one.prediction, predicted, space, _FIX)
     if place.void:
         prediction[place.void.where] = 0
@@ -224,9 +248,18 @@ def read_pair(one: MaskPair, labels: LabelSpace) -> Pair:
     return Pair(truth, prediction, geometry, labelled - int((truth != IGNORE).sum()) if place.void else 0)
 
 
+def _white(ids: NDArray[np.integer], space: LabelSpace) -> int | None:
+    """What a mask has for the second of two classes, if that is no id of the space; None if it is, or may be."""
+    if len(space) != 2 or space.ids[1] == 0:
+        return None
+    usual = (_WHITE | {1} if space.ids[1] in _WHITE else _WHITE) - {*space.ids, space.ignore_id}
+    found = set(np.unique(ids).tolist()) - {0}
+    return max(found or usual) if len(found) <= 1 and found <= usual else None
+
+
 def prediction_space(path: Path, labels: LabelSpace) -> LabelSpace:
     """The classes with the ids that a mask's own names give them; those of the labels where it has no names."""
-    names = format_of(path).read_names(path)
+    names = label_format_of(path).read_names(path)
     if not names:
         return labels
     if set(names.values()) != set(labels.names):
@@ -278,7 +311,7 @@ def measure_pairs(
 
 def _workers(pairs: Sequence[MaskPair]) -> int:
     """Cases to measure at once: one for each core, as far as the free memory goes."""
-    largest = max(int(np.prod(read_geometry(case.prediction).shape)) for case in pairs)
+    largest = max(int(np.prod(read_geometry(case.grid).shape)) for case in pairs)
     fitting = available_memory() // (_BYTES_PER_VOXEL * largest)
     return max(1, min(os.cpu_count() or 1, len(pairs), int(fitting)))
 
