@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from samtailor.metrics.protocols import ProtocolName, require_protocol
 from samtailor.outputs import require_free, require_place
-from samtailor.refinement import STEPS, Refine, chosen_refinement, told
+from samtailor.refinement import Refine, chosen_refinement, to_plain, told
 from samtailor.runs import Run, found_at
 from samtailor.settings import (
     AnyPath,
@@ -95,7 +95,6 @@ def evaluate(
         SamTailorError: If run, data, classes or split are not as expected, a case has no label, or `out` cannot take
             the results.
     """
-    import samtailor.kinds as kinds
     from samtailor.data.corruptions import corruption_of
     from samtailor.data.dataset import open_dataset
     from samtailor.evaluation.cases import check_classes, parts_of_split, predict_parts
@@ -138,7 +137,7 @@ def evaluate(
     source |= {"tta": flips} if flips != "none" else {}
     source |= {"wide": predictors[0].wide} if predictors[0].wide else {}
     source |= {"windows": windows} if windows != "auto" else {}
-    if refinement is not None and [kinds.to_json(step, STEPS) for step in refinement] != list(practice.refinement):
+    if refinement is not None and to_plain(refinement) != list(practice.refinement):
         source |= {"refine": told(refinement)}
     source |= {"bias": bias} if any(model.practice.bias is not None for model in models) else {}
     return score_and_write(cases, dataset.labels, rules, target, bootstrap, seed, source, ignore_background)

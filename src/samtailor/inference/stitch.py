@@ -46,7 +46,6 @@ class Stitcher:
         """
         self._single = len(windows) == 1
         self._flips = flips
-        self._height = height
         self._width = width
         self._size = min(windows[0].side, height), min(windows[0].side, width)  # of what of a window lies in the slice
         self._bottoms = {band.start: band.stop for band in bands_of(windows, height)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+import samtailor.kinds as kinds
 from samtailor.errors import ConfigError
 from samtailor.kinds import Steps
 from samtailor.refinement.dense_crf import DenseCrf
@@ -55,6 +56,11 @@ def told(steps: Sequence[Step]) -> str:
     """The names of steps, joined by commas; 'none' if there are none."""
     names = {kind: name for name, kind in STEPS.items()}
     return ",".join(names[type(step)] for step in steps) or "none"
+
+
+def to_plain(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """Steps as `segmenter.json` holds them."""
+    return [kinds.to_json(step, STEPS) for step in steps]
 
 
 def require_no_label_steps(steps: Sequence[Step]) -> None:

@@ -54,6 +54,11 @@ class Page:
     note: str
     sections: tuple[Section, ...]
 
+    def write(self, path: Path) -> None:
+        """Write the page as Markdown, with its pictures, and as HTML of the same name."""
+        self.write_markdown(path)
+        self.write_html(path.with_suffix(".html"))
+
     def write_html(self, path: Path) -> None:
         """Write one file that holds the pictures, runs nothing and fetches nothing."""
         write_text(path, filled("page.html", page=self) + "\n")

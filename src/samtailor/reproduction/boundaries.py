@@ -22,7 +22,7 @@ from samtailor.files import write_json
 from samtailor.labels import IGNORE
 from samtailor.metrics.confusion import nan_mean
 from samtailor.metrics.protocols import METRIC_NAMES
-from samtailor.refinement import REFINE, STEPS
+from samtailor.refinement import REFINE, STEPS, to_plain
 from samtailor.refinement.outline import Outline
 from samtailor.refinement.step import Step
 from samtailor.reporting.figures import png
@@ -209,7 +209,7 @@ class Boundaries:
         return {
             "fit": row.fit,
             "refinement": row.refinement,
-            "steps": [kinds.to_json(step, STEPS) for step in row.steps],
+            "steps": to_plain(row.steps),
             "scores": {metric: number(row.mean(metric).mean) for metric in row.metrics},
             "seconds_per_case": row.seconds.mean,
             "machine": row.machines,
@@ -273,7 +273,7 @@ def rows_of(plan: Plan) -> tuple[list[Row], list[Row]]:
 
     def row(fit: str, name: str, steps: tuple[Step, ...]) -> Row:
         cells = [cell for cell in fits.get(fit, ()) if isinstance(cell, Fit)]
-        seeds = (Refined(cell, name, steps, cell.evaluation(plan.split) / "refined" / name) for cell in cells)
+        seeds = (Refined(cell, steps, cell.evaluation(plan.split) / "refined" / name) for cell in cells)
         return Row(fit, name, steps, tuple(seeds))
 
     chosen = {name: REFINE.chosen(setting) for name, setting in plan.schedule.refinements.items()}
@@ -310,8 +310,7 @@ def write_page(plan: Plan) -> Path:
     )
     page = Page(title, "\n".join([about_seeds(plan), *found.missing]), tuple(_sections(found)))
     write_json(path.with_suffix(".json"), found.to_json())
-    page.write_markdown(path)
-    page.write_html(path.with_suffix(".html"))
+    page.write(path)
     return path
 
 

@@ -113,8 +113,7 @@ def write_page(plan: Plan, results: Sequence[ColumnResult]) -> Path:
     """Write NAME.md, its pictures and NAME.html into the directory of the plan; gives the Markdown file."""
     path = plan.out / f"{plan.experiment.name}.md"
     page = Page(heading(plan), caution(plan, results), tuple(_sections(plan, results)))
-    page.write_markdown(path)
-    page.write_html(path.with_suffix(".html"))
+    page.write(path)
     return path
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-import samtailor.kinds as kinds
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import read_case
 from samtailor.errors import ConfigError
@@ -26,7 +25,7 @@ from samtailor.inference.result import segment
 from samtailor.models.checkpoints import checksum
 from samtailor.models.segmenter_model import WEIGHTS_NAME, load_model
 from samtailor.progress import tracked
-from samtailor.refinement import STEPS
+from samtailor.refinement import to_plain
 from samtailor.refinement.step import RefinementStep, SecondPass, Step
 from samtailor.reproduction.cells import MAIN, Fit
 from samtailor.reproduction.plan import Plan
@@ -44,13 +43,11 @@ class Refined:
 
     Attributes:
         fit: The fit.
-        name: What the steps are called.
         steps: The steps, in order.
         folder: Where label maps, times and scores lie.
     """
 
     fit: Fit
-    name: str
     steps: tuple[Step, ...]
     folder: Path
 
@@ -67,7 +64,7 @@ class Refined:
     def made_by(self) -> dict[str, Any]:
         """What its label maps depend on."""
         weights = checksum([self.fit.run.segmenter_directory / WEIGHTS_NAME])
-        return {"weights": weights, "steps": [kinds.to_json(step, STEPS) for step in self.steps]}
+        return {"weights": weights, "steps": to_plain(self.steps)}
 
     def cases(self) -> dict[str, dict[str, Any]]:
         """Of each case that is predicted: 'seconds' it took, and on which 'machine'."""

@@ -75,8 +75,7 @@ def write_page(plan: Plan) -> Path:
     page = Page(title, "\n".join([about_seeds(plan), *plan.missing_columns()]), tuple(_sections(plan, found)))
     write_json(path.with_suffix(".json"), _plain(plan, found))
     write_text(path.with_suffix(".csv"), found.to_csv())
-    page.write_markdown(path)
-    page.write_html(path.with_suffix(".html"))
+    page.write(path)
     return path
 
 

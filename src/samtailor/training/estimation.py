@@ -13,6 +13,7 @@ from statistics import fmean
 import numpy as np
 import torch
 
+from samtailor.chunks import counts_of
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.case import CaseFiles
 from samtailor.data.channels import needs_projection
@@ -343,7 +344,7 @@ def _excerpt(case: CachedCase, index: int, config: TrainConfig, whole: bool) -> 
     index = max(0, min(index, len(label) - count))
     corner = np.s_[top : top + rows, left : left + columns]
     cut = label[index : index + count, *corner]
-    counts = np.stack([np.bincount(plane[plane >= 0], minlength=case.counts.shape[1]) for plane in cut])
+    counts = np.stack([counts_of(plane, case.counts.shape[1]) for plane in cut])
     return replace(case, image=case.image[index : index + count, :, *corner], label=cut, counts=counts)
 
 

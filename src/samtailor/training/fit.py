@@ -21,7 +21,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-import samtailor.kinds as kinds
 from samtailor.data.cache import CachedCase, SliceCache
 from samtailor.data.channels import ChannelChoice
 from samtailor.data.dataset import Dataset as LabelledFolder
@@ -37,7 +36,7 @@ from samtailor.metrics.mean_dsc import MeanDsc
 from samtailor.models.practice import Practice
 from samtailor.models.segmenter_model import SegmenterModel
 from samtailor.progress import told_every
-from samtailor.refinement import REFINE, STEPS
+from samtailor.refinement import REFINE, to_plain
 from samtailor.runs import Run, RunWarning
 from samtailor.settings import Split
 from samtailor.training.augment import Augmentation
@@ -147,7 +146,7 @@ def fingerprint_of(folder: LabelledFolder, cases: Cases) -> str:
 
 def refinement_of(config: TrainConfig) -> tuple[dict[str, Any], ...]:
     """The steps after the network that a config chooses, as a segmenter's practice holds them."""
-    return tuple(kinds.to_json(step, STEPS) for step in REFINE.chosen(config.refine))
+    return tuple(to_plain(REFINE.chosen(config.refine)))
 
 
 def new_segmenter(

@@ -286,8 +286,7 @@ def write_page(comparison: Comparison, out: Path) -> None:
         ),
     )
     write_json(out / "compare.json", comparison.to_json())
-    page.write_markdown(out / "compare.md")
-    page.write_html(out / "compare.html")
+    page.write(out / "compare.md")
 
 
 def figures(comparison: Comparison) -> tuple[Figure, Figure]:

@@ -217,5 +217,4 @@ def write_results(result: Robustness, out: Path) -> None:
     )
     write_json(out / "robustness.json", result.to_json())
     write_text(out / "robustness.csv", result.to_csv())
-    page.write_markdown(out / "robustness.md")
-    page.write_html(out / "robustness.html")
+    page.write(out / "robustness.md")

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import samtailor.kinds as kinds
 from samtailor.data.cache import add_content
 from samtailor.data.case import Case, CaseFiles
 from samtailor.data.channels import ChannelChoice
@@ -31,7 +30,7 @@ from samtailor.metrics.overlap import Overlap
 from samtailor.metrics.protocols import ProtocolName
 from samtailor.models.segmenter_model import SegmenterModel, load_model, segmenter_checksum
 from samtailor.progress import report, tracked
-from samtailor.refinement import STEPS, told
+from samtailor.refinement import to_plain, told
 from samtailor.refinement.step import Step
 from samtailor.runs import Run
 from samtailor.settings import Precision
@@ -147,7 +146,6 @@ class Study:
     def _key(self, segmenter: str, content: str, damage: Degradation | None) -> str:
         """Hash of everything that scores depend on, but for the corruption and its severity, which are the name."""
         device = choose_device(self.device)
-        refinement = None if self.refinement is None else [kinds.to_json(step, STEPS) for step in self.refinement]
         settings: dict[str, Any] = {
             "version": VERSION,
             "segmenter": segmenter,
@@ -156,7 +154,7 @@ class Study:
             "protocol": self.protocol,
             "slices": self.slices and [self.slices, "as the network labels them"],
             "computed": None if self.across_devices else (device.type, chosen_precision(self.precision, device)),
-            "refinement": refinement,
+            "refinement": None if self.refinement is None else to_plain(self.refinement),
             "corruptions": damage and (damage.to_json()["version"], damage.seed),
         }
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=12).hexdigest()

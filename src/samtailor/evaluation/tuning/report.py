@@ -13,7 +13,7 @@ from samtailor.evaluation.tuning.cases import TuningMetric
 from samtailor.evaluation.tuning.result import TuningResult
 from samtailor.evaluation.tuning.search import Trial
 from samtailor.metrics.protocols import METRIC_NAMES
-from samtailor.refinement import STEPS
+from samtailor.refinement import STEPS, to_plain
 from samtailor.refinement.step import Step
 from samtailor.reporting.table import Table, decimal
 from samtailor.reporting.terminal import Message
@@ -98,11 +98,6 @@ class Tuning(TuningResult):
 def _plain(trial: Trial) -> dict[str, Any]:
     score = None if math.isnan(trial.score) else trial.score
     return {"steps": to_plain(trial.steps), "score": score, "seconds_per_case": trial.seconds}
-
-
-def to_plain(steps: tuple[Step, ...]) -> list[dict[str, Any]]:
-    """Steps as `segmenter.json` holds them."""
-    return [kinds.to_json(step, STEPS) for step in steps]
 
 
 def in_words(steps: tuple[Step, ...]) -> str:

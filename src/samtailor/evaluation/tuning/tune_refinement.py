@@ -54,14 +54,14 @@ def tune_refinement(
     import tempfile
 
     from samtailor.evaluation.tuning.cases import MeanScore, TunedCase, predicted, require_metric
-    from samtailor.evaluation.tuning.report import Tuning, to_plain
+    from samtailor.evaluation.tuning.report import Tuning
     from samtailor.evaluation.tuning.search import Search
     from samtailor.evaluation.tuning.setup import TuningData
     from samtailor.evaluation.tuning.spaces import USUAL, ready, require_candidates, settings_of
     from samtailor.files import write_json, write_text
     from samtailor.inference.predictor import Predictor, choose_device
     from samtailor.models.segmenter_model import save_practice
-    from samtailor.refinement import chosen_refinement
+    from samtailor.refinement import chosen_refinement, to_plain
 
     choose_device(device, precision)  # refused, if at all, before anything is read
     names = USUAL if candidates is None else candidates
