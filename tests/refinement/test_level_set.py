@@ -144,6 +144,14 @@ def test_thin_volumes_work(method: Method, shape: tuple[int, int, int], thicknes
 
 
 @every_method
+def test_objects_that_reach_the_borders_are_not_worn_away(method: Method) -> None:
+    truth = np.zeros((6, 24, 24), np.int16)
+    truth[:, 6:18, :12] = 1
+    scene = scene_of(truth, truth, 2, spacing=(1.0, 1.0, 1.0), blur=0)
+    assert scene.dice(scene.refined(LevelSet(method))) > 0.97
+
+
+@every_method
 @pytest.mark.parametrize("fill", [0, 1])
 def test_one_class_all_over_stays(method: Method, fill: int) -> None:
     truth = np.full((1, 12, 12), fill, np.int16)

@@ -128,11 +128,21 @@ class LevelSet(RefinementStep, group="refine.level-set"):
         return evolved if evolved[mask].mean() > evolved[~mask].mean() else mask
 
     def _moved(self, mask: Mask, image: Values, steps: list[float]) -> Mask:
-        """The evolution alone, in nearly isotropic voxels that are `steps` apart; image (C, ...)."""
-        from skimage import segmentation
+        """The evolution alone, in nearly isotropic voxels that are `steps` apart; image (C, ...).
 
+        Objects go on beyond the borders: they would be worn away there, and most of a thin volume is a border.
+        """
         if mask.ndim < 2 or mask.all() or not mask.any():
             return mask
+        inner = tuple(slice(_MARGIN, -_MARGIN) for _ in mask.shape)
+        mask = np.pad(mask, _MARGIN, "edge")
+        image = np.pad(image, [(0, 0), *[(_MARGIN, _MARGIN)] * mask.ndim], "edge")
+        return self._moved_inside(mask, image, steps)[inner]
+
+    def _moved_inside(self, mask: Mask, image: Values, steps: list[float]) -> Mask:
+        """The same, with the borders moved as if nothing were beyond."""
+        from skimage import segmentation
+
         if self.method == "chan-vese":
             found = segmentation.morphological_chan_vese(
                 _along_means(image, mask), self.iterations, mask, smoothing=self.smoothing
@@ -159,9 +169,6 @@ class LevelSet(RefinementStep, group="refine.level-set"):
         from scipy import ndimage
 
         itk = _itk()
-        size = tuple(map(slice, mask.shape))
-        missing = [(0, max(_FEWEST - length, 0)) for length in mask.shape]
-        mask, edges = np.pad(mask, missing, "edge"), np.pad(edges, missing, "edge")
         distance = ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
         evolution = itk.GeodesicActiveContourLevelSetImageFilter()
         evolution.SetPropagationScaling(self.growth)
@@ -170,13 +177,13 @@ class LevelSet(RefinementStep, group="refine.level-set"):
         evolution.SetMaximumRMSError(_STILL)
         evolution.SetNumberOfIterations(self.iterations)
         start, edge_image = (itk.GetImageFromArray(x.astype(np.float32)) for x in (distance, edges))
-        return np.asarray(itk.GetArrayFromImage(evolution.Execute(start, edge_image))[size] <= 0)
+        return np.asarray(itk.GetArrayFromImage(evolution.Execute(start, edge_image)) <= 0)
 
 
 _ADVECTION = 3.0
 """How much stronger ITK's contours are drawn to edges than smoothed."""
-_FEWEST = 4
-"""Voxels along each axis that ITK's derivatives need."""
+_MARGIN = 4
+"""Voxels that are added at borders: as many as keep objects whole there, and more than ITK's derivatives need."""
 _STILL = 1e-3
 """Change of the level set, in voxels, below which ITK's evolution has come to its end."""
 
