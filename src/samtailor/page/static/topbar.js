@@ -39,19 +39,15 @@ export function buildTopBar({ store, actions, sync }) {
       ? `Offline: ${edits}`
       : sync.waiting
         ? "Saving draft …"
-        : saved && saved.id === opened?.id
-          ? `Saved in ${saved.path}`
-          : row?.edited
-            ? "Saved as draft"
+        : row?.edited
+          ? "Saved as draft"
+          : saved && saved.id === opened?.id
+            ? `Saved in ${saved.path}`
             : "";
     $("sync").title = $("sync").textContent;
   };
-  store.on(["sync", "cases", "opened"], state);
+  store.on(["sync", "cases", "opened", "history"], state);
   store.on(["saved"], (what) => ((saved = what), state()));
-  store.on(["history"], () => {
-    if (sync.waiting) saved = null;
-    state();
-  });
   window.addEventListener("beforeunload", (event) => {
     if (sync.waiting) event.preventDefault();
   });
