@@ -2,8 +2,8 @@
 
 A server on 127.0.0.1 can be reached by every user of the machine, and by every web page that its user opens. Against
 the first there is a token, which is in the address that is printed and then in a cookie; against the second the cookie
-is not sent along by other sites, what changes something must come from the own page, and the name that the server is
-asked by must be its own, so that no other name can be made to lead here (DNS rebinding).
+goes along with their links at most, which change nothing, what changes something must come from the own page, and the
+name that the server is asked by must be its own, so that no other name can be made to lead here (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ class Guard:
         if not _in_address(scope):
             return None
         answer = Response(status_code=303, headers={"Location": "/"})
-        answer.set_cookie(self._cookie, self._token, httponly=True, samesite="strict", path="/")
+        answer.set_cookie(
+            self._cookie, self._token, httponly=True, samesite="lax", path="/"
+        )  # strict would break links
         return answer
 
 
