@@ -8,11 +8,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.page.browser.screen import CLASSES, EVIL, PHONE, WIDE, canvas, choose, label, opened
+from tests.page.browser.screen import CLASSES, EVIL, PHONE, WIDE, canvas, choose, drag, label, opened, ready, synced
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
 
 pytestmark = pytest.mark.browser
+
+
+def test_the_printed_address_works_as_a_link_on_another_site(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    page.context.clear_cookies()
+    link = f'<a href="{server.address}">the page</a>'
+    page.route("http://elsewhere.test/*", lambda route: route.fulfill(body=link, content_type="text/html"))
+    page.goto("http://elsewhere.test/")
+    page.locator("a").click()
+    ready(page)
+    page.reload()
+    ready(page)
+    browse.forgive("elsewhere.test")
 
 
 def test_names_are_text_whatever_they_hold(server: PageServer, browse: Browse) -> None:
@@ -88,6 +101,32 @@ def test_nothing_is_cut_at_the_side(server: PageServer, browse: Browse, viewport
           return [...shown].filter(isCut).map((node) => node.outerHTML);
         }""")
         assert outside == []
+
+
+@pytest.mark.parametrize("first", ["pen", "hand"])
+def test_a_pen_paints_though_the_hand_lies_on_the_canvas(server: PageServer, browse: Browse, first: str) -> None:
+    page = browse(server)
+    page.keyboard.press("d")
+    page.keyboard.press("2")
+    drag(page, (-60, 0), (60, 0), (80, 0))
+    by_mouse = label(page)
+    page.keyboard.press("Control+z")
+    synced(page)
+    down = [("down", "pen", -60, 0), ("down", "touch", 0, 60)]
+    events = down if first == "pen" else down[::-1]
+    events += [("move", "touch", 40, 80), ("move", "pen", 60, 0), ("up", "touch", 40, 80), ("move", "pen", 80, 0)]
+    page.locator(".pane canvas").first.evaluate(
+        """(canvas, events) => {
+          const { x, y, width, height } = canvas.getBoundingClientRect();
+          for (const [kind, pointerType, dx, dy] of events) {
+            const place = { clientX: x + width / 2 + dx, clientY: y + height / 2 + dy };
+            const pointer = { pointerType, pointerId: pointerType === "pen" ? 7 : 8, bubbles: true };
+            canvas.dispatchEvent(new PointerEvent(`pointer${kind}`, { ...pointer, ...place }));
+          }
+        }""",
+        [*events, ("up", "pen", 80, 0)],
+    )
+    np.testing.assert_array_equal(label(page), by_mouse)
 
 
 def test_fingers_paint_and_two_of_them_zoom(server: PageServer, browse: Browse) -> None:

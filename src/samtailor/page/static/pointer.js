@@ -55,6 +55,7 @@ export function listen(pane, stage, toolbox) {
   const { canvas, store } = pane;
   const down = new Map();
   let gesture = null;
+  let owner = null; // pointer that began the gesture; null where two fingers do
   const moveView = (dx, dy) => {
     pane.camera.move(dx, dy, pane.plane);
     stage.draw("view");
@@ -144,17 +145,26 @@ export function listen(pane, stage, toolbox) {
     } catch {
       // A pointer that is gone already cannot be kept.
     }
-    if (down.size === 2) {
-      gesture?.cancel();
-      gesture = pinching();
-    } else if (down.size > 2 || gesture) return;
-    else if (event.button === 1 || store.state.panning || (event.button === 0 && !toolbox.current.down))
+    const isHand = down.has(owner); // a pen draws on where the hand lies; where that came first, it stops
+    if (isHand && (down.size === 2 || event.pointerType === "pen")) {
+      gesture.cancel();
+      gesture = owner = null;
+    }
+    if (gesture) return;
+    if (down.size > 1 && event.pointerType === "touch") {
+      if (down.size === 2) gesture = pinching();
+      return;
+    }
+    if (event.button === 1 || store.state.panning || (event.button === 0 && !toolbox.current.down))
       gesture = panning(event, event.button === 0);
     else gesture = event.button === 2 ? windowing(event) : using(event);
+    owner = gesture && event.pointerId;
   });
 
+  const isOfAnother = ({ pointerId }) => owner !== null && pointerId !== owner;
   canvas.addEventListener("pointermove", (event) => {
     if (down.has(event.pointerId)) down.set(event.pointerId, event);
+    if (isOfAnother(event)) return;
     gesture?.move(event);
     const spot = spotOf(pane, event);
     toolbox.hover = { pane, spot };
@@ -164,9 +174,11 @@ export function listen(pane, stage, toolbox) {
 
   const end = (event, finish) => {
     down.delete(event.pointerId);
-    if (finish) gesture?.up(event);
-    else gesture?.cancel();
-    gesture = null;
+    if (isOfAnother(event)) return;
+    const ending = gesture;
+    gesture = owner = null; // whatever a tool does
+    if (finish) ending?.up(event);
+    else ending?.cancel();
     pane.draw("view");
   };
   canvas.addEventListener("pointerup", (event) => end(event, true));
