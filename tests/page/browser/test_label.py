@@ -108,17 +108,19 @@ def test_what_was_saved_is_the_truth_and_is_not_edited(server: PageServer, brows
     page.keyboard.press("Control+s")
     page.wait_for_selector("#notes :text('Saved as')")
     expect(row).not_to_contain_text("edited")
+    expect(page.locator("#sync")).to_have_text("Saved in masks/tile_0.png")
     with page.expect_request(of_truth):
         truth.click()
     np.testing.assert_array_equal(label(page, "truth"), label(page))
     page.locator("#sources :text('Label')").click()
-    drag(page, (0, 40), (30, 40))
+    clear(page)
     expect(row).to_contain_text("edited")
     truth.click()
     page.locator("#use-as-label").click()
     synced(page)
     np.testing.assert_array_equal(label(page, "truth"), label(page))
     expect(row).not_to_contain_text("edited")
+    expect(page.locator("#sync")).to_have_text("Saved in masks/tile_0.png")
 
 
 def test_a_case_that_is_changed_on_another_page_is_opened_again(server: PageServer, browse: Browse) -> None:
@@ -141,6 +143,11 @@ def test_a_case_that_is_changed_on_another_page_is_opened_again(server: PageServ
     first.wait_for_selector("#errors :text('changed elsewhere')")
     browse.forgive("412")
     np.testing.assert_array_equal(label(first), both)
+    drag(first, (0, -40), (30, -40))
+    second.locator("#predict").click()
+    second.wait_for_selector("#notes :text('Predicted in')")
+    ready(second)
+    expect(second.locator("#undo")).to_be_disabled()  # it would take away what the first has painted
 
 
 def test_edits_wait_while_the_server_cannot_be_reached(server: PageServer, browse: Browse) -> None:
@@ -225,6 +232,7 @@ def test_a_stroke_counts_on_what_has_been_predicted_meanwhile(
     page.locator("#predict-all").click()
     page.wait_for_selector("#notes :text('Predictions are done')")
     ready(page)
+    expect(page.locator("#cases li", has_text="tile_0")).not_to_contain_text("edited")
     predicted = label(page, "prediction")
     page.keyboard.press("d")
     page.keyboard.press("1")

@@ -72,7 +72,8 @@ export class Actions {
   /** Fetch again what the server has of the opened case. */
   async #renew(opened) {
     await this.#renewSources(opened);
-    this.edits.replaced(opened, await api.label(opened.id, "edit"));
+    const isForeign = ["edit", "truth"].includes(opened.meta.shown); // predictions change only what is neither
+    this.edits.replaced(opened, await api.label(opened.id, "edit"), isForeign);
   }
 
   /** Forget which labels there were but the edited one, and fetch again those that are drawn. */

@@ -32,18 +32,29 @@ export class Edits {
   /** The server changed a box of the label: the same here, as a step that can be undone. */
   applied(opened, box, content) {
     if (!this.#isOpen(opened)) return;
-    const before = cut(opened.label, opened.shape, box);
-    this.history.push(opened.id, box, before, content);
-    this.#write(opened, box, content);
+    this.#step(opened, box, content);
     this.#edited(opened.id);
   }
 
-  /** The server has another label: the same here, as a step. @param {Uint8Array} label */
-  replaced(opened, label) {
+  /**
+   * The server has another label: the same here, as a step; whether it is edited, the server's row says.
+   * @param {Uint8Array} label
+   * @param {boolean} [isForeign] Another page has changed it: what was done here before cannot be undone any more.
+   */
+  replaced(opened, label, isForeign = false) {
     if (!this.#isOpen(opened)) return;
     api.shows(opened.id, label);
     const box = difference(opened.label, label, opened.shape);
-    if (box) this.applied(opened, box, cut(label, opened.shape, box));
+    if (!box) return;
+    this.#step(opened, box, cut(label, opened.shape, box));
+    if (isForeign) this.history.forget(opened.id);
+    this.store.emit("history");
+  }
+
+  /** Write a box, and remember what was there. */
+  #step(opened, box, content) {
+    this.history.push(opened.id, box, cut(opened.label, opened.shape, box), content);
+    this.#write(opened, box, content);
   }
 
   /** Whether a case is still on the canvas; where it was opened again meanwhile, that label is the one of before. */
@@ -56,15 +67,15 @@ export class Edits {
 
   /** @returns {boolean} Whether there was something to undo. */
   undo() {
-    return this.#step((id) => this.history.undo(id));
+    return this.#moved((id) => this.history.undo(id));
   }
 
   /** @returns {boolean} Whether there was something to redo. */
   redo() {
-    return this.#step((id) => this.history.redo(id));
+    return this.#moved((id) => this.history.redo(id));
   }
 
-  #step(take) {
+  #moved(take) {
     const { opened, busy, pressed } = this.store.state;
     const step = opened && !busy && !pressed ? take(opened.id) : null;
     if (!step) return false;

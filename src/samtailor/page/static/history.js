@@ -57,6 +57,11 @@ export class History {
   /** A case is opened again: its steps hold only if the label is the one that was left. */
   enter(id, checksum) {
     const steps = this.#of(id);
-    if (steps.checksum !== checksum) this.#cases.delete(id);
+    if (steps.checksum !== checksum) this.forget(id);
+  }
+
+  /** Nothing of a case can be undone or redone any more. */
+  forget(id) {
+    this.#cases.delete(id);
   }
 }
