@@ -59,9 +59,10 @@ def test_what_is_probable_has_the_colour_of_the_scale_and_the_image_is_seen_else
     assert [axes.get_title() for axes in figure.axes[:2]] == ["liver", "spleen"]
 
 
+@pytest.mark.parametrize("size", [(20, 30), (8, 1000), (1000, 8)])
 @pytest.mark.parametrize("classes", [1, 3, 13])
-def test_any_number_of_classes_fits(classes: int) -> None:
-    one = HeatMap("a class", np.zeros((1, 20, 30)), np.zeros((20, 30)))
+def test_any_number_of_classes_fits(classes: int, size: tuple[int, int]) -> None:
+    one = HeatMap("a class", np.zeros((1, *size)), np.zeros(size))
     figure = heat_map_figure([one] * classes, "case", aspect=2.0)
     assert sum(bool(axes.get_title()) for axes in figure.axes) == classes
     assert pixels(figure).shape[1] > 300

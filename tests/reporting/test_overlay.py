@@ -107,17 +107,21 @@ def test_pixels_are_drawn_in_the_shape_of_the_spacing() -> None:
     assert abs(box.height / box.width - 40 * 3 / 60) < 0.02
 
 
-def test_tiny_targets_are_magnified_in_every_panel() -> None:
+@pytest.mark.parametrize("brightness", [0.0, 1.0])
+def test_tiny_targets_are_magnified_and_framed_in_every_panel(brightness: float) -> None:
     truth = np.zeros((1, 256, 256), np.int16)
     truth[0, 40:43, 200:203] = 1
     prediction = np.zeros_like(truth)
-    figure = overlay_figure(View.from_case(np.zeros((1, 1, 256, 256)), prediction, truth), LABELS, "case")
+    image = np.full((1, 1, 256, 256), brightness)
+    figure = overlay_figure(View.from_case(image, prediction, truth), LABELS, "case")
     drawn = pixels(figure)
     third = drawn.shape[1] // 3
     counts = [is_colour(drawn[: int(0.9 * len(drawn)), i * third : (i + 1) * third], 1).sum() for i in range(3)]
     assert counts[1] > 100
     assert counts[0] == counts[2] == 0
     assert [len(axes.child_axes) for axes in figure.axes] == [1, 1, 1]
+    for panel in range(3):
+        assert np.ptp(area(figure, panel, (slice(0, 128), slice(128, 256)))) > 200
 
 
 @pytest.mark.parametrize("shape", [(256, 256), (120, 256)])

@@ -17,6 +17,7 @@ from samtailor.reporting.overlay import gray_or_rgb
 from samtailor.reporting.view import Slices, drawn_channels, step_of
 
 _PANEL = 2.6  # inches, the longer side of a picture
+_LEAST = 0.6  # inches, the shorter side of the room of one: that of a strip holds the name of the scale
 _COLUMNS = 4
 _COLOURS = "inferno"
 _OPACITY = 0.8  # of the colours where a class is at least half certain; the image is seen where it is not
@@ -63,7 +64,7 @@ def heat_maps(
 def heat_map_figure(maps: Sequence[HeatMap], title: str, aspect: float = 1.0) -> Figure:
     """A panel for each class, and the scale that all share; `aspect` is the height of a pixel over its width."""
     height, width = maps[0].image.shape[1] * aspect, maps[0].image.shape[2]
-    across, down = np.array([width, height]) * _PANEL / max(width, height)
+    across, down = (np.array([width, height]) * _PANEL / max(width, height)).clip(min=_LEAST)
     columns = min(_COLUMNS, len(maps))
     rows = -(-len(maps) // columns)
     wide = max(4, columns * (across + 0.15) + 1.2)

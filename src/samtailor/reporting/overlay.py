@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -206,13 +207,22 @@ def _draw_panel(
     others = [] if plane is None else [box for box in tiny_targets(plane) if not magnified.holds(box)]
     for box, linewidth in [(magnified, 1.2), *((box, 0.6) for box in others)]:
         corner = (box.x - 0.5, box.y - 0.5)
-        axes.add_patch(Rectangle(corner, box.side, box.side, fill=False, edgecolor="white", linewidth=linewidth))
+        axes.add_patch(Rectangle(corner, box.side, box.side, fill=False, **_frame(linewidth)))
     left, bottom = _INSET_STARTS[inset.is_right], _INSET_STARTS[not inset.is_low]
     closer = axes.inset_axes((left, bottom, _INSET, _INSET))
     closer.set_anchor("NS"[inset.is_low] + "WE"[inset.is_right])
     part = magnified.part
     _draw_classes(closer, picture[part], None if plane is None else plane[part], labels, aspect, linewidth=1.5)
-    closer.spines[:].set(visible=True, edgecolor="white", linewidth=1.2)
+    closer.spines[:].set(visible=True, **_frame(1.2))
+
+
+def _frame(linewidth: float) -> dict[str, Any]:
+    """How frames look: white with dark edges, to be seen on bright pictures, too."""
+    return {
+        "edgecolor": "white",
+        "linewidth": linewidth,
+        "path_effects": [withStroke(linewidth=linewidth + 1, foreground="black")],
+    }
 
 
 def _draw_classes(
