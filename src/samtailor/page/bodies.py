@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from samtailor.page.request_error import RequestError
 
@@ -77,13 +77,10 @@ def too_large(most: int) -> RequestError:
 
 async def _body(request: Request, most: int, status: int) -> bytes:
     body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > most:
-                raise RequestError(status, f"expected a body of at most {most:,} bytes, found more")
-    except ClientDisconnect as error:
-        raise RequestError(400, "expected the whole body, found that the sender has gone") from error
+    async for piece in request.stream():
+        body += piece
+        if len(body) > most:
+            raise RequestError(status, f"expected a body of at most {most:,} bytes, found more")
     return bytes(body)
 
 

@@ -8,6 +8,8 @@ from samtailor.inference.prompt import Prompt
 from samtailor.labels import LabelSpace
 from samtailor.page.request_error import RequestError
 
+_FAR = 10**9  # beyond any image
+
 
 def whole_number(text: Any, name: str) -> int:
     """A whole number of an address or a JSON object.
@@ -17,7 +19,7 @@ def whole_number(text: Any, name: str) -> int:
     """
     if isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < 10:
         return int(text)
-    if type(text) is int:
+    if type(text) is int and abs(text) < _FAR:
         return text
     raise RequestError(400, f"{name}: expected a whole number, found {text!r:.40}")
 
@@ -62,6 +64,6 @@ def _points(content: Any, key: str) -> tuple[tuple[float, float], ...]:
 
 def _numbers(content: Any, count: int, key: str) -> list[float]:
     is_list = isinstance(content, list) and len(content) == count
-    if not is_list or not all(type(number) in (int, float) for number in content):
+    if not is_list or not all(type(number) in (int, float) and abs(number) < _FAR for number in content):
         raise RequestError(400, f"{key}: expected {count} numbers, found {content!r:.40}")
     return [float(number) for number in content]
