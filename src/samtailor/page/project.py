@@ -125,7 +125,8 @@ class Project:
         Raises:
             DataError: If it cannot be read, or shown.
         """
-        require_shown(files.name, read_geometry(files.images[0]))
+        with self.uploads.called_as_sent(files):
+            require_shown(files.name, read_geometry(files.images[0]))
         with self._listing:
             case = ListedCase(len(self.cases), files, str(files.images[0]), uploaded=True)
             self.cases.append(case)
@@ -331,7 +332,8 @@ class Project:
     def _opened(self, number: int) -> CaseEditor:
         """A case, read."""
         listed = self.case(number)
-        require_shown(listed.files.images[0], read_geometry(listed.files.images[0]))
+        with self._reading(listed):
+            require_shown(listed.files.images[0], read_geometry(listed.files.images[0]))
         case, truth = self._read(listed)
         found = self.predictions.now(number)
         edits = Edits(self.edits_folder(listed), listed.key, self.labels.names, case.geometry.shape)
@@ -339,15 +341,22 @@ class Project:
 
     def _read(self, listed: ListedCase) -> tuple[Case, NDArray[np.uint8] | None]:
         """A case without label, and its label, if it has one."""
-        try:
+        with self._reading(listed):
             case = read_case(listed.files, self.labels if listed.files.label else None)
+        if case.label is None:
+            return case, None
+        return replace(case, label=None), np.where(case.label == IGNORE, NOT_COUNTED, case.label).astype(np.uint8)
+
+    @contextmanager
+    def _reading(self, listed: ListedCase) -> Iterator[None]:
+        """A block that reads files of a case; its line tells what is wrong with them."""
+        try:
+            with self.uploads.called_as_sent(listed.files):
+                yield
         except SamTailorError as error:
             listed.error = str(error)
             raise
         listed.error = None
-        if case.label is None:
-            return case, None
-        return replace(case, label=None), np.where(case.label == IGNORE, NOT_COUNTED, case.label).astype(np.uint8)
 
     def _shown(self, case: Case) -> ShownImage:
         """A case as it is shown."""

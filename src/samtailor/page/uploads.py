@@ -12,8 +12,10 @@ from pathlib import Path
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import find_format, image_suffixes
+from samtailor.errors import FileError
 from samtailor.page.request_error import RequestError
 
+_NAME = "image"
 _LONGEST = 120
 
 
@@ -39,16 +41,29 @@ class Uploads:
             raise RequestError(422, f"name: expected an image with one of {known}; found '{title}'")
         folder = self.folder / str(next(self._number))
         folder.mkdir(parents=True)
-        return CaseFiles(title[: -len(suffix)] or title, (folder / f"image{suffix}",))
+        return CaseFiles(title[: -len(suffix)] or title, (folder / f"{_NAME}{suffix}",))
 
     @contextmanager
     def passing(self, name: str) -> Iterator[CaseFiles]:
         """Where an image goes that is not kept beyond the block."""
         files = self.place(name)
         try:
-            yield files
+            with self.called_as_sent(files):
+                yield files
         finally:
             self.drop(files)
+
+    @contextmanager
+    def called_as_sent(self, files: CaseFiles) -> Iterator[None]:
+        """A block whose errors call an image of this folder as its sender does."""
+        image = files.images[0]
+        try:
+            yield
+        except FileError as error:
+            if error.file != str(image) or not image.is_relative_to(self.folder):
+                raise
+            name = f"{files.name}{image.name.removeprefix(_NAME)}"
+            raise FileError(name, error.expected, error.found, error.fix) from error
 
     def drop(self, files: CaseFiles) -> None:
         """Delete an image, and what was written beside it."""
