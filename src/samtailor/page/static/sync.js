@@ -5,6 +5,7 @@ import { say } from "./messages.js";
 
 const [FIRST_WAIT, LONGEST_WAIT] = [1000, 15000]; // ms between two tries
 const REFUSALS = [400, 404, 412, 413, 422]; // which no second try will change; all else may pass
+const UNKNOWN = 401; // another token
 const STALE = 412; // the label was changed elsewhere: what else waits for it was made on another one
 
 export class Sync {
@@ -13,6 +14,7 @@ export class Sync {
   #wait = FIRST_WAIT;
   #timer = 0;
   #settled = [];
+  #told = ""; // why edits wait, as it was said last
 
   /** Whether the last try failed. */
   offline = false;
@@ -24,7 +26,7 @@ export class Sync {
   constructor(store, refused) {
     this.store = store;
     this.refused = refused;
-    window.addEventListener("online", () => this.retry());
+    window.addEventListener("online", () => this.#again());
   }
 
   /** How many edits are not yet on the server. */
@@ -39,8 +41,13 @@ export class Sync {
     if (!this.offline) this.#run();
   }
 
-  /** Try again now. */
+  /** Try again now, and say again what is wrong. */
   retry() {
+    this.#told = "";
+    this.#again();
+  }
+
+  #again() {
     clearTimeout(this.#timer);
     this.offline = false;
     this.#run();
@@ -50,7 +57,7 @@ export class Sync {
   settled() {
     if (this.#queue.length === 0) return Promise.resolve();
     const settled = new Promise((resolve, reject) => this.#settled.push({ resolve, reject }));
-    this.retry();
+    this.#again();
     return settled;
   }
 
@@ -63,6 +70,7 @@ export class Sync {
         await api.patch(id, box, content);
         this.#queue.shift();
         this.#wait = FIRST_WAIT;
+        this.#told = "";
       } catch (error) {
         if (error instanceof ApiError && REFUSALS.includes(error.status)) {
           this.#queue = this.#queue.filter((edit, at) => at > 0 && !(error.status === STALE && edit.id === id));
@@ -80,12 +88,17 @@ export class Sync {
 
   #later(error) {
     this.#sending = false;
-    if (this.#wait === FIRST_WAIT)
-      say(`Edits cannot be kept just now: ${error.message} They wait on this page, which should stay open.`);
+    if (error.message !== this.#told)
+      say(
+        error.status === UNKNOWN
+          ? "The server was started again: open the new address in another tab; the edits here are then sent."
+          : `Edits cannot be kept just now: ${error.message} They wait on this page, which should stay open.`,
+      );
+    this.#told = error.message;
     this.offline = true;
     this.store.emit("sync");
     for (const { reject } of this.#settled.splice(0)) reject(error);
-    this.#timer = setTimeout(() => this.retry(), this.#wait);
+    this.#timer = setTimeout(() => this.#again(), this.#wait);
     this.#wait = Math.min(2 * this.#wait, LONGEST_WAIT);
   }
 }
