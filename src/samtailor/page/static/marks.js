@@ -22,7 +22,7 @@ export function drawMarks(context, pane) {
   if (pane.canvas.matches(":focus-visible")) drawCursor(context, pane);
   drawSides(context, pane);
   drawScale(context, pane);
-  if (pane.which === "shown") pane.context.tool()?.draw?.(context, pane);
+  if (pane.source === "edit") pane.context.tool()?.draw?.(context, pane);
 }
 
 function drawCrosshair(context, pane) {

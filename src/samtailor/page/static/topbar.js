@@ -55,11 +55,11 @@ export function buildTopBar({ store, actions, sync }) {
 
 /** Place, intensity and class under the pointer, or under the crosshair. */
 export function buildStatus(store) {
-  const place = (voxel) => {
-    const { opened, project, shown } = store.state;
+  const place = (voxel, source) => {
+    const { opened, project } = store.state;
     if (!opened) return "";
     const [z, y, x] = voxel;
-    const label = opened.source(shown);
+    const label = opened.source(source);
     const k = label ? label[(z * opened.shape[1] + y) * opened.shape[2] + x] : 0;
     const name = k === project.ignore ? "ignored" : (project.classes.find(({ index }) => index === k)?.name ?? "");
     return [`x ${x}  y ${y}${opened.isVolume ? `  slice ${z + 1}` : ""}`, opened.valueAt(voxel), name]
@@ -67,9 +67,15 @@ export function buildStatus(store) {
       .join("   ");
   };
   let hovered = null;
-  const draw = () => ($("place").textContent = place(hovered ?? store.state.point));
+  const draw = () => {
+    const { point, shown } = store.state;
+    $("place").textContent = hovered ? place(hovered.voxel, hovered.pane.source) : place(point, shown);
+  };
   store.on(["hover"], (spot) => {
-    hovered = spot && voxelAt(spot.plane, Math.floor(spot.u), Math.floor(spot.v), spot.slice);
+    hovered = spot && {
+      pane: spot.pane,
+      voxel: voxelAt(spot.plane, Math.floor(spot.u), Math.floor(spot.v), spot.slice),
+    };
     draw();
   });
   store.on(["point", "opened", "label", "shown"], draw);
