@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.page.browser.screen import canvas, clear, drag, expect, label
+from tests.page.browser.screen import canvas, clear, drag, expect, label, opened
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
 
@@ -44,6 +44,77 @@ def test_a_lasso_is_filled_and_fill_replaces_what_is_connected(server: PageServe
     page.keyboard.press("2")
     drag(page, (0, 0), (0, 0))
     np.testing.assert_array_equal(label(page)[0], 2 * drawn)
+
+
+@pytest.mark.parametrize("ends", ["Escape", "2", "d"])
+def test_a_lasso_that_is_forgotten_while_it_is_pressed_leaves_nothing(
+    server: PageServer, browse: Browse, ends: str
+) -> None:
+    page = browse(server)
+    clear(page)
+    page.keyboard.press("l")
+    x, y = canvas(page)
+    for dx, dy in ((-60, -60), (60, -60), (60, 60)):
+        page.mouse.click(x + dx, y + dy)
+    page.mouse.move(x - 60, y + 60)
+    page.mouse.down()
+    page.keyboard.press(ends)
+    page.mouse.move(x - 60, y)
+    page.mouse.up()
+    assert not label(page).any()
+    page.keyboard.press("l")
+    drag(page, (-80, -80), (80, -80), (80, 80), (-80, 80), (-80, -70))
+    assert label(page).any()
+
+
+def test_a_lasso_is_not_closed_where_the_truth_is_shown(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    clear(page)
+    page.keyboard.press("l")
+    x, y = canvas(page)
+    for dx, dy in ((-60, -60), (60, -60), (60, 60)):
+        page.mouse.click(x + dx, y + dy)
+        page.wait_for_timeout(500)  # or it is a double click
+    page.locator("#sources button", has_text="Truth").click()
+    expect(page.locator("#sources [aria-pressed=true]")).to_have_text("Truth")
+    page.mouse.dblclick(x, y + 90)
+    page.wait_for_selector("#notes :text('Tools change the label')")
+    assert not label(page).any()
+
+
+def test_the_next_case_ends_a_stroke_and_keeps_what_can_be_undone(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    page.keyboard.press("d")
+    drag(page, (-60, 0), (60, 10))
+    before = label(page)
+    x, y = canvas(page)
+    page.mouse.move(x - 60, y + 60)
+    page.mouse.down()
+    page.mouse.move(x, y + 60, steps=4)
+    page.keyboard.press("n")
+    opened(page, "tile_1")
+    page.mouse.up()
+    page.keyboard.press("Shift+N")
+    opened(page, "tile_0")
+    np.testing.assert_array_equal(label(page), before)
+    expect(page.locator("#undo")).to_be_enabled()
+
+
+@pytest.mark.parametrize("size", [8, 64])
+def test_zooming_in_enlarges_pictures_of_any_size(server: PageServer, browse: Browse, size: int) -> None:
+    before, after = browse(server).evaluate(
+        """async size => {
+          const { Camera } = await import("/camera.js");
+          const plane = { width: size, height: size, size: [1, 1] };
+          const camera = new Camera();
+          camera.fit(plane, 800, 800);
+          const before = camera.zoom;
+          camera.zoomAt(1.25, [400, 400], plane, 800, 800);
+          return [before, camera.zoom];
+        }""",
+        size,
+    )
+    assert after > before
 
 
 def test_a_click_gives_the_class_and_takes_it(server: PageServer, browse: Browse) -> None:

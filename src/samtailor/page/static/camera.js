@@ -21,8 +21,9 @@ export class Camera {
 
   /** Enlarge by a factor so that what is under a place of the screen stays there. */
   zoomAt(factor, [sx, sy], plane, width, height) {
-    const least = 0.5 * Math.min(width / (plane.width * plane.size[0]), height / (plane.height * plane.size[1]));
-    const zoom = Math.max(least, Math.min(CLOSEST / Math.min(...plane.size), this.zoom * factor));
+    const whole = Math.min(width / (plane.width * plane.size[0]), height / (plane.height * plane.size[1]));
+    const closest = Math.max(whole, CLOSEST / Math.min(...plane.size));
+    const zoom = Math.max(0.5 * whole, Math.min(closest, this.zoom * factor));
     const [ox, oy] = [sx - width / 2, sy - height / 2];
     this.x += ox / this.zoom - ox / zoom;
     this.y += oy / this.zoom - oy / zoom;

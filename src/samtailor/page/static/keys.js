@@ -5,6 +5,7 @@ import { spotOfCursor } from "./pointer.js";
 import { pixelOf, voxelAt } from "./planes.js";
 
 const BRUSH = [1, 200];
+const SIZES = ["[", "]"]; // with Option on many keyboards of a Mac
 
 /** @param {any} kit */
 export function listenToKeys({ store, toolbox, edits, stage, actions, cases, classes }) {
@@ -15,6 +16,8 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
       factor > 1 ? Math.max(brush + 1, Math.round(brush * factor)) : Math.min(brush - 1, Math.round(brush * factor));
     set({ brush: Math.max(BRUSH[0], Math.min(BRUSH[1], next)) });
   };
+  let conceals = false; // X is held
+  const reveal = () => conceals && set({ concealed: (conceals = false) });
   const cycle = () => {
     const { opened, shown } = store.state;
     const sources = opened?.sources ?? [];
@@ -55,7 +58,9 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
     .set("=", () => stage.zoom(1.25))
     .set("-", () => stage.zoom(0.8))
     .set("−", () => stage.zoom(0.8));
-  simple.set("x", () => set({ concealed: true })).set("n", (event) => actions.next(cases.ids, event.shiftKey ? -1 : 1));
+  simple
+    .set("x", () => set({ concealed: (conceals = true) }))
+    .set("n", (event) => actions.next(cases.ids, event.shiftKey ? -1 : 1));
   simple.set("pageup", () => step(1)).set("pagedown", () => step(-1));
   const step = (slices) => store.state.opened?.isVolume && stage.step(stage.focused ?? stage.main, slices);
   drawHelp(toolbox.tools, bindings);
@@ -68,7 +73,7 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
     if (command && !onField && (key === "z" || key === "y"))
       key === "y" || event.shiftKey ? edits.redo() : edits.undo();
     else if (command && key === "s") $("save").disabled || actions.save();
-    else if (command || (event.altKey && key !== "enter") || onField) return;
+    else if (command || (event.altKey && key !== "enter" && !SIZES.includes(key)) || onField) return;
     else if (onCanvas(event)) event.stopPropagation();
     else if (key === " " && !event.target.matches("button, input, li, summary")) set({ panning: true });
     else if (/^[0-9]$/.test(key)) classes.choose(Number(key));
@@ -77,10 +82,10 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
     event.preventDefault();
   });
   document.addEventListener("keyup", (event) => {
-    if (event.key.toLowerCase() === "x") set({ concealed: false });
+    if (event.key.toLowerCase() === "x") reveal();
     if (event.key === " ") set({ panning: false });
   });
-  window.addEventListener("blur", () => set({ panning: false }));
+  window.addEventListener("blur", () => (set({ panning: false }), reveal()));
 
   /** Keys of a canvas that has the focus. @returns {boolean} Whether it was one. */
   function onCanvas(event) {

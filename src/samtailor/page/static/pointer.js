@@ -189,7 +189,7 @@ export function listen(pane, stage, toolbox) {
     pane.draw("view");
   });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-  canvas.addEventListener("dblclick", () => toolbox.current.twice?.());
+  canvas.addEventListener("dblclick", () => toolbox.ready(pane) && toolbox.current.twice?.());
   canvas.addEventListener("focus", () => {
     stage.focused = pane;
     pane.draw("view");

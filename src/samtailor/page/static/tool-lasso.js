@@ -48,6 +48,7 @@ export function lassoTool(kit) {
         points.push([spot.u, spot.v]);
     },
     up(spot) {
+      if (!place) return; // it was forgotten meanwhile
       if (points.length > pressed + 3)
         close(); // drawn by hand
       else if (pressed > 2 && isNear(spot.pane, points[0], [spot.u, spot.v])) close();
