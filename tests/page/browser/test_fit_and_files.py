@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests import generate
-from tests.page.browser.screen import expect, label, opened
+from tests.page.browser.screen import canvas, expect, label, opened
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
 
@@ -74,7 +75,38 @@ def test_a_file_that_is_no_image_is_refused_in_words(server: PageServer, browse:
     page = browse(server)
     (tmp_path / "notes.png").write_text("no picture")
     page.locator("#file").set_input_files(tmp_path / "notes.png")
-    page.wait_for_selector("#errors .message")
-    expect(page.locator("#errors")).to_contain_text("notes.png")
+    expect(page.locator("#errors .message span")).to_have_text(re.compile(r"^notes\.png: expected a readable picture"))
+    page.evaluate("void (Blob.prototype.slice = () => { throw new Error(); })")  # of files that have gone
+    page.locator("#file").set_input_files(tmp_path / "notes.png")
+    expect(page.locator("#errors")).to_contain_text("notes.png: expected a file that can be read")
     assert page.locator("#cases li").count() == 6
     browse.forgive("422")
+
+
+def test_a_folder_that_is_dropped_is_refused_in_words_and_files_beside_it_are_opened(
+    server: PageServer, browse: Browse, data: Path
+) -> None:
+    page = browse(server)
+    x, y = canvas(page)
+    dropped = {
+        "items": [],
+        "files": [str(data / "masks"), str(data / "images" / "tile_3.png")],
+        "dragOperationsMask": 1,
+    }
+    tools = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        tools.send("Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": dropped})
+    expect(page.locator("#cases li")).to_have_count(7)
+    expect(page.locator("#errors .message span")).to_have_text(re.compile("^masks: expected a file, found a folder"))
+
+
+def test_the_time_of_a_fit_is_given_by_enter(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    page.locator("#fit").click()
+    page.locator("#fit-time").fill("soon")
+    page.keyboard.press("Enter")
+    expect(page.locator("#fit-error")).to_contain_text("soon")
+    page.locator("#fit-close").click()
+    page.locator("#fit").click()
+    expect(page.locator("#fit-error")).to_be_empty()
+    browse.forgive("400")

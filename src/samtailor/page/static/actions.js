@@ -4,11 +4,14 @@ import { api, ApiError } from "./api.js";
 import { fail, say } from "./messages.js";
 import { fetchCase } from "./opened.js";
 
+const UNREADABLE = 422; // a file of a case
+
 export class Actions {
   #opening = new AbortController();
 
-  /** @param {{store: import("./state.js").Store, edits: any, history: any, sync: any, prompts: any}} kit */
+  /** @param {any} kit */
   constructor(kit) {
+    this.kit = kit;
     this.store = kit.store;
     this.edits = kit.edits;
     this.history = kit.history;
@@ -26,6 +29,7 @@ export class Actions {
       await this.sync.settled();
       const next = await fetchCase(id, signal);
       if (signal.aborted) return false;
+      this.kit.toolbox.cancel(); // what is half done is not of the label that is left
       if (opened) this.history.leave(opened.id, opened.checksum());
       this.history.enter(id, next.checksum());
       const [low, high] = next.meta.window;
@@ -45,6 +49,7 @@ export class Actions {
       return true;
     } catch (error) {
       if (!signal.aborted) this.store.set({ loading: null });
+      if (error.status === UNREADABLE) this.store.updateRow({ ...this.store.row(id), error: error.message });
       fail(error);
       return false;
     }
@@ -156,10 +161,15 @@ export class Actions {
       return fail(
         `${file.name}: ${file.size.toLocaleString("en")} bytes, but at most ${most.toLocaleString("en")} are taken.`,
       );
+    try {
+      await file.slice(0, 1).arrayBuffer();
+    } catch {
+      return fail(`${file.name}: expected a file that can be read, found that it is gone, or locked; choose it again.`);
+    }
     await this.#work(async () => {
       say(`Uploading ${file.name} …`);
-      const { row } = await api.upload(file).catch((error) => {
-        throw new ApiError(error.status, `${file.name}: ${error.message}`);
+      const { row } = await api.upload(file).catch(({ status, message }) => {
+        throw new ApiError(status, message.startsWith(file.name) ? message : `${file.name}: ${message}`);
       });
       this.store.updateRow(row);
       if ((await this.open(row.id)) && segmenter) await this.predict();

@@ -1,6 +1,7 @@
 /** Files that are dropped on the page, or chosen. */
 
 import { $ } from "./dom.js";
+import { fail } from "./messages.js";
 
 /** @param {import("./actions.js").Actions} actions */
 export function buildUpload(actions) {
@@ -25,7 +26,11 @@ export function buildUpload(actions) {
     show();
     if (!carries(event)) return;
     event.preventDefault();
-    all([...event.dataTransfer.files]);
+    const items = [...event.dataTransfer.items].filter(({ kind }) => kind === "file");
+    const entries = items.map((item) => item.webkitGetAsEntry());
+    for (const entry of entries.filter((entry) => entry?.isDirectory))
+      fail(`${entry.name}: expected a file, found a folder; start samtailor app with this folder.`);
+    all(items.filter((_, i) => !entries[i]?.isDirectory).map((item) => item.getAsFile()));
   });
   for (const name of ["upload", "upload-first"]) $(name).addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", (event) => {
