@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.page.browser.screen import CLASSES, EVIL, PHONE, WIDE, canvas, choose, drag, label, opened, ready, synced
+from tests.page.browser.screen import (
+    CLASSES,
+    EVIL,
+    PHONE,
+    WIDE,
+    canvas,
+    choose,
+    drag,
+    expect,
+    label,
+    opened,
+    ready,
+    synced,
+)
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
 
@@ -101,6 +114,58 @@ def test_nothing_is_cut_at_the_side(server: PageServer, browse: Browse, viewport
           return [...shown].filter(isCut).map((node) => node.outerHTML);
         }""")
         assert outside == []
+
+
+def test_the_list_of_cases_stays_where_it_is_scrolled_to_and_the_page_does_not_move(
+    server: PageServer, browse: Browse
+) -> None:
+    page = browse(server, {"width": 740, "height": 360})
+    page.keyboard.press("d")
+    drag(page, (-20, 0), (20, 0))
+    expect(page.locator("#cases li").first).to_contain_text("edited")
+    assert page.evaluate("scrollY") == 0
+    scrolled = page.evaluate("""() => {
+      const list = document.getElementById("cases");
+      list.scrollTop = 1000;
+      document.getElementById("predict-all").click();
+      return list.scrollTop;
+    }""")
+    assert scrolled > 0
+    page.wait_for_selector("#notes :text('Predictions are done')", timeout=60_000)
+    assert page.evaluate("[document.getElementById('cases').scrollTop, scrollY]") == [scrolled, 0]
+    page.keyboard.press("Shift+N")
+    opened(page, "tile_5")
+    page.keyboard.press("n")
+    opened(page, "tile_0")
+    assert page.evaluate("[document.getElementById('cases').scrollTop, scrollY]") == [0, 0]
+
+
+def test_keys_that_are_typed_or_released_elsewhere(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    concealed = page.locator("#concealed")
+    concealed.check()
+    page.locator("#search").press_sequentially("x")
+    expect(concealed).to_be_checked()
+    concealed.uncheck()
+    concealed.blur()
+    page.keyboard.down("x")
+    expect(concealed).to_be_checked()
+    page.evaluate("window.dispatchEvent(new Event('blur'))")
+    expect(concealed).not_to_be_checked()
+    page.keyboard.up("x")
+    page.keyboard.press("d")
+    for key, size in (("[", 10), ("]", 13)):  # with Option, as a German Mac has them
+        page.evaluate(
+            "key => document.body.dispatchEvent(new KeyboardEvent('keydown', { key, altKey: true, bubbles: true }))",
+            key,
+        )
+        expect(page.locator("#brush-number")).to_contain_text(str(size))
+
+
+def test_a_case_is_opened_by_its_address(server: PageServer, browse: Browse) -> None:
+    page = browse(server)
+    page.evaluate("location.hash = '#case-2'")
+    opened(page, "tile_2")
 
 
 @pytest.mark.parametrize("first", ["pen", "hand"])

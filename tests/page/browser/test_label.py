@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from samtailor.page.project import Project
 from tests import generate
 from tests.page.browser.screen import Page, canvas, clear, colour, drag, expect, label, opened, ready, synced
 from tests.page.browser.served import PageServer
@@ -57,6 +60,29 @@ def test_a_prediction_is_shown_and_can_become_the_label(server: PageServer, brow
     np.testing.assert_array_equal(label(page), label(page, "prediction"))
     page.keyboard.press("Control+z")
     np.testing.assert_array_equal(label(page), truth)
+
+
+def test_two_labels_side_by_side(server: PageServer, browse: Browse, data: Path) -> None:
+    page = browse(server)
+    clear(page)
+    page.locator("#compare").select_option("truth")
+    truth = np.asarray(Image.open(data / "masks" / "tile_0.png"))
+    row, column = np.argwhere(truth == 2)[0]
+    box = page.locator(".pane canvas").nth(1).bounding_box()
+    zoom = min((box["width"] - 8) / 64, (box["height"] - 8) / 48)
+    page.mouse.move(
+        box["x"] + box["width"] / 2 + (column + 0.5 - 32) * zoom, box["y"] + box["height"] / 2 + (row + 0.5 - 24) * zoom
+    )
+    expect(page.locator("#place")).to_have_text(re.compile(f"x {column}  y {row} .* blue$"))
+    page.locator("#compare").select_option("")
+    page.locator("#sources :text('Truth')").click()
+    page.locator("#compare").select_option("edit")
+    page.keyboard.press("l")
+    panes = [page.locator(".pane canvas").nth(index) for index in range(2)]
+    before = [pane.screenshot() for pane in panes]
+    panes[1].click()
+    page.mouse.move(0, 0)
+    assert [pane.screenshot() == shot for pane, shot in zip(panes, before, strict=True)] == [True, False]
 
 
 def test_the_most_uncertain_case_comes_first(server: PageServer, browse: Browse) -> None:
@@ -158,11 +184,42 @@ def test_edits_wait_while_the_server_cannot_be_reached(server: PageServer, brows
     drag(page, (0, 0), (30, 0))
     drag(page, (0, 40), (30, 40))
     page.wait_for_selector("#sync:text('Offline: 2 edits wait')")
+    page.wait_for_selector("#notes :text('cannot be reached')")
+    page.unroute("**/api/cases/*/label?box=*")
+    page.route("**/api/cases/*/label?box=*", lambda route: route.fulfill(status=401, json={"error": "the token"}))
+    page.wait_for_selector("#notes :text('open the new address')")
+    page.locator("#notes [aria-label='Close message']").click()
+    page.locator("#retry").click()
+    page.wait_for_selector("#notes :text('open the new address')")
     page.unroute("**/api/cases/*/label?box=*")
     page.locator("#retry").click()
     synced(page)
     assert (label(page) != before).any()
     browse.forgive("ERR_FAILED")
+    browse.forgive("401")
+
+
+def test_predictions_in_the_background_can_be_stopped_on_every_page(
+    server: PageServer, browse: Browse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (browse(server) for _ in range(3))
+    predict = Project.predict
+
+    def slowly(project: Project, number: int) -> float:
+        sleep(0.7)
+        return predict(project, number)
+
+    monkeypatch.setattr(Project, "predict", slowly)
+    first.locator("#predict-all").click()
+    second.locator("#predict-all").click()
+    third.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    for page in (second, third):
+        expect(page.locator("#predict-all")).to_contain_text("Stop")
+    third.locator("#predict-all").click()
+    first.wait_for_selector("#notes :text('Stopped after')")
+    for page in (second, third):
+        expect(page.locator("#predict-all")).to_have_text("Predict all")
+    browse.forgive("409")
 
 
 def test_an_answer_for_a_case_that_was_opened_again_is_not_hidden(server: PageServer, browse: Browse) -> None:
@@ -218,6 +275,17 @@ def test_a_button_in_a_message_works_where_its_case_is_open_again(server: PageSe
     page.locator("#notes button", has_text="Use as label").click()
     page.wait_for_selector("#undo:not([disabled])")
     np.testing.assert_array_equal(label(page), label(page, "prediction"))
+
+
+def test_what_cannot_be_opened_is_marked_in_the_list(server: PageServer, browse: Browse, data: Path) -> None:
+    page = browse(server)
+    (data / "images" / "tile_1.png").write_bytes(b"no picture")
+    page.locator("#cases li", has_text="tile_1").click()
+    expect(page.locator("#cases li", has_text="tile_1")).to_contain_text("failed")
+    page.reload()
+    ready(page)
+    expect(page.locator("#cases li", has_text="tile_1")).to_contain_text("failed")
+    browse.forgive("422")
 
 
 def test_a_stroke_counts_on_what_has_been_predicted_meanwhile(

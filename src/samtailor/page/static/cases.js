@@ -1,7 +1,7 @@
 /** The list of cases: search, order, status; arrow keys walk through it. */
 
 import { api } from "./api.js";
-import { $, el } from "./dom.js";
+import { $, el, reveal } from "./dom.js";
 import { fail, say } from "./messages.js";
 
 const STATUS = ["labelled", "edited", "predicted", "uploaded"];
@@ -23,7 +23,7 @@ export class Cases {
     this.actions = actions;
     this.list = $("cases");
     store.on(["cases", "project", "query", "order"], () => this.#draw());
-    store.on(["opened", "loading"], () => this.#mark());
+    store.on(["opened", "loading"], () => this.#mark(true));
     $("search").addEventListener("input", (event) => store.set({ query: event.target.value }));
     $("order").addEventListener("change", (event) => store.set({ order: event.target.value }));
     this.list.addEventListener("keydown", (event) => this.#walk(event));
@@ -50,7 +50,7 @@ export class Cases {
     $("cases-none").hidden = rows.length > 0;
     $("cases-count").textContent = `${rows.length} ${rows.length === 1 ? "case" : "cases"}`;
     this.#mark();
-    if (focused !== null) this.list.querySelector(`[data-id="${focused}"]`)?.focus();
+    if (focused !== null) this.list.querySelector(`[data-id="${focused}"]`)?.focus({ preventScroll: true });
   }
 
   /** The entry of a row; it is made anew only where the row is another one, so that pictures do not flicker. */
@@ -68,7 +68,7 @@ export class Cases {
         : el("span", { title: "Mean Dice of the prediction", text: `DSC ${row.score.toFixed(2)}` }),
       row.uncertainty === null
         ? null
-        : el("span", { title: "Mean entropy of the prediction", text: `± ${percent(row.uncertainty)}` }),
+        : el("span", { title: "Mean entropy of the prediction", text: `uncertain ${percent(row.uncertainty)}` }),
     ];
     const node = el(
       "li",
@@ -105,7 +105,8 @@ export class Cases {
     return node;
   }
 
-  #mark() {
+  /** @param {boolean} [isNew] Another case is chosen: its entry is to be seen. */
+  #mark(isNew = false) {
     const { opened, loading } = this.store.state;
     const chosen = loading ?? opened?.id;
     for (const node of this.list.children) {
@@ -113,7 +114,7 @@ export class Cases {
       node.setAttribute("aria-selected", String(isChosen));
       node.classList.toggle("loading", Number(node.dataset.id) === loading);
       node.tabIndex = isChosen ? 0 : -1;
-      if (isChosen) node.scrollIntoView({ block: "nearest" });
+      if (isChosen && isNew) reveal(this.list, node);
     }
     if (!this.list.querySelector('[tabindex="0"]') && this.list.firstChild) this.list.firstChild.tabIndex = 0;
   }
@@ -137,21 +138,30 @@ export class Cases {
     try {
       if ($("predict-all").dataset.running) await api.stopPredicting();
       else {
-        await api.predictAll();
-        const { done, of, failed } = await this.watch();
+        const { done, of, failed } = await this.#watch(await api.predictAll());
         const lacking = failed ? ` ${failed} failed: the list says why.` : "";
         if (done < of) say(`Stopped after ${done} of ${of}.${lacking}`);
         else say(`Predictions are done.${lacking} Order by “most uncertain” to see what to label next.`);
       }
     } catch (error) {
       fail(error);
+      if (error.status === 409) await this.watch(); // another page may have begun
     }
   }
 
-  /** Show how far the predictions in the background are, if there are some, until their end. @returns How far then. */
+  /** Show how far the predictions in the background are, whichever page has begun them. */
   async watch() {
+    try {
+      const state = await api.predictingAll();
+      if (state.running && !$("predict-all").dataset.running) await this.#watch(state);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  /** Show how far predictions are until their end. @returns How far then. */
+  async #watch(state) {
     const button = $("predict-all");
-    let state = await api.predictingAll();
     try {
       for (; state.running; state = await api.predictingAll()) {
         button.dataset.running = "yes";

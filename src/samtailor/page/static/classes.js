@@ -1,7 +1,7 @@
 /** The list of classes: which one the tools give, which are drawn, and how much there is of each. */
 
 import { amount } from "./counts.js";
-import { $, el, icon } from "./dom.js";
+import { $, el, icon, reveal } from "./dom.js";
 
 export class Classes {
   #rows = new Map();
@@ -13,6 +13,7 @@ export class Classes {
     this.list = $("classes");
     store.on(["project"], () => this.#build());
     store.on(["active", "hidden"], () => this.#mark());
+    store.on(["active"], ({ active }) => reveal(this.list, this.#rows.get(active).choose));
     store.on(["opened", "label"], () => (this.#frame ||= requestAnimationFrame(() => this.#count())));
     this.list.addEventListener("keydown", (event) => this.#walk(event));
     $("all-classes").addEventListener("click", () => this.#toggleAll());
@@ -66,7 +67,6 @@ export class Classes {
     for (const [index, { choose, eye, name }] of this.#rows) {
       choose.setAttribute("aria-checked", String(index === active));
       choose.tabIndex = index === active ? 0 : -1;
-      if (index === active) choose.scrollIntoView({ block: "nearest" });
       if (index === 0) continue;
       eye.replaceChildren(icon(hidden.has(index) ? "hidden" : "eye"));
       eye.setAttribute("aria-label", `Show ${name}`);

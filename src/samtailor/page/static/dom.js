@@ -29,6 +29,12 @@ export function el(tag, props = {}, ...children) {
   return node;
 }
 
+/** Scroll a list, and nothing around it, until an entry of it is seen. @param {any} list @param {any} entry */
+export function reveal(list, entry) {
+  const [room, box] = [list.getBoundingClientRect(), entry.getBoundingClientRect()];
+  list.scrollTop += Math.min(0, box.top - room.top) + Math.max(0, box.bottom - room.bottom);
+}
+
 const PATHS = {
   pan: "M8 1.5v13M1.5 8h13M8 1.5 6 3.5M8 1.5l2 2M8 14.5l-2-2M8 14.5l2-2M1.5 8l2-2M1.5 8l2 2M14.5 8l-2-2M14.5 8l-2 2",
   click: "M8 1.5v3M8 11.5v3M1.5 8h3M11.5 8h3M8 7.2v1.6M7.2 8h1.6",

@@ -6,7 +6,10 @@ import { fail, say } from "./messages.js";
 
 const CHECK = 1000; // ms between two looks at the training
 
-/** @param {import("./state.js").Store} store @param {import("./actions.js").Actions} actions */
+/**
+ * @param {import("./state.js").Store} store @param {import("./actions.js").Actions} actions
+ * @returns {{watch: () => void}} Looks whether a page has begun to fit.
+ */
 export function buildFit(store, actions) {
   const dialog = $("fit-dialog");
   let timer = 0;
@@ -40,17 +43,23 @@ export function buildFit(store, actions) {
     await actions.compare("before");
   };
 
+  const again = (wait) => {
+    clearTimeout(timer);
+    timer = setTimeout(watch, wait);
+  };
+
   const watch = async () => {
     clearTimeout(timer);
     try {
       const fit = await api.fit();
       draw(fit);
-      if (fit.state === "running") timer = setTimeout(watch, CHECK);
-      else if (before === "running") await finished(fit);
+      const wasRunning = before === "running";
       before = fit.state;
+      if (fit.state === "running") again(CHECK);
+      else if (wasRunning) await finished(fit);
     } catch (error) {
       if (error.status) fail(error);
-      else timer = setTimeout(watch, 5 * CHECK);
+      else again(5 * CHECK);
     }
   };
 
@@ -71,9 +80,11 @@ export function buildFit(store, actions) {
       drafts === 0
         ? ""
         : `${drafts === 1 ? "One case has a draft" : `${drafts} cases have drafts`}: save what shall count.`;
+    $("fit-error").textContent = "";
     dialog.showModal();
   });
   $("fit-close").addEventListener("click", () => dialog.close());
+  $("fit-time").addEventListener("keydown", (event) => event.key === "Enter" && $("fit-start").click());
   $("fit-start").addEventListener("click", async () => {
     try {
       $("fit-error").textContent = "";
@@ -92,5 +103,5 @@ export function buildFit(store, actions) {
       fail(error);
     }
   });
-  watch();
+  return { watch };
 }

@@ -54,10 +54,17 @@ for (const tab of document.querySelectorAll("#tabs button"))
 
 await kit.actions.refresh();
 if (store.state.project) {
-  buildFit(store, kit.actions);
-  kit.cases.watch().catch(fail);
-  const named = Number(location.hash.match(/^#case-(\d+)$/)?.[1] ?? NaN);
-  const first = store.row(named)?.id ?? kit.cases.ids[0];
+  const fit = buildFit(store, kit.actions);
+  const watch = () => (fit.watch(), kit.cases.watch());
+  watch();
+  document.addEventListener("visibilitychange", async () => {
+    if (document.visibilityState !== "visible") return;
+    await kit.actions.refresh(); // other pages may have done something meanwhile
+    watch();
+  });
+  const named = () => store.row(Number(location.hash.match(/^#case-(\d+)$/)?.[1] ?? NaN))?.id;
+  window.addEventListener("hashchange", () => named() !== undefined && kit.actions.open(named()));
+  const first = named() ?? kit.cases.ids[0];
   $("stage").dataset.state = "empty";
   if (first !== undefined) await kit.actions.open(first);
 }
