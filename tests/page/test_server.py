@@ -21,7 +21,7 @@ from samtailor.inference.refine import Corrections
 from samtailor.labels import LabelSpace
 from samtailor.page.project import Project
 from samtailor.segmenter import load
-from tests import generate
+from tests import generate, generate_scenes
 from tests.page.conftest import Opening
 from tests.page.pages import MOST, Page, changed, told
 from tests.page.test_saving import pictures_without
@@ -102,6 +102,7 @@ class TestCases:
             "window": [0.0, 255.0],
             "windows": [],
             "intensity_unit": None,
+            "void": False,
             "sources": ["truth"],
             "shown": "truth",
             "axes": "picture",
@@ -249,6 +250,19 @@ class TestPainting:
         where: dict[str, Any] = {"params": {"box": "0,0,0,1,1,2"}, "content": bytes([1, value])}
         assert f"up to 2, found [{value}]" in page.refused("PATCH", "/api/cases/0/label", 400, **where)
         assert not page.row("tile_0")["edited"]
+
+    def test_what_holds_nothing_counts_nowhere_whatever_is_painted(self, open_page: Opening, tmp_path: Path) -> None:
+        data = generate_scenes.scene_folder(tmp_path / "scenes", count=3)
+        page = open_page(base="tiny-sam", data=data)
+        assert page.open(0)["void"]
+        whole = (0, 0, 0, *page.label(0).shape)
+        page.paint(0, whole, 2)
+        for _ in range(2):
+            expected = np.full(whole[3:], 2)
+            expected[:, : generate_scenes.EMPTY_ROWS] = 255
+            assert np.array_equal(page.label(0), expected)
+            page = open_page(base="tiny-sam", data=data)  # what was kept
+        assert np.array_equal(page.label(0, "empty"), np.where(expected == 2, 0, 255))
 
     def test_reverting(self, open_page: Opening, pictures: Path) -> None:
         page = open_page(pictures / "run", pictures / "data")

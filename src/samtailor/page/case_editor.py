@@ -64,7 +64,7 @@ class CaseEditor:
         self._revision: str | None = None
         self._painted: tuple[Any, str] | None = None  # what was asked for last, and the revision since
         kept = edits.read()
-        self._label = self._first() if kept is None else kept
+        self._label = self._first() if kept is None else self._where_void(kept, slice(None))
         self._is_edited = kept is not None
 
     @property
@@ -91,6 +91,10 @@ class CaseEditor:
         """A copy of the working label, (S, H, W)."""
         with self._lock:
             return self._label.copy()
+
+    def empty(self) -> NDArray[np.uint8]:
+        """A label of nothing but background, (S, H, W)."""
+        return self._where_void(np.zeros(self.shape, np.uint8), slice(None))
 
     @property
     def revision(self) -> str:
@@ -128,11 +132,12 @@ class CaseEditor:
                 self._label, self._revision = self._first(), None
 
     def paint(self, box: Box, values: NDArray[np.uint8]) -> None:
-        """Set a box of the working label to given values."""
+        """Set a box of the working label to given values, but where the image holds nothing."""
         with self._lock:
             if not self._is_edited:
                 self._edits.begin(self._label)
                 self._is_edited = True
+            values = self._where_void(values, box)
             self._edits.add(box, values)
             self._label[box] = values
             self._revision = None
@@ -250,7 +255,7 @@ class CaseEditor:
 
     def _of(self, source: Source) -> NDArray[np.uint8] | None:
         """A label by its source; None if there is none such."""
-        return {"truth": self.truth, "prediction": self.prediction}[source] if source != "empty" else self._empty()
+        return {"truth": self.truth, "prediction": self.prediction}[source] if source != "empty" else self.empty()
 
     def _first(self) -> NDArray[np.uint8]:
         """The working label before any change."""
@@ -258,9 +263,7 @@ class CaseEditor:
         assert label is not None
         return label.copy()
 
-    def _empty(self) -> NDArray[np.uint8]:
-        """A label of nothing but background."""
-        label = np.zeros(self.shape, np.uint8)
-        if (void := self.case.geometry.void) is not None:
-            label[void.where] = NOT_COUNTED
-        return label
+    def _where_void(self, values: NDArray[np.uint8], box: Box | slice) -> NDArray[np.uint8]:
+        """Values of a box of a label, of which those count nowhere that lie where the image holds nothing."""
+        void = self.case.geometry.void
+        return values if void is None else np.where(void.where[box], np.uint8(NOT_COUNTED), values)

@@ -63,6 +63,7 @@ def described_case(project: Project, number: int) -> dict[str, Any]:
             "window": list(shown.window),
             "windows": windows_of(shown),
             "intensity_unit": "HU" if shown.is_ct else None,
+            "void": geometry.void is not None,
             "sources": _sources(project, number, editor),
             "shown": editor.source,
             "axes": "picture" if geometry.spacing is None else "patient",

@@ -44,6 +44,8 @@ class Prediction:
         result = segmenter.predict(case, probabilities=True, device=device)
         assert result.probabilities is not None
         label = result.label.astype(np.uint8)
+        if (void := case.geometry.void) is not None:
+            label[void.where] = NOT_COUNTED
         uncertainty = mean_entropy(result.probabilities, case.geometry.void)
         return cls(zlib.compress(label.tobytes(), 1), label.shape, uncertainty)
 

@@ -145,7 +145,7 @@ class Project:
             yield one.editor
 
     def label(self, number: int, of: str) -> NDArray[np.uint8]:
-        """A label of a case: 'edit' (the working label), 'truth', 'prediction' or 'before'.
+        """A label of a case: 'edit' (the working label), 'truth', 'prediction', 'before' or 'empty' (background alone).
 
         Raises:
             RequestError: If there is none such.
@@ -161,8 +161,10 @@ class Project:
                     label = editor.prediction
                 case "before":
                     label = before.label() if before else None
+                case "empty":
+                    label = editor.empty()
                 case _:
-                    raise RequestError(400, f"of: expected edit, truth, prediction or before; found '{of:.40}'")
+                    raise RequestError(400, f"of: expected edit, truth, prediction, before or empty; found '{of:.40}'")
         if label is None:
             raise RequestError(404, f"expected a {of} of '{self.case(number).files.name}', found none")
         return label

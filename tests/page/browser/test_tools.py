@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from samtailor.models.zoo import Base
+from tests import generate_scenes
 from tests.page.browser.screen import canvas, clear, drag, expect, label, opened
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
@@ -115,6 +119,29 @@ def test_zooming_in_enlarges_pictures_of_any_size(server: PageServer, browse: Br
         size,
     )
     assert after > before
+
+
+def test_what_holds_nothing_is_not_painted(browse: Browse, tmp_path: Path, tiny_base: Base) -> None:
+    data = generate_scenes.scene_folder(tmp_path / "scenes", count=3)
+    with PageServer(None, data, Path(str(tiny_base.weights))) as server:
+        page = browse(server)
+        before = label(page)
+        assert (before[:, : generate_scenes.EMPTY_ROWS] == 255).all()
+        page.keyboard.press("d")
+        page.keyboard.press("2")
+        box = page.locator(".pane canvas").first.bounding_box()
+        _, height, width = before.shape
+        top = (1.5 - height / 2) * min((box["width"] - 8) / width, (box["height"] - 8) / height)
+        drag(page, (0, top), (20, top), (20, 0))
+        painted = label(page)
+        assert (painted != before).any()
+        assert (painted[:, : generate_scenes.EMPTY_ROWS] == 255).all()
+        count = page.locator("#classes .class-count").nth(2)
+        expect(count).to_have_attribute("title", f"{(painted == 2).sum():,} pixels")
+        page.keyboard.press("f")
+        drag(page, (0, top), (0, top))
+        page.wait_for_selector("#notes :text('holds nothing here')")
+        np.testing.assert_array_equal(label(page), painted)
 
 
 def test_a_click_gives_the_class_and_takes_it(server: PageServer, browse: Browse) -> None:

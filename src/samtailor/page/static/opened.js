@@ -13,18 +13,23 @@ export const NAMES = { edit: "Label", truth: "Truth", prediction: "Prediction", 
  * @property {[number, number, number]} spacing @property {"mm"|"m"|"px"} unit @property {1|3} channels
  * @property {"uint8"|"int16"} dtype @property {[number, number]} window
  * @property {{name: string, low: number, high: number}[]} windows @property {string|null} intensity_unit
+ * @property {boolean} void Whether there are voxels that hold nothing.
  * @property {string[]} sources @property {string} shown @property {"patient"|"picture"} axes
  */
 
 export class Opened {
   /** @type {Map<string, Uint8Array>} */ #labels = new Map();
 
-  /** @param {Meta} meta @param {Uint8Array|Int16Array} image @param {Uint8Array} label */
-  constructor(meta, image, label) {
+  /**
+   * @param {Meta} meta @param {Uint8Array|Int16Array} image @param {Uint8Array} label
+   * @param {Uint8Array|null} [empty] The label without any class, which is not 0 where voxels hold nothing.
+   */
+  constructor(meta, image, label, empty = null) {
     this.meta = meta;
     this.id = meta.id;
     this.shape = meta.shape;
     this.image = image;
+    this.empty = empty;
     this.isVolume = meta.shape[0] > 1;
     this.planes = planesOf(meta.shape, meta.spacing, meta.axes === "patient");
     this.setLabel(label);
@@ -34,6 +39,11 @@ export class Opened {
   setLabel(label) {
     this.label = label;
     this.counts = new Counts(label, this.shape);
+  }
+
+  /** Whether a voxel holds something; no other can be labelled. @param {number} at Where it lies in the volume. */
+  holds(at) {
+    return !this.empty?.[at];
   }
 
   /** Put content into a box of the label that is edited. @param {import("./planes.js").Box} box */
@@ -87,6 +97,10 @@ export class Opened {
  */
 export async function fetchCase(id, signal) {
   const meta = await api.open(id, signal);
-  const [image, label] = await Promise.all([api.image(id, signal), api.label(id, "edit", signal)]);
-  return new Opened(meta, meta.dtype === "int16" ? new Int16Array(image.buffer) : image, label);
+  const [image, label, empty] = await Promise.all([
+    api.image(id, signal),
+    api.label(id, "edit", signal),
+    meta.void ? api.label(id, "empty", signal) : null,
+  ]);
+  return new Opened(meta, meta.dtype === "int16" ? new Int16Array(image.buffer) : image, label, empty);
 }

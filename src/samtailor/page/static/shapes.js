@@ -47,15 +47,19 @@ export function polygon(points, width, height, put) {
 }
 
 /**
- * The region of one class around a pixel, connected by edges.
- * @param {Uint8Array} label @param {import("./planes.js").Plane} plane @param {number} slice
+ * The region of one class around a pixel, connected by edges, where the image holds something.
+ * @param {import("./opened.js").Opened} opened @param {import("./planes.js").Plane} plane @param {number} slice
  * @param {(u: number, v: number) => void} put Changes the label there.
  */
-export function region(label, plane, slice, u, v, put) {
+export function region(opened, plane, slice, u, v, put) {
+  const { label } = opened;
   const { width, height, su, sv } = plane;
   const start = plane.origin + slice * plane.ss;
   const old = label[start + u * su + v * sv];
-  const is = (column, row) => label[start + column * su + row * sv] === old;
+  const is = (column, row) => {
+    const at = start + column * su + row * sv;
+    return label[at] === old && opened.holds(at);
+  };
   const stack = [[u, v]];
   while (stack.length > 0) {
     const [column, row] = stack.pop();

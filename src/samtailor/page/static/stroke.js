@@ -35,13 +35,13 @@ export class Stroke {
     return copy;
   }
 
-  /** Paint one pixel; those outside the plane are left alone. */
+  /** Paint one pixel; those outside the plane, and those that hold nothing, are left alone. */
   put = (u, v) => {
     const { plane, opened, value } = this;
     if (u < 0 || v < 0 || u >= plane.width || v >= plane.height) return;
     const at = indexOf(plane, u, v, this.slice);
     const old = opened.label[at];
-    if (old === value) return;
+    if (old === value || !opened.holds(at)) return;
     opened.label[at] = value;
     const z = Math.floor(at / (opened.shape[1] * opened.shape[2]));
     const { slices, totals } = opened.counts;

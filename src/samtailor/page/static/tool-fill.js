@@ -20,12 +20,11 @@ export function fillTool({ store, edits }) {
     tap({ plane, slice, u, v }) {
       const { opened, active } = store.state;
       const [column, row] = [Math.floor(u), Math.floor(v)];
-      if (opened.label[indexOf(plane, column, row, slice)] === active) {
-        say("This region has the class already.");
-        return;
-      }
+      const at = indexOf(plane, column, row, slice);
+      if (!opened.holds(at)) return say("The image holds nothing here.");
+      if (opened.label[at] === active) return say("This region has the class already.");
       const stroke = edits.stroke(plane, slice, active);
-      region(opened.label, plane, slice, column, row, stroke.put);
+      region(opened, plane, slice, column, row, stroke.put);
       edits.finish(stroke);
     },
   };

@@ -59,9 +59,10 @@ export function buildStatus(store) {
     const { opened, project } = store.state;
     if (!opened) return "";
     const [z, y, x] = voxel;
-    const label = opened.source(source);
-    const k = label ? label[(z * opened.shape[1] + y) * opened.shape[2] + x] : 0;
-    const name = k === project.ignore ? "ignored" : (project.classes.find(({ index }) => index === k)?.name ?? "");
+    const at = (z * opened.shape[1] + y) * opened.shape[2] + x;
+    const k = opened.source(source)?.[at] ?? 0;
+    const known = k === project.ignore ? "ignored" : (project.classes.find(({ index }) => index === k)?.name ?? "");
+    const name = opened.holds(at) ? known : "nothing";
     return [`x ${x}  y ${y}${opened.isVolume ? `  slice ${z + 1}` : ""}`, opened.valueAt(voxel), name]
       .filter(Boolean)
       .join("   ");
