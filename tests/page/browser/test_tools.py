@@ -46,6 +46,11 @@ def test_a_lasso_is_filled_and_fill_replaces_what_is_connected(server: PageServe
     assert (drawn[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] == 1).mean() > 0.9
     page.keyboard.press("f")
     page.keyboard.press("2")
+    page.mouse.move(*canvas(page))
+    page.mouse.down()
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    np.testing.assert_array_equal(label(page)[0], drawn)
     drag(page, (0, 0), (0, 0))
     np.testing.assert_array_equal(label(page)[0], 2 * drawn)
 

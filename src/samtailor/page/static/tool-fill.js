@@ -6,17 +6,23 @@ import { region } from "./shapes.js";
 
 /** @returns {import("./toolbox.js").Tool} */
 export function fillTool({ store, edits }) {
+  let pressed = false;
   return {
     name: "fill",
     label: "Fill",
     key: "f",
     hint: "Click into a region: all that is connected there becomes the class.",
-    down() {},
+    down() {
+      pressed = true;
+    },
     move() {},
     up(spot) {
-      if (spot.inside) this.tap(spot);
+      if (pressed && spot.inside) this.tap(spot);
+      pressed = false;
     },
-    cancel() {},
+    cancel() {
+      pressed = false;
+    },
     tap({ plane, slice, u, v }) {
       const { opened, active } = store.state;
       const [column, row] = [Math.floor(u), Math.floor(v)];
