@@ -185,7 +185,8 @@ export class Actions {
 
   /** The server may have other predictions of the opened case: its labels are fetched again. */
   async renew() {
-    while (this.store.state.pressed) await new Promise((resolve) => setTimeout(resolve, 100)); // a stroke ends first
+    while (this.store.state.pressed || this.store.state.busy)
+      await new Promise((resolve) => setTimeout(resolve, 100)); // a stroke ends first, and what a click has asked for
     const { opened } = this.store.state;
     if (!opened) return;
     await this.#work(async () => {
