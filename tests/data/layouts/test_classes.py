@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from tests import generate
 from tests.data.formats.test_geotiff import write
 
 SHOWN = np.arange(30 * 40).reshape(30, 40) // 100  # 0 to 11 in stripes
-RAMP = np.where(SHOWN < 5, 0, 255).astype(np.uint8)
+SOFT = np.where(SHOWN < 5, 0, 255).astype(np.uint8)
+SOFT[:, 5:25] = np.linspace(0, 255, 20)
 VOC = {0: (0, 0, 0), 1: (128, 0, 0), 3: (128, 128, 0), 255: (224, 224, 192)}
 
 
 def folder(root: Path, *masks: Any) -> Path:
     """Pictures with these masks: arrays, or images."""
     for index, mask in enumerate(masks):
-        pixels = np.random.default_rng(index).integers(0, 255, (30, 40, 3), dtype=np.uint8)
         image = mask if isinstance(mask, Image.Image) else Image.fromarray(np.asarray(mask))
+        pixels = np.random.default_rng(index).integers(0, 255, (*image.size[::-1], 3), dtype=np.uint8)
         for name, one in (("images", Image.fromarray(pixels)), ("masks", image)):
             (root / name).mkdir(exist_ok=True)
             one.save(root / name / f"{index}.png")
@@ -51,11 +53,37 @@ def coloured(*colours: tuple[int, int, int]) -> np.ndarray[Any, Any]:
     return np.array(colours, np.uint8)[SHOWN % len(colours)]
 
 
+def jpeg(mask: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What JPEG makes of a mask."""
+    buffer = BytesIO()
+    Image.fromarray(mask).save(buffer, "JPEG", quality=85)
+    return np.asarray(Image.open(buffer))
+
+
+def resized(mask: np.ndarray[Any, Any], size: tuple[int, int]) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BILINEAR))
+
+
+def blocks_of(*values: Any) -> np.ndarray[Any, Any]:
+    """A mask of black with a block of each value."""
+    mask = np.zeros((30, 40, *np.shape(values[0])), np.uint8)
+    for index, value in enumerate(values):
+        mask[4:26, 3 + 12 * index : 13 + 12 * index] = value
+    return mask
+
+
 def classes(labels: LabelSpace) -> tuple[tuple[str, ...], tuple[int, ...], int | None]:
     return labels.names, labels.ids, labels.ignore_id
 
 
-ONE = ("background", "class 1")
+def names(count: int) -> tuple[str, ...]:
+    return "background", *(f"class {number}" for number in range(1, count + 1))
+
+
+ONE = names(1)
+RARE_LEVELS = (0, 90, 131, 200, 255)
+SCARCE = np.append(ids(0, 255), np.resize(RARE_LEVELS, (1, 40)).astype(np.uint8), axis=0)
+RARE_STEPS = np.append(ids(0, 240), np.resize(range(0, 240, 12), (1, 40)).astype(np.uint8), axis=0)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +112,11 @@ ONE = ("background", "class 1")
         ([coloured((0, 0, 0), (255, 255, 255))], (ONE, (0, 255), None)),
         ([coloured((0, 0, 0), (255, 255, 255)), ids(0, 255)], (ONE, (0, 255), None)),
         ([coloured((0, 0, 0), (1, 1, 1), (2, 2, 2))], (("background", "class 1", "class 2"), (0, 1, 2), None)),
+        ([RARE_STEPS], (names(20), tuple(range(0, 241, 12)), None)),
+        (
+            [SCARCE, *[ids(0, 255)] * 3],
+            (names(4), RARE_LEVELS, None),
+        ),
     ],
 )
 def test_ids_and_levels_are_classes(masks: list[Any], expected: Any, tmp_path: Path) -> None:
@@ -128,14 +161,26 @@ def test_colours_are_classes_behind_black(tmp_path: Path) -> None:
     assert "black, the background, occurs nowhere" in dataset.told["classes"]
 
 
-def test_soft_edges_are_no_classes(tmp_path: Path) -> None:
-    soft = RAMP.astype(float)
-    soft[:, 5:25] = np.linspace(0, 255, 20)
-    dataset = open_dataset(folder(tmp_path, soft.astype(np.uint8)))
+@pytest.mark.parametrize("soft", [SOFT, resized(blocks_of(255), (80, 60)), jpeg(blocks_of(255))])
+def test_soft_edges_are_no_classes(soft: np.ndarray[Any, Any], tmp_path: Path) -> None:
+    dataset = open_dataset(folder(tmp_path, soft))
     assert (dataset.labels.names, dataset.labels.threshold) == (ONE, 127)
     label = read_case(dataset.cases[0], dataset.labels).label
     assert label is not None
-    np.testing.assert_array_equal(label[0] == 1, soft.astype(np.uint8) > 127)
+    np.testing.assert_array_equal(label[0] == 1, soft > 127)
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (jpeg(blocks_of(128, 255)), r"3 gray levels \(0, 128, 255\) in 73.*nearest neighbours"),
+        (jpeg(blocks_of(85, 170)), r"3 gray levels \(0, 85, 170\)"),
+        (resized(blocks_of((255, 0, 0), (0, 128, 0)), (80, 60)), r"3 colours \(.*0, 128, 0.* and \d+ between"),
+    ],
+)
+def test_soft_edges_of_several_classes_are_refused(mask: np.ndarray[Any, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=rf"0\.png: .*{words}"):
+        open_dataset(folder(tmp_path, mask))
 
 
 def test_names_in_the_files_are_kept(tmp_path: Path) -> None:
@@ -188,6 +233,10 @@ def test_volumes_have_their_ids(tmp_path: Path) -> None:
     generate.write_volume(tmp_path / "x.nii.gz", hu)
     generate.write_volume(tmp_path / "x_seg.nii.gz", labels * 4)
     assert classes(open_dataset(tmp_path).labels) == (("background", "class 4", "class 8"), (0, 4, 8), None)
+    labels[labels > 0] = 250
+    labels[0, 0, :3] = 1, 2, 131
+    generate.write_volume(tmp_path / "x_seg.nii.gz", labels)
+    assert open_dataset(tmp_path).labels.ids == (0, 1, 2, 131, 250)
 
 
 def test_what_was_inferred_is_told(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from samtailor.data.formats import label_format_of
 from samtailor.data.formats.label_content import Colour, LabelContent
 from samtailor.data.formats.labelme import BACKGROUND as OWN_BACKGROUND
 from samtailor.data.formats.labelme import IGNORED
-from samtailor.errors import FileError, counted
+from samtailor.data.layouts.mixtures import Value, pure_values
+from samtailor.errors import FileError, counted, listed
 from samtailor.labels import LabelSpace, default_palette
 
 BACKGROUND = "background"
@@ -20,8 +22,7 @@ _USUAL_IDS = 128  # classes are numbered from 0; what is above is a gray level, 
 _DENSE = 4  # of so many numbers at least one is the id of a class
 _MOST_IDS, _MOST_COLOURS = 256, 256
 _LEAST_COUNTED, _OBJECTS, _VARIED = 3, 8, 3  # labels; numbers in one of them; how many more these are than the fewest
-_FEW = 16  # classes may have so many gray levels of their own; more are a soft edge between black and white
-_SOFT = (40, 215)
+_DARK, _BRIGHT = 40, 215
 _WRITE = 'write the classes into dataset.json: {"classes": ["background", ...], "ids": [0, ...]}'
 
 
@@ -55,7 +56,7 @@ def _of_ids(contents: Mapping[Path, LabelContent], palette: Mapping[int, Colour]
     if wrong := [identifier for identifier in counts if not 0 <= identifier <= _LARGEST_ID]:
         file = next(file for file, content in contents.items() if wrong[0] in content.ids)
         raise FileError(file, f"label ids from 0 to {_LARGEST_ID}", str(wrong[0]), _WRITE)
-    if not palette and _is_soft(counts):
+    if not palette and _are_soft(contents, counts):
         labels = LabelSpace((BACKGROUND, "class 1"), (0, _WHITE), default_palette(2), threshold=127)
         return labels, f"masks are white on black with soft edges, {len(counts)} levels: above 127 is white"
     _require_one_white(contents)
@@ -101,6 +102,9 @@ def _of_colours(contents: Mapping[Path, LabelContent]) -> tuple[LabelSpace, str]
             expected = f"a colour for each class in the masks, at most {_MOST_COLOURS}"
             fix = "save masks without smoothing, as PNG (JPEG changes colours); if they are no masks, rename them"
             raise FileError(file, expected, f"{len(colours)}", fix)
+    masks: dict[Path, Mapping[Value, int]] = {file: dict(content.colours.items()) for file, content in contents.items()}
+    if pure := pure_values(masks.values()):
+        raise _smoothed(masks, pure, "colour")
     others = sorted(set(colours) - {_BLACK})
     if not others:
         file = next(iter(contents))
@@ -161,13 +165,35 @@ def _levels(content: LabelContent) -> dict[int, int]:
     return {red: number for (red, _, _), number in content.colours.items()}
 
 
-def _is_soft(counts: Mapping[int, int]) -> bool:
-    """Whether gray levels are those of white on black with soft edges, or of a JPEG."""
-    low, high = _SOFT
-    if len(counts) <= _FEW or max(counts) > _WHITE or max(counts) < high:
+def _are_soft(contents: Mapping[Path, LabelContent], counts: Mapping[int, int]) -> bool:
+    """Whether gray levels are those of white on black with soft edges; voxels have none.
+
+    Raises:
+        FileError: If they are those of other classes with soft edges.
+    """
+    if max(counts) > _WHITE or any(label_format_of(file).volumes for file in contents):
         return False
-    between = sum(number for level, number in counts.items() if low < level < high)
-    return between < sum(number for level, number in counts.items() if level >= high)
+    masks: dict[Path, Mapping[Value, int]] = {
+        file: {(level,): number for level, number in _counted([content]).items()} for file, content in contents.items()
+    }
+    pure = pure_values(masks.values())
+    if pure is None:
+        return False
+    if all(level <= _DARK or level >= _BRIGHT for (level,) in pure):
+        return True
+    raise _smoothed(masks, pure, "gray level")
+
+
+def _smoothed(masks: Mapping[Path, Mapping[Value, int]], pure: Collection[Value], what: str) -> FileError:
+    """The error of masks of several classes with soft edges: a pixel there may be of either, or of one between."""
+    file = max(masks, key=lambda file: len(masks[file]))
+    held = sum(number for mask in masks.values() for value, number in mask.items() if value in pure)
+    share = held / sum(sum(mask.values()) for mask in masks.values())
+    shown = listed([str(value[0] if len(value) == 1 else value) for value in pure])
+    others = len(set().union(*masks.values())) - len(pure)
+    found = f"{counted(len(pure), what)} ({shown}) in {share:.0%} of the pixels, and {others} between, as of soft edges"
+    fix = "resize masks with nearest neighbours and save them as PNG; if all are classes, name them in dataset.json"
+    return FileError(file, f"a {what} for each class in the masks", found, fix)
 
 
 def _require_one_white(contents: Mapping[Path, LabelContent]) -> None:
