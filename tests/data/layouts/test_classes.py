@@ -13,7 +13,8 @@ from PIL import Image
 from samtailor.data.check import check
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import format_of, read_case
-from samtailor.errors import FileError
+from samtailor.errors import DataError, FileError
+from samtailor.evaluation.cases import check_classes
 from samtailor.labels import IGNORE, LabelSpace
 from tests import generate
 from tests.data.formats.test_geotiff import write
@@ -21,6 +22,7 @@ from tests.data.formats.test_geotiff import write
 SHOWN = np.arange(30 * 40).reshape(30, 40) // 100  # 0 to 11 in stripes
 SOFT = np.where(SHOWN < 5, 0, 255).astype(np.uint8)
 SOFT[:, 5:25] = np.linspace(0, 255, 20)
+COLOURS = {"a": [(0, 0, 200), (255, 0, 0)], "b": [(255, 0, 0), (0, 255, 0)]}
 VOC = {0: (0, 0, 0), 1: (128, 0, 0), 3: (128, 128, 0), 255: (224, 224, 192)}
 
 
@@ -30,7 +32,7 @@ def folder(root: Path, *masks: Any) -> Path:
         image = mask if isinstance(mask, Image.Image) else Image.fromarray(np.asarray(mask))
         pixels = np.random.default_rng(index).integers(0, 255, (*image.size[::-1], 3), dtype=np.uint8)
         for name, one in (("images", Image.fromarray(pixels)), ("masks", image)):
-            (root / name).mkdir(exist_ok=True)
+            (root / name).mkdir(parents=True, exist_ok=True)
             one.save(root / name / f"{index}.png")
     return root
 
@@ -76,8 +78,8 @@ def classes(labels: LabelSpace) -> tuple[tuple[str, ...], tuple[int, ...], int |
     return labels.names, labels.ids, labels.ignore_id
 
 
-def names(count: int) -> tuple[str, ...]:
-    return "background", *(f"class {number}" for number in range(1, count + 1))
+def names(*numbers: int) -> tuple[str, ...]:
+    return "background", *(f"class {number}" for number in numbers)
 
 
 ONE = names(1)
@@ -99,23 +101,23 @@ RARE_STEPS = np.append(ids(0, 240), np.resize(range(0, 240, 12), (1, 40)).astype
         ([ids(1, 2)], (("background", "class 1", "class 2"), (0, 1, 2), None)),
         ([ids(0, 1, 255)], (ONE, (0, 1), 255)),
         ([ids(0, 1, 2, 5, 255)], (("background", "class 1", "class 2", "class 5"), (0, 1, 2, 5), 255)),
-        ([ids(0, 127, 255)], (("background", "class 1", "class 2"), (0, 127, 255), None)),
+        ([ids(0, 127, 255)], (("background", "class 127", "class 255"), (0, 127, 255), None)),
         ([ids(0, 300, dtype=np.uint16)], (ONE, (0, 300), None)),
         ([paletted(VOC)], (("background", "class 1", "class 3"), (0, 1, 3), 255)),
         (
             [paletted({0: (0, 0, 0), 15: (192, 128, 128), 255: (224, 224, 192)})],
             (("background", "class 15"), (0, 15), 255),
         ),
-        ([ids(0, 15, 255)], (("background", "class 1", "class 2"), (0, 15, 255), None)),
+        ([ids(0, 15, 255)], (("background", "class 15", "class 255"), (0, 15, 255), None)),
         ([ids(0, 1), ids(0, 255), ids(0, 1, 255)], (ONE, (0, 1), 255)),
         ([ids(0, 1), ids(0, 255), ids(0, 2)], (("background", "class 1", "class 2"), (0, 1, 2), 255)),
         ([coloured((0, 0, 0), (255, 255, 255))], (ONE, (0, 255), None)),
         ([coloured((0, 0, 0), (255, 255, 255)), ids(0, 255)], (ONE, (0, 255), None)),
         ([coloured((0, 0, 0), (1, 1, 1), (2, 2, 2))], (("background", "class 1", "class 2"), (0, 1, 2), None)),
-        ([RARE_STEPS], (names(20), tuple(range(0, 241, 12)), None)),
+        ([RARE_STEPS], (names(*range(12, 241, 12)), tuple(range(0, 241, 12)), None)),
         (
             [SCARCE, *[ids(0, 255)] * 3],
-            (names(4), RARE_LEVELS, None),
+            (names(*RARE_LEVELS[1:]), RARE_LEVELS, None),
         ),
     ],
 )
@@ -157,8 +159,18 @@ def test_palettes_that_contradict_each_other_leave_it_to_the_colours(tmp_path: P
 def test_colours_are_classes_behind_black(tmp_path: Path) -> None:
     white, red = (255, 255, 255), (255, 0, 0)
     dataset = open_dataset(folder(tmp_path, coloured(white, red), coloured(red)))
-    assert dataset.labels == LabelSpace(("background", "class 1", "class 2"), (0, 1, 2), ((0, 0, 0), red, white))
+    assert dataset.labels == LabelSpace(
+        ("background", "colour ff0000", "colour ffffff"), (0, 1, 2), ((0, 0, 0), red, white)
+    )
     assert "black, the background, occurs nowhere" in dataset.told["classes"]
+
+
+def test_a_segmenter_of_other_colours_has_other_classes(tmp_path: Path) -> None:
+    first, second = (open_dataset(folder(tmp_path / name, coloured(*colours))) for name, colours in COLOURS.items())
+    with pytest.raises(
+        DataError, match="expected the segmenter's .*colour 0000c8, colour ff0000; found .*colour 00ff00"
+    ):
+        check_classes(second, first.labels)
 
 
 @pytest.mark.parametrize("soft", [SOFT, resized(blocks_of(255), (80, 60)), jpeg(blocks_of(255))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from samtailor.data.formats import label_format_of
@@ -29,8 +29,8 @@ _WRITE = 'write the classes into dataset.json: {"classes": ["background", ...], 
 def classes_of(contents: Mapping[Path, LabelContent]) -> tuple[LabelSpace, str]:
     """The label space of labels, and what tells it, in words.
 
-    The background is id 0 or black, whether it occurs or not. Other classes are called 'class 1', ... unless the files
-    have names for them.
+    The background is id 0 or black, whether it occurs or not. Other classes are called by id or colour unless the
+    files have names for them; a single one is 'class 1'.
 
     Args:
         contents: What each label file holds.
@@ -110,7 +110,7 @@ def _of_colours(contents: Mapping[Path, LabelContent]) -> tuple[LabelSpace, str]
         file = next(iter(contents))
         raise FileError(file.parent, "pixels of a class in the masks, others than black", "none", "mark the objects")
     palette = (_BLACK, *others)
-    labels = LabelSpace(_names(tuple(range(len(palette))), ()), tuple(range(len(palette))), palette)
+    labels = LabelSpace(_names_of_colours(others), tuple(range(len(palette))), palette)
     absent = "" if _BLACK in colours else "; black, the background, occurs nowhere"
     return labels, f"the colours of the masks{absent}"
 
@@ -242,7 +242,7 @@ def _distinct(colours: tuple[Colour, ...]) -> tuple[Colour, ...] | None:
 
 
 def _names(ids: tuple[int, ...], contents: Iterable[LabelContent]) -> tuple[str, ...]:
-    """Names of classes: the files' own, if all that have some agree on them; else numbered."""
+    """Names of classes: the files' own, if all that have some agree on them; else by their ids."""
     named: dict[int, str] = {}
     for content in contents:
         for identifier, name in (content.names or {}).items():
@@ -250,5 +250,12 @@ def _names(ids: tuple[int, ...], contents: Iterable[LabelContent]) -> tuple[str,
                 return _names(ids, ())
     if set(ids) <= named.keys() and len({named[identifier] for identifier in ids}) == len(ids):
         return tuple(named[identifier] for identifier in ids)
-    numbers = ids if ids[-1] < _USUAL_IDS else range(len(ids))
+    numbers = ids if len(ids) > 2 or ids[-1] < _USUAL_IDS else (0, 1)
     return (BACKGROUND, *(f"class {number}" for number in numbers[1:]))
+
+
+def _names_of_colours(colours: Sequence[Colour]) -> tuple[str, ...]:
+    """Names of classes by their colours: numbers would mean others in a folder of other colours."""
+    if len(colours) == 1:
+        return BACKGROUND, "class 1"
+    return (BACKGROUND, *(f"colour {bytes(colour).hex()}" for colour in colours))
