@@ -168,7 +168,7 @@ def test_colours_are_classes_behind_black(tmp_path: Path) -> None:
 def test_a_segmenter_of_other_colours_has_other_classes(tmp_path: Path) -> None:
     first, second = (open_dataset(folder(tmp_path / name, coloured(*colours))) for name, colours in COLOURS.items())
     with pytest.raises(
-        DataError, match="expected the segmenter's .*colour 0000c8, colour ff0000; found .*colour 00ff00"
+        DataError, match=r"expected the segmenter's .*colour 0000c8, colour ff0000; found .*colour 00ff00"
     ):
         check_classes(second, first.labels)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,24 @@ def test_words_before_a_number_tell_images_and_labels_apart(image: str, label: s
     dataset = open_dataset(folder(tmp_path, image, label, ("01", "02")))
     assert [case.name for case in dataset.cases] == ["01", "02"]
     assert pairs(dataset)["02"] == ([image.replace("*", "02")], label.replace("*", "02"))
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "names", "case"),
+    [
+        ("images/brain_image_*.png", "masks/brain_mask_*.png", "12", "brain_{}"),
+        ("x_img*.png", "x_seg*.png", ("01", "02"), "x_{}"),
+        ("images/tumor_*.png", "masks/tumor_mask_*.png", ("100", "101"), "tumor_{}"),
+        ("images/*.png", "masks/*_mask1.png", ("1", "11"), "{}"),
+    ],
+)
+def test_a_number_behind_the_word_is_the_cases_where_there_are_such_cases(
+    image: str, label: str, names: Sequence[str], case: str, tmp_path: Path
+) -> None:
+    dataset = open_dataset(folder(tmp_path, image, label, tuple(names)))
+    assert pairs(dataset) == {
+        case.format(name): ([image.replace("*", name)], label.replace("*", name)) for name in names
+    }
 
 
 def test_folders_and_lists_show_splits(tmp_path: Path) -> None:
@@ -303,6 +322,9 @@ def test_several_labels_of_an_image_are_refused(tmp_path: Path) -> None:
     shutil.copy(root / "a_mask.png", root / "a_mask_1.png")
     with pytest.raises(FileError, match=r"one label of 'a', found a_mask\.png and a_mask_1\.png; merge them"):
         open_dataset(root)
+    raters = folder(folder(tmp_path / "raters", "*.png", "masks/one/*.png"), "*.png", "masks/two/*.png")
+    with pytest.raises(FileError, match=r"raters/masks: .* found one/a\.png and two/a\.png; leave one folder"):
+        open_dataset(raters)
     other = folder(tmp_path / "outlines", "*.png", "*.png")
     (other / "a.json").write_text('{"shapes": []}')
     (other / "a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5")

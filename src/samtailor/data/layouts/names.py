@@ -11,71 +11,22 @@ from samtailor.settings import Split
 Role = Literal["image", "label", "other"]
 
 _IMAGES = frozenset(
-    [
-        "image",
-        "images",
-        "img",
-        "imgs",
-        "picture",
-        "pictures",
-        "photo",
-        "photos",
-        "jpegimages",
-        "input",
-        "inputs",
-        "scan",
-        "scans",
-        "volume",
-        "volumes",
-        "frame",
-        "frames",
-        "imaging",
-        "sat",
-    ]
+    (
+        "image images img imgs picture pictures photo photos jpegimages input inputs scan scans volume volumes frame "
+        "frames imaging sat"
+    ).split()
 )
 _LABELS = frozenset(
-    [
-        "label",
-        "labels",
-        "lbl",
-        "lbls",
-        "mask",
-        "masks",
-        "seg",
-        "segs",
-        "segmentation",
-        "segmentations",
-        "gt",
-        "groundtruth",
-        "truth",
-        "annotation",
-        "annotations",
-        "annot",
-        "annots",
-        "target",
-        "targets",
-        "manual",
-    ]
+    (
+        "label labels lbl lbls mask masks seg segs segmentation segmentations gt groundtruth truth annotation annotations "
+        "annot annots target targets manual"
+    ).split()
 )
 _OTHERS = frozenset(
-    [
-        "object",
-        "objects",
-        "instance",
-        "instances",
-        "box",
-        "boxes",
-        "bbox",
-        "bboxes",
-        "color",
-        "colors",
-        "colour",
-        "overlay",
-        "vis",
-        "visualization",
-        "visualisation",
-        "viz",
-    ]
+    (
+        "object objects instance instances box boxes bbox bboxes color colors colour overlay vis visualization "
+        "visualisation viz"
+    ).split()
 )
 """Words that make of a folder of labels one of something else: single objects, boxes, drawings."""
 _SPLITS: dict[str, Split] = {
@@ -84,27 +35,7 @@ _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("test", "testing", "ts"), "test"),
 }
 _SHORT = frozenset(("tr", "ts", "dev"))
-_KINDS = frozenset(
-    [
-        "png",
-        "jpg",
-        "jpeg",
-        "tif",
-        "tiff",
-        "nii",
-        "gz",
-        "bit",
-        "class",
-        "raw",
-        "id",
-        "ids",
-        "ground",
-        "fine",
-        "left",
-        "dir",
-        "data",
-    ]
-)
+_KINDS = frozenset("png jpg jpeg tif tiff nii gz bit class raw id ids ground fine left dir data".split())
 """Words that say nothing of what a folder holds."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
@@ -116,7 +47,7 @@ _IMAGE_WORD = r"images?|imgs?|imaging|im|sat|rgb|raw|orig(?:inal)?|scan|vol(?:um
 _APART = r"[_\-. ]"
 _LABEL_AFFIX, _IMAGE_AFFIX = (
     re.compile(
-        rf"(?P<last>{_APART}(?:{word})(?:[_-]?\d{{1,2}})?$)|(?P<first>^(?:{word})(?:{_APART}|(?=\d)))|^(?:{word})$",
+        rf"(?P<last>{_APART}(?:{word})(?P<number>[_-]?\d+)?$)|(?P<first>^(?:{word})(?:{_APART}|(?=\d)))|^(?:{word})$",
         re.IGNORECASE,
     )
     for word in (_LABEL_WORD, _IMAGE_WORD)
@@ -163,13 +94,23 @@ def rest_of_folder(name: str) -> str:
 
 
 def without_label_affix(stem: str) -> str | None:
-    """A stem without the word that makes it a label's, before or behind; None if it has none."""
+    """A stem without the word that makes it a label's, before or behind (with a number); None if it has none."""
     return _without(_LABEL_AFFIX, stem)
 
 
 def without_image_affix(stem: str) -> str | None:
-    """A stem without the word that makes it an image's; None if it has none."""
+    """A stem without the word that makes it an image's, before or behind (with a number); None if it has none."""
     return _without(_IMAGE_AFFIX, stem)
+
+
+def numbered_label(stem: str) -> str | None:
+    """The stem `x_1` of a label `x_mask_1`, whose number may be the case's; None if none is behind the word."""
+    return _numbered(_LABEL_AFFIX, stem)
+
+
+def numbered_image(stem: str) -> str | None:
+    """The stem `x_1` of an image `x_image_1`; None if no number is behind the word."""
+    return _numbered(_IMAGE_AFFIX, stem)
 
 
 def is_drawn(stem: str) -> bool:
@@ -186,6 +127,14 @@ def _without(affix: re.Pattern[str], stem: str) -> str | None:
     if match := affix.search(stem):
         return stem[: match.start()] + stem[match.end() :]
     return None
+
+
+def _numbered(affix: re.Pattern[str], stem: str) -> str | None:
+    match = affix.search(stem)
+    if match is None or not match["number"]:
+        return None
+    apart = "_" if match["number"].isdecimal() else ""  # 1_mask1 is none of case 11
+    return stem[: match.start()] + apart + match["number"]
 
 
 def _in_order(name: str) -> list[str]:

@@ -17,6 +17,8 @@ from samtailor.data.layouts.names import (
     Role,
     is_drawn,
     may_be_drawn,
+    numbered_image,
+    numbered_label,
     rest_of_folder,
     role_of_folder,
     split_of,
@@ -40,6 +42,7 @@ _FIX = (
     'name the folders so, or the files; or write a dataset.json with the classes and, in "dataset", the files: '
     '{"case": {"images": ["a.png"], "label": "b.png"}, ...}'
 )
+_ONE_FOLDER = 'leave one folder of labels there, or name the files in dataset.json ("dataset")'
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,8 @@ def _in_folder(paths: Sequence[Path], group: tuple[str, ...], role: Role | None)
         elif role in ("image", None):
             base = without_label_affix(stem)
             # scan_01/image.nii.gz and scan_01/label.nii.gz: the folder is called after what the images are.
-            is_label = base is not None and (role is None or base in there or (base == "" and len(there) > 1))
+            is_known = bool({base, numbered_label(stem)} & there)
+            is_label = base is not None and (role is None or is_known or (base == "" and len(there) > 1))
             found = find_format(path)
             own = "label" if is_label or found is None or not found.can_be_image(path) else "image"
         assert format is not None
@@ -205,7 +209,7 @@ def _paired(files: Sequence[_File]) -> list[_Pair]:
     """Labels with their images.
 
     Files of equal names belong together; of the rest those with equal names but for words that make them an image or a
-    label; of the rest those of which all images, or all labels, have the same ending.
+    label, and for numbers behind these; of the rest those of which all images, or all labels, have the same ending.
     """
     left: dict[Role, list[_File]] = {"image": [], "label": [], "other": []}
     for file in files:
@@ -214,6 +218,9 @@ def _paired(files: Sequence[_File]) -> list[_Pair]:
     pairs: list[_Pair] = []
     ways: list[tuple[_Key, _Key]] = [
         (_whole, _whole),
+        (_whole, numbered_label),
+        (numbered_image, _whole),
+        (numbered_image, numbered_label),
         (_whole, without_label_affix),
         (without_image_affix, _whole),
         (without_image_affix, without_label_affix),
@@ -240,10 +247,13 @@ def _matched(images: Sequence[_File], labels: Sequence[_File], image_key: _Key, 
         if partners := by_key[0].get(key):
             for some, what in ((found, "label"), (partners, "image")):
                 if len(some) > 1:
-                    names = " and ".join(file.path.name for file in some[:2])
+                    folder = os.path.commonpath([file.path.parent for file in some[:2]])
+                    names = " and ".join(file.path.relative_to(folder).as_posix() for file in some[:2])
                     are_masks = what == "label" and all(find_format(file.path) for file in some)
                     fix = "merge them" if are_masks else "rename or remove one of them"
-                    raise FileError(some[0].path.parent, f"one {what} of '{key[-1]}'", names, fix)
+                    if what == "label" and len({file.path.parent for file in some}) > 1:
+                        fix = _ONE_FOLDER
+                    raise FileError(folder, f"one {what} of '{key[-1]}'", names, fix)
             pairs.append(_Pair((partners[0],), found[0], key[-1]))
     return pairs
 
@@ -378,8 +388,7 @@ def _second_labels(root: Path, left: Sequence[_File], pairs: Sequence[_Pair]) ->
         if len(found) > len(pairs) / 2:
             (label, pair), *_ = found
             names = " and ".join(file.path.relative_to(root).as_posix() for file in (pair.label, label))
-            fix = 'leave one folder of labels there, or name the files in dataset.json ("dataset")'
-            yield Finding("error", str(root), f"one label of '{pair.images[0].path.name}'", names, fix)
+            yield Finding("error", str(root), f"one label of '{pair.images[0].path.name}'", names, _ONE_FOLDER)
             return
 
 
