@@ -10,23 +10,22 @@ from samtailor.settings import Split
 
 Role = Literal["image", "label", "other"]
 
-_IMAGES = frozenset(
-    (
-        "image images img imgs picture pictures photo photos jpegimages input inputs scan scans volume volumes frame "
-        "frames imaging sat"
-    ).split()
+
+def _set_of(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_IMAGES = _set_of(
+    "image images img imgs picture pictures photo photos jpegimages input inputs scan scans volume volumes frame "
+    "frames imaging sat"
 )
-_LABELS = frozenset(
-    (
-        "label labels lbl lbls mask masks seg segs segmentation segmentations gt groundtruth truth annotation annotations "
-        "annot annots target targets manual"
-    ).split()
+_LABELS = _set_of(
+    "label labels lbl lbls mask masks seg segs segmentation segmentations gt groundtruth truth annotation "
+    "annotations annot annots target targets manual"
 )
-_OTHERS = frozenset(
-    (
-        "object objects instance instances box boxes bbox bboxes color colors colour overlay vis visualization "
-        "visualisation viz"
-    ).split()
+_OTHERS = _set_of(
+    "object objects instance instances box boxes bbox bboxes color colors colour overlay vis visualization "
+    "visualisation viz"
 )
 """Words that make of a folder of labels one of something else: single objects, boxes, drawings."""
 _SPLITS: dict[str, Split] = {
@@ -35,7 +34,7 @@ _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("test", "testing", "ts"), "test"),
 }
 _SHORT = frozenset(("tr", "ts", "dev"))
-_KINDS = frozenset("png jpg jpeg tif tiff nii gz bit class raw id ids ground fine left dir data".split())
+_KINDS = _set_of("png jpg jpeg tif tiff nii gz bit class raw id ids ground fine left dir data")
 """Words that say nothing of what a folder holds."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
