@@ -399,6 +399,28 @@ def test_dicom_series_and_segmentations_need_no_names_of_classes(label: str, tmp
     np.testing.assert_array_equal(np.unique(case.label), np.unique(generate.volume((4, 10, 12), 1)[1]))
 
 
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("a/rs.dcm", r"a/rs\.dcm: expected labels of voxels, found a structure set; .*convert it"),
+        ("labels/a.dcm", r"labels/a\.dcm: expected labels of voxels, found a structure set; .*convert it"),
+        ("a/ct/rs.dcm", r"a/ct/rs\.dcm: expected labels of voxels, found a structure set; .*convert it"),
+        ("a/ct/label.nii.gz", r"a/ct: expected slices .* found also label\.nii\.gz; move these, or the slices"),
+    ],
+)
+def test_labels_that_are_not_read_or_not_looked_for_are_named(place: str, words: str, tmp_path: Path) -> None:
+    hu, ids = generate.volume((4, 10, 12), 0)
+    series = tmp_path / ("images/a" if "labels" in place else "a/ct")
+    write_series(series, *laid(hu))
+    label = tmp_path / place
+    label.parent.mkdir(exist_ok=True)
+    written = label.with_name("x.rtstruct.dcm" if label.suffix == ".dcm" else "x.nii.gz")
+    read_geometry(series).write_label(written, ids.astype(np.int16), generate.LABELS)
+    written.rename(label)
+    with pytest.raises(FileError, match=words):
+        open_dataset(tmp_path)
+
+
 def test_images_that_are_called_otherwise_in_each_folder_are_refused(tmp_path: Path) -> None:
     volumes(tmp_path, "p1/ct", "p1/seg", "p2/mr", "p2/seg")
     with pytest.raises(FileError, match="2 images and 2 labels"):

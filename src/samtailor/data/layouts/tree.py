@@ -11,7 +11,8 @@ from pathlib import Path
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import accompanies, find_format, find_label_format
-from samtailor.data.layouts.contents import composed, entries, folders_below, passed_over
+from samtailor.data.formats.dicom.signature import refuse_structures
+from samtailor.data.layouts.contents import composed, entries, folders_below, passed_over, visible_files
 from samtailor.data.layouts.found import UNKNOWN, Found, told_files
 from samtailor.data.layouts.names import (
     Role,
@@ -411,10 +412,21 @@ def _article(what: str) -> str:
 
 
 def refused(root: Path) -> FileError:
-    """The error of a folder in which no images and labels are found that belong together."""
+    """The error of a folder in which no images and labels are found that belong together.
+
+    Raises:
+        FileError: If there are labels of a kind that is not read.
+    """
     files = list(_files(root))
     if not files:
         return FileError(root, EXPECTED, entries(root), _FIX)
+    for file in files:
+        refuse_structures(file.path)
+        if more := _beside_slices(file.path):
+            fix = "move these, or the slices, into a folder of their own"
+            return FileError(
+                file.path, "slices of one series and no more in such a folder", f"also {listed(more, 3)}", fix
+            )
     count = {role: sum(file.role == role for file in files) for role in ("image", "label")}
     known = {file.path for file in files}
     others = Counter(
@@ -427,3 +439,15 @@ def refused(root: Path) -> FileError:
     told = f"; beside them {', '.join(unread)}" if unread else ""
     found = f"{counted(count['image'], 'image')} and {counted(count['label'], 'label')}, none of the same name{told}"
     return FileError(root, EXPECTED, found, _FIX)
+
+
+def _beside_slices(folder: Path) -> list[str]:
+    """Names of what could be images or labels in a folder that is an image itself, where nobody looks for them."""
+    format = find_format(folder) if os.path.isdir(folder) else None
+    if format is None:
+        return []
+    slices = set(format.parts(folder))
+    others = [path for path in visible_files(folder) if path not in slices and find_label_format(path)]
+    for path in others:
+        refuse_structures(path)
+    return [path.name for path in others]

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
 from samtailor.data.formats.dicom.geometry import LABEL_SUFFIXES, SeriesGeometry
-from samtailor.data.formats.dicom.signature import image_files, is_dicom, is_image, is_image_folder, kind_of
+from samtailor.data.formats.dicom.signature import (
+    image_files,
+    is_dicom,
+    is_image,
+    is_image_folder,
+    kind_of,
+    refuse_structures,
+)
 from samtailor.data.formats.format import Format, Header, on_one_grid, with_channels
 from samtailor.data.formats.label_content import LabelContent
 from samtailor.errors import FileError
@@ -129,6 +136,7 @@ def _segmentation(path: Path) -> SegmentationFile:
 
     if os.path.isdir(path):
         raise FileError(path, "a DICOM segmentation", "a folder of images", "name the label file")
+    refuse_structures(path)
     return open_segmentation(path)
 
 

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-Kind = Literal["slice", "frames", "segments", "other"]
-"""An image of one frame, or of several; a segmentation; anything else, such as a report."""
+from samtailor.errors import FileError
+
+Kind = Literal["slice", "frames", "segments", "structures", "other"]
+"""An image of one frame, or of several; a segmentation; a structure set; anything else, such as a report."""
 
 _HEAD = 512  # preamble (128 bytes), prefix, and the first elements of the file meta information (PS3.10, 7.1)
 _MAGIC = slice(128, 132)
@@ -22,6 +24,7 @@ _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # By PS3.4, B.5. RT Dose, parametric maps and segmentations have pixels, but are no images of a scanner.
 _OTHER = re.compile(r"(9|11|30|66|67|68|78|79|80|81|82|88|90|91|104|131|200|201|481\.[2-9]|481\.1[0-9]|4\.2)(\.|$)")
 _SEGMENTS = ("66.4", "66.7")
+_STRUCTURES = "481.3"
 _FRAMES = re.compile(r"(2\.[12]|4\.[134]|128\.1|130|13\.1\.[1-5]|12\.[12]\.1|6\.2|3\.1|7\.[1-4]|20|77\.1\.6)$")
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -50,9 +53,22 @@ def kind_of_class(uid: str) -> Kind:
         return "other" if uid.startswith("1.2.840.10008.") else "slice"
     if short in _SEGMENTS:
         return "segments"
+    if short == _STRUCTURES:
+        return "structures"
     if _OTHER.match(short):
         return "other"
     return "frames" if _FRAMES.match(short) else "slice"
+
+
+def refuse_structures(path: Path) -> None:
+    """Refuse a structure set: its outlines lie anywhere between the voxels.
+
+    Raises:
+        FileError: If it is one.
+    """
+    if kind_of(path) == "structures":
+        fix = "structure sets (RTSTRUCT) are not read: convert it to a DICOM segmentation or NIfTI"
+        raise FileError(path, "labels of voxels", "a structure set", fix)
 
 
 def is_image(kind: Kind | None) -> bool:
