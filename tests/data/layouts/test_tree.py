@@ -402,9 +402,9 @@ def test_dicom_series_and_segmentations_need_no_names_of_classes(label: str, tmp
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("a/rs.dcm", r"a/rs\.dcm: expected labels of voxels, found a structure set; .*convert it"),
-        ("labels/a.dcm", r"labels/a\.dcm: expected labels of voxels, found a structure set; .*convert it"),
-        ("a/ct/rs.dcm", r"a/ct/rs\.dcm: expected labels of voxels, found a structure set; .*convert it"),
+        ("a/rs.dcm", r"a/rs\.dcm: expected a DICOM segmentation, found a structure set; .*convert it"),
+        ("labels/a.dcm", r"labels/a\.dcm: expected a DICOM segmentation, found a structure set; .*convert it"),
+        ("a/ct/rs.dcm", r"a/ct/rs\.dcm: expected a DICOM segmentation, found a structure set; .*convert it"),
         ("a/ct/label.nii.gz", r"a/ct: expected slices .* found also label\.nii\.gz; move these, or the slices"),
     ],
 )

@@ -67,8 +67,8 @@ def refuse_structures(path: Path) -> None:
         FileError: If it is one.
     """
     if kind_of(path) == "structures":
-        fix = "structure sets (RTSTRUCT) are not read: convert it to a DICOM segmentation or NIfTI"
-        raise FileError(path, "labels of voxels", "a structure set", fix)
+        fix = "structure sets (RTSTRUCT) are not read: convert it, or give the labels as NIfTI"
+        raise FileError(path, "a DICOM segmentation", "a structure set", fix)
 
 
 def is_image(kind: Kind | None) -> bool:
