@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from samtailor.data.check import check
 from samtailor.data.dataset import open_dataset
 from samtailor.data.formats import read_case
 from samtailor.errors import DataError, FileError
@@ -88,6 +90,30 @@ def test_a_folder_of_cases_for_validation_is_taken_for_that(folder: str, is_list
     assert dataset.orphans == ()
     folds, _ = dataset.folds(3)
     assert {name for fold in folds for names in fold.values() for name in names} == {"case_0", "case_1", "case_2"}
+
+
+def test_cases_that_are_listed_for_validation_are_that(nnunet_folder: Path) -> None:
+    """As MONAI lists them, beside the training cases or among them."""
+    (nnunet_folder / "splits_final.json").unlink()
+    entries = [{"image": f"imagesTr/case_{n}_0000.nii.gz", "label": f"./labelsTr/case_{n}.nii.gz"} for n in range(5)]
+    rewrite(nnunet_folder, training=entries[:4], validation=entries[3:], numTraining=4)
+    report = check(nnunet_folder)
+    assert not report.findings
+    assert [case.name for case in report.cases if case.split == "val"] == ["case_3_0000", "case_4_0000"]
+
+
+def test_pictures_in_nnunets_folders_are_told_by_names(tmp_path: Path) -> None:
+    for index in range(3):
+        pixels, ids = generate.picture((16, 20), index)
+        for place, array in ((f"imagesTr/c_{index}_0000.png", pixels), (f"labelsTr/c_{index}.png", ids)):
+            (tmp_path / place).parent.mkdir(exist_ok=True)
+            Image.fromarray(array).save(tmp_path / place)
+    labels = {"background": 0, "field": 1, "lake": 2}
+    content = {"channel_names": {"0": "R"}, "labels": labels, "numTraining": 3, "file_ending": ".png"}
+    generate.write_json(tmp_path / "dataset.json", content)
+    dataset = open_dataset(tmp_path)
+    assert (dataset.layout, dataset.labels.names) == ("inferred", tuple(labels))
+    assert [case.name for case in dataset.cases] == ["c_0", "c_1", "c_2"]
 
 
 def test_nnunets_first_version_lists_names_without_channel(nnunet_folder: Path) -> None:

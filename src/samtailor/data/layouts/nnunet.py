@@ -28,13 +28,14 @@ from samtailor.labels import LabelSpace, default_palette
 
 _VALIDATION = ("Va", "Val")
 """Ends of the folders of cases for validation."""
+_FIX = "write nnU-Net's dataset.json with labels, channel_names and file_ending"
 _NUMBERED = re.compile("(.+)_([0-9]{4})")
 
 
 def read_contents(root: Path) -> Contents:
     """Classes and cases of the folder."""
     path = root / "dataset.json"
-    content = read_json(path, dict, "write nnU-Net's dataset.json with labels, channel_names and file_ending")
+    content = read_json(path, dict, _FIX)
     channels = channels_of(path, content)
     ending = content.get("file_ending", ".nii.gz")
     kinds = image_suffixes(only_volumes=True)
@@ -44,11 +45,14 @@ def read_contents(root: Path) -> Contents:
         training = _listed_cases(root, path, content["training"], len(channels), ending)
     else:
         training = _scanned_cases(root, "Tr", len(channels), ending)
+    trained = {case.name for case in training}
+    listed = _listed_validation(root, path, content, len(channels), ending) if is_decathlon else []
+    known = trained | {case.name for case in listed}
     test = [case for case in _scanned_cases(root, "Ts", len(channels), ending) if case.label]
-    known = {case.name for case in training}
     find = _alike if is_decathlon else _scanned_cases
     validation = [case for part in _VALIDATION for case in find(root, part, len(channels), ending) if case.label]
-    others = (*test, *(case for case in validation if case.name not in known))
+    others = [case for case in listed if case.name not in trained]
+    others += [*test, *(case for case in validation if case.name not in known)]
     if not training:
         fix = f"name the images <case>_0000{ending} there"
         raise FileError(root / "imagesTr", f"images <case>_0000{ending}", entries(root / "imagesTr"), fix)
@@ -64,8 +68,15 @@ def read_contents(root: Path) -> Contents:
     orphans = tuple(sorted(volumes - used))
     remarks = [remark for folder in folders for remark in passed_over(folder, volumes, kinds)]
     remarks += _other_number(path, content.get("numTraining"), len(training))
-    labels = labels_of(path, content)
-    return Contents(labels, cases, channels, orphans=orphans, remarks=tuple(remarks), title=content.get("name"))
+    return Contents(
+        labels_of(path, content),
+        cases,
+        channels,
+        orphans=orphans,
+        remarks=tuple(remarks),
+        title=content.get("name"),
+        splits={"val": tuple(case.name for case in listed)},
+    )
 
 
 def _other_number(path: Path, expected: Any, number: int) -> Iterator[Finding]:
@@ -75,15 +86,23 @@ def _other_number(path: Path, expected: Any, number: int) -> Iterator[Finding]:
 
 
 def recognises(root: Path) -> bool:
-    """Whether the folder has imagesTr and a dataset.json."""
-    return (root / "imagesTr").is_dir() and os.path.lexists(root / "dataset.json")
+    """Whether the folder has imagesTr and a dataset.json, which does not say that it holds pictures."""
+    path = root / "dataset.json"
+    if not (root / "imagesTr").is_dir() or not os.path.lexists(path):
+        return False
+    ending = read_json(path, dict, _FIX).get("file_ending")
+    return not (isinstance(ending, str) and ending.lower().endswith(image_suffixes(only_pictures=True)))
 
 
 def read_splits(root: Path, contents: Contents) -> Splits:
     """Case names of train and val of the first fold, and of val and test where there are labelled cases of them."""
     parts = {"val": [f"images{part}" for part in _VALIDATION], "test": ["imagesTs"]}
     found = {
-        split: tuple(case.name for case in contents.cases if case.images[0].parent.name in folders)
+        split: tuple(
+            case.name
+            for case in contents.cases
+            if case.images[0].parent.name in folders or case.name in contents.splits.get(split, ())
+        )
         for split, folders in parts.items()
     }
     shown = {split: names for split, names in found.items() if names}
@@ -162,7 +181,7 @@ def _alike(root: Path, part: str, channels: int, ending: str) -> list[CaseFiles]
 
 
 def _listed_cases(root: Path, path: Path, listed: list[Any], channels: int, ending: str) -> list[CaseFiles]:
-    """Cases of the Decathlon's list; nnU-Net's first version listed 'x.nii.gz' for 'x_0000.nii.gz', ..."""
+    """Cases of a list of the Decathlon's; nnU-Net's first version listed 'x.nii.gz' for 'x_0000.nii.gz', ..."""
     scanned = {case.name: case for case in _scanned_cases(root, "Tr", channels, ending)}
     cases = []
     for entry in listed:
@@ -177,6 +196,13 @@ def _listed_cases(root: Path, path: Path, listed: list[Any], channels: int, endi
         label = root / str(entry.get("label", f"labelsTr/{image.name}"))
         cases.append(CaseFiles(name, (image,), label if os.path.isfile(label) else None))
     return cases
+
+
+def _listed_validation(root: Path, path: Path, content: dict[str, Any], channels: int, ending: str) -> list[CaseFiles]:
+    """Cases of the list that MONAI has for validation; what lists names alone, as for the test, lists no labels."""
+    listed = content.get("validation")
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    return [case for case in _listed_cases(root, path, entries, channels, ending) if case.label]
 
 
 LAYOUT = Layout("nnunet", recognises, read_contents, read_splits)
