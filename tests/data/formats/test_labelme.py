@@ -191,4 +191,8 @@ def test_other_json_is_none_of_it(tmp_path: Path) -> None:
     (tmp_path / "folder.json").mkdir()
     assert find_label_format(tmp_path / "folder.json") is None
     assert isinstance(find_label_format(tmp_path / "missing.json"), LabelMeFormat)
-    assert isinstance(find_label_format(write(tmp_path / "b.json", picture=False)), LabelMeFormat)
+    file = write(tmp_path / "b.json", picture=False)
+    assert isinstance(find_label_format(file), LabelMeFormat)
+    keys_in_order = dict(sorted((json.loads(file.read_text()) | {"imageData": "A" * 10_000}).items()))
+    file.write_text(json.dumps(keys_in_order))
+    assert isinstance(find_label_format(file), LabelMeFormat)

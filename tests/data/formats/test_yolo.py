@@ -48,7 +48,7 @@ def test_polygons_are_drawn_one_after_the_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "labels"), [("images/train", "labels/train"), ("train/images", "train/labels"), ("", "")]
+    ("images", "labels"), [("images/train2017", "labels/train2017"), ("train/images", "train/labels"), ("", "")]
 )
 @pytest.mark.parametrize(
     ("file", "text"),

@@ -224,6 +224,9 @@ class GeoTiffFormat(SceneFormat):
         part = raster.whole()
         samples = np.moveaxis(part.samples, 0, -1)
         void = part.masked
+        if raster.nodata is not None and samples.dtype.kind == "f":
+            unknown = np.isnan(samples).all(axis=-1)
+            void = unknown if void is None else void | unknown
         if void is not None and void.all():
             return LabelContent("ids")
         known = samples if void is None else samples[~void][:, None]

@@ -26,7 +26,8 @@ from samtailor.labels import LabelSpace
 IGNORED, BACKGROUND = "__ignore__", "_background_"
 """Names of shapes that are of no class."""
 
-_HEAD = 1 << 12  # bytes within which shapes begin: what precedes them is a version and flags
+_HEAD = 1 << 12  # bytes within which shapes begin, but in files with sorted keys: those have the picture before them
+_BEFORE = (b'"imageData"', b'"imagePath"')
 _FIX = "save it with LabelMe again"
 
 
@@ -38,7 +39,8 @@ class LabelMeFormat(OutlineFile):
     def holds_outlines(self, path: Path) -> bool:
         """Whether a JSON file holds shapes."""
         with path.open("rb") as file:
-            return b'"shapes"' in file.read(_HEAD)
+            head = file.read(_HEAD)
+            return b'"shapes"' in head or (any(key in head for key in _BEFORE) and b'"shapes"' in head + file.read())
 
     def annotated_size(self, path: Path) -> tuple[int, int] | None:
         """Size that the file says, if it does."""

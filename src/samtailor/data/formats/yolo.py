@@ -28,7 +28,9 @@ _HEAD = 1 << 10
 _NUMBER = rb"-?(?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?"
 _FIRST = re.compile(rb"\s*\d+(?:[ \t]+" + _NUMBER + rb"){4}(?:\s|$)")
 """How such a file begins: a class and at least the four numbers of a box."""
-_INSIDE = re.compile(r"labels?|annotations?|masks?|train(?:ing)?|val(?:id|idation)?|test(?:ing)?|data", re.IGNORECASE)
+_INSIDE = re.compile(
+    r"labels?|annotations?|masks?|(?:train(?:ing)?|val(?:id|idation)?|test(?:ing)?)\d*|data", re.IGNORECASE
+)
 """How folders inside a data set are called: where one is called otherwise, it is the data set's."""
 _LARGEST = 1.001  # a fraction, rounded
 _BOX = 4  # numbers
