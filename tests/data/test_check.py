@@ -138,6 +138,7 @@ def ignored(root: Path) -> None:
         ),
         (lambda r: splits(r, ["case_0", "case_4"], ["case_4"]), "error", "nnunet", "found train and val"),
         (lambda r: splits(r, ["case_0", "case_9"], ["case_4"]), "error", "nnunet", "an image of case 'case_9'"),
+        (lambda r: splits(r, ["case_0.nii.gz"], ["case_4"]), "error", "nnunet", "name it without suffix"),
         (lambda r: splits(r, ["case_0"], ["case_4"]), "warning", "nnunet", "3 in none: case_1, case_2, case_3"),
         (lambda r: splits(r, ["case_0"], []), "error", "nnunet", "cases in split val, found none"),
         (

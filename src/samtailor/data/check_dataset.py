@@ -176,6 +176,7 @@ def _unknown_cases(dataset: Dataset) -> Iterator[Finding]:
         for name in names:
             if name not in known:
                 fix = "add the image, or take the name out of the split"
+                fix = "name it without suffix" if dataset.is_file_of_a_case(name) else fix
                 yield Finding("error", str(dataset.root), f"an image of case '{name}' of split {split}", "none", fix)
 
 

@@ -17,6 +17,7 @@ from samtailor.data.formats import is_scene
 from samtailor.data.layouts import images, inferred, listed, nnunet, split_file
 from samtailor.data.layouts.bands import with_bands
 from samtailor.data.layouts.contents import Contents
+from samtailor.data.layouts.found import stem_of
 from samtailor.data.layouts.layout import Layout, LayoutName
 from samtailor.data.named import NAMED, DatasetName, NamedDataset, looking_like, published
 from samtailor.data.neighbours import Blocks, blocks_of, patients_of
@@ -93,10 +94,15 @@ class Dataset(Contents):
         unknown = [case for case in self.splits[name] if case not in cases]
         if unknown:
             fix = "add the images or fix the split file"
+            fix = "name the cases without suffix" if all(map(self.is_file_of_a_case, unknown)) else fix
             raise FileError(self.root, f"an image for each case of split '{name}'", f"none of {unknown[:5]}", fix)
         for error in self.named_twice():
             raise error
         return tuple(cases[case] for case in self.splits[name])
+
+    def is_file_of_a_case(self, name: str) -> bool:
+        """Whether a name that a split has is that of a case's file, with suffix."""
+        return stem_of(Path(name)) in {case.name for case in self.cases}
 
     def named_twice(self) -> Iterator[FileError]:
         """Cases that splits name more than once."""

@@ -262,5 +262,10 @@ class TestCases:
         path = write(tmp_path / "x.shp", [box(0, 0, 9, 9)], ["water"])
         assert {part.suffix for part in VectorFormat().parts(path)} == {".shp", ".shx", ".dbf", ".prj", ".cpg"}
         assert all(VectorFormat().accompanies(part) for part in VectorFormat().parts(path)[1:])
-        shutil.copy(path, tmp_path / "y.dbf")
+        for part in VectorFormat().parts(path):
+            part.rename(part.with_suffix(part.suffix.upper()))
+        found = VectorFormat().parts(path.with_suffix(".SHP"))
+        assert len(found) == 5
+        assert all(VectorFormat().accompanies(part) for part in found[1:])
+        shutil.copy(found[0], tmp_path / "y.dbf")
         assert not VectorFormat().accompanies(tmp_path / "y.dbf")

@@ -249,6 +249,13 @@ def test_volumes_have_their_ids(tmp_path: Path) -> None:
     labels[0, 0, :3] = 1, 2, 131
     generate.write_volume(tmp_path / "x_seg.nii.gz", labels)
     assert open_dataset(tmp_path).labels.ids == (0, 1, 2, 131, 250)
+    generate.write_volume(tmp_path / "x_seg.nii.gz", labels.astype(np.int16) - 1)
+    with pytest.raises(FileError, match=r'found -1; if -1 marks what counts nowhere, write .*"ignore": -1'):
+        open_dataset(tmp_path)
+    generate.write_json(
+        tmp_path / "dataset.json", {"labels": {"background": 0, "a": 1, "b": 130, "c": 249, "ignore": -1}}
+    )
+    assert open_dataset(tmp_path).labels.ignore_id == -1
 
 
 def test_what_was_inferred_is_told(tmp_path: Path) -> None:

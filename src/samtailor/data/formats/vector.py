@@ -41,7 +41,7 @@ class VectorFormat(LabelFormat):
 
     def parts(self, path: Path) -> list[Path]:
         """The file, and the other files of a Shapefile."""
-        beside = (path.with_suffix(suffix) for suffix in _PARTS) if path.suffix.lower() == ".shp" else ()
+        beside = (path.with_suffix(_as_in(path, part)) for part in _PARTS) if path.suffix.lower() == ".shp" else ()
         return [path, *filter(os.path.isfile, beside)]
 
     def accompanies(self, path: Path) -> bool:
@@ -49,7 +49,8 @@ class VectorFormat(LabelFormat):
         if path.name.lower().endswith((".gpkg-wal", ".gpkg-shm")):
             return os.path.isfile(path.with_name(path.name[: -len("-wal")]))
         kinds = self.suffixes if path.suffix.lower() == ".qml" else (".shp",)
-        return path.suffix.lower() in _BESIDE and any(os.path.isfile(path.with_suffix(kind)) for kind in kinds)
+        beside = (path.with_suffix(_as_in(path, kind)) for kind in kinds)
+        return path.suffix.lower() in _BESIDE and any(map(os.path.isfile, beside))
 
     def read_ids(
         self, path: Path, labels: LabelSpace, grid: Geometry | None = None
@@ -71,6 +72,11 @@ class VectorFormat(LabelFormat):
         if count := int((first != last).sum()):
             fix = "if it is meant so, nothing: of several polygons the last in the file counts"
             yield "polygons of different classes apart from each other", f"{count} pixels in several of them", fix
+
+
+def _as_in(path: Path, suffix: str) -> str:
+    """A suffix in capitals if that of a path is: old programs write all parts of a Shapefile so."""
+    return suffix.upper() if path.suffix.isupper() else suffix
 
 
 def _place(path: Path, grid: Geometry | None) -> GeoGeometry:

@@ -24,6 +24,8 @@ _MOST_IDS, _MOST_COLOURS = 256, 256
 _LEAST_COUNTED, _OBJECTS, _VARIED = 3, 8, 3  # labels; numbers in one of them; how many more these are than the fewest
 _DARK, _BRIGHT = 40, 215
 _WRITE = 'write the classes into dataset.json: {"classes": ["background", ...], "ids": [0, ...]}'
+_IGNORE = 'write {{"labels": {{"background": 0, ..., "ignore": {}}}}} into dataset.json'
+_IGNORE_OTHER = 'store 255 for it and write {{"classes": ["background", ...], "ignore_index": 255}} into dataset.json'
 
 
 def classes_of(contents: Mapping[Path, LabelContent]) -> tuple[LabelSpace, str]:
@@ -55,7 +57,11 @@ def _of_ids(contents: Mapping[Path, LabelContent], palette: Mapping[int, Colour]
     first = next(iter(contents))
     if wrong := [identifier for identifier in counts if not 0 <= identifier <= _LARGEST_ID]:
         file = next(file for file, content in contents.items() if wrong[0] in content.ids)
-        raise FileError(file, f"label ids from 0 to {_LARGEST_ID}", str(wrong[0]), _WRITE)
+        fix = f"give the classes ids up to {_LARGEST_ID}"
+        if wrong[0] < 0:
+            fix = _IGNORE if label_format_of(file).volumes else _IGNORE_OTHER
+            fix = f"if {wrong[0]} marks what counts nowhere, {fix.format(wrong[0])}; else number the classes from 0"
+        raise FileError(file, f"label ids from 0 to {_LARGEST_ID}", str(wrong[0]), fix)
     if not palette and _are_soft(contents, counts):
         labels = LabelSpace((BACKGROUND, "class 1"), (0, _WHITE), default_palette(2), threshold=127)
         return labels, f"masks are white on black with soft edges, {len(counts)} levels: above 127 is white"

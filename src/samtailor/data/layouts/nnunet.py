@@ -75,7 +75,7 @@ def read_contents(root: Path) -> Contents:
         orphans=orphans,
         remarks=tuple(remarks),
         title=content.get("name"),
-        splits={"val": tuple(case.name for case in listed)},
+        splits={"val": tuple(case.name for case in listed)} if listed else {},
     )
 
 

@@ -15,6 +15,8 @@ from samtailor.files import read_text
 from samtailor.settings import Split
 
 _FOLDERS = ("", "ImageSets/Segmentation", "ImageSets", "splits", "lists", "split")
+FOLDERS = frozenset(folder.partition("/")[0] for folder in _FOLDERS if folder)
+"""Names of folders of lists."""
 _TABLES = (".csv", ".tsv")
 _FIX = "write one name a line"
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")

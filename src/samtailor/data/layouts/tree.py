@@ -27,7 +27,7 @@ from samtailor.data.layouts.names import (
     without_image_affix,
     without_label_affix,
 )
-from samtailor.data.layouts.split_lists import read_lists
+from samtailor.data.layouts.split_lists import FOLDERS, read_lists
 from samtailor.errors import FileError, Finding, counted, listed
 
 _DEEPEST = 5
@@ -403,7 +403,8 @@ def _passed_over(root: Path, files: Sequence[_File], pairs: Sequence[_Pair]) -> 
     known = {file.path for file in files}
     kinds = sorted({file.path.suffix for pair in pairs for file in pair.files})
     for folder, inside in folders_below(root):
-        if _role_of(folder.relative_to(root).parts) in ("image", "label"):
+        parts = folder.relative_to(root).parts
+        if _role_of(parts) in ("image", "label") and parts[0] not in FOLDERS:
             yield from passed_over(folder, known.union(filter(os.path.isdir, inside)), kinds)
 
 
@@ -437,8 +438,15 @@ def refused(root: Path) -> FileError:
     )
     unread = [f"{number} {suffix}" for suffix, number in others.most_common(_KINDS_TOLD)]
     told = f"; beside them {', '.join(unread)}" if unread else ""
-    found = f"{counted(count['image'], 'image')} and {counted(count['label'], 'label')}, none of the same name{told}"
-    return FileError(root, EXPECTED, found, _FIX)
+    found = f"{counted(count['image'], 'image')} and {counted(count['label'], 'label')}"
+    if count["image"] and count["label"]:
+        return FileError(root, EXPECTED, f"{found}, none of the same name{told}", _FIX)
+    stems = defaultdict(list)
+    for file in files:
+        stems[file.stem].append(file.path.relative_to(root).as_posix())
+    if all(len(alike) == 2 for alike in stems.values()):
+        found += f"; of {' and '.join(next(iter(stems.values())))} no name says which is the label"
+    return FileError(root, EXPECTED, f"{found}{told}", _FIX)
 
 
 def _beside_slices(folder: Path) -> list[str]:
