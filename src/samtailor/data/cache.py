@@ -39,7 +39,7 @@ class CachedCase:
 
     Attributes:
         name: Name of the case.
-        key: Hash of the files' content and the preprocessing.
+        key: Hash of the files' content and the preprocessing; '' in memory.
         image: Prepared slices in [0, 1], shape (S, C, H, W).
         label: Class indices, shape (S, H, W); None without label file.
         spacing: Distance in mm of slices, rows, columns; None for pictures.
@@ -61,7 +61,6 @@ def prepare_case(
     labels: LabelSpace,
     preprocessing: Preprocessing,
     degradation: Degradation | None = None,
-    key: str = "",
 ) -> CachedCase:
     """A case as the network's input needs it, in memory; corrupted before everything else, if it is to be."""
     case = read_case(files, labels, preprocessing.channel_choice)
@@ -71,7 +70,7 @@ def prepare_case(
     counts = np.zeros((len(image), len(labels)), dtype=np.int64)
     for index, plane in enumerate(() if case.label is None else case.label):
         counts[index] = counts_of(plane, len(labels))
-    return CachedCase(files.name, key, image, case.label, case.geometry.spacing, counts, case.geometry.void)
+    return CachedCase(files.name, "", image, case.label, case.geometry.spacing, counts, case.geometry.void)
 
 
 def add_content(digest: hashlib.blake2b, files: CaseFiles) -> None:

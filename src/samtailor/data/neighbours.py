@@ -11,7 +11,6 @@ from math import gcd, isqrt
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from samtailor.data.case import CaseFiles
 from samtailor.data.formats import is_scene, read_geometry
@@ -120,6 +119,8 @@ def _by_coordinates(cases: Sequence[CaseFiles]) -> Blocks | None:
         boxes.append([corners.min(axis=0), corners.max(axis=0)])
     if len(systems) > 1:
         return None
+    from scipy.spatial import cKDTree
+
     ends = np.array(boxes)
     places = ends.mean(axis=1) / np.median(ends[:, 1] - ends[:, 0], axis=0)
     if not len(cKDTree(places).query_pairs(_NEXT, p=np.inf)):

@@ -33,7 +33,7 @@ Volume = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-def make_phantom(root: Path, patients: int = 10, shape: tuple[int, int, int] = (24, 128, 128), seed: int = 0) -> Path:
+def make_phantom(root: Path, patients: int = 10, shape: tuple[int, int, int] = (24, 128, 128)) -> Path:
     """Write a phantom data set in the nnU-Net layout.
 
     A fifth of the patients, at least two, lie in imagesTs and labelsTs as unseen test patients;
@@ -42,8 +42,8 @@ def make_phantom(root: Path, patients: int = 10, shape: tuple[int, int, int] = (
     Args:
         root: Folder to make; a phantom that is there already is overwritten.
         patients: Number of patients, at least 4.
-        shape: Slices, rows, columns of each; they share a field of 192 x 384 x 384 mm.
-        seed: Patient i of a seed is the same in every phantom of this shape.
+        shape: Slices, rows, columns of each; they share a field of 192 x 384 x 384 mm. Patient i is the same in every
+            phantom of a shape.
 
     Returns:
         The folder.
@@ -60,7 +60,7 @@ def make_phantom(root: Path, patients: int = 10, shape: tuple[int, int, int] = (
     training = names[: patients - len(test)]
     val = training[-max(1, round(0.1 * patients)) :]
     for index, name in enumerate(names):
-        _write_patient(root, name, "Ts" if name in test else "Tr", make_patient(shape, (seed, index)))
+        _write_patient(root, name, "Ts" if name in test else "Tr", make_patient(shape, (0, index)))
     content = {
         "name": "phantom",
         "description": DESCRIPTION,

@@ -300,12 +300,6 @@ class TestReading:
         assert (header.channels, header.bits) == (len(case.image), 8 * case.image.itemsize)
         assert header.bands == header.channels
 
-    def test_a_window_is_part_of_the_whole(self, written: tuple[Kind, Path]) -> None:
-        kind, path = written
-        rows, columns = slice(2, 8), slice(3, 5)
-        window = kind.format.read_window((path,), rows, columns)
-        np.testing.assert_array_equal(window, kind.image()[..., rows, columns])
-
     def test_the_grid_of_distances_is_that_of_the_file(self, written: tuple[Kind, Path]) -> None:
         kind, path = written
         geometry, label = read_geometry(path), kind.label()

@@ -12,7 +12,6 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from samtailor.data.case import CaseFiles, Geometry
@@ -151,10 +150,6 @@ class Format(LabelFormat):
     @abstractmethod
     def read_pixels(self, paths: tuple[Path, ...]) -> tuple[NDArray[Any], Geometry]:
         """Intensities of one image as in the file, shape (C, S, H, W), and how they lie there."""
-
-    def read_window(self, paths: tuple[Path, ...], rows: slice, columns: slice) -> NDArray[Any]:
-        """Part of what `read_pixels` gives, shape (C, S, h, w); formats of huge images read no more than that."""
-        return np.ascontiguousarray(self.read_pixels(paths)[0][..., rows, columns])
 
     def doubts(self, path: Path) -> Iterator[tuple[str, str, str]]:
         """Oddities of a header that can be read nevertheless: what was expected, what was found, what to do."""

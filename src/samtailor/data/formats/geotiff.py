@@ -182,15 +182,9 @@ class GeoTiffFormat(SceneFormat):
             raise FileError(raster.path, "pixels with data", f"none but {void.why}", fix)
         return _intensities(raster, part), _geometry(raster, void)
 
-    def read_window(self, paths: tuple[Path, ...], rows: slice, columns: slice) -> NDArray[Any]:
-        """Part of what `read_pixels` gives, shape (C, 1, h, w); no more is read."""
-        raster = _only(paths)
-        with raster.reader() as read:
-            return _intensities(raster, read(rows, columns))
-
     @contextmanager
     def reader(self, paths: tuple[Path, ...]) -> Iterator[PatchReader]:
-        """A block that reads parts of what `read_pixels` gives."""
+        """A block that reads parts of what `read_pixels` gives, and no more."""
         raster = _only(paths)
         with raster.reader() as read:
             yield _Reader(raster, read)

@@ -40,12 +40,12 @@ class Found:
     named: frozenset[Path] = frozenset()
 
 
-def told_files(root: Path, files: list[Path], ending: str = "") -> str:
+def told_files(root: Path, files: list[Path]) -> str:
     """Where files lie, in a few words: 'images (12 files)'."""
     parents = {file.parent for file in files}
     folders = sorted((one.relative_to(root) if one.is_relative_to(root) else one).as_posix() for one in parents)
     shown = ["the folder itself" if folder == "." else folder for folder in folders]
-    return f"{listed(shown, _FOLDERS_TOLD)}{ending} ({counted(len(files), 'file')})"
+    return f"{listed(shown, _FOLDERS_TOLD)} ({counted(len(files), 'file')})"
 
 
 def cases_of(

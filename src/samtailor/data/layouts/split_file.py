@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from samtailor.data.layouts.contents import read_split
 from samtailor.data.layouts.layout import Splits
@@ -19,12 +20,22 @@ def read_fold(path: Path, fold: int) -> dict[str, tuple[str, ...]]:
     Raises:
         FileError: If the file is none of folds, or has no such one.
     """
-    folds = read_json(path, list, 'write a list with one {"train": [...], "val": [...]} per fold')
+    folds = _folds(path)
     if not 0 <= fold < len(folds):
         raise FileError(path, f"a fold {fold}", counted(len(folds), "fold"), "choose another fold (they count from 0)")
-    if not isinstance(folds[fold], dict) or not {"train", "val"} <= folds[fold].keys():
-        raise FileError(path, "train and val in each fold", f"{folds[fold]!r:.80}", "name the cases of both")
-    return {name: read_split(path, folds[fold][name], name) for name in ("train", "val")}
+    return _splits(path, folds[fold])
+
+
+def _folds(path: Path) -> list[Any]:
+    folds: list[Any] = read_json(path, list, 'write a list with one {"train": [...], "val": [...]} per fold')
+    return folds
+
+
+def _splits(path: Path, fold: Any) -> dict[str, tuple[str, ...]]:
+    """Case names of train and val of one entry of the file."""
+    if not isinstance(fold, dict) or not {"train", "val"} <= fold.keys():
+        raise FileError(path, "train and val in each fold", f"{fold!r:.80}", "name the cases of both")
+    return {name: read_split(path, fold[name], name) for name in ("train", "val")}
 
 
 def completed(root: Path, splits: Splits) -> Splits:
@@ -44,17 +55,17 @@ def require_folds(path: Path, count: int) -> None:
     Raises:
         FileError: Naming what was found.
     """
-    folds = read_json(path, list, 'write a list with one {"train": [...], "val": [...]} per fold')
+    folds = _folds(path)
     if len(folds) != count:
         fix = f"take --folds {len(folds)}, or write the file anew" if len(folds) > 1 else "add folds, or take it away"
         raise FileError(path, f"{count} folds", str(len(folds)), fix)
     seen: dict[str, int] = {}
-    for fold in range(count):
-        for case in read_fold(path, fold)["val"]:
+    for number, fold in enumerate(folds):
+        for case in _splits(path, fold)["val"]:
             if case in seen:
-                found = f"'{case}' in that of {seen[case]} and {fold}"
+                found = f"'{case}' in that of {seen[case]} and {number}"
                 raise FileError(path, "each case in the validation of one fold", found, "leave it in one of them")
-            seen[case] = fold
+            seen[case] = number
 
 
 def write_folds(path: Path, folds: Sequence[Splits]) -> None:

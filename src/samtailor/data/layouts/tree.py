@@ -13,7 +13,7 @@ from samtailor.data.case import CaseFiles
 from samtailor.data.formats import accompanies, find_format, find_label_format
 from samtailor.data.formats.dicom.signature import refuse_structures
 from samtailor.data.layouts.contents import composed, entries, folders_below, passed_over, visible_files
-from samtailor.data.layouts.found import UNKNOWN, Found, told_files
+from samtailor.data.layouts.found import UNKNOWN, Found, stem_of, told_files
 from samtailor.data.layouts.names import (
     Role,
     is_drawn,
@@ -163,7 +163,7 @@ def _role_of(parts: Sequence[str]) -> Role | None:
 
 def _in_folder(paths: Sequence[Path], group: tuple[str, ...], role: Role | None) -> Iterator[_File]:
     """Files of one folder. Where it is none of labels, files are that whose names say so."""
-    stems = {path: _stem(path) for path in paths}
+    stems = {path: stem_of(path) for path in paths}
     there = set(stems.values())
     has_ids = any(stem.lower().endswith("_labelids") for stem in there)
     for path, stem in stems.items():
@@ -181,11 +181,6 @@ def _in_folder(paths: Sequence[Path], group: tuple[str, ...], role: Role | None)
         assert format is not None
         assert own is not None
         yield _File(path, composed(stem), group, own, format.volumes)
-
-
-def _stem(path: Path) -> str:
-    format = find_label_format(path)
-    return format.stem_of(path) if format else path.name
 
 
 def _paired_best(there: Sequence[_File]) -> tuple[list[_File], list[_Pair]]:

@@ -20,13 +20,13 @@ from pydicom.charset import default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
+from pydicom.uid import RTStructureSetStorage
 from scipy import ndimage
 
 from samtailor.data.formats.dicom.codes import ABNORMALITY, as_text, codes_of
 from samtailor.data.formats.dicom.source import (
+    EQUIPMENT,
     MANUFACTURER,
-    SERIAL_NUMBER,
     SOFTWARE,
     UTF_8,
     SourceSeries,
@@ -67,7 +67,7 @@ def write_structure_set(path: Path, label: NDArray[Any], labels: LabelSpace, ser
         regions = found or list(range(1, len(labels)))
         structures = _structure_set(images)
         structures.StructureSetROISequence = [
-            _region(number, labels, index, images) for number, index in _counted(regions)
+            _region(number, labels, index, images) for number, index in enumerate(regions, 1)
         ]
         structures.ROIContourSequence = [
             _item(
@@ -75,18 +75,13 @@ def write_structure_set(path: Path, label: NDArray[Any], labels: LabelSpace, ser
                 ReferencedROINumber=number,
                 **({"ContourSequence": list(_contours(stored == index, images, series))} if found else {}),
             )
-            for number, index in _counted(regions)
+            for number, index in enumerate(regions, 1)
         ]
         structures.RTROIObservationsSequence = [
-            _observation(number, labels.names[index]) for number, index in _counted(regions)
+            _observation(number, labels.names[index]) for number, index in enumerate(regions, 1)
         ]
     with atomic(path) as temporary:
         structures.save_as(temporary)
-
-
-def _counted(regions: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Class indices with their numbers as regions, from 1."""
-    yield from enumerate(regions, 1)
 
 
 def _structure_set(images: Sequence[Dataset]) -> hd.base.SOPClass:
@@ -100,11 +95,7 @@ def _structure_set(images: Sequence[Dataset]) -> hd.base.SOPClass:
         sop_class_uid=RTStructureSetStorage,
         instance_number=1,
         modality="RTSTRUCT",
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MANUFACTURER,
-        software_versions=SOFTWARE,
-        device_serial_number=SERIAL_NUMBER,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
+        **EQUIPMENT,
         patient_id=first.PatientID,
         patient_name=first.PatientName,
         patient_birth_date=first.PatientBirthDate,

@@ -12,13 +12,12 @@ from highdicom.seg import SegmentDescription
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian
 
 from samtailor.data.formats.dicom.codes import PRIVATE_SCHEME, Code, as_text, codes_of
 from samtailor.data.formats.dicom.notes import Notes
 from samtailor.data.formats.dicom.source import (
+    EQUIPMENT,
     MANUFACTURER,
-    SERIAL_NUMBER,
     SOFTWARE,
     UTF_8,
     SourceSeries,
@@ -71,11 +70,7 @@ def write_segmentation(path: Path, label: NDArray[Any], labels: LabelSpace, seri
             series_number=series_number(images[0]),
             sop_instance_uid=hd.UID(),
             instance_number=1,
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=MANUFACTURER,
-            software_versions=SOFTWARE,
-            device_serial_number=SERIAL_NUMBER,
-            transfer_syntax_uid=ExplicitVRLittleEndian,
+            **EQUIPMENT,
             content_label="SEGMENTATION",
             content_description="Segmentation of all classes",
             plane_positions=[_position(place) for place in positions(images, series)[: len(planes)]],

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from samtailor.data.formats.dicom.dicom_file import parsing
 from samtailor.errors import DataWarning, FileError
@@ -19,7 +19,14 @@ from samtailor.version import VERSION
 
 MANUFACTURER = "SamTailor"
 SOFTWARE = VERSION
-SERIAL_NUMBER = "none"  # programs have none, but the attribute must be filled
+EQUIPMENT: dict[str, Any] = {
+    "manufacturer": MANUFACTURER,
+    "manufacturer_model_name": MANUFACTURER,
+    "software_versions": SOFTWARE,
+    "device_serial_number": "none",  # programs have none, but the attribute must be filled
+    "transfer_syntax_uid": ExplicitVRLittleEndian,
+}
+"""What all results say of the program that made them."""
 UTF_8 = "ISO_IR 192"
 """Character set of results: class names and patients' may need different ones otherwise."""
 
