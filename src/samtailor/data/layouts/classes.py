@@ -198,7 +198,7 @@ def _smoothed(masks: Mapping[Path, Mapping[Value, int]], pure: Collection[Value]
     shown = listed([str(value[0] if len(value) == 1 else value) for value in pure])
     others = len(set().union(*masks.values())) - len(pure)
     found = f"{counted(len(pure), what)} ({shown}) in {share:.0%} of the pixels, and {others} between, as of soft edges"
-    fix = "resize masks with nearest neighbours and save them as PNG; if all are classes, name them in dataset.json"
+    fix = "make the masks again, resized with nearest neighbours, as PNG; if all are classes, name them in dataset.json"
     return FileError(file, f"a {what} for each class in the masks", found, fix)
 
 

@@ -248,7 +248,7 @@ def _matched(images: Sequence[_File], labels: Sequence[_File], image_key: _Key, 
                     are_masks = what == "label" and all(find_format(file.path) for file in some)
                     fix = "merge them" if are_masks else "rename or remove one of them"
                     if what == "label" and len({file.path.parent for file in some}) > 1:
-                        fix = _ONE_FOLDER
+                        fix = f"merge them if each has a class of its own; else {_ONE_FOLDER}"
                     raise FileError(folder, f"one {what} of '{key[-1]}'", names, fix)
             pairs.append(_Pair((partners[0],), found[0], key[-1]))
     return pairs
