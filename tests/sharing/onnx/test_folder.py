@@ -67,16 +67,20 @@ def assert_same(found: Array, expected: Tensor) -> None:
 
 
 KINDS: list[tuple[Recipe, int, bool]] = [
-    (LoRA(rank=2), 3, False),
     (LoRA(rank=2, dora=True, layers="all"), 3, False),
     (Adapter(), 3, True),
+    (LoRA(rank=2), 3, False),
     (Adapter(depth=True), 3, False),
     (HeadOnly(), 4, False),
     (Full(), 1, True),
 ]
+EXPORTED = [
+    *(("tiny-vit", *kind) for kind in KINDS),
+    *((name, *kind) for name in ("sam", "sam2") for kind in KINDS[:2]),
+]
 
 
-@pytest.mark.parametrize(("recipe", "channels", "fine"), KINDS, ids=str)
+@pytest.mark.parametrize(("any_base", "recipe", "channels", "fine"), EXPORTED, ids=str, indirect=["any_base"])
 def test_the_network_gives_the_class_logits_of_every_image_batch_and_size(
     recipe: Recipe, channels: int, fine: bool, any_base: Base, tmp_path: Path
 ) -> None:
@@ -128,7 +132,9 @@ def test_it_is_told_what_was_written(tiny_base: Base, tmp_path: Path) -> None:
         assert str(found).splitlines()[-1] == f"card     {tmp_path / 'export' / 'README.md'}"
 
 
-@pytest.mark.parametrize("fine", [False, True])
+@pytest.mark.parametrize(
+    ("any_base", "fine"), [("tiny-vit", False), ("sam", True), ("sam2", True)], indirect=["any_base"]
+)
 def test_the_pair_draws_what_is_prompted_for(fine: bool, any_base: Base, tmp_path: Path) -> None:
     model = new_segmenter(any_base, Adapter(), fine_features=fine)
     export_network(model, tmp_path / "export", split=True)
