@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,15 @@ def test_a_terminal_has_bars(terminal: io.StringIO) -> None:
         assert list(tracked("cases", [1, 2])) == [1, 2]
     assert "cases ━" in terminal.getvalue()
     assert "2/2" in terminal.getvalue()
+
+
+def test_bars_of_what_is_fetched_end_with_the_work(terminal: io.StringIO) -> None:
+    with shown():
+        for _ in tracked("cases", [1]):
+            report("weights.pth", 10, 10, "bytes")
+        before = terminal.getvalue()
+        time.sleep(0.3)
+        assert terminal.getvalue() == before
 
 
 def test_work_of_the_same_name_has_a_bar_again(terminal: io.StringIO) -> None:

@@ -29,6 +29,7 @@ from samtailor.models.zoo import Base
 from samtailor.recipes import HeadOnly
 from samtailor.refinement.largest_component import LargestComponent
 from samtailor.runs import Run
+from samtailor.settings import Split
 from samtailor.training.settings import TrainConfig
 from tests.conftest import Report
 from tests.generate import write_json
@@ -95,11 +96,21 @@ def test_scores_say_how_each_window_was_looked_at(tmp_path: Path, tiny_base: Bas
     assert not evaluate(run, image_folder, tta="none").source.keys() & {"tta", "wide"}
 
 
-def test_the_folder_s_own_split_comes_before_the_run_s(image_folder: Path) -> None:
-    dataset = replace(open_dataset(image_folder), splits={"test": ("tile_4",)})
-    run_splits = {"train": [f"tile_{i}" for i in range(8)], "val": ["tile_8"], "test": ["tile_9"]}
-    assert [files.name for files in cases_of_split(dataset, "test", run_splits)] == ["tile_4"]
-    assert [files.name for files in cases_of_split(dataset, "val", run_splits)] == ["tile_8"]
+def test_the_folder_s_own_split_comes_before_the_run_s_but_for_cases_it_was_trained_on(
+    image_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_splits = {"train": [f"tile_{i}" for i in range(7)], "val": ["tile_7", "tile_8"], "test": ["tile_9"]}
+
+    def found(split: Split, **splits: tuple[str, ...]) -> list[str]:
+        dataset = replace(open_dataset(image_folder), splits=splits)
+        return [files.name for files in cases_of_split(dataset, split, run_splits)]
+
+    assert found("test", test=("tile_8",)) == ["tile_8"]
+    assert found("val", test=("tile_8",)) == ["tile_7", "tile_8"]
+    assert found("train", train=("tile_4",)) == ["tile_4"]
+    assert not caplog.text
+    assert found("test", test=("tile_4", "tile_8")) == ["tile_9"]
+    assert "split 'test' has cases that the run was trained on (tile_4): the run's own split is taken" in caplog.text
 
 
 def test_other_data_without_split_is_refused(tmp_path: Path, tiny_base: Base, image_folder: Path) -> None:

@@ -161,7 +161,7 @@ def test_one_class_all_over_stays(method: Method, fill: int) -> None:
 def test_pieces_of_a_box_that_is_too_large_give_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     scene, step = picture(), LevelSet("geodesic", band=3)
     whole = scene.refined(step)
-    monkeypatch.setattr(module, "_BYTES", 40 << 10)
+    monkeypatch.setattr(module, "_BYTES", 80 << 10)
     assert (whole != scene.refined(step)).mean() < 0.005
 
 

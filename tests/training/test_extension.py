@@ -146,17 +146,20 @@ def test_a_longer_run_is_tuned_from_the_steps_that_its_config_chooses(
     assert list(kept) == read_json(run.refinement_file, dict, "")["best" if kept else "before"]["steps"]
 
 
+@pytest.mark.parametrize("is_tuned_again", [False, True])
 def test_a_bias_that_is_left_to_tune_is_tuned_without_steps_tuned_by_hand(
-    tiny_base: Base, nnunet_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    is_tuned_again: bool, tiny_base: Base, nnunet_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = train(**vars(short(nnunet_folder, tmp_path / "run", tune_bias=True)))
+    settings = {"tune_bias": True, "tune_refinement": is_tuned_again}
+    run = train(**vars(short(nnunet_folder, tmp_path / "run", **settings)))
     tune_refinement(run.directory, nnunet_folder, ["largest-component"])
     save_practice(run.segmenter_directory, refinement=({"kind": "largest-component"},))  # whether it gained or not
     run.bias_file.unlink()
     resume(run.directory)
     assert run.bias_file.is_file()
-    assert not run.refinement_file.exists()
-    assert f"run samtailor tune-refinement {run.directory} {nnunet_folder} again" in caplog.text
+    assert run.refinement_file.exists() == is_tuned_again
+    told = f"run samtailor tune-refinement {run.directory} {nnunet_folder} again" in caplog.text
+    assert told != is_tuned_again
 
 
 def test_what_comes_after_the_best_epoch_is_trained_again(

@@ -43,8 +43,12 @@ class Bars:
     def __call__(self, what: str, done: float, total: int, unit: Unit) -> None:
         """Show how far work is (see `samtailor.progress.Display`)."""
         is_over = 0 < total <= done
-        if not world().is_first or (is_over and what not in self._tasks):
-            return  # told again that it is done
+        if not world().is_first:
+            return
+        if is_over and what not in self._tasks:  # told again that it is done
+            if unit == "items":
+                self.close()  # the bars of what was fetched meanwhile
+            return
         if self._progress is None or unit != self._unit or (unit == "items" and what not in self._tasks):
             self._start(unit)
         assert self._progress is not None

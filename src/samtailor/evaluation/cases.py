@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,17 +24,25 @@ from samtailor.labels import LabelSpace
 from samtailor.progress import tracked
 from samtailor.runs import CrossValidation, Run
 
+LOG = logging.getLogger("samtailor")
+
 
 def cases_of_split(dataset: Dataset, split: Split, run_splits: dict[str, list[str]]) -> tuple[CaseFiles, ...]:
     """Labelled cases to evaluate: the folder's own split, or that of the run if the folder is the run's data.
+
+    The run's counts where the folder has none, or has one now with cases that the run was trained on.
 
     Raises:
         DataError: If there is no such split, or one of its cases has no label.
     """
     cases = {case.name: case for case in dataset.cases}
-    own = run_splits.get(split, [])
+    own, named = run_splits.get(split, []), dataset.splits.get(split, ())
     is_run_data = {name for names in run_splits.values() for name in names} == set(cases)
-    if own and is_run_data and not dataset.splits.get(split):
+    seen = [] if split == "train" else sorted(set(named).intersection(run_splits.get("train", ())))
+    if own and is_run_data and (seen or not named):
+        if seen:
+            message = "%s: split '%s' has cases that the run was trained on (%s): the run's own split is taken"
+            LOG.warning(message, dataset.root, split, listed(seen, 3))
         files = tuple(cases[name] for name in own)
     else:
         files = dataset.split(split)

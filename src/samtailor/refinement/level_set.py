@@ -104,7 +104,8 @@ class LevelSet(RefinementStep, group="refine.level-set"):
 
     def _fits(self, domain: Domain, box: Box) -> bool:
         """Whether a box can be worked on at once."""
-        voxels = prod(_isotropic(domain.label[box].shape, domain.spacing))
+        sides = _isotropic(domain.label[box].shape, domain.spacing)
+        voxels = prod(side + 2 * _MARGIN if side > 1 else side for side in sides)
         return voxels * (4 * domain.slices.shape[1] + 80) <= _BYTES
 
     def _evolved(self, domain: Domain, class_id: int, box: Box) -> Mask:

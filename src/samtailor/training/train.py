@@ -324,9 +324,9 @@ def _tune(run: Run, config: TrainConfig) -> None:
         "refinement": partial(tune_refinement, candidates=("largest-component",)),
     }
     with _telling_how_to_go_on(run):
+        if "bias" in _left_to_tune(run, config):
+            _forget_tuning(run, config, "refinement")
         for name in _left_to_tune(run, config):
-            if name == "bias":
-                _forget_tuning(run, config, "refinement")
             tuned = tunings[name](
                 run.directory,
                 config.data,

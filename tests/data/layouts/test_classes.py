@@ -177,6 +177,7 @@ def test_a_segmenter_of_other_colours_has_other_classes(tmp_path: Path) -> None:
 def test_soft_edges_are_no_classes(soft: np.ndarray[Any, Any], tmp_path: Path) -> None:
     dataset = open_dataset(folder(tmp_path, soft))
     assert (dataset.labels.names, dataset.labels.threshold) == (ONE, 127)
+    assert "above 127 is white" in dataset.remarks[0].found
     label = read_case(dataset.cases[0], dataset.labels).label
     assert label is not None
     np.testing.assert_array_equal(label[0] == 1, soft > 127)

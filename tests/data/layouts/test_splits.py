@@ -39,6 +39,33 @@ def with_folds(root: Path) -> None:
 WAYS = {"lists": with_lists, "pairs": with_pairs, "table": with_table}
 
 
+def test_the_number_of_a_line_is_no_case(tmp_path: Path) -> None:
+    """As pandas writes tables, with cases that are called by numbers."""
+    root = folder(tmp_path, "images/*.png", "masks/*.png", tuple("012345"))
+    named = {"3": "train", "1": "val", "4": "train", "0": "train", "2": "test", "5": "test"}
+    for ending, title in ((".png", "image"), ("", "case")):
+        lines = (f"{number},{name}{ending},{split}" for number, (name, split) in enumerate(named.items()))
+        (root / "meta.csv").write_text("\n".join([f",{title},split", *lines]))
+        assert open_dataset(root).splits == {"train": ("0", "3", "4"), "val": ("1",), "test": ("2", "5")}
+
+
+@pytest.mark.parametrize("content", [None, CLASSES], ids=["none", "classes"])
+def test_a_list_of_training_cases_alone_shows_no_split(content: dict[str, object] | None, tmp_path: Path) -> None:
+    root = folder(tmp_path, "images/*.png", "masks/*.png", NAMES)
+    if content:
+        generate.write_json(root / "dataset.json", content)
+    (root / "train.txt").write_text("\n".join(NAMES))
+    assert not open_dataset(root).splits
+    assert set(open_dataset(root).with_default_split().splits) == {"train", "val", "test"}
+
+
+def test_labels_in_a_list_need_no_entry_as_images(tmp_path: Path) -> None:
+    root = folder(tmp_path, "data/*.png", "data/*9.png", NAMES)
+    lines = "".join(f"data/{name}.png,data/{name}9.png\n" for name in NAMES)
+    (root / "list.csv").write_text(f"image,mask\n{lines}")
+    assert not open_dataset(root).remarks
+
+
 @pytest.mark.parametrize("content", [None, CLASSES, CLASSES | {"dataset": ...}], ids=["none", "classes", "files"])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_dataset_json_without_splits_leaves_them_to_lists(

@@ -23,7 +23,8 @@ def find(root: Path) -> Found | None:
     found = next((found for finder in _FINDERS if (found := finder(root))), None)
     if found is None or not found.named:
         return found
-    others = [file for file in tree.images(root, {file.parent for file in found.named}) if file not in found.named]
+    known = found.named | {case.label for case in found.cases}
+    others = [file for file in tree.images(root, {file.parent for file in found.named}) if file not in known]
     if not others:
         return found
     what = f"{len(others)} without: {listed([file.relative_to(root).as_posix() for file in others], 3)}"

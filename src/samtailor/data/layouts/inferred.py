@@ -58,6 +58,10 @@ def read_contents(root: Path) -> Contents:
     else:
         labels, why = _classes(found)
         told["classes"] = f"{_told(labels)}: {why}"
+        if labels.threshold is not None:
+            fix = f"look whether that is so; if the levels between are classes, {_FIX}, with their ids"
+            remark = Finding("warning", str(root), "masks of black and white alone, or with soft edges", why, fix)
+            found = replace(found, remarks=(*found.remarks, remark))
     contents = _contents(found, labels, given)
     if contents.bits:
         contents = images.with_bands(path, given, contents)

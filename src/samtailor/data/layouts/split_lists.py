@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence, Set
+from itertools import zip_longest
 from pathlib import Path
 
+from samtailor.data.formats import find_format
 from samtailor.data.layouts.contents import composed, visible_files
 from samtailor.data.layouts.found import stem_of
 from samtailor.data.layouts.lists import SPLITS, all_rows, first_rows
@@ -55,21 +57,32 @@ def read_lists(root: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, .
     return others, tuple(remarks)
 
 
-def _of_tables(folder: Path, known: Collection[str]) -> dict[str, tuple[str, ...]]:
+def _of_tables(folder: Path, known: Set[str]) -> dict[str, tuple[str, ...]]:
     """Case names of each split by the first table in a folder that has a column of splits; none if none has."""
     for path in visible_files(folder):
         header = next(iter(first_rows(path) if path.suffix.lower() in _TABLES else ()), [])
-        column = next((index for index, cell in enumerate(header) if cell.lower() in SPLITS), None)
-        if column is None:
+        if not any(title.lower() in SPLITS for title in header):
             continue
+        rows = [
+            cells for _, cells in all_rows(path, "a table with a case and its split on each line", "save it as CSV")
+        ]
+        columns = list(zip_longest(*rows, fillvalue=""))
+        splits = next(column for column in columns if column[0].lower() in SPLITS)
+        cases = max(columns, key=lambda column: _is_of_cases(column, known))
         parts: dict[str, set[str]] = defaultdict(set)
-        for _, cells in all_rows(path, "a table with a case and its split on each line", "save it as CSV"):
-            if split := split_of(cells[column]) if column < len(cells) else None:
-                others = (cell for index, cell in enumerate(cells) if index != column)
-                parts[split] |= next((found for cell in others if (found := _names(cell).intersection(known))), set())
+        for case, name in zip(cases[1:], splits[1:], strict=True):
+            if split := split_of(name):
+                parts[split] |= _names(case) & known
         if any(parts.values()):
             return {split: tuple(sorted(names)) for split, names in parts.items() if names}
     return {}
+
+
+def _is_of_cases(column: Sequence[str], known: Set[str]) -> tuple[int, bool, int]:
+    """How much speaks for a column to be that of the cases: lines may be numbered, and cases be called by numbers."""
+    title, *cells = column
+    found = [cell for cell in cells if _names(cell) & known]
+    return sum(bool(find_format(Path(cell))) for cell in found), bool(title), len(found)
 
 
 def _names(*files: str) -> set[str]:

@@ -243,7 +243,7 @@ def _matched(images: Sequence[_File], labels: Sequence[_File], image_key: _Key, 
         if partners := by_key[0].get(key):
             for some, what in ((found, "label"), (partners, "image")):
                 if len(some) > 1:
-                    folder = os.path.commonpath([file.path.parent for file in some[:2]])
+                    folder = Path(os.path.commonpath([file.path.parent for file in some[:2]]))
                     names = " and ".join(file.path.relative_to(folder).as_posix() for file in some[:2])
                     are_masks = what == "label" and all(find_format(file.path) for file in some)
                     fix = "merge them" if are_masks else "rename or remove one of them"
@@ -445,12 +445,12 @@ def refused(root: Path) -> FileError:
 
 
 def _beside_slices(folder: Path) -> list[str]:
-    """Names of what could be images or labels in a folder that is an image itself, where nobody looks for them."""
+    """Names of what could be labels in a folder that is an image itself, where nobody looks for them."""
     format = find_format(folder) if os.path.isdir(folder) else None
     if format is None:
         return []
     slices = set(format.parts(folder))
-    others = [path for path in visible_files(folder) if path not in slices and find_label_format(path)]
+    others = [path for path in visible_files(folder) if path not in slices]
     for path in others:
         refuse_structures(path)
-    return [path.name for path in others]
+    return [path.name for path in others if (kind := find_label_format(path)) and kind.volumes]

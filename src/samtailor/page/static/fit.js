@@ -14,6 +14,7 @@ export function buildFit(store, actions) {
   const dialog = $("fit-dialog");
   let timer = 0;
   let before = "idle";
+  let looks = 0;
 
   const draw = (fit) => {
     const running = fit.state === "running";
@@ -50,8 +51,10 @@ export function buildFit(store, actions) {
 
   const watch = async () => {
     clearTimeout(timer);
+    const look = ++looks;
     try {
       const fit = await api.fit();
+      if (look !== looks) return; // from before a fit that has begun meanwhile
       draw(fit);
       const wasRunning = before === "running";
       before = fit.state;

@@ -145,8 +145,8 @@ export function listen(pane, stage, toolbox) {
     } catch {
       // A pointer that is gone already cannot be kept.
     }
-    const isHand = down.has(owner); // a pen draws on where the hand lies; where that came first, it stops
-    if (isHand && (down.size === 2 || event.pointerType === "pen")) {
+    // A pen draws on where the hand lies; where that came first, with one finger or two, it stops.
+    if (gesture && (event.pointerType === "pen" || (down.has(owner) && down.size === 2))) {
       gesture.cancel();
       gesture = owner = null;
     }

@@ -32,6 +32,7 @@ export function buildTopBar({ store, actions, sync }) {
   const state = () => {
     const { opened } = store.state;
     const row = opened && store.row(opened.id);
+    if (sync.waiting) saved = null;
     const edits = `${sync.waiting} ${sync.waiting === 1 ? "edit waits" : "edits wait"}`;
     $("retry").hidden = !sync.offline;
     $("sync").dataset.state = sync.offline ? "offline" : sync.waiting ? "sending" : "safe";
