@@ -130,10 +130,10 @@ def test_other_classes_are_refused_by_name(tmp_path: Path, tiny_base: Base, imag
 
 def test_cases_without_label_are_refused_by_name(tmp_path: Path, tiny_base: Base, nnunet_folder: Path) -> None:
     run = make_run(tmp_path / "run", tiny_base, nnunet_folder)
-    splits = {"train": ["case_0"], "val": ["case_1"]}
+    splits = {"train": ["case_0"], "val": ["case_4"]}
     write_json(nnunet_folder / "splits_final.json", [splits])
-    (nnunet_folder / "labelsTr" / "case_1.nii.gz").unlink()
-    with pytest.raises(DataError, match="found none for case_1"):
+    (nnunet_folder / "labelsTr" / "case_4.nii.gz").unlink()
+    with pytest.raises(DataError, match="found none for case_4"):
         evaluate(run, nnunet_folder, "val")
 
 
