@@ -168,8 +168,13 @@ def test_a_case_is_opened_by_its_address(server: PageServer, browse: Browse) -> 
     opened(page, "tile_2")
 
 
-@pytest.mark.parametrize("first", ["pen", "hand"])
-def test_a_pen_paints_though_the_hand_lies_on_the_canvas(server: PageServer, browse: Browse, first: str) -> None:
+PEN, FINGER, PALM = ("down", "pen", -60, 0), ("down", "touch", 0, 60), ("down", "palm", 30, 70)
+
+
+@pytest.mark.parametrize("down", [(PEN, FINGER), (FINGER, PEN), (FINGER, PALM, PEN)], ids=["pen", "hand", "palm"])
+def test_a_pen_paints_though_the_hand_lies_on_the_canvas(
+    server: PageServer, browse: Browse, down: tuple[tuple[str, str, int, int], ...]
+) -> None:
     page = browse(server)
     page.keyboard.press("d")
     page.keyboard.press("2")
@@ -177,19 +182,18 @@ def test_a_pen_paints_though_the_hand_lies_on_the_canvas(server: PageServer, bro
     by_mouse = label(page)
     page.keyboard.press("Control+z")
     synced(page)
-    down = [("down", "pen", -60, 0), ("down", "touch", 0, 60)]
-    events = down if first == "pen" else down[::-1]
-    events += [("move", "touch", 40, 80), ("move", "pen", 60, 0), ("up", "touch", 40, 80), ("move", "pen", 80, 0)]
+    events = [("move", "touch", 40, 80), ("move", "pen", 60, 0), ("up", "touch", 40, 80), ("move", "pen", 80, 0)]
     page.locator(".pane canvas").first.evaluate(
         """(canvas, events) => {
           const { x, y, width, height } = canvas.getBoundingClientRect();
-          for (const [kind, pointerType, dx, dy] of events) {
+          for (const [kind, what, dx, dy] of events) {
             const place = { clientX: x + width / 2 + dx, clientY: y + height / 2 + dy };
-            const pointer = { pointerType, pointerId: pointerType === "pen" ? 7 : 8, bubbles: true };
+            const pointerId = { pen: 7, touch: 8, palm: 9 }[what];
+            const pointer = { pointerType: what === "pen" ? "pen" : "touch", pointerId, bubbles: true };
             canvas.dispatchEvent(new PointerEvent(`pointer${kind}`, { ...pointer, ...place }));
           }
         }""",
-        [*events, ("up", "pen", 80, 0)],
+        [*down, *events, ("up", "pen", 80, 0)],
     )
     np.testing.assert_array_equal(label(page), by_mouse)
 
