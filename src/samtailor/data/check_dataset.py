@@ -23,6 +23,7 @@ from samtailor.data.dataset import Dataset, open_cases, with_splits
 from samtailor.data.formats import find_format, format_of, label_format_of, match_channels
 from samtailor.data.layouts import listed, split_file
 from samtailor.data.layouts.contents import passed_over
+from samtailor.data.layouts.found import stem_of
 from samtailor.data.layouts.layout import Splits
 from samtailor.data.splits import FOLDS
 from samtailor.errors import FileError, Finding, Severity
@@ -175,8 +176,8 @@ def _unknown_cases(dataset: Dataset) -> Iterator[Finding]:
     for split, names in dataset.splits.items():
         for name in names:
             if name not in known:
-                fix = "add the image, or take the name out of the split"
-                fix = "name it without suffix" if dataset.is_file_of_a_case(name) else fix
+                is_file = stem_of(Path(name)) in known
+                fix = "name it without suffix" if is_file else "add the image, or take the name out of the split"
                 yield Finding("error", str(dataset.root), f"an image of case '{name}' of split {split}", "none", fix)
 
 

@@ -93,16 +93,12 @@ class Dataset(Contents):
         cases = {case.name: case for case in self.cases}
         unknown = [case for case in self.splits[name] if case not in cases]
         if unknown:
-            fix = "add the images or fix the split file"
-            fix = "name the cases without suffix" if all(map(self.is_file_of_a_case, unknown)) else fix
+            are_files = all(stem_of(Path(case)) in cases for case in unknown)
+            fix = "name the cases without suffix" if are_files else "add the images or fix the split file"
             raise FileError(self.root, f"an image for each case of split '{name}'", f"none of {unknown[:5]}", fix)
         for error in self.named_twice():
             raise error
         return tuple(cases[case] for case in self.splits[name])
-
-    def is_file_of_a_case(self, name: str) -> bool:
-        """Whether a name that a split has is that of a case's file, with suffix."""
-        return stem_of(Path(name)) in {case.name for case in self.cases}
 
     def named_twice(self) -> Iterator[FileError]:
         """Cases that splits name more than once."""

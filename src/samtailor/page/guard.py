@@ -108,9 +108,8 @@ class Guard:
         if not _in_address(scope):
             return None
         answer = Response(status_code=303, headers={"Location": "/"})
-        answer.set_cookie(
-            self._cookie, self._token, httponly=True, samesite="lax", path="/"
-        )  # strict would break links
+        # Not strict: links on other sites to the printed address would lead nowhere.
+        answer.set_cookie(self._cookie, self._token, httponly=True, samesite="lax", path="/")
         return answer
 
 

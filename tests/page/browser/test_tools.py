@@ -9,7 +9,7 @@ import pytest
 
 from samtailor.models.zoo import Base
 from tests import generate_scenes
-from tests.page.browser.screen import canvas, clear, drag, expect, label, opened
+from tests.page.browser.screen import Page, canvas, clear, drag, expect, label, opened
 from tests.page.browser.served import PageServer
 from tests.page.browser.visit import Browse
 
@@ -55,16 +55,23 @@ def test_a_lasso_is_filled_and_fill_replaces_what_is_connected(server: PageServe
     np.testing.assert_array_equal(label(page)[0], 2 * drawn)
 
 
-@pytest.mark.parametrize("ends", ["Escape", "2", "d"])
-def test_a_lasso_that_is_forgotten_while_it_is_pressed_leaves_nothing(
-    server: PageServer, browse: Browse, ends: str
-) -> None:
-    page = browse(server)
+def with_corners(page: Page) -> tuple[float, float]:
+    """Set three corners of a lasso on an empty label; gives where the middle of the canvas is."""
     clear(page)
     page.keyboard.press("l")
     x, y = canvas(page)
     for dx, dy in ((-60, -60), (60, -60), (60, 60)):
         page.mouse.click(x + dx, y + dy)
+        page.wait_for_timeout(500)  # or it is a double click
+    return x, y
+
+
+@pytest.mark.parametrize("ends", ["Escape", "2", "d"])
+def test_a_lasso_that_is_forgotten_while_it_is_pressed_leaves_nothing(
+    server: PageServer, browse: Browse, ends: str
+) -> None:
+    page = browse(server)
+    x, y = with_corners(page)
     page.mouse.move(x - 60, y + 60)
     page.mouse.down()
     page.keyboard.press(ends)
@@ -78,12 +85,7 @@ def test_a_lasso_that_is_forgotten_while_it_is_pressed_leaves_nothing(
 
 def test_a_lasso_is_not_closed_where_the_truth_is_shown(server: PageServer, browse: Browse) -> None:
     page = browse(server)
-    clear(page)
-    page.keyboard.press("l")
-    x, y = canvas(page)
-    for dx, dy in ((-60, -60), (60, -60), (60, 60)):
-        page.mouse.click(x + dx, y + dy)
-        page.wait_for_timeout(500)  # or it is a double click
+    x, y = with_corners(page)
     page.locator("#sources button", has_text="Truth").click()
     expect(page.locator("#sources [aria-pressed=true]")).to_have_text("Truth")
     page.mouse.dblclick(x, y + 90)

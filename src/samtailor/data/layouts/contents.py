@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -57,6 +57,10 @@ class Contents:
     def channel_choice(self) -> ChannelChoice:
         """What is taken of an image."""
         return self.bands or len(self.channels)
+
+    def showing(self, splits: Mapping[str, tuple[str, ...]]) -> Self:
+        """The same with the splits that names and lists show; training cases alone are all there is, and show none."""
+        return replace(self, splits={} if splits.keys() == {"train"} else splits, shows_splits=True)
 
     @classmethod
     def from_pictures(

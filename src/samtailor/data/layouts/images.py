@@ -60,9 +60,8 @@ def with_lists(root: Path, content: dict[str, Any], contents: Contents) -> Conte
     """The contents with the splits that lists in the folder name, if dataset.json names none."""
     if "splits" in content:
         return contents
-    found, remarks = read_lists(root, [case.name for case in contents.cases])
-    splits = {} if found.keys() == {"train"} else found  # all there is
-    return replace(contents, splits=splits, shows_splits=True, remarks=(*contents.remarks, *remarks))
+    splits, remarks = read_lists(root, [case.name for case in contents.cases])
+    return replace(contents.showing(splits), remarks=(*contents.remarks, *remarks))
 
 
 def with_bands(path: Path, content: dict[str, Any], contents: Contents) -> Contents:

@@ -67,9 +67,8 @@ def read_contents(root: Path) -> Contents:
         contents = images.with_bands(path, given, contents)
     elif not given:
         told["channels"] = _told_channels(contents.channels)
-    shown = {} if found.splits.keys() == {"train"} else found.splits  # all there is
-    splits = images.splits_of(root) if "splits" in given else shown
-    return replace(contents, told=told, splits=splits, shows_splits="splits" not in given)
+    contents = replace(contents, told=told)
+    return replace(contents, splits=images.splits_of(root)) if "splits" in given else contents.showing(found.splits)
 
 
 def _described_inside(root: Path) -> Path | None:

@@ -17,7 +17,7 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
     set({ brush: Math.max(BRUSH[0], Math.min(BRUSH[1], next)) });
   };
   let conceals = false; // X is held
-  const reveal = () => conceals && set({ concealed: (conceals = false) });
+  const unhide = () => conceals && set({ concealed: (conceals = false) });
   const cycle = () => {
     const { opened, shown } = store.state;
     const sources = opened?.sources ?? [];
@@ -82,10 +82,10 @@ export function listenToKeys({ store, toolbox, edits, stage, actions, cases, cla
     event.preventDefault();
   });
   document.addEventListener("keyup", (event) => {
-    if (event.key.toLowerCase() === "x") reveal();
+    if (event.key.toLowerCase() === "x") unhide();
     if (event.key === " ") set({ panning: false });
   });
-  window.addEventListener("blur", () => (set({ panning: false }), reveal()));
+  window.addEventListener("blur", () => (set({ panning: false }), unhide()));
 
   /** Keys of a canvas that has the focus. @returns {boolean} Whether it was one. */
   function onCanvas(event) {
